@@ -1,0 +1,59 @@
+# Developers' commands. They need python3 >= 3.11 and, the first time, a package index: no venv, no pip.
+# The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
+
+.DEFAULT_GOAL := help
+.PHONY: help test e2e lint types format lock bench clean
+SHELL := /bin/sh
+
+root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+cache := $(root)/.cache
+# More arguments for pytest: make test ARGS='-k launcher'
+ARGS ?=
+
+# Recursive on purpose: found when a target needs it, so that `make help` works without Python.
+python = $(shell sh '$(root)/scripts/find-python.sh')
+prepare = PYTHONPATH='$(root)/src' PYTHONDONTWRITEBYTECODE=1 '$(python)' -S -m contextcore_install.tools.runtime
+# with_tools(LOCK, COMMANDS). -S: what else this interpreter has installed (plugins of pytest, say) takes no part.
+define with_tools
+	python='$(python)' && [ -n "$$python" ] && \
+	cd '$(root)' && tools=$$($(prepare) $(1) '$(cache)/tools') && \
+	export PYTHONPATH="$$tools" PYTHONPYCACHEPREFIX='$(cache)/pycache' PYTHONNOUSERSITE=1 && \
+	run() { "$$python" -S "$$@"; } && $(2)
+endef
+
+help: ## show these targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 10
+
+test: ## run the tests that need no container engine
+	@$(call with_tools,requirements-dev.lock,run -m pytest $(ARGS))
+
+e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
+	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))
+
+lint: ## check style, types, import contracts and shell scripts
+	@$(call with_tools,requirements-dev.lock, \
+	  run -m ruff check . && run -m ruff format --check . && run -m mypy && \
+	  PYTHONPATH="$$tools:src" run -c 'from importlinter.cli import lint_imports_command as main; main()' \
+	    --cache-dir '$(cache)/import_linter' && \
+	  "$$tools/bin/shellcheck" $$(find . -name .cache -prune -o -name '*.sh' -print) .ci/run)
+
+types: ## check types only
+	@$(call with_tools,requirements-dev.lock,run -m mypy)
+
+format: ## rewrite the sources in the project's style
+	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)
+
+bench: ## measure, beside what is comparable
+	@$(call with_tools,requirements-benchmarks.lock,PYTHONPATH="$$tools:src" run benchmarks/run.py $(ARGS))
+
+# Without index addresses or paths: each machine's own configuration says where packages come from.
+compile = "$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links $(ARGS) pyproject.toml
+lock: ## pin the dependencies (ARGS=--upgrade for the newest that pyproject.toml allows)
+	@$(call with_tools,requirements-dev.lock,unset PYTHONPATH && \
+	  $(compile) -o requirements.lock && \
+	  $(compile) -c requirements.lock --group dev -o requirements-dev.lock && \
+	  $(compile) -c requirements-dev.lock --group benchmarks -o requirements-benchmarks.lock)
+
+clean: ## remove what these targets made
+	rm -rf '$(cache)' '$(root)/dist'
