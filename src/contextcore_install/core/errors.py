@@ -1,0 +1,58 @@
+"""Errors that a user can act on, and the exit codes of the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process ends with; documented in docs/reference/exit-codes.md."""
+
+    DONE = 0
+    STEP_FAILED = 1
+    USAGE = 2
+    PREFLIGHT_FAILED = 3
+    STATE_UNUSABLE = 4
+    LOCKED = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+@dataclass(eq=False)
+class InstallError(Exception):
+    """Something expected stands in the way.
+
+    `code` is stable and meant for scripts, `message` is one sentence, `evidence` what was seen,
+    `hint` what to type or do next, and `retryable` says whether trying again can help by itself.
+    """
+
+    code: str
+    message: str
+    evidence: str = ""
+    hint: str = ""
+    retryable: bool = False
+    exit_code: ExitCode = ExitCode.STEP_FAILED
+
+    def __str__(self) -> str:
+        return self.message
+
+    def as_document(self) -> dict[str, str]:
+        """Return the error as the state file, the journal and JSON output show it."""
+        document = {"code": self.code, "message": self.message, "hint": self.hint}
+        if self.evidence:
+            document["evidence"] = self.evidence
+        return document
+
+
+def usage_error(message: str, hint: str = "") -> InstallError:
+    """Return the error for a command line that cannot be carried out."""
+    return InstallError("usage", message, hint=hint, exit_code=ExitCode.USAGE)
+
+
+class CancelledError(Exception):
+    """Raised inside a step when its work is to end now: interrupted, or out of time."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,127 @@
+"""The one stream: everything that is recorded or shown is made from these events.
+
+docs/reference/events.md is the schema for readers outside this program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    INSTALLATION_STARTED = "installation_started"
+    STATE_IMPORTED = "state_imported"
+    SETTINGS_CHANGED = "settings_changed"
+    RUN_STARTED = "run_started"
+    RUN_FINISHED = "run_finished"
+    HEARTBEAT = "heartbeat"
+    STEP_CHECKING = "step_checking"
+    STEP_STARTED = "step_started"
+    STEP_RETRYING = "step_retrying"
+    STEP_COMPLETED = "step_completed"
+    STEP_FAILED = "step_failed"
+    STEP_INVALIDATED = "step_invalidated"
+    PART_STARTED = "part_started"
+    PART_FINISHED = "part_finished"
+    FINDING = "finding"
+    NOTICE = "notice"
+    VERIFIED = "verified"
+    ACTIVITY = "activity"
+    OUTPUT = "output"
+    TICK = "tick"
+
+
+TRANSIENT = frozenset({Kind.STEP_CHECKING, Kind.ACTIVITY, Kind.OUTPUT, Kind.TICK})
+"""Shown while they happen and never written to the journal."""
+
+DURABLE = frozenset(
+    {
+        Kind.INSTALLATION_STARTED,
+        Kind.STATE_IMPORTED,
+        Kind.SETTINGS_CHANGED,
+        Kind.RUN_STARTED,
+        Kind.RUN_FINISHED,
+        Kind.STEP_STARTED,
+        Kind.STEP_COMPLETED,
+        Kind.STEP_FAILED,
+        Kind.STEP_INVALIDATED,
+        Kind.VERIFIED,
+    }
+)
+"""Transitions: the journal is synced before anything acts on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a run.
+
+    `number` counts from 1 in the journal (0 for transient events); `at_us` is UTC in microseconds
+    since 1970 and grows strictly within a journal; `data` holds what this kind of event tells.
+    """
+
+    number: int
+    at_us: int
+    run_id: str
+    kind: Kind
+    step: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the event as one JSON object: the journal's line and `--output json`'s."""
+        document: dict[str, Any] = {
+            "number": self.number,
+            "at": instant(self.at_us),
+            "run_id": self.run_id,
+            "kind": self.kind.value,
+        }
+        if self.step:
+            document["step"] = self.step
+        document.update(self.data)
+        return document
+
+
+_ENVELOPE = frozenset({"number", "at", "run_id", "kind", "step"})
+
+
+def event_from_document(document: Mapping[str, Any]) -> Event:
+    """Return the event that a journal line holds; ValueError or KeyError when it holds none."""
+    return Event(
+        number=int(document["number"]),
+        at_us=microseconds(document["at"]),
+        run_id=str(document["run_id"]),
+        kind=Kind(document["kind"]),
+        step=str(document.get("step", "")),
+        data={key: value for key, value in document.items() if key not in _ENVELOPE},
+    )
+
+
+def instant(at_us: int) -> str:
+    """Return a time as RFC 3339 in UTC with microseconds."""
+    seconds, fraction = divmod(at_us, 1_000_000)
+    return f"{_to_the_second(seconds)}.{fraction:06d}Z"
+
+
+def second(at_us: int) -> str:
+    """Return a time as the state file writes it: whole seconds, as jq's fromdateiso8601 reads them."""
+    return _to_the_second(at_us // 1_000_000) + "Z"
+
+
+@lru_cache(maxsize=8)  # a second has many events, and every event is told of twice
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+
+
+def microseconds(text: str) -> int:
+    """Return an RFC 3339 time as microseconds since 1970; ValueError when it is none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text}")
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

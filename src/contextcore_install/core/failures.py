@@ -1,0 +1,36 @@
+"""The errors that the engine itself finds in a step."""
+
+from __future__ import annotations
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding
+
+
+def still_wrong(problems: tuple[Finding, ...]) -> InstallError:
+    """Return the error of a step whose check still finds problems after its apply."""
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    hint = first.remedy.command or first.remedy.summary if first.remedy else ""
+    return InstallError(first.code, first.message + more, first.evidence, hint, retryable=True)
+
+
+def timed_out(title: str, activity: str) -> InstallError:
+    """Return the error of a step that ran out of time while it was at `activity`."""
+    return InstallError(
+        "timeout",
+        f"{title}: not done within the time limit",
+        evidence=f"at the end: {activity}" if activity else "",
+        hint="look at its log, or give it longer with --timeout",
+    )
+
+
+def bug(step_id: str, error: Exception) -> InstallError:
+    """Return the error of a step that raised what no step should raise, with its trace."""
+    from traceback import format_exception
+
+    return InstallError(
+        "bug",
+        f"step {step_id} ended in a way it should not: {type(error).__name__}: {error}",
+        evidence="".join(format_exception(error)),
+        hint="please report this, with the evidence",
+    )

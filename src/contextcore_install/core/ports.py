@@ -1,0 +1,358 @@
+"""What the core and the steps ask of the world outside; implemented elsewhere, faked in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from contextcore_install.core.events import Event
+from contextcore_install.core.findings import Finding
+
+
+class Clock(Protocol):
+    """Time as the engine sees it."""
+
+    def now_us(self) -> int:
+        """Return UTC in microseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+        ...
+
+
+class Journal(Protocol):
+    """The durable record of events."""
+
+    def append(self, event: Event) -> None:
+        """Write an event behind the last; raises InstallError when it cannot be kept."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was appended survives a power cut; raises InstallError."""
+        ...
+
+
+class Projection(Protocol):
+    """Something made from the events. It is called in the engine's thread, in order."""
+
+    def handle(self, event: Event) -> None:
+        """Take one event in; must be quick and must not raise for what an event holds."""
+        ...
+
+
+class Keeper(Projection, Protocol):
+    """The projection that is the state file."""
+
+    dirty: bool
+
+    def save(self) -> None:
+        """Write what was taken in; raises InstallError when it cannot be kept."""
+        ...
+
+
+class StepContext(Protocol):
+    """What a step may do besides its own work: tell, wait, and be told to end."""
+
+    def activity(self, text: str) -> None:
+        """Say what is being done now; shown while it lasts and not kept."""
+        ...
+
+    def output(self, line: str) -> None:
+        """Hand on a line that a command printed; it goes to the step's log."""
+        ...
+
+    def notice(self, text: str, **data: Any) -> None:
+        """Tell something worth keeping."""
+        ...
+
+    def verified(self, requirements: Sequence[Mapping[str, Any]]) -> None:
+        """Record what a verification measured."""
+        ...
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Name a part of the step; entering and leaving it (well or not) is recorded."""
+        ...
+
+    def recorded(self) -> None:
+        """Return when all that was told so far is in the journal; raises CancelledError when the step is to end."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Pause; raises CancelledError as soon as the step is to end."""
+        ...
+
+    def raise_if_cancelled(self) -> None:
+        """Raise CancelledError when the step is to end."""
+        ...
+
+    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within the block, have an action called (from another thread) when the step is to end."""
+        ...
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left of the step's time limit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What looking at a requirement showed: evidence when it is met, else a finding."""
+
+    evidence: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something the machine must have. `probe` only reads; `fix`, where there is one, provides it."""
+
+    id: str
+    title: str
+    probe: Callable[[], Probe]
+    fix: Callable[[StepContext], None] | None = None
+
+
+class ClusterState(StrEnum):
+    """What is there under the cluster's name."""
+
+    ABSENT = "absent"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+    HEALTHY = "healthy"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterReport:
+    """A cluster's state, and what it was read from."""
+
+    state: ClusterState
+    evidence: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One object of the release that is not as it should be: missing, changed or superfluous."""
+
+    name: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload's condition now. `finding` is set for what waiting cannot heal."""
+
+    name: str
+    ready: bool
+    condition: str
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a component is reached from here.
+
+    `ready_path` answers 2xx when it is ready, or one of the statuses in `accepts`. `via` names what stands between this
+    machine and the component, where something does: it decides what silence means.
+    """
+
+    component: str
+    base_url: str
+    ready_path: str
+    via: str = ""
+    accepts: frozenset[int] = frozenset()
+
+    @property
+    def ready_url(self) -> str:
+        """The URL that tells readiness."""
+        return self.base_url + self.ready_path
+
+    @property
+    def has_way(self) -> bool:
+        """Whether there is a way to it at the moment; a provider gives port 0 where there is none."""
+        return not self.base_url.endswith(":0")
+
+    def is_ready(self, status: int) -> bool:
+        """Tell whether an HTTP status means that the component is ready."""
+        return 200 <= status < 300 or status in self.accepts
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A component that this installation goes without: why, and how to get it."""
+
+    component: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What runs where, for people: lines about components, and how to look at them."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    programs: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[Absent, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """What a provider is built from. `ports` holds the user's choices by component name.
+
+    `folder` is the cluster's own (the provider makes it), `bin_folder` where tools that we installed
+    are; `environ` is the environment in which programs are looked for and started. `options` are the
+    provider's own, by the name of their flag (settings.PROVIDER_OPTIONS), where they were given.
+    """
+
+    cluster: str
+    folder: Path
+    bin_folder: Path
+    environ: Mapping[str, str]
+    ports: Mapping[str, int] = field(default_factory=dict)
+    install_tools: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """Where the stack runs. Methods without a context only read; all may raise InstallError."""
+
+    name: str
+
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what the machine must have."""
+        ...
+
+    def cluster(self) -> ClusterReport:
+        """Return what is there under the cluster's name."""
+        ...
+
+    def create_cluster(self, ctx: StepContext) -> None:
+        """Bring the cluster to healthy from whatever `cluster` reports, foreign excepted."""
+        ...
+
+    def remove_cluster(self, ctx: StepContext) -> None:
+        """End and remove what `create_cluster` made, data included."""
+        ...
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how the release differs from what it should be; empty when it does not."""
+        ...
+
+    def apply_release(self, ctx: StepContext) -> None:
+        """Put the release in place: objects or configurations, and what runs them."""
+        ...
+
+    def remove_release(self, ctx: StepContext) -> None:
+        """Take the release away and keep its data."""
+        ...
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        """Start what should run and does not."""
+        ...
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each workload's condition now."""
+        ...
+
+    def watch_workloads(self, ctx: StepContext) -> Iterable[Sequence[Workload]]:
+        """Yield the conditions now and at every change, until the caller has seen enough."""
+        ...
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return where each component of this installation is reached."""
+        ...
+
+    def overview(self) -> Overview:
+        """Return what runs where, for people."""
+        ...
+
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        """Return the commands that do by hand what a step asks this provider for; empty where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a server said; `text` is cut to a few kilobytes."""
+
+    status: int
+    text: str
+
+
+class Http(Protocol):
+    """Plain HTTP to loopback, never through a proxy."""
+
+    def get(self, url: str, timeout_s: float) -> HttpAnswer:
+        """Return the answer whatever its status; raises InstallError when there is none."""
+        ...
+
+
+class Programs(Protocol):
+    """Other programs on this machine."""
+
+    def find(self, name: str) -> str | None:
+        """Return where a program is, or None."""
+        ...
+
+    def run(self, argv: Sequence[str], ctx: StepContext, timeout_s: float) -> tuple[int, Sequence[str]]:
+        """Run a command and return its exit code and last lines; raises InstallError when it cannot be run."""
+        ...
+
+
+class Telemetry(Protocol):
+    """The way of the events into the metrics store, as the steps need it."""
+
+    def backend(self) -> str:
+        """Say which store the samples go to; raises InstallError when none takes them."""
+        ...
+
+    def query_url(self) -> str:
+        """Return where the store is queried, as the Prometheus API does it; raises InstallError."""
+        ...
+
+    def flush(self, ctx: StepContext) -> int:
+        """Send all that is unsent and return how many samples that were; raises InstallError."""
+        ...
+
+    def unconfirmed(self) -> Sequence[str]:
+        """Read what was sent back by query; return what is missing, in words. May raise InstallError."""
+        ...
+
+    def measured(self) -> bool:
+        """Say whether the store has taken what a verification measured."""
+        ...
+
+    def unsent(self) -> int:
+        """Return how many events of finished runs the store has not taken."""
+        ...
+
+
+class EventSource(Protocol):
+    """The journal, read from outside the engine's thread."""
+
+    def read(self, position: int) -> Iterable[tuple[int, Event]]:
+        """Yield (position, event) for whole events from a position on; 0 is the journal's start.
+
+        A position that this gave before stays valid, as the journal only grows.
+        """
+        ...
+
+
+class CursorStore(Protocol):
+    """What each telemetry backend has taken, kept across runs (cursors.json)."""
+
+    def load(self) -> dict[str, dict[str, Any]]:
+        """Return the cursors by backend; empty where nothing readable is there."""
+        ...
+
+    def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the cursors atomically; raises InstallError."""
+        ...
