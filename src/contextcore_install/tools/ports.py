@@ -1,0 +1,33 @@
+"""Whether a TCP port of loopback can be had."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+
+def bind_problem(port: int) -> int:
+    """Return 0 when a port of loopback is free, else the errno of trying to have it.
+
+    A connection is tried first: where SO_REUSEADDR lets one address be bound beside another (macOS), a listener on all
+    addresses would not be noticed.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            return errno.EADDRINUSE
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            return error.errno or errno.EINVAL
+    return 0
+
+
+def free_port(near: int) -> int:
+    """Return a free port to suggest, a round distance away; 0 where none is found."""
+    candidates = (near + 1000 * step for step in range(1, 40))
+    return next((port for port in candidates if port < 65_536 and bind_problem(port) == 0), 0)

@@ -1,0 +1,59 @@
+"""A step's context with an ear for what a command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from contextcore_install.core.ports import StepContext
+
+
+class Relay:
+    """Passes everything on to a StepContext; `hear` is told each line of output as well."""
+
+    def __init__(self, ctx: StepContext, hear: Callable[[str], None]) -> None:
+        self._ctx = ctx
+        self._hear = hear
+
+    def activity(self, text: str) -> None:
+        """Say what is being done now."""
+        self._ctx.activity(text)
+
+    def output(self, line: str) -> None:
+        """Hand on a line that a command printed."""
+        self._ctx.output(line)
+        self._hear(line)
+
+    def notice(self, text: str, **data: Any) -> None:
+        """Tell something worth keeping."""
+        self._ctx.notice(text, **data)
+
+    def verified(self, requirements: Sequence[Mapping[str, Any]]) -> None:
+        """Record what a verification measured."""
+        self._ctx.verified(requirements)
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Name a part of the step."""
+        return self._ctx.part(name)
+
+    def recorded(self) -> None:
+        """Return when all that was told so far is in the journal."""
+        self._ctx.recorded()
+
+    def wait(self, seconds: float) -> None:
+        """Pause; raises CancelledError as soon as the step is to end."""
+        self._ctx.wait(seconds)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise CancelledError when the step is to end."""
+        self._ctx.raise_if_cancelled()
+
+    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within the block, have an action called when the step is to end."""
+        return self._ctx.on_cancel(action)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left of the step's time limit."""
+        return self._ctx.remaining_s

@@ -1,0 +1,231 @@
+"""Prepares, once, a folder with the packages that a lock file pins.
+
+The folder is filled beside its final place and renamed into it, so it is whole or absent, whatever interrupts the
+work. A lock keeps two preparations apart; it passes to the program that does the work, so that even after our own
+death by SIGKILL nobody clears away a folder that is still being filled.
+
+    python3 -m contextcore_install.tools.runtime LOCK FOLDER    prepares a folder in FOLDER and prints its path
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.tools import packages
+from contextcore_install.tools.package_failures import explain_os_error
+from contextcore_install.tools.runtime_folder import DAY, MARKER, is_complete, runtime_key
+from contextcore_install.tools.watched import SIGN_OF_LIFE, WatchedRun
+
+#: A runtime used within this time may be in use by a program that runs now.
+IN_USE = 14 * DAY
+
+
+def first_start(lock: str, folder: str, again: str) -> int:
+    """Prepare the program's runtime in `folder` and remember the interpreter for the launcher.
+
+    Returns 0, or the exit code after saying what is wrong; `again` is what the user typed.
+    """
+
+    def work() -> None:
+        if not is_complete(folder):
+            prepare(Path(lock), Path(folder))
+        remember_interpreter(Path(folder).parent)
+
+    return told(work, again)
+
+
+def told(work: Callable[[], None], again: str) -> int:
+    """Do `work`; return 0, or the exit code after saying what stood in the way and what to type."""
+    try:
+        with ended_by_signals():
+            work()
+    except InstallError as error:
+        advice = f"{error.hint}, then type again" if error.hint else "type again"
+        tell(f"{error.message}\n  seen: {error.evidence}\n  next: {advice}: {again}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        tell(f"Interrupted; nothing half-made is left behind. To carry on, type again: {again}")
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def prepare(lock: Path, folder: Path) -> None:
+    """Fill `folder` with what `lock` pins, or raise InstallError with exit code 3 and leave nothing behind."""
+    base = folder.parent
+    try:
+        make_private(base)
+        with exclusive(base / "lock") as descriptor:
+            # Whoever holds the lock is the only one at work: all others' staging folders are dead.
+            for stale in base.glob("*.staging-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            if not is_complete(str(folder)):
+                fill(lock, folder, descriptor)
+            thin(base, keep=folder.name)
+    except OSError as error:
+        raise explain_os_error(error, base) from error
+
+
+def fill(lock: Path, folder: Path, descriptor: int) -> None:
+    """Install into a staging folder, make it durable, and rename it to `folder`."""
+    staging = folder.with_name(f"{folder.name}.staging-{os.getpid()}")
+    target = staging / "packages"
+    began = time.monotonic()
+    tell(f"Preparing once: {packages.count(lock)} packages into {folder.parent}")
+
+    def still_waiting(last: str) -> None:
+        tell(f"  still preparing ({time.monotonic() - began:.0f} s) {last}")
+
+    previous = os.umask(0o077)
+    try:
+        target.mkdir(parents=True)
+        packages.install(lock, target, workdir=staging, run=WatchedRun(still_waiting, keep=[descriptor]))
+        (target / MARKER).write_text(f"{lock.name}\n", encoding="utf-8")
+        make_durable(target)
+        if folder.exists():  # torn: it has no marker
+            folder.rename(staging / "torn")
+        target.rename(folder)
+        sync(folder.parent)
+    finally:
+        os.umask(previous)
+        shutil.rmtree(staging, ignore_errors=True)
+    tell(f"Prepared in {time.monotonic() - began:.0f} s; later starts need no network.")
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[int]:
+    """Hold the lock file at `path`, waiting for whoever holds it now; yields its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        began = time.monotonic()
+        told = -SIGN_OF_LIFE
+        while not try_lock(descriptor):
+            waited = time.monotonic() - began
+            if waited - told >= SIGN_OF_LIFE:
+                told = waited
+                tell(f"Another start is preparing {path.parent}; waiting for it ({waited:.0f} s)")
+            time.sleep(0.1)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if nobody holds it. On a file system without locks the renames alone keep the folder whole."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def thin(base: Path, keep: str) -> None:
+    """Remove old runtimes: all but the one in use now, the one used last before it, and those used lately."""
+    others = [(marker.stat().st_mtime, marker.parent) for marker in base.glob(f"*/{MARKER}")]
+    others = sorted((entry for entry in others if entry[1].name != keep), reverse=True)
+    for used, folder in others[1:]:
+        if time.time() - used > IN_USE:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(base / "pycache" / folder.relative_to(folder.anchor), ignore_errors=True)
+
+
+def discard_if_damaged(folder: str) -> bool:
+    """Put a runtime that has lost files out of the way, so that the next start prepares it again."""
+    lost = next(packages.missing_files(Path(folder)), None)
+    if lost is None:
+        return False
+    tell(f"{lost} is missing; preparing the packages again.")
+    with contextlib.suppress(OSError):
+        (Path(folder) / MARKER).unlink()
+        return True
+    return False
+
+
+def remember_interpreter(base: Path) -> None:
+    """Note the interpreter for the launcher, and the files it cannot start without: one path a line."""
+    needed = [os.path.realpath(sys.executable), os.__file__]
+    temporary = base / f"python.{os.getpid()}"
+    with contextlib.suppress(OSError):  # the next start then searches again
+        temporary.write_text(
+            "".join(f"{path}\n" for path in needed), encoding="utf-8", errors="surrogateescape"
+        )
+        temporary.replace(base / "python")
+
+
+def make_private(folder: Path) -> None:
+    """Create `folder` and its missing parents for this user alone (mkdir's mode reaches only the last one)."""
+    previous = os.umask(0o077)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(previous)
+
+
+def make_durable(folder: Path) -> None:
+    """Write every file below `folder` through to the disk, so that the rename cannot outlive its content."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(path, name))
+        sync(Path(path))
+
+
+def sync(path: Path) -> None:
+    """Write a file or folder through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP clear up as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # One that is ignored stays so: that is how nohup protects what it starts.
+    before = {number: signal.getsignal(number) for number in signals}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def tell(text: str) -> None:
+    """Say something to whoever waits; stdout belongs to the program."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+def main() -> int:
+    """Prepare a folder for the developers' tools and print its path; return an exit code."""
+    lock, base = (Path(argument).resolve() for argument in sys.argv[1:])
+    folder = base / runtime_key(str(lock))
+    if not is_complete(str(folder)) and (code := told(lambda: prepare(lock, folder), "the same command")):
+        return code
+    sys.stdout.write(f"{folder}\n")
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
