@@ -1,0 +1,1 @@
+"""What survives a crash: journal, state file, lock and the folders they live in."""

@@ -1,0 +1,32 @@
+"""cursors.json: what each telemetry backend has taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, write_atomically
+
+
+class CursorFile:
+    """The CursorStore on disk. An unreadable file counts as empty: sending again is harmless."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> dict[str, dict[str, Any]]:
+        """Return the cursors by backend."""
+        try:
+            document = parse_json(read_regular(self._path) or b"{}")
+        except (UnreadableFileError, InstallError):
+            return {}
+        if not isinstance(document, dict):
+            return {}
+        return {name: cursor for name, cursor in document.items() if isinstance(cursor, dict)}
+
+    def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the cursors; raises InstallError."""
+        write_atomically(self._path, json.dumps(dict(cursors), indent=1).encode(), durable=False)

@@ -1,0 +1,116 @@
+"""Reading and writing single files so that nothing hostile is followed and nothing is ever torn."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.tools import files
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+"""The largest JSON file that is read; the state of 10,000 steps takes 2 MB."""
+
+
+class UnreadableFileError(ValueError):
+    """A file that is there and holds nothing that can be used; the message says why."""
+
+
+def unusable(path: Path, error: OSError) -> InstallError:
+    """Return the error for a file or folder that the system does not let us use."""
+    reason = (error.strerror or str(error)).lower()
+    hints = {
+        errno.ENOSPC: "free some disk space, then run the same command again",
+        errno.EDQUOT: "free some of your disk quota, then run the same command again",
+        errno.EROFS: "choose a folder that can be written with CONTEXTCORE_HOME=FOLDER",
+        errno.EACCES: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
+        errno.EPERM: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
+    }
+    return InstallError(
+        "state-unusable",
+        f"{path} cannot be used: {reason}",
+        hint=hints.get(error.errno or 0, "choose another folder with CONTEXTCORE_HOME=FOLDER"),
+        exit_code=ExitCode.STATE_UNUSABLE,
+    )
+
+
+def open_regular(path: Path) -> int | None:
+    """Open a regular file for reading and return its descriptor, or None where nothing is there.
+
+    Links are not followed and FIFOs not waited for. Raises UnreadableFileError for what is no regular file,
+    InstallError where the system refuses.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
+            raise UnreadableFileError("it is not a regular file") from None
+        raise unusable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableFileError("it is not a regular file")
+    return descriptor
+
+
+def read_regular(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes | None:
+    """Return a regular file's bytes, or None where nothing is there.
+
+    Raises UnreadableFileError for what is no regular file or larger than `limit` bytes, InstallError where
+    the system refuses.
+    """
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return None
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            if os.fstat(descriptor).st_size > limit:
+                raise UnreadableFileError(f"it is larger than {limit} bytes")
+            return file.read(limit + 1)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what a JSON text holds; raises UnreadableFileError whatever is wrong with it."""
+    if not content.strip():
+        raise UnreadableFileError("it is empty")
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise UnreadableFileError("it is nested too deeply") from None
+    except ValueError as error:
+        raise UnreadableFileError(f"it is not JSON ({str(error)[:80]})") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file as a whole, mode 0600; raises InstallError, and then the old file still stands."""
+    try:
+        files.write_atomically(path, content, durable=durable)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename something unusable out of the way, beside where it was, and return its new path."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = path.with_name(f"{path.name}.unreadable-{stamp}")
+    count = 1
+    while os.path.lexists(target):
+        count += 1
+        target = path.with_name(f"{path.name}.unreadable-{stamp}-{count}")
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise unusable(path, error) from error
+    return target

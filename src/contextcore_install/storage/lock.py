@@ -1,0 +1,111 @@
+"""One run at a time a cluster: a lock that ends with its owner, and says who that is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    read_regular,
+    unusable,
+)
+from contextcore_install.tools.files import write_all
+
+PATIENCE_S = 0.3
+"""How long to try: `holder` of another process holds the lock for an instant while it looks."""
+
+
+class Lock:
+    """An flock on a file that holds its owner's description. Released on close and on death."""
+
+    def __init__(self, path: Path, owner: Mapping[str, Any]) -> None:
+        """Take the lock; raises InstallError (exit code 5) with the owner when it is held."""
+        self._path = path
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            self._descriptor = _open(path)
+            if _try(self._descriptor, fcntl.LOCK_EX) and _is_still(path, self._descriptor):
+                break
+            os.close(self._descriptor)
+            if time.monotonic() > deadline:
+                raise _held(path)
+            time.sleep(0.02)
+        os.ftruncate(self._descriptor, 0)
+        try:
+            write_all(self._descriptor, json.dumps(dict(owner)).encode())
+        except OSError as error:
+            os.close(self._descriptor)
+            raise unusable(path, error) from error
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.close(self._descriptor)
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Return the description of the run that holds the lock; None when none does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _try(descriptor, fcntl.LOCK_SH) else _owner(path)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        refused = unusable(path, error)
+        if error.errno in (errno.EISDIR, errno.ELOOP):
+            refused.hint = f"move it away: mv '{path}' '{path}.aside'"
+        raise refused from error
+
+
+def _try(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file that was locked is still the one at the path: `delete` removes it."""
+    try:
+        there = path.lstat()
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino)
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        document = parse_json(read_regular(path) or b"")
+    except (UnreadableFileError, InstallError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _held(path: Path) -> InstallError:
+    owner = _owner(path)
+    who = f"process {owner.get('pid', '?')} on {owner.get('host', 'this machine')}, since {owner.get('since', '?')}"
+    return InstallError(
+        "locked",
+        f"another run is at work on this cluster: {who}",
+        evidence=str(owner.get("command", "")),
+        hint="watch it with --status, or wait until it has ended",
+        exit_code=ExitCode.LOCKED,
+    )

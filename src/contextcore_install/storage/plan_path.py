@@ -1,0 +1,62 @@
+"""The plan's path, ~/.contextcore/install-state.json: a link of ours, or a file that others left there."""
+
+from __future__ import annotations
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.state import NewerSchemaError
+from contextcore_install.storage.files import set_aside, unusable
+from contextcore_install.storage.layout import ClusterLayout, Home, make_private
+from contextcore_install.storage.state_file import load_state
+from contextcore_install.storage.store import newer_state
+
+
+def foreign_link(home: Home) -> InstallError | None:
+    """Return why the plan's path is not used, where it is a link that this program did not make."""
+    path = home.plan_path
+    if not path.is_symlink() or home.linked_cluster():
+        return None
+    return InstallError(
+        "unsafe-link",
+        f"{path} is a link to {str(path.readlink())!r}, which this program did not make",
+        hint=f"remove the link: rm '{path}'",
+        exit_code=ExitCode.STATE_UNUSABLE,
+    )
+
+
+def cluster_at(home: Home) -> str | None:
+    """Return the cluster that a file at the plan's path speaks of; None for no file or our link.
+
+    Raises ValueError for what holds no state, InstallError where the system refuses.
+    """
+    if home.plan_path.is_symlink():
+        return None
+    stored = load_state(home.plan_path)
+    return stored.state.cluster_name if stored else None
+
+
+def adopt(home: Home, cluster: str) -> list[str]:
+    """Move a file at the plan's path to the cluster it speaks of, and return sentences on what was done.
+
+    Opening that cluster's records then takes the file's content over as a recorded change.
+    """
+    refused = foreign_link(home)
+    if refused:
+        raise refused
+    try:
+        named = cluster_at(home)
+    except NewerSchemaError as error:
+        raise newer_state(home.plan_path, error) from None
+    except ValueError as error:
+        return [f"{home.plan_path} holds no state ({error}); it is kept as {set_aside(home.plan_path).name}"]
+    if named is None:
+        return []
+    if named != cluster:
+        aside = set_aside(home.plan_path)
+        return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {aside.name}"]
+    layout: ClusterLayout = home.cluster(cluster)
+    make_private(layout.folder)
+    try:
+        home.plan_path.replace(layout.state)
+    except OSError as error:
+        raise unusable(layout.state, error) from error
+    return [f"took over the state at {home.plan_path}"]

@@ -1,0 +1,119 @@
+"""The state file: the plan's schema on disk, with a mark of how far into the journal it reaches.
+
+A digest tells a file that this program wrote from one that was edited by hand or by a script. It
+guards against mistakes, not against an attacker, so a CRC is enough and costs nothing at start-up.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.state import State, state_from_document
+from contextcore_install.storage.files import parse_json, read_regular, write_atomically
+from contextcore_install.storage.mark import START, Mark
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A state as it was read. `ours` says that this program wrote it and nobody changed it since."""
+
+    state: State
+    mark: Mark
+    ours: bool
+
+
+def load_state(path: Path) -> StoredState | None:
+    """Return what the state file holds, or None where there is none.
+
+    Raises StateFormatError (NewerSchemaError) or UnreadableFileError, both ValueErrors, for what holds no state, and
+    InstallError where the system refuses.
+    """
+    content = read_regular(path)
+    if content is None:
+        return None
+    document = parse_json(content)
+    state = state_from_document(document)
+    digest = state.extra.pop("digest", None)
+    mark = _mark(state.extra.pop("journal", None))
+    head = {key: value for key, value in document.items() if key not in ("digest", "steps")}
+    steps = document.get("steps", {}).items()
+    body = _layout(head, (_field(step_id, step) for step_id, step in steps))
+    return StoredState(state, mark, ours=digest == _digest(body))
+
+
+class StateWriter:
+    """Writes a state file again and again, at a cost that hangs on what changed and not on its size."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[str, bytes] = {}
+        self._changed: set[str] = set()
+
+    def forget(self, step_id: str) -> None:
+        """Have a step encoded anew: it has changed."""
+        self._changed.add(step_id)
+
+    def forget_all(self) -> None:
+        """Have everything encoded anew."""
+        self._lines.clear()
+
+    def save(self, state: State, mark: Mark) -> None:
+        """Replace the state file; raises InstallError."""
+        if len(self._lines) != len(state.steps):
+            self._lines = {step_id: self._lines.get(step_id, b"") for step_id in state.steps}
+            self._changed.update(step_id for step_id, line in self._lines.items() if not line)
+        for step_id in self._changed & state.steps.keys():
+            self._lines[step_id] = _field(step_id, state.steps[step_id].as_document())
+        self._changed.clear()
+        head = state.head_document() | {"journal": asdict(mark)}
+        body = _layout(head, self._lines.values())
+        content = body + f',\n  "digest": "{_digest(body)}"\n}}\n'.encode()
+        # Losing the newest state file to a power cut is harmless: it is folded from the journal again.
+        write_atomically(self._path, content, durable=False)
+
+
+def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> bytes:
+    """Return a document without its end, with a line a field and a line a step: for people, and to write it fast.
+
+    It is put together by one join: with thousands of steps every copy of it costs milliseconds.
+    """
+    fields = b",\n".join(b"  " + _field(key, value) for key, value in head.items())
+    opening = b"{\n" + fields + b',\n  "steps": {'
+    lines = list(steps)
+    if not lines:
+        return opening + b"}"
+    lines[0] = opening + b"\n    " + lines[0]
+    lines[-1] += b"\n  }"
+    return b",\n    ".join(lines)
+
+
+_END = b"\n}"
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
+def _field(name: str, value: object) -> bytes:
+    return f"{_encode(name)}: {_encode(value)}".encode("utf-8", "backslashreplace")
+
+
+def _digest(body: bytes) -> str:
+    return f"crc32:{zlib.crc32(_END, zlib.crc32(body)):08x}"
+
+
+def _mark(document: object) -> Mark:
+    if not isinstance(document, dict):
+        return START
+    events, size, at_us = (document.get(name) for name in ("events", "bytes", "at_us"))
+    if (
+        isinstance(events, int)
+        and isinstance(size, int)
+        and isinstance(at_us, int)
+        and min(events, size, at_us) >= 0
+    ):
+        return Mark(events, size, at_us)
+    return START

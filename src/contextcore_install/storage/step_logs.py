@@ -1,0 +1,92 @@
+"""Each step's log of each run: what its commands printed, and what the engine said of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+
+from contextcore_install.core.events import Event, Kind, instant
+
+KEPT_RUNS = 20
+"""How many runs keep their logs."""
+
+_SILENT = frozenset({Kind.TICK, Kind.HEARTBEAT})
+
+
+class StepLogs:
+    """Writes logs/<run_id>/<step>.log. A log that cannot be written is given up, not the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, TextIOWrapper] = {}
+        self._broken = False
+
+    def handle(self, event: Event) -> None:
+        """Write what concerns a step into its log."""
+        if not event.step or event.kind in _SILENT or self._broken:
+            return
+        try:
+            self._file(event).write(f"{instant(event.at_us)} {_text(event)}\n")
+        except (OSError, ValueError):
+            self._broken = True
+
+    def close(self) -> None:
+        """Close the logs of this run."""
+        for file in self._files.values():
+            try:
+                file.close()
+            except OSError:
+                self._broken = True
+        self._files.clear()
+
+    def _file(self, event: Event) -> TextIOWrapper:
+        if event.step not in self._files:
+            path = self._folder / event.run_id / f"{event.step}.log"
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
+            self._files[event.step] = os.fdopen(
+                descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1
+            )
+        return self._files[event.step]
+
+
+def _text(event: Event) -> str:
+    if event.kind is Kind.OUTPUT:
+        return f"| {event.data.get('line', '')}"
+    if event.kind in (Kind.ACTIVITY, Kind.NOTICE):
+        return str(event.data.get("text", ""))
+    told = " ".join(f"{key}={value}" for key, value in event.data.items())
+    return f"[{event.kind}] {told}".rstrip()
+
+
+def runs_with_logs(folder: Path) -> list[str]:
+    """Return the runs that have logs, the latest last: run ids sort by time."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+    except OSError:
+        return []
+
+
+def thin_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
+    """Remove the logs of all but the latest runs."""
+    for run in runs_with_logs(folder)[:-keep]:
+        shutil.rmtree(folder / run, ignore_errors=True)
+
+
+def has_log(folder: Path, run_id: str, step: str) -> bool:
+    """Whether a run left a log of a step."""
+    path = folder / run_id / f"{step}.log"
+    return path.is_file() and not path.is_symlink()
+
+
+def read_log(folder: Path, run_id: str, step: str) -> Iterator[str]:
+    """Yield the lines of a step's log; nothing where there is none."""
+    if has_log(folder, run_id, step):
+        with (folder / run_id / f"{step}.log").open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                yield line.rstrip("\n")

@@ -1,0 +1,172 @@
+"""Opening an installation's records: whatever state they are in, what can be known is known after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import Event
+from contextcore_install.core.state import NewerSchemaError, State, StateFormatError, state_from_document
+from contextcore_install.storage.files import UnreadableFileError, open_regular, set_aside
+from contextcore_install.storage.journal import JournalReader, repair
+from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.storage.mark import START, Mark
+from contextcore_install.storage.state_file import StoredState, load_state
+
+
+@dataclass(slots=True)
+class Records:
+    """What an installation's files say.
+
+    `notices` are sentences for the user on what was wrong with them. `imported` is set where the state
+    file holds what the journal does not know: its source, and what it changes.
+    """
+
+    state: State
+    mark: Mark = START
+    notices: list[str] = field(default_factory=list)
+    imported: dict[str, Any] | None = None
+
+
+def read_records(layout: ClusterLayout, cluster: str) -> Records:
+    """Return what the files say, and change nothing."""
+    return _open(layout, cluster, mend=False)
+
+
+def mend_records(layout: ClusterLayout, cluster: str) -> Records:
+    """Return what the files say, with what is unusable set aside. The caller holds the lock."""
+    return _open(layout, cluster, mend=True)
+
+
+def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
+    records = Records(State(cluster))
+    stored = _stored_state(layout.state, records, mend=mend)
+    reader = JournalReader(layout.journal)
+    try:
+        if stored and stored.ours and _reaches(layout.journal, stored.mark):
+            records.state = stored.state
+            records.mark = _fold(reader, records.state, stored.mark)
+        else:
+            records.mark = _fold(reader, records.state, START)
+            if stored:
+                _import(stored, records)
+    except UnreadableFileError as error:
+        _journal_unreadable(layout.journal, error, stored, records, mend=mend)
+        return records
+    if mend:
+        _mend_journal(layout.journal, reader, records)
+    return records
+
+
+def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | None:
+    try:
+        return load_state(path)
+    except NewerSchemaError as error:
+        raise newer_state(path, error) from None
+    except (StateFormatError, UnreadableFileError) as error:
+        where = f"kept as {set_aside(path).name}" if mend else "left as it is"
+        records.notices.append(
+            f"{path} holds no state ({error}); it is {where}, and the state is made from the journal and the checks"
+        )
+        return None
+
+
+def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
+    """Return the error for a state that this program is too old to read; it is left alone."""
+    return InstallError(
+        "state-newer",
+        f"{path} was written by a newer version of this program: {error}",
+        hint="use that version, or begin anew with --reset (which keeps a copy)",
+        exit_code=ExitCode.STATE_UNUSABLE,
+    )
+
+
+def _fold(reader: JournalReader, state: State, mark: Mark) -> Mark:
+    number, at_us = mark.events, mark.at_us
+    for _, event in reader.read(mark.bytes):
+        state.apply(event)
+        number, at_us = event.number, event.at_us
+    return Mark(number, reader.damage.good_bytes, at_us)
+
+
+def _reaches(journal: Path, mark: Mark) -> bool:
+    """Whether the journal has the part that a state was made from, ending at the end of a line."""
+    descriptor = open_regular(journal) if mark.bytes else None
+    if descriptor is None:
+        return False
+    try:
+        return os.pread(descriptor, 1, mark.bytes - 1) == b"\n"
+    finally:
+        os.close(descriptor)
+
+
+def _import(stored: StoredState, records: Records) -> None:
+    """Take over what a state file says that the journal does not, as a change to be recorded."""
+    if stored.ours and records.mark.events:
+        return  # the state ran ahead of a journal that a crash cut short: nothing had acted on it
+    changes = differences(records.state, stored.state)
+    if not changes:
+        return
+    imported = state_from_document(stored.state.as_document())
+    imported.cluster_name = records.state.cluster_name
+    imported.installation_id = imported.installation_id or records.state.installation_id
+    records.imported = {
+        "source": "state file"
+        if records.mark.events or not stored.ours
+        else "state file, the journal being gone",
+        "changes": changes,
+        "document": imported.as_document(),
+    }
+    records.state = imported
+
+
+def differences(before: State, after: State) -> list[str]:
+    """Return in words how one state differs from another, step by step."""
+    changes = []
+    for step_id in dict.fromkeys([*before.steps, *after.steps]):
+        old, new = before.step(step_id), after.step(step_id)
+        if old.status != new.status:
+            changes.append(f"{step_id}: {old.status} -> {new.status}")
+        elif old.as_document() != new.as_document():
+            changes.append(f"{step_id}: details")
+    if not before.exists and after.exists:
+        changes.insert(0, f"an installation begun {after.started_at}")
+    return changes
+
+
+def _journal_unreadable(
+    path: Path, error: UnreadableFileError, stored: StoredState | None, records: Records, *, mend: bool
+) -> None:
+    where = f"kept as {set_aside(path).name}" if mend else "left as it is"
+    records.notices.append(f"{path} is no journal ({error}); it is {where}, and a new one is begun")
+    records.mark = START
+    if stored:
+        _import(stored, records)
+
+
+def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
+    damaged = reader.damage.lines
+    aside = repair(path, reader)
+    if aside:
+        records.notices.append(
+            f"{path} was damaged ({damaged} lines); it is kept as {aside.name}, its events were saved"
+        )
+        records.mark = Mark(records.mark.events, path.stat().st_size, records.mark.at_us)
+
+
+def journal_events(layout: ClusterLayout) -> Iterator[Event]:
+    """Yield all events of the journal; raises InstallError when it cannot be read."""
+    try:
+        for _, event in JournalReader(layout.journal).read():
+            yield event
+    except UnreadableFileError as error:
+        raise InstallError(
+            "journal-unusable",
+            f"{layout.journal} is no journal: {error}",
+            hint="run ./create-cluster.sh --resume: it sets the file aside and begins a new one",
+            exit_code=ExitCode.STATE_UNUSABLE,
+        ) from None
