@@ -1,0 +1,1 @@
+"""Events as metrics, and how they reach a store."""

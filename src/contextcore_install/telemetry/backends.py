@@ -1,0 +1,146 @@
+"""Which store answers at a URL, how it is written to, and what it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode
+
+from contextcore_install.telemetry.client import Client, Patience, StoreError, Trouble
+from contextcore_install.telemetry.metrics import PREFIX, SeriesKey
+from contextcore_install.telemetry.remote_write import trouble_in, write_probe
+
+Series = dict[SeriesKey, dict[int, float]]
+"""Values by series and by time in milliseconds since 1970."""
+
+
+class StoreKind(StrEnum):
+    """The stores that we know how to speak to."""
+
+    MIMIR = "mimir"
+    VICTORIA_METRICS = "victoria-metrics"
+    PROMETHEUS = "prometheus"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A store that was found to take samples and answer queries."""
+
+    kind: StoreKind
+    base_url: str
+    write_path: str
+    query_prefix: str = ""
+
+    def __str__(self) -> str:
+        names = {"mimir": "Mimir", "victoria-metrics": "VictoriaMetrics", "prometheus": "Prometheus"}
+        return f"{names[self.kind]} at {self.base_url}"
+
+
+def probe(client: Client, patience: Patience) -> Backend:
+    """Find out which store answers, by what it says and by a write without samples.
+
+    Raises StoreError: when nothing answers, when it is not ready, or when it takes no remote write.
+    """
+    health = client.request("GET", "/-/healthy", patience).text
+    if "VictoriaMetrics" in health:
+        backend = Backend(StoreKind.VICTORIA_METRICS, client.base_url, "/api/v1/write")
+    elif "Prometheus" in health:
+        backend = Backend(StoreKind.PROMETHEUS, client.base_url, "/api/v1/write")
+    else:
+        return _probe_mimir(client, patience)
+    answer = write_probe(client, backend.write_path, patience)
+    if answer.status == 404:
+        raise StoreError(
+            Trouble.REFUSES,
+            f"{backend}: {answer.text}",
+            hint="start it with --web.enable-remote-write-receiver",
+        )
+    if not 200 <= answer.status < 300:
+        raise trouble_in(answer, str(backend))
+    return backend
+
+
+def _probe_mimir(client: Client, patience: Patience) -> Backend:
+    """Tell Mimir, which has no health page of its own, by its write path and its query prefix."""
+    backend = Backend(StoreKind.MIMIR, client.base_url, "/api/v1/push", "/prometheus")
+    answer = write_probe(client, backend.write_path, patience)
+    if answer.status == 429 or answer.status >= 500:
+        raise trouble_in(answer, client.base_url)
+    try:
+        # An answer other than 404 or 405 says that the path is there; the query says what is behind it.
+        if answer.status not in {404, 405}:
+            query(client, backend, "vector(1)", 0, patience)
+            return backend
+    except StoreError as error:
+        if error.trouble is not Trouble.REFUSES:
+            raise
+    raise StoreError(
+        Trouble.REFUSES,
+        f"what answers at {client.base_url} is neither Mimir, VictoriaMetrics nor Prometheus"
+        f" (HTTP {answer.status} {answer.text})",
+        hint="something else may hold the port",
+    )
+
+
+def query(
+    client: Client, backend: Backend, expression: str, at_ms: int, patience: Patience
+) -> list[dict[str, Any]]:
+    """Return the result of an instant query, as the API gives it; raises StoreError."""
+    fields = {"query": expression, "time": f"{at_ms // 1000}.{at_ms % 1000:03d}"}
+    path = f"{backend.query_prefix}/api/v1/query"
+    answer = client.request("GET", f"{path}?{urlencode(fields)}", patience)
+    what = f"query at {client.base_url}{path}"
+    if answer.status != 200:
+        raise trouble_in(answer, what)
+    try:
+        result = json.loads(answer.body)["data"]["result"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(Trouble.REFUSES, f"{what}: no query result, but {answer.text}") from error
+    if not isinstance(result, list):
+        raise StoreError(Trouble.REFUSES, f"{what}: no query result, but {answer.text}")
+    return result
+
+
+def raw_samples(
+    client: Client,
+    backend: Backend,
+    matchers: Mapping[str, str],
+    start_ms: int,
+    end_ms: int,
+    patience: Patience,
+) -> Series:
+    """Return every sample that the store shows from `start_ms` to `end_ms`, both included.
+
+    `matchers` are label values; without a `__name__` among them, all our metrics are meant. An instant query of a
+    range selector gives samples as they are, where a range query would give one value a step.
+    """
+    parts = [f"{name}={_quoted(value)}" for name, value in matchers.items()]
+    if "__name__" not in matchers:
+        parts.insert(0, f'__name__=~"{PREFIX}.+"')
+    # The range leaves its start out (Prometheus since 3.0, VictoriaMetrics), hence the millisecond more.
+    expression = f"{{{','.join(parts)}}}[{end_ms - start_ms + 1}ms]"
+    found: Series = {}
+    for item in query(client, backend, expression, end_ms, patience):
+        metric = dict(item["metric"])
+        name = metric.pop("__name__", "")
+        values = found.setdefault((name, tuple(sorted(metric.items()))), {})
+        values.update((round(float(at) * 1000), float(value)) for at, value in item["values"])
+    return found
+
+
+def show_recent(client: Client, backend: Backend, patience: Patience) -> None:
+    """Have what was just written show up in queries, where the store would take a second or two for it.
+
+    VictoriaMetrics buffers what it takes in; its `/internal/force_flush` makes it visible at once. Where that
+    is protected or gone, waiting does it.
+    """
+    if backend.kind is StoreKind.VICTORIA_METRICS:
+        client.request("GET", "/internal/force_flush", patience)
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a PromQL string."""
+    return json.dumps(value, ensure_ascii=False)

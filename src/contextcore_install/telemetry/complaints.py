@@ -1,0 +1,80 @@
+"""What goes wrong with a store: when to try again, and what the user is told, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextcore_install.telemetry.client import StoreError
+    from contextcore_install.telemetry.remote_write import Refusal
+
+_LONGEST_PAUSE_S = 15.0
+_LONGEST_ASKED_PAUSE_S = 60.0
+
+_REFUSED_CONNECTION_PAUSE_S = 2.0
+"""Longest pause where nothing listens: finding that out costs next to nothing, and a store may start any moment."""
+
+
+class Complaints:
+    """Keeps count of a store's failures in one run, and reports each sort of trouble once."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.next_try = 0.0
+        self._report = report
+        self._reported: set[str] = set()
+        self._failures = 0
+        self._worked = False
+        self._trouble: StoreError | None = None
+
+    def recovered(self) -> None:
+        """Take note that the store has taken everything."""
+        self._failures, self.next_try, self._worked, self._trouble = 0, 0.0, True, None
+
+    def note(self, trouble: StoreError) -> None:
+        """Have the store left alone for a while, longer each time."""
+        from contextcore_install.telemetry.client import Trouble
+
+        self._trouble = trouble
+        self._failures += 1
+        longest = _REFUSED_CONNECTION_PAUSE_S if trouble.trouble is Trouble.NO_ANSWER else _LONGEST_PAUSE_S
+        pause = min(longest, 0.5 * 2 ** min(self._failures, 10))
+        self.next_try = time.monotonic() + max(pause, min(trouble.retry_after_s, _LONGEST_ASKED_PAUSE_S))
+
+    def told_now(self) -> None:
+        """Report the trouble while the run lives, if it is of a kind that the run will not mend.
+
+        A store that is not up yet is what an installation is there to mend, and one that is starting may refuse
+        for a moment.
+        """
+        from contextcore_install.telemetry.client import Trouble
+
+        trouble = self._trouble
+        if trouble and (self._worked or (trouble.trouble is Trouble.REFUSES and self._failures > 1)):
+            self.told_at_the_end()
+
+    def told_at_the_end(self) -> None:
+        """Report the trouble that there still is."""
+        if trouble := self._trouble:
+            text = f"the metrics store {trouble.trouble} ({trouble.evidence}); what it lacks is sent when it does"
+            self._once("trouble", f"{text}: {trouble.hint}" if trouble.hint else text)
+
+    def told_unfinished(self) -> None:
+        """Report that time ran out."""
+        self._once("trouble", "the metrics store did not answer in time; the next run sends what is left")
+
+    def refused(self, refusals: Sequence[Refusal]) -> None:
+        """Report samples that the store will never take."""
+        if refusals:
+            first = refusals[0]
+            self._once(
+                "refused",
+                f"the metrics store refused {len(refusals)} samples for good, the first of them"
+                f" {first.sample.name}: {first.reason}",
+            )
+
+    def _once(self, what: str, text: str) -> None:
+        if what not in self._reported:
+            self._reported.add(what)
+            self._report(text)
