@@ -1,0 +1,1 @@
+"""What is installed: the components, their programs, images and configurations."""
