@@ -1,0 +1,255 @@
+"""Compares a release with what the cluster holds, applies it, prunes what is no longer wanted, and takes it away."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.objects import (
+    FIELD_MANAGER,
+    FINGERPRINT,
+    KEPT_KINDS,
+    RELEASE_LABEL,
+    Key,
+    Manifest,
+    annotation_of,
+    difference,
+    key_of,
+    label_of,
+    pod_specs,
+)
+from contextcore_install.providers._kubectl.render import Release
+from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
+
+GRAFANA_ADMIN = "grafana-admin"
+"""The Secret with Grafana's password. It is made once, and stays as long as the data that it opens."""
+APPLY_WITHIN_S = 120.0
+DELETE_WITHIN_S = 180.0
+
+
+def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]:
+    """Yield how the cluster differs from the release."""
+    for item in release.objects:
+        key = key_of(item, release.namespace)
+        if change := _change(item, snapshot.get(key)):
+            yield Drift(key.label, change)
+    for key in secrets_wanted(release):
+        if snapshot.get(key) is None:
+            yield Drift(key.label, "missing")
+    yield from (Drift(key.label, "superfluous") for key in superfluous(release, snapshot, cluster))
+
+
+def _change(wanted: Manifest, live: Manifest | None) -> str:
+    if live is None:
+        return "missing"
+    if live.get("metadata", {}).get("deletionTimestamp"):
+        return "being deleted"
+    if where := difference(_compared(wanted), live):
+        return f"changed: {where}"
+    before, now = annotation_of(live, FINGERPRINT), annotation_of(wanted, FINGERPRINT)
+    return "" if before == now else "changed"
+
+
+def _compared(wanted: Manifest) -> dict[str, Any]:
+    """Return the fields that the server keeps as they were given."""
+    metadata = {name: value for name, value in wanted.get("metadata", {}).items() if name == "labels"}
+    rest = {name: value for name, value in wanted.items() if name not in {"apiVersion", "metadata", "status"}}
+    return {**rest, "metadata": metadata} if "stringData" not in rest else {"metadata": metadata}
+
+
+def secrets_wanted(release: Release) -> list[Key]:
+    """Return the Secrets that the release's pods read, and that this program makes."""
+    found = {
+        Key("Secret", key_of(item, release.namespace).namespace, GRAFANA_ADMIN)
+        for item in release.objects
+        if any(f'"{GRAFANA_ADMIN}"' in json.dumps(spec) for spec in pod_specs(item))
+    }
+    return sorted(found - {key_of(item, release.namespace) for item in release.objects})
+
+
+def superfluous(release: Release, snapshot: Snapshot, cluster: str) -> list[Key]:
+    """Return what carries our label and is not wanted any more. Never what data hangs on."""
+    wanted = {key_of(item, release.namespace) for item in release.objects}
+    return sorted(
+        key
+        for key, item in snapshot.all().items()
+        if label_of(item, RELEASE_LABEL) == cluster
+        and key not in wanted
+        and key.kind not in KEPT_KINDS
+        and key.name != GRAFANA_ADMIN
+        and not item.get("metadata", {}).get("ownerReferences")
+        and not item.get("metadata", {}).get("deletionTimestamp")
+    )
+
+
+class Applier:
+    """Puts a release in place."""
+
+    def __init__(self, kubectl: Kubectl, reader: Reader, cluster: str) -> None:
+        self._kubectl = kubectl
+        self._reader = reader
+        self._cluster = cluster
+
+    def apply(self, release: Release, ctx: StepContext) -> None:
+        """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
+        snapshot = self._reader.read(fresh=True)
+        self._reader.forget()
+        _refuse_to_strand_data(release, snapshot)
+        wanted = [
+            item for item in release.objects if _change(item, snapshot.get(key_of(item, release.namespace)))
+        ]
+        self._wait_for_namespaces(release, snapshot, ctx)
+        self._apply([item for item in wanted if item["kind"] == "Namespace"], ctx)
+        for key in secrets_wanted(release):
+            if snapshot.get(key) is None:
+                self._make_password(key, release, snapshot, ctx)
+        self._apply([item for item in wanted if item["kind"] != "Namespace"], ctx)
+        self._prune(superfluous(release, snapshot, self._cluster), ctx)
+        self._reader.forget()
+
+    def remove(self, release: Release, ctx: StepContext, *, with_data: bool = False) -> None:
+        """Delete what carries our label; claims and the password only `with_data`. Raises InstallError."""
+        snapshot = self._reader.read(fresh=True)
+        nothing = Release((), release.namespace)
+        doomed = superfluous(nothing, snapshot, self._cluster)
+        workloads = {key_of(item, release.namespace).name for item in release.objects if any(pod_specs(item))}
+        if with_data:
+            doomed += [
+                key
+                for key, item in snapshot.all().items()
+                if (key.kind == "PersistentVolumeClaim" and _is_claim_of(key, item, workloads, self._cluster))
+                or (key.name == GRAFANA_ADMIN and label_of(item, RELEASE_LABEL) == self._cluster)
+            ]
+        self._prune(doomed, ctx)
+        self._reader.forget()
+
+    def _wait_for_namespaces(self, release: Release, snapshot: Snapshot, ctx: StepContext) -> None:
+        """Let a namespace that is being deleted go first; raises when something holds it."""
+        for name in release.namespaces:
+            item = snapshot.get(Key("Namespace", "", name))
+            if item is None or not item.get("metadata", {}).get("deletionTimestamp"):
+                continue
+            ctx.activity(f"waiting until the old namespace {name} is gone")
+            wait = f"--timeout={int(min(ctx.remaining_s, DELETE_WITHIN_S))}s"
+            done = self._kubectl.attempt(
+                "wait", "--for=delete", f"namespace/{name}", wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10
+            )
+            if done.exit_code != 0:
+                finalizers = item.get("spec", {}).get("finalizers", [])
+                raise InstallError(
+                    "namespace-terminating",
+                    f"The namespace {name} is being deleted and does not go.",
+                    f"finalizers: {', '.join(finalizers)}; {item.get('status', {}).get('conditions', '')}",
+                    self._kubectl.shown("get", "namespace", name, "-o", "yaml"),
+                )
+
+    def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
+        if not items:
+            return
+        ctx.activity(f"applying {len(items)} objects")
+        try:
+            self._apply_once(items, ctx)
+        except InstallError as error:
+            if error.code != "field-immutable":
+                raise
+            self._make_room(items, ctx)
+            self._apply_once(items, ctx)
+
+    def _apply_once(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
+        document = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+        manager = f"--field-manager={FIELD_MANAGER}"
+        self._kubectl.call(
+            "apply", "--server-side", "--force-conflicts", manager, "-f", "-",
+            stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S,
+        )  # fmt: skip
+
+    def _make_room(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
+        """Delete the StatefulSets that cannot become what they should; their pods, claims and data stay."""
+        snapshot = self._reader.read(fresh=True)
+        for item in items:
+            key = key_of(item)
+            live = snapshot.get(key)
+            if key.kind != "StatefulSet" or live is None or not _immutable_differs(item, live):
+                continue
+            ctx.notice(f"{key.label} is made anew, as Kubernetes cannot change it in place; its data stays")
+            self._kubectl.call(
+                "delete", "statefulset", key.name, "-n", key.namespace, "--cascade=orphan", ctx=ctx
+            )
+
+    def _make_password(self, key: Key, release: Release, snapshot: Snapshot, ctx: StepContext) -> None:
+        """Make the Secret with a random password, which is shown nowhere."""
+        fields = {"admin-user": "admin", "admin-password": secrets.token_urlsafe(18)}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "labels": {RELEASE_LABEL: self._cluster, "app.kubernetes.io/managed-by": FIELD_MANAGER},
+            },
+            "type": "Opaque",
+            "data": {name: base64.b64encode(value.encode()).decode() for name, value in fields.items()},
+        }
+        done = self._kubectl.attempt("create", "-f", "-", "-o", "name", stdin=json.dumps(document), ctx=ctx)
+        if done.exit_code != 0 and "already exists" not in done.stderr.lower():
+            raise self._kubectl.failure(done)
+        old = [
+            claim for claim in snapshot.of_kind("PersistentVolumeClaim") if "grafana" in key_of(claim).name
+        ]
+        if old:
+            ctx.notice(
+                "Grafana's password was gone and there is a new one, but Grafana's data keeps the old; to set it: "
+                + self._kubectl.shown("exec", "-n", key.namespace, "grafana-0", "--", "grafana", "cli", "admin",
+                                      "reset-admin-password", "NEW")
+            )  # fmt: skip
+
+    def _prune(self, keys: Sequence[Key], ctx: StepContext) -> None:
+        by_place: dict[tuple[str, str], list[str]] = {}
+        for key in keys:
+            by_place.setdefault((key.namespace, key.kind), []).append(key.name)
+        for (namespace, kind), names in by_place.items():
+            ctx.activity(f"removing {kind} {', '.join(names)}")
+            scope = ["--namespace", namespace] if namespace else []
+            wait = ["--ignore-not-found", f"--timeout={int(DELETE_WITHIN_S)}s"]
+            self._kubectl.call(
+                "delete", kind.lower(), *names, *scope, *wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10
+            )
+
+
+def _refuse_to_strand_data(release: Release, snapshot: Snapshot) -> None:
+    """Raise `data-stranded` where a workload would go on without the volumes that its data is on."""
+    for item in release.objects:
+        live = snapshot.get(key_of(item, release.namespace))
+        lost = _claims(live) - _claims(item) if live is not None and item["kind"] == "StatefulSet" else set()
+        if lost:
+            name = key_of(item).label
+            raise InstallError(
+                "data-stranded",
+                f"{name} would go on without its volume {', '.join(sorted(lost))}, and leave its data behind.",
+                hint="keep volumeClaimTemplates in the manifests, or remove the workload yourself first",
+            )
+
+
+def _claims(item: Manifest) -> set[str]:
+    templates = (item.get("spec") or {}).get("volumeClaimTemplates") or []
+    return {str(template.get("metadata", {}).get("name", "")) for template in templates}
+
+
+def _immutable_differs(wanted: Manifest, live: Manifest) -> bool:
+    fields = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    return any(difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields)
+
+
+def _is_claim_of(key: Key, item: Manifest, workloads: set[str], cluster: str) -> bool:
+    """Tell whether a claim was made from one of our StatefulSets' templates (NAME-WORKLOAD-NUMBER)."""
+    ours = (
+        label_of(item, "app.kubernetes.io/managed-by") == FIELD_MANAGER
+        or label_of(item, RELEASE_LABEL) == cluster
+    )
+    return ours and any(f"-{name}-" in key.name for name in workloads)

@@ -1,0 +1,97 @@
+"""All that the checks need to know of a cluster, in one read that they share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.objects import CLUSTER_KINDS, Key, key_of, resource_of
+from contextcore_install.providers._kubectl.render import Release
+
+#: Seconds for which what was read stands for what is: the checks of one run that follow on each other.
+FRESH_S = 1.0
+ALWAYS = (
+    "pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount",
+    "statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps",
+)  # fmt: skip
+"""Kinds that are read whether the release has them or not: what it had before must be found to be pruned."""
+
+
+class Snapshot:
+    """What a cluster holds, by key."""
+
+    def __init__(self, items: Sequence[dict[str, Any]]) -> None:
+        self._items = {key_of(item): item for item in items}
+
+    def get(self, key: Key) -> dict[str, Any] | None:
+        """Return an object, or None. Of kinds that we do not know, some have no namespace."""
+        return self._items.get(key) or self._items.get(Key(key.kind, "", key.name))
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """Return all objects of a kind."""
+        return [item for key, item in self._items.items() if key.kind == kind]
+
+    def all(self) -> Mapping[Key, dict[str, Any]]:
+        """Return all objects."""
+        return self._items
+
+
+class Reader:
+    """Reads the cluster, and remembers for a moment. Safe to use from several threads."""
+
+    def __init__(
+        self, kubectl: Kubectl, release: Callable[[], Release], extra: Sequence[str] = ("node",)
+    ) -> None:
+        self._kubectl = kubectl
+        self._release = release
+        self._extra = tuple(extra)
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._snapshot = Snapshot(())
+        self._error: InstallError | None = None
+
+    def read(self, *, fresh: bool = False) -> Snapshot:
+        """Return what the cluster holds in the release's namespaces. Raises InstallError."""
+        with self._lock:
+            if fresh or time.monotonic() - self._read_at > FRESH_S:
+                self._error = None
+                try:
+                    self._snapshot = self._ask()
+                except InstallError as error:
+                    self._error = error  # the checks that wait for this read need not fail one after another
+                self._read_at = time.monotonic()
+            if self._error is not None:
+                raise self._error
+            return self._snapshot
+
+    def forget(self) -> None:
+        """Have the next read ask the cluster, as something was changed."""
+        with self._lock:
+            self._read_at = float("-inf")
+
+    def scope(self) -> tuple[str, ...]:
+        """Return the arguments that select the release's namespaces."""
+        namespaces = self._release().namespaces
+        return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
+
+    def _ask(self) -> Snapshot:
+        release = self._release()
+        kinds = list(dict.fromkeys([*ALWAYS, *self._extra, *(resource_of(item) for item in release.objects)]))
+        known = {resource_of(item) for item in release.objects if item["kind"] in CLUSTER_KINDS}
+        try:
+            return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, known)), *self.scope()))
+        except InstallError as error:
+            if error.code != "manifest-unknown-kind":
+                raise
+        # What defines a kind may be part of the release, and not be applied yet.
+        kinds = [*ALWAYS, *self._extra]
+        return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, set())), *self.scope()))
+
+
+def _by_scope(kinds: Sequence[str], cluster_wide: set[str]) -> list[str]:
+    """Return the kinds, those without a namespace first."""
+    return sorted(kinds, key=lambda kind: kind not in cluster_wide and kind not in {"node", "namespace"})

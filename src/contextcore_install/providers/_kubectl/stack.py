@@ -1,0 +1,111 @@
+"""The stack on Kubernetes, as both providers run it: the release and its workloads, through kubectl."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from contextcore_install.core.ports import Drift, StepContext, Workload
+from contextcore_install.providers._kubectl import releases
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
+from contextcore_install.providers._kubectl.objects import key_of, resource_of
+from contextcore_install.providers._kubectl.pods import STUCK_REASONS, read_pod, selected
+from contextcore_install.providers._kubectl.releases import Applier
+from contextcore_install.providers._kubectl.render import Release, Source
+from contextcore_install.providers._kubectl.snapshot import Reader
+from contextcore_install.providers._kubectl.watching import Watch
+
+
+class KubernetesStack:
+    """A release in a cluster. `get_image` provides an image that pods lack, `image_remedy` says whether it could."""
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        source: Source,
+        *,
+        image_remedy: Callable[[str], str] = lambda _: "",
+        get_images: Callable[[Sequence[str], StepContext], None] | None = None,
+        node_started: Callable[[], Mapping[str, str]] = dict,
+        reads_nodes: bool = True,
+    ) -> None:
+        self.kubectl = kubectl
+        self._source = source
+        self._get_images = get_images
+        self._lock = threading.Lock()
+        self._release: Release | None = None
+        self._restarted: set[tuple[str, str]] = set()
+        self.reader = Reader(kubectl, self.release, ("node",) if reads_nodes else ())
+        self._applier = Applier(kubectl, self.reader, source.cluster)
+        self._conditions = Conditions(kubectl, self.release, image_remedy, node_started)
+
+    def release(self) -> Release:
+        """Return the release, rendered once. Raises InstallError."""
+        with self._lock:
+            if self._release is None:
+                self._release = self._source.release()
+            return self._release
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how the cluster differs from the release. Raises InstallError."""
+        return list(releases.drift(self.release(), self.reader.read(), self._source.cluster))
+
+    def apply(self, ctx: StepContext) -> None:
+        """Put the release in place. Raises InstallError."""
+        self._applier.apply(self.release(), ctx)
+
+    def remove(self, ctx: StepContext, *, with_data: bool = False) -> None:
+        """Take the release away. Raises InstallError."""
+        self._applier.remove(self.release(), ctx, with_data=with_data)
+
+    def start(self, ctx: StepContext) -> None:
+        """Delete, once a pod and cause, the pods whose next try Kubernetes puts off; it makes them anew at once."""
+        snapshot = self.reader.read(fresh=True)
+        live = [
+            snapshot.get(key_of(item)) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS
+        ]
+        pods = [
+            read_pod(pod)
+            for item in live
+            if item is not None
+            for pod in selected(snapshot.of_kind("Pod"), item)
+        ]
+        stuck = [pod for pod in pods if pod.reason in STUCK_REASONS and not pod.deleting]
+        lacking = [pod.image for pod in stuck if "Image" in pod.reason]
+        if lacking and self._get_images is not None:
+            self._get_images(list(dict.fromkeys(lacking)), ctx)
+        for pod in stuck:
+            if (pod.uid, pod.reason) in self._restarted:
+                continue
+            self._restarted.add((pod.uid, pod.reason))
+            ctx.notice(f"{pod.name} {pod.condition}; it is started anew, without waiting for its next turn")
+            self.kubectl.call(
+                "delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx
+            )
+        self.reader.forget()
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each workload's condition now. Raises InstallError."""
+        return self._conditions.now(self.reader.read())
+
+    def watch(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        """Yield the conditions now and at every change. Raises InstallError."""
+        kinds = {resource_of(item) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS}
+        watch = Watch(self.kubectl, self.reader, self._conditions, ["pod", *sorted(kinds)])
+        try:
+            yield from watch.changes(ctx)
+        finally:
+            self.reader.forget()
+
+    def service_ports(self) -> dict[str, tuple[str, dict[int, int]]]:
+        """Return the release's Services: name -> (namespace, port -> node port or 0)."""
+        found = {}
+        for item in self.release().objects:
+            if item["kind"] == "Service":
+                ports = {
+                    int(port["port"]): int(port.get("nodePort", 0)) for port in item["spec"].get("ports", [])
+                }
+                key = key_of(item)
+                found[key.name] = (key.namespace, ports)
+        return found

@@ -1,0 +1,157 @@
+"""The cluster's folder on this machine, and whose it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.tools.files import write_atomically
+
+OWNER = "contextcore-install"
+MARKER_NAME = "owner.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything of one cluster is. `root` is ours alone; beside it lie the state and the journal."""
+
+    cluster: str
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Rendered configurations, one folder a component."""
+        return self.root / "config"
+
+    @property
+    def data(self) -> Path:
+        """What the components store; survives everything but removing the cluster."""
+        return self.root / "data"
+
+    @property
+    def run(self) -> Path:
+        """Records of processes."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes print."""
+        return self.root / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords; kept as long as the data that they open."""
+        return self.data / "secrets"
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that this folder is ours."""
+        return self.root / MARKER_NAME
+
+    @property
+    def store_choice(self) -> Path:
+        """Which program the metrics store is, so that it stays that one."""
+        return self.root / "metrics-store.json"
+
+    @property
+    def programs(self) -> Path:
+        """What is known of the programs, so that they need not be asked again."""
+        return self.root / "programs.json"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that make a whole cluster."""
+        return (self.config, self.data, self.run, self.logs)
+
+    @property
+    def _ours(self) -> tuple[Path, ...]:
+        return (*self.folders, self.marker, self.store_choice, self.programs)
+
+    def foreign_reason(self) -> str:
+        """Say why what is in the way is not ours; empty where nothing is, or where it is ours."""
+        if self.root.is_symlink():
+            return f"{self.root} is a link to {self.root.readlink()}."
+        if not self.root.exists():
+            return ""
+        if not self.root.is_dir():
+            return f"{self.root} is not a folder."
+        owner = read_json(self.marker)
+        if owner is None:
+            # Where a mark was damaged or lost, a folder that holds only what is ours is ours all the same.
+            known = any(path.is_file() for path in (self.marker, self.store_choice, self.programs))
+            ours = {path.name for path in self._ours} if known else set()
+            names = sorted(
+                path.name for path in self.root.iterdir() if not _is_leftover(path) and path.name not in ours
+            )
+            return f"{self.root} holds {', '.join(names[:3])} and no mark of this program." if names else ""
+        if owner.get("owner") != OWNER or owner.get("cluster") != self.cluster:
+            return f"{self.marker} names {owner.get('owner')!r}, cluster {owner.get('cluster')!r}."
+        if owner.get("uid") != os.getuid():
+            return f"{self.root} belongs to user id {owner.get('uid')}, and this is {os.getuid()}."
+        return ""
+
+    def missing(self) -> list[str]:
+        """Return the names of what a whole cluster has and this one lacks."""
+        lacking = [folder.name for folder in self.folders if not folder.is_dir()]
+        return lacking if read_json(self.marker) else [MARKER_NAME, *lacking]
+
+    def make(self) -> None:
+        """Make what is missing. Raises InstallError `folder-unwritable`."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not read_json(self.marker):
+                document = {
+                    "owner": OWNER,
+                    "cluster": self.cluster,
+                    "uid": os.getuid(),
+                    "id": os.urandom(8).hex(),
+                }
+                write_atomically(self.marker, json.dumps(document) + "\n")
+            for folder in (*self.folders, self.secrets):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(error, self.root) from error
+
+    def remove(self) -> None:
+        """Remove all that is ours, and only that. Raises InstallError `folder-unwritable`."""
+        try:
+            for folder in self.folders:
+                if folder.is_dir() and not folder.is_symlink():
+                    shutil.rmtree(folder)
+            leftovers = [path for path in self.root.glob(".*.new") if _is_leftover(path)]
+            for file in (*leftovers, self.store_choice, self.programs, self.marker):
+                file.unlink(missing_ok=True)
+            if self.root.is_dir() and not any(self.root.iterdir()):
+                self.root.rmdir()
+        except OSError as error:
+            raise unwritable(error, self.root) from error
+
+
+def _is_leftover(path: Path) -> bool:
+    """Tell whether a file is what an atomic write left behind when it was killed."""
+    return path.name.startswith(".") and path.name.endswith(".new")
+
+
+def unwritable(error: OSError, folder: Path) -> InstallError:
+    """Return the error for a folder that cannot be changed."""
+    where = error.filename or folder
+    return InstallError(
+        "folder-unwritable",
+        f"{where} cannot be written: {error.strerror or error}.",
+        evidence=str(error),
+        hint=f"df -h {folder}; ls -ld {folder}",
+    )
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a small JSON file of ours; None where there is none that can be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

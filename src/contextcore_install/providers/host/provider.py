@@ -1,0 +1,253 @@
+"""The host provider: the port's methods, made from the parts beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import (
+    Absent,
+    ClusterReport,
+    ClusterState,
+    Drift,
+    Endpoint,
+    Http,
+    Overview,
+    ProviderConfig,
+    Requirement,
+    StepContext,
+    Workload,
+)
+from contextcore_install.diagnosis.rules import HANGS
+from contextcore_install.providers.host import release as releases
+from contextcore_install.providers.host.by_hand import by_hand
+from contextcore_install.providers.host.conditions import Conditions, Watched
+from contextcore_install.providers.host.layout import Layout
+from contextcore_install.providers.host.programs import (
+    FAMILIES,
+    INSTALLABLE,
+    Family,
+    Program,
+    Programs,
+    store_gone,
+)
+from contextcore_install.providers.host.render import Release
+from contextcore_install.providers.host.requirements import Requirements
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, METRICS_STORE, Component, resolve_ports
+from contextcore_install.tools.daemons import Daemons
+from contextcore_install.tools.http import LoopbackHttp
+
+
+class HostProvider:
+    """Runs the stack as processes of this user. Nothing is looked up before it is asked for."""
+
+    name = "host"
+
+    def __init__(
+        self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None
+    ) -> None:
+        self._config = config
+        self._ports = resolve_ports(config.ports)
+        self._layout = Layout(config.cluster, config.folder.absolute() / "host")
+        self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
+        self._conditions = Conditions(self._daemons, http or LoopbackHttp())
+        self._restarted: set[tuple[str, str]] = set()
+
+    @cached_property
+    def _programs(self) -> Programs:
+        return Programs(self._layout, self._config.environ, self._config.bin_folder)
+
+    def _found(self) -> dict[str, Program]:
+        """Return the programs that are there, by component, in the order in which they start."""
+        found = {component.name: self._programs.find(component) for component in COMPONENTS}
+        return {name: program for name, program in found.items() if program is not None}
+
+    def _family(self) -> Family:
+        return self._programs.family() or FAMILIES[0]
+
+    def _release(self) -> Release:
+        """Return the release; raises InstallError when there is no metrics store."""
+        found = self._found()
+        if METRICS_STORE not in found:
+            remembered = self._programs.remembered()
+            if remembered is not None:
+                raise store_gone(remembered, can_install=remembered.name in INSTALLABLE)
+            raise InstallError(
+                "metrics-store-missing",
+                "There is no metrics store on this machine.",
+                evidence=f"Looked for {', '.join(name for family in FAMILIES for name in family.programs)}",
+                hint="./create-cluster.sh --install-tools",
+            )
+        return Release(self._layout, self._ports, found, self._family())
+
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what the machine must have."""
+        return Requirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
+
+    def cluster(self) -> ClusterReport:
+        """Return what the cluster's folder says."""
+        root = self._layout.root
+        if reason := self._layout.foreign_reason():
+            return ClusterReport(ClusterState.FOREIGN, reason)
+        if not self._layout.marker.exists():
+            return ClusterReport(ClusterState.ABSENT, f"{root} is not there.")
+        if missing := self._layout.missing():
+            return ClusterReport(ClusterState.PARTIAL, f"{root} lacks {', '.join(missing)}.")
+        sightings = [self._daemons.look(name) for name in self._daemons.names()]
+        if sightings and all(sighting.rebooted for sighting in sightings):
+            return ClusterReport(ClusterState.STOPPED, "The machine was restarted since the stack ran.")
+        alive = sum(sighting.alive for sighting in sightings)
+        running = f"{alive} of {len(sightings)} processes run" if sightings else "nothing was started yet"
+        return ClusterReport(ClusterState.HEALTHY, f"{root}: {running}")
+
+    def create_cluster(self, ctx: StepContext) -> None:
+        """Make the folder whole, and clear the records of an earlier boot. Raises InstallError."""
+        if reason := self._layout.foreign_reason():
+            raise InstallError(
+                "cluster-foreign",
+                f"{self._layout.root} is not ours, and is left alone.",
+                evidence=reason,
+                hint="Move it away, or choose another name with --cluster NAME",
+            )
+        ctx.activity(f"preparing {self._layout.root}")
+        self._layout.make()
+        for name in self._daemons.names():
+            if self._daemons.look(name).rebooted:
+                self._daemons.forget(name)
+
+    def remove_cluster(self, ctx: StepContext) -> None:
+        """End every process and remove what is ours, data included. Raises InstallError."""
+        if reason := self._layout.foreign_reason():
+            raise InstallError(
+                "cluster-foreign",
+                f"{self._layout.root} is not ours, and is left alone.",
+                evidence=reason,
+                hint="Look into it, and move it away; then delete again",
+            )
+        self._stop_all(ctx)
+        ctx.activity(f"removing {self._layout.root}")
+        self._layout.remove()
+
+    def _stop_all(self, ctx: StepContext) -> None:
+        # All of them, not only those with a record: one that lost it is found by its mark.
+        for component in reversed(COMPONENTS):
+            if self._daemons.look(component.name).alive:
+                ctx.activity(f"stopping {component.name}")
+            self._daemons.stop(component.name, ctx)
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how files and processes differ from what should be. Raises InstallError without a metrics store."""
+        return list(releases.drift(self._release(), self._daemons))
+
+    def apply_release(self, ctx: StepContext) -> None:
+        """Write the configurations and run the processes with them. Raises InstallError."""
+        self._layout.make()
+        release = self._release()
+        self._programs.remember(release.family)
+        ctx.activity("writing configurations")
+        releases.write(release)
+        releases.run(release, self._daemons, self._config.environ, ctx)
+
+    def remove_release(self, ctx: StepContext) -> None:
+        """End the processes and take the configurations away; data and logs stay. Raises InstallError."""
+        self._stop_all(ctx)
+        releases.remove_configurations(self._layout)
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        """Start what is down, once for each cause of its death. Raises InstallError."""
+        release = self._release()
+        watched = [item for item in self._watched() if item.name in release.programs]
+        chosen = {
+            workload.name: release.programs[workload.name]
+            for item, workload in zip(watched, self._conditions.now(watched), strict=True)
+            if not workload.ready and self._to_start(item, workload, ctx)
+        }
+        started = Release(release.layout, release.ports, chosen, release.family)
+        releases.run(started, self._daemons, self._config.environ, ctx)
+
+    def _to_start(self, item: Watched, workload: Workload, ctx: StepContext) -> bool:
+        """Decide whether a component that is not ready is to be started; ends one that hangs."""
+        if workload.finding is None:
+            code = "hung"
+            if workload.condition != HANGS or (item.name, code) in self._restarted:
+                return False
+            ctx.notice(f"{item.name} runs and does not answer; it is started anew")
+            self._daemons.stop(item.name, ctx)
+        else:
+            code = workload.finding.code
+            if (item.name, code) in self._restarted:
+                return False
+            ctx.notice(f"{item.name}: {workload.finding.message}")
+        if code != "not-running":
+            self._restarted.add((item.name, code))
+        return True
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each component's condition now."""
+        return self._conditions.now(self._watched())
+
+    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        """Yield the conditions now and at every change."""
+        yield from self._conditions.changes(self._watched(), ctx)
+
+    def _watched(self) -> list[Watched]:
+        """Return what should run: what is installed, and what will be as its program is there."""
+        found = self._found()
+        wanted = releases.installed(self._layout) | set(found) | {METRICS_STORE}
+        return [
+            Watched(
+                component.name, self._endpoint(component), self._facts(component), component.name in found
+            )
+            for component in COMPONENTS
+            if component.name in wanted
+        ]
+
+    def _facts(self, component: Component) -> Mapping[str, str]:
+        family = self._family().name if component.name == METRICS_STORE else component.name
+        return {
+            "title": component.title,
+            "port": str(self._ports[component.ready_port]),
+            "port_key": component.ready_port,
+            "folder": str(self._layout.data / family),
+            "log": str(self._daemons.log_path(component.name)),
+            "path": self._endpoint(component).ready_path,
+            "version": component.version,
+        }
+
+    def _endpoint(self, component: Component) -> Endpoint:
+        path = self._family().ready_path if component.name == METRICS_STORE else component.ready_path
+        return Endpoint(component.name, f"http://{LOOPBACK}:{self._ports[component.ready_port]}", path)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return where each component that should run is reached."""
+        return [watched.endpoint for watched in self._watched()]
+
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        """Return the commands that do by hand what a step asks this provider for."""
+        return by_hand(step_id, self._layout, self._release)
+
+    def overview(self) -> Overview:
+        """Return what runs where, what is missing, and how to look at it."""
+        found = self._found()
+        absent = [self._absent(component) for component in COMPONENTS if component.name not in found]
+        hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}"]
+        if "grafana" in found:
+            hints.append(
+                f"Grafana's login: admin, and the password in {self._layout.secrets / 'grafana-admin'}"
+            )
+        return Overview(
+            endpoints=tuple(self.endpoints()),
+            programs={name: program.label for name, program in found.items()},
+            absent=tuple(absent),
+            hints=tuple(hints),
+        )
+
+    def _absent(self, component: Component) -> Absent:
+        if component.name == METRICS_STORE:
+            return Absent(
+                component.name, "no metrics store on this machine", "./create-cluster.sh --install-tools"
+            )
+        other = self._programs.mistaken(component)
+        reason = f"{other} is another program" if other else f"no `{component.programs[0]}` on PATH"
+        return Absent(component.name, reason, component.hint)

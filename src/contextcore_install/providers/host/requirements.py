@@ -1,0 +1,241 @@
+"""What this machine must have, looked at without changing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
+from contextcore_install.providers.host.layout import Layout
+from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
+from contextcore_install.stack.catalogue import (
+    COMPONENTS,
+    LOOPBACK,
+    METRICS_STORE,
+    PORTS,
+    Component,
+    component,
+)
+from contextcore_install.tools import machine
+from contextcore_install.tools.daemons import MARKER, Daemons
+from contextcore_install.tools.ports import bind_problem, free_port
+
+MIB = 1024 * 1024
+#: Free space below which a store refuses samples before long; and below which a week of use may end it.
+DISK_NEEDED, DISK_WANTED = 200 * MIB, 2048 * MIB
+#: Before this program was written, and long after: a clock that is there is wrong (Unix seconds, 2025 and 2100).
+CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
+INSTALL_TOOLS = "./create-cluster.sh --install-tools"
+
+
+class Requirements:
+    """The list, and how each is looked at."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        layout: Layout,
+        ports: Mapping[str, int],
+        programs: Programs,
+        daemons: Daemons,
+    ) -> None:
+        self._config = config
+        self._layout = layout
+        self._ports = ports
+        self._programs = programs
+        self._daemons = daemons
+
+    def all(self) -> list[Requirement]:
+        """Return every requirement; ports only of what will run."""
+        running = [item for item in COMPONENTS if item.name == METRICS_STORE or self._programs.find(item)]
+        others = [item for item in COMPONENTS if item.name != METRICS_STORE]
+        return [
+            Requirement("platform", "Operating system and Python", _platform),
+            Requirement("metrics-store", "A metrics store", self._store, self._store_fix()),
+            *(Requirement(item.name, item.title, partial(self._program, item)) for item in others),
+            *(
+                Requirement(
+                    f"port-{port.key}", f"Port {self._ports[port.key]}", partial(self._port, item, port.key)
+                )
+                for item in running
+                for port in item.ports
+                if not self._unused(item, port.key)
+            ),
+            Requirement("memory", "Memory", lambda: _memory(running)),
+            Requirement("disk", "Disk space", self._disk),
+            Requirement("folder", "The cluster's folder", lambda: _writable(self._layout.root)),
+            Requirement("bin-folder", "The folder for tools", lambda: _writable(self._config.bin_folder)),
+            Requirement("clock", "The clock", self._clock),
+        ]
+
+    def _unused(self, item: Component, key: str) -> bool:
+        """Only Mimir of the metrics stores has a second port."""
+        family = self._programs.family()
+        return (
+            item.name == METRICS_STORE and key != METRICS_STORE and (family is None or family.name != "mimir")
+        )
+
+    def _store(self) -> Probe:
+        program = self._programs.find(component(METRICS_STORE))
+        if program is not None:
+            return Probe(program.label)
+        remembered = self._programs.remembered()
+        if remembered is not None:
+            error = store_gone(remembered, can_install=remembered.name in INSTALLABLE)
+            return Probe(
+                findings=(Finding(error.code, error.message, error.evidence, Remedy(error.hint, error.hint)),)
+            )
+        names = ", ".join(name for family in FAMILIES for name in family.programs)
+        if self._store_fix() is not None:
+            remedy = Remedy("Get one into the program's own folder.", automatic=True)
+        else:
+            remedy = Remedy(f"Have one installed, or put one of these on PATH: {names}", INSTALL_TOOLS)
+        message = "There is no metrics store on this machine."
+        return Probe(findings=(Finding("metrics-store-missing", message, f"Looked for {names}", remedy),))
+
+    def _store_fix(self) -> Callable[[StepContext], None] | None:
+        """Return how to get a metrics store, if that was asked for and would be the one that the data is in."""
+        remembered = self._programs.remembered()
+        if not self._config.install_tools or not (remembered is None or remembered.name in INSTALLABLE):
+            return None
+        only = {remembered.name} if remembered else INSTALLABLE
+
+        def fix(ctx: StepContext) -> None:
+            from contextcore_install.tools.install import install_metrics_store
+
+            install_metrics_store(ctx, self._config.bin_folder, self._config.environ, only=only)
+
+        return fix
+
+    def _program(self, item: Component) -> Probe:
+        program: Program | None = self._programs.find(item)
+        if program is not None:
+            return Probe(program.label)
+        other = self._programs.mistaken(item)
+        reason = f"{other} is another program" if other else f"no `{item.programs[0]}` on PATH"
+        return Probe(f"not installed ({reason}); the stack goes without it. To have it: {item.hint}")
+
+    def _port(self, item: Component, key: str) -> Probe:
+        port = self._ports[key]
+        problem = bind_problem(port)
+        if problem == 0:
+            return Probe(f"{port} is free")
+        if problem != errno.EADDRINUSE:
+            return Probe(findings=(_unusable(port, key, problem),))
+        sighting = self._daemons.look(item.name)
+        own = sighting.record.pid if sighting.alive and sighting.record else 0
+        ours = f"{port} is held by our own {item.name} (pid {own})"
+        if own and machine.listens(own, port):
+            return Probe(ours)
+        holder = machine.listener(port)
+        if own and (holder is None or not holder.pid or machine.descends_from(holder.pid, own)):
+            return Probe(ours)
+        return Probe(findings=(_taken(port, key, item, holder),))
+
+    def _disk(self) -> Probe:
+        place = _existing(self._layout.root)
+        free = shutil.disk_usage(place).free
+        evidence = f"{free // MIB} MiB free on the disk of {place}"
+        remedy = Remedy(f"Free some space on the disk of {place}.", f"df -h {place}")
+        if free < DISK_NEEDED:
+            message = (
+                f"The disk of {place} is almost full: {free // MIB} of {DISK_NEEDED // MIB} MiB are free."
+            )
+            return Probe(evidence, (Finding("disk-full", message, evidence, remedy),))
+        if free < DISK_WANTED:
+            message = f"Only {free // MIB} MiB are free on the disk of {place}."
+            return Probe(evidence, (Finding("disk-low", message, evidence, remedy, warning=True),))
+        return Probe(evidence)
+
+    def _clock(self) -> Probe:
+        now = time.time()
+        evidence = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+        remedy = Remedy(
+            "Set the clock.", "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl"
+        )
+        if not CLOCK_EARLIEST < now < CLOCK_LATEST:
+            return Probe(
+                findings=(Finding("clock-wrong", f"The clock is wrong: it says {evidence}.", "", remedy),)
+            )
+        with contextlib.suppress(OSError):
+            made = self._layout.marker.stat().st_mtime
+            if made > now + 3600:
+                message = "The clock went back: the cluster's folder is dated in the future."
+                seen = (
+                    f"now {evidence}, the folder {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(made))}"
+                )
+                return Probe(evidence, (Finding("clock-back", message, seen, remedy, warning=True),))
+        return Probe(evidence)
+
+
+def _platform() -> Probe:
+    evidence = (
+        f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
+    )
+    if sys.platform in {"linux", "darwin"}:
+        return Probe(evidence)
+    message = f"The host provider runs on Linux and macOS, not on {platform.system()}."
+    return Probe(evidence, (Finding("platform", message, evidence, Remedy("Use Linux, macOS or WSL2.")),))
+
+
+def _memory(running: list[Component]) -> Probe:
+    available = machine.available_memory()
+    wanted = sum(item.memory_mib for item in running)
+    evidence = f"{available // MIB} MiB available, about {wanted} wanted"
+    if available // MIB >= wanted:
+        return Probe(evidence)
+    remedy = Remedy("End programs that are not needed.", "top")
+    message = f"Memory is short: {available // MIB} MiB are available, and the stack wants about {wanted}."
+    return Probe(evidence, (Finding("memory-low", message, evidence, remedy, warning=True),))
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest parent that exists, or the path itself."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _writable(folder: Path) -> Probe:
+    place = _existing(folder)
+    if not place.is_dir():
+        remedy = Remedy(f"Move {place} away.", f"mv {place} {place}.old")
+        return Probe(findings=(Finding("folder-in-the-way", f"{place} is not a folder.", "", remedy),))
+    # Also root may not write on a read-only file system.
+    if os.access(place, os.W_OK | os.X_OK):
+        return Probe(str(folder))
+    remedy = Remedy("Give it to this user.", f'sudo chown -R "$(id -un)" {place}')
+    seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
+    return Probe(findings=(Finding("folder-unwritable", f"{place} cannot be written.", seen, remedy),))
+
+
+def _taken(port: int, key: str, item: Component, holder: machine.Holder | None) -> Finding:
+    who = "another program"
+    if holder is not None and holder.pid:
+        who = f"{holder.name or 'a process'} (pid {holder.pid})"
+        mark = machine.environment_of(holder.pid, MARKER)
+        if mark:
+            # .../clusters/NAME/host/run/COMPONENT.pid
+            record = Path(mark)
+            cluster = record.parents[2] if len(record.parents) > 2 else record
+            who += f", the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"
+    remedy = Remedy(
+        f"End it, or choose another port ({PORTS[key].purpose}).",
+        f"./create-cluster.sh --port {key}={free_port(port)}",
+    )
+    message = f"Port {port}, which {item.title} needs, is held by {who}."
+    return Finding("port-in-use", message, f"{LOOPBACK}:{port} is held by {who}", remedy)
+
+
+def _unusable(port: int, key: str, problem: int) -> Finding:
+    remedy = Remedy("Choose another port.", f"./create-cluster.sh --port {key}={free_port(max(port, 1024))}")
+    return Finding("port-unusable", f"Port {port} cannot be used: {os.strerror(problem)}.", "", remedy)

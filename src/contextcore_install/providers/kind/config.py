@@ -1,0 +1,58 @@
+"""The configuration that a cluster is made from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from contextcore_install.providers.kind.owner import NODE_LABEL
+from contextcore_install.stack.catalogue import LOOPBACK, PORTS
+
+NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+"""Of kind v0.33.0's release notes; by digest, so that it is the image that was tried."""
+#: From here on the kubelet refuses cgroup v1 (Kubernetes 1.35, KubeletConfiguration failCgroupV1).
+CGROUP_V2_SINCE = (1, 35)
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+
+
+def mapped_ports(ports: Mapping[str, int]) -> dict[int, tuple[str, int]]:
+    """Return the ports that the cluster shows on this machine: node port -> (key, host port)."""
+    return {port.node_port: (key, ports[key]) for key, port in PORTS.items() if port.node_port}
+
+
+def cluster_config(
+    name: str, identity: str, ports: Mapping[str, int], image: str, workers: int
+) -> dict[str, Any]:
+    """Return kind's configuration (kind.x-k8s.io/v1alpha4). It takes JSON, which is YAML too."""
+    mappings = [
+        # The default of listenAddress, 0.0.0.0, would show the stack to the whole network.
+        {"containerPort": inside, "hostPort": here, "listenAddress": LOOPBACK, "protocol": "TCP"}
+        for inside, (_, here) in sorted(mapped_ports(ports).items())
+    ]
+    node = {"image": image, "labels": {NODE_LABEL: identity}}
+    control_plane = {"role": "control-plane", **node, "extraPortMappings": mappings}
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": name,
+        "nodes": [control_plane, *({"role": "worker", **node} for _ in range(workers))],
+    }
+
+
+def as_text(config: Mapping[str, Any]) -> str:
+    """Return a configuration as the file that kind reads."""
+    return json.dumps(config, indent=1) + "\n"
+
+
+def image_version(image: str) -> tuple[int, int] | None:
+    """Return the Kubernetes version that a node image's name tells; None where it tells none."""
+    found = _VERSION.search(image.partition("@")[0].rpartition(":")[2])
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def needs_cgroup_v2(image: str) -> bool:
+    """Tell whether a node image is known to refuse cgroup v1."""
+    version = image_version(image)
+    return version is not None and version >= CGROUP_V2_SINCE

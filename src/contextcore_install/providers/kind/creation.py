@@ -1,0 +1,276 @@
+"""Brings a cluster of ours to healthy from wherever it is. Only one process at a time creates with kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import ClusterState, StepContext
+from contextcore_install.diagnosis.kind_rules import kind_failure
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers.kind.config import as_text, cluster_config, mapped_ports
+from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.lock import Gate, alone
+from contextcore_install.providers.kind.look import EXPORT, Look, Sight, lost_nodes, other_ports, ports_fixed
+from contextcore_install.providers.kind.owner import OwnerFile
+from contextcore_install.providers.kind.readiness import Readiness
+from contextcore_install.tools import process
+from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.relay import Relay
+
+#: Seconds for kind to make a cluster, and to remove one.
+CREATE_S, REMOVE_S = 900.0, 120.0
+#: What a complete cluster has, made last by kind before workers join.
+STORAGE = ("get", "storageclass", "-o", "name")
+#: What kind says when its nodes run and their container runtime is up.
+_NODES_RUN = "Starting control-plane"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a cluster is to be made with."""
+
+    cluster: str
+    ports: Mapping[str, int]
+    node_image: str
+    workers: int
+    images: Callable[[], Sequence[str]]
+
+
+class Creation:
+    """Creates, starts, mends and removes."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        folder: Path,
+        lock: Path,
+        kind: Callable[[], str],
+        engine: Engine,
+        kubectl: Kubectl,
+        look: Look,
+        owners: OwnerFile,
+        images: Images,
+    ) -> None:
+        self._wish = wish
+        self._folder = folder
+        self._lock = lock
+        self._kind = kind
+        self._engine = engine
+        self._kubectl = kubectl
+        self._look = look
+        self._owners = owners
+        self._images = images
+        self._readiness = Readiness(wish.cluster, engine, kubectl, look)
+
+    def bring_up(self, ctx: StepContext) -> None:
+        """Bring the cluster to healthy. Raises InstallError; repeating it is safe."""
+        with alone(self._lock, ctx) as lock:
+            sight = self._look.see(fresh=True)
+            report = self._look.report(sight, self._wish.ports)
+            if report.state is ClusterState.FOREIGN:
+                raise InstallError(
+                    "cluster-foreign",
+                    f"There is a cluster {self._wish.cluster} that this program did not make; it is left alone.",
+                    report.evidence,
+                    "choose another name with --cluster NAME",
+                )
+            if report.state is ClusterState.PARTIAL and not self._turns_out_whole(sight, ctx):
+                ctx.notice("what is left of a creation that was cut off is removed")
+                self._delete(ctx)
+                sight = Sight((), None, ours=True)
+            if not sight.nodes:
+                self._create(ctx, lock)
+            else:
+                self._mend(sight, ctx)
+
+    def remove(self, ctx: StepContext) -> None:
+        """Remove the cluster, if it is ours. Raises InstallError."""
+        with alone(self._lock, ctx):
+            sight = self._look.see(fresh=True)
+            if not sight.nodes:
+                with suppress(
+                    InstallError
+                ):  # what is left is in kubectl's configuration; no matter where kind is gone
+                    self._delete(ctx)
+                self._owners.forget()
+                return
+            if not sight.ours:
+                raise InstallError(
+                    "cluster-foreign",
+                    f"The cluster {self._wish.cluster} was not made by this program; it is left alone.",
+                    ", ".join(node.name for node in sight.nodes),
+                    f"kind delete cluster --name {self._wish.cluster}",
+                )
+            self._delete(ctx)
+
+    # Making
+
+    def _create(self, ctx: StepContext, lock: int) -> None:
+        """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run."""
+        gate = Gate()
+        with ThreadPoolExecutor(1) as pool:
+            provided = pool.submit(self._provide_images, gate, ctx)
+            try:
+                with ctx.part("cluster"):
+                    self._run_kind(ctx, lock, gate.open)
+                    sight = self._readiness.wait(ctx)
+                gate.open()
+            finally:
+                gate.give_up()
+            refused, loaded = provided.result()
+        if not loaded:
+            self._images.load(self._wish.images(), ctx)
+        self._finish(sight)
+        if refused:
+            raise refused[0]
+
+    def _provide_images(self, gate: Gate, ctx: StepContext) -> tuple[list[InstallError], bool]:
+        """Return what could not be had, and whether the rest is in the nodes."""
+        with ctx.part("images"):
+            images = self._wish.images()
+            refused = self._images.get(images, ctx)
+            if not gate.wait(ctx):
+                return refused, False
+            try:
+                self._images.load(images, ctx)
+            except InstallError as error:
+                ctx.output(f"not loaded yet: {error.message} {error.evidence}")
+                return refused, False
+        return refused, True
+
+    def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
+        wish = self._wish
+        owner = self._owners.begin([here for _, here in mapped_ports(wish.ports).values()])
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / "kind.json"
+        config = cluster_config(wish.cluster, owner.id, wish.ports, wish.node_image, wish.workers)
+        write_atomically(path, as_text(config))
+
+        def hear(line: str) -> None:
+            text = line.strip(" •✓✗").strip()
+            if line.lstrip().startswith(("•", "✓")) and text:
+                ctx.activity(text)
+            if _NODES_RUN in line:
+                nodes_run()
+
+        # --retain: the node that failed holds the reason. Whether nodes get Ready is seen to later, as kind ends
+        # with exit code 0 when it has waited in vain.
+        argv = [self._kind(), "create", "cluster", "--name", wish.cluster, "--config", str(path), "--retain"]
+        done = process.run(
+            argv,
+            Relay(ctx, hear),
+            environ=self._engine.environ,
+            timeout_s=CREATE_S,
+            check=False,
+            keep=(lock,),
+        )
+        if done.exit_code != 0:
+            facts = {
+                **self._engine.facts(),
+                "node_image": wish.node_image,
+                "control_plane": f"{wish.cluster}-control-plane",
+                "port_key": "COMPONENT",
+            }
+            raise kind_failure(process.failure(done), done.lines, facts)
+
+    def _finish(self, sight: Sight) -> None:
+        """Note that the cluster is whole."""
+        owner = sight.owner or self._owners.adopt(sight.identity, sight.nodes)
+        self._owners.finish(owner, sight.nodes)
+
+    def _turns_out_whole(self, sight: Sight, ctx: StepContext) -> bool:
+        """Tell whether a creation that was cut off had done all there was to do: then nothing has to be made again."""
+        if sight.owner is None or not sight.running or len(sight.nodes) != 1 + self._wish.workers:
+            return False
+        if sight.api is not None and not self._export(ctx, quiet=True):
+            return False
+        try:
+            if not self._kubectl.call(*STORAGE, ctx=ctx).strip():
+                return False
+            whole = self._readiness.wait(ctx)
+            self._images.load(self._wish.images(), ctx)
+        except InstallError as error:
+            ctx.output(f"not whole: {error.message} {error.evidence}")
+            return False
+        self._finish(whole)
+        ctx.notice("the creation that was cut off had made the cluster whole; it is used")
+        return True
+
+    # Mending
+
+    def _mend(self, sight: Sight, ctx: StepContext) -> None:
+        if lost_nodes(sight):
+            raise InstallError(
+                "node-lost",
+                f"{lost_nodes(sight)} of the cluster's nodes are gone, with what was on them.",
+                hint=f"./create-cluster.sh delete --cluster {self._wish.cluster}, and install anew",
+            )
+        if other := other_ports(sight.nodes, self._wish.ports):
+            raise ports_fixed(other, self._wish.ports)
+        if sight.owner is None:
+            self._owners.adopt(sight.identity, sight.nodes)
+        self._start(sight.nodes, ctx)
+        if not self._kubectl_knows(ctx):
+            self._export(ctx)
+        self._readiness.wait(ctx)
+
+    def _start(self, nodes: Sequence[Node], ctx: StepContext) -> None:
+        """Start the containers that do not run; the control plane comes first in the list."""
+        for node in nodes:
+            if node.state != "running":
+                ctx.activity(f"starting {node.name}")
+                try:
+                    self._engine.start(node, ctx)
+                except InstallError as error:
+                    facts = {**self._engine.facts(), "port_key": "COMPONENT"}
+                    raise kind_failure(error, error.evidence.splitlines(), facts) from error
+
+    def _kubectl_knows(self, ctx: StepContext) -> bool:
+        """Tell whether kubectl's contexts hold this cluster where it is now."""
+        done = self._kubectl.attempt(
+            "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}", ctx=ctx
+        )
+        here = next(
+            (
+                node.ports.get(6443, ("", 0))[1]
+                for node in self._engine.nodes(self._wish.cluster)
+                if node.is_control_plane
+            ),
+            0,
+        )
+        return done.exit_code == 0 and done.stdout.strip().endswith(f":{here}")
+
+    def _export(self, ctx: StepContext, *, quiet: bool = False) -> bool:
+        """Have kind write kubectl's context again."""
+        done = process.run(
+            [self._kind(), *EXPORT.format(cluster=self._wish.cluster).split()[1:]],
+            ctx, environ=self._engine.environ, timeout_s=60, check=False,
+        )  # fmt: skip
+        if done.exit_code != 0 and not quiet:
+            raise kind_failure(process.failure(done), done.lines, self._engine.facts())
+        return done.exit_code == 0
+
+    # Removing
+
+    def _delete(self, ctx: StepContext) -> None:
+        ctx.activity(f"removing the cluster {self._wish.cluster}")
+        process.run(
+            [self._kind(), "delete", "cluster", "--name", self._wish.cluster],
+            ctx, environ=self._engine.environ, timeout_s=REMOVE_S,
+        )  # fmt: skip
+        left = self._engine.nodes(self._wish.cluster)
+        if left:
+            raise InstallError(
+                "cluster-not-removed",
+                f"Containers of the cluster {self._wish.cluster} are still there.",
+                ", ".join(node.name for node in left),
+                f"{self._engine.name} rm -f {' '.join(node.name for node in left)}",
+                retryable=True,
+            )
+        self._owners.forget()

@@ -1,0 +1,231 @@
+"""The container engine that kind works with: Docker or Podman, through its command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.ports import StepContext
+from contextcore_install.diagnosis.kind_rules import diagnose_engine
+from contextcore_install.tools import process
+from contextcore_install.tools.capture import Captured, capture
+
+CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
+#: Seconds for the engine to say that it is there, and to answer a question.
+ANSWERS_WITHIN_S, ASK_S = 3.0, 20.0
+ENGINES = ("docker", "podman", "nerdctl")
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says about itself; `memory_mib` and `cpus` are what it may use, 0 where it does not tell."""
+
+    version: str
+    memory_mib: int
+    cpus: int
+    cgroup: int
+    root: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here."""
+
+    id: str
+    name: str
+    role: str
+    state: str
+    created: str
+    started: str
+    image: str
+    ports: Mapping[int, tuple[str, int]]
+
+    @property
+    def is_control_plane(self) -> bool:
+        """Whether the API server runs in it."""
+        return self.role == "control-plane"
+
+
+class Engine:
+    """Asks and tells the engine. Nothing is started before it is asked for."""
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self.environ = environ
+
+    def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
+        """Run a command of the engine and return how it ended. Raises InstallError."""
+        return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
+
+    def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
+        """Run a command of the engine and return what it printed; raises InstallError where it fails."""
+        done = self.ask(*arguments, timeout_s=timeout_s, ctx=ctx)
+        if done.exit_code != 0:
+            finding = diagnose_engine(done.stderr.splitlines(), self.facts())
+            hint = (finding.remedy.command or finding.remedy.summary) if finding.remedy else ""
+            raise InstallError(finding.code, finding.message, finding.evidence, hint, retryable=True)
+        return done.stdout
+
+    def facts(self) -> dict[str, str]:
+        """Return what the sentences about the engine need to know."""
+        start = {"darwin": "open -a Docker"}.get(sys.platform, f"sudo systemctl start {self.name}")
+        if self.name == "podman":
+            start = (
+                "podman machine start" if sys.platform == "darwin" else "systemctl --user start podman.socket"
+            )
+        return {"engine": self.name, "start": start}
+
+    def trouble(self) -> tuple[EngineInfo | None, Finding | None]:
+        """Return what the engine says about itself, or why it does not."""
+        try:
+            done = self.ask("info", "--format", "{{json .}}")
+        except InstallError as error:
+            if error.code == "command-missing":
+                return None, _no_engine(error)
+            remedy = Remedy("Start it anew.", self.facts()["start"])
+            return None, Finding(
+                "engine-down", "The container engine does not answer.", error.message, remedy
+            )
+        document = _json(done.stdout)
+        problems = document.get("ServerErrors") or []
+        if done.exit_code != 0 or problems or not document:
+            lines = [*map(str, problems), *done.stderr.splitlines()]
+            return None, diagnose_engine(lines, self.facts())
+        return read_info(document), None
+
+    def nodes(self, cluster: str) -> list[Node]:
+        """Return the containers that are nodes of exactly this cluster. Raises InstallError."""
+        label = f"label={CLUSTER_LABEL}={cluster}"
+        ids = self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", label).split()
+        if not ids:
+            return []
+        done = self.ask("inspect", "--type", "container", *ids)  # one that has just gone makes it fail
+        found = [read_node(item) for item in _json_list(done.stdout)]
+        return sorted(found, key=lambda node: (not node.is_control_plane, node.name))
+
+    def image_ids(self, images: Sequence[str]) -> dict[str, str]:
+        """Return the ids of those images that the engine has."""
+        if not images:
+            return {}
+        found = {}
+        for image in images:
+            done = self.ask("image", "inspect", "--format", "{{.Id}}", image)
+            if done.exit_code == 0:
+                found[image] = done.stdout.strip()
+        return found
+
+    def start(self, node: Node, ctx: StepContext) -> None:
+        """Start a node's container. Raises InstallError."""
+        verb = "unpause" if node.state == "paused" else "start"
+        process.run([self.name, verb, node.name], ctx, environ=self.environ, timeout_s=60)
+
+
+def _no_engine(error: InstallError) -> Finding:
+    remedy = Remedy(
+        "Install Docker (https://docs.docker.com/engine/install/) or Podman, or run the stack without containers.",
+        "./create-cluster.sh --provider host",
+    )
+    return Finding("engine-missing", "There is no container engine on this machine.", error.message, remedy)
+
+
+def choose_engine(environ: Mapping[str, str]) -> Engine:
+    """Return kind's engine: the one asked for, else the first that answers, else the first there is."""
+    asked = environ.get("KIND_EXPERIMENTAL_PROVIDER", "")
+    if asked in ENGINES:
+        return Engine(asked, environ)
+    there = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
+    for name in there if len(there) > 1 else ():
+        if _answers(name, environ):
+            return Engine(name, {**environ, "KIND_EXPERIMENTAL_PROVIDER": name})
+    name = there[0] if there else ENGINES[0]
+    return Engine(name, {**environ, "KIND_EXPERIMENTAL_PROVIDER": name} if name != "docker" else environ)
+
+
+def engine_answers(environ: Mapping[str, str]) -> bool:
+    """Tell within a few seconds whether a container engine is there and answers."""
+    names = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
+    return any(_answers(name, environ) for name in names)
+
+
+def _answers(name: str, environ: Mapping[str, str]) -> bool:
+    # `ps` asks the daemon and nothing else; `docker info` and `version` may end well without one.
+    try:
+        done = capture([name, "ps", "--quiet", "--last", "1"], environ=environ, timeout_s=ANSWERS_WITHIN_S)
+    except InstallError:
+        return False
+    return done.exit_code == 0
+
+
+def read_info(document: Mapping[str, Any]) -> EngineInfo:
+    """Return what `docker info` or `podman info` says."""
+    if "host" in document:  # Podman
+        host, store = document.get("host") or {}, document.get("store") or {}
+        return EngineInfo(
+            str((document.get("version") or {}).get("Version", "")),
+            int(host.get("memTotal", 0)) // MIB,
+            int(host.get("cpus", 0)),
+            2 if host.get("cgroupVersion") == "v2" else 1,
+            str(store.get("graphRoot", "")),
+            str((host.get("distribution") or {}).get("distribution", "")),
+        )
+    return EngineInfo(
+        str(document.get("ServerVersion", "")),
+        int(document.get("MemTotal", 0)) // MIB,
+        int(document.get("NCPU", 0)),
+        int(str(document.get("CgroupVersion") or "1")),
+        str(document.get("DockerRootDir", "")),
+        str(document.get("OperatingSystem", "")),
+    )
+
+
+def read_node(item: Mapping[str, Any]) -> Node:
+    """Return what `docker inspect` says of a node."""
+    config, state = item.get("Config") or {}, item.get("State") or {}
+    labels = config.get("Labels") or {}
+    return Node(
+        id=str(item.get("Id", "")),
+        name=str(item.get("Name", "")).lstrip("/"),
+        role=str(labels.get(ROLE_LABEL, "")),
+        state=str(state.get("Status", "")),
+        created=str(item.get("Created", "")),
+        started=str(state.get("StartedAt", "")),
+        image=str(config.get("Image", "")),
+        ports=_ports((item.get("HostConfig") or {}).get("PortBindings") or {}),
+    )
+
+
+def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
+    """Return the bindings as they were asked for: they are known of a stopped container as well."""
+    found = {}
+    for place, entries in bindings.items():
+        number = place.partition("/")[0]
+        for entry in entries or []:
+            host = str(entry.get("HostPort", ""))
+            if number.isdecimal() and host.isdecimal():
+                found[int(number)] = (str(entry.get("HostIp", "")), int(host))
+    return found
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _json_list(text: str) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return []
+    return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []

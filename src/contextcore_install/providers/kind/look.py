@@ -1,0 +1,234 @@
+"""What is there under the cluster's name: read from the engine's containers, our note, and the cluster itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.ports import ClusterReport, ClusterState
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.objects import label_of
+from contextcore_install.providers._kubectl.snapshot import Reader
+from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
+
+EXPORT = "kind export kubeconfig --name {cluster}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen: the containers, whose they are, and what the cluster says of its nodes."""
+
+    nodes: tuple[Node, ...]
+    owner: Owner | None
+    ours: bool
+    identity: str = ""
+    members: tuple[Mapping[str, Any], ...] = ()
+    api: InstallError | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether every container runs."""
+        return all(node.state == "running" for node in self.nodes)
+
+    @property
+    def unready(self) -> list[str]:
+        """Names of the nodes that are not Ready."""
+        ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
+        return [node.name for node in self.nodes if node.name not in ready and node.role in _MEMBERS]
+
+
+_MEMBERS = frozenset(
+    {"control-plane", "worker"}
+)  # a load balancer is a container of the cluster, and no node of it
+
+
+def is_ready(member: Mapping[str, Any]) -> bool:
+    """Tell whether a node is Ready, as it said itself last."""
+    conditions = (member.get("status") or {}).get("conditions") or []
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+
+
+class Look:
+    """Looks at a cluster."""
+
+    def __init__(
+        self, cluster: str, engine: Engine, kubectl: Kubectl, reader: Reader, owners: OwnerFile
+    ) -> None:
+        self._cluster = cluster
+        self._engine = engine
+        self._kubectl = kubectl
+        self._reader = reader
+        self._owners = owners
+        self._started: Mapping[str, str] | None = None
+
+    def see(self, *, fresh: bool = False) -> Sight:
+        """Return what is there now. Raises InstallError when the engine does not answer."""
+        nodes = tuple(self._engine.nodes(self._cluster))
+        self._started = {node.name: node.started for node in nodes}
+        owner = self._owners.read()
+        if not nodes:
+            return Sight((), owner, ours=True)
+        ours = owner is not None and owner.owns(nodes)
+        if not all(node.state == "running" for node in nodes):
+            return Sight(nodes, owner, ours)
+        try:
+            members = tuple(self._reader.read(fresh=fresh).of_kind("Node"))
+        except InstallError as error:
+            return Sight(nodes, owner, ours, api=error)
+        identity = next((found for member in members if (found := label_of(member, NODE_LABEL))), "")
+        if owner is not None and not owner.nodes:
+            ours = ours and (not members or identity == owner.id)
+        return Sight(nodes, owner, ours or (owner is None and bool(identity)), identity, members)
+
+    def require_running(self) -> None:
+        """Raise InstallError `cluster-not-running` where asking the API would only be waiting for nothing."""
+        nodes = self._engine.nodes(self._cluster)
+        still = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
+        if nodes and not still:
+            return
+        raise InstallError(
+            "cluster-not-running",
+            f"The cluster {self._cluster} does not run.",
+            still or "there is none of this name",
+            "./create-cluster.sh --resume",
+        )
+
+    def started(self) -> Mapping[str, str]:
+        """Return when each node's container was started last, as of the last look. Raises InstallError."""
+        if self._started is None:
+            self._started = {node.name: node.started for node in self._engine.nodes(self._cluster)}
+        return self._started
+
+    def report(self, sight: Sight, ports: Mapping[str, int]) -> ClusterReport:
+        """Return what a sight comes to."""
+        return report_of(self._cluster, sight, ports)
+
+
+_ABOUT_CONTEXT = frozenset({"context-missing", "api-credentials"})
+"""Errors that a new kubeconfig heals."""
+
+
+def report_of(cluster: str, sight: Sight, ports: Mapping[str, int]) -> ClusterReport:
+    """Return what a sight comes to."""
+    names = ", ".join(f"{node.name} ({node.state})" for node in sight.nodes)
+    if not sight.nodes:
+        return ClusterReport(ClusterState.ABSENT, f"no container is a node of {cluster}")
+    if not sight.ours:
+        return ClusterReport(ClusterState.FOREIGN, f"{names}: {_foreign_words(sight)}")
+    if sight.owner is not None and not sight.owner.complete:
+        return ClusterReport(ClusterState.PARTIAL, f"{names}: its creation did not come to its end")
+    if not any(node.is_control_plane for node in sight.nodes):
+        return ClusterReport(ClusterState.PARTIAL, f"{names}: the control plane is gone")
+    if not sight.running:
+        return ClusterReport(ClusterState.STOPPED, names)
+    findings = _findings(cluster, sight, ports)
+    if sight.api is not None and sight.api.code not in _ABOUT_CONTEXT:
+        return ClusterReport(ClusterState.STOPPED, f"{names}; {sight.api.message} {sight.api.evidence}")
+    if sight.api is None and sight.unready:
+        return ClusterReport(ClusterState.STOPPED, f"not ready: {', '.join(sight.unready)}")
+    return ClusterReport(ClusterState.HEALTHY, names, tuple(findings))
+
+
+def _foreign_words(sight: Sight) -> str:
+    if sight.owner is None and not sight.running:
+        start = " ".join(node.name for node in sight.nodes)
+        return f"nothing here says that it is ours; if it is, its own mark can be read after: docker start {start}"
+    return "made by other means than this program"
+
+
+def _findings(cluster: str, sight: Sight, ports: Mapping[str, int]) -> list[Finding]:
+    found = []
+    if sight.api is not None and sight.api.code in _ABOUT_CONTEXT:
+        command = EXPORT.format(cluster=cluster)
+        remedy = Remedy("Have kind write it again.", command, automatic=True)
+        message = f"kubectl cannot reach the cluster: {sight.api.message}"
+        found.append(Finding("context-missing", message, sight.api.evidence, remedy))
+    if sight.owner is None:
+        remedy = Remedy("Note it again.", automatic=True)
+        message = "The note that this cluster is ours was lost; the cluster itself carries our mark."
+        found.append(Finding("note-lost", message, sight.identity, remedy))
+    if lost := lost_nodes(sight):
+        found.append(
+            Finding(
+                "node-lost",
+                f"{lost} of the cluster's nodes are gone, with what was on them.",
+                remedy=Remedy(
+                    "Make the cluster anew.",
+                    f"./create-cluster.sh delete --cluster {cluster}",
+                    Risk.LOSES_DATA,
+                ),
+            )
+        )
+    if other := other_ports(sight.nodes, ports):
+        error = ports_fixed(other, ports)
+        summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
+        found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
+    return found
+
+
+def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:
+    """Return warnings where a cluster is not as options ask for that count when a cluster is made."""
+    workers = sum(node.role == "worker" for node in nodes)
+    images = sorted({node.image for node in nodes if node.role in _MEMBERS})
+    asked = {"workers": options.get("workers"), "node-image": options.get("node_image")}
+    has = {"workers": workers, "node-image": ", ".join(images)}
+    remedy = Remedy(
+        "It counts when a cluster is made: leave it out, or delete this one with its data and install anew.",
+        f"./create-cluster.sh delete --cluster {cluster}",
+        Risk.LOSES_DATA,
+    )
+    return [
+        Finding(
+            f"{name}-fixed", f"The cluster has {name} {has[name]}, not {wanted}.", remedy=remedy, warning=True
+        )
+        for name, wanted in asked.items()
+        if wanted is not None and wanted != has[name]
+    ]
+
+
+def lost_nodes(sight: Sight) -> int:
+    """Return how many of the nodes that were made are gone."""
+    there = {node.id for node in sight.nodes}
+    return len(set(sight.owner.nodes) - there) if sight.owner else 0
+
+
+def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:
+    """Return the ports that the cluster has, where they are not those that are wanted."""
+    bound = next((node.ports for node in nodes if node.is_control_plane), {})
+    wanted = mapped_ports(ports)
+    return {
+        key: bound[inside][1]
+        for inside, (key, here) in wanted.items()
+        if inside in bound and bound[inside][1] != here
+    }
+
+
+def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallError:
+    """Return the error for a cluster with other ports than wanted: containers keep those that they were made with."""
+    named = ", ".join(f"{key} {port}, not {wanted[key]}" for key, port in other.items())
+    flags = " ".join(f"--port {key}={port}" for key, port in other.items())
+    return InstallError(
+        "ports-fixed",
+        f"The cluster was made with other ports: {named}.",
+        hint=f"./create-cluster.sh --resume {flags}",
+    )
+
+
+def has_come_back(sight: Sight, renewed: Callable[[], Mapping[str, str]]) -> bool:
+    """Tell whether every node has told of itself since its container started: what it said before is history."""
+    told = renewed()
+    started = {node.name: _seconds(node.started) for node in sight.nodes if node.role in _MEMBERS}
+    return all(_seconds(told.get(name, "")) >= began for name, began in started.items())
+
+
+def _seconds(moment: str) -> float:
+    try:
+        return datetime.fromisoformat(moment[:19] + "+00:00").timestamp()
+    except ValueError:
+        return 0.0

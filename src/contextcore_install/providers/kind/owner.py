@@ -1,0 +1,107 @@
+"""Whose cluster it is: what we note before we make one, and how it is told from another one of that name."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind.engine import Node
+from contextcore_install.tools.files import write_atomically
+
+NODE_LABEL = "contextcore-install/cluster-id"
+"""The label of our nodes inside the cluster: known even where this machine's notes are lost."""
+#: Seconds by which the engine's clock (a virtual machine's) may differ from ours.
+CLOCKS_DIFFER_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well."""
+
+    id: str
+    cluster: str
+    began: float
+    ports: tuple[int, ...]
+    nodes: tuple[str, ...] = ()
+    complete: bool = False
+
+    def owns(self, nodes: Sequence[Node]) -> bool:
+        """Tell whether containers are of this creation.
+
+        By their ids; where the creation was cut off before we knew these, by having been made since it began and with
+        the ports that it asked for.
+        """
+        if self.nodes:
+            return any(node.id in self.nodes for node in nodes)
+        since = all(_created(node) >= self.began - CLOCKS_DIFFER_S for node in nodes)
+        bound = [{port for _, port in node.ports.values()} for node in nodes if node.is_control_plane]
+        return since and all(set(self.ports) <= ports for ports in bound)
+
+
+def _created(node: Node) -> float:
+    # Nanoseconds are more than Python reads: seconds will do.
+    try:
+        return datetime.fromisoformat(node.created[:19] + "+00:00").timestamp()
+    except ValueError:
+        return 0.0
+
+
+class OwnerFile:
+    """The note, in the cluster's folder."""
+
+    def __init__(self, path: Path, cluster: str) -> None:
+        self._path = path
+        self._cluster = cluster
+
+    def read(self) -> Owner | None:
+        """Return the note; None where there is none that can be read."""
+        try:
+            document = json.loads(self._path.read_text(encoding="utf-8"))
+            owner = Owner(
+                str(document["id"]),
+                str(document["cluster"]),
+                float(document["began"]),
+                tuple(int(port) for port in document["ports"]),
+                tuple(document["nodes"]),
+                bool(document["complete"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return owner if owner.cluster == self._cluster else None
+
+    def begin(self, ports: Sequence[int]) -> Owner:
+        """Note that a creation begins, before it does. Raises InstallError."""
+        return self._write(Owner(secrets.token_hex(8), self._cluster, time.time(), tuple(ports)))
+
+    def adopt(self, identity: str, nodes: Sequence[Node]) -> Owner:
+        """Note a cluster of ours whose note was lost. Raises InstallError."""
+        ids = tuple(node.id for node in nodes)
+        return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True))
+
+    def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
+        """Note that the creation ended well. Raises InstallError."""
+        return self._write(replace(owner, nodes=tuple(node.id for node in nodes), complete=True))
+
+    def forget(self) -> None:
+        """Remove the note."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, owner: Owner) -> Owner:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self._path, json.dumps(asdict(owner)) + "\n")
+        except OSError as error:
+            raise InstallError(
+                "folder-unwritable",
+                f"{self._path} cannot be written: {error.strerror}.",
+                hint=f"df -h {self._path.parent}; ls -ld {self._path.parent}",
+            ) from error
+        return owner

@@ -1,0 +1,281 @@
+"""The kind provider: the port's methods, made from the parts beside this file and those that it shares."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from contextcore_install.core.ports import (
+    ClusterReport,
+    ClusterState,
+    Drift,
+    Endpoint,
+    Overview,
+    ProviderConfig,
+    Requirement,
+    StepContext,
+    Workload,
+)
+from contextcore_install.diagnosis.service_rules import NODE_PORT
+from contextcore_install.providers._kubectl.by_hand import by_hand
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
+from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
+from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers.kind.config import NODE_IMAGE
+from contextcore_install.providers.kind.creation import Creation, Wish
+from contextcore_install.providers.kind.engine import Engine, Node, choose_engine
+from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.look import EXPORT, Look, unlike
+from contextcore_install.providers.kind.owner import OwnerFile
+from contextcore_install.providers.kind.requirements import Requirements
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
+from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
+
+OTLP_HTTP = "alloy-http"
+OTLP_ANSWERS = frozenset({404, 405})
+"""What OTLP's HTTP receiver says to a GET: its page for readiness is not shown outside of the cluster."""
+
+
+class KindProvider:
+    """Runs the stack in a cluster of kind. Nothing is looked up before it is asked for."""
+
+    name = "kind"
+
+    def __init__(self, config: ProviderConfig) -> None:
+        self._config = config
+        self._ports = resolve_ports(config.ports)
+        self._folder = config.folder.absolute() / "kind"
+        self._cache = config.bin_folder.parent / "cache"
+        self._box = ToolBox(_without_proxy(config.environ), config.bin_folder, self._cache / "tools.json")
+        self._owners = OwnerFile(self._folder / "owner.json", config.cluster)
+        self._node_image = str(config.options.get("node_image") or NODE_IMAGE)
+
+    # The parts
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return choose_engine(self._box.environ)
+
+    @cached_property
+    def _kubectl(self) -> Kubectl:
+        facts = {
+            "context": self.context,
+            "namespace": NAMESPACE,
+            "manifests": str(self._source.folder),
+            "context_remedy": "Have kind write it again.",
+            "context_command": EXPORT.format(cluster=self._config.cluster),
+        }
+        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
+
+    @cached_property
+    def _source(self) -> Source:
+        return Source(
+            cluster=self._config.cluster,
+            folder=Path(str(self._config.options.get("manifests") or OURS)).absolute(),
+            registry=str(self._config.options.get("registry") or ""),
+            cache=self._cache,
+            program=lambda: self._box.path(KUBECTL),
+            environ=self._box.environ,
+        )
+
+    @cached_property
+    def _images(self) -> Images:
+        return Images(
+            self._engine,
+            lambda: self._box.path(KIND),
+            self._engine.environ,
+            self._config.cluster,
+            may_pull=self._config.options.get("pull") != "never",
+        )
+
+    @cached_property
+    def _stack(self) -> KubernetesStack:
+        return KubernetesStack(
+            self._kubectl,
+            self._source,
+            image_remedy=self._image_remedy,
+            get_images=self._get_images,
+            node_started=lambda: self._look.started(),  # noqa: PLW0108 - made below, from this
+        )
+
+    @cached_property
+    def _look(self) -> Look:
+        return Look(self._config.cluster, self._engine, self._kubectl, self._stack.reader, self._owners)
+
+    @cached_property
+    def _creation(self) -> Creation:
+        wish = Wish(
+            self._config.cluster,
+            self._ports,
+            self._node_image,
+            int(self._config.options.get("workers") or 0),
+            lambda: self._stack.release().images,
+        )
+        lock = self._config.bin_folder.parent / "kind.lock"
+        return Creation(
+            wish,
+            self._folder,
+            lock,
+            lambda: self._box.path(KIND),
+            self._engine,
+            self._kubectl,
+            self._look,
+            self._owners,
+            self._images,
+        )
+
+    @property
+    def context(self) -> str:
+        """The name that kind gives kubectl's context of the cluster."""
+        return f"kind-{self._config.cluster}"
+
+    # The port
+
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what the machine must have."""
+        return Requirements(
+            self._config,
+            self._box,
+            self._engine,
+            self._ports,
+            self._node_image,
+            self._source,
+            self._our_nodes,
+        ).all()
+
+    def cluster(self) -> ClusterReport:
+        """Return what is there under the cluster's name. Raises InstallError when the engine does not answer."""
+        sight = self._look.see()
+        report = self._look.report(sight, self._ports)
+        if report.state is not ClusterState.HEALTHY:
+            return report
+        unlikeness = unlike(self._config.cluster, sight.nodes, self._config.options)
+        return replace(report, findings=(*report.findings, *unlikeness))
+
+    def create_cluster(self, ctx: StepContext) -> None:
+        """Bring the cluster to healthy. Raises InstallError."""
+        self._creation.bring_up(ctx)
+        self._stack.reader.forget()
+
+    def remove_cluster(self, ctx: StepContext) -> None:
+        """Remove the cluster with all that is in it. Raises InstallError."""
+        self._creation.remove(ctx)
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how the cluster differs from the release. Raises InstallError."""
+        self._look.require_running()
+        return self._stack.drift()
+
+    def apply_release(self, ctx: StepContext) -> None:
+        """Apply the release, its images in the nodes first: there they would be pulled slowly. Raises InstallError."""
+        lacking = self._images.lacking(
+            self._stack.release().images, self._stack.reader.read().of_kind("Node")
+        )
+        if lacking:
+            with ctx.part("images"):
+                for error in self._images.get(lacking, ctx):
+                    ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to
+                self._images.load(lacking, ctx)
+        self._stack.apply(ctx)
+
+    def remove_release(self, ctx: StepContext) -> None:
+        """Delete the release's objects; claims stay. Raises InstallError."""
+        self._stack.remove(ctx)
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        """Give pods that are stuck another start, and images that they lack. Raises InstallError."""
+        self._stack.start(ctx)
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each workload's condition now. Raises InstallError."""
+        self._look.require_running()
+        return self._stack.workloads()
+
+    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        """Yield the conditions now and at every change. Raises InstallError."""
+        yield from self._stack.watch(ctx)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return where each component is reached: the host ports that the node shows. None before there is a node."""
+        owner = self._owners.read()
+        if owner is None or not owner.complete:
+            return []
+        shown = self._node_ports()
+        found = []
+        for item in COMPONENTS:
+            port = next((port for port in item.ports if port.node_port and port.key == item.ready_port), None)
+            if port is not None and (shown is None or port.node_port in shown):
+                url = f"http://{LOOPBACK}:{self._ports[port.key]}"
+                found.append(Endpoint(item.name, url, item.ready_path, NODE_PORT))
+        alloy = PORTS[OTLP_HTTP]
+        if shown is None or alloy.node_port in shown:
+            url = f"http://{LOOPBACK}:{self._ports[OTLP_HTTP]}"
+            found.append(Endpoint("alloy", url, "/v1/traces", NODE_PORT, OTLP_ANSWERS))
+        return found
+
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        """Return the commands that do by hand what a step asks this provider for."""
+        if step_id == "preflight":
+            return [f"{self._engine.name} info", "kind version", "kubectl version --client"]
+        if step_id == "cluster_create":
+            config = shlex.quote(str(self._folder / "kind.json"))
+            name = self._config.cluster
+            images = self._stack.release().images
+            return [
+                f"kind create cluster --name {name} --config {config}",
+                *(f"{self._engine.name} pull {image}" for image in images),
+                f"kind load docker-image --name {name} {' '.join(images)}",
+            ]
+        return by_hand(step_id, self._kubectl, self._source.folder)
+
+    def overview(self) -> Overview:
+        """Return what runs where, and how to look at it."""
+        password = self._kubectl.shown(
+            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
+        )
+        flag = "-D" if sys.platform == "darwin" else "-d"
+        return Overview(
+            endpoints=tuple(self.endpoints()),
+            programs={item.name: item.image for item in COMPONENTS},
+            hints=(
+                f"Pods: {self._kubectl.shown('-n', NAMESPACE, 'get', 'pods')}",
+                f"Grafana's login: admin, and the password that this shows: {password} | base64 {flag}",
+            ),
+        )
+
+    # Helpers
+
+    def _our_nodes(self) -> Sequence[Node]:
+        """Return the nodes, if they are ours."""
+        sight = self._look.see()
+        return sight.nodes if sight.ours else ()
+
+    def _node_ports(self) -> set[int] | None:
+        """Return the node ports of the user's own manifests; None for ours, which have them all."""
+        if self._source.folder == OURS:
+            return None
+        return {number for _, ports in self._stack.service_ports().values() for number in ports.values()}
+
+    def _image_remedy(self, image: str) -> str:
+        return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
+
+    def _get_images(self, images: Sequence[str], ctx: StepContext) -> None:
+        with ctx.part("images"):
+            refused = self._images.get(images, ctx)
+            self._images.load(images, ctx)
+        if refused:
+            raise replace(refused[0], retryable=False)  # neither the node nor the engine can have it
+
+
+def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with this machine left out of what goes through a proxy."""
+    kept = dict(environ)
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in kept.get(name, "").split(",") if host]
+        kept[name] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
+    return kept

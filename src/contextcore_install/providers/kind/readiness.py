@@ -1,0 +1,85 @@
+"""Waits until a cluster's nodes are Ready, and helps one that does not get so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.look import Look, Sight, has_come_back
+from contextcore_install.tools import process
+
+#: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
+READY_S, RESTART_AFTER_S = 180.0, 60.0
+#: Seconds between two looks at nodes that boot.
+LOOK_S = 0.3
+
+
+class Readiness:
+    """Knows when the nodes are there."""
+
+    def __init__(self, cluster: str, engine: Engine, kubectl: Kubectl, look: Look) -> None:
+        self._cluster = cluster
+        self._engine = engine
+        self._kubectl = kubectl
+        self._look = look
+
+    def wait(self, ctx: StepContext) -> Sight:
+        """Wait until all nodes are Ready and have said so since they were started. Raises `nodes-not-ready`."""
+        ctx.activity("waiting until the nodes are ready")
+        began, restarted = time.monotonic(), False
+        while True:
+            sight = self._look.see(fresh=True)
+            told = bool(sight.nodes) and sight.running and sight.api is None and not sight.unready
+            if told and has_come_back(sight, self._renewed):
+                return sight
+            waited = time.monotonic() - began
+            if (
+                waited > RESTART_AFTER_S
+                and not restarted
+                and sight.owner is not None
+                and sight.owner.complete
+            ):
+                restarted = True
+                self._restart(sight, ctx)
+            if waited > READY_S:
+                raise self._not_ready(sight)
+            ctx.wait(LOOK_S)
+
+    def _restart(self, sight: Sight, ctx: StepContext) -> None:
+        names = sight.unready or [node.name for node in sight.nodes if node.is_control_plane]
+        for name in names:
+            ctx.notice(f"{name} runs and is not ready; its container is restarted")
+            process.run([self._engine.name, "restart", name], ctx, environ=self._engine.environ, timeout_s=90)
+
+    def _renewed(self) -> Mapping[str, str]:
+        """Return when each node has last said that it lives (its Lease, renewed every 10 seconds)."""
+        try:
+            leases = self._kubectl.items("leases.coordination.k8s.io", "-n", "kube-node-lease")
+        except InstallError:
+            return {}
+        return {item["metadata"]["name"]: str(item.get("spec", {}).get("renewTime", "")) for item in leases}
+
+    def _not_ready(self, sight: Sight) -> InstallError:
+        if sight.api is not None:
+            what, evidence = "its API does not answer", f"{sight.api.message}\n{sight.api.evidence}"
+        else:
+            what, evidence = f"not ready: {', '.join(sight.unready)}", self._kubelet(sight)
+        return InstallError(
+            "nodes-not-ready",
+            f"The cluster did not get ready within {READY_S:g} s: {what}.",
+            evidence,
+            f"kind export logs --name {self._cluster}",
+        )
+
+    def _kubelet(self, sight: Sight) -> str:
+        """Return the end of what the kubelet of a node that is not ready says."""
+        name = next(iter(sight.unready), "")
+        with suppress(InstallError):
+            said = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
+            return self._engine.ask("exec", name, *said).stdout
+        return ""

@@ -1,0 +1,293 @@
+"""The kube-context provider: the stack in somebody's cluster, in our namespace, and nothing else of it."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.ports import (
+    ClusterReport,
+    ClusterState,
+    Drift,
+    Endpoint,
+    Overview,
+    Probe,
+    ProviderConfig,
+    Requirement,
+    StepContext,
+    Workload,
+)
+from contextcore_install.diagnosis.service_rules import PORT_FORWARD
+from contextcore_install.providers._kubectl.by_hand import by_hand
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.forwards import Forwards
+from contextcore_install.providers._kubectl.objects import RELEASE_LABEL, label_of
+from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
+from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
+from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
+from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, Component, resolve_ports
+from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.programs import KUBECTL, ToolBox
+
+CONTEXT_FILE = "context"
+"""In the cluster's folder: the context that the release was applied in."""
+
+
+class KubeContextProvider:
+    """Runs the stack in a cluster that exists. Nothing is looked up before it is asked for."""
+
+    name = "kube-context"
+
+    def __init__(self, config: ProviderConfig) -> None:
+        resolve_ports(config.ports)
+        self._config = config
+        self._folder = config.folder.absolute() / "kube-context"
+        self._cache = config.bin_folder.parent / "cache"
+        self._box = ToolBox(config.environ, config.bin_folder, self._cache / "tools.json")
+        self.context = str(config.options.get("context") or self._remembered())
+        if not self.context:
+            raise usage_error(
+                "--provider kube-context needs the context of a cluster",
+                "add --context NAME; `kubectl config get-contexts` shows the names",
+            )
+
+    # The parts
+
+    @cached_property
+    def _kubectl(self) -> Kubectl:
+        facts = {
+            "context": self.context,
+            "namespace": NAMESPACE,
+            "manifests": str(self._source.folder),
+            "context_remedy": "Name one that is there.",
+            "context_command": "kubectl config get-contexts -o name",
+        }
+        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
+
+    @cached_property
+    def _source(self) -> Source:
+        folder = Path(str(self._config.options.get("manifests") or OURS)).absolute()
+        return Source(
+            cluster=self._config.cluster,
+            folder=folder,
+            registry=str(self._config.options.get("registry") or ""),
+            cache=self._cache,
+            program=lambda: self._box.path(KUBECTL),
+            environ=self._box.environ,
+            adapt=_inside_only if folder == OURS else None,
+            variant="inside",
+        )
+
+    @cached_property
+    def _stack(self) -> KubernetesStack:
+        return KubernetesStack(self._kubectl, self._source, reads_nodes=False)
+
+    @cached_property
+    def _forwards(self) -> Forwards:
+        forwards = Forwards(self._kubectl)
+        atexit.register(forwards.close)
+        return forwards
+
+    # The port
+
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what this machine and this user must have."""
+        return [
+            tool_requirement(KUBECTL, self._box, self._config),
+            Requirement("context", f"The context {self.context}", self._context_probe),
+            Requirement("rights", "Rights in the cluster", self._rights_probe),
+            manifests_requirement(self._source, self._box, KUBECTL),
+        ]
+
+    def cluster(self) -> ClusterReport:
+        """Return whether the cluster is there for us: reached, with rights, and our place in it not another's.
+
+        Raises InstallError when it is not reached: there is nothing that we could make or start.
+        """
+        others = self._others()
+        if others:
+            return ClusterReport(
+                ClusterState.FOREIGN,
+                f"the namespace {NAMESPACE} of {self.context} holds the release of the installation {others[0]}",
+            )
+        finding = self._rights()
+        return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
+
+    def create_cluster(self, ctx: StepContext) -> None:
+        """Make nothing: the cluster is somebody's. Raises InstallError for what stands in the way."""
+        report = self.cluster()
+        problem = next((finding for finding in report.findings if not finding.warning), None)
+        if report.state is ClusterState.FOREIGN:
+            raise self._foreign(report.evidence)
+        if problem is not None:
+            hint = problem.remedy.command if problem.remedy else ""
+            raise InstallError(problem.code, problem.message, problem.evidence, hint)
+
+    def remove_cluster(self, ctx: StepContext) -> None:
+        """Remove our objects with their data, and leave the cluster and its namespaces. Raises InstallError."""
+        if others := self._others():
+            raise self._foreign(f"its objects are those of the installation {others[0]}")
+        self._forwards.close()
+        self._stack.remove(ctx, with_data=True)
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how the cluster differs from the release. Raises InstallError."""
+        return self._stack.drift()
+
+    def apply_release(self, ctx: StepContext) -> None:
+        """Apply the release, and note where: the state may be reset. Raises InstallError."""
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self._folder / CONTEXT_FILE, self.context + "\n")
+        self._stack.apply(ctx)
+
+    def remove_release(self, ctx: StepContext) -> None:
+        """Delete the release's objects; claims stay. Raises InstallError."""
+        self._stack.remove(ctx)
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        """Give pods that are stuck another start. Raises InstallError."""
+        self._stack.start(ctx)
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each workload's condition now. Raises InstallError."""
+        return self._stack.workloads()
+
+    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        """Yield the conditions now and at every change. Raises InstallError."""
+        yield from self._stack.watch(ctx)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return where each component is reached: at the end of a way that kubectl keeps open while this program lives.
+
+        One without a way at the moment has port 0, where nothing listens.
+        """
+        found = self._services()
+        ports = self._forwards.ports([service for _, service in found])
+        return [
+            Endpoint(item.name, f"http://{LOOPBACK}:{port}", item.ready_path, PORT_FORWARD)
+            for (item, _), port in zip(found, ports, strict=True)
+        ]
+
+    def _services(self) -> list[tuple[Component, tuple[str, str, int]]]:
+        """Return each component with the namespace, name and port of the Service that tells its readiness."""
+        services = self._stack.service_ports()
+        return [
+            (item, (services[name][0], name, PORTS[item.ready_port].container))
+            for item in COMPONENTS
+            for name in dict.fromkeys((item.name, item.ready_port))
+            if PORTS[item.ready_port].container in services.get(name, ("", {}))[1]
+        ]
+
+    def overview(self) -> Overview:
+        """Return what runs where, and how to reach it: our own ways end with this program."""
+        shown = self._kubectl.shown
+        flag = "-D" if sys.platform == "darwin" else "-d"
+        grafana = shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
+        secret = shown(
+            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
+        )
+        return Overview(
+            programs={item.name: item.image for item in COMPONENTS},
+            hints=(
+                f"Pods: {shown('-n', NAMESPACE, 'get', 'pods')}",
+                f"Grafana at http://{LOOPBACK}:3000, while this runs: {grafana}",
+                f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}",
+            ),
+        )
+
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        """Return the commands that do a step by hand."""
+        if step_id == "preflight":
+            return [
+                "kubectl version --client",
+                self._kubectl.shown("auth", "can-i", "--list", "-n", NAMESPACE),
+            ]
+        if step_id == "cluster_create":
+            return [self._kubectl.shown("get", "--raw", "/readyz")]
+        if step_id == "services_verify":
+            ways = [
+                self._kubectl.shown("-n", namespace, "port-forward", f"service/{name}", str(port))
+                for _, (namespace, name, port) in self._services()
+            ]
+            return [f"{way} &" for way in ways]
+        return by_hand(step_id, self._kubectl, self._source.folder, node_ports=False)
+
+    # Helpers
+
+    def _remembered(self) -> str:
+        try:
+            return (self._folder / CONTEXT_FILE).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def _context_probe(self) -> Probe:
+        try:
+            answer = self._kubectl.call("get", "--raw", "/version", timeout_s=15)
+        except InstallError as error:
+            return Probe(findings=(_finding(error),))
+        version = answer.partition('"gitVersion"')[2].split('"')[1:2]
+        return Probe(f"{self.context} answers: Kubernetes {''.join(version)}")
+
+    def _rights_probe(self) -> Probe:
+        try:
+            finding = self._rights()
+        except InstallError as error:
+            return Probe(f"not known: {error.message}")  # the probe of the context says why
+        return Probe("sufficient", (finding,) if finding else ())
+
+    def _rights(self) -> Finding | None:
+        release = self._stack.release()
+        missing = rights_missing(self._kubectl, release)
+        if any(right.resource == "namespaces" for right in missing) and self._namespace_is_there():
+            missing = [right for right in missing if right.resource != "namespaces"]
+        return rights_finding(missing, self._kubectl, release)
+
+    def _namespace_is_there(self) -> bool:
+        try:
+            return bool(self._kubectl.items("serviceaccounts", "-n", NAMESPACE))
+        except InstallError as error:
+            if error.code != "api-forbidden":
+                raise
+            return False  # what may not be looked at may not be used either; the other rights say so too
+
+    def _others(self) -> list[str]:
+        """Return the names of other installations whose objects are in the place of ours."""
+        wanted = {item["metadata"]["name"] for item in self._stack.release().objects}
+        labels = {
+            label_of(item, RELEASE_LABEL)
+            for key, item in self._stack.reader.read().all().items()
+            if key.name in wanted and key.kind != "Namespace"
+        }
+        return sorted(labels - {"", self._config.cluster})
+
+    def _foreign(self, evidence: str) -> InstallError:
+        return InstallError(
+            "cluster-foreign",
+            f"The place of this installation in {self.context} is another one's; it is left alone.",
+            evidence,
+            "use the name of that installation (--cluster NAME), or another context",
+        )
+
+
+def _inside_only(item: dict[str, Any]) -> None:
+    """Keep Services inside: the fixed ports of a kind node would open the stack on every node of a shared cluster."""
+    spec = item.get("spec", {})
+    if item.get("kind") == "Service" and spec.get("type") == "NodePort":
+        spec["type"] = "ClusterIP"
+        for port in spec.get("ports", []):
+            port.pop("nodePort", None)
+
+
+def _finding(error: InstallError) -> Finding:
+    remedy = Remedy(error.hint, error.hint) if error.hint else None
+    return Finding(error.code, error.message, error.evidence, remedy)
