@@ -1,0 +1,66 @@
+"""What the steps have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.ports import (
+    Endpoint,
+    Http,
+    HttpAnswer,
+    Programs,
+    Provider,
+    StepContext,
+    Telemetry,
+)
+from contextcore_install.core.retry import RetryPolicy
+
+Explain = Callable[[Endpoint, HttpAnswer | InstallError], Finding]
+"""Says what it means that a service is not ready: from what it answered, or from why it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What steps work through."""
+
+    provider: Provider
+    http: Http
+    telemetry: Telemetry
+    programs: Programs
+    explain: Explain
+
+
+class BaseStep:
+    """A step that has nothing to take back unless it says so."""
+
+    id = ""
+    title = ""
+    lesson = ""
+    needs: tuple[str, ...] = ()
+    retry = RetryPolicy()
+    timeout_s = 300.0
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._provider = surroundings.provider
+        self._http = surroundings.http
+        self._telemetry = surroundings.telemetry
+        self._programs = surroundings.programs
+        self._explain = surroundings.explain
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look whether there is anything to do."""
+        raise NotImplementedError
+
+    def apply(self, ctx: StepContext) -> None:
+        """Make it so."""
+        raise NotImplementedError
+
+    def undo(self, ctx: StepContext) -> None:
+        """Take back what apply made: nothing."""
+
+    def by_hand(self) -> Sequence[str]:
+        """Return the commands that do the same by hand."""
+        return self._provider.by_hand(self.id)

@@ -1,0 +1,35 @@
+"""manifests_apply: the release is in place as it should be."""
+
+from __future__ import annotations
+
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.ports import StepContext
+from contextcore_install.steps.base import BaseStep
+
+
+class ManifestsApply(BaseStep):
+    """Compares what is there with what should be, and puts the difference right."""
+
+    id = "manifests_apply"
+    title = "Apply the configuration"
+    lesson = (
+        "Puts in place what describes the stack. What is declared is compared with what is there, and only the "
+        "difference is applied, so this can be repeated at any time and puts right what was changed by hand."
+    )
+    needs: tuple[str, ...] = ("cluster_create",)
+    timeout_s = 300.0
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look what differs."""
+        drift = self._provider.drift()
+        remedy = Remedy("put it in place again", risk=Risk.RESTARTS, automatic=True)
+        findings = tuple(Finding("drift", f"{item.name}: {item.change}", remedy=remedy) for item in drift)
+        return CheckResult("everything is in place", findings)
+
+    def apply(self, ctx: StepContext) -> None:
+        """Put the release in place."""
+        self._provider.apply_release(ctx)
+
+    def undo(self, ctx: StepContext) -> None:
+        """Take the release away, and keep its data."""
+        self._provider.remove_release(ctx)

@@ -1,0 +1,97 @@
+"""metrics_seed: the installation's own story is in the metrics store, and can be read there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.steps.base import BaseStep
+
+CONTEXTCORE_WITHIN_S = 60.0
+
+
+class MetricsSeed(BaseStep):
+    """Sends what is unsent, and reads all of it back by query."""
+
+    id = "metrics_seed"
+    title = "Seed the metrics"
+    lesson = (
+        "Sends what this installation has recorded of itself since its first second to the metrics store, and reads "
+        "it back by query: only what can be read back has arrived."
+    )
+    needs: tuple[str, ...] = ("services_verify",)
+    retry = RetryPolicy(attempts=3, base_s=1.0)
+    timeout_s = 120.0
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look whether the store has, and shows, what earlier runs had to tell."""
+        remedy = Remedy("send it, and read it back", automatic=True)
+        unsent = self._telemetry.unsent()
+        if unsent:
+            finding = Finding(
+                "metrics-unsent", f"{unsent} events are not in the metrics store", remedy=remedy
+            )
+            return CheckResult(findings=(finding,))
+        if not self._telemetry.measured():
+            text = "the metrics store knows nothing of how complete the installation is"
+            return CheckResult(findings=(Finding("metrics-unmeasured", text, remedy=remedy),))
+        missing = self._telemetry.unconfirmed()
+        findings = tuple(Finding("metrics-missing", text, remedy=remedy) for text in missing)
+        return CheckResult(f"{self._telemetry.backend()} shows every status change", findings)
+
+    def apply(self, ctx: StepContext) -> None:
+        """Measure, send, and read back."""
+        ctx.verified(self._measure())
+        ctx.activity(f"sending to {self._telemetry.backend()}")
+        sent = self._telemetry.flush(ctx)
+        ctx.activity(f"reading {sent} samples back")
+        missing = self._telemetry.unconfirmed()
+        if missing:
+            raise InstallError(
+                "metrics-missing",
+                f"the metrics store took the samples and does not show them: {missing[0]}",
+                evidence="\n".join(missing),
+                hint="run --resume again; if it stays so, look at the store's log",
+                retryable=True,
+            )
+        ctx.notice(f"{sent} samples sent to {self._telemetry.backend()} and read back")
+        self._ask_contextcore(ctx)
+
+    def _ask_contextcore(self, ctx: StepContext) -> None:
+        """Run ContextCore's own verification where it is installed, and tell its result: it is not ours to judge."""
+        program = self._programs.find("contextcore")
+        if program is None:
+            return
+        with ctx.part("contextcore install verify"):
+            code, lines = self._programs.run([program, "install", "verify"], ctx, CONTEXTCORE_WITHIN_S)
+        said = f": {lines[-1]}" if lines else ""
+        ctx.notice(f"contextcore install verify {'passed' if code == 0 else f'ended with {code}'}{said}")
+
+    def by_hand(self) -> Sequence[str]:
+        """Return how to read the progress back."""
+        query = "query=contextcore_install_step_status"
+        return [f"curl --get --data-urlencode {query} {self._telemetry.query_url()}"]
+
+    def _measure(self) -> list[dict[str, object]]:
+        """Return what is complete: each workload ready, each component present."""
+        measured: list[dict[str, object]] = [
+            {
+                "requirement": f"{workload.name}_ready",
+                "category": "infrastructure",
+                "ratio": float(workload.ready),
+            }
+            for workload in self._provider.workloads()
+        ]
+        absent = {item.component for item in self._provider.overview().absent}
+        measured.extend(
+            {
+                "requirement": f"{name}_present",
+                "category": "observability",
+                "ratio": float(name not in absent),
+            }
+            for name in sorted({endpoint.component for endpoint in self._provider.endpoints()} | absent)
+        )
+        return measured
