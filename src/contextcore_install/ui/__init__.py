@@ -1,0 +1,1 @@
+"""Events and reports as people and scripts see them."""

@@ -1,0 +1,193 @@
+"""The status of an installation for people, from the document that `--output json` prints.
+
+Its start is measured, so it imports nothing but this package's own light modules.
+"""
+
+from __future__ import annotations
+
+from contextcore_install.ui.commands import Commands, hint_lines
+from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.text import count, duration, harmless
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+_OVERALL = {
+    "not_installed": ("nothing is installed", ""),
+    "running": ("a run is under way", "busy"),
+    "complete": ("complete", "good"),
+    "failed": ("failed", "bad"),
+    "interrupted": ("interrupted", "warn"),
+    "incomplete": ("incomplete", "warn"),
+}
+_STEP = {
+    "pending": ("waiting", "faint"),
+    "in_progress": ("running", "busy"),
+    "completed": ("done", "good"),
+    "failed": ("failed", "bad"),
+}
+_NEXT = {
+    "not_installed": (((), "installs"),),
+    "running": ((("--status",), "again"), (("logs",), "shows what its commands print")),
+    "complete": ((("verify",), "checks everything"), (("--repair",), "fixes what is broken")),
+    "failed": ((("--resume",), "carries on from there"), (("--repair",), "checks everything, and fixes it")),
+}
+_CARRY_ON = ((("--resume",), "carries on from there"),)
+
+
+def render_status(document: Mapping[str, Any], look: Look, commands: Commands | None = None) -> str:
+    """Return the status in lines of at most the look's width; only commands to type may be longer."""
+    commands = commands or Commands(cluster=harmless(document.get("cluster") or ""))
+    steps = _steps(document)
+    lines = [*_header(document, steps, look), ""]
+    lines += _step_lines(steps, document, look)
+    checks = document.get("checks")
+    if isinstance(checks, list):
+        lines += ["", *live_findings(checks, look)]
+    return "\n".join([*lines, "", *_next_lines(document, look, commands)])
+
+
+def render_live_findings(checks: Sequence[Mapping[str, Any]], look: Look) -> str:
+    """Return what the steps' checks found now; see `live_findings`."""
+    return "\n".join(live_findings(checks, look))
+
+
+def live_findings(checks: Sequence[Any], look: Look) -> list[str]:
+    """Return what the steps' checks found now: a line for each step, its findings with their remedies below."""
+    checks = [check for check in checks if _is_mapping(check)]
+    fine = sum(bool(check.get("satisfied")) for check in checks)
+    lines = [
+        look.line(("Checked now", "strong"), f"  {fine} of {count(len(checks), 'step')} as it should be")
+    ]
+    rows: list[tuple[Span, ...]] = []
+    for check in checks:
+        satisfied = bool(check.get("satisfied"))
+        summary = harmless(check.get("summary", "")) or ("as it should be" if satisfied else "")
+        found = _findings(check)
+        if not satisfied and not summary:
+            summary = count(len(found), "finding")
+        mark = look.mark("done" if satisfied else "failed")
+        rows.append((mark, (harmless(check.get("id", ""), 60), ""), (summary, "faint" if satisfied else "")))
+    for check, line in zip(checks, table(look, rows, gap=1), strict=True):
+        lines.append(line)
+        for finding in _findings(check):
+            lines += finding_lines(finding, look)
+    return lines
+
+
+def finding_lines(finding: Mapping[str, Any], look: Look, indent: int = 4) -> list[str]:
+    """Return a finding: what is wrong, what shows it, and what to do about it."""
+    mark = look.mark("finding")
+    lead: list[Span] = [(" " * indent, ""), mark, (" ", "")]
+    style = "warn" if finding.get("warning") else ""
+    lines = look.paragraph(harmless(finding.get("message", "")), first=lead, indent=indent + 2, style=style)
+    evidence = harmless(finding.get("evidence", ""))
+    if evidence:
+        lines += look.paragraph(evidence, indent=indent + 2, style="faint")
+    remedy = finding.get("remedy")
+    if isinstance(remedy, dict):
+        hint = remedy.get("command") or remedy.get("summary", "")
+        lines += hint_lines(look, hint, label=look.symbol("then") + " ", indent=indent + 2)
+    return lines
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _steps(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    steps = document.get("steps")
+    return [step for step in steps if _is_mapping(step)] if isinstance(steps, list) else []
+
+
+def _findings(check: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    findings = check.get("findings")
+    return [finding for finding in findings if _is_mapping(finding)] if isinstance(findings, list) else []
+
+
+def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+    overall = str(document.get("overall", ""))
+    words, style = _OVERALL.get(overall, (harmless(overall, 40), ""))
+    spans: list[Span] = [(harmless(document.get("cluster") or "", 63), "strong")]
+    if document.get("provider"):
+        spans.append((f" on {harmless(document['provider'], 40)}", ""))
+    spans += [(": ", ""), (words, style)]
+    if overall != "not_installed":
+        done = sum(step.get("status") == "completed" for step in steps)
+        spans.append((f", {done} of {count(len(steps), 'step')} done", ""))
+    when = _when(document.get("updated_at"))
+    lines = [look.line(*spans)]
+    if when:
+        text = f"last change {when} UTC"
+        lines.append(look.line((text + _who(document), "faint")))
+    return lines
+
+
+def _who(document: Mapping[str, Any]) -> str:
+    """Return who is at work, where a run is under way."""
+    run = document.get("run")
+    holder = run.get("holder") if isinstance(run, dict) else None
+    if not isinstance(holder, dict):
+        return ""
+    host = harmless(holder.get("host", ""), 60)
+    return f", by process {harmless(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
+
+
+def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any], look: Look) -> list[str]:
+    running = document.get("overall") == "running"
+    lines: list[str] = []
+    for step, line in zip(steps, table(look, [_row(step, look, running) for step in steps]), strict=True):
+        lines.append(line)
+        error = step.get("error")
+        if isinstance(error, dict):
+            message = harmless(error.get("message", "")) or harmless(error.get("code", ""))
+            lines += look.paragraph(message, indent=6, style="bad")
+            lines += hint_lines(look, error.get("hint", ""), label=look.symbol("then") + " ", indent=6)
+    return lines
+
+
+def _row(step: Mapping[str, Any], look: Look, running: bool) -> tuple[Span, ...]:
+    status = str(step.get("status", ""))
+    symbol, style = _STEP.get(status, ("waiting", ""))
+    if status == "in_progress" and not running:
+        status, symbol, style = "interrupted", "stopped", "warn"
+    attempts = step.get("attempts")
+    tries = f"{attempts} tries" if isinstance(attempts, int) and attempts > 1 else ""
+    return (
+        (
+            f"{look.symbol(symbol)} {harmless(step.get('id', ''), 60)}",
+            style if status != "pending" else "faint",
+        ),
+        (status.replace("_", " "), style),
+        (harmless(tries, 20), "faint"),
+        (duration(step.get("duration_seconds")), "faint"),
+        (_when(step.get("completed_at") or step.get("started_at")), "faint"),
+    )
+
+
+def _when(time: object) -> str:
+    """Return an RFC 3339 time in UTC as people read it."""
+    text = harmless(time or "", 40)
+    return text.removesuffix("Z").replace("T", " ", 1)
+
+
+def _next_lines(document: Mapping[str, Any], look: Look, commands: Commands) -> list[str]:
+    following = _NEXT.get(str(document.get("overall", "")), _CARRY_ON)
+    typed = [(commands(*words), meaning) for words, meaning in following]
+    return next_lines(typed, look)
+
+
+def next_lines(typed: Sequence[tuple[str, str]], look: Look, label: str = "Next") -> list[str]:
+    """Return commands to type with what they do; the commands are never cut, so that they can be copied."""
+    widest = max((len(command) for command, _ in typed), default=0)
+    lines = []
+    for index, (command, meaning) in enumerate(typed):
+        lead = (label if index == 0 else "").ljust(len(label) + 2)
+        room = look.width - len(lead) - widest - 2
+        spans: list[Span | str] = [(lead, "strong"), (command.ljust(widest) if meaning else command, "busy")]
+        if len(meaning) <= room:
+            spans.append(("  " + meaning, "faint"))
+        lines.append(look.line(*spans, whole=True))
+    return lines

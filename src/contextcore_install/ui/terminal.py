@@ -1,0 +1,120 @@
+"""What an output stream can show, and writing to it without ever breaking a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from contextcore_install.ui.look import Look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TextIO
+
+WIDTH_WITHOUT_TERMINAL = 120
+"""Logs are read in wide windows; text longer than this is wrapped there too."""
+
+_DEFAULT_SIZE = (80, 24)
+_PROBE = "✓✗━⠋…→"
+
+
+class Terminal:
+    """What a stream can show. `live` says whether a view that redraws itself works on it."""
+
+    __slots__ = ("_environ", "_stream", "_typed", "colour", "is_terminal", "live", "unicode")
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str], typed: Callable[[str], str] = str) -> None:
+        self._stream = stream
+        self._typed = typed
+        self._environ = environ
+        self.is_terminal = _is_terminal(stream)
+        self.live = self.is_terminal and environ.get("TERM", "dumb") not in {"dumb", ""}
+        self.colour = _wants_colour(environ, self.live)
+        self.unicode = _shows_unicode(stream, environ)
+
+    def size(self) -> tuple[int, int]:
+        """Return columns and lines as they are now."""
+        if not self.is_terminal:
+            return _positive(self._environ.get("COLUMNS")) or WIDTH_WITHOUT_TERMINAL, _DEFAULT_SIZE[1]
+        columns = lines = 0
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            columns, lines = os.get_terminal_size(self._stream.fileno())
+        return (
+            columns or _positive(self._environ.get("COLUMNS")) or _DEFAULT_SIZE[0],
+            lines or _positive(self._environ.get("LINES")) or _DEFAULT_SIZE[1],
+        )
+
+    def look(self) -> Look:
+        """Return how to draw on this stream now."""
+        return Look(self.size()[0], colour=self.colour, unicode=self.unicode, typed=self._typed)
+
+
+class Sink:
+    """Writes text to a stream; once its reader is gone, writes nothing more and says so in `gone`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.gone = False
+
+    def write(self, text: str) -> None:
+        """Write and flush."""
+        if self.gone:
+            return
+        try:
+            self._stream.write(self._encodable(text))
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed pipe, a terminal that went away, a closed stream
+            self.gone = True
+            self._discard()
+
+    def lines(self, lines: list[str]) -> None:
+        """Write lines, each with its end."""
+        if lines:
+            self.write("\n".join(lines) + "\n")
+
+    def _encodable(self, text: str) -> str:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            return text.encode(encoding, "replace").decode(encoding)
+        return text
+
+    def _discard(self) -> None:
+        """Send what is still buffered nowhere, or the interpreter would complain of it at exit."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (ValueError, AttributeError):  # closed, or None where the process has no such stream
+        return False
+
+
+def _wants_colour(environ: Mapping[str, str], terminal: bool) -> bool:
+    """Decide by no-color.org, force-color.org and bixense.com/clicolors, in this order."""
+    if environ.get("NO_COLOR"):
+        return False
+    forced = environ.get("FORCE_COLOR") or environ.get("CLICOLOR_FORCE")
+    if forced:
+        return forced not in {"0", "false"}
+    return terminal and environ.get("CLICOLOR") != "0"
+
+
+def _shows_unicode(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    if environ.get("TERM") == "linux":  # the kernel's console has no glyphs for ours, whatever the encoding
+        return False
+    try:
+        _PROBE.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _positive(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 5 else 0

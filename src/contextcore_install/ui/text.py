@@ -1,0 +1,159 @@
+"""Text for people: made harmless, measured in terminal cells, cut, wrapped; durations in words.
+
+Everything here is imported by `--status`, whose start is measured, so it imports nothing at the top.
+"""
+
+from __future__ import annotations
+
+LIMIT = 400
+"""How many characters of one value from outside are shown; the rest is in the logs."""
+
+_VARIATION_SELECTORS = range(0xFE00, 0xFE10)
+
+
+def harmless(value: object, limit: int = LIMIT) -> str:
+    """Return a value from outside as one line that does nothing to a terminal.
+
+    Escape sequences go, every run of white space becomes one blank, other control characters become
+    U+FFFD, invisible ones (direction overrides, zero width) go, and what is too long ends in "…".
+    """
+    text = str(value)
+    cut = len(text) > 4 * limit
+    if cut:
+        text = text[: 4 * limit]
+    if not text.isprintable():
+        text = printable(" ".join(without_escapes(text).split()))
+    text = text.strip()
+    if len(text) > limit or cut:
+        return text[: limit - 1].rstrip() + "…"
+    return text
+
+
+def harmless_lines(value: object, most: int, limit: int = LIMIT) -> list[str]:
+    """Return the last `most` lines of a longer text from outside, each made harmless; empty ones go."""
+    tail = str(value)[-(most + 1) * limit :].replace("\r\n", "\n")
+    lines = [harmless(line, limit) for line in tail.split("\n")]
+    return [line for line in lines if line][-most:]
+
+
+def without_escapes(text: str) -> str:
+    """Return the text without terminal escape sequences (CSI, OSC and two-character ones)."""
+    if "\x1b" not in text and "\x9b" not in text:
+        return text
+    import re
+
+    sequence = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?"
+    return re.sub(sequence, "", text, flags=re.DOTALL)
+
+
+def printable(text: str) -> str:
+    """Return the text with U+FFFD for what is not printable, and without invisible characters."""
+    if text.isprintable():
+        return text
+    from unicodedata import category
+
+    return "".join(
+        character if character.isprintable() else "" if category(character) == "Cf" else "�"
+        for character in text
+    )
+
+
+def latest_line(text: object) -> str:
+    """Return what a terminal would show of a line that was overwritten with carriage returns."""
+    parts = [part for part in str(text)[-4 * LIMIT :].split("\r") if part.strip()]
+    return harmless(parts[-1]) if parts else ""
+
+
+def cells(text: str) -> int:
+    """Return how many terminal cells a printable text takes."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    from unicodedata import category, east_asian_width
+
+    if category(character) in {"Mn", "Me"} or ord(character) in _VARIATION_SELECTORS:
+        return 0
+    return 2 if east_asian_width(character) in {"W", "F"} else 1
+
+
+def clip(text: str, width: int, ellipsis: str = "…") -> str:
+    """Return the text cut to `width` cells; what was cut shows as an ellipsis where there is room."""
+    if cells(text) <= width:
+        return text
+    room = width - len(ellipsis)
+    if room < 0:
+        return ""
+    taken = 0
+    for index, character in enumerate(text):
+        taken += _cells_of(character)
+        if taken > room:
+            return text[:index].rstrip() + ellipsis
+    return text
+
+
+def pad(text: str, width: int) -> str:
+    """Return the text filled with blanks up to `width` cells."""
+    return text + " " * (width - cells(text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most `width` cells (at least 1), broken at blanks where possible."""
+    width = max(2, width)
+    lines: list[str] = []
+    line = ""
+    for word in text.split(" "):
+        if line and cells(line) + 1 + cells(word) <= width:
+            line += " " + word
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while cells(line) > width:
+            head = _head(line, width)
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line] if line or not lines else lines
+
+
+def _head(text: str, width: int) -> str:
+    taken = 0
+    for index, character in enumerate(text):
+        taken += _cells_of(character)
+        if taken > width:
+            return text[:index]
+    return text
+
+
+def duration(seconds: object) -> str:
+    """Return seconds in words, to a precision that people read; "" for what is no duration."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+
+
+def stopwatch(seconds: float) -> str:
+    """Return seconds as 0:07 or 1:02:03."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def time_of_day(at_us: int) -> str:
+    """Return the UTC time of day as 15:30:05."""
+    second = at_us // 1_000_000 % 86_400
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+
+
+def count(number: int, thing: str) -> str:
+    """Return "1 step", "2 steps"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
