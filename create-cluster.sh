@@ -1,0 +1,43 @@
+#!/bin/sh
+# Starts contextcore-install with whatever Python 3.11 or newer this machine has: no venv, nothing installed
+# beforehand. Arguments go on untouched. Everything that takes thought happens in Python (bootstrap.py); on a
+# later start this script runs no other process than the interpreter, which replaces it.
+set -u
+
+say_and_exit() { # STATUS SENTENCE
+    printf 'create-cluster.sh: %s\n' "$2" >&2
+    exit "$1"
+}
+
+# Where the checkout is, also through links to this script. `readlink -f` is missing on older macOS.
+self=$0
+case $self in /*) ;; *) self=./$self ;; esac
+while [ -L "$self" ]; do
+    target=$(readlink "$self") || say_and_exit 3 "cannot follow the link $self."
+    case $target in /*) self=$target ;; *) self=${self%/*}/$target ;; esac
+done
+root=${self%/*}
+
+if [ -n "${CONTEXTCORE_HOME:-}" ]; then
+    home=$CONTEXTCORE_HOME
+elif [ -n "${HOME:-}" ]; then
+    home=$HOME/.contextcore
+else
+    say_and_exit 2 "HOME is not set, so there is no place for the installation's state; type: HOME=/your/home $0"
+fi
+
+# The remembered interpreter is one line; every further line names a file it cannot start without, so that an
+# interpreter that was half removed is searched for again instead of failing below.
+python=
+if [ -f "$home/runtime/python" ] && [ -r "$home/runtime/python" ]; then
+    {
+        IFS= read -r python
+        while IFS= read -r needed; do [ -e "$needed" ] || python=; done
+    } <"$home/runtime/python"
+fi
+if [ -f "$python" ] && [ -x "$python" ]; then
+    exec "$python" -I -S -X launcher="$0" "$root/src/contextcore_install/bootstrap.py" "$@"
+fi
+
+python=$(sh "$root/scripts/find-python.sh") || exit
+exec "$python" -I -S -X launcher="$0" -X remember "$root/src/contextcore_install/bootstrap.py" "$@"

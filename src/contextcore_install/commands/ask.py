@@ -1,0 +1,23 @@
+"""Questions, asked only where somebody can answer."""
+
+from __future__ import annotations
+
+from contextcore_install.app import App
+
+
+def agreed(app: App, question: str) -> bool:
+    """Ask a yes-or-no question on a terminal; elsewhere, and with --yes, the command itself is the answer."""
+    if app.settings.yes or app.json or not (app.stdin.isatty() and app.stdout.isatty()):
+        return True
+    app.stdout.write(f"{question} [Y/n] ")
+    app.stdout.flush()
+    return app.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
+def typed(app: App, expected: str, question: str) -> bool:
+    """Have a word typed on a terminal; False where nobody can type, or something else is."""
+    if not (app.stdin.isatty() and app.stdout.isatty()):
+        return False
+    app.stdout.write(question)
+    app.stdout.flush()
+    return app.stdin.readline().strip() == expected

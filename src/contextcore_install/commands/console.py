@@ -1,0 +1,108 @@
+"""What shows a run while it lives: a live view, plain lines, or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contextcore_install.app import App
+from contextcore_install.core.events import Event
+from contextcore_install.core.plan import Plan
+from contextcore_install.core.ports import Projection
+from contextcore_install.core.state import COMPLETED, State
+from contextcore_install.steps.registry import NEEDS, TITLES
+from contextcore_install.storage.journal import JournalReader
+from contextcore_install.ui.live import LiveConsole
+from contextcore_install.ui.look import Look
+from contextcore_install.ui.progress import Progress
+from contextcore_install.ui.terminal import Sink, Terminal
+
+RECENT_BYTES = 512 * 1024
+"""How much of the journal's end the estimate of the remaining time is made from."""
+
+
+class Console:
+    """Chooses the view that fits, and prints what stands around it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._terminal = Terminal(app.stdout, app.environ, app.commands.typed)
+        self._sink = Sink(app.stdout)
+        self._live: LiveConsole | None = None
+
+    @property
+    def look(self) -> Look:
+        """How to draw on standard output now."""
+        return self._terminal.look()
+
+    def show(self, state: State, provider: str, run_id: str) -> Sequence[Projection]:
+        """Return what shows the events of a run."""
+        if self._app.json:
+            from contextcore_install.ui.json_lines import JsonLines
+
+            return [JsonLines(self._app.stdout)]
+        progress = _progress(self._app, state)
+        mode = self._app.settings.command
+        if self._terminal.live and not (self._app.settings.verbose or self._app.settings.tutorial):
+            from contextcore_install.ui.frame import Heading
+
+            heading = Heading(self._app.settings.cluster, provider, mode, run_id)
+            self._live = LiveConsole(self._app.stdout, self._terminal, progress, heading, self._app.clock)
+            return [self._live]
+        from contextcore_install.ui.plain import PlainConsole
+
+        heading_line = f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}"
+        return [
+            PlainConsole(
+                self._app.stdout,
+                progress,
+                self._app.clock,
+                look=self.look,
+                heading=heading_line,
+                verbose=self._app.settings.verbose,
+            )
+        ]
+
+    def teach(self, plan: Plan) -> Projection:
+        """Return what explains each step as it begins."""
+        from contextcore_install.ui.tutor import Lesson, Tutor
+
+        lessons = {step.id: Lesson(step.title, step.lesson, step.by_hand) for step in plan}
+        return Tutor(self._app.stdout, self.look, lessons)
+
+    def start(self) -> None:
+        """Begin to draw, where the view is one that draws."""
+        if self._live:
+            self._live.start()
+
+    def stop(self) -> None:
+        """Draw the last picture, which stays."""
+        if self._live:
+            self._live.stop()
+
+    def abandon(self) -> None:
+        """Give the terminal back at once, from a signal handler."""
+        if self._live:
+            self._live.abandon()
+
+    def say(self, text: str) -> None:
+        """Print for people; nothing where standard output is for a script."""
+        if not self._app.json:
+            self._sink.write(text + "\n")
+
+
+def _progress(app: App, state: State) -> Progress:
+    from contextcore_install.ui.eta import durations
+
+    done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+    return Progress(TITLES, needs=NEEDS, history=durations(recent_events(app)), done_before=done)
+
+
+def recent_events(app: App) -> list[Event]:
+    """Return the events at the journal's end; where it is cut, the first piece is no whole line and is left out."""
+    path = app.layout.journal
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return []
+    reader = JournalReader(path)
+    return [event for _, event in reader.read(max(0, size - RECENT_BYTES))]

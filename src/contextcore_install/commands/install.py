@@ -1,0 +1,26 @@
+"""No mode, and --resume: every step is checked, and applied where there is something to do.
+
+The two differ in what they are asked for, not in what they do: a completed step whose check is satisfied is not
+applied again by either, and settings of an earlier run are kept by both.
+"""
+
+from __future__ import annotations
+
+from contextcore_install.app import App
+from contextcore_install.commands.console import Console
+from contextcore_install.commands.running import RunEngine, carry_out
+from contextcore_install.core.outcome import Result
+from contextcore_install.session import Session
+
+WITHOUT_WAITING = "manifests_apply"
+"""The last step of a run with --skip-wait."""
+
+
+def run(app: App) -> int:
+    """Install, or carry on with it."""
+
+    def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
+        plan = session.plan.until(WITHOUT_WAITING) if app.settings.skip_wait else session.plan
+        return run_engine(session.engine(plan))
+
+    return carry_out(app, work)

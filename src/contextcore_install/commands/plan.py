@@ -1,0 +1,40 @@
+"""plan: what an installation would do now."""
+
+from __future__ import annotations
+
+from contextcore_install.app import App
+from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.commands.tell import tell_document
+from contextcore_install.core.errors import ExitCode
+from contextcore_install.steps.registry import NEEDS, TITLES
+from contextcore_install.storage.store import read_records
+from contextcore_install.wiring import choose_provider, read_stack
+
+PLAN_SCHEMA = "contextcore-install/plan/v1"
+
+
+def run(app: App) -> int:
+    """Show the plan, and change nothing."""
+    from contextcore_install.ui.plans import render_plan
+
+    records = read_records(app.layout, app.settings.cluster)
+    provider, reason = choose_provider(app, records.state)
+    stack = read_stack(app, records.state)
+    checks = checks_document(
+        survey(stack.plan(stack.shipper(records.notices.append)), app.clock), app.commands.typed
+    )
+    document = {
+        "schema": PLAN_SCHEMA,
+        "cluster": app.settings.cluster,
+        "provider": provider,
+        "provider_reason": reason,
+        "steps": [
+            {**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks
+        ],
+    }
+    tell_document(
+        app,
+        document,
+        lambda look: f"{app.settings.cluster} on {provider} ({reason})\n" + render_plan(checks, look, TITLES),
+    )
+    return ExitCode.DONE

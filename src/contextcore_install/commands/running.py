@@ -1,0 +1,121 @@
+"""Carrying a plan out, from the lock to the last line on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contextcore_install.app import App
+from contextcore_install.commands.console import Console
+from contextcore_install.commands.signals import ending_signals
+from contextcore_install.core.engine import Engine
+from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.outcome import Outcome, Result
+from contextcore_install.core.state import COMPLETED
+from contextcore_install.session import Session
+from contextcore_install.tools.process import kill_all_children
+from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_success
+from contextcore_install.wiring import open_session
+
+TELEMETRY_PATIENCE_S = 2.0
+"""What a metrics store that does not answer may cost at the end of a run."""
+
+
+RunEngine = Callable[[Engine], Result]
+Work = Callable[[Session, Console, RunEngine], Result]
+
+
+class Applied:
+    """A projection that notes whether anything had to be done."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def handle(self, event: Event) -> None:
+        """Take note of a step that is applied."""
+        if event.kind is Kind.STEP_STARTED:
+            self.steps.append(event.step)
+
+
+def carry_out(app: App, work: Work) -> int:
+    """Open a session, do the work in it, record how it ended, and tell the user; return the exit code.
+
+    `work` gets the session, the console, and a function that runs an engine under the eyes of both.
+    """
+    console, applied = Console(app), Applied()
+    current: list[Engine] = []
+
+    def run(engine: Engine) -> Result:
+        current[:] = [engine]
+        console.start()
+        return engine.run()
+
+    def ask(reason: str) -> None:
+        for engine in current:
+            engine.interrupt(reason)
+        if not current:
+            raise KeyboardInterrupt
+
+    def at_once() -> None:
+        kill_all_children()
+        console.abandon()
+
+    mode = app.settings.command
+    with open_session(app, mode, lambda *about: [applied, *console.show(*about)]) as session:
+        with ending_signals(ask, at_once):
+            if app.settings.tutorial:
+                session.recorder.attach(console.teach(session.plan))
+            session.shipper.start()
+            try:
+                result = _uninterrupted(work, session, console, run)
+                code = exit_code(result)
+                session.finish(result, code)
+                session.shipper.close(TELEMETRY_PATIENCE_S)
+            finally:
+                console.stop()
+        if (
+            result.outcome is Outcome.SUCCEEDED
+        ):  # else what failed is the news, and no wonder that the store is silent
+            for text in session.late_reports:
+                app.stderr.write(f"note: {text}\n")
+        console.say(_last_words(session, console, result, applied))
+    return code
+
+
+def _uninterrupted(work: Work, session: Session, console: Console, run: RunEngine) -> Result:
+    """Do the work; an interruption where no engine runs ends it as one of an engine does."""
+    try:
+        return work(session, console, run)
+    except KeyboardInterrupt:
+        return Result(Outcome.INTERRUPTED, reason="Ctrl-C")
+
+
+def exit_code(result: Result) -> ExitCode:
+    """Return what the process ends with."""
+    if result.outcome is Outcome.SUCCEEDED:
+        return ExitCode.DONE
+    if result.outcome is Outcome.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if any(error.code == "bug" for error in result.errors.values()):
+        return ExitCode.BUG
+    return ExitCode.PREFLIGHT_FAILED if "preflight" in result.errors else ExitCode.STEP_FAILED
+
+
+def _last_words(session: Session, console: Console, result: Result, applied: Applied) -> str:
+    state = session.records.state
+    ended = Ended(
+        state.cluster_name,
+        state.provider,
+        session.app.clock.monotonic() - session.began,
+        nothing_to_do=not applied.steps,
+        waited=not session.app.settings.skip_wait,
+    )
+    if result.outcome is Outcome.FAILED:
+        logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
+        return "\n" + render_failure(ended, result.errors, console.look, session.app.commands, logs)
+    if result.outcome is Outcome.INTERRUPTED:
+        done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+        return "\n" + render_interrupted(
+            ended, done, len(state.steps), console.look, session.app.commands, result.reason
+        )
+    return "\n" + render_success(ended, session.provider.overview(), console.look, session.app.commands)

@@ -1,0 +1,41 @@
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks the run to end, the second ends the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from contextcore_install.core.errors import ExitCode
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
+
+
+@contextmanager
+def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call `ask` with the reason at the first signal, and end the process at the next.
+
+    `at_once` is what must happen even then. Signals that our parent had ignored stay ignored, as nohup wants.
+    """
+    asked = False
+
+    def handle(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            at_once()
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        ask(_NAMES[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,71 @@
+"""--status: where the installation stands. Reads only, and works with everything down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.status import status_document
+from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.storage.lock import holder
+from contextcore_install.storage.plan_path import cluster_at, foreign_link
+from contextcore_install.storage.state_file import load_state
+from contextcore_install.storage.store import Records, read_records
+
+
+def run(app: App) -> int:
+    """Show the status."""
+    records = _records(app)
+    owner = holder(app.layout.lock)
+    document = status_document(records.state, live=owner is not None, holder=owner)
+    if app.settings.live:
+        document["checks"] = _checks(app, records)
+    if app.json:
+        if records.notices:
+            document["notices"] = records.notices
+        app.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return ExitCode.DONE
+    _show(app, document, records)
+    return ExitCode.DONE
+
+
+def _records(app: App) -> Records:
+    """Return the records; a file that others left at the plan's path counts where it speaks of this cluster."""
+    cluster = app.settings.cluster
+    records = read_records(app.layout, cluster)
+    refused = foreign_link(app.home)
+    if refused:
+        records.notices.append(f"{refused.message}; it is not followed")
+        return records
+    try:
+        named = cluster_at(app.home)
+        stored = load_state(app.home.plan_path) if named == cluster else None
+    except (UnreadableFileError, ValueError) as error:
+        records.notices.append(f"{app.home.plan_path} holds no state ({error})")
+        return records
+    if stored:
+        records.state = stored.state
+    elif named is not None:
+        records.notices.append(f"{app.home.plan_path} speaks of another cluster: {named[:63]!r}")
+    return records
+
+
+def _checks(app: App, records: Records) -> list[dict[str, Any]]:
+    from contextcore_install.commands.survey import checks_document, survey
+    from contextcore_install.wiring import read_stack
+
+    stack = read_stack(app, records.state)
+    telemetry = stack.shipper(records.notices.append)
+    return checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
+
+
+def _show(app: App, document: dict[str, Any], records: Records) -> None:
+    from contextcore_install.ui.status import render_status
+    from contextcore_install.ui.terminal import Terminal
+
+    for notice in records.notices:
+        app.stderr.write(f"note: {notice}\n")
+    look = Terminal(app.stdout, app.environ, app.commands.typed).look()
+    app.stdout.write(render_status(document, look, app.commands) + "\n")

@@ -1,0 +1,127 @@
+"""A run from its first event to its last."""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contextcore_install import __version__
+from contextcore_install.app import App
+from contextcore_install.core.engine import Engine
+from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.events import Kind
+from contextcore_install.core.outcome import Limits, Result
+from contextcore_install.core.plan import Plan
+from contextcore_install.core.ports import Provider
+from contextcore_install.core.recorder import Recorder
+from contextcore_install.core.state import COMPLETED
+from contextcore_install.core.workers import Workers
+from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.store import Records
+from contextcore_install.telemetry.shipper import Shipper
+
+_AFTER_RELEASE = ("manifests_apply", "pods_ready", "services_verify", "metrics_seed")
+STALE_AFTER = {
+    "ports": ("preflight", "cluster_create", *_AFTER_RELEASE),
+    "workers": ("cluster_create",),
+    "node_image": ("cluster_create",),
+    "context": ("preflight", "cluster_create", *_AFTER_RELEASE),
+    "manifests": _AFTER_RELEASE,
+    "registry": _AFTER_RELEASE,
+}
+"""Which steps a changed setting of the installation makes stale."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A run that has the cluster's lock and its records open; `wiring.open_session` makes one."""
+
+    app: App
+    run_id: str
+    mode: str
+    records: Records
+    recorder: Recorder
+    keeper: StateKeeper
+    shipper: Shipper
+    provider: Provider
+    plan: Plan
+    began: float
+    late_reports: list[str] = field(default_factory=list, init=False)
+    _engine: Engine | None = field(default=None, init=False)
+
+    def begin(self, settings: dict[str, Any], provider_reason: str, notices: Sequence[str]) -> None:
+        """Record what the run starts from: the installation, what changed in it, and the run itself."""
+        state = self.records.state
+        if self.records.imported:
+            self.recorder.record(Kind.STATE_IMPORTED, **self.records.imported)
+        if not state.installation_id:
+            self.recorder.record(
+                Kind.INSTALLATION_STARTED,
+                installation_id=uuid.uuid4().hex,
+                provider=settings["provider"],
+                settings=settings,
+            )
+        cut_off = state.run.run_id if not state.run.outcome else ""
+        resumes: dict[str, Any] = {"resumes": cut_off} if cut_off else {}
+        self.recorder.record(
+            Kind.RUN_STARTED,
+            mode=self.mode,
+            version=__version__,
+            provider=settings["provider"],
+            provider_reason=provider_reason,
+            cluster=self.app.settings.cluster,
+            pid=os.getpid(),
+            **resumes,
+        )
+        for text in notices:
+            self.recorder.record(Kind.NOTICE, text=text)
+        if state.settings != settings:
+            self._change_settings(settings)
+        self.recorder.sync()
+        self.keeper.save()
+
+    def engine(self, plan: Plan) -> Engine:
+        """Return an engine for (a part of) the plan; one serves once."""
+        spent = self.app.clock.monotonic() - self.began
+        limits = Limits(overall_s=self.app.settings.timeout_s - spent)
+        self._engine = Engine(plan, self.recorder, self.app.clock, Workers(), random.random, limits)
+        return self._engine
+
+    def report(self, text: str) -> None:
+        """Tell the user of something beside the steps, from any thread; after the run, with its last words."""
+        if self._engine is None:
+            self.late_reports.append(text)
+        else:
+            self._engine.notice(text)
+
+    def finish(self, result: Result, exit_code: ExitCode) -> None:
+        """Record how the run ended."""
+        self._engine = None
+        self.recorder.record(
+            Kind.RUN_FINISHED,
+            outcome=result.outcome.value,
+            exit_code=int(exit_code),
+            duration_seconds=round(self.app.clock.monotonic() - self.began, 3),
+            **({"reason": result.reason} if result.reason else {}),
+        )
+        self.recorder.sync()
+        self.keeper.save()
+
+    def log(self, step: str) -> Path:
+        """Return where a step's log of this run is."""
+        return self.app.layout.logs / self.run_id / f"{step}.log"
+
+    def _change_settings(self, settings: dict[str, Any]) -> None:
+        state = self.records.state
+        changed = [name for name in settings if state.settings.get(name) != settings[name]]
+        self.recorder.record(
+            Kind.SETTINGS_CHANGED, settings=settings, changed=changed, provider=settings["provider"]
+        )
+        for step in dict.fromkeys(step for name in changed for step in STALE_AFTER.get(name, ())):
+            if state.step(step).status == COMPLETED:
+                self.recorder.record(Kind.STEP_INVALIDATED, step, reason=f"changed: {', '.join(changed)}")

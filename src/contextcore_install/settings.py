@@ -1,0 +1,319 @@
+"""What a command line asks for: argv and environment in, frozen settings out.
+
+The parser is argparse: it is there without an import from disk that would slow every start, and
+shtab makes the shells' completions from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from contextcore_install import __version__
+from contextcore_install.core.errors import usage_error
+from contextcore_install.core.state import STEP_IDS
+
+DEFAULT_CLUSTER = "o11y-dev"
+MODES = ("resume", "repair", "reset", "status")
+PROVIDERS = ("auto", "kind", "kube-context", "host")
+
+PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "workers": ("kind",),
+    "node_image": ("kind",),
+    "pull": ("kind",),
+    "context": ("kube-context",),
+    "manifests": ("kind", "kube-context"),
+    "registry": ("kind", "kube-context"),
+}
+"""Options that mean something to some providers only, and to which."""
+
+_FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFESTS"}
+
+# DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it
+_CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+EPILOG = """\
+examples:
+  {program} --install-tools --yes     install, and get what is missing without asking
+  {program} --status                  where the installation stands
+  {program} --resume                  carry on where it stopped
+  {program} --repair                  find what broke, and fix it
+  {program} --status --output json    the same for a script
+  {program} logs pods_ready           what a step's commands printed
+  {program} --cluster demo --port grafana=3001
+
+exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusable,
+            5 another run is at work, 70 a bug, 130 interrupted
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One invocation. `command` is a mode of the plan (install, resume, repair, reset, status) or a subcommand."""
+
+    command: str
+    cluster: str = DEFAULT_CLUSTER
+    cluster_given: bool = False
+    default_cluster: str = DEFAULT_CLUSTER
+    provider: str = "auto"
+    ports: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment_options: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = float("inf")
+    skip_wait: bool = False
+    yes: bool = False
+    install_tools: bool = False
+    verbose: bool = False
+    output: str = "human"
+    live: bool = False
+    tutorial: bool = False
+    step: str | None = None
+    shell: str = ""
+    program: str = "contextcore-install"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that raises instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise usage_error(
+            message.replace("not allowed with argument", "contradicts"), f"see {self.prog} --help"
+        )
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
+    """Return what a command line asks for; raises InstallError (exit code 2) when it asks for nothing sensible.
+
+    SystemExit(0) is raised for --help and --version, as argparse does.
+    """
+    options = build_parser(program).parse_args(list(argv))
+    given = None if options.cluster is None else _checked_name("--cluster", options.cluster)
+    default = _default_cluster(environ)
+    settings = Settings(
+        command=options.command or next((mode for mode in MODES if getattr(options, mode)), "install"),
+        cluster=given or default,
+        cluster_given=given is not None,
+        default_cluster=default,
+        provider=options.provider or "auto",
+        ports=_ports(options.port or []),
+        options={
+            name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None
+        },
+        environment_options={
+            name: _absolute(environ[variable]) if name == "manifests" else environ[variable]
+            for name, variable in _FROM_ENVIRONMENT.items()
+            if environ.get(variable)
+        },
+        timeout_s=options.timeout if options.timeout is not None else float("inf"),
+        skip_wait=options.skip_wait,
+        yes=options.yes,
+        install_tools=options.install_tools,
+        verbose=options.verbose,
+        output=options.output or "human",
+        live=options.live,
+        tutorial=options.tutorial,
+        step=getattr(options, "step", None),
+        shell=getattr(options, "shell", ""),
+        program=program,
+    )
+    _refuse_contradictions(settings, options)
+    return settings
+
+
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    parser = _Parser(
+        prog=program,
+        description="Install an observability stack and keep track of it: any state of the machine, one command.",
+        epilog=EPILOG.format(program=program),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=_help_width()),
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_modes(parser)
+    _add_shared(parser, suppress=False)
+    formatter = partial(argparse.HelpFormatter, width=_help_width())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
+        )
+        _add_shared(command, suppress=True)
+        if name == "logs":
+            command.add_argument(
+                "step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)
+            )
+        if name == "completion":
+            command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    return parser
+
+
+def _help_width() -> int:
+    """Return the columns for help texts. Left to itself, argparse asks shutil for every option, which is slow."""
+    try:
+        return os.get_terminal_size().columns - 2
+    except OSError:
+        return 98
+
+
+COMMANDS = {
+    "plan": "show what an installation would do now, and change nothing",
+    "verify": "check everything, and that the metrics can be read back",
+    "history": "show earlier runs",
+    "logs": "show what a step's commands printed in the latest run",
+    "delete": "end what runs, and remove the cluster with its data",
+    "completion": "print a completion script for a shell",
+}
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to do (default: install, which is safe to repeat)")
+    modes = group.add_mutually_exclusive_group()
+    modes.add_argument("--resume", action="store_true", help="carry on where the installation stopped")
+    modes.add_argument("--repair", action="store_true", help="check everything, and fix what is broken")
+    modes.add_argument("--reset", action="store_true", help="put the state aside; touches no cluster")
+    modes.add_argument("--status", action="store_true", help="show where the installation stands")
+
+
+def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
+    """Add the options that may stand before or behind a subcommand."""
+
+    def add(*flags: str, **options: Any) -> None:
+        if suppress:
+            options["default"] = argparse.SUPPRESS
+        group.add_argument(*flags, **options)
+
+    group = parser.add_argument_group("options")
+    add(
+        "--cluster",
+        metavar="NAME",
+        help=f"the cluster's name (default {DEFAULT_CLUSTER}, or CONTEXTCORE_CLUSTER)",
+    )
+    add("--provider", choices=PROVIDERS, help="where the stack runs (default auto)")
+    add("--port", metavar="COMPONENT=PORT", action="append", help="the host port of a component; repeatable")
+    add(
+        "--workers",
+        metavar="N",
+        type=_workers,
+        help="kind: worker nodes beside the control plane (default 0)",
+    )
+    add("--node-image", metavar="IMAGE", help="kind: the node image (or KIND_NODE_IMAGE)")
+    add("--pull", choices=("missing", "never"), help="kind: pull images that the engine lacks, or never")
+    add("--context", metavar="NAME", help="kube-context: kubectl's context of the cluster to install into")
+    add(
+        "--manifests",
+        metavar="DIR",
+        type=_absolute,
+        help="install this kustomization instead of ours (or K8S_MANIFESTS)",
+    )
+    add("--registry", metavar="PREFIX", help="take images from this mirror, as in mirror.example:5000/hub")
+    add("--install-tools", action="store_true", help="get missing tools into the program's own folder")
+    add("--skip-wait", action="store_true", help="do not wait until everything is ready")
+    add("--timeout", metavar="TIME", type=_duration, help="limit of the whole run, as 90s, 10m or 1h30m")
+    add("--yes", action="store_true", help="answer questions with yes")
+    add("--live", action="store_true", help="with --status: also check how things really are")
+    add("--output", choices=("human", "json"), help="json: for scripts")
+    add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
+    add("--verbose", action="store_true", help="show what commands print")
+
+
+def _default_cluster(environ: Mapping[str, str]) -> str:
+    """Return the cluster that is meant where no flag names one."""
+    for variable in ("CONTEXTCORE_CLUSTER", "CLUSTER_NAME"):
+        if name := environ.get(variable):
+            return _checked_name(variable, name)
+    return DEFAULT_CLUSTER
+
+
+def _checked_name(source: str, name: str) -> str:
+    if not _CLUSTER_NAME.fullmatch(name):
+        raise usage_error(
+            f"{source} is no cluster name: {name[:80]!r}",
+            "use at most 63 small letters, digits and hyphens, as in o11y-dev",
+        )
+    return name
+
+
+def _ports(pairs: Sequence[str]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for pair in pairs:
+        component, _, text = pair.partition("=")
+        if not component or not text.isascii() or not text.isdecimal():
+            raise usage_error(f"--port is no COMPONENT=PORT: {pair[:80]!r}", "as in --port grafana=3001")
+        port = int(text[:9])
+        if not 1 <= port <= 65535:
+            raise usage_error(
+                f"--port {component}={text[:9]} is out of range", "choose a port from 1024 to 65535"
+            )
+        if ports.get(component, port) != port:
+            raise usage_error(f"--port {component} is given twice, as {ports[component]} and {port}")
+        ports[component] = port
+    taken: dict[int, str] = {}
+    for component, port in ports.items():
+        if port in taken:
+            raise usage_error(
+                f"--port {taken[port]}={port} contradicts --port {component}={port}: one port each"
+            )
+        taken[port] = component
+    return ports
+
+
+def _absolute(folder: str) -> str:
+    """Return a folder so that a later run from elsewhere finds it."""
+    return str(Path(folder).absolute())
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and int(text) <= 16):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of workers from 0 to 16")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total <= 7 * 86_400:
+        raise argparse.ArgumentTypeError("it must be more than nothing and at most a week")
+    return total
+
+
+def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> None:
+    mode = next((f"--{name}" for name in MODES if getattr(options, name)), "")
+    if mode and options.command:
+        raise usage_error(f"{mode} contradicts {options.command}: choose one of them")
+    if settings.tutorial and settings.output == "json":
+        raise usage_error("--tutorial contradicts --output json: it is for people")
+    what = mode or options.command or "an installation"
+    refused = [flag for flag, used, fits in _restricted(settings) if used and settings.command not in fits]
+    if refused:
+        raise usage_error(
+            f"{refused[0]} contradicts {what}", f"leave one of them out, or see {settings.program} --help"
+        )
+
+
+def _restricted(settings: Settings) -> list[tuple[str, bool, tuple[str, ...]]]:
+    """Return the flags that make sense only somewhere: (flag, whether it was given, where it fits)."""
+    installing = ("install", "resume", "repair")
+    return [
+        ("--live", settings.live, ("status",)),
+        ("--tutorial", settings.tutorial, installing),
+        ("--skip-wait", settings.skip_wait, ("install", "resume", "plan")),
+        ("--install-tools", settings.install_tools, (*installing, "plan")),
+        ("--port", bool(settings.ports), (*installing, "plan")),
+        ("--timeout", settings.timeout_s != float("inf"), (*installing, "verify", "delete")),
+        ("--provider", settings.provider != "auto", (*installing, "plan")),
+        *(
+            (f"--{name.replace('_', '-')}", name in settings.options, (*installing, "plan"))
+            for name in PROVIDER_OPTIONS
+        ),
+    ]

@@ -1,0 +1,229 @@
+"""The one place that builds everything from the settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.core.errors import usage_error
+from contextcore_install.core.events import instant
+from contextcore_install.core.plan import Plan
+from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
+from contextcore_install.core.recorder import Recorder
+from contextcore_install.core.state import State
+from contextcore_install.providers.registry import PROVIDERS, create_provider
+from contextcore_install.session import Session
+from contextcore_install.settings import PROVIDER_OPTIONS
+from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports
+from contextcore_install.storage.cursors import CursorFile
+from contextcore_install.storage.journal import JournalReader, JournalWriter
+from contextcore_install.storage.layout import make_home, make_private
+from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.plan_path import adopt
+from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.step_logs import StepLogs, thin_logs
+from contextcore_install.storage.store import Records, mend_records
+from contextcore_install.telemetry.shipper import Shipper
+from contextcore_install.tools.files import sweep
+
+OF_ONE_RUN = frozenset({"pull"})
+"""Options that say how this run is to go about it; the others belong to the installation, and are kept."""
+
+Show = Callable[[State, str, str], Sequence[Projection]]
+"""Makes what shows the events: from the state before the run, its provider and its id."""
+
+
+class Stack:
+    """The provider, and what the steps reach through it. Built when it is used."""
+
+    def __init__(
+        self, app: App, provider_name: str, ports: Mapping[str, int], options: Mapping[str, Any]
+    ) -> None:
+        self._app = app
+        self.provider_name = provider_name
+        self.ports = dict(ports)
+        self.options = dict(options)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The provider of this installation."""
+        config = ProviderConfig(
+            cluster=self._app.settings.cluster,
+            folder=self._app.layout.folder,
+            bin_folder=self._app.home.bin,
+            environ=self._app.environ,
+            ports=self.ports,
+            install_tools=self._app.settings.install_tools,
+            options=self.options,
+        )
+        return create_provider(self.provider_name, config)
+
+    def metrics_store_url(self) -> str | None:
+        """Return where the metrics store is reached; None while there is none."""
+        for endpoint in self.provider.endpoints():
+            if endpoint.component == METRICS_STORE and endpoint.has_way:
+                return endpoint.base_url
+        return None
+
+    def shipper(self, report: Callable[[str], None]) -> Shipper:
+        """Return the way of the events into the metrics store."""
+        layout = self._app.layout
+        return Shipper(
+            JournalReader(layout.journal),
+            CursorFile(layout.cursors),
+            self._app.settings.cluster,
+            self.metrics_store_url,
+            report,
+        )
+
+    def plan(self, telemetry: Telemetry) -> Plan:
+        """Return the installation's steps."""
+        from contextcore_install.diagnosis.service_rules import explain_service
+        from contextcore_install.steps.base import Surroundings
+        from contextcore_install.steps.registry import installation_plan
+        from contextcore_install.tools.http import LoopbackHttp
+        from contextcore_install.tools.path_programs import PathPrograms
+
+        programs = PathPrograms(self._app.environ)
+        return installation_plan(
+            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service)
+        )
+
+
+def choose_provider(app: App, state: State) -> tuple[str, str]:
+    """Return the provider to use, and why; raises a usage error for one that contradicts the installation."""
+    wanted = app.settings.provider
+    if state.provider in PROVIDERS:
+        if wanted not in ("auto", state.provider):
+            raise usage_error(
+                f"--provider {wanted} contradicts the installation {app.settings.cluster}, "
+                f"which was made with --provider {state.provider}",
+                "choose another name with --cluster NAME, or delete that installation first",
+            )
+        return state.provider, "chosen before"
+    if wanted != "auto":
+        return wanted, "asked for"
+    for name in PROVIDERS:
+        if (app.layout.folder / name).is_dir():
+            return name, f"its files are in {app.layout.folder / name}"
+    if "kind" in PROVIDERS:
+        from contextcore_install.providers.kind import engine_answers
+
+        if engine_answers(app.environ):
+            return "kind", "a container engine answers"
+        return "host", "no container engine answers"
+    return "host", "the stack runs as processes of this user"
+
+
+def read_stack(app: App, state: State) -> Stack:
+    """Return the stack as the state and the settings have it; raises a usage error where they contradict."""
+    name, _ = choose_provider(app, state)
+    return Stack(app, name, ports_of(state, app), options_of(state, app, name))
+
+
+def ports_of(state: State, app: App) -> dict[str, int]:
+    """Return the ports that were chosen, now or before; raises a usage error for what is no component's."""
+    kept = state.settings.get("ports")
+    ports = {**(kept if isinstance(kept, dict) else {}), **app.settings.ports}
+    resolve_ports(ports)
+    return ports
+
+
+def options_of(state: State, app: App, provider: str) -> dict[str, Any]:
+    """Return the provider's options, given now or kept; raises a usage error for what is not for this provider."""
+    for name in app.settings.options:
+        if provider not in PROVIDER_OPTIONS[name]:
+            raise usage_error(f"--{name.replace('_', '-')} contradicts --provider {provider}")
+    kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
+    given = {**app.settings.environment_options, **kept, **app.settings.options}
+    return {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name]}
+
+
+@contextmanager
+def open_session(app: App, mode: str, show: Show) -> Iterator[Session]:
+    """Take the lock, mend and open the records, and begin a run; raises InstallError."""
+    layout = app.layout
+    resolve_ports(app.settings.ports)
+    with ExitStack() as stack:
+        make_home(app.home)
+        make_private(layout.folder)
+        stack.callback(Lock(layout.lock, owner()).release)
+        sweep(layout.folder)
+        notices = adopt(app.home, app.settings.cluster)
+        records = mend_records(layout, app.settings.cluster)
+        notices += records.notices
+        if not records.mark.events:
+            layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
+        provider, reason = choose_provider(app, records.state)
+        options = options_of(records.state, app, provider)
+        parts = Stack(app, provider, ports_of(records.state, app), options)
+        session = _build(app, mode, records, parts, show, stack)
+        app.home.link_to(app.settings.cluster)
+        kept = {name: value for name, value in options.items() if name not in OF_ONE_RUN}
+        session.begin({"provider": provider, "ports": parts.ports, **kept}, reason, notices)
+        yield session
+
+
+def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stack: ExitStack) -> Session:
+    layout = app.layout
+    run_id = _new_run_id()
+    shown = show(records.state, parts.provider_name, run_id)
+    journal = JournalWriter(layout.journal, records.mark)
+    stack.callback(journal.close)
+    keeper = StateKeeper(layout.state, records.state, journal)
+    stack.callback(keeper.save)
+    logs = StepLogs(layout.logs)
+    stack.callback(logs.close)
+    thin_logs(layout.logs)
+    shipper = parts.shipper(lambda text: session.report(text))  # noqa: PLW0108 - made below
+    recorder = Recorder(
+        journal,
+        app.clock,
+        keeper,
+        [logs, shipper, *shown],
+        typed=app.commands.typed,
+        run_id=run_id,
+        number=records.mark.events,
+        at_us=records.mark.at_us,
+    )
+    session = Session(
+        app=app,
+        run_id=run_id,
+        mode=mode,
+        records=records,
+        recorder=recorder,
+        keeper=keeper,
+        shipper=shipper,
+        provider=parts.provider,
+        plan=parts.plan(shipper),
+        began=app.clock.monotonic(),
+    )
+    return session
+
+
+def _new_run_id() -> str:
+    """Return an id that sorts by time: runs are told apart by what was the latest."""
+    now_ms = time.time_ns() // 1_000_000
+    second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ms // 1000))
+    return f"{second}.{now_ms % 1000:03d}Z-{uuid.uuid4().hex[:4]}"
+
+
+def owner() -> dict[str, object]:
+    """Return who takes a lock: what another process shows its user."""
+    from contextcore_install.tools.machine import boot_id
+
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "boot_id": boot_id(),
+        "since": instant(time.time_ns() // 1000),
+        "command": " ".join(sys.argv),
+    }
