@@ -1,0 +1,11 @@
+"""Fixtures for all tests are in plugins beside this file."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+pytest_plugins = ["stores", "installation"]
+
+# A machine that is busy elsewhere makes an example slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

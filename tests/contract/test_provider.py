@@ -1,0 +1,176 @@
+"""What every provider promises, asked of the fake one and of the host's with a real store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contextcore_install.core.errors import CancelledError, InstallError
+from contextcore_install.core.ports import ClusterState, Provider
+from contextcore_install.stack.catalogue import METRICS_STORE
+from fakes import FakeProvider, Told
+from host_world import World
+
+
+@dataclass
+class Case:
+    """A provider, and how to break what it runs."""
+
+    provider: Provider
+    world: World | None = None
+
+    def breaks(self) -> None:
+        if self.world:
+            self.world.kill(METRICS_STORE)
+        else:
+            assert isinstance(self.provider, FakeProvider)
+            self.provider.running.discard(METRICS_STORE)
+
+    def makes_foreign(self) -> None:
+        if self.world:
+            root = self.world.layout().root
+            root.mkdir(parents=True)
+            (root / "thesis.tex").write_text("")
+        else:
+            assert isinstance(self.provider, FakeProvider)
+            self.provider.state = ClusterState.FOREIGN
+
+
+@pytest.fixture(params=["fake", "host"])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    if request.param == "fake":
+        yield Case(FakeProvider())
+        return
+    world = World(tmp_path)
+    world.has("victoria-metrics")
+    try:
+        yield Case(world.provider(), world)
+    finally:
+        world.close()
+
+
+def installed(case: Case) -> Provider:
+    provider = case.provider
+    provider.create_cluster(Told().ctx)
+    provider.apply_release(Told().ctx)
+    watch(provider)
+    return provider
+
+
+def watch(provider: Provider) -> None:
+    told = Told()
+    threading.Timer(20, told.token.cancel, ["too slow"]).start()
+    for workloads in provider.watch_workloads(told.ctx):
+        if all(workload.ready for workload in workloads):
+            told.token.cancel("done")
+            return
+        assert not [workload.finding for workload in workloads if workload.finding]
+
+
+def test_an_installation_goes_from_nothing_to_ready_and_back(case: Case) -> None:
+    provider = case.provider
+    assert provider.cluster().state is ClusterState.ABSENT
+    provider.create_cluster(Told().ctx)
+    assert provider.cluster().state is ClusterState.HEALTHY
+    assert provider.drift()
+    provider.apply_release(Told().ctx)
+    assert not provider.drift()
+    watch(provider)
+    assert all(workload.ready for workload in provider.workloads())
+    provider.remove_release(Told().ctx)
+    assert provider.drift()
+    assert not any(workload.ready for workload in provider.workloads())
+    provider.remove_cluster(Told().ctx)
+    assert provider.cluster().state is ClusterState.ABSENT
+
+
+def test_everything_can_be_repeated(case: Case) -> None:
+    provider = installed(case)
+    provider.create_cluster(Told().ctx)
+    provider.apply_release(Told().ctx)
+    provider.start_workloads(Told().ctx)
+    assert provider.cluster().state is ClusterState.HEALTHY
+    assert all(workload.ready for workload in provider.workloads())
+    for _ in range(2):
+        provider.remove_release(Told().ctx)
+    for _ in range(2):
+        provider.remove_cluster(Told().ctx)
+
+
+def test_requirements_are_named_once_and_look_without_changing(case: Case) -> None:
+    requirements = case.provider.requirements()
+    assert len({requirement.id for requirement in requirements}) == len(requirements)
+    for requirement in requirements:
+        probe = requirement.probe()
+        assert probe.evidence or probe.findings, requirement.id
+        assert not [finding for finding in probe.findings if not finding.warning], requirement.id
+    assert case.provider.cluster().state is ClusterState.ABSENT
+
+
+def test_requirements_hold_for_an_installation_that_runs(case: Case) -> None:
+    for requirement in installed(case).requirements():
+        assert not [f for f in requirement.probe().findings if not f.warning], requirement.id
+
+
+def test_a_component_that_is_down_is_found_with_a_remedy_and_started(case: Case) -> None:
+    provider = installed(case)
+    case.breaks()
+    broken = next(workload for workload in provider.workloads() if workload.name == METRICS_STORE)
+    assert not broken.ready
+    assert broken.finding is not None
+    assert broken.finding.remedy is not None
+    assert broken.finding.remedy.automatic
+    provider.start_workloads(Told().ctx)
+    watch(provider)
+
+
+def test_what_is_not_ours_is_refused_and_left_alone(case: Case) -> None:
+    case.makes_foreign()
+    provider = case.provider
+    assert provider.cluster().state is ClusterState.FOREIGN
+    for change in (provider.create_cluster, provider.remove_cluster):
+        with pytest.raises(InstallError) as caught:
+            change(Told().ctx)
+        assert caught.value.code == "cluster-foreign"
+    assert provider.cluster().state is ClusterState.FOREIGN
+
+
+def test_watching_ends_as_soon_as_the_step_is_to_end(case: Case) -> None:
+    provider = installed(case)
+    told = Told()
+    threading.Timer(0.2, told.token.cancel, ["interrupted"]).start()
+    began = time.monotonic()
+    with pytest.raises(CancelledError):
+        for _ in provider.watch_workloads(told.ctx):
+            pass
+    assert time.monotonic() - began < 2
+
+
+def test_components_are_reached_on_loopback_by_number(case: Case) -> None:
+    provider = installed(case)
+    endpoints = provider.endpoints()
+    assert METRICS_STORE in {endpoint.component for endpoint in endpoints}
+    assert {workload.name for workload in provider.workloads()} == {
+        endpoint.component for endpoint in endpoints
+    }
+    assert all(endpoint.base_url.startswith("http://127.0.0.1:") for endpoint in endpoints)
+    overview = provider.overview()
+    assert {item.component for item in overview.absent}.isdisjoint(
+        endpoint.component for endpoint in endpoints
+    )
+    assert all(item.hint for item in overview.absent)
+
+
+@pytest.mark.parametrize("method", ["cluster", "drift", "apply_release", "workloads", "start_workloads"])
+def test_the_fake_fails_when_it_is_told_to(method: str) -> None:
+    provider = FakeProvider()
+    provider.failures[method] = [InstallError("broken", "it broke")]
+    arguments = [Told().ctx] if method in {"apply_release", "start_workloads"} else []
+    with pytest.raises(InstallError):
+        getattr(provider, method)(*arguments)
+    getattr(provider, method)(*arguments)

@@ -1,0 +1,199 @@
+"""Stand-ins for ports. Each can be told to fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.context import Context
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import Kind
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.ports import (
+    Absent,
+    ClusterReport,
+    ClusterState,
+    Drift,
+    Endpoint,
+    HttpAnswer,
+    Overview,
+    Probe,
+    Requirement,
+    StepContext,
+    Workload,
+)
+
+
+class RealClock:
+    """A Clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass
+class Told:
+    """What a step's context was told, and the context itself."""
+
+    token: CancelToken = field(default_factory=CancelToken)
+    events: list[tuple[Kind, dict[str, Any]]] = field(default_factory=list)
+    limit_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        self.ctx: StepContext = Context(
+            "step", self.token, self._tell, RealClock(), time.monotonic() + self.limit_s
+        )
+
+    def _tell(self, kind: Kind, step: str, data: dict[str, Any]) -> None:
+        self.events.append((kind, data))
+
+    def texts(self, kind: Kind, key: str) -> list[str]:
+        return [data[key] for told, data in self.events if told is kind]
+
+    @property
+    def lines(self) -> list[str]:
+        return self.texts(Kind.OUTPUT, "line")
+
+    @property
+    def notices(self) -> list[str]:
+        return self.texts(Kind.NOTICE, "text")
+
+
+class FakeProvider:
+    """A Provider in memory. `failures` maps a method's name to the error that it raises, once for each entry."""
+
+    name = "fake"
+
+    def __init__(self, components: Sequence[str] = ("mimir", "grafana")) -> None:
+        self.components = tuple(components)
+        self.failures: dict[str, list[InstallError]] = {}
+        self.calls: list[str] = []
+        self.state = ClusterState.ABSENT
+        self.missing_tool = False
+        self.can_fix = True
+        self.applied: set[str] = set()
+        self.running: set[str] = set()
+        self.broken: dict[str, Finding] = {}
+        self.looks_until_ready = 1
+        self._looks: dict[str, int] = {}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if waiting := self.failures.get(name):
+            raise waiting.pop(0)
+
+    def requirements(self) -> Sequence[Requirement]:
+        self._called("requirements")
+
+        def probe() -> Probe:
+            if not self.missing_tool:
+                return Probe("tool 1.0")
+            remedy = Remedy("install it", "./create-cluster.sh --install-tools")
+            return Probe(findings=(Finding("tool-missing", "the tool is missing", remedy=remedy),))
+
+        def fix(ctx: StepContext) -> None:
+            self._called("fix")
+            self.missing_tool = False
+
+        return [Requirement("tool", "The tool", probe, fix if self.can_fix else None)]
+
+    def cluster(self) -> ClusterReport:
+        self._called("cluster")
+        return ClusterReport(self.state, f"the fake cluster is {self.state}")
+
+    def create_cluster(self, ctx: StepContext) -> None:
+        self._called("create_cluster")
+        if self.state is ClusterState.FOREIGN:
+            raise InstallError("cluster-foreign", "not ours")
+        self.state = ClusterState.HEALTHY
+
+    def remove_cluster(self, ctx: StepContext) -> None:
+        self._called("remove_cluster")
+        if self.state is ClusterState.FOREIGN:
+            raise InstallError("cluster-foreign", "not ours")
+        self.remove_release(ctx)
+        self.state = ClusterState.ABSENT
+
+    def drift(self) -> Sequence[Drift]:
+        self._called("drift")
+        return [Drift(name, "missing") for name in self.components if name not in self.applied]
+
+    def apply_release(self, ctx: StepContext) -> None:
+        self._called("apply_release")
+        for name in self.components:
+            self.applied.add(name)
+            self.running.add(name)
+
+    def remove_release(self, ctx: StepContext) -> None:
+        self._called("remove_release")
+        self.applied.clear()
+        self.running.clear()
+        self._looks.clear()
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        self._called("start_workloads")
+        self.running.update(self.applied)
+
+    def workloads(self) -> Sequence[Workload]:
+        self._called("workloads")
+        return [self._workload(name) for name in self.components]
+
+    def _workload(self, name: str) -> Workload:
+        if finding := self.broken.get(name):
+            return Workload(name, ready=False, condition="broken", finding=finding)
+        if name not in self.running:
+            finding = Finding(
+                "not-running", f"{name} is not running", remedy=Remedy("start it", automatic=True)
+            )
+            return Workload(name, ready=False, condition="not running", finding=finding)
+        self._looks[name] = self._looks.get(name, 0) + 1
+        ready = self._looks[name] >= self.looks_until_ready
+        return Workload(name, ready=ready, condition="ready" if ready else "starting")
+
+    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        self._called("watch_workloads")
+        before: Sequence[Workload] | None = None
+        while True:
+            ctx.raise_if_cancelled()
+            now = [self._workload(name) for name in self.components]
+            if now != before:
+                before = now
+                yield now
+            ctx.wait(0.01)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        self._called("endpoints")
+        return [
+            Endpoint(name, f"http://127.0.0.1:{10_000 + i}", "/ready")
+            for i, name in enumerate(self.components)
+        ]
+
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        return [f"do {step_id}"]
+
+    def overview(self) -> Overview:
+        self._called("overview")
+        return Overview(tuple(self.endpoints()), {}, (Absent("loki", "not here", "get it"),), ("look at it",))
+
+
+class FakeHttp:
+    """An Http with answers by URL: an HttpAnswer, or an error that is raised. What is not there is refused."""
+
+    def __init__(self, answers: Mapping[str, HttpAnswer | InstallError] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.asked: list[str] = []
+
+    def get(self, url: str, timeout_s: float) -> HttpAnswer:
+        self.asked.append(url)
+        answer = self.answers.get(
+            url, InstallError("http-refused", f"Nothing listens at {url}.", retryable=True)
+        )
+        if isinstance(answer, InstallError):
+            raise answer
+        return answer

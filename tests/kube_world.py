@@ -1,0 +1,88 @@
+"""A cluster in a file: a `kubectl` that answers from it, notes what it was asked, and fails when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.providers._kubectl.client import Kubectl
+
+_PROGRAM = r"""#!{python} -S
+import json, os, pathlib, sys
+folder = pathlib.Path({folder!r})
+args = [a for a in sys.argv[1:] if not a.startswith(("--context=", "--request-timeout="))]
+text = sys.stdin.read() if "-" in args else ""
+with (folder / "calls").open("a") as calls:
+    calls.write(json.dumps([args, text]) + "\n")
+failures = json.loads((folder / "failures").read_text())
+for wanted, said in failures:
+    if wanted in " ".join(args):
+        failures.remove([wanted, said])
+        (folder / "failures").write_text(json.dumps(failures))
+        print(said, file=sys.stderr)
+        raise SystemExit(1)
+state = json.loads((folder / "objects").read_text())
+name = lambda o: [o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]]
+if args[0] == "get":
+    print(json.dumps({{"kind": "List", "items": state}}))
+elif args[0] in ("apply", "create"):
+    document = json.loads(text)
+    for item in document.get("items", [document]):
+        state = [o for o in state if name(o) != name(item)] + [item]
+elif args[0] == "delete":
+    namespace = args[args.index("--namespace") + 1] if "--namespace" in args else ""
+    state = [o for o in state if not (o["kind"].lower() == args[1] and o["metadata"]["name"] in args[2:]
+             and (not namespace or o["metadata"].get("namespace") == namespace))]
+(folder / "objects").write_text(json.dumps(state))
+"""
+
+
+class Cluster:
+    """What the fake kubectl works on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.program = folder / "kubectl"
+        self.program.write_text(_PROGRAM.format(python=sys.executable, folder=str(folder)))
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        self.put([])
+        self.fails()
+
+    @property
+    def kubectl(self) -> Kubectl:
+        facts = {
+            "context": "lab",
+            "namespace": "obs",
+            "context_remedy": "Name one.",
+            "context_command": "name it",
+        }
+        return Kubectl(lambda: str(self.program), dict(os.environ), "lab", facts)
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return list(json.loads((self._folder / "objects").read_text()))
+
+    @property
+    def names(self) -> set[str]:
+        return {f"{item['kind']}/{item['metadata']['name']}" for item in self.objects}
+
+    @property
+    def calls(self) -> list[str]:
+        path = self._folder / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [" ".join(json.loads(line)[0]) for line in lines]
+
+    def put(self, objects: list[dict[str, Any]]) -> None:
+        (self._folder / "objects").write_text(json.dumps(objects))
+
+    def forget_calls(self) -> None:
+        (self._folder / "calls").unlink(missing_ok=True)
+
+    def fails(self, *failures: tuple[str, str]) -> None:
+        """Have the next call that contains a text fail with a message."""
+        (self._folder / "failures").write_text(json.dumps(failures))

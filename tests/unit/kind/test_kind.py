@@ -1,0 +1,253 @@
+"""kind's clusters: whose they are, what state they are in, what they are made from, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import ClusterState
+from contextcore_install.diagnosis.kind_rules import diagnose_engine, kind_failure
+from contextcore_install.providers.kind.config import (
+    NODE_IMAGE,
+    cluster_config,
+    image_version,
+    mapped_ports,
+    needs_cgroup_v2,
+)
+from contextcore_install.providers.kind.engine import Node, read_info, read_node
+from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.look import Sight, other_ports, report_of, unlike
+from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
+from contextcore_install.stack.catalogue import resolve_ports
+
+PORTS = resolve_ports({})
+BOUND = {inside: ("127.0.0.1", here) for inside, (_, here) in mapped_ports(PORTS).items()}
+NODE = Node(
+    "id1", "demo-control-plane", "control-plane", "running", "2026-01-01T10:00:05.1Z", "", "image", BOUND
+)
+BEGAN = 1767261600.0  # 2026-01-01T10:00:00Z
+OWNER = Owner("abc", "demo", BEGAN, tuple(port for _, port in BOUND.values()), ("id1",), complete=True)
+
+
+def member(name: str, *, ready: bool = True) -> dict[str, Any]:
+    """A node as the API tells of it."""
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return {"metadata": {"name": name, "labels": {NODE_LABEL: "abc"}}, "status": {"conditions": conditions}}
+
+
+SIGHT = Sight((NODE,), OWNER, ours=True, members=(member(NODE.name),))
+
+
+def report(sight: Sight) -> tuple[ClusterState, list[str]]:
+    found = report_of("demo", sight, PORTS)
+    return found.state, [finding.code for finding in found.findings]
+
+
+API_AWAY = InstallError("api-unreachable", "no answer")
+STOPPED = replace(NODE, state="exited")
+
+
+@pytest.mark.parametrize(
+    ("sight", "state", "codes"),
+    [
+        (SIGHT, ClusterState.HEALTHY, []),
+        (Sight((), None, ours=True), ClusterState.ABSENT, []),
+        (Sight((), OWNER, ours=True), ClusterState.ABSENT, []),
+        (replace(SIGHT, ours=False), ClusterState.FOREIGN, []),
+        (replace(SIGHT, owner=replace(OWNER, complete=False)), ClusterState.PARTIAL, []),
+        (replace(SIGHT, nodes=(STOPPED,)), ClusterState.STOPPED, []),
+        (replace(SIGHT, nodes=(replace(NODE, state="paused"),)), ClusterState.STOPPED, []),
+        (replace(SIGHT, members=(member(NODE.name, ready=False),)), ClusterState.STOPPED, []),
+        (replace(SIGHT, members=()), ClusterState.STOPPED, []),
+        (replace(SIGHT, api=API_AWAY), ClusterState.STOPPED, []),
+        (replace(SIGHT, api=InstallError("context-missing", "")), ClusterState.HEALTHY, ["context-missing"]),
+        (replace(SIGHT, api=InstallError("api-credentials", "")), ClusterState.HEALTHY, ["context-missing"]),
+        (replace(SIGHT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
+        (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.PARTIAL, []),
+        (replace(SIGHT, owner=None), ClusterState.HEALTHY, ["note-lost"]),
+    ],
+)
+def test_what_is_seen_comes_to_a_state(sight: Sight, state: ClusterState, codes: list[str]) -> None:
+    assert report(sight) == (state, codes)
+
+
+def test_other_ports_than_wanted_are_named(tmp_path: Path) -> None:
+    wanted = resolve_ports({"grafana": 3999})
+    assert other_ports((NODE,), wanted) == {"grafana": 3000}
+
+
+@pytest.mark.parametrize(
+    ("owner", "node", "ours"),
+    [
+        (OWNER, NODE, True),
+        (OWNER, replace(NODE, id="another"), False),
+        (replace(OWNER, nodes=()), NODE, True),
+        (replace(OWNER, nodes=()), replace(NODE, created="2026-01-01T09:00:00Z"), False),
+        (replace(OWNER, nodes=()), replace(NODE, ports={}), False),
+        (replace(OWNER, nodes=()), replace(NODE, created="nonsense"), False),
+        (replace(OWNER, nodes=()), replace(NODE, role="worker", ports={}), True),
+    ],
+)
+def test_a_cluster_is_ours_by_its_containers_or_by_when_and_how_they_were_made(
+    owner: Owner, node: Node, *, ours: bool
+) -> None:
+    assert owner.owns([node]) is ours
+
+
+def test_the_note_survives_and_a_damaged_or_foreign_one_is_none(tmp_path: Path) -> None:
+    file = OwnerFile(tmp_path / "new" / "owner.json", "demo")
+    assert file.read() is None
+    owner = file.begin([3000, 9009])
+    assert not owner.complete
+    assert file.read() == owner
+    assert file.finish(owner, [NODE]).complete
+    assert OwnerFile(tmp_path / "new" / "owner.json", "another").read() is None
+    for text in ("", "[]", '{"id": 1}', '{"nodes": 3}'):
+        (tmp_path / "new" / "owner.json").write_text(text)
+        assert file.read() is None
+
+
+def test_ports_are_shown_on_loopback_only_and_nodes_carry_our_mark() -> None:
+    config = cluster_config("demo", "abc", PORTS, NODE_IMAGE, workers=2)
+    assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
+    mappings = config["nodes"][0]["extraPortMappings"]
+    assert {entry["listenAddress"] for entry in mappings} == {"127.0.0.1"}
+    assert {(entry["containerPort"], entry["hostPort"]) for entry in mappings} == {
+        (30000, 3000), (30009, 9009), (30100, 3100), (30200, 3200), (30317, 4317), (30318, 4318)
+    }  # fmt: skip
+    assert all(
+        node["labels"] == {NODE_LABEL: "abc"} and node["image"] == NODE_IMAGE for node in config["nodes"]
+    )
+    assert "@sha256:" in NODE_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "refuses"),
+    [
+        (NODE_IMAGE, (1, 37), True),
+        ("kindest/node:v1.34.0", (1, 34), False),
+        ("kindest/node:lab-v1.20.2", (1, 20), False),
+        ("mirror:5000/kindest/node:v1.35.1@sha256:00", (1, 35), True),
+        ("kindest/node:latest", None, False),
+        ("own/node", None, False),
+    ],
+)
+def test_whether_a_node_image_takes_cgroup_v1_is_read_from_its_name(
+    image: str, version: tuple[int, int] | None, *, refuses: bool
+) -> None:
+    assert image_version(image) == version
+    assert needs_cgroup_v2(image) is refuses
+
+
+def test_both_engines_are_understood() -> None:
+    docker = {
+        "ServerVersion": "28.1",
+        "MemTotal": 8 << 30,
+        "NCPU": 4,
+        "CgroupVersion": "2",
+        "OperatingSystem": "x",
+    }
+    podman = {"host": {"memTotal": 8 << 30, "cpus": 4, "cgroupVersion": "v2"}, "version": {"Version": "5.1"}}
+    for document, version in ((docker, "28.1"), (podman, "5.1")):
+        info = read_info(document)
+        assert (info.version, info.memory_mib, info.cpus, info.cgroup) == (version, 8192, 4, 2)
+    assert read_info({}).cgroup == 1
+
+
+def test_a_node_is_read_from_what_inspect_says() -> None:
+    text = """{"Id": "i", "Name": "/demo-control-plane", "Created": "c",
+      "Config": {"Image": "kindest/node:x", "Labels": {"io.x-k8s.kind.role": "control-plane"}},
+      "State": {"Status": "running", "StartedAt": "s"},
+      "HostConfig": {"PortBindings": {"30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "3000"}], "1/tcp": null,
+        "6443/tcp": [{"HostIp": "", "HostPort": ""}]}}}"""
+    node = read_node(json.loads(text))
+    assert (node.name, node.role, node.state) == ("demo-control-plane", "control-plane", "running")
+    assert node.ports == {30000: ("127.0.0.1", 3000)}
+    assert read_node({}).name == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ('could not find a log line that matches "Reached target .*Multi-User System.*"', "inotify-limit"),
+        ("Too many open files", "inotify-limit"),
+        ("Bind for 127.0.0.1:3000 failed: port is already allocated", "port-in-use"),
+        ("Ports are not available: exposing port TCP 127.0.0.1:3000", "port-in-use"),
+        ("ERROR: failed to create cluster: failed to init node with kubeadm: command ...", "kubeadm-failed"),
+        ("this node image requires cgroup v2", "cgroup-v2-needed"),
+        ("Couldn't find an alternative telinit implementation to spawn.", "engine-init"),
+        ("could not find an available, non-overlapping IPv4 address pool", "engine-networks"),
+        ("all predefined address pools have been fully subnetted", "engine-networks"),
+        ('ERROR: failed to create cluster: failed to pull image "kindest/node:v1"', "image-unavailable"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "engine-down"),
+        ("permission denied while trying to connect to the Docker daemon socket", "engine-permission"),
+        ('node(s) already exist for a cluster with the name "demo"', "node-exists"),
+        ("failed to lock config file: open /root/.kube/config.lock: file exists", "kubeconfig-locked"),
+        ("write /var/lib/docker: no space left on device", "disk-full"),
+    ],
+)
+def test_kinds_failures_are_told_by_their_cause(said: str, code: str) -> None:
+    facts = {
+        "engine": "docker",
+        "start": "start it",
+        "node_image": "n",
+        "control_plane": "c",
+        "port_key": "K",
+    }
+    error = kind_failure(InstallError("command-failed", "it failed"), ["Creating cluster", said], facts)
+    assert error.code == code
+    assert error.hint
+    assert said.strip()[:40] in error.evidence
+
+
+def test_an_unknown_failure_stays_what_it_is() -> None:
+    error = InstallError("command-failed", "it failed", "all that it said")
+    assert kind_failure(error, ["something new"], {}) is error
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "engine-down",
+        ),
+        ("permission denied while trying to connect to the Docker daemon socket", "engine-permission"),
+        ("something new", "engine-error"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_told_by_its_cause(said: str, code: str) -> None:
+    finding = diagnose_engine([said], {"engine": "docker", "start": "sudo systemctl start docker"})
+    assert finding.code == code
+    assert finding.remedy is not None
+
+
+def test_images_that_every_node_has_need_no_loading() -> None:
+    images = Images(None, lambda: "kind", {}, "demo", may_pull=False)  # type: ignore[arg-type]
+    has = {"status": {"images": [{"names": ["docker.io/grafana/loki:3", "docker.io/library/b:1"]}]}}
+    assert images.lacking(["grafana/loki:3", "b:1", "ghcr.io/c:1"], [has]) == ["ghcr.io/c:1"]
+    assert images.lacking(["grafana/loki:3"], [has, {"status": {}}]) == ["grafana/loki:3"]
+    assert images.lacking(["b:1"], []) == ["b:1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [
+        ({}, []),
+        ({"workers": 0, "node_image": "image"}, []),
+        ({"workers": 2}, ["workers-fixed"]),
+        ({"node_image": "another"}, ["node-image-fixed"]),
+        ({"workers": 1, "node_image": "another"}, ["workers-fixed", "node-image-fixed"]),
+    ],
+)
+def test_what_counts_only_when_a_cluster_is_made_is_said_and_stops_nothing(
+    options: dict[str, Any], codes: list[str]
+) -> None:
+    found = unlike("demo", [NODE], options)
+    assert [finding.code for finding in found] == codes
+    assert all(finding.warning for finding in found)

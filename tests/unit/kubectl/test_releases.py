@@ -1,0 +1,222 @@
+"""A release in a cluster: compared in one read, applied where it differs, pruned without touching data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers._kubectl.objects import FINGERPRINT, RELEASE_LABEL, fingerprint
+from contextcore_install.providers._kubectl.releases import Applier, drift
+from contextcore_install.providers._kubectl.render import Release
+from contextcore_install.providers._kubectl.snapshot import Reader
+from fakes import Told
+from kube_world import Cluster
+
+
+def thing(kind: str, name: str, spec: dict[str, Any] | None = None, namespace: str = "obs") -> dict[str, Any]:
+    """An object as it is rendered."""
+    metadata: dict[str, Any] = {"name": name, "labels": {RELEASE_LABEL: "demo"}}
+    if kind != "Namespace":
+        metadata["namespace"] = namespace
+    version = "apps/v1" if kind == "StatefulSet" else "v1"
+    item = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec or {}}
+    metadata["annotations"] = {FINGERPRINT: fingerprint(item)}
+    return item
+
+
+def workload(secret: str = "grafana-admin") -> dict[str, Any]:
+    env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": secret, "key": "admin-password"}}}]
+    pod = {"containers": [{"name": "g", "image": "g:1", "env": env}]}
+    return thing("StatefulSet", "grafana", {"serviceName": "grafana", "template": {"spec": pod}})
+
+
+RELEASE = Release(
+    (thing("Namespace", "obs"), thing("Service", "grafana", {"type": "NodePort"}), workload()), "obs"
+)
+
+
+class World:
+    """A release and a cluster to have it in."""
+
+    def __init__(self, folder: Path, release: Release = RELEASE) -> None:
+        self.cluster = Cluster(folder)
+        self.release = release
+        self.reader = Reader(self.cluster.kubectl, lambda: self.release)
+        self.applier = Applier(self.cluster.kubectl, self.reader, "demo")
+
+    def drift(self) -> dict[str, str]:
+        found = drift(self.release, self.reader.read(fresh=True), "demo")
+        return {item.name: item.change for item in found}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "cluster")
+
+
+def test_what_is_missing_is_applied_and_then_nothing_differs(world: World) -> None:
+    assert world.drift() == {
+        "Namespace/obs": "missing",
+        "Service/grafana": "missing",
+        "StatefulSet/grafana": "missing",
+        "Secret/grafana-admin": "missing",
+    }
+    world.applier.apply(RELEASE, Told().ctx)
+    assert world.drift() == {}
+    applies = [call for call in world.cluster.calls if call.startswith("apply")]
+    assert all(
+        "--server-side --force-conflicts --field-manager=contextcore-install" in call for call in applies
+    )
+
+
+def test_comparing_takes_one_read(world: World) -> None:
+    world.applier.apply(RELEASE, Told().ctx)
+    world.cluster.forget_calls()
+    assert world.drift() == {}
+    assert len(world.cluster.calls) == 1
+    world.reader.read()
+    assert len(world.cluster.calls) == 1, "a second check within a moment asks nothing"
+
+
+def test_applying_again_changes_nothing_and_makes_no_second_password(world: World) -> None:
+    world.applier.apply(RELEASE, Told().ctx)
+    before = world.cluster.objects
+    world.cluster.forget_calls()
+    world.applier.apply(RELEASE, Told().ctx)
+    assert world.cluster.objects == before
+    assert [call.split()[0] for call in world.cluster.calls] == ["get"]
+
+
+def test_the_password_is_told_to_nobody(world: World) -> None:
+    told = Told()
+    world.applier.apply(RELEASE, told.ctx)
+    secret = next(item for item in world.cluster.objects if item["kind"] == "Secret")
+    password = secret["data"]["admin-password"]
+    assert len(password) > 20
+    assert password not in repr(told.events)
+    assert not any(password in call for call in world.cluster.calls)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda item: item["spec"].update(type="ClusterIP"), "changed: spec.type"),
+        (lambda item: item["metadata"]["labels"].clear(), f"changed: metadata.labels.{RELEASE_LABEL}"),
+        (lambda item: item["metadata"]["annotations"].clear(), "changed"),
+        (lambda item: item["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"), "being deleted"),
+    ],
+)
+def test_what_was_changed_by_hand_is_found_and_put_right(world: World, change: Any, expected: str) -> None:
+    world.applier.apply(RELEASE, Told().ctx)
+    objects = world.cluster.objects
+    change(next(item for item in objects if item["kind"] == "Service"))
+    world.cluster.put(objects)
+    assert world.drift() == {"Service/grafana": expected}
+    world.applier.apply(RELEASE, Told().ctx)
+    assert world.drift() == {}
+
+
+def test_what_is_no_longer_wanted_goes_but_never_data_nor_what_others_own(world: World) -> None:
+    owned = thing("ConfigMap", "owned")
+    owned["metadata"]["ownerReferences"] = [{"kind": "StatefulSet"}]
+    foreign = thing("ConfigMap", "foreign")
+    foreign["metadata"]["labels"] = {RELEASE_LABEL: "another"}
+    claim = thing("PersistentVolumeClaim", "data-grafana-0")
+    old = thing("ConfigMap", "grafana-old-hash")
+    world.cluster.put([old, owned, foreign, claim, thing("Namespace", "before")])
+    world.applier.apply(RELEASE, Told().ctx)
+    assert "ConfigMap/grafana-old-hash" not in world.cluster.names
+    kept = {
+        "ConfigMap/owned",
+        "ConfigMap/foreign",
+        "PersistentVolumeClaim/data-grafana-0",
+        "Namespace/before",
+    }
+    assert kept <= world.cluster.names
+
+
+def test_removing_keeps_claims_and_the_password_unless_data_is_to_go(world: World) -> None:
+    world.applier.apply(RELEASE, Told().ctx)
+    claim = thing("PersistentVolumeClaim", "data-grafana-0")
+    others = thing("PersistentVolumeClaim", "data-postgres-0")
+    others["metadata"]["labels"] = {}
+    world.cluster.put([*world.cluster.objects, claim, others])
+    world.applier.remove(RELEASE, Told().ctx)
+    rest = {"Namespace/obs", "PersistentVolumeClaim/data-grafana-0", "PersistentVolumeClaim/data-postgres-0"}
+    assert world.cluster.names == rest | {"Secret/grafana-admin"}
+    world.applier.remove(RELEASE, Told().ctx, with_data=True)
+    assert world.cluster.names == {"Namespace/obs", "PersistentVolumeClaim/data-postgres-0"}
+
+
+def test_what_cannot_be_changed_in_place_is_made_anew_and_its_pods_stay(world: World) -> None:
+    world.applier.apply(RELEASE, Told().ctx)
+    changed = workload()
+    changed["spec"]["serviceName"] = "other"
+    changed["metadata"]["annotations"] = {FINGERPRINT: "new"}
+    world.release = Release((*RELEASE.objects[:2], changed), "obs")
+    world.cluster.fails(("apply", "Forbidden: updates to statefulset spec for fields other than 'replicas'"))
+    told = Told()
+    world.applier.apply(world.release, told.ctx)
+    assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
+    assert world.drift() == {}
+    assert any("made anew" in notice for notice in told.notices)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "retryable"),
+    [
+        ('error: context "lab" does not exist', "context-missing", False),
+        (
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host?",
+            "api-unreachable",
+            True,
+        ),
+        ("error: You must be logged in to the server (Unauthorized)", "api-credentials", False),
+        (
+            'Error from server (Forbidden): services is forbidden: User "me" cannot list resource',
+            "api-forbidden",
+            False,
+        ),
+        ("namespaces is forbidden because it is being terminated", "namespace-terminating", True),
+        ("Invalid value: 30000: provided port is already allocated", "node-port-taken", True),
+        ('The StatefulSet "a" is invalid: spec.x: Invalid value', "manifest-invalid", False),
+        ('no matches for kind "Foo" in version "x/v1"', "manifest-unknown-kind", False),
+        ("something new", "kubectl-failed", True),
+    ],
+)
+def test_a_failure_is_told_by_its_cause(world: World, said: str, code: str, *, retryable: bool) -> None:
+    world.cluster.fails(("apply", said))
+    with pytest.raises(InstallError) as caught:
+        world.applier.apply(RELEASE, Told().ctx)
+    assert (caught.value.code, caught.value.retryable) == (code, retryable)
+    assert caught.value.hint or code == "manifest-invalid"
+
+
+def test_a_failed_read_is_shared_by_the_checks_that_wait_for_it(world: World) -> None:
+    world.cluster.fails(("get", "Unable to connect to the server: dial tcp: i/o timeout"))
+    for _ in range(2):
+        with pytest.raises(InstallError) as caught:
+            world.reader.read()
+        assert caught.value.code == "api-unreachable"
+    assert len(world.cluster.calls) == 1
+
+
+def test_kinds_that_the_cluster_does_not_know_yet_are_left_out(world: World) -> None:
+    world.cluster.fails(("get", 'error: the server doesn\'t have a resource type "foo"'))
+    assert world.drift()["Service/grafana"] == "missing"
+
+
+def test_a_workload_is_not_parted_from_its_data(world: World) -> None:
+    with_data, without = workload(), workload()
+    with_data["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}]
+    world.release = Release((*RELEASE.objects[:2], with_data), "obs")
+    world.applier.apply(world.release, Told().ctx)
+    before = world.cluster.objects
+    world.release = Release((*RELEASE.objects[:2], without), "obs")
+    with pytest.raises(InstallError) as caught:
+        world.applier.apply(world.release, Told().ctx)
+    assert caught.value.code == "data-stranded"
+    assert world.cluster.objects == before

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, PORTS, component, resolve_ports
+
+
+def test_defaults_collide_with_nothing() -> None:
+    ports = resolve_ports({})
+    assert len(set(ports.values())) == len(ports)
+    assert (ports["grafana"], ports["mimir"], ports["loki"], ports["tempo"]) == (3000, 9009, 3100, 3200)
+    assert (ports["alloy"], ports["alloy-http"], ports["alloy-ui"]) == (4317, 4318, 12345)
+
+
+def test_node_ports_are_in_their_range_and_unique() -> None:
+    node_ports = [port.node_port for port in PORTS.values() if port.node_port]
+    assert len(set(node_ports)) == len(node_ports) == 6
+    assert all(30_000 <= port < 32_768 for port in node_ports)
+
+
+def test_every_component_is_whole() -> None:
+    names = {item.name for item in COMPONENTS}
+    assert component(METRICS_STORE) is COMPONENTS[0]
+    for item in COMPONENTS:
+        assert item.ready_port in {port.key for port in item.ports}
+        assert item.version.removeprefix("v") in item.image
+        assert set(item.needs) <= names
+        assert item.ready_path.startswith("/")
+
+
+def test_a_choice_replaces_the_default() -> None:
+    assert resolve_ports({"alloy-ui": 9999})["alloy-ui"] == 9999
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"nginx": 80}, "nginx"),
+        ({"mimir": 0}, "mimir=0"),
+        ({"mimir": 65_536}, "65536"),
+        ({"mimir": -1}, "-1"),
+        ({"mimir": 3000}, "both"),
+        ({"mimir": 7000, "loki": 7000}, "both"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_a_usage_error(chosen: dict[str, int], says: str) -> None:
+    with pytest.raises(InstallError) as caught:
+        resolve_ports(chosen)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert says in caught.value.message
+    assert caught.value.hint

@@ -1,0 +1,60 @@
+"""Lines as a screen can show them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextcore_install.ui.look import Look, shown_cells, table
+from unit.ui.samples import dangerous, too_wide
+
+
+def test_colour_is_put_around_text_and_takes_no_room() -> None:
+    look = Look(20, colour=True)
+    line = look.line(("ok", "good"), "  ", ("", "bad"), "text")
+    assert line == "\x1b[32mok\x1b[0m  text"
+    assert shown_cells(line) == 8
+
+
+def test_a_screen_without_unicode_gets_ascii_only() -> None:
+    look = Look(60, unicode=False)
+    line = look.line(look.mark("done"), " 漢字 → here… ", look.spinner(0.3))
+    assert line.isascii()
+    assert line.startswith("+ ?? -> here... ")
+
+
+@given(st.lists(st.text(max_size=20)), st.integers(1, 40), st.booleans(), st.booleans())
+def test_a_line_fits_its_width_and_holds_no_control_character(
+    texts: list[str], width: int, colour: bool, unicode: bool
+) -> None:
+    line = Look(width, colour=False, unicode=unicode).line(*texts)
+    assert shown_cells(line) <= width
+    assert not dangerous(line)
+    coloured = Look(width, colour=colour, unicode=unicode).line(*[(text, "good") for text in texts])
+    assert shown_cells(coloured) <= width
+
+
+def test_what_is_to_be_copied_is_not_cut() -> None:
+    assert Look(10).line("./create-cluster.sh --resume", whole=True) == "./create-cluster.sh --resume"
+
+
+@given(st.text(max_size=80), st.text(max_size=20), st.integers(2, 60), st.integers(0, 30))
+def test_a_paragraph_fits_whatever_stands_before_it(text: str, lead: str, width: int, indent: int) -> None:
+    lines = Look(width).paragraph(text, first=[(lead, "")], indent=indent)
+    assert not too_wide("\n".join(lines), width)
+
+
+def test_a_paragraph_hangs_below_its_first_line() -> None:
+    lines = Look(24).paragraph("one two three four five", first=[("  ! ", "warn")], indent=4)
+    assert lines == ["  ! one two three four", "    five"]
+
+
+def test_columns_are_aligned_by_cells_and_not_by_characters() -> None:
+    look = Look(40)
+    lines = table(look, [[("漢字", ""), ("x", "")], [("abc", ""), ("y", "")]])
+    assert lines == ["  漢字  x", "  abc   y"]
+
+
+def test_a_column_that_is_empty_in_every_row_takes_no_room() -> None:
+    rows = [[("a", ""), ("", ""), ("x", "")], [("b", ""), ("", ""), ("y", "")]]
+    assert table(Look(40), rows) == ["  a  x", "  b  y"]

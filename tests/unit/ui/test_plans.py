@@ -1,0 +1,140 @@
+"""What would be done, before it is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextcore_install.ui.commands import Commands
+from contextcore_install.ui.history import render_history
+from contextcore_install.ui.look import Look
+from contextcore_install.ui.plans import remedies, render_plan, render_remedies
+from unit.ui.samples import TITLES, dangerous, hostile_text, json_values, too_wide
+
+
+def finding(message: str, risk: str, *, automatic: bool = False, command: str = "") -> dict[str, Any]:
+    remedy = {"summary": f"heal {message}", "command": command, "risk": risk, "automatic": automatic}
+    return {"code": "x", "message": message, "remedy": remedy}
+
+
+CHECKS = [
+    {"id": "preflight", "satisfied": True, "summary": "14 met", "findings": []},
+    {"id": "cluster_create", "satisfied": False, "findings": [finding("broken disk", "loses-data")]},
+    {
+        "id": "pods_ready",
+        "satisfied": False,
+        "findings": [
+            finding("mimir hangs", "restarts", automatic=True),
+            finding("no images", "harmless", command="docker pull x"),
+        ],
+    },
+]
+
+
+def test_a_plan_tells_what_is_so_already_and_what_would_be_done() -> None:
+    lines = render_plan(CHECKS, Look(80), TITLES).splitlines()
+    assert lines[0] == "2 of 3 steps would be applied."
+    assert lines[2] == "  1. = preflight        already so: 14 met"
+    assert lines[3] == "  2. ▸ cluster_create   Create the cluster"
+    assert lines[4].strip() == "! broken disk"
+
+
+def test_a_plan_with_nothing_to_do_says_so() -> None:
+    assert render_plan(CHECKS[:1], Look(80)).startswith("Nothing would be done.")
+
+
+def test_remedies_come_smallest_risk_first_each_with_its_risk() -> None:
+    assert render_remedies(CHECKS, Look(80)).splitlines() == [
+        "3 remedies, smallest risk first",
+        "  1. [by hand, harmless] heal no images",
+        "     pods_ready: no images",
+        "     → docker pull x",
+        "  2. [restarts something] heal mimir hangs",
+        "     pods_ready: mimir hangs",
+        "  3. [by hand, loses data] heal broken disk",
+        "     cluster_create: broken disk",
+    ]
+
+
+def test_a_remedy_is_typed_as_the_program_was_started_and_for_its_cluster() -> None:
+    look = Look(80, typed=Commands("/opt/cc/create-cluster.sh", "demo").typed)
+    checks = [{"id": "a", "findings": [finding("port", "harmless", command="./create-cluster.sh --resume")]}]
+    assert "→ /opt/cc/create-cluster.sh --resume --cluster demo" in render_remedies(checks, look)
+
+
+def test_one_remedy_is_not_called_remedies() -> None:
+    assert render_remedies(CHECKS[:2], Look(80)).startswith("1 remedy\n")
+
+
+def test_a_risk_that_is_not_known_is_taken_for_the_greatest() -> None:
+    checks = [{"id": "a", "findings": [finding("odd", "who-knows"), finding("worse", "loses-data")]}]
+    assert [item["message"] for _, item in remedies(checks)] == ["odd", "worse"]
+    assert "loses data" in render_remedies(checks, Look(80))
+
+
+def test_nothing_broken_is_one_line() -> None:
+    assert render_remedies(CHECKS[:1], Look(80)) == "✓ Nothing is broken."
+
+
+checks = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": hostile_text,
+            "satisfied": json_values,
+            "summary": json_values,
+            "findings": st.one_of(
+                json_values,
+                st.lists(
+                    st.fixed_dictionaries(
+                        {"message": json_values},
+                        optional={
+                            "evidence": json_values,
+                            "remedy": st.dictionaries(
+                                st.sampled_from(["summary", "command", "risk", "automatic"]), json_values
+                            ),
+                        },
+                    ),
+                    max_size=3,
+                ),
+            ),
+        },
+    ),
+    max_size=4,
+)
+
+
+@given(checks, st.integers(20, 120))
+def test_no_plan_is_too_strange_to_be_shown(found: list[dict[str, Any]], width: int) -> None:
+    for shown in (render_plan(found, Look(width)), render_remedies(found, Look(width))):
+        assert not dangerous(shown)
+        assert not too_wide(shown, width, exempt=["→"])
+
+
+def test_the_history_is_a_table_of_runs() -> None:
+    runs: list[dict[str, Any]] = [
+        {
+            "run_id": "run-1",
+            "mode": "install",
+            "started_at": "2026-01-01T12:00:00.123456Z",
+            "duration_seconds": 70,
+            "outcome": "failed",
+            "failed_step": "pods_ready",
+        },
+        {"run_id": "run-2", "mode": "resume", "started_at": "2026-01-01T12:05:00Z", "outcome": ""},
+    ]
+    assert render_history(runs, Look(100)).splitlines() == [
+        "  when (UTC)           mode     took        outcome               run",
+        "✗ 2026-01-01 12:00:00  install  1 min 10 s  failed at pods_ready  run-1",
+        "◼ 2026-01-01 12:05:00  resume               cut off               run-2",
+    ]
+    assert render_history([], Look(80)) == "No runs yet."
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["run_id", "mode", "outcome", "started_at"]), json_values)))
+def test_no_history_is_too_strange_to_be_shown(runs: list[dict[str, Any]]) -> None:
+    shown = render_history(runs, Look(60))
+    assert not dangerous(shown)
+    assert not too_wide(shown, 60)

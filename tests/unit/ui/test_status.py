@@ -1,0 +1,202 @@
+"""The status for people."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextcore_install.core.state import STEP_IDS, State, StepState, state_from_document
+from contextcore_install.core.status import status_document
+from contextcore_install.ui.commands import Commands
+from contextcore_install.ui.look import Look
+from contextcore_install.ui.status import render_live_findings, render_status
+from unit.ui.samples import ENDLESS, dangerous, hostile_text, json_values, too_wide
+
+TIME = "2026-01-01T12:00:05Z"
+EXEMPT = ("→", "./create-cluster.sh")
+
+
+def state(**steps: dict[str, Any]) -> State:
+    return state_from_document(
+        {
+            "version": "1.0",
+            "cluster_name": "o11y-dev",
+            "provider": "host",
+            "started_at": TIME,
+            "updated_at": TIME,
+            "run": {"run_id": "run-1", "mode": "install", "outcome": "failed"},
+            "steps": {step: steps.get(step, {"status": "pending"}) for step in STEP_IDS},
+        }
+    )
+
+
+def done(seconds: float = 1.0) -> dict[str, Any]:
+    return {"status": "completed", "completed_at": TIME, "attempts": 1, "duration_seconds": seconds}
+
+
+def test_a_failed_installation_shows_what_failed_and_the_command_to_carry_on() -> None:
+    error = {"code": "crash", "message": "mimir keeps crashing", "hint": "kubectl logs mimir-0"}
+    failed = {"status": "failed", "attempts": 3, "started_at": TIME, "duration_seconds": 70, "error": error}
+    shown = state(preflight=done(0.8), cluster_create=done(42), manifests_apply=done(), pods_ready=failed)
+    assert render_status(status_document(shown, live=False), Look(80)).splitlines() == [
+        "o11y-dev on host: failed, 3 of 6 steps done",
+        "last change 2026-01-01 12:00:05 UTC",
+        "",
+        "  ✓ preflight        completed           0.8 s       2026-01-01 12:00:05",
+        "  ✓ cluster_create   completed           42 s        2026-01-01 12:00:05",
+        "  ✓ manifests_apply  completed           1.0 s       2026-01-01 12:00:05",
+        "  ✗ pods_ready       failed     3 tries  1 min 10 s  2026-01-01 12:00:05",
+        "      mimir keeps crashing",
+        "      → kubectl logs mimir-0",
+        "  · services_verify  pending",
+        "  · metrics_seed     pending",
+        "",
+        "Next  ./create-cluster.sh --resume  carries on from there",
+        "      ./create-cluster.sh --repair  checks everything, and fixes it",
+    ]
+
+
+def test_nothing_installed_shows_the_command_that_installs() -> None:
+    lines = render_status(status_document(State("o11y-dev"), live=False), Look(80)).splitlines()
+    assert lines[0] == "o11y-dev: nothing is installed"
+    assert lines[-1] == "Next  ./create-cluster.sh  installs"
+    assert sum("pending" in line for line in lines) == 6
+
+
+def test_a_step_that_was_cut_off_is_not_said_to_run() -> None:
+    shown = state(preflight={"status": "in_progress", "started_at": TIME, "attempts": 1})
+    assert "interrupted" in render_status(status_document(shown, live=False), Look(80)).splitlines()[3]
+    assert "in progress" in render_status(status_document(shown, live=True), Look(80)).splitlines()[3]
+
+
+def test_a_run_under_way_names_who_runs_it() -> None:
+    document = status_document(state(), live=True, holder={"pid": 42, "host": "box"})
+    assert "by process 42 on box" in render_status(document, Look(80))
+
+
+def test_commands_name_the_cluster_where_it_is_not_the_usual_one() -> None:
+    shown = state()
+    shown.cluster_name = "demo"
+    document = status_document(shown, live=False)
+    assert "./create-cluster.sh --resume --cluster demo" in render_status(document, Look(80))
+    commands = Commands("contextcore-install", "demo", default_cluster="demo")
+    assert "contextcore-install --resume  carries" in render_status(document, Look(80), commands)
+
+
+def test_a_cluster_name_with_a_meaning_to_the_shell_is_quoted() -> None:
+    assert Commands("p", "a; rm -rf ~")("--resume") == "p --resume --cluster 'a; rm -rf ~'"
+
+
+def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
+    remedy = {
+        "summary": "start it",
+        "command": "sudo systemctl start docker",
+        "risk": "harmless",
+        "automatic": False,
+    }
+    checks = [
+        {"id": "preflight", "satisfied": True, "summary": "14 met", "findings": []},
+        {
+            "id": "cluster_create",
+            "satisfied": False,
+            "summary": "",
+            "findings": [
+                {"code": "x", "message": "Docker does not run", "evidence": "no socket", "remedy": remedy}
+            ],
+        },
+    ]
+    assert render_live_findings(checks, Look(80)).splitlines() == [
+        "Checked now  1 of 2 steps as it should be",
+        "  ✓ preflight      14 met",
+        "  ✗ cluster_create 1 finding",
+        "    ! Docker does not run",
+        "      no socket",
+        "      → sudo systemctl start docker",
+    ]
+    document = status_document(state(), live=False) | {"checks": checks}
+    assert render_live_findings(checks, Look(80)) in render_status(document, Look(80))
+
+
+step_states = st.fixed_dictionaries(
+    {"status": st.sampled_from(["pending", "in_progress", "completed", "failed"])},
+    optional={
+        "attempts": st.integers(0, 10**12),
+        "started_at": st.just(TIME),
+        "completed_at": st.just(TIME),
+        "duration_seconds": st.one_of(st.floats(), st.integers()),
+        "error": st.one_of(
+            st.none(),
+            st.dictionaries(st.sampled_from(["code", "message", "hint", "evidence"]), json_values),
+        ),
+    },
+)
+states = st.builds(
+    lambda name, provider, steps, run: state_from_document(
+        {
+            "version": "1.0",
+            "cluster_name": name,
+            "provider": provider,
+            "started_at": TIME,
+            "steps": steps,
+            "run": {"run_id": run},
+        }
+    ),
+    hostile_text,
+    hostile_text,
+    st.dictionaries(st.one_of(st.sampled_from(STEP_IDS), hostile_text), step_states, max_size=8),
+    hostile_text,
+)
+
+
+@given(states, st.integers(20, 140), st.booleans(), st.booleans())
+def test_every_state_can_be_shown_and_fits(shown: State, width: int, unicode: bool, live: bool) -> None:
+    rendered = render_status(
+        status_document(shown, live=live), Look(width, unicode=unicode), Commands(cluster="o11y-dev")
+    )
+    assert not dangerous(rendered)
+    assert not too_wide(rendered, width, exempt=(*EXEMPT, "->"))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["cluster", "provider", "overall", "steps", "run", "checks"]), json_values
+    )
+)
+def test_no_document_is_too_strange_to_be_shown(document: dict[str, Any]) -> None:
+    assert not dangerous(render_status(document, Look(60)))
+
+
+@pytest.mark.parametrize("text", ENDLESS, ids=["plain", "escapes"])
+def test_a_megabyte_in_an_error_is_shown_short(text: str) -> None:
+    state = State("test", started_at="2026-01-01T12:00:00Z")
+    state.steps["preflight"] = StepState("failed", error={"code": text, "message": text, "hint": text})
+    shown = render_status(status_document(state, live=False), Look(60))
+    assert len(shown) < 20_000
+    assert not dangerous(shown)
+
+
+def test_showing_the_status_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; before = set(sys.modules);"
+        "import contextcore_install.ui.status, contextcore_install.ui.terminal;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
+    ).stdout
+    ours = {name for name in output.split() if name.startswith("contextcore_install")}
+    assert ours == {
+        "contextcore_install",
+        "contextcore_install.ui",
+        *(f"contextcore_install.ui.{name}" for name in ("commands", "look", "status", "terminal", "text")),
+    }
+    assert not {"rich", "dataclasses", "inspect", "re", "datetime", "typing", "unicodedata"} & set(
+        output.split()
+    )
