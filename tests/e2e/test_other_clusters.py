@@ -1,0 +1,114 @@
+"""Clusters that others made: refused where ours would be, used where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contextcore_install.core.state import STEP_IDS
+from e2e.lab import (
+    ClusterInstallation,
+    ask,
+    cluster_name,
+    create_by_hand,
+    delete_cluster,
+    load_images,
+    node_states,
+    state_of,
+)
+from installation import kill, read_until
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Return a cluster that somebody made, by its name and kubectl's file for it."""
+    name = cluster_name("foreign")
+    kubeconfig = tmp_path_factory.mktemp("foreign") / "kubeconfig"
+    try:
+        create_by_hand(name, kubeconfig)
+        load_images(name)
+        yield name, kubeconfig
+    finally:
+        delete_cluster(name)
+
+
+def test_a_cluster_of_that_name_that_others_made_is_left_alone(
+    foreign: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, kubeconfig = foreign
+    place = ClusterInstallation(tmp_path, name)
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    before = place.identity(), node_states(name)
+    for arguments in (
+        place.flags(),
+        ["--resume"],
+        ["--repair", "--yes"],
+        ["delete", "--yes", "--cluster", name],
+    ):
+        refused = place.run(*arguments)
+        assert refused.returncode != 0, refused.stdout
+        assert "did not make" in refused.stdout + refused.stderr or "was not made" in refused.stderr
+        assert (place.identity(), node_states(name)) == before
+    assert "--cluster NAME" in place.said[0]
+
+
+def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
+    foreign: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, kubeconfig = foreign
+    place = ClusterInstallation(
+        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
+    )
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    identity = place.identity()
+    running = place.start(*place.flags(), "--context", place.context)
+    read_until(running, "step_started", "pods_ready")
+    kill(running)
+    place.must("--resume")
+    assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
+    volumes = place.volumes()
+    assert "nothing had to be done" in place.must()
+    place.kubectl("delete", "service,statefulset", "loki")
+    place.must("--repair", "--yes")
+    place.must("verify")
+    assert (place.identity(), place.volumes()) == (identity, volumes)
+    place.must("delete", "--yes", "--cluster", place.cluster)
+    assert place.objects("pods,services,statefulsets,pvc") == {}
+    assert place.identity() == identity
+
+
+def test_a_context_that_is_not_there_is_named(foreign: tuple[str, Path], tmp_path: Path) -> None:
+    _, kubeconfig = foreign
+    place = ClusterInstallation(
+        tmp_path, "e2e-guest", context="e2e-nobody", provider="kube-context", ports={}
+    )
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    refused = place.run(*place.flags(), "--context", "e2e-nobody")
+    assert refused.returncode == 3, refused.stdout
+    assert "e2e-nobody" in refused.stdout
+    assert "kubectl config get-contexts" in refused.stdout
+
+
+def test_without_the_rights_nothing_is_begun(foreign: tuple[str, Path], tmp_path: Path) -> None:
+    name, kubeconfig = foreign
+    place = ClusterInstallation(
+        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
+    )
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    become_nobody(place)
+    refused = place.run(*place.flags(), "--context", "nobody")
+    assert refused.returncode == 3, refused.stdout
+    assert "create" in refused.stdout
+
+
+def become_nobody(place: ClusterInstallation) -> None:
+    """Make a context of a user who may read nothing: the same one, who says to be somebody else."""
+    config = json.loads(ask("kubectl", "config", "view", "--raw", "-o", "json", environ=place.environ()))
+    user = {**config["users"][0]["user"], "as": "e2e-nobody"}
+    config["users"].append({"name": "nobody", "user": user})
+    context = {**config["contexts"][0]["context"], "user": "nobody"}
+    config["contexts"].append({"name": "nobody", "context": context})
+    place.kubeconfig.write_text(json.dumps(config))
