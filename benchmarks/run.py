@@ -1,0 +1,68 @@
+"""Measures the program beside what is comparable: `make bench`, or `make bench ARGS='status --quick'`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from contextlib import ExitStack
+
+import kind_clusters
+import noop
+import status
+import steps
+from finished import installation
+from measure import FOLDER
+from report import Section, as_text, machine, write_page
+
+WHICH = ("status", "noop", "steps", "kind")
+
+
+def main() -> int:
+    """Measure what is asked for, print it, and write the page where that is wanted."""
+    options = _options()
+    which = options.which or list(WHICH)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    sections = measured(which, quick=options.quick)
+    print(f"{machine()}{as_text(sections)}")
+    if options.write:
+        write_page(sections)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    return 0
+
+
+def measured(which: list[str], *, quick: bool) -> list[Section]:
+    """Return what the benchmarks found; those that need an installation share one."""
+    sections = []
+    with ExitStack() as stack:
+        if {"status", "noop"} & set(which):
+            made = stack.enter_context(installation())
+            if "status" in which:
+                sections.append(status.measure(made, runs=5 if quick else 40))
+            if "noop" in which:
+                sections.append(noop.measure(made, runs=3 if quick else 20))
+    if "steps" in which:
+        sections.append(steps.measure(runs=1 if quick else 6))
+    if "kind" in which and kind_clusters.works():
+        sections.append(kind_clusters.measure(runs=1 if quick else 3))
+    elif "kind" in which:
+        print("kind: NOT MEASURED. It needs docker, kind and kubectl that work.")
+    return sections
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__, allow_abbrev=False)
+    parser.add_argument("which", nargs="*", metavar="BENCHMARK", help=f"{', '.join(WHICH)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few runs: to see that it works, not to compare")
+    parser.add_argument("--write", action="store_true", help="rewrite docs/benchmarks.md (all benchmarks)")
+    options = parser.parse_args()
+    if unknown := set(options.which) - set(WHICH):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    if options.write and (options.quick or options.which):
+        parser.error("--write takes all benchmarks, and not --quick: the page is written whole")
+    if options.write and not kind_clusters.works():
+        parser.error("--write takes all benchmarks, and kind does not work here")
+    return options
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
