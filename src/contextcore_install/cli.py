@@ -15,20 +15,8 @@ from contextcore_install.storage.layout import find_home
 from contextcore_install.tools.clock import SystemClock
 from contextcore_install.ui.commands import Commands
 
-_COMMANDS = {
-    "install": "install",
-    "resume": "install",
-    "repair": "repair",
-    "reset": "reset",
-    "status": "status",
-    "plan": "plan",
-    "verify": "verify",
-    "history": "history",
-    "logs": "logs",
-    "delete": "delete",
-    "completion": "completion",
-}
-"""Command -> module in `commands` with a `run(app) -> int`; imported when it is used."""
+_MODULES = {"resume": "install"}
+"""Modes that another mode's module carries out; every other command has a module in `commands` of its own name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: App) -> int:
-    command = import_module(f"contextcore_install.commands.{_COMMANDS[app.settings.command]}")
+    name = app.settings.command
+    command = import_module(f"contextcore_install.commands.{_MODULES.get(name, name)}")
     code: int = command.run(app)
     try:
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import usage_error
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.grammar import COMMANDS, fits
 
 DEFAULT_CLUSTER = "o11y-dev"
 MODES = ("resume", "repair", "reset", "status")
@@ -56,7 +56,11 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One invocation. `command` is a mode of the plan (install, resume, repair, reset, status) or a subcommand."""
+    """One invocation.
+
+    `command` is a mode of the plan (install, resume, repair, reset, status) or a subcommand, and `arguments` holds what
+    only that subcommand takes (grammar.COMMANDS).
+    """
 
     command: str
     cluster: str = DEFAULT_CLUSTER
@@ -74,8 +78,7 @@ class Settings:
     output: str = "human"
     live: bool = False
     tutorial: bool = False
-    step: str | None = None
-    shell: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     program: str = "contextcore-install"
 
 
@@ -119,8 +122,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         output=options.output or "human",
         live=options.live,
         tutorial=options.tutorial,
-        step=getattr(options, "step", None),
-        shell=getattr(options, "shell", ""),
+        arguments=_own_arguments(options),
         program=program,
     )
     _refuse_contradictions(settings, options)
@@ -141,18 +143,22 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     _add_shared(parser, suppress=False)
     formatter = partial(argparse.HelpFormatter, width=_help_width())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for name, summary in COMMANDS.items():
+    for name, grammar in COMMANDS.items():
+        summary = grammar.summary
         command = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
         )
         _add_shared(command, suppress=True)
-        if name == "logs":
-            command.add_argument(
-                "step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)
-            )
-        if name == "completion":
-            command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+        for own in grammar.arguments:
+            command.add_argument(*own.names, **own.options)
     return parser
+
+
+def _own_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what only the chosen subcommand takes, by the name that argparse gives it."""
+    grammar = COMMANDS.get(options.command or "")
+    names = [own.destination for own in grammar.arguments] if grammar else []
+    return {name: getattr(options, name) for name in names}
 
 
 def _help_width() -> int:
@@ -161,16 +167,6 @@ def _help_width() -> int:
         return os.get_terminal_size().columns - 2
     except OSError:
         return 98
-
-
-COMMANDS = {
-    "plan": "show what an installation would do now, and change nothing",
-    "verify": "check everything, and that the metrics can be read back",
-    "history": "show earlier runs",
-    "logs": "show what a step's commands printed in the latest run",
-    "delete": "end what runs, and remove the cluster with its data",
-    "completion": "print a completion script for a shell",
-}
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
@@ -294,26 +290,26 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
     if settings.tutorial and settings.output == "json":
         raise usage_error("--tutorial contradicts --output json: it is for people")
     what = mode or options.command or "an installation"
-    refused = [flag for flag, used, fits in _restricted(settings) if used and settings.command not in fits]
+    fitting = fits(settings.command)
+    refused = [flag for flag, name, used in _restricted(settings) if used and name not in fitting]
     if refused:
         raise usage_error(
             f"{refused[0]} contradicts {what}", f"leave one of them out, or see {settings.program} --help"
         )
 
 
-def _restricted(settings: Settings) -> list[tuple[str, bool, tuple[str, ...]]]:
-    """Return the flags that make sense only somewhere: (flag, whether it was given, where it fits)."""
-    installing = ("install", "resume", "repair")
+def _restricted(settings: Settings) -> list[tuple[str, str, bool]]:
+    """Return the flags that make sense only somewhere: (flag, its name in the grammar, whether it was given)."""
     return [
-        ("--live", settings.live, ("status",)),
-        ("--tutorial", settings.tutorial, installing),
-        ("--skip-wait", settings.skip_wait, ("install", "resume", "plan")),
-        ("--install-tools", settings.install_tools, (*installing, "plan")),
-        ("--port", bool(settings.ports), (*installing, "plan")),
-        ("--timeout", settings.timeout_s != float("inf"), (*installing, "verify", "delete")),
-        ("--provider", settings.provider != "auto", (*installing, "plan")),
+        ("--live", "--live", settings.live),
+        ("--tutorial", "--tutorial", settings.tutorial),
+        ("--skip-wait", "--skip-wait", settings.skip_wait),
+        ("--install-tools", "--install-tools", settings.install_tools),
+        ("--port", "--port", bool(settings.ports)),
+        ("--timeout", "--timeout", settings.timeout_s != float("inf")),
+        ("--provider", "--provider", settings.provider != "auto"),
         *(
-            (f"--{name.replace('_', '-')}", name in settings.options, (*installing, "plan"))
+            (f"--{name.replace('_', '-')}", "--provider-options", name in settings.options)
             for name in PROVIDER_OPTIONS
         ),
     ]

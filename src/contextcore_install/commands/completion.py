@@ -12,5 +12,5 @@ def run(app: App) -> int:
     import shtab
 
     parser = build_parser("contextcore-install")
-    app.stdout.write(shtab.complete(parser, shell=app.settings.shell) + "\n")
+    app.stdout.write(shtab.complete(parser, shell=app.settings.arguments["shell"]) + "\n")
     return ExitCode.DONE

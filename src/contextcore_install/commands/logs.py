@@ -16,7 +16,7 @@ LOGS_SCHEMA = "contextcore-install/log-line/v1"
 
 def run(app: App) -> int:
     """Print the latest log in which a step had something to do, or each step's of the latest run."""
-    logs, step = app.layout.logs, app.settings.step
+    logs, step = app.layout.logs, app.settings.arguments["step"]
     runs = runs_with_logs(logs)[::-1]
     wanted = [step] if step else list(STEP_IDS)
     told = [run_id for run_id in runs if any(has_log(logs, run_id, name) for name in wanted)]

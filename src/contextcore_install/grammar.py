@@ -1,0 +1,74 @@
+"""The subcommands, as data: what each is for, what it takes, and which shared flags make sense with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contextcore_install.core.state import STEP_IDS
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of one command: its name or flags, and what argparse wants to know of it."""
+
+    names: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def destination(self) -> str:
+        """The name under which it is found once parsed, as argparse derives it."""
+        return str(self.options.get("dest") or self.names[-1].lstrip("-").replace("-", "_"))
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Return an argument, written as argparse has it."""
+    return Argument(names, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand. Its module in `commands` has its name; `shared` names restricted flags that fit it."""
+
+    summary: str
+    arguments: tuple[Argument, ...] = ()
+    shared: frozenset[str] = frozenset()
+
+
+INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
+"""Flags that say how an installation is made."""
+
+MODES: Mapping[str, frozenset[str]] = {
+    "install": INSTALLING | {"--tutorial", "--skip-wait"},
+    "resume": INSTALLING | {"--tutorial", "--skip-wait"},
+    "repair": INSTALLING | {"--tutorial"},
+    "reset": frozenset(),
+    "status": frozenset({"--live"}),
+}
+"""What is no subcommand, and the restricted flags that fit it."""
+
+COMMANDS: Mapping[str, Command] = {
+    "plan": Command(
+        "show what an installation would do now, and change nothing",
+        shared=(INSTALLING - {"--timeout"}) | {"--skip-wait"},
+    ),
+    "verify": Command(
+        "check everything, and that the metrics can be read back", shared=frozenset({"--timeout"})
+    ),
+    "history": Command("show earlier runs"),
+    "logs": Command(
+        "show what a step's commands printed in the latest run",
+        (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
+    ),
+    "delete": Command("end what runs, and remove the cluster with its data", shared=frozenset({"--timeout"})),
+    "completion": Command(
+        "print a completion script for a shell",
+        (argument("shell", choices=("bash", "zsh", "tcsh")),),
+    ),
+}
+
+
+def fits(command: str) -> frozenset[str]:
+    """Return the restricted flags that make sense with a mode or a subcommand."""
+    return MODES[command] if command in MODES else COMMANDS[command].shared
