@@ -1,0 +1,95 @@
+"""What is taken out of text before it is kept, sent or handed to others: secrets always, personal names on request.
+
+Better one word too many hidden than one secret shown: the patterns look at the names that programs give to secrets,
+and at forms that only secrets have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "<hidden>"
+
+# Every repetition that something must follow is bounded: text of a megabyte may be looked at from each of its letters.
+_NAME = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|"
+    r"client[_-]?key[_-]?data|client[_-]?certificate[_-]?data|authorization|cookie|webhook)[\w.-]{0,60}"
+)
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"',;&}\]]+)"""
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        HIDDEN,
+    ),
+    # RFC 9110, section 11.4: scheme and credentials
+    (re.compile(r"(?i)\b(bearer|basic|digest)\s{1,9}[A-Za-z0-9+/._~=-]{8,}"), rf"\1 {HIDDEN}"),
+    # RFC 3986, section 3.2.1: userinfo
+    (re.compile(r"(?i)([a-z0-9+.-]://)[^\s/@'\"]{1,500}@"), rf"\1{HIDDEN}@"),
+    # hooks carry their secret in the path
+    (re.compile(r"(?i)(https?://hooks\.[a-z0-9.-]{1,100}/)[^\s'\"]+"), rf"\1{HIDDEN}"),
+    (
+        re.compile(r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+"),
+        rf"\1{HIDDEN}",
+    ),
+    # JSON web tokens (RFC 7519), and what GitHub, GitLab, Slack, AWS and Grafana put before theirs
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_.-]+"), HIDDEN),
+    (
+        re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}"),
+        HIDDEN,
+    ),
+    (re.compile(rf"(?i)((?<![\w-])--?[\w-]{{0,60}}?{_NAME}\s{{1,9}})(?!-){_VALUE}"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)({_NAME}[\"']?\s{{0,9}}[=:]\s{{0,9}})(?!{HIDDEN}){_VALUE}"), rf"\1{HIDDEN}"),
+)
+
+
+def hide_secrets(text: str) -> str:
+    """Return text with passwords, tokens, keys and credentials replaced by `<hidden>`."""
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+class Redaction:
+    """Takes out of text and documents what names a person or a machine, and all secrets.
+
+    The home folder becomes `~`, the host `HOST`, the user `USER`; what is empty or shorter than three characters is
+    left, as it would match anywhere.
+    """
+
+    def __init__(self, *, home: str = "", host: str = "", user: str = "") -> None:
+        names = {home.rstrip("/"): "~", host: "HOST", host.partition(".")[0]: "HOST", user: "USER"}
+        wanted = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
+        self._names = names
+        self._pattern = (
+            re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in wanted))
+            if wanted
+            else None
+        )
+
+    def text(self, text: str) -> str:
+        """Return a text without names and secrets."""
+        text = hide_secrets(text)
+        return self._pattern.sub(lambda found: self._names[found[0]], text) if self._pattern else text
+
+    def document(self, value: Any) -> Any:
+        """Return a JSON document without names and secrets, keys included; a value under a secret's name is hidden."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self._member(str(key), member) for key, member in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.document(member) for member in value]
+        return value
+
+    def _member(self, key: str, value: Any) -> Any:
+        if isinstance(value, str) and value and _NAMES_A_SECRET.fullmatch(key):
+            return HIDDEN
+        return self.document(value)
+
+
+_NAMES_A_SECRET = re.compile(rf"(?i)[\w.-]{{0,60}}{_NAME}")

@@ -1,0 +1,97 @@
+"""No secret and no name is left in what is handed to others, and the rest stays readable."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextcore_install.core.redaction import HIDDEN, Redaction, hide_secrets
+
+MARKER = "pl4nt3dM4rk3r"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password={MARKER}",
+        f"GF_SECURITY_ADMIN_PASSWORD: {MARKER}",
+        f'{{"admin-password": "{MARKER} with \\" a quote"}}',
+        f"--password {MARKER}",
+        f"curl --token={MARKER} http://127.0.0.1",
+        f"Authorization: Bearer {MARKER}{MARKER}",
+        f"Authorization: Basic {MARKER}==",
+        f"https://user:{MARKER}@example.org/x",
+        f"redis://:{MARKER}@127.0.0.1:6379",
+        f"https://hooks.slack.com/services/T0/B0/{MARKER}",
+        f"client-key-data: {MARKER}",
+        f"AWS_SECRET_ACCESS_KEY='{MARKER} two words'",
+        f"glsa_{MARKER}{MARKER}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{MARKER}\n-----END RSA PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n{MARKER}, cut off",
+        f"x-api-key: {MARKER}; next",
+        f"set-cookie: session={MARKER}",
+    ],
+)
+def test_no_secret_is_left(text: str) -> None:
+    hidden = hide_secrets(text)
+    assert MARKER not in hidden
+    assert HIDDEN in hidden
+    assert hide_secrets(hidden).count(HIDDEN) == hidden.count(HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubectl --context kind-o11y-dev -n observability get secret grafana-admin",
+        "http://127.0.0.1:3000/d/contextcore-installation",
+        "3 of 5 ready, mimir is not ready: starting",
+        "user@example.org wrote this",
+    ],
+)
+def test_what_holds_no_secret_stays_as_it_is(text: str) -> None:
+    assert hide_secrets(text) == text
+
+
+def test_names_of_people_and_machines_are_hidden() -> None:
+    redaction = Redaction(home="/home/joe", host="joes-laptop.example", user="joe")
+    said = redaction.text(
+        "/home/joe/.contextcore on joes-laptop.example (joes-laptop) by joe; joey and /home/joel stay"
+    )
+    assert said == "~/.contextcore on HOST (HOST) by USER; joey and /home/joel stay"
+
+
+def test_names_too_short_to_tell_from_words_are_left() -> None:
+    assert Redaction(home="/", host="a", user="me").text("a path of me: /tmp/a") == "a path of me: /tmp/a"
+
+
+def test_documents_are_walked() -> None:
+    redaction = Redaction(home="/home/joe")
+    document = {
+        "path": "/home/joe/x",
+        "list": ["/home/joe", 1, None],
+        "token": MARKER,
+        "deep": {"password": MARKER},
+    }
+    assert redaction.document(document) == {
+        "path": "~/x",
+        "list": ["~", 1, None],
+        "token": HIDDEN,
+        "deep": {"password": HIDDEN},
+    }
+
+
+@given(st.text())
+def test_any_text_is_taken(text: str) -> None:
+    hide_secrets(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 1_000_000, "token" * 200_000, "-" * 1_000_000, "password=" * 100_000, "://" * 300_000]
+)
+def test_long_text_takes_no_time_to_speak_of(text: str) -> None:
+    began = time.monotonic()
+    hide_secrets(text)
+    assert time.monotonic() - began < 20  # seconds: what grows with the square would take hours
