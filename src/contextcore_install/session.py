@@ -27,6 +27,7 @@ from contextcore_install.telemetry.shipper import Shipper
 
 _AFTER_RELEASE = ("manifests_apply", "pods_ready", "services_verify", "metrics_seed")
 STALE_AFTER = {
+    "provider": ("preflight",),
     "ports": ("preflight", "cluster_create", *_AFTER_RELEASE),
     "workers": ("cluster_create",),
     "node_image": ("cluster_create",),

@@ -18,7 +18,7 @@ from contextcore_install.core.events import instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.state import State
+from contextcore_install.core.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
@@ -99,9 +99,12 @@ class Stack:
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:
-    """Return the provider to use, and why; raises a usage error for one that contradicts the installation."""
+    """Return the provider to use, and why; raises a usage error for one that contradicts the installation.
+
+    The installation is bound to a provider once that has begun to make something; until then another may be asked for.
+    """
     wanted = app.settings.provider
-    if state.provider in PROVIDERS:
+    if state.provider in PROVIDERS and (wanted in ("auto", state.provider) or is_bound(state)):
         if wanted not in ("auto", state.provider):
             raise usage_error(
                 f"--provider {wanted} contradicts the installation {app.settings.cluster}, "
@@ -121,6 +124,12 @@ def choose_provider(app: App, state: State) -> tuple[str, str]:
             return "kind", "a container engine answers"
         return "host", "no container engine answers"
     return "host", "the stack runs as processes of this user"
+
+
+def is_bound(state: State) -> bool:
+    """Whether the provider has begun to make something, so that another one would leave it behind."""
+    steps = state.steps.items()
+    return any(step.attempts or step.status == COMPLETED for name, step in steps if name != "preflight")
 
 
 def read_stack(app: App, state: State) -> Stack:

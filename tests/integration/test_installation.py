@@ -386,3 +386,23 @@ def test_a_missing_store_is_told_with_the_exact_command(installation: Installati
     refused = installation.run("--provider", "host", environ={"PATH": str(empty)})
     assert refused.returncode == 3
     assert "--install-tools" in refused.stdout
+
+
+def test_where_kind_is_too_old_another_provider_is_named_and_may_be_chosen(
+    installation: Installation,
+) -> None:
+    programs = installation.folder / "programs"
+    programs.mkdir()
+    for name, said in (("docker", "{}"), ("kind", "kind v0.1.0 go1.12 linux/amd64")):
+        (programs / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (programs / name).chmod(0o755)
+    installation.path = (str(programs),)
+    refused = installation.run(*installation.port_flags())
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "preflight failed" in refused.stdout
+    assert f"{installation.command()[1]} --provider host" in refused.stdout
+    installed = installation.install()
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    contradicting = installation.run("--provider", "kind")
+    assert contradicting.returncode == 2
+    assert "was made with --provider host" in contradicting.stderr

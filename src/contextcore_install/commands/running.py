@@ -15,7 +15,7 @@ from contextcore_install.core.state import COMPLETED
 from contextcore_install.session import Session
 from contextcore_install.tools.process import kill_all_children
 from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_success
-from contextcore_install.wiring import open_session
+from contextcore_install.wiring import is_bound, open_session
 
 TELEMETRY_PATIENCE_S = 2.0
 """What a metrics store that does not answer may cost at the end of a run."""
@@ -112,7 +112,11 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
     )
     if result.outcome is Outcome.FAILED:
         logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
-        return "\n" + render_failure(ended, result.errors, console.look, session.app.commands, logs)
+        commands = session.app.commands
+        ways = []
+        if state.provider == "kind" and "preflight" in result.errors and not is_bound(state):
+            ways = [(commands("--provider", "host"), "installs without a container engine")]
+        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways)
     if result.outcome is Outcome.INTERRUPTED:
         done = [step for step, known in state.steps.items() if known.status == COMPLETED]
         return "\n" + render_interrupted(

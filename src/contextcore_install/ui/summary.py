@@ -78,8 +78,12 @@ def render_failure(
     look: Look,
     commands: Commands,
     logs: Mapping[str, str] | None = None,
+    ways: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return, for each failed step, what went wrong, what shows it, what to do and where its log is."""
+    """Return, for each failed step, what went wrong, what shows it, what to do and where its log is.
+
+    `ways` are other commands that may lead to the end: what to type, and what it does.
+    """
     lines: list[str] = []
     for step, error in errors.items():
         took = duration(ended.seconds)
@@ -91,7 +95,11 @@ def render_failure(
         if log:
             lines.append(look.line("  Log   ", harmless(log, 4096), whole=True))
         lines.append("")
-    typed = [(commands("--resume"), "carries on from there"), (commands("--status"), "where it stands")]
+    typed = [
+        (commands("--resume"), "carries on from there"),
+        *ways,
+        (commands("--status"), "where it stands"),
+    ]
     return "\n".join([*lines, *next_lines(typed, look)])
 
 
