@@ -62,6 +62,17 @@ COMMANDS: Mapping[str, Command] = {
         (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
     ),
     "delete": Command("end what runs, and remove the cluster with its data", shared=frozenset({"--timeout"})),
+    "notify": Command(
+        "set, show, try out or forget who is told how runs end",
+        (
+            argument("action", choices=("set", "show", "test", "clear")),
+            argument("urls", nargs="*", metavar="URL", help="refused: the URLs are secrets; see --file"),
+            argument("--file", metavar="FILE", help="set: read the URLs from here, not from standard input"),
+        ),
+    ),
+    "clusters": Command(
+        "list the installations, how each stands and when it was last used", shared=frozenset({"--live"})
+    ),
     "completion": Command(
         "print a completion script for a shell",
         (argument("shell", choices=("bash", "zsh", "tcsh")),),

@@ -228,8 +228,13 @@ def _default_cluster(environ: Mapping[str, str]) -> str:
     return DEFAULT_CLUSTER
 
 
+def is_cluster_name(name: str) -> bool:
+    """Whether a cluster may have this name."""
+    return _CLUSTER_NAME.fullmatch(name) is not None
+
+
 def _checked_name(source: str, name: str) -> str:
-    if not _CLUSTER_NAME.fullmatch(name):
+    if not is_cluster_name(name):
         raise usage_error(
             f"{source} is no cluster name: {name[:80]!r}",
             "use at most 63 small letters, digits and hyphens, as in o11y-dev",

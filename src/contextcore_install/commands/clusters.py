@@ -1,0 +1,71 @@
+"""clusters: every installation in this home, one row each. Reads only, and asks no cluster unless told to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.commands.tell import tell_document
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.state import StateFormatError
+from contextcore_install.core.status import status_document
+from contextcore_install.settings import is_cluster_name
+from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.storage.lock import holder
+from contextcore_install.storage.state_file import load_state
+
+CLUSTERS_SCHEMA = "contextcore-install/clusters/v1"
+
+
+def run(app: App) -> int:
+    """Show the clusters, in the order of their names."""
+    from contextcore_install.ui.clusters import render_clusters
+
+    rows = [_row(app, name) for name in _names(app)]
+    document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
+    now_us = app.clock.now_us()
+    tell_document(app, document, lambda look: render_clusters(rows, now_us, look))
+    return ExitCode.DONE
+
+
+def _names(app: App) -> list[str]:
+    try:
+        folders = [
+            entry.name for entry in app.home.clusters.iterdir() if entry.is_dir() and not entry.is_symlink()
+        ]
+    except OSError:
+        return []
+    return sorted(name for name in folders if is_cluster_name(name))
+
+
+def _row(app: App, name: str) -> dict[str, Any]:
+    layout = app.home.cluster(name)
+    row: dict[str, Any] = {"cluster": name, "last_used": app.home.linked_cluster() == name}
+    owner = holder(layout.lock)
+    try:
+        stored = load_state(layout.state)
+    except (InstallError, StateFormatError, UnreadableFileError) as error:
+        return row | {"overall": "unreadable", "problem": str(error)}
+    if stored is None:
+        return row | {"overall": "not_installed"}
+    told = status_document(stored.state, live=owner is not None, holder=owner)
+    row |= {key: told[key] for key in ("provider", "overall", "progress", "started_at", "updated_at", "run")}
+    if app.settings.live:
+        row["found"] = _found(app, layout, name)
+    return row
+
+
+def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
+    """Return what is there under the cluster's name, as its provider sees it now."""
+    from dataclasses import replace
+
+    from contextcore_install.storage.store import read_records
+    from contextcore_install.wiring import read_stack
+
+    about = replace(app, settings=replace(app.settings, cluster=name))
+    try:
+        report = read_stack(about, read_records(layout, name).state).provider.cluster()
+    except InstallError as error:
+        return {"state": "unknown", "evidence": error.message}
+    return {"state": report.state.value, "evidence": report.evidence}

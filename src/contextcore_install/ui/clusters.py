@@ -1,0 +1,53 @@
+"""The installations in a home, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contextcore_install.core.events import microseconds
+from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.text import duration, harmless
+
+_MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
+
+
+def render_clusters(rows: Sequence[Mapping[str, Any]], now_us: int, look: Look) -> str:
+    """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md)."""
+    if not rows:
+        return "No clusters yet."
+    heads = ["  cluster", "provider", "where it stands", "begun", "last run"]
+    if any("found" in row for row in rows):
+        heads.append("now")
+    drawn: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
+    return "\n".join(table(look, drawn + [_row(row, now_us, look) for row in rows], indent=0))
+
+
+def _row(row: Mapping[str, Any], now_us: int, look: Look) -> tuple[Span, ...]:
+    overall = str(row["overall"])
+    symbol, style = look.mark(_MARKS.get(overall, "stopped"))
+    run = row.get("run") or {}
+    last = " ".join(
+        word for word in (run.get("mode"), run.get("outcome"), _ago(run.get("started_at"), now_us)) if word
+    )
+    found = row.get("found") or {}
+    return (
+        (f"{symbol} {harmless(row['cluster'], 63)}", "strong" if row.get("last_used") else style),
+        (harmless(row.get("provider") or "", 40), ""),
+        (_stands(overall, row.get("progress")), style),
+        (_ago(row.get("started_at"), now_us), ""),
+        (harmless(last, 80), "faint"),
+        (harmless(found.get("state", ""), 40), ""),
+    )
+
+
+def _stands(overall: str, progress: object) -> str:
+    word = overall.replace("_", " ")
+    return f"{word} ({progress:.0%})" if isinstance(progress, float) and 0 < progress < 1 else word
+
+
+def _ago(instant: object, now_us: int) -> str:
+    if not isinstance(instant, str) or not instant:
+        return ""
+    seconds = (now_us - microseconds(instant)) // 1_000_000
+    return f"{duration(seconds)} ago" if seconds > 0 else "just now"
