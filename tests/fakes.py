@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
@@ -23,6 +25,7 @@ from contextcore_install.core.ports import (
     Probe,
     Requirement,
     StepContext,
+    Volume,
     Workload,
 )
 
@@ -65,6 +68,40 @@ class Told:
         return self.texts(Kind.NOTICE, "text")
 
 
+class FakeData:
+    """A Data in memory: one file a volume. `broken` names volumes that cannot be copied."""
+
+    def __init__(self) -> None:
+        self.outlives_cluster = True
+        self.files: dict[str, bytes] = {}
+        self.broken: set[str] = set()
+
+    def volumes(self) -> Sequence[Volume]:
+        return [
+            Volume(name, name, "complete", bytes=len(content)) for name, content in sorted(self.files.items())
+        ]
+
+    def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None:
+        if volume.name in self.broken:
+            raise InstallError("volume-unreadable", f"{volume.name} cannot be copied")
+        with tarfile.open(fileobj=sink, mode="w|") as tar:
+            member = tarfile.TarInfo("file")
+            member.size = len(self.files[volume.name])
+            tar.addfile(member, io.BytesIO(self.files[volume.name]))
+
+    def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
+        if volume.name in self.broken:
+            raise InstallError("volume-unusable", f"{volume.name} cannot be filled")
+        source.seek(0)
+        with tarfile.open(fileobj=source, mode="r:") as tar:
+            found = tar.extractfile("file")
+            assert found
+            self.files[volume.name] = found.read()
+
+    def password(self) -> str | None:
+        return None
+
+
 class FakeProvider:
     """A Provider in memory. `failures` maps a method's name to the error that it raises, once for each entry."""
 
@@ -82,6 +119,7 @@ class FakeProvider:
         self.broken: dict[str, Finding] = {}
         self.looks_until_ready = 1
         self._looks: dict[str, int] = {}
+        self.kept = FakeData()
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -113,12 +151,18 @@ class FakeProvider:
             raise InstallError("cluster-foreign", "not ours")
         self.state = ClusterState.HEALTHY
 
-    def remove_cluster(self, ctx: StepContext) -> None:
+    def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         self._called("remove_cluster")
         if self.state is ClusterState.FOREIGN:
             raise InstallError("cluster-foreign", "not ours")
         self.remove_release(ctx)
         self.state = ClusterState.ABSENT
+        if not keep_data or not self.kept.outlives_cluster:
+            self.kept.files.clear()
+
+    def data(self) -> FakeData:
+        self._called("data")
+        return self.kept
 
     def drift(self) -> Sequence[Drift]:
         self._called("drift")

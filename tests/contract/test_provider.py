@@ -13,6 +13,7 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.ports import ClusterState, Provider
 from contextcore_install.stack.catalogue import METRICS_STORE
+from contextcore_install.tools.trees import check_tree
 from fakes import FakeProvider, Told
 from host_world import World
 
@@ -30,6 +31,10 @@ class Case:
         else:
             assert isinstance(self.provider, FakeProvider)
             self.provider.running.discard(METRICS_STORE)
+
+    def keeps_something(self) -> None:
+        if isinstance(self.provider, FakeProvider):
+            self.provider.kept.files[METRICS_STORE] = b"samples"
 
     def makes_foreign(self) -> None:
         if self.world:
@@ -164,6 +169,38 @@ def test_components_are_reached_on_loopback_by_number(case: Case) -> None:
         endpoint.component for endpoint in endpoints
     )
     assert all(item.hint for item in overview.absent)
+
+
+def kept(provider: Provider) -> list[str]:
+    return [volume.name for volume in provider.data().volumes()]
+
+
+def test_what_is_kept_is_copied_and_put_back(case: Case, tmp_path: Path) -> None:
+    provider = installed(case)
+    case.keeps_something()
+    data = provider.data()
+    volume = next(volume for volume in data.volumes() if volume.component == METRICS_STORE)
+    assert volume.promise
+    copy = tmp_path / "copy.tar"
+    with copy.open("w+b") as file:
+        data.save(volume, file, Told().ctx)
+        watch(provider)
+        check_tree(file)
+        data.fill(volume, file, Told().ctx)
+    watch(provider)
+    assert volume.name in kept(provider)
+
+
+def test_data_is_kept_or_goes_as_it_was_asked_for(case: Case) -> None:
+    provider = installed(case)
+    case.keeps_something()
+    provider.remove_cluster(Told().ctx, keep_data=True)
+    assert bool(kept(provider)) == provider.data().outlives_cluster
+    provider.create_cluster(Told().ctx)
+    provider.apply_release(Told().ctx)
+    watch(provider)
+    provider.remove_cluster(Told().ctx)
+    assert not kept(provider)
 
 
 @pytest.mark.parametrize("method", ["cluster", "drift", "apply_release", "workloads", "start_workloads"])

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from contextcore_install.core.events import Event
 from contextcore_install.core.findings import Finding
@@ -221,6 +221,47 @@ class ProviderConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What a component keeps, as one piece of a backup.
+
+    `promise` says what a copy of it is like, and `restarts` that taking one ends the component for a moment. `bytes` is
+    how large it is, None where that is not known beforehand.
+    """
+
+    name: str
+    component: str
+    promise: str
+    restarts: bool = False
+    bytes: int | None = None
+
+
+class Data(Protocol):
+    """What the components keep: copied out, and put back. All methods may raise InstallError.
+
+    A copy is an uncompressed tar of folders and regular files, by paths relative to the volume. `outlives_cluster` says
+    whether data stays when the cluster is removed and data is to be kept.
+    """
+
+    outlives_cluster: bool
+
+    def volumes(self) -> Sequence[Volume]:
+        """Return what there is to copy; empty where nothing was ever kept."""
+        ...
+
+    def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None:
+        """Write a copy of a volume into an open file."""
+        ...
+
+    def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
+        """Replace a volume's content by a copy; its component is ended meanwhile, and started again."""
+        ...
+
+    def password(self) -> str | None:
+        """Return the password of Grafana's admin; None where there is none. It must reach no record."""
+        ...
+
+
 class Provider(Protocol):
     """Where the stack runs. Methods without a context only read; all may raise InstallError."""
 
@@ -238,8 +279,12 @@ class Provider(Protocol):
         """Bring the cluster to healthy from whatever `cluster` reports, foreign excepted."""
         ...
 
-    def remove_cluster(self, ctx: StepContext) -> None:
-        """End and remove what `create_cluster` made, data included."""
+    def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
+        """End and remove what `create_cluster` made, data included unless it is to be kept and can outlive it."""
+        ...
+
+    def data(self) -> Data:
+        """Return the way to what the components keep."""
         ...
 
     def drift(self) -> Sequence[Drift]:

@@ -123,7 +123,7 @@ class Applier:
             doomed += [
                 key
                 for key, item in snapshot.all().items()
-                if (key.kind == "PersistentVolumeClaim" and _is_claim_of(key, item, workloads, self._cluster))
+                if (key.kind == "PersistentVolumeClaim" and is_claim_of(key, item, workloads, self._cluster))
                 or (key.name == GRAFANA_ADMIN and label_of(item, RELEASE_LABEL) == self._cluster)
             ]
         self._prune(doomed, ctx)
@@ -246,7 +246,7 @@ def _immutable_differs(wanted: Manifest, live: Manifest) -> bool:
     return any(difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields)
 
 
-def _is_claim_of(key: Key, item: Manifest, workloads: set[str], cluster: str) -> bool:
+def is_claim_of(key: Key, item: Manifest, workloads: set[str], cluster: str) -> bool:
     """Tell whether a claim was made from one of our StatefulSets' templates (NAME-WORKLOAD-NUMBER)."""
     ours = (
         label_of(item, "app.kubernetes.io/managed-by") == FIELD_MANAGER

@@ -117,12 +117,17 @@ class Layout:
         except OSError as error:
             raise unwritable(error, self.root) from error
 
-    def remove(self) -> None:
-        """Remove all that is ours, and only that. Raises InstallError `folder-unwritable`."""
+    def remove(self, *, keep_data: bool = False) -> None:
+        """Remove all that is ours, and only that; with `keep_data`, what was configured and what ran.
+
+        Raises InstallError `folder-unwritable`.
+        """
         try:
-            for folder in self.folders:
+            for folder in (self.config, self.run) if keep_data else self.folders:
                 if folder.is_dir() and not folder.is_symlink():
                     shutil.rmtree(folder)
+            if keep_data:
+                return  # and what says whose it is, and which program wrote it
             leftovers = [path for path in self.root.glob(".*.new") if _is_leftover(path)]
             for file in (*leftovers, self.store_choice, self.programs, self.marker):
                 file.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from contextcore_install.core.ports import (
     Absent,
     ClusterReport,
     ClusterState,
+    Data,
     Drift,
     Endpoint,
     Http,
@@ -23,6 +24,7 @@ from contextcore_install.diagnosis.rules import HANGS
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched
+from contextcore_install.providers.host.data import HostData
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import (
     FAMILIES,
@@ -116,8 +118,8 @@ class HostProvider:
             if self._daemons.look(name).rebooted:
                 self._daemons.forget(name)
 
-    def remove_cluster(self, ctx: StepContext) -> None:
-        """End every process and remove what is ours, data included. Raises InstallError."""
+    def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
+        """End every process and remove what is ours, data included unless it is to be kept. Raises InstallError."""
         if reason := self._layout.foreign_reason():
             raise InstallError(
                 "cluster-foreign",
@@ -126,8 +128,12 @@ class HostProvider:
                 hint="Look into it, and move it away; then delete again",
             )
         self._stop_all(ctx)
-        ctx.activity(f"removing {self._layout.root}")
-        self._layout.remove()
+        ctx.activity(f"removing {self._layout.root}" + (", but not its data" if keep_data else ""))
+        self._layout.remove(keep_data=keep_data)
+
+    def data(self) -> Data:
+        """Return the way to what the components keep."""
+        return HostData(self._layout, self._daemons, self._release, self._ports, self._config.environ)
 
     def _stop_all(self, ctx: StepContext) -> None:
         # All of them, not only those with a record: one that lost it is found by its mark.

@@ -10,7 +10,7 @@ from pathlib import Path
 from contextcore_install.core.ports import Drift, StepContext
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.render import Release, Rendered
-from contextcore_install.tools.daemons import Daemon, Daemons
+from contextcore_install.tools.daemons import Daemon, Daemons, Record
 from contextcore_install.tools.files import write_atomically
 
 COMMAND = "command.json"
@@ -109,11 +109,15 @@ def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: Ste
         with ctx.part(name):
             ctx.activity(f"starting {name} anew" if sighting.alive else f"starting {name}")
             daemons.stop(name, ctx)
-            daemon = Daemon(
-                name, rendered.argv, environment(environ), _data_folder(release, name), rendered.fingerprint
-            )
-            record = daemons.start(daemon)
+            record = start(release, name, daemons, environ)
             ctx.output(f"{name}: pid {record.pid}: {' '.join(rendered.argv)}")
+
+
+def start(release: Release, name: str, daemons: Daemons, environ: Mapping[str, str]) -> Record:
+    """Start a component with its configuration as it should be. Raises InstallError."""
+    rendered = release.render(name)
+    folder = _data_folder(release, name)
+    return daemons.start(Daemon(name, rendered.argv, environment(environ), folder, rendered.fingerprint))
 
 
 def _data_folder(release: Release, name: str) -> Path:

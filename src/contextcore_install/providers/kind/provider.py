@@ -12,6 +12,7 @@ from pathlib import Path
 from contextcore_install.core.ports import (
     ClusterReport,
     ClusterState,
+    Data,
     Drift,
     Endpoint,
     Overview,
@@ -23,11 +24,13 @@ from contextcore_install.core.ports import (
 from contextcore_install.diagnosis.service_rules import NODE_PORT
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
+from contextcore_install.providers.kind.data import through_node
 from contextcore_install.providers.kind.engine import Engine, Node, choose_engine
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import EXPORT, Look, unlike
@@ -162,9 +165,15 @@ class KindProvider:
         self._creation.bring_up(ctx)
         self._stack.reader.forget()
 
-    def remove_cluster(self, ctx: StepContext) -> None:
-        """Remove the cluster with all that is in it. Raises InstallError."""
+    def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
+        """Remove the cluster with all that is in it, its volumes too: they are in its nodes. Raises InstallError."""
         self._creation.remove(ctx)
+
+    def data(self) -> Data:
+        """Return the way to what the components keep."""
+        self._look.require_running()
+        reach = through_node(self._engine, self._kubectl)
+        return ClaimData(self._stack, self._config.cluster, reach, on_node=True, outlives_cluster=False)
 
     def drift(self) -> Sequence[Drift]:
         """Return how the cluster differs from the release. Raises InstallError."""

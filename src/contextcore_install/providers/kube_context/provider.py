@@ -15,6 +15,7 @@ from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import (
     ClusterReport,
     ClusterState,
+    Data,
     Drift,
     Endpoint,
     Overview,
@@ -27,12 +28,14 @@ from contextcore_install.core.ports import (
 from contextcore_install.diagnosis.service_rules import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards
 from contextcore_install.providers._kubectl.objects import RELEASE_LABEL, label_of
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
+from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, Component, resolve_ports
 from contextcore_install.tools.files import write_atomically
@@ -132,12 +135,20 @@ class KubeContextProvider:
             hint = problem.remedy.command if problem.remedy else ""
             raise InstallError(problem.code, problem.message, problem.evidence, hint)
 
-    def remove_cluster(self, ctx: StepContext) -> None:
-        """Remove our objects with their data, and leave the cluster and its namespaces. Raises InstallError."""
+    def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
+        """Remove our objects and, unless it is to be kept, their data; the cluster and its namespaces stay.
+
+        Raises InstallError.
+        """
         if others := self._others():
             raise self._foreign(f"its objects are those of the installation {others[0]}")
         self._forwards.close()
-        self._stack.remove(ctx, with_data=True)
+        self._stack.remove(ctx, with_data=not keep_data)
+
+    def data(self) -> Data:
+        """Return the way to what the components keep."""
+        reach = through_pod(self._kubectl, self._stack.release, self._config.cluster)
+        return ClaimData(self._stack, self._config.cluster, reach, on_node=False, outlives_cluster=True)
 
     def drift(self) -> Sequence[Drift]:
         """Return how the cluster differs from the release. Raises InstallError."""

@@ -1,0 +1,168 @@
+"""Folders as tar streams: written from plain files only, and taken apart without trusting what they say.
+
+The format is POSIX tar (pax). What counts as harmless is decided here alone, for copies that are made and for those
+that are put back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+MOST_MEMBERS = 2_000_000
+"""Files of one tree; a year of metrics has some thousands."""
+
+_LARGEST_READ = 1024 * 1024
+"""Bytes that are read at once. Headers ask for as many as they please: a larger one is refused."""
+
+_CHUNK = 256 * 1024
+
+
+class TreeError(ValueError):
+    """A tar that is not taken apart; the message says why."""
+
+
+class _Bounded:
+    """A file that gives no reader more at once than it should need."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_READ:
+            raise TreeError("it has a header of an absurd size")
+        return self._file.read(size)
+
+
+def write_tree(folder: Path, sink: IO[bytes], *, follow: bool = False) -> int:
+    """Write a folder's files as a tar; return how many entries were left out, being neither files nor folders.
+
+    With `follow`, links are read as what they lead to (a snapshot is made of links). Raises OSError.
+    """
+    left_out = 0
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for path in _walk(folder, follow=follow):
+            facts = path.stat() if follow else path.lstat()
+            member = tarfile.TarInfo(str(path.relative_to(folder)))
+            member.mode, member.mtime = stat.S_IMODE(facts.st_mode) & 0o777, facts.st_mtime
+            if stat.S_ISDIR(facts.st_mode):
+                member.type = tarfile.DIRTYPE
+                tar.addfile(member)
+            elif stat.S_ISREG(facts.st_mode):
+                with path.open("rb") as file:
+                    member.size = os.fstat(file.fileno()).st_size
+                    tar.addfile(member, file)
+            else:
+                left_out += 1
+    return left_out
+
+
+def _walk(folder: Path, *, follow: bool) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        yield path
+        if path.is_dir() and (follow or not path.is_symlink()):
+            yield from _walk(path, follow=follow)
+
+
+def check_tree(source: IO[bytes]) -> None:
+    """Read a tar from end to end; raises TreeError for anything in it but folders and regular files in their place."""
+    for _ in _members(source):
+        pass
+    source.seek(0)
+
+
+def keep_harmless(source: IO[bytes], sink: IO[bytes]) -> int:
+    """Copy a tar without what `check_tree` refuses; return how many entries were left out. Raises TreeError."""
+    left_out = 0
+    pack = tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+    with _damage_told(), _opened(source) as tar, pack as kept:
+        known: set[str] = set()
+        for member in tar:
+            if _reason(member, known):
+                left_out += 1
+                continue
+            known.add(_plain(member.name))
+            kept.addfile(member, tar.extractfile(member) if member.isreg() else None)
+    return left_out
+
+
+def read_tree(source: IO[bytes], folder: Path) -> None:
+    """Lay a tar out in a folder, which this makes and nobody else may write to. Raises TreeError, OSError.
+
+    Files get this user as their owner, and modes without rights for others.
+    """
+    folder.mkdir(mode=0o700)
+    with _damage_told():
+        for tar, member in _members(source):
+            target = folder / _plain(member.name)
+            if member.isdir():
+                target.mkdir(mode=0o700, parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if member.islnk():
+                shutil.copyfile(folder / _plain(member.linkname), target)
+            else:
+                _lay_down(tar.extractfile(member), target, member.mode)
+    source.seek(0)
+
+
+def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(target, flags, 0o600 | (mode & 0o100)), "wb") as file:
+        if content:
+            shutil.copyfileobj(content, file, _CHUNK)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError) as error:
+        raise TreeError(f"it is damaged ({error})") from None
+
+
+def _opened(source: IO[bytes]) -> tarfile.TarFile:
+    source.seek(0)
+    try:
+        return tarfile.open(fileobj=_Bounded(source), mode="r:")  # type: ignore[call-overload,no-any-return]
+    except tarfile.TarError as error:
+        raise TreeError(f"it is no tar ({error})") from None
+
+
+def _members(source: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    known: set[str] = set()
+    with _damage_told(), _opened(source) as tar:
+        for member in tar:
+            if reason := _reason(member, known):
+                raise TreeError(f"{member.name[:80]!r} {reason}")
+            known.add(_plain(member.name))
+            if len(known) > MOST_MEMBERS:
+                raise TreeError(f"it holds more than {MOST_MEMBERS} files")
+            yield tar, member
+
+
+def _plain(name: str) -> str:
+    return os.path.normpath(name)
+
+
+def _reason(member: tarfile.TarInfo, known: set[str]) -> str:
+    """Say why an entry is not taken; empty where it is harmless."""
+    parts = Path(member.name).parts
+    if member.name.startswith("/") or ".." in parts or "\0" in member.name:
+        return "leads out of its place"
+    if member.islnk():
+        return "" if _plain(member.linkname) in known else "is a link to what is not there"
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.sparse is not None:
+        return "is neither a file nor a folder"
+    if member.mode & stat.S_ISUID or (member.mode & stat.S_ISGID and not member.isdir()):
+        return "would run as another user"
+    if _plain(member.name) in known and not member.isdir():
+        return "is there twice"
+    return ""
