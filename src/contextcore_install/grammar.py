@@ -36,13 +36,20 @@ class Command:
     shared: frozenset[str] = frozenset()
 
 
+def port(text: str) -> int:
+    """Return the port that an argument names; raises ValueError, which argparse tells of."""
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 65_535:
+        return int(text[:9])
+    raise ValueError(text)
+
+
 INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
 """Flags that say how an installation is made."""
 
 MODES: Mapping[str, frozenset[str]] = {
-    "install": INSTALLING | {"--tutorial", "--skip-wait"},
-    "resume": INSTALLING | {"--tutorial", "--skip-wait"},
-    "repair": INSTALLING | {"--tutorial"},
+    "install": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
+    "resume": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
+    "repair": INSTALLING | {"--tutorial", "--open"},
     "reset": frozenset(),
     "status": frozenset({"--live"}),
 }
@@ -60,6 +67,28 @@ COMMANDS: Mapping[str, Command] = {
     "logs": Command(
         "show what a step's commands printed in the latest run",
         (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
+    ),
+    "dashboard": Command(
+        "show the installation on a local page, live, until Ctrl-C",
+        (
+            argument(
+                "--page-port", metavar="N", type=port, default=0, help="its port (default: any that is free)"
+            ),
+        ),
+        shared=frozenset({"--open"}),
+    ),
+    "report": Command(
+        "write that page as one file, to attach to a bug report",
+        (
+            argument(
+                "-o",
+                dest="file",
+                metavar="FILE",
+                required=True,
+                help="where to, as in report.html; - prints it",
+            ),
+            argument("--no-redact", action="store_true", help="leave names, paths and secrets in it"),
+        ),
     ),
     "delete": Command("end what runs, and remove the cluster with its data", shared=frozenset({"--timeout"})),
     "notify": Command(

@@ -78,6 +78,7 @@ class Settings:
     output: str = "human"
     live: bool = False
     tutorial: bool = False
+    open: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     program: str = "contextcore-install"
 
@@ -122,6 +123,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         output=options.output or "human",
         live=options.live,
         tutorial=options.tutorial,
+        open=options.open,
         arguments=_own_arguments(options),
         program=program,
     )
@@ -217,6 +219,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     add("--live", action="store_true", help="with --status: also check how things really are")
     add("--output", choices=("human", "json"), help="json: for scripts")
     add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
+    add("--open", action="store_true", help="show the run on a local page, and open it in the browser")
     add("--verbose", action="store_true", help="show what commands print")
 
 
@@ -308,6 +311,7 @@ def _restricted(settings: Settings) -> list[tuple[str, str, bool]]:
     return [
         ("--live", "--live", settings.live),
         ("--tutorial", "--tutorial", settings.tutorial),
+        ("--open", "--open", settings.open),
         ("--skip-wait", "--skip-wait", settings.skip_wait),
         ("--install-tools", "--install-tools", settings.install_tools),
         ("--port", "--port", bool(settings.ports)),

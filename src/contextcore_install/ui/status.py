@@ -174,9 +174,13 @@ def _when(time: object) -> str:
 
 
 def _next_lines(document: Mapping[str, Any], look: Look, commands: Commands) -> list[str]:
-    following = _NEXT.get(str(document.get("overall", "")), _CARRY_ON)
-    typed = [(commands(*words), meaning) for words, meaning in following]
+    typed = [(commands(*words), meaning) for words, meaning in following(str(document.get("overall", "")))]
     return next_lines(typed, look)
+
+
+def following(overall: str) -> Sequence[tuple[tuple[str, ...], str]]:
+    """Return what to type next where an installation stands there: the words of a command, and what it does."""
+    return _NEXT.get(overall, _CARRY_ON)
 
 
 def next_lines(typed: Sequence[tuple[str, str]], look: Look, label: str = "Next") -> list[str]:

@@ -1,0 +1,59 @@
+"""dashboard: a local page with the installation's story, live. It only reads, and ends with Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+from contextcore_install.app import App
+from contextcore_install.commands.signals import ending_signals
+from contextcore_install.core.errors import ExitCode
+from contextcore_install.storage.store import read_records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextcore_install.tools.page_server import PageServer
+
+DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
+
+
+def run(app: App) -> int:
+    """Serve the page until Ctrl-C."""
+    from contextcore_install.commands.page_feed import Feed
+    from contextcore_install.tools.page_server import PageServer
+
+    read_records(app.layout, app.settings.cluster)  # records that this program cannot read are told of here
+    feed, ended = Feed(app), threading.Event()
+    with ending_signals(lambda _: ended.set(), lambda: None):
+        server = PageServer(feed.respond, app.settings.arguments["page_port"])
+        try:
+            _announce(app, server.url)
+            threading.Thread(target=feed.warm, name="page-warm", daemon=True).start()
+            if app.settings.open:
+                _open(app, server)
+            ended.wait()
+        finally:
+            feed.end()
+            server.close()
+    if not app.json:
+        app.stdout.write("\nThe page has ended; nothing was changed.\n")
+    return ExitCode.DONE
+
+
+def _announce(app: App, url: str) -> None:
+    if app.json:
+        told = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
+        app.stdout.write(json.dumps(told) + "\n")
+    else:
+        app.stdout.write(
+            f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n"
+        )
+    app.stdout.flush()
+
+
+def _open(app: App, server: PageServer) -> None:
+    from contextcore_install.tools.browser import open_in_browser
+
+    if not open_in_browser(server.invitation, app.environ):
+        app.stderr.write("note: there is no browser to open here; open the address above\n")

@@ -1,0 +1,99 @@
+"""report: the page as one file, to keep or to attach to a bug report; personal names and secrets are taken out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from contextcore_install import __version__
+from contextcore_install.app import App
+from contextcore_install.commands.tell import tell_done
+from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.events import second
+from contextcore_install.core.redaction import Redaction
+
+DETAILED_RUNS = 5
+"""How many of the latest runs come with their details."""
+
+MOST_ROWS = 5_000
+WHERE_PATIENCE_S = 5.0
+"""How long a provider may take to tell what runs where; the report goes without it then."""
+
+
+def run(app: App) -> int:
+    """Write the report."""
+    from contextcore_install.core.errors import ExitCode
+
+    target, hides = str(app.settings.arguments["file"]), not app.settings.arguments["no_redact"]
+    if target == "-" and app.json:
+        raise usage_error("-o - contradicts --output json: both want standard output")
+    if target != "-":
+        _refuse_to_overwrite(app, Path(target))
+    if not hides:
+        app.stderr.write("note: --no-redact: the report may hold names, paths and secrets of this machine\n")
+    html = _html(app, hides=hides)
+    if target == "-":
+        app.stdout.write(html)
+        return ExitCode.DONE
+    _write(Path(target), html)
+    hidden = "home paths, host and user names and secrets are hidden" if hides else "nothing is hidden in it"
+    tell_done(app, f"The report is in {target}; {hidden}.", file=str(Path(target).absolute()), redacted=hides)
+    return ExitCode.DONE
+
+
+def _html(app: App, *, hides: bool) -> str:
+    from contextcore_install.commands.page_source import Source, Where
+    from contextcore_install.ui.page.html import render
+
+    source = Source(app, _names(app) if hides else None)
+    source.look()
+
+    def take(where: dict[str, object] | None) -> None:
+        source.where = where
+
+    Where(app, take).look(WHERE_PATIENCE_S)
+    sections = source.sections() | {"history": source.all_rows(MOST_ROWS)}
+    now_us = app.clock.now_us()
+    made = f"A report of contextcore-install {__version__}, made {second(now_us)}."
+    hidden = " Home paths, host and user names and secrets are hidden." if hides else ""
+    runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
+    document = {"now_us": now_us, "sections": sections, "runs": runs}
+    return render(document, live=False, footer=made + hidden)
+
+
+def _names(app: App) -> Redaction:
+    """Return what hides who works here, and where."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = ""
+    return Redaction(home=app.environ.get("HOME", ""), host=socket.gethostname(), user=user)
+
+
+def _refuse_to_overwrite(app: App, target: Path) -> None:
+    try:
+        kind = target.lstat().st_mode
+    except OSError:
+        return  # writing tells what is wrong, if anything is
+    if not stat.S_ISREG(kind):
+        raise usage_error(f"{target} is no regular file", "choose a file, or -o - for standard output")
+    if not app.settings.yes:
+        raise usage_error(f"{target} exists", "choose another name, or add --yes to replace it")
+
+
+def _write(target: Path, html: str) -> None:
+    from contextcore_install.tools.files import write_atomically
+
+    try:
+        write_atomically(target, html)
+    except OSError as error:
+        reason = (error.strerror or os.strerror(error.errno or 0)).lower()
+        raise InstallError(
+            "report-unwritable",
+            f"{target} cannot be written: {reason}",
+            hint="choose another place with -o FILE",
+        ) from error

@@ -1,0 +1,35 @@
+"""--open: a run serves its own page, from its first second to its last. Nothing of it may delay or fail the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from contextcore_install.app import App
+from contextcore_install.core.errors import InstallError
+
+
+@contextmanager
+def page_of_run(app: App) -> Iterator[None]:
+    """Within the block, serve the page where it was asked for, and open it where there is a browser."""
+    if not app.settings.open:
+        yield
+        return
+    from contextcore_install.commands.page_feed import Feed
+    from contextcore_install.tools.browser import open_in_browser
+    from contextcore_install.tools.page_server import PageServer
+
+    feed = Feed(app)
+    try:
+        server = PageServer(feed.respond)
+    except InstallError as error:
+        app.stderr.write(f"note: {error.message}\n")
+        yield
+        return
+    opened = open_in_browser(server.invitation, app.environ)
+    app.stderr.write(f"note: the page {'opens' if opened else 'is'} at {server.url}\n")
+    try:
+        yield
+    finally:
+        feed.end()
+        server.close()

@@ -1,0 +1,38 @@
+// Numbers, times and states in words.
+
+const WORDS = {
+  completed: ["✓", "done", "good"], already: ["✓", "done before", "idle"], failed: ["✗", "failed", "bad"],
+  in_progress: ["●", "running", "busy"], running: ["●", "running", "busy"], pending: ["○", "waiting", "idle"],
+  stopped: ["■", "stopped", "warn"], interrupted: ["■", "interrupted", "warn"],
+  "cut off": ["■", "ended without a word", "warn"], succeeded: ["✓", "done", "good"], "": ["●", "running", "busy"],
+};
+
+/** [symbol, word, tone] of a state. */
+const told = (state) => WORDS[state] || ["■", state, "warn"];
+
+/** Seconds as 0.4 s, 12 s, 3 min 05 s, 2 h 10 min. */
+function duration(seconds) {
+  if (typeof seconds !== "number" || !(seconds >= 0)) return "";
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const two = (number) => String(number).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
+  return `${Math.floor(whole / 86400)} d ${two(Math.floor((whole % 86400) / 3600))} h`;
+}
+
+/** An RFC 3339 time, or microseconds, as this browser's user reads it. */
+function moment(time) {
+  const date = new Date(typeof time === "number" ? time / 1000 : time);
+  if (time == null || time === "" || Number.isNaN(date.getTime())) return "";
+  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+const plural = (count, thing) => `${count.toLocaleString()} ${thing}${count === 1 ? "" : "s"}`;
+
+/** A state as its symbol and its word, for eyes and for screen readers. */
+function badge(state) {
+  const [symbol, word, tone] = told(state);
+  return el(`span.nowrap.${tone}`, {}, el("span", { "aria-hidden": "true" }, `${symbol} `), word);
+}
