@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from contextcore_install.app import App
 from contextcore_install.commands.console import Console
+from contextcore_install.commands.run_page import page_of_run
 from contextcore_install.commands.signals import ending_signals
 from contextcore_install.core.engine import Engine
 from contextcore_install.core.errors import ExitCode
@@ -62,7 +63,7 @@ def carry_out(app: App, work: Work) -> int:
 
     mode = app.settings.command
     with open_session(app, mode, lambda *about: [applied, *console.show(*about)]) as session:
-        with ending_signals(ask, at_once):
+        with ending_signals(ask, at_once), page_of_run(app):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
             session.shipper.start()
