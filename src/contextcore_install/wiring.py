@@ -19,6 +19,7 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.state import COMPLETED, State
+from contextcore_install.notify.contact_points import ENVIRONMENT as CONTACT_POINTS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
@@ -59,7 +60,7 @@ class Stack:
             cluster=self._app.settings.cluster,
             folder=self._app.layout.folder,
             bin_folder=self._app.home.bin,
-            environ=self._app.environ,
+            environ=_without_contact_points(self._app.environ),
             ports=self.ports,
             install_tools=self._app.settings.install_tools,
             options=self.options,
@@ -92,10 +93,15 @@ class Stack:
         from contextcore_install.tools.http import LoopbackHttp
         from contextcore_install.tools.path_programs import PathPrograms
 
-        programs = PathPrograms(self._app.environ)
+        programs = PathPrograms(_without_contact_points(self._app.environ))
         return installation_plan(
             Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service)
         )
+
+
+def _without_contact_points(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment for programs that we start: whom to notify is secret, and not their business."""
+    return {name: value for name, value in environ.items() if name != CONTACT_POINTS}
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:

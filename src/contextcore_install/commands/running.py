@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from contextcore_install.app import App
 from contextcore_install.commands.console import Console
+from contextcore_install.commands.news import News
 from contextcore_install.commands.run_page import page_of_run
 from contextcore_install.commands.signals import ending_signals
 from contextcore_install.core.engine import Engine
-from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.state import COMPLETED
@@ -41,8 +42,20 @@ class Applied:
 def carry_out(app: App, work: Work) -> int:
     """Open a session, do the work in it, record how it ended, and tell the user; return the exit code.
 
-    `work` gets the session, the console, and a function that runs an engine under the eyes of both.
+    `work` gets the session, the console, and a function that runs an engine under the eyes of both. The contact
+    points are told last, when the lock is free and the user knows already.
     """
+    news = News(app)
+    try:
+        return _carry_out(app, work, news)
+    except InstallError as error:
+        news.run_refused(error)
+        raise
+    finally:
+        news.tell_failures()
+
+
+def _carry_out(app: App, work: Work, news: News) -> int:
     console, applied = Console(app), Applied()
     current: list[Engine] = []
 
@@ -62,7 +75,7 @@ def carry_out(app: App, work: Work) -> int:
         console.abandon()
 
     mode = app.settings.command
-    with open_session(app, mode, lambda *about: [applied, *console.show(*about)]) as session:
+    with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)]) as session:
         with ending_signals(ask, at_once), page_of_run(app):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
@@ -71,6 +84,7 @@ def carry_out(app: App, work: Work) -> int:
                 result = _uninterrupted(work, session, console, run)
                 code = exit_code(result)
                 session.finish(result, code)
+                news.run_ended(session, result)
                 session.shipper.close(TELEMETRY_PATIENCE_S)
             finally:
                 console.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.app import App
+from contextcore_install.commands.news import News
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
@@ -37,4 +38,9 @@ def run(app: App) -> int:
         document,
         lambda look: f"{render_live_findings(checks, look)}\n\n{app.settings.cluster}: {verdict}",
     )
-    return ExitCode.DONE if complete else ExitCode.STEP_FAILED
+    if complete:
+        return ExitCode.DONE
+    news = News(app)
+    news.verification_failed(stack.provider_name, results)
+    news.tell_failures()
+    return ExitCode.STEP_FAILED

@@ -63,6 +63,11 @@ class Home:
         return self.folder / "archive"
 
     @property
+    def contact_points(self) -> Path:
+        """Who is told how runs end: secrets of the user, and no cluster's."""
+        return self.folder / "notify.json"
+
+    @property
     def bin(self) -> Path:
         """Tools that we installed."""
         return self.folder / "bin"

@@ -1,0 +1,111 @@
+"""notify: who is told how runs end. The URLs are secrets, and are never taken from the command line."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.commands.news import contact_urls, sending_limit_s
+from contextcore_install.commands.tell import tell_document
+from contextcore_install.core.errors import ExitCode, InstallError, usage_error
+from contextcore_install.notify.contact_points import ENVIRONMENT, open_contact_points, split_urls
+from contextcore_install.notify.messages import trial
+from contextcore_install.notify.sending import Outbox
+from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.files import UnreadableFileError, read_regular
+from contextcore_install.storage.layout import make_home
+from contextcore_install.ui.text import count
+
+NOTIFY_SCHEMA = "contextcore-install/notify/v1"
+TRIAL_S = 20.0
+"""How long a trial may take, in seconds: somebody is watching, and a slow answer is better than none."""
+
+HOW_TO_SET = "write one URL a line into a file, then ./create-cluster.sh notify set --file FILE"
+
+
+def run(app: App) -> int:
+    """Set, show, try out or forget the contact points."""
+    arguments = app.settings.arguments
+    action = arguments["action"]
+    if arguments["urls"]:
+        raise usage_error(
+            "contact points are not taken from the command line, which every process on this machine can read",
+            HOW_TO_SET,
+        )
+    if arguments["file"] and action != "set":
+        raise usage_error(f"--file contradicts notify {action}", "it belongs to notify set")
+    return {"set": _set, "show": _show, "test": _test, "clear": _clear}[action](app)
+
+
+def _set(app: App) -> int:
+    points = open_contact_points(split_urls(_given(app)))
+    if not points:
+        raise usage_error("no contact point was given", HOW_TO_SET)
+    make_home(app.home)
+    ContactFile(app.home.contact_points).save([point.url for point in points])
+    names = [point.name for point in points]
+    _tell(
+        app,
+        f"{count(len(names), 'contact point')} set: {', '.join(names)}",
+        [{"name": name} for name in names],
+    )
+    return ExitCode.DONE
+
+
+def _given(app: App) -> str:
+    path = app.settings.arguments["file"]
+    if path is None:
+        if app.stdin.isatty():
+            app.stderr.write("Type one URL a line, then Ctrl-D:\n")
+        return app.stdin.read()
+    try:
+        content = read_regular(Path(path))
+    except UnreadableFileError as error:
+        raise usage_error(f"--file {path} cannot be used: {error}") from None
+    if content is None:
+        raise usage_error(f"--file {path} is not there")
+    return content.decode("utf-8", errors="replace")
+
+
+def _show(app: App) -> int:
+    points = open_contact_points(contact_urls(app))
+    if not points:
+        _tell(app, "nobody is told how runs end: no contact point is set", [])
+        return ExitCode.DONE
+    lines = [f"{place}. {point.name}" for place, point in enumerate(points, 1)]
+    _tell(app, "\n".join([f"From {_source(app)}:", *lines]), [{"name": point.name} for point in points])
+    return ExitCode.DONE
+
+
+def _test(app: App) -> int:
+    urls = contact_urls(app)
+    if not urls:
+        raise InstallError("no-contact-points", "no contact point is set", hint=HOW_TO_SET)
+    outbox = Outbox(urls)
+    outbox.send(trial(platform.node()), max(TRIAL_S, sending_limit_s(app)))
+    receipts = outbox.receipts()
+    lines = [
+        f"{place}. {receipt.name}: {'arrived' if receipt.arrived else receipt.reason}"
+        for place, receipt in enumerate(receipts, 1)
+    ]
+    documents = [{"name": r.name, "arrived": r.arrived, "reason": r.reason or None} for r in receipts]
+    _tell(app, "\n".join(lines), documents)
+    return ExitCode.DONE if all(receipt.arrived for receipt in receipts) else ExitCode.STEP_FAILED
+
+
+def _clear(app: App) -> int:
+    gone = ContactFile(app.home.contact_points).remove()
+    still = f"; {ENVIRONMENT} still names some" if app.environ.get(ENVIRONMENT) else ""
+    _tell(app, ("the contact points are forgotten" if gone else "no contact point was set") + still, [])
+    return ExitCode.DONE
+
+
+def _source(app: App) -> str:
+    return ENVIRONMENT if split_urls(app.environ.get(ENVIRONMENT, "")) else str(app.home.contact_points)
+
+
+def _tell(app: App, text: str, points: list[dict[str, Any]]) -> None:
+    document = {"schema": NOTIFY_SCHEMA, "source": _source(app), "contact_points": points}
+    tell_document(app, document, lambda _: text)

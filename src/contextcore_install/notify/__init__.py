@@ -1,0 +1,1 @@
+"""Messages about runs, and how they reach the people who asked for them."""

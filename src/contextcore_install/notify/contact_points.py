@@ -1,0 +1,123 @@
+"""Contact points: where messages go. Each is a URL, and the whole of a URL may be a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from contextcore_install.core.errors import InstallError
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+ENVIRONMENT = "CONTEXTCORE_NOTIFY"
+"""The variable that takes the place of the contact points that were set, for one invocation."""
+
+_BETWEEN = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
+"""What stands between URLs: white space, or a comma in front of another URL (others belong to a URL)."""
+
+_OF_A_SERVICE = re.compile(
+    r"https?://(hooks\.slack(-gov)?\.com|discord(app)?\.com/api/webhooks|chat\.googleapis\.com|ntfy\.sh"
+    r"|[\w.-]+\.webhook\.office\.com|[\w.-]+\.logic\.azure\.com|webexapis\.com|maker\.ifttt\.com"
+    r"|alert\.victorops\.com|api\.flock\.com|open\.larksuite\.com)/",
+    re.IGNORECASE,
+)
+"""Addresses that services give to their users, and whose message has a form of its own.
+
+Apprise knows more of these, and takes two seconds to load what knows them all; the others are given in its notation.
+"""
+
+_NAMED_BY_HOST = frozenset({"json", "xml", "form"})
+"""Services whose URL names a server; with others the place of the server may hold a token or a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPoint:
+    """A place that takes messages. `name` may be shown anywhere; `url` and what was made of it nowhere."""
+
+    name: str
+    url: str = field(repr=False)
+    service: NotifyBase = field(repr=False)
+
+
+def split_urls(text: str) -> list[str]:
+    """Return the URLs of a text, each once: one a line or several in it; lines that begin with `#` are remarks."""
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = [url for line in lines for url in _BETWEEN.split(line.strip()) if url]
+    return list(dict.fromkeys(found))
+
+
+def open_contact_points(urls: Sequence[str]) -> list[ContactPoint]:
+    """Return the contact points behind URLs.
+
+    They are those of the library apprise; `http://` and `https://` are webhooks that take JSON, except for addresses
+    of some services (`_OF_A_SERVICE`). Raises InstallError for what is none, and names it by
+    its place: the text itself may be a secret.
+    """
+    import logging
+
+    from apprise import AppriseAsset
+
+    quiet = logging.getLogger("apprise")
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
+    asset = AppriseAsset(app_id="contextcore-install", app_desc="", app_url="", storage_mode="memory")
+    found = []
+    for place, url in enumerate(urls, 1):
+        service = _service(url, asset)
+        if service is None:
+            raise InstallError(
+                "contact-point-unknown",
+                f"contact point {place} of {len(urls)} is no URL of a service that is known",
+                hint="as in https://example.com/hook, ntfys://TOPIC or mailto://USER:PASSWORD@HOST: "
+                "https://appriseit.com/services/ lists them",
+            )
+        found.append(ContactPoint(_name(service), url, service))
+    return found
+
+
+def _service(url: str, asset: Any) -> NotifyBase | None:
+    """Return what sends to a URL; None where it is no contact point."""
+    try:
+        if url.lower().startswith(("http://", "https://")) and not _OF_A_SERVICE.match(url):
+            from apprise.plugins.custom_json import NotifyJSON
+
+            return NotifyJSON(asset=asset, **_webhook(url))  # type: ignore[no-untyped-call]
+        from apprise import Apprise
+
+        return Apprise.instantiate(url, asset=asset)
+    except Exception:  # noqa: BLE001 - what a plugin says of a URL may quote it
+        return None
+
+
+def _webhook(url: str) -> dict[str, Any]:
+    """Return the arguments of apprise's JSON service for a plain URL, whose query is to arrive as it is."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("no host")
+    return {
+        "secure": parts.scheme == "https",
+        "host": f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname,
+        "port": parts.port,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "fullpath": parts.path or "/",
+        "params": dict(parse_qsl(parts.query, keep_blank_values=True)),
+    }
+
+
+def _name(service: NotifyBase) -> str:
+    if str(service.protocol) not in _NAMED_BY_HOST:
+        return str(service.service_name)
+    port = f":{service.port}" if service.port else ""
+    return f"webhook at {_without_first_labels(str(service.host))}{port}"
+
+
+def _without_first_labels(host: str) -> str:
+    """Return a host's name without what may tell one customer of a service from another."""
+    labels = host.split(".")
+    named = len(labels) > 2 and not labels[-1].isdecimal()
+    return ".".join(["*", *labels[-2:]]) if named else host

@@ -1,0 +1,68 @@
+"""notify.json: the contact points that were set. Secrets, so it lies beside the clusters' folders and in none of them.
+
+Backups and reports of an installation, which are made of its folder, cannot take them along.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    read_regular,
+    unusable,
+    write_atomically,
+)
+
+
+class ContactFile:
+    """The URLs of the contact points, readable by this user alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> list[str]:
+        """Return the URLs; none where there is no file.
+
+        Raises InstallError for a file that others can read, or that holds no URLs.
+        """
+        try:
+            content = read_regular(self.path)
+            if content is None:
+                return []
+            document = parse_json(content)
+        except UnreadableFileError as error:
+            raise self._refused(
+                str(error), "set them again: ./create-cluster.sh notify set --file FILE"
+            ) from None
+        if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
+            raise self._refused("others can read it", f"chmod 600 '{self.path}'")
+        urls = document.get("contact_points") if isinstance(document, dict) else None
+        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            raise self._refused(
+                "it holds no contact points", "set them again: ./create-cluster.sh notify set --file FILE"
+            )
+        return urls
+
+    def save(self, urls: Sequence[str]) -> None:
+        """Replace the URLs; raises InstallError."""
+        document = {"version": 1, "contact_points": list(urls)}
+        write_atomically(self.path, (json.dumps(document, indent=1) + "\n").encode())
+
+    def remove(self) -> bool:
+        """Remove the file and tell whether there was one; raises InstallError."""
+        try:
+            self.path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unusable(self.path, error) from error
+        return True
+
+    def _refused(self, reason: str, hint: str) -> InstallError:
+        return InstallError("contact-points-unusable", f"{self.path} is not used: {reason}", hint=hint)
