@@ -1,0 +1,202 @@
+"""A backup's file: whole or not there, and refused with nothing touched where anything about it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.storage.archive import SCHEMA, Manifest, pack, require_room, unpack
+
+VOLUME = tarfile.TarInfo("part")
+ABOUT = {
+    "cluster": "o11y-dev",
+    "provider": "host",
+    "created_at": "2026-01-01T12:00:00Z",
+    "volumes": [{"name": "mimir"}],
+}
+
+
+def a_tree(*members: tarfile.TarInfo) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"x" * member.size) if member.isreg() else None)
+    return file.getvalue()
+
+
+FILES = {"records/journal.jsonl": b"{}\n" * 50_000, "volumes/mimir.tar": a_tree(VOLUME)}
+
+
+def staged(folder: Path) -> Path:
+    for name, content in FILES.items():
+        (folder / "staged" / name).parent.mkdir(parents=True)
+        (folder / "staged" / name).write_bytes(content)
+    return folder / "staged"
+
+
+def packed(folder: Path) -> Path:
+    pack(staged(folder), folder / "backup.tar.gz", ABOUT, lambda _: None)
+    return folder / "backup.tar.gz"
+
+
+def accept(_: Manifest) -> None:
+    pass
+
+
+def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
+    source = packed(tmp_path)
+    assert stat.S_IMODE(source.stat().st_mode) == 0o600
+    with tarfile.open(source) as tar:
+        assert tar.getnames() == ["manifest.json", *FILES]
+    manifest = unpack(source, tmp_path / "out", accept)
+    assert (manifest.cluster, manifest.volumes) == ("o11y-dev", ("mimir",))
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == FILES
+    assert manifest.bytes == sum(map(len, FILES.values()))
+
+
+def test_no_file_is_replaced_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    (tmp_path / "backup.tar.gz").write_text("mine")
+    with pytest.raises(InstallError, match="there already"):
+        packed(tmp_path)
+    assert (tmp_path / "backup.tar.gz").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"staged", "backup.tar.gz"}
+
+
+def crafted(
+    change: Callable[[dict[str, Any]], None] = lambda _: None,
+    contents: Mapping[str, bytes | tarfile.TarInfo] = MappingProxyType({}),
+) -> bytes:
+    """Return an archive with checksums that are right, whatever it holds."""
+    files = {**FILES, **contents}
+    plain = {name: item if isinstance(item, bytes) else b"" for name, item in files.items()}
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        **copy.deepcopy(ABOUT),
+        "files": [
+            {"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in plain.items()
+        ],
+    }
+    change(document)
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        content = json.dumps(document).encode()
+        for name, item in {"manifest.json": content, **files}.items():
+            member = item if isinstance(item, tarfile.TarInfo) else tarfile.TarInfo(name)
+            member.size = len(item) if isinstance(item, bytes) else 0
+            tar.addfile(member, io.BytesIO(item) if isinstance(item, bytes) else None)
+    return file.getvalue()
+
+
+def named(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        document["files"][0]["name"] = name
+
+    return change
+
+
+def sized(count: int) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        document["files"][0]["bytes"] = count
+
+    return change
+
+
+def link(name: str, kind: bytes, target: str = "/etc/passwd") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, target
+    return made
+
+
+def wrong_sum() -> bytes:
+    return crafted(lambda document: document["files"][1].update(sha256="0" * 64))
+
+
+def bomb() -> bytes:
+    """Return megabytes of nothing in a few bytes, behind a manifest that names a few bytes."""
+    head = gzip.decompress(crafted())[:-10240]
+    return gzip.compress(head, 1) + gzip.compress(b"\1" * 20_000_000, 9)
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "text": lambda: b"hello\n" * 1000,
+    "no tar inside": lambda: gzip.compress(b"hello\n" * 1000),
+    "cut short": lambda: crafted()[: len(crafted()) // 2],
+    "last byte gone": lambda: crafted()[:-1],
+    "a bit is wrong": lambda: bytes(b ^ (i == len(crafted()) - 6) for i, b in enumerate(crafted())),
+    "wrong checksum": wrong_sum,
+    "no manifest": lambda: gzip.compress(a_tree(tarfile.TarInfo("records/x"))),
+    "another format": lambda: crafted(lambda document: document.update(schema="else/v9")),
+    "no object": lambda: crafted(lambda document: document.update(files=7)),
+    "leads upwards": lambda: crafted(named("records/../../../x")),
+    "absolute": lambda: crafted(named("/etc/cron.d/x")),
+    "dots": lambda: crafted(named("records/..")),
+    "too small": lambda: crafted(sized(10)),
+    "negative": lambda: crafted(sized(-1)),
+    "symlink": lambda: crafted(contents={"records/a": link("records/a", tarfile.SYMTYPE)}),
+    "hard link": lambda: crafted(contents={"records/a": link("records/a", tarfile.LNKTYPE)}),
+    "device": lambda: crafted(contents={"records/a": link("records/a", tarfile.CHRTYPE)}),
+    "a volume not named": lambda: crafted(contents={"volumes/other.tar": a_tree()}),
+    "a volume missing": lambda: crafted(lambda document: document["volumes"].append({"name": "loki"})),
+    "a link in a volume": lambda: crafted(contents={"volumes/mimir.tar": a_tree(link("a", tarfile.SYMTYPE))}),
+    "a volume leads out": lambda: crafted(contents={"volumes/mimir.tar": a_tree(tarfile.TarInfo("../x"))}),
+    "a bomb": bomb,
+}
+
+
+def test_what_the_hostile_ones_are_made_from_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "given.tar.gz").write_bytes(crafted())
+    assert unpack(tmp_path / "given.tar.gz", tmp_path / "out", accept).cluster == "o11y-dev"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_is_damaged_or_hostile_is_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "given.tar.gz"
+    source.write_bytes(HOSTILE[kind]())
+    with pytest.raises(InstallError) as caught:
+        unpack(source, tmp_path / "out", accept)
+    assert caught.value.code == "backup-unusable"
+    assert "\n" not in caught.value.message
+    assert [path.name for path in tmp_path.iterdir()] == ["given.tar.gz"]
+
+
+def test_what_is_not_wanted_is_not_unpacked(tmp_path: Path) -> None:
+    def refuse(manifest: Manifest) -> None:
+        raise InstallError("other-cluster", f"not {manifest.cluster}")
+
+    with pytest.raises(InstallError, match="not o11y-dev"):
+        unpack(packed(tmp_path), tmp_path / "out", refuse)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/etc/passwd")])
+def test_what_is_no_file_is_no_backup(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "given")
+    with pytest.raises(InstallError):
+        unpack(tmp_path / "given", tmp_path / "out", accept)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="there is no file"):
+        unpack(tmp_path / "given", tmp_path / "out", accept)
+
+
+def test_room_is_asked_for_before(tmp_path: Path) -> None:
+    require_room(tmp_path, 1)
+    with pytest.raises(InstallError) as caught:
+        require_room(tmp_path, 2**60)
+    assert caught.value.code == "disk-full"
