@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e lint types format lock bench clean
+.PHONY: help test e2e chaos lint types format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -29,6 +29,10 @@ test: ## run the tests that need no container engine
 
 e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
 	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))
+
+chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
+	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 \
+	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos --timeout 3600 $(ARGS))
 
 lint: ## check style, types, import contracts and shell scripts
 	@$(call with_tools,requirements-dev.lock, \

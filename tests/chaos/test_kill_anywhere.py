@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.conftest import Tried
 from installation import Installation, kill
 
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
@@ -23,7 +24,7 @@ LONGEST_S = 1.6
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_run_killed_at_any_moment_is_carried_on(tmp_path: Path, number: int) -> None:
+def test_a_run_killed_at_any_moment_is_carried_on(tmp_path: Path, number: int, tried: Tried) -> None:
     draw = random.Random(SEED + number)
     installation = Installation(tmp_path)
     told = f"CHAOS_SEED={SEED}, round {number}"
@@ -37,6 +38,7 @@ def test_a_run_killed_at_any_moment_is_carried_on(tmp_path: Path, number: int) -
         assert resumed.returncode == 0, f"{told}: {resumed.stdout}{resumed.stderr}"
         completed(installation, applied, told)
         check_files(installation, told)
+        tried("a real installation, killed up to three times in a row", 1)
     finally:
         installation.remove()
 
