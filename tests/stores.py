@@ -366,6 +366,9 @@ class QuietContext:
     def part(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
+        pass
+
     def recorded(self) -> None:
         pass
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.command_line import command_line
 from contextcore_install.core.events import Kind
 from contextcore_install.core.ports import Clock
 
@@ -16,10 +17,16 @@ def _at_once(done: Callable[[], None]) -> None:
     done()
 
 
+LONG_S = 1.0
+"""A check's command is worth a record when it took so long, in seconds: then it explains where the time went."""
+
+
 class Context:
     """The StepContext of the engine. `deadline` is in the clock's monotonic seconds.
 
-    `tell` hands an event on, `settle` calls what it is given when everything told before is recorded.
+    `tell` hands an event on, `settle` calls what it is given when everything told before is recorded. `applies` is
+    set where the step may change things: then all its commands are recorded, else only the long ones, as checks
+    are many and what they saw is in their findings.
     """
 
     def __init__(
@@ -30,6 +37,8 @@ class Context:
         clock: Clock,
         deadline: float,
         settle: Callable[[Callable[[], None]], None] = _at_once,
+        *,
+        applies: bool = False,
     ) -> None:
         self._step_id = step_id
         self._token = token
@@ -37,6 +46,8 @@ class Context:
         self._clock = clock
         self._deadline = deadline
         self._settle = settle
+        self._applies = applies
+        self._here = threading.local()
 
     def activity(self, text: str) -> None:
         """Say what is being done now."""
@@ -59,17 +70,31 @@ class Context:
         """Name a part of the step."""
         self._tell(Kind.PART_STARTED, self._step_id, {"part": name})
         began = self._clock.monotonic()
-        outcome = "failed"
+        outcome, around = "failed", self._part()
+        self._here.part = name
         try:
             yield
             outcome = "completed"
         finally:
+            self._here.part = around
             duration = round(self._clock.monotonic() - began, 3)
             self._tell(
                 Kind.PART_FINISHED,
                 self._step_id,
                 {"part": name, "outcome": outcome, "duration_seconds": duration},
             )
+
+    def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
+        """Record that a command has ended, in the part that this thread is in."""
+        if self._applies or seconds >= LONG_S:
+            part = self._part()
+            data: dict[str, Any] = {"part": part} if part else {}
+            data |= {
+                "command": command_line(argv),
+                "exit_code": exit_code,
+                "duration_seconds": round(seconds, 3),
+            }
+            self._tell(Kind.COMMAND_FINISHED, self._step_id, data)
 
     def recorded(self) -> None:
         """Return when all that was told so far is in the journal."""
@@ -78,6 +103,10 @@ class Context:
             self._settle(passed.set)
             passed.wait()
         self._token.raise_if_cancelled()
+
+    def _part(self) -> str:
+        """Return the part that this thread is in: parts may run at the same time, each in a thread of its own."""
+        return str(getattr(self._here, "part", ""))
 
     def wait(self, seconds: float) -> None:
         """Pause; raises CancelledError as soon as the step is to end."""

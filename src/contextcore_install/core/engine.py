@@ -171,19 +171,23 @@ class Engine:
 
     def _work(self, task: _Task, phase: Phase) -> None:
         """Run in a worker: do the phase's work, and tell the engine how it went."""
-        deadline = task.began + task.step.timeout_s
-        context = Context(task.step.id, task.token, self._tell, self._clock, deadline, self._inbox.put)
         result: CheckResult | InstallError | CancelledError
         try:
             task.token.raise_if_cancelled()
             if phase is Phase.APPLY:
-                task.step.apply(context)
-            result = task.step.check(context)
+                task.step.apply(self._context(task, applies=True))
+            result = task.step.check(self._context(task))
         except (InstallError, CancelledError) as error:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
             result = bug(task.step.id, error)
         self._inbox.put(lambda: self._phase_ended(task, phase, result))
+
+    def _context(self, task: _Task, *, applies: bool = False) -> Context:
+        deadline = task.began + task.step.timeout_s
+        return Context(
+            task.step.id, task.token, self._tell, self._clock, deadline, self._inbox.put, applies=applies
+        )
 
     def _tell(self, kind: Kind, step_id: str, data: dict[str, Any]) -> None:
         """Run in a worker: hand an event to the engine's thread."""

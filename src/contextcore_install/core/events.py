@@ -30,6 +30,7 @@ class Kind(StrEnum):
     STEP_INVALIDATED = "step_invalidated"
     PART_STARTED = "part_started"
     PART_FINISHED = "part_finished"
+    COMMAND_FINISHED = "command_finished"
     FINDING = "finding"
     NOTICE = "notice"
     VERIFIED = "verified"

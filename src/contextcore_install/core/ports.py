@@ -78,6 +78,10 @@ class StepContext(Protocol):
         """Name a part of the step; entering and leaving it (well or not) is recorded."""
         ...
 
+    def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
+        """Record that a command of the step has ended; `exit_code` is negative for a signal."""
+        ...
+
     def recorded(self) -> None:
         """Return when all that was told so far is in the journal; raises CancelledError when the step is to end."""
         ...

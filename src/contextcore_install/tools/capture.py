@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -46,27 +47,38 @@ def capture(
     """
     if ctx is not None:
         ctx.raise_if_cancelled()
+    began = time.monotonic()
     process = _start(argv, environ, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
 
     def end() -> None:
         _signal(process, signal.SIGTERM)
 
-    with tracked(process.pid), process, ctx.on_cancel(end) if ctx is not None else nullcontext():
-        try:
-            stdout, stderr = process.communicate(None if stdin is None else stdin.encode(), timeout_s)
-        except subprocess.TimeoutExpired as error:
-            _signal(process, signal.SIGKILL)
-            raise InstallError(
-                "command-timeout", f"`{shlex.join(argv)}` did not end within {timeout_s:g} s.", retryable=True
-            ) from error
-        except BaseException:
-            _signal(process, signal.SIGKILL)
-            raise
+    try:
+        with tracked(process.pid), process, ctx.on_cancel(end) if ctx is not None else nullcontext():
+            stdout, stderr = _communicate(process, argv, stdin, timeout_s)
+    finally:
+        if ctx is not None and process.returncode is not None:
+            ctx.command(argv, process.returncode, time.monotonic() - began)
     if ctx is not None:
         ctx.raise_if_cancelled()
     return Captured(
         tuple(argv), process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
     )
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], argv: Sequence[str], stdin: str | None, timeout_s: float
+) -> tuple[bytes, bytes]:
+    try:
+        return process.communicate(None if stdin is None else stdin.encode(), timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _signal(process, signal.SIGKILL)
+        raise InstallError(
+            "command-timeout", f"`{shlex.join(argv)}` did not end within {timeout_s:g} s.", retryable=True
+        ) from error
+    except BaseException:
+        _signal(process, signal.SIGKILL)
+        raise
 
 
 class Follower:

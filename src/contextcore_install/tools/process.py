@@ -75,8 +75,10 @@ def run(
     command = _Command(tuple(argv), ctx, tuple(keep))
     if ctx is not None:
         ctx.raise_if_cancelled()
-    completed = command.run(time.monotonic() + timeout_s, environ, cwd)
+    began = time.monotonic()
+    completed = command.run(began + timeout_s, environ, cwd)
     if ctx is not None:
+        ctx.command(argv, completed.exit_code, time.monotonic() - began)
         ctx.raise_if_cancelled()
     if command.timed_out:
         raise InstallError(

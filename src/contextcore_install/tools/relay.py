@@ -37,6 +37,10 @@ class Relay:
         """Name a part of the step."""
         return self._ctx.part(name)
 
+    def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
+        """Record that a command of the step has ended."""
+        self._ctx.command(argv, exit_code, seconds)
+
     def recorded(self) -> None:
         """Return when all that was told so far is in the journal."""
         self._ctx.recorded()

@@ -173,6 +173,15 @@ class PlainConsole:
         line = latest_line(event.data.get("line", ""))
         return self._line(event, step, ("|", "faint"), (line, "faint")) if line else []
 
+    def command_finished(self, event: Event, step: StepView | None) -> list[str]:
+        """Say which command a step ran, to those who want to see everything."""
+        if not self._verbose:
+            return []
+        code, took = event.data.get("exit_code"), duration(event.data.get("duration_seconds"))
+        how = "" if code == 0 else f", exit code {harmless(code, 10)}"
+        text = f"{harmless(event.data.get('command', ''))}  {took}{how}"
+        return self._line(event, step, ("$", "faint"), (text, "faint"))
+
     def verified(self, event: Event, step: StepView | None) -> list[str]:
         """Say how much of what was verified holds."""
         requirements = event.data.get("requirements")
@@ -190,6 +199,7 @@ _TELLERS: dict[Kind, _Teller] = {
     Kind.STEP_RETRYING: PlainConsole.step_retrying,
     Kind.STEP_INVALIDATED: PlainConsole.step_invalidated,
     Kind.PART_FINISHED: PlainConsole.part_finished,
+    Kind.COMMAND_FINISHED: PlainConsole.command_finished,
     Kind.FINDING: PlainConsole.finding,
     Kind.NOTICE: PlainConsole.remark,
     Kind.SETTINGS_CHANGED: PlainConsole.remark,

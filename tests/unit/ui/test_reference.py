@@ -136,6 +136,7 @@ class EventfulStep:
         with ctx.part("one"):
             ctx.activity("working")
             ctx.output("a line")
+            ctx.command(["echo", "a line"], 0, 0.01)
         ctx.notice("something", more=1)
         ctx.verified([{"requirement": "a", "category": "b", "ratio": 1.0}])
         ctx.wait(0.05)
