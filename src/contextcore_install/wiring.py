@@ -163,14 +163,17 @@ def options_of(state: State, app: App, provider: str) -> dict[str, Any]:
 
 
 @contextmanager
-def open_session(app: App, mode: str, show: Show) -> Iterator[Session]:
-    """Take the lock, mend and open the records, and begin a run; raises InstallError."""
+def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> Iterator[Session]:
+    """Take the lock, mend and open the records, and begin a run; raises InstallError.
+
+    A lock that is held already is taken over, and released with the session.
+    """
     layout = app.layout
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
         make_home(app.home)
         make_private(layout.folder)
-        stack.callback(Lock(layout.lock, owner()).release)
+        stack.callback((lock or Lock(layout.lock, owner())).release)
         sweep(layout.folder)
         notices = adopt(app.home, app.settings.cluster)
         records = mend_records(layout, app.settings.cluster)

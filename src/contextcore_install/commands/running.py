@@ -15,6 +15,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.state import COMPLETED
 from contextcore_install.session import Session
+from contextcore_install.storage.lock import Lock
 from contextcore_install.tools.process import kill_all_children
 from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_success
 from contextcore_install.wiring import is_bound, open_session
@@ -25,6 +26,8 @@ TELEMETRY_PATIENCE_S = 2.0
 
 RunEngine = Callable[[Engine], Result]
 Work = Callable[[Session, Console, RunEngine], Result]
+Words = Callable[[Session, Console, Result], str | None]
+"""What to say at the end of a run; None where the usual words fit."""
 
 
 class Applied:
@@ -39,15 +42,15 @@ class Applied:
             self.steps.append(event.step)
 
 
-def carry_out(app: App, work: Work) -> int:
+def carry_out(app: App, work: Work, *, lock: Lock | None = None, words: Words = lambda *_: None) -> int:
     """Open a session, do the work in it, record how it ended, and tell the user; return the exit code.
 
     `work` gets the session, the console, and a function that runs an engine under the eyes of both. The contact
-    points are told last, when the lock is free and the user knows already.
+    points are told last, when the lock is free and the user knows already. A `lock` that is held is taken over.
     """
     news = News(app)
     try:
-        return _carry_out(app, work, news)
+        return _carry_out(app, work, news, lock, words)
     except InstallError as error:
         news.run_refused(error)
         raise
@@ -55,7 +58,7 @@ def carry_out(app: App, work: Work) -> int:
         news.tell_failures()
 
 
-def _carry_out(app: App, work: Work, news: News) -> int:
+def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words) -> int:
     console, applied = Console(app), Applied()
     current: list[Engine] = []
 
@@ -75,7 +78,7 @@ def _carry_out(app: App, work: Work, news: News) -> int:
         console.abandon()
 
     mode = app.settings.command
-    with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)]) as session:
+    with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)], lock) as session:
         with ending_signals(ask, at_once), page_of_run(app):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
@@ -93,7 +96,7 @@ def _carry_out(app: App, work: Work, news: News) -> int:
         ):  # else what failed is the news, and no wonder that the store is silent
             for text in session.late_reports:
                 app.stderr.write(f"note: {text}\n")
-        console.say(_last_words(session, console, result, applied))
+        console.say(words(session, console, result) or _last_words(session, console, result, applied))
     return code
 
 

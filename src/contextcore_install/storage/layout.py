@@ -45,6 +45,11 @@ class ClusterLayout:
         """One folder a run, one file a step."""
         return self.folder / "logs"
 
+    @property
+    def backups(self) -> Path:
+        """What `backup` wrote without being told where to."""
+        return self.folder / "backups"
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
