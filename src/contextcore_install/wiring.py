@@ -54,9 +54,9 @@ class Stack:
         self.options = dict(options)
 
     @cached_property
-    def provider(self) -> Provider:
-        """The provider of this installation."""
-        config = ProviderConfig(
+    def config(self) -> ProviderConfig:
+        """What the provider is built from."""
+        return ProviderConfig(
             cluster=self._app.settings.cluster,
             folder=self._app.layout.folder,
             bin_folder=self._app.home.bin,
@@ -65,7 +65,11 @@ class Stack:
             install_tools=self._app.settings.install_tools,
             options=self.options,
         )
-        return create_provider(self.provider_name, config)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The provider of this installation."""
+        return create_provider(self.provider_name, self.config)
 
     def metrics_store_url(self) -> str | None:
         """Return where the metrics store is reached; None while there is none."""
@@ -177,9 +181,12 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
         sweep(layout.folder)
         notices = adopt(app.home, app.settings.cluster)
         records = mend_records(layout, app.settings.cluster)
-        notices += records.notices
         if not records.mark.events:
+            from contextcore_install.recall import recall  # needs what is above it
+
+            recall(app, records)
             layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
+        notices += records.notices
         provider, reason = choose_provider(app, records.state)
         options = options_of(records.state, app, provider)
         parts = Stack(app, provider, ports_of(records.state, app), options)

@@ -18,6 +18,10 @@ from contextcore_install.storage.store import Records, read_records
 def run(app: App) -> int:
     """Show the status."""
     records = _records(app)
+    if not records.state.exists:
+        from contextcore_install.recall import recall
+
+        recall(app, records)
     owner = holder(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
     if app.settings.live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from contextcore_install.core.ports import Provider, ProviderConfig
@@ -18,3 +19,12 @@ def create_provider(name: str, config: ProviderConfig) -> Provider:
     """Return the provider of a name; KeyError where there is none."""
     provider: Provider = import_module(PROVIDERS[name]).create(config)
     return provider
+
+
+def recollect(name: str, config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return the ports that an installation of a lost state was made with, as far as what is there tells.
+
+    None where nothing of it is there. Only reads; raises InstallError where what would tell cannot be asked.
+    """
+    ports: Mapping[str, int] | None = import_module(PROVIDERS[name]).recollect(config)
+    return ports

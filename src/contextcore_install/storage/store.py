@@ -114,14 +114,20 @@ def _import(stored: StoredState, records: Records) -> None:
     imported = state_from_document(stored.state.as_document())
     imported.cluster_name = records.state.cluster_name
     imported.installation_id = imported.installation_id or records.state.installation_id
-    records.imported = {
-        "source": "state file"
-        if records.mark.events or not stored.ours
-        else "state file, the journal being gone",
-        "changes": changes,
-        "document": imported.as_document(),
-    }
+    source = "state file" if records.mark.events or not stored.ours else "state file, the journal being gone"
+    records.imported = {"source": source, "changes": changes, "document": imported.as_document()}
     records.state = imported
+
+
+def take_over(records: Records, state: State, source: str, at_us: int) -> None:
+    """Begin the records anew with a state from elsewhere, to be recorded as a change; events that follow are later."""
+    records.imported = {
+        "source": source,
+        "changes": differences(records.state, state),
+        "document": state.as_document(),
+    }
+    records.state = state
+    records.mark = Mark(0, 0, at_us)
 
 
 def differences(before: State, after: State) -> list[str]:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from contextcore_install.core.ports import Provider, ProviderConfig
+from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.providers.host.provider import HostProvider
 
 
 def create(config: ProviderConfig) -> Provider:
     """Return the provider. Raises InstallError (usage) for ports that cannot be."""
     return HostProvider(config)
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return the ports that the processes were started with; None where there is no folder of theirs."""
+    layout = Layout(config.cluster, config.folder.absolute() / "host")
+    if not layout.marker.is_file():
+        return None
+    kept = read_json(layout.chosen_ports) or {}
+    return {key: port for key, port in kept.items() if isinstance(port, int)}

@@ -59,6 +59,11 @@ class Layout:
         return self.root / "metrics-store.json"
 
     @property
+    def chosen_ports(self) -> Path:
+        """The ports that were chosen, for when the state that has them is lost."""
+        return self.run / "ports.json"
+
+    @property
     def programs(self) -> Path:
         """What is known of the programs, so that they need not be asked again."""
         return self.root / "programs.json"

@@ -151,6 +151,7 @@ class HostProvider:
         self._layout.make()
         release = self._release()
         self._programs.remember(release.family)
+        self._layout.note_ports(self._config.ports)
         ctx.activity("writing configurations")
         releases.write(release)
         releases.run(release, self._daemons, self._config.environ, ctx)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from contextcore_install.core.ports import Provider, ProviderConfig
-from contextcore_install.providers.kind.engine import engine_answers
+from contextcore_install.providers.kind.engine import choose_engine, engine_answers
+from contextcore_install.providers.kind.look import other_ports
 from contextcore_install.providers.kind.provider import KindProvider
+from contextcore_install.stack.catalogue import resolve_ports
 
 __all__ = ["create", "engine_answers"]
 
@@ -12,3 +16,12 @@ __all__ = ["create", "engine_answers"]
 def create(config: ProviderConfig) -> Provider:
     """Return the provider. Raises InstallError (usage) for ports that cannot be."""
     return KindProvider(config)
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return the ports that the cluster's container shows, where they are not the usual ones; None without a cluster.
+
+    Raises InstallError when the engine does not answer.
+    """
+    nodes = choose_engine(config.environ).nodes(config.cluster)
+    return other_ports(nodes, resolve_ports({})) if nodes else None

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from contextcore_install.core.ports import Provider, ProviderConfig
-from contextcore_install.providers.kube_context.provider import KubeContextProvider
+from contextcore_install.providers.kube_context.provider import CONTEXT_FILE, KubeContextProvider
 
 
 def create(config: ProviderConfig) -> Provider:
     """Return the provider. Raises InstallError (usage) for ports that cannot be."""
     return KubeContextProvider(config)
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return no ports, as there are none to choose; None where this machine has no note of a release."""
+    return {} if (config.folder / KubeContextProvider.name / CONTEXT_FILE).is_file() else None

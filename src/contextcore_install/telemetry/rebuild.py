@@ -1,0 +1,196 @@
+"""The state as the store's samples tell it, for when the state file and the journal are gone.
+
+It is the metrics' fold read backwards (telemetry/metrics.py). Samples say when each step changed and how often it was
+begun; they do not say why one failed, in which mode a run was, nor the installation's id and settings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from uuid import NAMESPACE_URL, uuid5
+
+from contextcore_install.core.events import second
+from contextcore_install.core.state import (
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    STEP_IDS,
+    RunState,
+    State,
+    StepState,
+)
+from contextcore_install.telemetry.backends import Series, probe, raw_samples, show_recent
+from contextcore_install.telemetry.client import Client, Patience, StoreError, Trouble
+from contextcore_install.telemetry.metrics import PREFIX, STATUS_VALUES
+
+DAY_MS = 86_400_000
+_LOOK_BACK_DAYS = (400, 30)
+"""How far back to ask: beyond a year's retention; where a store refuses so long a range, a month."""
+
+REASON_LOST = {
+    "code": "reason-lost",
+    "message": "it failed; why was in the journal, which is gone",
+    "hint": "./create-cluster.sh --resume",
+}
+_STATUSES = {value: status for status, value in STATUS_VALUES.items()}
+_Points = list[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A state made from samples: of which store, and the time of the newest sample (ms since 1970)."""
+
+    state: State
+    store: str
+    newest_ms: int
+
+
+def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebuilt | None:
+    """Return the state that a store's samples tell; None where it has none of the cluster after `since_ms`.
+
+    Raises StoreError where the store cannot be asked within `limit_s` seconds.
+    """
+    end = time.monotonic() + limit_s
+    client = Client(base_url)
+
+    def patience() -> Patience:
+        return Patience(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
+
+    try:
+        backend = probe(client, patience())
+        show_recent(client, backend, patience())
+        now_ms = int(time.time() * 1000) + 60_000
+
+        def ask(days: int) -> Series:
+            start_ms = max(since_ms, now_ms - days * DAY_MS)
+            return raw_samples(client, backend, {"cluster": cluster}, start_ms, now_ms, patience())
+
+        series = _first_taken(ask)
+    finally:
+        client.close()
+    newest = max((at for values in series.values() for at in values), default=0)
+    state = state_from_series(cluster, series)
+    return Rebuilt(state, str(backend), newest) if state else None
+
+
+def _first_taken(ask: Callable[[int], Series]) -> Series:
+    for days in _LOOK_BACK_DAYS[:-1]:
+        try:
+            return ask(days)
+        except StoreError as error:
+            if error.trouble is not Trouble.REFUSES:
+                raise
+    return ask(_LOOK_BACK_DAYS[-1])
+
+
+def state_from_series(cluster: str, series: Series) -> State | None:
+    """Return the state that samples tell; None where they tell of no run."""
+    told = _Told(series)
+    started = told.points("started_timestamp")
+    if not started:
+        return None
+    state = State(cluster)
+    began_ms = told.begun_anew_ms()
+    state.started_at = _moment(next((value for at, value in started if at >= began_ms), started[-1][1]))
+    state.installation_id = uuid5(NAMESPACE_URL, f"{cluster} {state.started_at}").hex
+    for step_id in dict.fromkeys([*STEP_IDS, *told.steps()]):
+        state.steps[step_id] = _step(told, step_id)
+    verified = told.points("completeness_percent")
+    state.verified_at = second(verified[-1][0] * 1000) if verified else ""
+    run_id, state.provider = told.latest_run()
+    state.run = _run(run_id, started[-1][1], told.points("finished_timestamp"), state)
+    state.updated_at = max(
+        [state.run.started_at, state.run.finished_at, *(s.updated_at for s in state.steps.values())]
+    )
+    return state
+
+
+class _Told:
+    """What the samples of one cluster say, series by series."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+
+    def points(self, name: str, **labels: str) -> _Points:
+        """Return a series' (time in ms, value), oldest first; empty where there is none."""
+        found: dict[int, float] = {}
+        for (series_name, its_labels), values in self._series.items():
+            if series_name == PREFIX + name and labels.items() <= dict(its_labels).items():
+                found.update(values)
+        return sorted(found.items())
+
+    def steps(self) -> Iterable[str]:
+        """Return the steps that samples speak of."""
+        return [dict(labels)["step"] for name, labels in self._series if name == f"{PREFIX}step_status"]
+
+    def latest_run(self) -> tuple[str, str]:
+        """Return the id and the provider of the run that told of itself last."""
+        infos = [
+            (max(values), dict(labels))
+            for (name, labels), values in self._series.items()
+            if name == f"{PREFIX}info"
+        ]
+        labels: Mapping[str, str] = max(infos, key=lambda info: info[0])[1] if infos else {}
+        return labels.get("run_id", ""), labels.get("provider", "")
+
+    def begun_anew_ms(self) -> int:
+        """Return when attempts went down last, as they do where an installation is begun anew; 0 for never."""
+        falls = [0]
+        for step_id in self.steps():
+            points = self.points("step_attempts_total", step=step_id)
+            falls += [at for (_, before), (at, after) in pairwise(points) if after < before]
+        return max(falls)
+
+
+def _step(told: _Told, step_id: str) -> StepState:
+    statuses = told.points("step_status", step=step_id)
+    attempts = told.points("step_attempts_total", step=step_id)
+    step = StepState(status=_STATUSES.get(statuses[-1][1], "pending") if statuses else "pending")
+    step.attempts = int(attempts[-1][1]) if attempts else 0
+    changed_ms = _since_ms(statuses) if len({value for _, value in statuses}) > 1 else 0
+    begun_ms = _since_ms(attempts) if step.attempts else 0
+    if begun_ms:
+        step.started_at = second(begun_ms * 1000)
+    if step.status == COMPLETED:
+        changed_ms = _since_ms(statuses)
+        step.completed_at = second(changed_ms * 1000)
+    if changed_ms or begun_ms:
+        step.updated_at = second(max(changed_ms, begun_ms) * 1000)
+    durations = told.points("step_duration_seconds", step=step_id)
+    if durations and step.status != IN_PROGRESS:
+        step.duration_seconds = durations[-1][1]
+    if step.status == FAILED:
+        step.error = dict(REASON_LOST)
+    return step
+
+
+def _since_ms(points: _Points) -> int:
+    """Return since when a series has had its last value."""
+    since, last = points[-1]
+    for at, value in reversed(points):
+        if value != last:
+            break
+        since = at
+    return since
+
+
+def _run(run_id: str, started: float, finished: _Points, state: State) -> RunState:
+    run = RunState(run_id, started_at=_moment(started))
+    if finished and finished[-1][1] >= started:
+        run.finished_at = _moment(finished[-1][1])
+        run.outcome = _outcome(state)
+    return run
+
+
+def _outcome(state: State) -> str:
+    """Return how a run that came to its end must have ended, going by what it left."""
+    if any(step.status == FAILED for step in state.steps.values()):
+        return "failed"
+    return "succeeded" if state.progress == 1.0 else "interrupted"
+
+
+def _moment(seconds: float) -> str:
+    return second(round(seconds * 1000) * 1000)
