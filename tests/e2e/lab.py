@@ -9,14 +9,14 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contextcore_install.stack.catalogue import COMPONENTS, PORTS
 from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client
+from contextcore_install.telemetry.client import Client, StoreError, Trouble
 from contextcore_install.telemetry.metrics import Sample
 from contextcore_install.telemetry.remote_write import send
 from installation import Installation
@@ -29,6 +29,10 @@ LIMIT_S = 420.0
 #: Variables that choose an installation or a cluster by themselves.
 CHOOSING = ("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANIFESTS", "KUBECONFIG")
 SHOWN_LINES = 60
+#: How often a connection that breaks is tried, a second apart.
+TRIES = 4
+
+Answer = TypeVar("Answer")
 
 
 def ask(*argv: str, limit_s: float = 180.0, environ: Mapping[str, str] | None = None) -> str:
@@ -44,6 +48,18 @@ def ask(*argv: str, limit_s: float = 180.0, environ: Mapping[str, str] | None = 
     )
     assert done.returncode == 0, f"{shlex.join(argv)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def patiently(call: Callable[[], Answer]) -> Answer:
+    """Ask as a person does, who tries a page that did not load a few times again."""
+    for _ in range(TRIES - 1):
+        try:
+            return call()
+        except StoreError as error:
+            if error.trouble is not Trouble.NO_ANSWER:
+                raise
+            time.sleep(1)
+    return call()
 
 
 def engine() -> str:
@@ -194,6 +210,9 @@ class ClusterInstallation(Installation):
 
     def write(self, value: float) -> None:
         """Put a sample into the cluster's metrics store."""
+        patiently(lambda: self._write(value))
+
+    def _write(self, value: float) -> None:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
         backend = probe(client, PATIENCE)
         sample = Sample("e2e_written", (("cluster", self.cluster),), value, int(time.time() * 1000))
@@ -203,6 +222,9 @@ class ClusterInstallation(Installation):
 
     def written(self) -> list[float]:
         """Return the values of all samples that tests have put into the metrics store."""
+        return patiently(self._written)
+
+    def _written(self) -> list[float]:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
         backend, soon_ms = probe(client, PATIENCE), int(time.time() * 1000) + 5000
         show_recent(client, backend, PATIENCE)

@@ -164,7 +164,8 @@ class Endpoint:
     """Where a component is reached from here.
 
     `ready_path` answers 2xx when it is ready, or one of the statuses in `accepts`. `via` names what stands between this
-    machine and the component, where something does: it decides what silence means.
+    machine and the component, where something does: it decides what silence means. `steady_s` is for how long it must
+    answer before that counts, in seconds: behind a node that has just been started, ways open, and may close again.
     """
 
     component: str
@@ -172,6 +173,7 @@ class Endpoint:
     ready_path: str
     via: str = ""
     accepts: frozenset[int] = frozenset()
+    steady_s: float = 0.0
 
     @property
     def ready_url(self) -> str:

@@ -30,7 +30,7 @@ class ServicesVerify(BaseStep):
     patience_s = 50.0
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Ask each service once."""
+        """Ask each service; one that must be steady, for as long as it must."""
         endpoints = self._provider.endpoints()
         if not endpoints:
             remedy = Remedy("install it", automatic=True)
@@ -38,6 +38,11 @@ class ServicesVerify(BaseStep):
                 findings=(Finding("no-services", "there is no service to ask yet", remedy=remedy),)
             )
         findings = self._ask(endpoints)
+        asked_for_s, steady_s = 0.0, max(endpoint.steady_s for endpoint in endpoints)
+        while not findings and asked_for_s < steady_s:
+            ctx.wait(ASK_AGAIN_S)
+            asked_for_s += ASK_AGAIN_S
+            findings = self._ask(endpoints)
         return CheckResult(f"{len(endpoints) - len(findings)} of {len(endpoints)} services answer", findings)
 
     def apply(self, ctx: StepContext) -> None:

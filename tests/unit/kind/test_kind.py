@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from contextcore_install.providers.kind.config import (
 )
 from contextcore_install.providers.kind.engine import Node, read_info, read_node
 from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.look import Sight, other_ports, report_of, unlike
+from contextcore_install.providers.kind.look import (
+    MANAGER,
+    Sight,
+    came_back_lately,
+    has_come_back,
+    other_ports,
+    report_of,
+    unlike,
+)
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.stack.catalogue import resolve_ports
 
@@ -251,3 +260,31 @@ def test_what_counts_only_when_a_cluster_is_made_is_said_and_stops_nothing(
     found = unlike("demo", [NODE], options)
     assert [finding.code for finding in found] == codes
     assert all(finding.warning for finding in found)
+
+
+def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_themselves_since() -> None:
+    sight = replace(SIGHT, nodes=(replace(NODE, started="2026-01-01T10:00:00.5Z"),))
+    before, after = "2026-01-01T09:59:59.000000Z", "2026-01-01T10:00:09.000000Z"
+    for told, back in (
+        ({}, False),
+        ({NODE.name: before, MANAGER: after}, False),
+        ({NODE.name: after, MANAGER: before}, False),
+        ({NODE.name: after, MANAGER: after}, True),
+        ({NODE.name: after}, True),  # one that keeps its lock elsewhere cannot be asked
+    ):
+        assert has_come_back(sight, lambda told=told: told) is back
+
+
+@pytest.mark.parametrize(
+    ("created", "started", "lately"), [(0, 5, False), (-3600, 5, True), (-3600, -600, False)]
+)
+def test_a_node_has_come_back_lately_where_it_was_started_again(
+    created: int, started: int, lately: bool
+) -> None:
+    now = BEGAN + 60
+    node = replace(NODE, created=_told(BEGAN + created), started=_told(BEGAN + started))
+    assert came_back_lately(node, now) is lately
+
+
+def _told(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()

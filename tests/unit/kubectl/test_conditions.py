@@ -63,7 +63,12 @@ class Watcher:
     """Conditions of one workload, with a clock of its own and a cluster that has the logs."""
 
     def __init__(
-        self, folder: Path, *, image_remedy: str = "", node_started: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        image_remedy: str = "",
+        node_started: dict[str, str] | None = None,
+        reads_endpoints: bool = False,
     ) -> None:
         self.cluster = Cluster(folder)
         self.at = 0.0
@@ -73,6 +78,7 @@ class Watcher:
             lambda: Release((stateful_set(),), "obs"),
             lambda _: image_remedy,
             lambda: node_started or {},
+            reads_endpoints=reads_endpoints,
         )
 
     def look(self, *objects: dict[str, Any], patient: bool = True) -> Workload:
@@ -158,6 +164,11 @@ def test_missing_configuration_is_named(watcher: Watcher) -> None:
     assert finding is not None
     assert finding.code == "config-missing"
     assert "the secret grafana-admin is missing" in finding.message
+
+
+def test_a_kubelet_that_has_just_started_is_waited_for(watcher: Watcher) -> None:
+    said = "services have not yet been read at least once, cannot construct envvars"
+    assert watcher.after(60, NOT_READY, pod("CreateContainerConfigError", said)).finding is None
 
 
 def test_a_volume_without_its_configmap_is_found_in_the_events(watcher: Watcher) -> None:
@@ -266,3 +277,30 @@ def test_between_two_pulls_the_last_one_says_why(watcher: Watcher) -> None:
     assert finding is not None
     assert finding.code == "image-not-found"
     assert "manifest unknown" in finding.evidence
+
+
+def test_what_a_controller_counted_before_its_node_went_is_not_believed(watcher: Watcher) -> None:
+    ended = pod(ready=False)
+    ended["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 255, "reason": "Unknown"}}
+    assert not watcher.look(stateful_set(), ended).ready
+    assert watcher.look(stateful_set(), pod(ready=True)).ready
+
+
+def test_a_workload_is_ready_once_its_services_lead_to_where_its_pods_are_now(tmp_path: Path) -> None:
+    watcher = Watcher(tmp_path / "cluster", reads_endpoints=True)
+    workload, runs = stateful_set(), pod(ready=True)
+    workload["spec"]["template"] = {"metadata": {"labels": LABELS}}
+    runs["status"]["podIP"] = "10.0.0.2"
+    named = {"name": "loki", "namespace": "obs"}
+    service = {"kind": "Service", "metadata": named, "spec": {"selector": LABELS}}
+
+    def endpoints(*addresses: str) -> dict[str, Any]:
+        subsets = [{"addresses": [{"ip": address} for address in addresses]}]
+        return {"kind": "Endpoints", "metadata": named, "subsets": subsets}
+
+    assert watcher.look(workload, runs).ready  # no Service: nothing leads anywhere
+    for stale in (endpoints("10.0.0.1"), {"kind": "Endpoints", "metadata": named}):
+        found = watcher.look(workload, runs, service, stale)
+        assert (found.ready, found.condition) == (False, "Service/loki does not lead to it yet")
+    assert not watcher.look(workload, runs, service).ready
+    assert watcher.look(workload, runs, service, endpoints("10.0.0.2")).ready

@@ -20,6 +20,38 @@ class WayThatComesBack(FakeProvider):
         return [Endpoint("mimir", f"http://127.0.0.1:{port}", "/ready")]
 
 
+class JustStarted(FakeProvider):
+    """A provider whose service must answer for a while before that counts."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [Endpoint("mimir", "http://127.0.0.1:10000", "/ready", steady_s=0.5)]
+
+
+class Flapping(FakeHttp):
+    """Answers once, and then no more."""
+
+    def get(self, url: str, timeout_s: float) -> HttpAnswer:
+        answer = super().get(url, timeout_s)
+        self.answers.clear()
+        return answer
+
+
+def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while() -> None:
+    for http, findings in ((FakeHttp, 0), (Flapping, 1)):
+        nothing: Any = None
+        asked = http({"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")})
+        step = ServicesVerify(
+            Surroundings(
+                JustStarted(),
+                asked,
+                nothing,
+                nothing,
+                lambda endpoint, _: Finding("silent", endpoint.component),
+            )
+        )
+        assert len(step.check(cast("Any", QuietContext())).findings) == findings
+
+
 def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> None:
     provider = WayThatComesBack()
     nothing: Any = None

@@ -28,8 +28,10 @@ from contextcore_install.providers._kubectl.pods import (
     Pod,
     is_history,
     is_rolled_out,
+    leads_to,
     read_pod,
     selected,
+    services_of,
 )
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot
@@ -50,6 +52,8 @@ CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
 LOG_TAIL = 30
+STILL_STARTING = "services have not yet been read"
+"""What a kubelet says of pods that it cannot start before it has heard of all Services: it has itself just started."""
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Conditions:
     """Tells the conditions of a release's workloads.
 
     `image_remedy` says how a missing image can be had, or nothing; `node_started` when each node was started last
-    (RFC 3339), where that is known.
+    (RFC 3339), where that is known. With `reads_endpoints`, snapshots hold the Services' Endpoints as well.
     """
 
     def __init__(
@@ -78,7 +82,10 @@ class Conditions:
         release: Callable[[], Release],
         image_remedy: Callable[[str], str],
         node_started: Callable[[], Mapping[str, str]],
+        *,
+        reads_endpoints: bool = False,
     ) -> None:
+        self._reads_endpoints = reads_endpoints
         self._node_started = node_started
         self._kubectl = kubectl
         self._release = release
@@ -106,16 +113,28 @@ class Conditions:
         started = self._node_started()
         if any(is_history(pod, started) for pod in pods if not pod.deleting):
             return Workload(key.name, ready=False, condition="comes back after its node's start")
-        if is_rolled_out(live):
-            if int(live.get("spec", {}).get("replicas", 1)) >= int(wanted["spec"].get("replicas", 1)):
-                return Workload(key.name, ready=True, condition="ready")
-            return Workload(key.name, ready=False, condition="is scaled down")
+        ready = [pod for pod in pods if pod.ready and not pod.deleting]
+        # What its controller counted may be from before a node's start as well: the pods themselves must say so.
+        if is_rolled_out(live) and len(ready) >= int(live.get("spec", {}).get("replicas", 1)):
+            return self._rolled_out(key, wanted, live, ready, snapshot)
         waiting = [pod for pod in pods if not pod.ready and not pod.deleting]
         if not waiting:
             return Workload(key.name, ready=False, condition=pods[0].condition if pods else "has no pod yet")
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
         finding = self._finding(key, pod, snapshot, patience)
         return Workload(key.name, ready=False, condition=_words(pod), finding=finding)
+
+    def _rolled_out(
+        self, key: Key, wanted: Manifest, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot
+    ) -> Workload:
+        if int(live.get("spec", {}).get("replicas", 1)) < int(wanted["spec"].get("replicas", 1)):
+            return Workload(key.name, ready=False, condition="is scaled down")
+        for service in services_of(live, snapshot.of_kind("Service")) if self._reads_endpoints else ():
+            endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
+            if endpoints is None or not leads_to(endpoints, pods):
+                name = key_of(service).label
+                return Workload(key.name, ready=False, condition=f"{name} does not lead to it yet")
+        return Workload(key.name, ready=True, condition="ready")
 
     def _finding(self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None) -> Finding | None:
         found = self._diagnose(key, pod, snapshot, patience)
@@ -128,7 +147,7 @@ class Conditions:
     def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None) -> Finding | None:
         if pod.reason in IMAGE_REASONS:
             return diagnose_image(self._image_trouble(key, pod))
-        if pod.reason in CONFIG_REASONS:
+        if pod.reason in CONFIG_REASONS and STILL_STARTING not in pod.message:
             return diagnose_config(self._trouble(key, pod))
         if pod.reason in CRASH_REASONS | START_REASONS:
             if patience is not None and pod.restarts < CRASHES and not pod.killed_for_memory:

@@ -40,6 +40,7 @@ class Pod:
     exit_code: int | None = None
     killed_for_memory: bool = False
     running_since: str = ""
+    address: str = ""
 
     @property
     def condition(self) -> str:
@@ -96,6 +97,7 @@ def read_pod(item: Manifest) -> Pod:
         exit_code=ended.get("exitCode"),
         killed_for_memory=ended.get("reason") == "OOMKilled",
         running_since=min(_starts(statuses), default=""),
+        address=str(status.get("podIP", "")),
     )
 
 
@@ -132,10 +134,35 @@ def selected(pods: Sequence[Manifest], workload: Manifest) -> list[Manifest]:
     ]
 
 
+def services_of(workload: Manifest, services: Sequence[Manifest]) -> list[Manifest]:
+    """Return the Services that select a workload's pods."""
+    namespace = workload.get("metadata", {}).get("namespace")
+    template = (workload.get("spec") or {}).get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    return [
+        service
+        for service in services
+        if service.get("metadata", {}).get("namespace") == namespace
+        and (selector := (service.get("spec") or {}).get("selector"))
+        and selector.items() <= labels.items()
+    ]
+
+
 def is_history(pod: Pod, node_started: Mapping[str, str]) -> bool:
     """Tell whether what is known of a pod is from before its node was started: it says ready, and is not running."""
     began = node_started.get(pod.node, "")[:19]  # RFC 3339 in UTC, to the second
     return bool(began and pod.running_since) and pod.running_since[:19] < began
+
+
+def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
+    """Tell whether a Service's Endpoints hold the addresses that its pods have now.
+
+    After a node's start they hold those from before until the controller manager is back, some 20 seconds later; what
+    answers there meanwhile may be another pod.
+    """
+    subsets = endpoints.get("subsets") or []
+    held = {address.get("ip") for subset in subsets for address in subset.get("addresses") or []}
+    return held >= {pod.address for pod in pods}
 
 
 def is_rolled_out(workload: Manifest) -> bool:

@@ -18,7 +18,11 @@ from contextcore_install.providers._kubectl.watching import Watch
 
 
 class KubernetesStack:
-    """A release in a cluster. `get_image` provides an image that pods lack, `image_remedy` says whether it could."""
+    """A release in a cluster. `get_images` provides images that pods lack, `image_remedy` says whether it could.
+
+    With `reads_nodes`, the cluster is ours as a whole: its nodes are read, which may be started anew, and what Services
+    lead to, which lags behind after that.
+    """
 
     def __init__(
         self,
@@ -36,9 +40,12 @@ class KubernetesStack:
         self._lock = threading.Lock()
         self._release: Release | None = None
         self._restarted: set[tuple[str, str]] = set()
-        self.reader = Reader(kubectl, self.release, ("node",) if reads_nodes else ())
+        self._extra = ("node", "endpoints") if reads_nodes else ()
+        self.reader = Reader(kubectl, self.release, self._extra)
         self._applier = Applier(kubectl, self.reader, source.cluster)
-        self._conditions = Conditions(kubectl, self.release, image_remedy, node_started)
+        self._conditions = Conditions(
+            kubectl, self.release, image_remedy, node_started, reads_endpoints=reads_nodes
+        )
 
     def release(self) -> Release:
         """Return the release, rendered once. Raises InstallError."""
@@ -92,7 +99,8 @@ class KubernetesStack:
     def watch(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         """Yield the conditions now and at every change. Raises InstallError."""
         kinds = {resource_of(item) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS}
-        watch = Watch(self.kubectl, self.reader, self._conditions, ["pod", *sorted(kinds)])
+        kinds |= {"pod", *self._extra} - {"node"}
+        watch = Watch(self.kubectl, self.reader, self._conditions, sorted(kinds))
         try:
             yield from watch.changes(ctx)
         finally:

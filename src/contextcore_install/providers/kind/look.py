@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 
 EXPORT = "kind export kubeconfig --name {cluster}"
+#: Seconds for which a node has been started lately, and in which one that is made is started first.
+LATELY_S, FIRST_START_WITHIN_S = 120.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Sight:
         return [node.name for node in self.nodes if node.name not in ready and node.role in _MEMBERS]
 
 
+MANAGER = "kube-controller-manager"
+"""The Lease by which it leads, in kube-system."""
 _MEMBERS = frozenset(
     {"control-plane", "worker"}
 )  # a load balancer is a container of the cluster, and no node of it
@@ -65,12 +70,11 @@ class Look:
         self._kubectl = kubectl
         self._reader = reader
         self._owners = owners
-        self._started: Mapping[str, str] | None = None
+        self._nodes: tuple[Node, ...] = ()
 
     def see(self, *, fresh: bool = False) -> Sight:
         """Return what is there now. Raises InstallError when the engine does not answer."""
-        nodes = tuple(self._engine.nodes(self._cluster))
-        self._started = {node.name: node.started for node in nodes}
+        nodes = self._nodes = tuple(self._engine.nodes(self._cluster))
         owner = self._owners.read()
         if not nodes:
             return Sight((), owner, ours=True)
@@ -99,11 +103,15 @@ class Look:
             "./create-cluster.sh --resume",
         )
 
+    def has_just_come_back(self) -> bool:
+        """Tell whether a node that was made before was started lately, as of the last look."""
+        return any(came_back_lately(node, time.time()) for node in self._nodes)
+
     def started(self) -> Mapping[str, str]:
         """Return when each node's container was started last, as of the last look. Raises InstallError."""
-        if self._started is None:
-            self._started = {node.name: node.started for node in self._engine.nodes(self._cluster)}
-        return self._started
+        if not self._nodes:
+            self._nodes = tuple(self._engine.nodes(self._cluster))
+        return {node.name: node.started for node in self._nodes}
 
     def report(self, sight: Sight, ports: Mapping[str, int]) -> ClusterReport:
         """Return what a sight comes to."""
@@ -221,10 +229,23 @@ def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallE
 
 
 def has_come_back(sight: Sight, renewed: Callable[[], Mapping[str, str]]) -> bool:
-    """Tell whether every node has told of itself since its container started: what it said before is history."""
+    """Tell whether every node has told of itself since its container started: what it said before is history.
+
+    So must the controller manager: until it leads again, and that takes it some 20 seconds, nobody counts pods or tells
+    Services where they are now.
+    """
     told = renewed()
     started = {node.name: _seconds(node.started) for node in sight.nodes if node.role in _MEMBERS}
-    return all(_seconds(told.get(name, "")) >= began for name, began in started.items())
+    managed = max(_seconds(node.started) for node in sight.nodes if node.is_control_plane)
+    return all(_seconds(told.get(name, "")) >= began for name, began in started.items()) and (
+        MANAGER not in told or _seconds(told[MANAGER]) >= managed
+    )
+
+
+def came_back_lately(node: Node, now: float) -> bool:
+    """Tell whether a node was started in the last `LATELY_S` seconds, and not for the first time."""
+    started = _seconds(node.started)
+    return now - started < LATELY_S and started - _seconds(node.created) > FIRST_START_WITHIN_S
 
 
 def _seconds(moment: str) -> float:

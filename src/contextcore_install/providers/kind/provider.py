@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from contextcore_install.core.ports import (
     ClusterReport,
     ClusterState,
     Data,
-    Drift,
     Endpoint,
     Overview,
     ProviderConfig,
     Requirement,
     StepContext,
-    Workload,
 )
 from contextcore_install.diagnosis.service_rules import NODE_PORT
 from contextcore_install.providers._kubectl.by_hand import by_hand
-from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.data import ClaimData
-from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
-from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
+from contextcore_install.providers._kubectl.provider import KubernetesProvider
+from contextcore_install.providers._kubectl.render import OURS
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
@@ -37,24 +32,26 @@ from contextcore_install.providers.kind.look import EXPORT, Look, unlike
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
+from contextcore_install.tools.programs import KIND
 
 OTLP_HTTP = "alloy-http"
 OTLP_ANSWERS = frozenset({404, 405})
 """What OTLP's HTTP receiver says to a GET: its page for readiness is not shown outside of the cluster."""
 
+#: Seconds for which services must answer once their node has come back: until kube-proxy has written its rules anew.
+STEADY_S = 2.0
 
-class KindProvider:
+
+class KindProvider(KubernetesProvider):
     """Runs the stack in a cluster of kind. Nothing is looked up before it is asked for."""
 
     name = "kind"
 
     def __init__(self, config: ProviderConfig) -> None:
-        self._config = config
+        super().__init__(config, self.name, _without_proxy(config.environ))
+        self.context = f"kind-{config.cluster}"
+        self.context_remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
         self._ports = resolve_ports(config.ports)
-        self._folder = config.folder.absolute() / "kind"
-        self._cache = config.bin_folder.parent / "cache"
-        self._box = ToolBox(_without_proxy(config.environ), config.bin_folder, self._cache / "tools.json")
         self._owners = OwnerFile(self._folder / "owner.json", config.cluster)
         self._node_image = str(config.options.get("node_image") or NODE_IMAGE)
 
@@ -63,28 +60,6 @@ class KindProvider:
     @cached_property
     def _engine(self) -> Engine:
         return choose_engine(self._box.environ)
-
-    @cached_property
-    def _kubectl(self) -> Kubectl:
-        facts = {
-            "context": self.context,
-            "namespace": NAMESPACE,
-            "manifests": str(self._source.folder),
-            "context_remedy": "Have kind write it again.",
-            "context_command": EXPORT.format(cluster=self._config.cluster),
-        }
-        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
-
-    @cached_property
-    def _source(self) -> Source:
-        return Source(
-            cluster=self._config.cluster,
-            folder=Path(str(self._config.options.get("manifests") or OURS)).absolute(),
-            registry=str(self._config.options.get("registry") or ""),
-            cache=self._cache,
-            program=lambda: self._box.path(KUBECTL),
-            environ=self._box.environ,
-        )
 
     @cached_property
     def _images(self) -> Images:
@@ -96,8 +71,7 @@ class KindProvider:
             may_pull=self._config.options.get("pull") != "never",
         )
 
-    @cached_property
-    def _stack(self) -> KubernetesStack:
+    def _make_stack(self) -> KubernetesStack:
         return KubernetesStack(
             self._kubectl,
             self._source,
@@ -131,11 +105,6 @@ class KindProvider:
             self._owners,
             self._images,
         )
-
-    @property
-    def context(self) -> str:
-        """The name that kind gives kubectl's context of the cluster."""
-        return f"kind-{self._config.cluster}"
 
     # The port
 
@@ -171,14 +140,9 @@ class KindProvider:
 
     def data(self) -> Data:
         """Return the way to what the components keep."""
-        self._look.require_running()
+        self._require_cluster()
         reach = through_node(self._engine, self._kubectl)
         return ClaimData(self._stack, self._config.cluster, reach, on_node=True, outlives_cluster=False)
-
-    def drift(self) -> Sequence[Drift]:
-        """Return how the cluster differs from the release. Raises InstallError."""
-        self._look.require_running()
-        return self._stack.drift()
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, its images in the nodes first: there they would be pulled slowly. Raises InstallError."""
@@ -190,24 +154,7 @@ class KindProvider:
                 for error in self._images.get(lacking, ctx):
                     ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to
                 self._images.load(lacking, ctx)
-        self._stack.apply(ctx)
-
-    def remove_release(self, ctx: StepContext) -> None:
-        """Delete the release's objects; claims stay. Raises InstallError."""
-        self._stack.remove(ctx)
-
-    def start_workloads(self, ctx: StepContext) -> None:
-        """Give pods that are stuck another start, and images that they lack. Raises InstallError."""
-        self._stack.start(ctx)
-
-    def workloads(self) -> Sequence[Workload]:
-        """Return each workload's condition now. Raises InstallError."""
-        self._look.require_running()
-        return self._stack.workloads()
-
-    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
-        """Yield the conditions now and at every change. Raises InstallError."""
-        yield from self._stack.watch(ctx)
+        super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component is reached: the host ports that the node shows. None before there is a node."""
@@ -215,16 +162,17 @@ class KindProvider:
         if owner is None or not owner.complete:
             return []
         shown = self._node_ports()
+        steady_s = STEADY_S if self._look.has_just_come_back() else 0.0
         found = []
         for item in COMPONENTS:
             port = next((port for port in item.ports if port.node_port and port.key == item.ready_port), None)
             if port is not None and (shown is None or port.node_port in shown):
                 url = f"http://{LOOPBACK}:{self._ports[port.key]}"
-                found.append(Endpoint(item.name, url, item.ready_path, NODE_PORT))
+                found.append(Endpoint(item.name, url, item.ready_path, NODE_PORT, steady_s=steady_s))
         alloy = PORTS[OTLP_HTTP]
         if shown is None or alloy.node_port in shown:
             url = f"http://{LOOPBACK}:{self._ports[OTLP_HTTP]}"
-            found.append(Endpoint("alloy", url, "/v1/traces", NODE_PORT, OTLP_ANSWERS))
+            found.append(Endpoint("alloy", url, "/v1/traces", NODE_PORT, OTLP_ANSWERS, steady_s))
         return found
 
     def by_hand(self, step_id: str) -> Sequence[str]:
@@ -244,20 +192,13 @@ class KindProvider:
 
     def overview(self) -> Overview:
         """Return what runs where, and how to look at it."""
-        password = self._kubectl.shown(
-            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
-        )
-        flag = "-D" if sys.platform == "darwin" else "-d"
-        return Overview(
-            endpoints=tuple(self.endpoints()),
-            programs={item.name: item.image for item in COMPONENTS},
-            hints=(
-                f"Pods: {self._kubectl.shown('-n', NAMESPACE, 'get', 'pods')}",
-                f"Grafana's login: admin, and the password that this shows: {password} | base64 {flag}",
-            ),
-        )
+        programs = {item.name: item.image for item in COMPONENTS}
+        return Overview(endpoints=tuple(self.endpoints()), programs=programs, hints=self._login_hints())
 
     # Helpers
+
+    def _require_cluster(self) -> None:
+        self._look.require_running()
 
     def _our_nodes(self) -> Sequence[Node]:
         """Return the nodes, if they are ours."""

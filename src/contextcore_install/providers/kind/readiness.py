@@ -57,12 +57,16 @@ class Readiness:
             process.run([self._engine.name, "restart", name], ctx, environ=self._engine.environ, timeout_s=90)
 
     def _renewed(self) -> Mapping[str, str]:
-        """Return when each node has last said that it lives (its Lease, renewed every 10 seconds)."""
+        """Return when each node, and what manages them, last said that it lives (by Leases, renewed within 10 s)."""
         try:
-            leases = self._kubectl.items("leases.coordination.k8s.io", "-n", "kube-node-lease")
+            leases = self._kubectl.items("leases.coordination.k8s.io", "--all-namespaces")
         except InstallError:
             return {}
-        return {item["metadata"]["name"]: str(item.get("spec", {}).get("renewTime", "")) for item in leases}
+        return {
+            item["metadata"]["name"]: str(item.get("spec", {}).get("renewTime", ""))
+            for item in leases
+            if item["metadata"].get("namespace") in {"kube-node-lease", "kube-system"}
+        }
 
     def _not_ready(self, sight: Sight) -> InstallError:
         if sight.api is not None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
@@ -16,46 +14,43 @@ from contextcore_install.core.ports import (
     ClusterReport,
     ClusterState,
     Data,
-    Drift,
     Endpoint,
     Overview,
     Probe,
     ProviderConfig,
     Requirement,
     StepContext,
-    Workload,
 )
 from contextcore_install.diagnosis.service_rules import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
-from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards
 from contextcore_install.providers._kubectl.objects import RELEASE_LABEL, label_of
-from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
-from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
+from contextcore_install.providers._kubectl.provider import KubernetesProvider
+from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, Component, resolve_ports
 from contextcore_install.tools.files import write_atomically
-from contextcore_install.tools.programs import KUBECTL, ToolBox
+from contextcore_install.tools.programs import KUBECTL
 
 CONTEXT_FILE = "context"
 """In the cluster's folder: the context that the release was applied in."""
 
 
-class KubeContextProvider:
+class KubeContextProvider(KubernetesProvider):
     """Runs the stack in a cluster that exists. Nothing is looked up before it is asked for."""
 
     name = "kube-context"
+    context_remedy = ("Name one that is there.", "kubectl config get-contexts -o name")
+    variant = "inside"
 
     def __init__(self, config: ProviderConfig) -> None:
         resolve_ports(config.ports)
-        self._config = config
-        self._folder = config.folder.absolute() / "kube-context"
-        self._cache = config.bin_folder.parent / "cache"
-        self._box = ToolBox(config.environ, config.bin_folder, self._cache / "tools.json")
+        super().__init__(config, self.name, config.environ)
+        self.adapt = _inside_only
         self.context = str(config.options.get("context") or self._remembered())
         if not self.context:
             raise usage_error(
@@ -63,35 +58,7 @@ class KubeContextProvider:
                 "add --context NAME; `kubectl config get-contexts` shows the names",
             )
 
-    # The parts
-
-    @cached_property
-    def _kubectl(self) -> Kubectl:
-        facts = {
-            "context": self.context,
-            "namespace": NAMESPACE,
-            "manifests": str(self._source.folder),
-            "context_remedy": "Name one that is there.",
-            "context_command": "kubectl config get-contexts -o name",
-        }
-        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
-
-    @cached_property
-    def _source(self) -> Source:
-        folder = Path(str(self._config.options.get("manifests") or OURS)).absolute()
-        return Source(
-            cluster=self._config.cluster,
-            folder=folder,
-            registry=str(self._config.options.get("registry") or ""),
-            cache=self._cache,
-            program=lambda: self._box.path(KUBECTL),
-            environ=self._box.environ,
-            adapt=_inside_only if folder == OURS else None,
-            variant="inside",
-        )
-
-    @cached_property
-    def _stack(self) -> KubernetesStack:
+    def _make_stack(self) -> KubernetesStack:
         return KubernetesStack(self._kubectl, self._source, reads_nodes=False)
 
     @cached_property
@@ -150,32 +117,12 @@ class KubeContextProvider:
         reach = through_pod(self._kubectl, self._stack.release, self._config.cluster)
         return ClaimData(self._stack, self._config.cluster, reach, on_node=False, outlives_cluster=True)
 
-    def drift(self) -> Sequence[Drift]:
-        """Return how the cluster differs from the release. Raises InstallError."""
-        return self._stack.drift()
-
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, and note where: the state may be reset. Raises InstallError."""
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._folder / CONTEXT_FILE, self.context + "\n")
-        self._stack.apply(ctx)
-
-    def remove_release(self, ctx: StepContext) -> None:
-        """Delete the release's objects; claims stay. Raises InstallError."""
-        self._stack.remove(ctx)
-
-    def start_workloads(self, ctx: StepContext) -> None:
-        """Give pods that are stuck another start. Raises InstallError."""
-        self._stack.start(ctx)
-
-    def workloads(self) -> Sequence[Workload]:
-        """Return each workload's condition now. Raises InstallError."""
-        return self._stack.workloads()
-
-    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
-        """Yield the conditions now and at every change. Raises InstallError."""
-        yield from self._stack.watch(ctx)
+        super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component is reached: at the end of a way that kubectl keeps open while this program lives.
@@ -201,20 +148,11 @@ class KubeContextProvider:
 
     def overview(self) -> Overview:
         """Return what runs where, and how to reach it: our own ways end with this program."""
-        shown = self._kubectl.shown
-        flag = "-D" if sys.platform == "darwin" else "-d"
-        grafana = shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
-        secret = shown(
-            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
-        )
-        return Overview(
-            programs={item.name: item.image for item in COMPONENTS},
-            hints=(
-                f"Pods: {shown('-n', NAMESPACE, 'get', 'pods')}",
-                f"Grafana at http://{LOOPBACK}:3000, while this runs: {grafana}",
-                f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}",
-            ),
-        )
+        grafana = self._kubectl.shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
+        pods, login = self._login_hints()
+        way = f"Grafana at http://{LOOPBACK}:3000, while this runs: {grafana}"
+        programs = {item.name: item.image for item in COMPONENTS}
+        return Overview(programs=programs, hints=(pods, way, login))
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do a step by hand."""
@@ -234,6 +172,9 @@ class KubeContextProvider:
         return by_hand(step_id, self._kubectl, self._source.folder, node_ports=False)
 
     # Helpers
+
+    def _require_cluster(self) -> None:
+        """Ask the API in any case: whether somebody's cluster runs is known by nothing else."""
 
     def _remembered(self) -> str:
         try:

@@ -1,0 +1,110 @@
+"""What the providers on Kubernetes do alike: the release and its workloads, through kubectl in one context."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
+from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
+from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.tools.programs import KUBECTL, ToolBox
+
+
+class KubernetesProvider(ABC):
+    """The part of the port that asks nothing but the cluster's API. Nothing is looked up before it is asked for.
+
+    `context` names kubectl's context; `context_remedy` says in a sentence and a command how to have it back.
+    """
+
+    context: str
+    context_remedy: tuple[str, str]
+    #: What the release is adapted with, where it is ours, and the name of that variant in the cache.
+    adapt: Callable[[dict[str, Any]], None] | None = None
+    variant = ""
+
+    def __init__(self, config: ProviderConfig, name: str, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._folder = config.folder.absolute() / name
+        self._cache = config.bin_folder.parent / "cache"
+        self._box = ToolBox(environ, config.bin_folder, self._cache / "tools.json")
+
+    @cached_property
+    def _kubectl(self) -> Kubectl:
+        remedy, command = self.context_remedy
+        facts = {
+            "context": self.context,
+            "namespace": NAMESPACE,
+            "manifests": str(self._source.folder),
+            "context_remedy": remedy,
+            "context_command": command,
+        }
+        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
+
+    @cached_property
+    def _source(self) -> Source:
+        folder = Path(str(self._config.options.get("manifests") or OURS)).absolute()
+        return Source(
+            cluster=self._config.cluster,
+            folder=folder,
+            registry=str(self._config.options.get("registry") or ""),
+            cache=self._cache,
+            program=lambda: self._box.path(KUBECTL),
+            environ=self._box.environ,
+            adapt=self.adapt if folder == OURS else None,
+            variant=self.variant,
+        )
+
+    @cached_property
+    def _stack(self) -> KubernetesStack:
+        return self._make_stack()
+
+    @abstractmethod
+    def _make_stack(self) -> KubernetesStack:
+        """Return the stack as this provider's cluster can have it."""
+
+    @abstractmethod
+    def _require_cluster(self) -> None:
+        """Raise InstallError where asking the API would only be waiting for nothing."""
+
+    def drift(self) -> Sequence[Drift]:
+        """Return how the cluster differs from the release. Raises InstallError."""
+        self._require_cluster()
+        return self._stack.drift()
+
+    def apply_release(self, ctx: StepContext) -> None:
+        """Apply the release. Raises InstallError."""
+        self._stack.apply(ctx)
+
+    def remove_release(self, ctx: StepContext) -> None:
+        """Delete the release's objects; claims stay. Raises InstallError."""
+        self._stack.remove(ctx)
+
+    def start_workloads(self, ctx: StepContext) -> None:
+        """Give pods that are stuck another start. Raises InstallError."""
+        self._stack.start(ctx)
+
+    def workloads(self) -> Sequence[Workload]:
+        """Return each workload's condition now. Raises InstallError."""
+        self._require_cluster()
+        return self._stack.workloads()
+
+    def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        """Yield the conditions now and at every change. Raises InstallError."""
+        yield from self._stack.watch(ctx)
+
+    def _login_hints(self) -> tuple[str, str]:
+        """Return how to see the pods, and Grafana's password."""
+        pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")
+        secret = self._kubectl.shown(
+            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
+        )
+        flag = "-D" if sys.platform == "darwin" else "-d"
+        login = f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}"
+        return f"Pods: {pods}", login
