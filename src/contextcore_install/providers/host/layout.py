@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ class Layout:
                 write_atomically(self.marker, json.dumps(document) + "\n")
             for folder in (*self.folders, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(error, self.root) from error
+
+    def note_ports(self, ports: Mapping[str, int]) -> None:
+        """Keep the ports that were chosen beside what runs on them. Raises InstallError `folder-unwritable`."""
+        try:
+            if read_json(self.chosen_ports) != dict(ports):
+                write_atomically(self.chosen_ports, json.dumps(dict(ports)) + "\n")
         except OSError as error:
             raise unwritable(error, self.root) from error
 
