@@ -31,7 +31,7 @@ e2e: ## run the tests that make clusters: need a container engine, kind and kube
 	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))
 
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
-	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 \
+	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \
 	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos --timeout 3600 $(ARGS))
 
 lint: ## check style, types, import contracts and shell scripts

@@ -18,6 +18,12 @@ import pytest
 from contextcore_install.stack.catalogue import PORTS
 from stores import free_ports, program
 
+STUCK = """\
+#!/bin/sh
+case "$*" in *-version*) echo victoria-metrics-20250101-000000-v1.112.0; exit 0;; esac
+exec sleep 300
+"""
+
 LAUNCHER = """\
 import sys
 from contextcore_install.cli import main
@@ -147,3 +153,14 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     place = Installation(tmp_path)
     yield place
     place.remove()
+
+
+@pytest.fixture
+def stuck(installation: Installation) -> Installation:
+    """Return an installation whose metrics store never becomes ready."""
+    programs = installation.folder / "programs"
+    programs.mkdir()
+    (programs / "victoria-metrics").write_text(STUCK)
+    (programs / "victoria-metrics").chmod(0o755)
+    installation.path = (str(programs),)
+    return installation

@@ -52,6 +52,7 @@ MODES: Mapping[str, frozenset[str]] = {
     "repair": INSTALLING | {"--tutorial", "--open"},
     "reset": frozenset(),
     "status": frozenset({"--live"}),
+    "attach": frozenset(),
 }
 """What is no subcommand, and the restricted flags that fit it."""
 
@@ -90,7 +91,30 @@ COMMANDS: Mapping[str, Command] = {
             argument("--no-redact", action="store_true", help="leave names, paths and secrets in it"),
         ),
     ),
-    "delete": Command("end what runs, and remove the cluster with its data", shared=frozenset({"--timeout"})),
+    "backup": Command(
+        "write what the installation holds into one file",
+        (
+            argument(
+                "-o",
+                dest="file",
+                metavar="FILE",
+                help="where to (default: the cluster's folder backups in ~/.contextcore)",
+            ),
+        ),
+    ),
+    "restore": Command(
+        "put back what a backup holds, in place of what is there",
+        (
+            argument("file", metavar="FILE", help="what `backup` wrote"),
+            argument("--no-backup", action="store_true", help="do not back up what is replaced"),
+        ),
+        shared=frozenset({"--timeout"}),
+    ),
+    "delete": Command(
+        "end what runs, and remove the cluster with its data",
+        (argument("--backup", action="store_true", help="back it up first; the file goes to the archive"),),
+        shared=frozenset({"--timeout"}),
+    ),
     "notify": Command(
         "set, show, try out or forget who is told how runs end",
         (

@@ -20,7 +20,7 @@ from contextcore_install.core.errors import usage_error
 from contextcore_install.grammar import COMMANDS, fits
 
 DEFAULT_CLUSTER = "o11y-dev"
-MODES = ("resume", "repair", "reset", "status")
+MODES = ("resume", "repair", "reset", "status", "attach")
 PROVIDERS = ("auto", "kind", "kube-context", "host")
 
 PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
 class Settings:
     """One invocation.
 
-    `command` is a mode of the plan (install, resume, repair, reset, status) or a subcommand, and `arguments` holds what
+    `command` is a mode of the plan (install, resume, repair, reset, status, attach) or a subcommand, and `arguments` holds what
     only that subcommand takes (grammar.COMMANDS).
     """
 
@@ -178,6 +178,7 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--repair", action="store_true", help="check everything, and fix what is broken")
     modes.add_argument("--reset", action="store_true", help="put the state aside; touches no cluster")
     modes.add_argument("--status", action="store_true", help="show where the installation stands")
+    modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
 
 
 def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:

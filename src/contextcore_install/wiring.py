@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from contextcore_install.app import App
-from contextcore_install.core.errors import usage_error
+from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.state import COMPLETED, State
+from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State
 from contextcore_install.notify.contact_points import ENVIRONMENT as CONTACT_POINTS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
@@ -26,12 +26,12 @@ from contextcore_install.settings import PROVIDER_OPTIONS
 from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import make_home, make_private
+from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_keeper import StateKeeper
 from contextcore_install.storage.step_logs import StepLogs, thin_logs
-from contextcore_install.storage.store import Records, mend_records
+from contextcore_install.storage.store import Records, mend_records, read_records
 from contextcore_install.telemetry.shipper import Shipper
 from contextcore_install.tools.files import sweep
 
@@ -177,7 +177,7 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
     with ExitStack() as stack:
         make_home(app.home)
         make_private(layout.folder)
-        stack.callback((lock or Lock(layout.lock, owner())).release)
+        stack.callback((lock or _take_lock(layout)).release)
         sweep(layout.folder)
         notices = adopt(app.home, app.settings.cluster)
         records = mend_records(layout, app.settings.cluster)
@@ -232,6 +232,18 @@ def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stac
         began=app.clock.monotonic(),
     )
     return session
+
+
+def _take_lock(layout: ClusterLayout) -> Lock:
+    """Return the cluster's lock; raises InstallError with who holds it, and what that run is doing."""
+    try:
+        return Lock(layout.lock, owner())
+    except InstallError as error:
+        if error.code == "locked":
+            steps = read_records(layout, layout.folder.name).state.steps.items()
+            now = [step_id for step_id, step in steps if step.status == IN_PROGRESS]
+            error.message += f", at {' and '.join(now)}" if now else ""
+        raise
 
 
 def _new_run_id() -> str:

@@ -31,10 +31,11 @@ class LedgerStep:
     retry = RetryPolicy(attempts=1)
     timeout_s = 60.0
 
-    def __init__(self, step_id: str, needs: tuple[str, ...], ledger: Path) -> None:
+    def __init__(self, step_id: str, needs: tuple[str, ...], ledger: Path, gate: Path | None) -> None:
         self.id = self.title = step_id
         self.needs = needs
         self._ledger = ledger
+        self._gate = gate
 
     def check(self, ctx: StepContext) -> CheckResult:
         if self.id in lines(self._ledger):
@@ -42,6 +43,8 @@ class LedgerStep:
         return CheckResult(findings=(Finding("to-do", "not done", remedy=Remedy("do it", automatic=True)),))
 
     def apply(self, ctx: StepContext) -> None:
+        while self._gate and not self._gate.exists():
+            ctx.wait(0.005)
         with ctx.part("the ledger"):
             descriptor = os.open(self._ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_SYNC, 0o600)
             os.write(descriptor, f"{self.id}\n".encode())
@@ -61,7 +64,12 @@ def lines(ledger: Path) -> Counter[str]:
 
 
 class World:
-    """One CONTEXTCORE_HOME, in which the program runs in processes forked from this one."""
+    """One CONTEXTCORE_HOME, in which the program runs in processes forked from this one.
+
+    No step is applied before the file `gate` exists, where one is named.
+    """
+
+    gate: Path | None = None
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -94,7 +102,7 @@ class World:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         steps = zip(STEP_IDS, [(), *((step_id,) for step_id in STEP_IDS)], strict=False)
-        plan = Plan([LedgerStep(step_id, needs, self.ledger) for step_id, needs in steps])
+        plan = Plan([LedgerStep(step_id, needs, self.ledger, self.gate) for step_id, needs in steps])
         with (
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "stdout", io.StringIO()),

@@ -14,25 +14,8 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.state import STEP_IDS
-from installation import Installation, kill, read_until
+from installation import STUCK, Installation, kill, read_until
 from stores import free_port, wait_until
-
-STUCK = """\
-#!/bin/sh
-case "$*" in *-version*) echo victoria-metrics-20250101-000000-v1.112.0; exit 0;; esac
-exec sleep 300
-"""
-
-
-@pytest.fixture
-def stuck(installation: Installation) -> Installation:
-    """Return an installation whose metrics store never becomes ready."""
-    programs = installation.folder / "programs"
-    programs.mkdir()
-    (programs / "victoria-metrics").write_text(STUCK)
-    (programs / "victoria-metrics").chmod(0o755)
-    installation.path = (str(programs),)
-    return installation
 
 
 def test_an_installation_completes_and_a_second_run_has_nothing_to_do(installation: Installation) -> None:

@@ -106,6 +106,6 @@ def _held(path: Path) -> InstallError:
         "locked",
         f"another run is at work on this cluster: {who}",
         evidence=str(owner.get("command", "")),
-        hint="watch it with --status, or wait until it has ended",
+        hint="watch it: ./create-cluster.sh --attach",
         exit_code=ExitCode.LOCKED,
     )

@@ -1,0 +1,71 @@
+"""--attach: watch the run that is at work, from its journal. Changes nothing; Ctrl-C leaves it at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import chain
+
+from contextcore_install.app import App
+from contextcore_install.commands.console import Console
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.state import State
+from contextcore_install.storage.journal import JournalReader
+from contextcore_install.storage.lock import holder
+
+LOOK_EVERY_S = 0.2
+"""How often the journal is looked at."""
+
+
+def run(app: App) -> int:
+    """Show the events of the run at work until it ends, and end as it does."""
+    if holder(app.layout.lock) is None:
+        raise InstallError(
+            "nothing-at-work",
+            f"no run is at work on {app.settings.cluster}",
+            hint="see where it stands: ./create-cluster.sh --status",
+        )
+    console = Console(app)
+    try:
+        return _watch(app, console)
+    except KeyboardInterrupt:
+        console.say(f"The run goes on; {app.commands('--attach')} watches it again.")
+        return ExitCode.DONE
+
+
+def _watch(app: App, console: Console) -> int:
+    reader = JournalReader(app.layout.journal)
+    known = [event for _, event in reader.read()]
+    first = max((at for at, event in enumerate(known) if event.kind is Kind.RUN_STARTED), default=0)
+    before, now = _folded(app, known[:first]), _folded(app, known)
+    projections = console.show(before, now.provider, now.run.run_id)
+    console.start()
+    try:
+        for event in chain(known[first:], _coming(app, reader)):
+            for projection in projections:
+                projection.handle(event)
+            if event.kind is Kind.RUN_FINISHED:
+                return int(event.data.get("exit_code", ExitCode.STEP_FAILED))
+    finally:
+        console.stop()
+    raise InstallError(
+        "ended-silently",
+        f"the run on {app.settings.cluster} ended without a word: it was killed, or the machine went down",
+        hint="carry on where it stopped: ./create-cluster.sh --resume",
+    )
+
+
+def _coming(app: App, reader: JournalReader) -> Iterator[Event]:
+    """Yield what is recorded from now on, and a tick after each look; ends with the run."""
+    alive = True
+    while alive:
+        alive = holder(app.layout.lock) is not None
+        for _, event in reader.read(reader.damage.good_bytes):
+            yield event
+        yield Event(0, app.clock.now_us(), "", Kind.TICK)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _folded(app: App, events: list[Event]) -> State:
+    return State(app.settings.cluster).apply_all(events)
