@@ -5,9 +5,15 @@ from __future__ import annotations
 from contextcore_install.app import App
 
 
+def can_ask(app: App) -> bool:
+    """Whether somebody is there to answer, and wants to be asked."""
+    on_terminal = app.stdin.isatty() and app.stdout.isatty()
+    return on_terminal and not app.settings.yes and not app.json
+
+
 def agreed(app: App, question: str) -> bool:
-    """Ask a yes-or-no question on a terminal; elsewhere, and with --yes, the command itself is the answer."""
-    if app.settings.yes or app.json or not (app.stdin.isatty() and app.stdout.isatty()):
+    """Ask a yes-or-no question where one can ask; elsewhere the command itself is the answer."""
+    if not can_ask(app):
         return True
     app.stdout.write(f"{question} [Y/n] ")
     app.stdout.flush()

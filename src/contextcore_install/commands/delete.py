@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import typed
+from contextcore_install.commands.ask import agreed, can_ask, typed
+from contextcore_install.commands.backup import Backup, make_backup
 from contextcore_install.commands.reset import archive_records
 from contextcore_install.commands.tell import tell_done
-from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.context import Context
+from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.core.events import Kind
-from contextcore_install.core.ports import ClusterState
+from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.storage.files import unusable
-from contextcore_install.storage.layout import make_home, make_private
-from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.store import read_records
-from contextcore_install.ui.text import harmless
-from contextcore_install.wiring import owner, read_stack
-
-TIME_LIMIT_S = 300.0
+from contextcore_install.wiring import read_stack
 
 
 def run(app: App) -> int:
@@ -32,17 +27,26 @@ def run(app: App) -> int:
         tell_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
         return ExitCode.DONE
     _confirm(app)
-    make_home(app.home)
-    make_private(app.layout.folder)
-    lock = Lock(app.layout.lock, owner())
-    try:
-        _end_what_runs(app)
-        kept = archive_records(app)
-        _remove_folder(app)
-    finally:
-        lock.release()
-    tell_done(app, f"{name} is deleted; its records are kept in {kept}", deleted=True, archive=kept)
+    wanted = app.settings.arguments["backup"] or _backup_wanted(app)
+    with at_work(app) as ctx:
+        lock = take_lock(app)
+        try:
+            saved = _end_what_runs(app, ctx, with_backup=wanted)
+            kept = archive_records(app, app.layout.backups)
+            _remove_folder(app)
+        finally:
+            lock.release()
+    facts: dict[str, Any] = {"archive": kept}
+    sentence = f"{name} is deleted; its records are kept in {kept}"
+    if saved:
+        facts["backup"] = str(Path(kept) / app.layout.backups.name / saved.path.name)
+        sentence += f", and a backup in {facts['backup']}"
+    tell_done(app, sentence, deleted=True, **facts)
     return ExitCode.DONE
+
+
+def _backup_wanted(app: App) -> bool:
+    return can_ask(app) and app.layout.folder.is_dir() and agreed(app, "Back it up first?")
 
 
 def _confirm(app: App) -> None:
@@ -64,17 +68,12 @@ def _runs_without_records(app: App) -> bool:
         return False
 
 
-def _end_what_runs(app: App) -> None:
-    records = read_records(app.layout, app.settings.cluster)
-    provider = read_stack(app, records.state).provider
-
-    def tell(kind: Kind, _: str, data: dict[str, Any]) -> None:
-        if kind is Kind.ACTIVITY and not app.json:
-            app.stdout.write(f"  {harmless(data['text'])}\n")
-            app.stdout.flush()
-
-    limit = min(app.settings.timeout_s, TIME_LIMIT_S)
-    provider.remove_cluster(Context("", CancelToken(), tell, app.clock, app.clock.monotonic() + limit))
+def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
+    state = read_records(app.layout, app.settings.cluster).state
+    provider = read_stack(app, state).provider
+    saved = make_backup(app, state, provider, ctx) if with_backup else None
+    provider.remove_cluster(ctx)
+    return saved
 
 
 def _remove_folder(app: App) -> None:

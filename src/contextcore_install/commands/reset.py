@@ -51,8 +51,8 @@ def _records(layout: ClusterLayout) -> tuple[Path, ...]:
     return (layout.logs, layout.cursors, layout.journal, layout.state)
 
 
-def archive_records(app: App) -> str:
-    """Move state, journal, cursors and logs to the archive; return the folder. The caller holds the lock."""
+def archive_records(app: App, *more: Path) -> str:
+    """Move state, journal, cursors, logs and `more` to the archive; return the folder. The caller holds the lock."""
     layout, home = app.layout, app.home
     make_private(home.archive)
     target = home.archive / f"{app.settings.cluster}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
@@ -61,7 +61,7 @@ def archive_records(app: App) -> str:
         count += 1
         target = target.with_name(f"{target.name.split('.')[0]}.{count}")
     make_private(target)
-    sources = [(source, source.name) for source in _records(layout)]
+    sources = [(source, source.name) for source in (*more, *_records(layout))]
     if not home.plan_path.is_symlink():
         sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))
     for source, name in sources:

@@ -1,0 +1,215 @@
+"""backup: what the installation holds, as one file: its records, its components' data, what people made in Grafana."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contextcore_install import __version__
+from contextcore_install.app import App
+from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.tell import tell_done
+from contextcore_install.commands.working import at_work, take_lock
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import second
+from contextcore_install.core.ports import ClusterState, Provider, StepContext, Volume
+from contextcore_install.core.state import State
+from contextcore_install.stack.catalogue import COMPONENTS
+from contextcore_install.storage.archive import (
+    GRAFANA,
+    RECORDS,
+    VOLUMES,
+    pack,
+    require_room,
+    there_already,
+)
+from contextcore_install.storage.files import read_regular, unusable
+from contextcore_install.storage.layout import make_private
+from contextcore_install.storage.store import read_records
+from contextcore_install.tools.files import UNFINISHED
+from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
+from contextcore_install.ui.text import count
+from contextcore_install.wiring import read_stack
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made: where it is, how large, and what is in it."""
+
+    path: Path
+    bytes: int
+    volumes: tuple[Volume, ...]
+
+    @property
+    def words(self) -> str:
+        """What is in it, in words."""
+        held = ", ".join(volume.name for volume in self.volumes) or "the records alone"
+        return f"{max(1, round(self.bytes / MIB))} MiB: {held}"
+
+
+def run(app: App) -> int:
+    """Make a backup and say where it is."""
+    name = app.settings.cluster
+    if not app.layout.folder.is_dir():
+        raise InstallError(
+            "not-installed",
+            f"there is no installation {name} to back up",
+            hint="./create-cluster.sh clusters",
+        )
+    with at_work(app) as ctx:
+        lock = take_lock(app)
+        try:
+            state = read_records(app.layout, name).state
+            provider = read_stack(app, state).provider
+            restarted = sorted({volume.component for volume in volumes_of(provider) if volume.restarts})
+            if restarted and not agreed(app, f"This ends {', '.join(restarted)} for a moment. Go on?"):
+                raise KeyboardInterrupt
+            made = make_backup(app, state, provider, ctx, target=_target(app))
+        finally:
+            lock.release()
+    facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
+    sentence = f"{name} is backed up in {made.path} ({made.words})"
+    tell_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
+    return ExitCode.DONE
+
+
+def volumes_of(provider: Provider) -> Sequence[Volume]:
+    """Return what there is to copy; nothing where there is no cluster. Raises InstallError where it does not tell."""
+    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
+        return []
+    return provider.data().volumes()
+
+
+def _target(app: App) -> Path | None:
+    chosen = app.settings.arguments["file"]
+    if chosen is None:
+        return None
+    path = Path(chosen).expanduser().absolute()
+    path = path / _file_name(app, "") if path.is_dir() else path
+    if not path.parent.is_dir():
+        raise InstallError("no-folder", f"there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
+    if os.path.lexists(path):
+        raise there_already(path)
+    return path
+
+
+def _file_name(app: App, about: str) -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
+    return f"{app.settings.cluster}-{about}{stamp}.tar.gz"
+
+
+def make_backup(
+    app: App,
+    state: State,
+    provider: Provider,
+    ctx: StepContext,
+    *,
+    target: Path | None = None,
+    about: str = "",
+) -> Backup:
+    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError."""
+    volumes = tuple(volumes_of(provider))
+    make_private(app.layout.backups)
+    path = target or app.layout.backups / _file_name(app, about)
+    known = sum(volume.bytes or 0 for volume in volumes)
+    for folder in dict.fromkeys((app.layout.backups, path.parent)):
+        require_room(folder, 2 * known)
+    staged = app.layout.backups / f".backup{UNFINISHED}"
+    shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
+    try:
+        _stage_records(app, staged)
+        _stage_grafana(provider, staged, ctx)
+        for volume in volumes:
+            _stage_volume(provider, volume, staged, ctx)
+        document = _about(app, state, provider, volumes)
+        pack(staged, path, document, ctx.activity)
+        return Backup(path, path.stat().st_size, volumes)
+    except OSError as error:
+        raise unusable(app.layout.backups, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _about(app: App, state: State, provider: Provider, volumes: Sequence[Volume]) -> dict[str, Any]:
+    return {
+        "program_version": __version__,
+        "cluster": app.settings.cluster,
+        "provider": provider.name,
+        "installation_id": state.installation_id,
+        "created_at": second(app.clock.now_us()),
+        "versions": {item.name: item.version for item in COMPONENTS},
+        "programs": dict(provider.overview().programs),
+        "volumes": [
+            {"name": item.name, "component": item.component, "promise": item.promise} for item in volumes
+        ],
+    }
+
+
+def _stage_records(app: App, staged: Path) -> None:
+    folder = staged / RECORDS
+    folder.mkdir(mode=0o700, parents=True)
+    for source in (app.layout.state, app.layout.journal):
+        content = read_regular(source)
+        if content is not None:
+            (folder / source.name).write_bytes(content)
+
+
+def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
+    """Export what people made in Grafana, where it runs; its volume has that too, in a form for Grafana alone."""
+    from contextcore_install.commands.grafana_objects import export
+
+    try:
+        url = next(
+            (item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way),
+            "",
+        )
+        password = provider.data().password() if url else None
+        if not password:
+            return
+        ctx.activity("exporting what is in Grafana")
+        objects = export(url, password)
+    except InstallError as error:
+        ctx.notice(f"not exported from Grafana: {error.message}")
+        return
+    folder = staged / GRAFANA
+    folder.mkdir(mode=0o700)
+    for name, items in objects.items():
+        (folder / f"{name}.json").write_text(json.dumps(items, indent=1, ensure_ascii=False))
+
+
+def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext) -> None:
+    ctx.raise_if_cancelled()
+    size = f", {max(1, round(volume.bytes / MIB))} MiB" if volume.bytes else ""
+    ctx.activity(f"copying {volume.name}{size} ({volume.promise})")
+    folder = staged / VOLUMES
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{volume.name}.tar"
+    require_room(folder, volume.bytes or 0)
+    with path.open("w+b") as file:
+        provider.data().save(volume, file, ctx)
+        file.flush()
+        with suppress(TreeError):
+            check_tree(file)
+            return
+        _leave_out(volume, file, path, ctx)
+
+
+def _leave_out(volume: Volume, file: Any, path: Path, ctx: StepContext) -> None:
+    """Make a copy that can be put back of one that holds links or the like."""
+    harmless = path.with_suffix(".harmless")
+    try:
+        with harmless.open("w+b") as kept:
+            left_out = keep_harmless(file, kept)
+    except TreeError as error:
+        raise InstallError("volume-unusable", f"the copy of {volume.name} is of no use: {error}") from error
+    harmless.replace(path)
+    ctx.notice(f"{volume.name}: {count(left_out, 'entry')} that are neither files nor folders were left out")

@@ -1,0 +1,47 @@
+"""Work outside of a run: told line by line, ended by Ctrl-C as a run is, and alone with the installation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.commands.signals import ending_signals
+from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.context import Context
+from contextcore_install.core.errors import CancelledError
+from contextcore_install.core.events import Kind
+from contextcore_install.storage.layout import make_home, make_private
+from contextcore_install.storage.lock import Lock
+from contextcore_install.tools.process import kill_all_children
+from contextcore_install.ui.text import harmless
+from contextcore_install.wiring import owner
+
+
+def take_lock(app: App) -> Lock:
+    """Return the lock of this invocation's cluster; raises InstallError (exit code 5) where another run holds it."""
+    make_home(app.home)
+    make_private(app.layout.folder)
+    return Lock(app.layout.lock, owner())
+
+
+@contextmanager
+def at_work(app: App, limit_s: float = float("inf")) -> Iterator[Context]:
+    """Within the block, have a context whose activities are shown, and which Ctrl-C ends: KeyboardInterrupt.
+
+    Its time limit is `--timeout`, and `limit_s` at most.
+    """
+    token = CancelToken()
+
+    def tell(kind: Kind, _: str, data: dict[str, Any]) -> None:
+        if kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
+            app.stdout.write(f"  {harmless(data['text'])}\n")
+            app.stdout.flush()
+
+    deadline = app.clock.monotonic() + min(app.settings.timeout_s, limit_s)
+    try:
+        with ending_signals(token.cancel, kill_all_children):
+            yield Context("", token, tell, app.clock, deadline)
+    except CancelledError as error:
+        raise KeyboardInterrupt from error
