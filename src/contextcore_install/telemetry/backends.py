@@ -9,9 +9,10 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
+from contextcore_install.telemetry.answers import trouble_in
 from contextcore_install.telemetry.client import Client, Patience, StoreError, Trouble
 from contextcore_install.telemetry.metrics import PREFIX, SeriesKey
-from contextcore_install.telemetry.remote_write import trouble_in, write_probe
+from contextcore_install.telemetry.remote_write import write_probe
 
 Series = dict[SeriesKey, dict[int, float]]
 """Values by series and by time in milliseconds since 1970."""

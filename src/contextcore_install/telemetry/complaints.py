@@ -1,4 +1,4 @@
-"""What goes wrong with a store: when to try again, and what the user is told, once."""
+"""What goes wrong with a backend: when to try again, and what the user is told, once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextcore_install.telemetry.client import StoreError
-    from contextcore_install.telemetry.remote_write import Refusal
+    from contextcore_install.telemetry.link import Loss
 
 _LONGEST_PAUSE_S = 15.0
 _LONGEST_ASKED_PAUSE_S = 60.0
@@ -18,10 +18,15 @@ _REFUSED_CONNECTION_PAUSE_S = 2.0
 
 
 class Complaints:
-    """Keeps count of a store's failures in one run, and reports each sort of trouble once."""
+    """Keeps count of a backend's failures in one run, and reports each sort of trouble once.
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    `store` is what people call it, `things` what it is given.
+    """
+
+    def __init__(self, report: Callable[[str], None], store: str, things: str) -> None:
+        self.store = store
         self.next_try = 0.0
+        self._things = things
         self._report = report
         self._reported: set[str] = set()
         self._failures = 0
@@ -57,22 +62,18 @@ class Complaints:
     def told_at_the_end(self) -> None:
         """Report the trouble that there still is."""
         if trouble := self._trouble:
-            text = f"the metrics store {trouble.trouble} ({trouble.evidence}); what it lacks is sent when it does"
+            text = f"{self.store} {trouble.trouble} ({trouble.evidence}); what it lacks is sent when it does"
             self._once("trouble", f"{text}: {trouble.hint}" if trouble.hint else text)
 
     def told_unfinished(self) -> None:
         """Report that time ran out."""
-        self._once("trouble", "the metrics store did not answer in time; the next run sends what is left")
+        self._once("trouble", f"{self.store} did not answer in time; the next run sends what is left")
 
-    def refused(self, refusals: Sequence[Refusal]) -> None:
-        """Report samples that the store will never take."""
-        if refusals:
-            first = refusals[0]
-            self._once(
-                "refused",
-                f"the metrics store refused {len(refusals)} samples for good, the first of them"
-                f" {first.sample.name}: {first.reason}",
-            )
+    def refused(self, losses: Sequence[Loss]) -> None:
+        """Report what the backend will never take."""
+        if losses:
+            count = sum(loss.count for loss in losses)
+            self._once("refused", f"{self.store} refused {count} {self._things} for good, {losses[0].reason}")
 
     def _once(self, what: str, text: str) -> None:
         if what not in self._reported:

@@ -1,145 +1,100 @@
-"""The way to one store: found, recognised, and given what it lacks."""
+"""The way to one backend: found, and given what it lacks."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import CursorStore, EventSource
-from contextcore_install.telemetry.backends import Backend, probe
+from contextcore_install.telemetry.book import CursorBook
 from contextcore_install.telemetry.client import Client, Patience
-from contextcore_install.telemetry.cursor import Cursor, Feed, JournalReplacedError, cursor_from_document
-from contextcore_install.telemetry.metrics import Sample
-from contextcore_install.telemetry.readback import absent, absent_after_wait
-from contextcore_install.telemetry.remote_write import Refusal, send
+from contextcore_install.telemetry.cursor import Cursor
+from contextcore_install.telemetry.feed import Feed, JournalReplacedError
+from contextcore_install.telemetry.fold import Item
 
-BATCH = 1000
-"""Samples a request: some 15 kB, far below every store's limit."""
 
-_VISIBLE_S = 1.5
-"""How long a store may take, in seconds, to show the newest sample before it counts as another store."""
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a backend will never take: how many items, and its words for it."""
+
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of one batch: how many samples went out, which were refused, whether more are waiting."""
+    """What came of one batch: how many items went out, which were refused, whether more are waiting."""
 
-    sent: int
-    refused: tuple[Refusal, ...] = ()
+    sent: int = 0
+    lost: Loss | None = None
     more: bool = False
 
 
-class Link:
-    """A connection to the store at one URL, with its cursor. For one thread at a time.
+class Link(ABC, Generic[Item]):
+    """A connection to the backend at one URL, with its cursor. For one thread at a time.
 
-    Raises StoreError from every method that talks to the store.
+    Raises StoreError from every method that talks to the backend.
     """
 
-    def __init__(self, base_url: str, events: EventSource, cursors: CursorStore, cluster: str) -> None:
+    batch = 1000
+    """Items a delivery: far below every backend's limit."""
+
+    def __init__(self, base_url: str, feed: Feed[Item], book: CursorBook) -> None:
         self.client = Client(base_url)
         self.cursor = Cursor()
-        self.feed = Feed(events, cluster)
-        self._cursors = cursors
-        self._cluster = cluster
-        self._backend: Backend | None = None
-        self._doubtful = True
+        self.feed = feed
+        self._book = book
+        self._name = ""
         self._saved = self.cursor
 
     @property
     def connected(self) -> bool:
-        """Whether the store was found, and has not failed since."""
-        return self._backend is not None
-
-    @property
-    def backend(self) -> Backend:
-        """The store; only while connected."""
-        if self._backend is None:
-            raise RuntimeError("not connected")
-        return self._backend
+        """Whether the backend was found, and has not failed since."""
+        return bool(self._name)
 
     def connect(self, patience: Patience) -> None:
-        """Find out what the store is and what it has."""
-        backend = probe(self.client, patience)
-        self.cursor = self._adopt(backend, patience)
-        self._backend, self._doubtful = backend, True
+        """Find out what the backend is and what it has."""
+        name = self._find(patience)
+        self.cursor = self._adopt(name, patience)
+        self._name = name
 
     def disconnect(self) -> None:
-        """Close; the next `connect` looks at the store anew, as it may have lost its data meanwhile."""
+        """Close; the next `connect` looks at the backend anew, as it may have lost its data meanwhile."""
         self.client.close()
-        self._backend = None
+        self._name = ""
 
     def distrust(self) -> None:
-        """Take back that the store has anything: what it lacks of all the journal is sent again."""
-        self.cursor, self._doubtful = Cursor(), True
+        """Take back that the backend has anything: what it lacks of all the journal is sent again."""
+        self.cursor = Cursor()
 
     def deliver(self, patience: Callable[[], Patience]) -> Delivery:
-        """Send the next batch; the cursor moves only when the store has taken it.
-
-        What may have been sent before (by a process that ended before it could note it, by a request
-        without an answer) is looked up first, as not every store takes a sample twice.
-        """
+        """Send the next batch; the cursor moves only when the backend has taken it."""
         try:
-            samples, reached = self.feed.batch(self.cursor.sent, BATCH)
+            items, reached = self.feed.batch(self.cursor.sent, self.batch)
         except JournalReplacedError:
             self.distrust()
-            samples, reached = self.feed.batch(self.cursor.sent, BATCH)
-        wanted = self._lacking(samples, patience()) if self._doubtful else samples
-        self._doubtful = True  # until there is an answer
-        refused = send(self.client, self.backend.write_path, wanted, patience()) if wanted else []
-        lost = self._really_absent(refused, patience())
-        more = len(samples) >= BATCH
-        self._doubtful = more and len(wanted) < len(samples)
-        gone = {refusal.sample for refusal in refused}
-        mark = next((sample for sample in reversed(samples) if sample not in gone), self.cursor.mark)
-        refused_ms = max([self.cursor.refused_ms, *(refusal.sample.at_ms for refusal in lost)])
-        self.cursor = replace(self.cursor, sent=reached, mark=mark, refused_ms=refused_ms)
-        if samples:
+            items, reached = self.feed.batch(self.cursor.sent, self.batch)
+        more = len(items) >= self.batch
+        delivery = self._give(items, patience, more=more) if items else Delivery()
+        self.cursor = replace(self.cursor, sent=reached)
+        if items:
             self.save()
-        return Delivery(len(wanted) - len(refused), tuple(lost), more)
+        return delivery
 
     def save(self) -> None:
         """Keep the cursor. Failing to is no trouble: what was sent is then looked up, or sent again."""
-        if self._saved == self.cursor or self._backend is None:
-            return
-        cursors = self._cursors.load()
-        name = cursor_name(self._backend)
-        cursors.pop(name, None)  # the store used last stands last
-        cursors[name] = self.cursor.as_document()
-        try:
-            self._cursors.save(cursors)
+        if self._saved != self.cursor and self._name and self._book.put(self._name, self.cursor):
             self._saved = self.cursor
-        except InstallError:
-            pass
 
-    def _adopt(self, backend: Backend, patience: Patience) -> Cursor:
-        """Return the cursor of this store: one whose newest sample it shows, first of all its own.
+    @abstractmethod
+    def _find(self, patience: Patience) -> str:
+        """Make sure of the backend, and return the name that its cursor goes by in cursors.json."""
 
-        So a store that lost its data, or another one at the same port, gets everything, and the same
-        store at another port is recognised.
-        """
-        documents = self._cursors.load()
-        own = documents.pop(cursor_name(backend), {})
-        others = [item for name, item in documents.items() if name.startswith(f"{backend.kind} ")]
-        for document, limit_s in [(own, _VISIBLE_S), *((other, 0.0) for other in reversed(others))]:
-            cursor = cursor_from_document(document)
-            if cursor.mark and not self._lacking_after(cursor.mark, backend, patience, limit_s):
-                return cursor
-        return Cursor()
+    def _adopt(self, name: str, patience: Patience) -> Cursor:
+        """Return the cursor that counts for this backend."""
+        return self._book.get(name)
 
-    def _lacking_after(self, mark: Sample, backend: Backend, patience: Patience, limit_s: float) -> bool:
-        return bool(absent_after_wait(self.client, backend, self._cluster, [mark], patience, limit_s))
-
-    def _lacking(self, samples: Sequence[Sample], patience: Patience) -> list[Sample]:
-        missing = absent(self.client, self.backend, self._cluster, samples, patience)
-        return [absence.sample for absence in missing]
-
-    def _really_absent(self, refused: Sequence[Refusal], patience: Patience) -> list[Refusal]:
-        """Return the refused samples that the store does not have: it may refuse what it has."""
-        lacking = set(self._lacking([refusal.sample for refusal in refused], patience))
-        return [refusal for refusal in refused if refusal.sample in lacking]
-
-
-def cursor_name(backend: Backend) -> str:
-    """Return the name that a store's cursor goes by in cursors.json."""
-    return f"{backend.kind} {backend.base_url}"
+    @abstractmethod
+    def _give(self, items: Sequence[Item], patience: Callable[[], Patience], *, more: bool) -> Delivery:
+        """Have the backend take items, of which there is at least one; `more` says whether others wait."""

@@ -20,6 +20,7 @@ from contextcore_install.core.state import (
     StateFormatError,
     state_from_document,
 )
+from contextcore_install.telemetry.fold import SnapshotError
 
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
@@ -44,10 +45,6 @@ class Sample:
     def series(self) -> SeriesKey:
         """What tells this sample's series from others."""
         return self.name, self.labels
-
-
-class SnapshotError(ValueError):
-    """A snapshot that this version of the fold cannot continue from."""
 
 
 class MetricsFold:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from contextcore_install.core.events import Kind, instant
 from contextcore_install.telemetry.backends import Backend, raw_samples, show_recent
 from contextcore_install.telemetry.client import Client, Patience
-from contextcore_install.telemetry.cursor import Cursor, Feed, Point
+from contextcore_install.telemetry.cursor import Cursor, Point
+from contextcore_install.telemetry.feed import Feed
 from contextcore_install.telemetry.metrics import Sample
 
 MOST_RUNS = 20
@@ -79,14 +80,14 @@ def absent_after_wait(
     return missing
 
 
-def sent_samples(feed: Feed, cursor: Cursor) -> tuple[list[Sample], Point]:
+def sent_samples(feed: Feed[Sample], cursor: Cursor) -> tuple[list[Sample], Point]:
     """Return what the store has taken of the last runs, and the point where the first of them begins.
 
     That point makes the next reading start there instead of at the journal's beginning. Raises
     JournalReplacedError.
     """
     runs: list[tuple[Point, int, list[Sample]]] = []
-    for event, samples, walk in feed.samples(cursor.base):
+    for event, samples, walk in feed.items(cursor.base):
         if event.number > cursor.sent.number:
             break
         if event.kind is Kind.RUN_STARTED or not runs:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from contextcore_install.telemetry.answers import trouble_in
 from contextcore_install.telemetry.client import Answer, Client, Patience, StoreError, Trouble
 from contextcore_install.telemetry.metrics import Sample, SeriesKey
 
@@ -93,14 +94,6 @@ def write_probe(client: Client, path: str, patience: Patience) -> Answer:
     return client.request("POST", path, patience, body=encode(()), headers=HEADERS)
 
 
-def trouble_in(answer: Answer, what: str) -> StoreError:
-    """Return what an answer that is no success means: retry 429 and 5xx, and nothing else."""
-    evidence = f"{what}: HTTP {answer.status} {answer.text}".rstrip()
-    if answer.status == 429 or answer.status >= 500:
-        return StoreError(Trouble.BUSY, evidence, retry_after_s=_retry_after(answer.retry_after))
-    return StoreError(Trouble.REFUSES, evidence)
-
-
 def _post(client: Client, path: str, samples: Sequence[Sample], patience: Patience) -> None:
     answer = client.request("POST", path, patience, body=encode(samples), headers=HEADERS)
     if 200 <= answer.status < 300:
@@ -110,19 +103,6 @@ def _post(client: Client, path: str, samples: Sequence[Sample], patience: Patien
     if answer.status in {400, 422, 500} and _NEVER.search(answer.text):
         raise _RefusedError(answer.text)
     raise trouble_in(answer, f"POST {client.base_url}{path}")
-
-
-def _retry_after(header: str) -> float:
-    """Return seconds from a Retry-After header (RFC 9110, 10.2.3); 0 when it says nothing."""
-    if header.strip().isdecimal():
-        return float(header)
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Ships the events to the metrics store, beside the run and never in its way.
+"""Ships the events to the stack that is being installed: metrics, traces and logs, each its own way.
 
-Importing this costs next to nothing; what talks HTTP and protobuf is imported when there is a store.
+Importing this costs next to nothing; what talks HTTP and protobuf is imported when there is a backend.
 """
 
 from __future__ import annotations
@@ -10,37 +10,40 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import TRANSIENT, Event, Kind
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
 from contextcore_install.telemetry.complaints import Complaints
+from contextcore_install.telemetry.lane import Lane
 
 if TYPE_CHECKING:
-    from contextcore_install.telemetry.client import Patience, StoreError
+    from contextcore_install.telemetry.book import CursorBook
     from contextcore_install.telemetry.cursor import Cursor
     from contextcore_install.telemetry.link import Link
-    from contextcore_install.telemetry.remote_write import Refusal
+    from contextcore_install.telemetry.metrics_link import MetricsLink
 
-INTERVAL_S = 1.0
-"""How often the journal is looked at when nothing nudges."""
+Url = Callable[[], str | None]
+"""Returns where a backend is, or None while there is none; may raise InstallError."""
 
-GATHER_S = 0.2
-"""How long events are gathered before they are sent."""
+_SELDOM_S = 1.0
+"""How long spans and lines are gathered: nobody waits for them, as for the metrics that a step reads back."""
 
 _FLUSH_ATTEMPTS = 3
 _FLUSH_LONGEST_PAUSE_S = 10.0
 _READ_BACK_S = 3.0
 
 
-class Shipper:
-    """The Telemetry port, and a thread that ships while a run lives (`start` to `close`).
+def _nowhere() -> str | None:
+    return None
 
-    There is no queue: what a store has not taken is in the journal, and its cursor says from where.
-    `base_url` returns the store's URL, or None while there is none. `report` gets one sentence a run
-    about a store that is of no use, and one about samples it refused; it is called from the shipping
-    thread or from `close`. As a projection of the run it is nudged by every event worth sending.
+
+class Shipper:
+    """The Telemetry port, and threads that ship while a run lives (`start` to `close`), one for each backend.
+
+    There is no queue: what a backend has not taken is in the journal, and its cursor says from where. `report` gets
+    one sentence a run about each backend that is of no use, and one about what it refused; it is called from the
+    shipping threads or from `close`. As a projection of the run it is nudged by every event worth sending.
     """
 
     def __init__(
@@ -48,20 +51,26 @@ class Shipper:
         events: EventSource,
         cursors: CursorStore,
         cluster: str,
-        base_url: Callable[[], str | None],
+        metrics_url: Url,
         report: Callable[[str], None],
+        *,
+        traces_url: Url = _nowhere,
+        logs_url: Url = _nowhere,
     ) -> None:
         self._events = events
         self._cursors = cursors
         self._cluster = cluster
-        self._base_url = base_url
-        self._complaints = Complaints(report)
-        self._link: Link | None = None
-        self._using = threading.Lock()
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._end = float("inf")
+        self._keeping = threading.Lock()
+        self._metrics = Lane(
+            metrics_url, self._metrics_link, Complaints(report, "the metrics store", "samples")
+        )
+        traces = Complaints(report, "the trace collector", "spans")
+        logs = Complaints(report, "the log store", "lines")
+        self._lanes: list[Lane[Any]] = [
+            self._metrics,
+            Lane(traces_url, self._trace_link, traces, _SELDOM_S),
+            Lane(logs_url, self._log_link, logs, _SELDOM_S),
+        ]
 
     # The Telemetry port
 
@@ -76,18 +85,15 @@ class Shipper:
             return f"{link.backend.base_url}{link.backend.query_prefix}/api/v1/query"
 
     def flush(self, ctx: StepContext) -> int:
-        """Send all that is unsent and return how many samples that were; raises InstallError."""
+        """Send all samples that are unsent and return how many that were; raises InstallError."""
         from contextcore_install.telemetry.client import StoreError, Trouble, as_install_error
 
         ctx.recorded()
         for attempt in range(1, _FLUSH_ATTEMPTS + 1):
             try:
-                with self._using:
-                    sent = self._ship(self._connected())
-                    self._let_go()
-                    return sent
+                with self._metrics.backend() as link:
+                    return self._metrics.ship(link)
             except StoreError as trouble:
-                self._note(trouble)
                 pause = max(trouble.retry_after_s, 0.5 * attempt)
                 hopeless = trouble.trouble is Trouble.REFUSES or pause > min(
                     _FLUSH_LONGEST_PAUSE_S, ctx.remaining_s
@@ -112,7 +118,7 @@ class Shipper:
                 return [f"{link.backend} has nothing of {unsent} events of earlier runs"]
             samples, base = sent_samples(link.feed, link.cursor)
             missing = absent_after_wait(
-                link.client, link.backend, self._cluster, samples, self._patience(), _READ_BACK_S
+                link.client, link.backend, self._cluster, samples, self._metrics.patience(), _READ_BACK_S
             )
             if missing:
                 link.distrust()
@@ -131,68 +137,56 @@ class Shipper:
         While a run lives they are on their way already, so they are sent before they are counted; else no
         store is asked, and it goes by the cursor of the one used last.
         """
-        if self._thread is not None:
-            self._attempt()
+        if self._metrics.alive:
+            self._metrics.attempt()
         return self._unsent_behind(self._cursor())
 
     def _cursor(self) -> Cursor:
-        from contextcore_install.telemetry.cursor import cursor_from_document
-
-        if self._link is not None and self._link.connected:
-            return self._link.cursor
-        documents = list(self._cursors.load().values())
-        return cursor_from_document(documents[-1] if documents else {})
+        if link := self._metrics.link:
+            return link.cursor
+        return self._book().last_metrics()
 
     def _unsent_behind(self, cursor: Cursor) -> int:
-        from contextcore_install.telemetry.cursor import Feed, JournalReplacedError, Point
+        from contextcore_install.telemetry.cursor import Point
+        from contextcore_install.telemetry.feed import JournalReplacedError, events_behind
 
-        feed = Feed(self._events, self._cluster)
         try:
-            waiting = [event for _, event in feed.events(cursor.sent)]
+            waiting = [event for _, event in events_behind(self._events, cursor.sent)]
         except JournalReplacedError:
-            waiting = [event for _, event in feed.events(Point())]
+            waiting = [event for _, event in events_behind(self._events, Point())]
         if waiting and waiting[-1].kind is not Kind.RUN_FINISHED:
             return sum(event.run_id != waiting[-1].run_id for event in waiting)
         return len(waiting)
 
     @contextmanager
-    def _store(self) -> Iterator[Link]:
+    def _store(self) -> Iterator[MetricsLink]:
         """Within the block, have the store to oneself; raises InstallError when it is of no use."""
         from contextcore_install.telemetry.client import StoreError, as_install_error
 
         try:
-            with self._using:
-                yield self._connected()
-                self._let_go()
+            with self._metrics.backend() as link:
+                yield link
         except StoreError as trouble:
-            self._note(trouble)
             raise as_install_error(trouble) from trouble
 
     # While a run lives
 
     def start(self) -> None:
-        """Begin to ship in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-        self._thread.start()
+        """Begin to ship in threads of their own."""
+        for lane in self._lanes:
+            lane.start()
 
     def handle(self, event: Event) -> None:
         """Take note that there is something to send."""
         if event.kind not in TRANSIENT:
-            self._wake.set()
+            for lane in self._lanes:
+                lane.nudge()
 
     def close(self, limit_s: float = 2.0) -> None:
-        """Send what is left and end the thread, within `limit_s` seconds whatever the store does."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._end = time.monotonic() + limit_s
-        self._closing.set()
-        self._wake.set()
-        thread.join(limit_s)
-        if thread.is_alive():
-            self._complaints.told_unfinished()
-        else:
-            self._complaints.told_at_the_end()
+        """Send what is left and end the threads, within `limit_s` seconds for all, whatever the backends do."""
+        end = time.monotonic() + limit_s
+        for wait in [lane.finish(end) for lane in self._lanes]:
+            wait()
 
     def __enter__(self) -> Self:
         self.start()
@@ -203,87 +197,24 @@ class Shipper:
     ) -> None:
         self.close()
 
-    def _run(self) -> None:
-        while not self._closing.wait(GATHER_S):
-            if time.monotonic() >= self._complaints.next_try:
-                self._attempt()
-            pause = max(INTERVAL_S, self._complaints.next_try - time.monotonic())
-            if pause > INTERVAL_S:
-                self._closing.wait(pause)  # a nudge does not make a dead store live
-            else:
-                self._wake.wait(pause)
-                self._wake.clear()
-        self._attempt()
-        if self._link is not None:
-            self._link.client.close()
+    # What there is to ship to
 
-    def _attempt(self) -> None:
-        """Send what is there. Nothing that goes wrong may end the thread or reach the run."""
-        left = self._end - time.monotonic()
-        if left <= 0 or not self._using.acquire(timeout=min(60.0, left)):
-            return
-        try:
-            if self._has_store():
-                self._ship(self._connected())
-        except Exception as error:  # noqa: BLE001 - telemetry never fails a run
-            self._failed(error)
-        finally:
-            self._using.release()
+    def _book(self) -> CursorBook:
+        from contextcore_install.telemetry.book import CursorBook
 
-    def _ship(self, link: Link) -> int:
-        """Send everything and return the number of samples; raises StoreError."""
-        sent, more = 0, True
-        refused: list[Refusal] = []
-        while more:
-            delivery = link.deliver(self._patience)
-            refused += delivery.refused
-            sent += delivery.sent
-            more = delivery.more and time.monotonic() < self._end
-        if self._closing.is_set():
-            link.save()
-        self._complaints.recovered()
-        self._complaints.refused(refused)
-        return sent
+        return CursorBook(self._cursors, self._keeping)
 
-    def _has_store(self) -> bool:
-        try:
-            return bool(self._base_url())
-        except InstallError:
-            return False  # the provider cannot tell yet; what is wrong with it is the steps' business
+    def _metrics_link(self, url: str) -> MetricsLink:
+        from contextcore_install.telemetry.metrics_link import MetricsLink
 
-    def _connected(self) -> Link:
-        """Return a link to the store that is the right one now; raises StoreError."""
-        from contextcore_install.telemetry.client import StoreError, Trouble
-        from contextcore_install.telemetry.link import Link
+        return MetricsLink(url, self._events, self._book(), self._cluster)
 
-        url = self._base_url()
-        if not url:
-            raise StoreError(Trouble.NO_ANSWER, "this installation has no metrics store yet")
-        if self._link is None or self._link.client.base_url != url.rstrip("/"):
-            self._link = Link(url, self._events, self._cursors, self._cluster)
-        if not self._link.connected:
-            self._link.connect(self._patience())
-        return self._link
+    def _trace_link(self, url: str) -> Link[Any]:
+        from contextcore_install.telemetry.otlp import TraceLink
 
-    def _let_go(self) -> None:
-        """Close the connection where no thread of ours is there to do it later."""
-        if self._thread is None and self._link is not None:
-            self._link.client.close()
+        return TraceLink(url, self._events, self._book(), self._cluster)
 
-    def _patience(self) -> Patience:
-        from contextcore_install.telemetry.client import Patience
+    def _log_link(self, url: str) -> Link[Any]:
+        from contextcore_install.telemetry.loki import LogLink
 
-        return Patience().within(self._end - time.monotonic())
-
-    def _failed(self, error: Exception) -> None:
-        from contextcore_install.telemetry.client import StoreError, Trouble
-
-        if not isinstance(error, StoreError):
-            error = StoreError(Trouble.REFUSES, f"{type(error).__name__}: {error}")
-        self._note(error)
-        self._complaints.told_now()
-
-    def _note(self, trouble: StoreError) -> None:
-        if self._link is not None:
-            self._link.disconnect()
-        self._complaints.note(trouble)
+        return LogLink(url, self._events, self._book(), self._cluster)

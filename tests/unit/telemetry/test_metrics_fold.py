@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.state import STEP_IDS
-from contextcore_install.telemetry.metrics import PREFIX, MetricsFold, Sample, SnapshotError
+from contextcore_install.telemetry.fold import SnapshotError
+from contextcore_install.telemetry.metrics import PREFIX, MetricsFold, Sample
 from stores import MINUTE_US, MemoryJournal
 
 START_US = 1_700_000_000_000_000

@@ -9,9 +9,10 @@ from typing import Any
 import cramjam
 import pytest
 
+from contextcore_install.telemetry.answers import trouble_in
 from contextcore_install.telemetry.client import Answer, Client, Patience, StoreError, Trouble
 from contextcore_install.telemetry.metrics import Sample
-from contextcore_install.telemetry.remote_write import HEADERS, encode, send, trouble_in
+from contextcore_install.telemetry.remote_write import HEADERS, encode, send
 
 PATIENCE = Patience(1.0, 1.0)
 

@@ -1,0 +1,95 @@
+"""The way to the metrics store, which is recognised by what it shows, and given no sample twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from contextcore_install.core.ports import EventSource
+from contextcore_install.telemetry.backends import Backend, probe
+from contextcore_install.telemetry.book import CursorBook
+from contextcore_install.telemetry.client import Patience
+from contextcore_install.telemetry.cursor import Cursor
+from contextcore_install.telemetry.feed import Feed
+from contextcore_install.telemetry.link import Delivery, Link, Loss
+from contextcore_install.telemetry.metrics import MetricsFold, Sample
+from contextcore_install.telemetry.readback import absent, absent_after_wait
+from contextcore_install.telemetry.remote_write import Refusal, send
+
+_VISIBLE_S = 1.5
+"""How long a store may take, in seconds, to show the newest sample before it counts as another store."""
+
+
+class MetricsLink(Link[Sample]):
+    """The way to one metrics store."""
+
+    def __init__(self, base_url: str, events: EventSource, book: CursorBook, cluster: str) -> None:
+        super().__init__(base_url, Feed(events, cluster, MetricsFold), book)
+        self._cluster = cluster
+        self._backend: Backend | None = None
+        self._doubtful = True
+
+    @property
+    def backend(self) -> Backend:
+        """The store; only once it was found."""
+        if self._backend is None:
+            raise RuntimeError("not connected")
+        return self._backend
+
+    def distrust(self) -> None:
+        """Take back that the store has anything, and look up what it has before it is sent again."""
+        super().distrust()
+        self._doubtful = True
+
+    def _find(self, patience: Patience) -> str:
+        self._backend, self._doubtful = probe(self.client, patience), True
+        return f"{self._backend.kind} {self._backend.base_url}"
+
+    def _adopt(self, name: str, patience: Patience) -> Cursor:
+        """Return the cursor of this store: one whose newest sample it shows, first of all its own.
+
+        So a store that lost its data, or another one at the same port, gets everything, and the same
+        store at another port is recognised.
+        """
+        own = self._book.get(name)
+        others = [cursor for cursor in self._book.of_kind(self.backend.kind) if cursor != own]
+        for cursor, limit_s in [(own, _VISIBLE_S), *((other, 0.0) for other in others)]:
+            if cursor.mark and not self._lacking_after(cursor.mark, patience, limit_s):
+                return cursor
+        return Cursor()
+
+    def _give(self, items: Sequence[Sample], patience: Callable[[], Patience], *, more: bool) -> Delivery:
+        """Send samples.
+
+        What may have been sent before (by a process that ended before it could note it, by a request
+        without an answer) is looked up first, as not every store takes a sample twice.
+        """
+        wanted = self._lacking(items, patience()) if self._doubtful else items
+        self._doubtful = True  # until there is an answer
+        refused = send(self.client, self.backend.write_path, wanted, patience()) if wanted else []
+        lost = self._really_absent(refused, patience())
+        self._doubtful = more and len(wanted) < len(items)
+        gone = {refusal.sample for refusal in refused}
+        mark = next((sample for sample in reversed(items) if sample not in gone), self.cursor.mark)
+        refused_ms = max([self.cursor.refused_ms, *(refusal.sample.at_ms for refusal in lost)])
+        self.cursor = replace(self.cursor, mark=mark, refused_ms=refused_ms)
+        return Delivery(len(wanted) - len(refused), _in_words(lost), more)
+
+    def _lacking_after(self, mark: Sample, patience: Patience, limit_s: float) -> bool:
+        return bool(absent_after_wait(self.client, self.backend, self._cluster, [mark], patience, limit_s))
+
+    def _lacking(self, samples: Sequence[Sample], patience: Patience) -> list[Sample]:
+        missing = absent(self.client, self.backend, self._cluster, samples, patience)
+        return [absence.sample for absence in missing]
+
+    def _really_absent(self, refused: Sequence[Refusal], patience: Patience) -> list[Refusal]:
+        """Return the refused samples that the store does not have: it may refuse what it has."""
+        lacking = set(self._lacking([refusal.sample for refusal in refused], patience))
+        return [refusal for refusal in refused if refusal.sample in lacking]
+
+
+def _in_words(refusals: Sequence[Refusal]) -> Loss | None:
+    if not refusals:
+        return None
+    first = refusals[0]
+    return Loss(len(refusals), f"the first of them {first.sample.name}: {first.reason}")
