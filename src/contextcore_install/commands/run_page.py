@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from contextcore_install.app import App
@@ -10,9 +10,13 @@ from contextcore_install.core.errors import InstallError
 
 
 @contextmanager
-def page_of_run(app: App) -> Iterator[None]:
-    """Within the block, serve the page where it was asked for, and open it where there is a browser."""
+def page_of_run(app: App, say: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, serve the page where it was asked for, and open it where there is a browser.
+
+    `say` tells people, where they are who watches.
+    """
     if not app.settings.open:
+        say(f"Page  {app.commands('dashboard', '--open')}")
         yield
         return
     from contextcore_install.commands.page_feed import Feed
@@ -27,7 +31,10 @@ def page_of_run(app: App) -> Iterator[None]:
         yield
         return
     opened = open_in_browser(server.invitation, app.environ)
-    app.stderr.write(f"note: the page {'opens' if opened else 'is'} at {server.url}\n")
+    where = f"Page  {server.url}" + ("" if opened else "  (there is no browser to open here)")
+    if app.json:
+        app.stderr.write(where + "\n")
+    say(where)
     try:
         yield
     finally:

@@ -146,6 +146,17 @@ class PlainConsole:
         text = "to be done again" + (f": {reason}" if reason else "")
         return self._line(event, step, self._look.mark("retry"), (text, "warn"))
 
+    def step_undo_started(self, event: Event, step: StepView | None) -> list[str]:
+        """Say that a step is being taken back."""
+        title = harmless(step.title) if step else ""
+        return self._line(event, step, self._look.mark("begin"), (f"take back: {title}", "strong"))
+
+    def step_undone(self, event: Event, step: StepView | None) -> list[str]:
+        """Say that a step is taken back."""
+        took = duration(event.data.get("duration_seconds"))
+        text = f"taken back in {took}" if took else "taken back"
+        return self._line(event, step, self._look.mark("done"), (text, "good"))
+
     def part_finished(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a part of a step ended."""
         name, took = harmless(event.data.get("part", ""), 60), duration(event.data.get("duration_seconds"))
@@ -198,6 +209,8 @@ _TELLERS: dict[Kind, _Teller] = {
     Kind.STEP_FAILED: PlainConsole.step_failed,
     Kind.STEP_RETRYING: PlainConsole.step_retrying,
     Kind.STEP_INVALIDATED: PlainConsole.step_invalidated,
+    Kind.STEP_UNDO_STARTED: PlainConsole.step_undo_started,
+    Kind.STEP_UNDONE: PlainConsole.step_undone,
     Kind.PART_FINISHED: PlainConsole.part_finished,
     Kind.COMMAND_FINISHED: PlainConsole.command_finished,
     Kind.FINDING: PlainConsole.finding,

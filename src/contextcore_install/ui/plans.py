@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.findings import Risk
@@ -43,16 +45,39 @@ def render_plan(
     return "\n".join(lines)
 
 
-def remedies(checks: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (step, finding) for every finding that has a remedy, smallest risk first, then in the plan's order."""
-    found = [
-        (str(check.get("id", "")), finding)
-        for check in checks
-        for finding in _mappings(check.get("findings"))
-        if isinstance(finding.get("remedy"), Mapping)
-    ]
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One remedy, and the findings that it heals: the steps that found them, and their documents."""
+
+    remedy: Mapping[str, Any]
+    risk: Risk
+    findings: tuple[tuple[str, Mapping[str, Any]], ...]
+
+    @property
+    def automatic(self) -> bool:
+        """Whether a repair carries it out."""
+        return bool(self.remedy.get("automatic"))
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the remedy as JSON output shows it."""
+        found = [
+            {"step": step, "code": finding.get("code", ""), "message": finding.get("message", "")}
+            for step, finding in self.findings
+        ]
+        return {**self.remedy, "risk": self.risk.value, "automatic": self.automatic, "findings": found}
+
+
+def remedies(checks: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """Return each remedy once, with what it heals: smallest risk first, then in the plan's order."""
+    groups: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for check in checks:
+        for finding in _mappings(check.get("findings")):
+            if isinstance(finding.get("remedy"), Mapping) and not finding.get("warning"):
+                same = json.dumps(finding["remedy"], sort_keys=True, default=str)
+                groups.setdefault(same, []).append((str(check.get("id", "")), finding))
     order = list(Risk)
-    return sorted(found, key=lambda pair: order.index(risk_of(pair[1])))
+    found = [Group(pairs[0][1]["remedy"], risk_of(pairs[0][1]), tuple(pairs)) for pairs in groups.values()]
+    return sorted(found, key=lambda group: order.index(group.risk))
 
 
 def risk_of(finding: Mapping[str, Any]) -> Risk:
@@ -65,25 +90,44 @@ def risk_of(finding: Mapping[str, Any]) -> Risk:
 
 
 def render_remedies(checks: Sequence[Mapping[str, Any]], look: Look) -> str:
-    """Return a repair's plan: every remedy with its risk, smallest first, and what is left to the user."""
+    """Return a repair's plan: every remedy with its risk and what it heals, smallest first; then what has none."""
     found = remedies(checks)
-    if not found:
-        return look.line(look.mark("done"), (" Nothing is broken.", "good"))
-    head = f"{len(found)} remedies, smallest risk first" if len(found) > 1 else "1 remedy"
-    lines = [look.line((head, "strong"))]
-    for number, (step, finding) in enumerate(found, 1):
-        remedy = finding["remedy"]
-        label, style = _RISKS[risk_of(finding)]
-        by_hand = "" if remedy.get("automatic") else "by hand, "
-        lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{by_hand}{label}] ", style)]
-        text = harmless(remedy.get("summary", "")) or look.typed(harmless(remedy.get("command", "")))
-        lines += look.paragraph(text, first=lead, indent=5)
-        lines += look.paragraph(
-            f"{harmless(step, 60)}: {harmless(finding.get('message', ''))}", indent=5, style="faint"
-        )
-        if not remedy.get("automatic"):
-            lines += hint_lines(look, remedy.get("command", ""), label=f"{look.symbol('then')} ", indent=5)
-    return "\n".join(lines)
+    lines: list[str] = []
+    if found:
+        head = f"{len(found)} remedies, smallest risk first" if len(found) > 1 else "1 remedy"
+        lines.append(look.line((head, "strong")))
+    for number, group in enumerate(found, 1):
+        lines += _remedy_lines(number, group, look)
+    lines += _without_remedy(checks, look)
+    return "\n".join(lines) or look.line(look.mark("done"), (" Nothing is broken.", "good"))
+
+
+def _remedy_lines(number: int, group: Group, look: Look) -> list[str]:
+    label, style = _RISKS[group.risk]
+    lead: list[Span] = [
+        (f"{number:3}. ", "faint"),
+        (f"[{'' if group.automatic else 'by hand, '}{label}] ", style),
+    ]
+    summary, command = harmless(group.remedy.get("summary", "")), harmless(group.remedy.get("command", ""))
+    lines = look.paragraph(summary or look.typed(command), first=lead, indent=5)
+    for step, finding in group.findings:
+        text = f"{harmless(step, 60)}: {harmless(finding.get('message', ''))}"
+        lines += look.paragraph(text, indent=5, style="faint")
+    if not group.automatic:
+        lines += hint_lines(look, command, label=f"{look.symbol('then')} ", indent=5)
+    return lines
+
+
+def _without_remedy(checks: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+    """Return the findings that no remedy of theirs heals: warnings, and what others stand in the way of."""
+    lines: list[str] = []
+    for check in checks:
+        for finding in _mappings(check.get("findings")):
+            if finding.get("warning") or not isinstance(finding.get("remedy"), Mapping):
+                mark = look.mark("warning" if finding.get("warning") else "failed")
+                text = f" {harmless(check.get('id', ''), 60)}: {harmless(finding.get('message', ''))}"
+                lines += look.paragraph(text, first=[mark], indent=2, style="faint")
+    return lines
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:

@@ -182,6 +182,11 @@ def _invalidated(step: StepView, data: Mapping[str, Any], _now: float) -> None:
     step.phase, step.text = Phase.WAITING, harmless(data.get("reason", ""))
 
 
+def _undone(step: StepView, data: Mapping[str, Any], now: float) -> None:
+    step.seconds = _seconds(data, step.spent(now))
+    step.phase, step.text = Phase.DONE, "taken back"
+
+
 def _part_started(step: StepView, data: Mapping[str, Any], now: float) -> None:
     name = harmless(data.get("part", ""), 60)
     step.parts.pop(name, None)
@@ -210,6 +215,8 @@ _CHANGES = {
     Kind.STEP_COMPLETED: _completed,
     Kind.STEP_FAILED: _failed,
     Kind.STEP_INVALIDATED: _invalidated,
+    Kind.STEP_UNDO_STARTED: _started,
+    Kind.STEP_UNDONE: _undone,
     Kind.PART_STARTED: _part_started,
     Kind.PART_FINISHED: _part_finished,
     Kind.ACTIVITY: _activity,

@@ -30,7 +30,11 @@ _STEP = {
 }
 _NEXT = {
     "not_installed": (((), "installs"),),
-    "running": ((("--status",), "again"), (("logs",), "shows what its commands print")),
+    "running": (
+        (("--status",), "again"),
+        (("dashboard", "--open"), "shows it on a page"),
+        (("logs",), "shows what its commands print"),
+    ),
     "complete": ((("verify",), "checks everything"), (("--repair",), "fixes what is broken")),
     "failed": ((("--resume",), "carries on from there"), (("--repair",), "checks everything, and fixes it")),
 }

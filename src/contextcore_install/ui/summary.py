@@ -56,6 +56,7 @@ def render_success(ended: Ended, overview: Overview, look: Look, commands: Comma
     lines += _section("How to look", hints)
     typed = [
         (commands("--status"), "where it stands"),
+        (commands("dashboard", "--open"), "shows it on a page"),
         (commands("verify"), "checks everything"),
         (commands("--repair"), "fixes what broke"),
         (commands("delete"), "removes it"),
@@ -99,6 +100,7 @@ def render_failure(
         (commands("--resume"), "carries on from there"),
         *ways,
         (commands("--status"), "where it stands"),
+        (commands("report", "-o", "report.html"), "for a bug report"),
     ]
     return "\n".join([*lines, *next_lines(typed, look)])
 
@@ -119,6 +121,21 @@ def render_interrupted(
         f"Done: {len(done)} of {count(total, 'step')}" + (f" ({names})" if names else ""), indent=2
     )
     return "\n".join([*lines, "", *next_lines([(commands("--resume"), "carries on from there")], look)])
+
+
+def render_rolled_back(ended: Ended, undone: Sequence[str], kept: str, look: Look, commands: Commands) -> str:
+    """Return what was taken back, where its data is, and what to type next."""
+    took = duration(ended.seconds)
+    mark: list[Span] = [look.mark("done"), (" ", "")]
+    names = ", ".join(harmless(step, 60) for step in undone)
+    text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} taken back ({took})."
+    lines = look.paragraph(text, first=mark, indent=2, style="good")
+    lines += look.paragraph(harmless(kept, 4096), indent=2)
+    typed = [
+        (commands("--resume"), "installs it again"),
+        (commands("delete"), "removes the rest, records and data"),
+    ]
+    return "\n".join([*lines, "", *next_lines(typed, look)])
 
 
 def render_error(error: InstallError, look: Look) -> str:

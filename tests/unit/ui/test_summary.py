@@ -46,10 +46,11 @@ def test_success_says_what_runs_where_what_is_missing_and_what_to_type() -> None
         "How to look",
         "  open http://127.0.0.1:3000",
         "",
-        "Next  ./create-cluster.sh --status  where it stands",
-        "      ./create-cluster.sh verify    checks everything",
-        "      ./create-cluster.sh --repair  fixes what broke",
-        "      ./create-cluster.sh delete    removes it",
+        "Next  ./create-cluster.sh --status          where it stands",
+        "      ./create-cluster.sh dashboard --open  shows it on a page",
+        "      ./create-cluster.sh verify            checks everything",
+        "      ./create-cluster.sh --repair          fixes what broke",
+        "      ./create-cluster.sh delete            removes it",
     ]
 
 
@@ -70,8 +71,9 @@ def test_failure_says_which_step_why_what_to_do_and_how_to_carry_on() -> None:
         "  Do    kubectl logs mimir-0",
         f"  Log   {logs['pods_ready']}",
         "",
-        "Next  ./create-cluster.sh --resume  carries on from there",
-        "      ./create-cluster.sh --status  where it stands",
+        "Next  ./create-cluster.sh --resume               carries on from there",
+        "      ./create-cluster.sh --status               where it stands",
+        "      ./create-cluster.sh report -o report.html  for a bug report",
     ]
 
 

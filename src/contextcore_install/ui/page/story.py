@@ -181,6 +181,9 @@ def _step_completed(story: RunStory, event: Event) -> None:
 def _step_failed(story: RunStory, event: Event) -> None:
     _end_step(story, event, "failed")
     error = event.data.get("error")
+    for found in story.findings.values():
+        if found["step"] == event.step and found.get("retried"):
+            found["healed"] = True  # what the last attempt met is what counts
     story.errors[event.step] = dict(error) if isinstance(error, Mapping) else {"message": str(error)}
 
 

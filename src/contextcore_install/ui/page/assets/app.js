@@ -21,7 +21,9 @@ function drawStanding() {
 function drawProblems() {
   const all = doc.run ? doc.run.problems : [];
   byId("problems").hidden = !all.length;
-  text(byId("problems-title"), all.some((it) => !it.quiet) ? "What stands in the way" : "What was found");
+  const loud = all.filter((it) => !it.quiet);
+  const title = loud.some((it) => !it.warning) ? "What stands in the way" : loud.length ? "Worth knowing" : "Findings";
+  text(byId("problems-title"), title);
   replace(byId("problems-body"), problems(all, titles()));
 }
 
@@ -45,17 +47,17 @@ function drawLog() {
   if (!out) {
     const choice = el("select", { id: "log-step", onchange: () => { view.step = choice.value; drawLog(); } });
     out = el("pre.log", { tabindex: "0", role: "region", "aria-label": "The last lines of the log" });
-    replace(body, el("div.log-head", {}, el("label", { for: "log-step" }, "Step"), choice), out);
+    replace(body, el("div.log-head", {}, el("label", { for: "log-step" }, "Step"), choice, el("span.faint", {}, "times in UTC")), out);
   }
   const logged = doc.steps.filter((step) => (doc[`log.${step.id}`] || []).length);
-  const options = logged.map((step) => `${step.id}`).join(" ");
+  const options = [shown, ...logged].map((step) => step.id).join(" ");
   const choice = byId("log-step");
   if (choice.dataset.options !== options) {
     choice.dataset.options = options;
-    choice.replaceChildren(el("option", { value: "" }, "the one at work"), ...logged.map((step) => el("option", { value: step.id }, step.title)));
+    choice.replaceChildren(el("option", { value: "" }, view.step ? "automatic" : `${shown.title} (automatic)`), ...logged.map((step) => el("option", { value: step.id }, step.title)));
   }
   choice.value = view.step;
-  const lines = doc[`log.${shown.id}`].join("\n");
+  const lines = doc[`log.${shown.id}`].map((line) => line.replace(/^[\d-]{10}T([\d:]{8})[\d.]*Z /, "$1 ")).join("\n");
   const follows = out.scrollHeight - out.scrollTop - out.clientHeight < 40;
   text(out, lines);
   if (follows) out.scrollTop = out.scrollHeight;

@@ -53,7 +53,7 @@ function replace(place, ...nodes) {
 
 /** A table with a caption; `heads` are [text, class] and `rows` lists of cells, the first of which names its row. */
 function table(caption, heads, rows) {
-  const head = heads.map(([text, kind]) => el(`th${kind || ""}`, { scope: "col" }, text || unseen("Action")));
+  const head = heads.map(([text, kind]) => el(`th${kind || ""}`, { scope: "col" }, text));
   const body = rows.map((cells) => el("tr", {}, cells.map((cell, at) => {
     const kind = heads[at][1] || "";
     return at === 0 ? el(`th${kind}`, { scope: "row" }, cell) : el(`td${kind}`, {}, cell);

@@ -29,10 +29,11 @@ function problem(it, titles) {
 /** What stands in the way; what heals by itself, or has healed, is folded away. */
 function problems(all, titles) {
   const loud = all.filter((it) => !it.quiet).map((it) => problem(it, titles));
+  const more = loud.length ? "more " : "";
   const quiet = all.filter((it) => it.quiet).map((it) => problem(it, titles));
   if (!quiet.length) return loud;
   const folded = el("details", { "data-key": "quiet" },
-    el("summary", { "data-key": "quiet-summary" }, `${plural(quiet.length, "finding")} put right, or being put right`), quiet);
+    el("summary", { "data-key": "quiet-summary" }, `${plural(quiet.length, `${more}finding`)} that ${quiet.length === 1 ? "needs" : "need"} nothing from you`), quiet);
   return [...loud, folded];
 }
 
@@ -63,7 +64,7 @@ function timeline(run, titles, now) {
     const track = el("span.track");
     const words = row.bars.map(([began, ended, outcome]) => {
       const bar = el(`span.bar.${outcome.split(" ")[0] || "open"}`);
-      bar.style.left = share(began);
+      bar.style.left = `min(${share(began)}, 100% - 3px)`;
       bar.style.width = `calc(${share(ended ?? now)} - ${share(began)})`;
       track.append(bar);
       return `${told(outcome)[1]}, ${duration(((ended ?? now) - began) / 1e6)}`;
@@ -71,7 +72,7 @@ function timeline(run, titles, now) {
     track.append(unseen(words.join("; ")));
     const last = row.bars.at(-1);
     const took = last ? ((last[1] ?? now) - row.bars[0][0]) / 1e6 : null;
-    return el("li", {}, el(row.part ? "span.part" : "span", {}, name), track, el("span.number.faint.took", {}, duration(took)));
+    return el("li", {}, el(row.part ? "span.name.part" : "span.name", {}, name), track, el("span.number.faint.took", {}, duration(took)));
   });
   const scale = el("span.scale", {},
     el("span", {}, "0 s"), el("span", {}, duration((end - run.began_us) / 2e6)), el("span", {}, duration((end - run.began_us) / 1e6)));
@@ -91,7 +92,7 @@ function remarks(all) {
 
 function where(all) {
   const places = all.endpoints.map((it) => [it.component, link(it.url), it.program]);
-  const absent = all.absent.map((it) => el("p.faint", {}, `${it.component} is not there: ${it.reason}. ${it.hint}`));
+  const absent = all.absent.map((it) => el("p.faint", {}, `${it.component} is not there: ${it.reason}; ${it.hint}`));
   return [
     places.length ? table("Components and their addresses on this machine", [["Component"], ["Address"], ["Program", ".optional.faint"]], places) : null,
     ...absent, ...all.hints.map((text) => el("p.faint", {}, text)),
@@ -99,9 +100,10 @@ function where(all) {
 }
 
 function requirements(all) {
-  const groups = Map.groupBy ? Map.groupBy(all, (it) => it.category) : all.reduce(
-    (found, it) => found.set(it.category, [...(found.get(it.category) || []), it]), new Map());
-  return [...groups].map(([category, items]) => table(String(category), [["Requirement"], ["Met", ".number"]],
-    items.map((it) => [String(it.requirement).replaceAll("_", " "),
-      el(`span.${it.ratio >= 1 ? "good" : "warn"}`, {}, `${it.ratio >= 1 ? "✓" : "■"} ${Math.floor(it.ratio * 100)} %`)])));
+  const sorted = [...all].sort((one, other) => String(one.category).localeCompare(String(other.category)));
+  const rows = sorted.map((it, at) => [
+    String(it.requirement).replaceAll("_", " "),
+    at && sorted[at - 1].category === it.category ? unseen(it.category) : String(it.category),
+    el(`span.nowrap.${it.ratio >= 1 ? "good" : "warn"}`, {}, `${it.ratio >= 1 ? "✓" : "■"} ${Math.floor(it.ratio * 100)} %`)]);
+  return table("How far each requirement was met", [["Requirement"], ["Category", ".faint"], ["Met", ".number"]], rows);
 }

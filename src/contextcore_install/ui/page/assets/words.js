@@ -23,10 +23,10 @@ function duration(seconds) {
 }
 
 /** An RFC 3339 time, or microseconds, as this browser's user reads it. */
-function moment(time) {
+function moment(time, style = "medium") {
   const date = new Date(typeof time === "number" ? time / 1000 : time);
   if (time == null || time === "" || Number.isNaN(date.getTime())) return "";
-  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return date.toLocaleString(undefined, { dateStyle: style, timeStyle: style });
 }
 
 const plural = (count, thing) => `${count.toLocaleString()} ${thing}${count === 1 ? "" : "s"}`;
@@ -34,5 +34,5 @@ const plural = (count, thing) => `${count.toLocaleString()} ${thing}${count === 
 /** A state as its symbol and its word, for eyes and for screen readers. */
 function badge(state) {
   const [symbol, word, tone] = told(state);
-  return el(`span.nowrap.${tone}`, {}, el("span", { "aria-hidden": "true" }, `${symbol} `), word);
+  return el(`span.${tone}`, {}, el("span", { "aria-hidden": "true" }, `${symbol} `), word);
 }
