@@ -79,7 +79,7 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
 
     mode = app.settings.command
     with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)], lock) as session:
-        with ending_signals(ask, at_once), page_of_run(app):
+        with ending_signals(ask, at_once), page_of_run(app, console.say):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
             session.shipper.start()
