@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Provider
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.state import COMPLETED
+from contextcore_install.core.undoing import UndoEngine
 from contextcore_install.core.workers import Workers
 from contextcore_install.storage.state_keeper import StateKeeper
 from contextcore_install.storage.store import Records
@@ -91,6 +92,14 @@ class Session:
         spent = self.app.clock.monotonic() - self.began
         limits = Limits(overall_s=self.app.settings.timeout_s - spent)
         self._engine = Engine(plan, self.recorder, self.app.clock, Workers(), random.random, limits)
+        return self._engine
+
+    def undo_engine(self, undone: Collection[str]) -> Engine:
+        """Return an engine that takes steps back; one serves once."""
+        limits = Limits(overall_s=self.app.settings.timeout_s)
+        self._engine = UndoEngine(
+            self.plan, undone, self.recorder, self.app.clock, Workers(), random.random, limits
+        )
         return self._engine
 
     def report(self, text: str) -> None:

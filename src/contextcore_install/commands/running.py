@@ -91,12 +91,12 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
                 session.shipper.close(TELEMETRY_PATIENCE_S)
             finally:
                 console.stop()
-        if (
-            result.outcome is Outcome.SUCCEEDED
-        ):  # else what failed is the news, and no wonder that the store is silent
+        own_words = words(session, console, result)
+        if result.outcome is Outcome.SUCCEEDED and not own_words:
+            # Else what failed, or was taken away, is the news, and no wonder that the store is silent.
             for text in session.late_reports:
                 app.stderr.write(f"note: {text}\n")
-        console.say(words(session, console, result) or _last_words(session, console, result, applied))
+        console.say(own_words or _last_words(session, console, result, applied))
     return code
 
 

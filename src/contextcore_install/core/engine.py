@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
+class Task:
     """A step that is under way."""
 
     step: Step
@@ -78,7 +78,7 @@ class Engine:
         self._limits = limits or Limits()
         self._sorter = plan.sorter()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._tasks: dict[str, _Task] = {}
+        self._tasks: dict[str, Task] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_ids = itertools.count()
         self._after_sync: list[Callable[[], None]] = []
@@ -153,37 +153,46 @@ class Engine:
         if self._stopping:
             return
         for step_id in self._sorter.get_ready():
-            task = _Task(self._plan[step_id], CancelToken(), self._clock.monotonic())
+            task = Task(self._plan[step_id], CancelToken(), self._clock.monotonic())
             self._tasks[step_id] = task
-            self._recorder.record(Kind.STEP_CHECKING, step_id)
             self._at(task.step.timeout_s, lambda task=task: self._step_limit_reached(task))  # type: ignore[misc]
-            self._check(task)
+            self._begin(task)
 
-    def _check(self, task: _Task) -> None:
+    def _begin(self, task: Task) -> None:
+        self._recorder.record(Kind.STEP_CHECKING, task.step.id)
+        self._check(task)
+
+    def _check(self, task: Task) -> None:
         """Have the step checked. A check only reads: it need not wait until the record is durable."""
         task.phase = Phase.CHECK
         self._workers.submit(lambda: self._work(task, Phase.CHECK))
 
-    def _apply_after_sync(self, task: _Task) -> None:
+    def _apply_after_sync(self, task: Task) -> None:
         """Have the step applied once this turn's record, the intent, is durable."""
         task.phase = Phase.APPLY
         self._after_sync.append(lambda: self._workers.submit(lambda: self._work(task, Phase.APPLY)))
 
-    def _work(self, task: _Task, phase: Phase) -> None:
+    def _work(self, task: Task, phase: Phase) -> None:
         """Run in a worker: do the phase's work, and tell the engine how it went."""
         result: CheckResult | InstallError | CancelledError
         try:
             task.token.raise_if_cancelled()
             if phase is Phase.APPLY:
-                task.step.apply(self._context(task, applies=True))
-            result = task.step.check(self._context(task))
+                self._act(task)
+            result = self._judge(task)
         except (InstallError, CancelledError) as error:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
             result = bug(task.step.id, error)
         self._inbox.put(lambda: self._phase_ended(task, phase, result))
 
-    def _context(self, task: _Task, *, applies: bool = False) -> Context:
+    def _act(self, task: Task) -> None:
+        task.step.apply(self._context(task, applies=True))
+
+    def _judge(self, task: Task) -> CheckResult:
+        return task.step.check(self._context(task))
+
+    def _context(self, task: Task, *, applies: bool = False) -> Context:
         deadline = task.began + task.step.timeout_s
         return Context(
             task.step.id, task.token, self._tell, self._clock, deadline, self._inbox.put, applies=applies
@@ -202,7 +211,7 @@ class Engine:
         self._recorder.record(kind, step_id, **data)
 
     def _phase_ended(
-        self, task: _Task, phase: Phase, result: CheckResult | InstallError | CancelledError
+        self, task: Task, phase: Phase, result: CheckResult | InstallError | CancelledError
     ) -> None:
         if self._tasks.get(task.step.id) is not task:
             return  # given up before
@@ -213,7 +222,7 @@ class Engine:
         else:
             self._checked(task, phase, result)
 
-    def _checked(self, task: _Task, phase: Phase, result: CheckResult) -> None:
+    def _checked(self, task: Task, phase: Phase, result: CheckResult) -> None:
         for finding in result.findings:
             if finding.warning or phase is Phase.CHECK:
                 self._recorder.record(Kind.FINDING, task.step.id, **finding.as_document())
@@ -224,15 +233,18 @@ class Engine:
         else:
             self._failed(task, still_wrong(result.problems))
 
-    def _start_attempt(self, task: _Task) -> None:
+    def _start_attempt(self, task: Task) -> None:
         if task.token.cancelled:
             self._cancelled(task)
             return
         task.attempt += 1
-        self._recorder.record(Kind.STEP_STARTED, task.step.id, attempt=task.attempt)
+        self._record_attempt(task)
         self._apply_after_sync(task)
 
-    def _failed(self, task: _Task, error: InstallError) -> None:
+    def _record_attempt(self, task: Task) -> None:
+        self._recorder.record(Kind.STEP_STARTED, task.step.id, attempt=task.attempt)
+
+    def _failed(self, task: Task, error: InstallError) -> None:
         """Try again after a pause, where the policy and the time that is left allow it."""
         task.failures += 1
         policy = task.step.retry
@@ -251,7 +263,7 @@ class Engine:
         )
         self._at(delay, lambda: self._pause_ended(task))
 
-    def _pause_ended(self, task: _Task) -> None:
+    def _pause_ended(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is not task or task.phase is not Phase.PAUSE:
             return
         if task.attempt:
@@ -259,29 +271,32 @@ class Engine:
         else:
             self._check(task)
 
-    def _complete(self, task: _Task, *, already: bool, summary: str) -> None:
-        data: dict[str, Any] = {"duration_seconds": self._elapsed(task), "summary": summary}
-        if already:
-            data["already"] = True
-        self._recorder.record(Kind.STEP_COMPLETED, task.step.id, **data)
+    def _complete(self, task: Task, *, already: bool, summary: str) -> None:
+        self._record_success(task, already=already, summary=summary)
         del self._tasks[task.step.id]
         self._sorter.done(task.step.id)
         self._begin_ready_steps()
 
-    def _fail(self, task: _Task, error: InstallError) -> None:
+    def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
+        data: dict[str, Any] = {"duration_seconds": self._elapsed(task), "summary": summary}
+        if already:
+            data["already"] = True
+        self._recorder.record(Kind.STEP_COMPLETED, task.step.id, **data)
+
+    def _fail(self, task: Task, error: InstallError) -> None:
         self._errors[task.step.id] = error
         self._recorder.record(
             Kind.STEP_FAILED, task.step.id, error=error.as_document(), duration_seconds=self._elapsed(task)
         )
         del self._tasks[task.step.id]
 
-    def _cancelled(self, task: _Task) -> None:
+    def _cancelled(self, task: Task) -> None:
         if task.overdue:
             self._fail(task, timed_out(task.step.title, task.activity))
         else:
             del self._tasks[task.step.id]  # its status stays as it is: resuming carries on from here
 
-    def _elapsed(self, task: _Task) -> float:
+    def _elapsed(self, task: Task) -> float:
         return round(self._clock.monotonic() - task.began, 3)
 
     # Time and interruption
@@ -301,7 +316,7 @@ class Engine:
         self._recorder.record(Kind.TICK, running=list(self._tasks))
         self._at(self._limits.tick_s, self._tick)
 
-    def _step_limit_reached(self, task: _Task) -> None:
+    def _step_limit_reached(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is task:
             task.overdue = True
             self._end(task, "time limit")
@@ -319,7 +334,7 @@ class Engine:
         for task in list(self._tasks.values()):
             self._end(task, reason)
 
-    def _end(self, task: _Task, reason: str) -> None:
+    def _end(self, task: Task, reason: str) -> None:
         """Tell a step's work to end, and do without it if it does not."""
         task.token.cancel(reason)
         if task.phase is Phase.PAUSE:
@@ -327,7 +342,7 @@ class Engine:
         else:
             self._at(self._limits.grace_s, lambda: self._give_up_on(task))
 
-    def _give_up_on(self, task: _Task) -> None:
+    def _give_up_on(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is task:
             self._workers.forget_one()
             self._cancelled(task)

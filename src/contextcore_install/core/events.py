@@ -28,6 +28,8 @@ class Kind(StrEnum):
     STEP_COMPLETED = "step_completed"
     STEP_FAILED = "step_failed"
     STEP_INVALIDATED = "step_invalidated"
+    STEP_UNDO_STARTED = "step_undo_started"
+    STEP_UNDONE = "step_undone"
     PART_STARTED = "part_started"
     PART_FINISHED = "part_finished"
     COMMAND_FINISHED = "command_finished"
@@ -53,6 +55,8 @@ DURABLE = frozenset(
         Kind.STEP_COMPLETED,
         Kind.STEP_FAILED,
         Kind.STEP_INVALIDATED,
+        Kind.STEP_UNDO_STARTED,
+        Kind.STEP_UNDONE,
         Kind.VERIFIED,
     }
 )

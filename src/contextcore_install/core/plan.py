@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from contextcore_install.core.findings import CheckResult
@@ -78,6 +78,16 @@ class Plan:
     def sorter(self) -> graphlib.TopologicalSorter[str]:
         """Return a prepared sorter that hands out steps as their needs are met."""
         sorter = graphlib.TopologicalSorter({step.id: step.needs for step in self})
+        sorter.prepare()
+        return sorter
+
+    def backwards(self, chosen: Collection[str]) -> graphlib.TopologicalSorter[str]:
+        """Return a prepared sorter that hands out chosen steps as those that need them are done with."""
+        graph = {
+            step_id: [other.id for other in self if step_id in other.needs and other.id in chosen]
+            for step_id in chosen
+        }
+        sorter = graphlib.TopologicalSorter(graph)
         sorter.prepare()
         return sorter
 

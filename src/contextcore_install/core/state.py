@@ -211,6 +211,16 @@ def _step_invalidated(state: State, event: Event) -> None:
     step.error = None
 
 
+def _step_undo_started(state: State, event: Event) -> None:
+    """Work on the step is under way again; where it is cut off, what there is of the step is not known."""
+    step = state.step(event.step)
+    step.status = IN_PROGRESS
+    step.updated_at = second(event.at_us)
+    step.completed_at = ""
+    step.duration_seconds = None
+    step.error = None
+
+
 def _state_imported(state: State, event: Event) -> None:
     """Become what the imported document says; the event carries the whole of it."""
     imported = state_from_document(event.data["document"])
@@ -230,6 +240,8 @@ _FOLDS = {
     Kind.STEP_COMPLETED: _step_completed,
     Kind.STEP_FAILED: _step_failed,
     Kind.STEP_INVALIDATED: _step_invalidated,
+    Kind.STEP_UNDO_STARTED: _step_undo_started,
+    Kind.STEP_UNDONE: _step_invalidated,
 }
 
 

@@ -46,5 +46,5 @@ class ClusterCreate(BaseStep):
         self._provider.create_cluster(ctx)
 
     def undo(self, ctx: StepContext) -> None:
-        """Remove the cluster, data included."""
-        self._provider.remove_cluster(ctx)
+        """Remove the cluster, and keep the data that can outlive it."""
+        self._provider.remove_cluster(ctx, keep_data=True)

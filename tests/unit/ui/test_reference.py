@@ -194,6 +194,8 @@ def test_the_events_of_a_real_run_have_the_documented_fields() -> None:
         Kind.RUN_STARTED,
         Kind.RUN_FINISHED,
         Kind.STEP_INVALIDATED,
+        Kind.STEP_UNDO_STARTED,
+        Kind.STEP_UNDONE,
         Kind.HEARTBEAT,
     }
     assert seen == set(Kind) - by_a_run
