@@ -23,7 +23,8 @@ from contextcore_install.notify.contact_points import ENVIRONMENT as CONTACT_POI
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
-from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports
+from contextcore_install.stack.catalogue import resolve_ports
+from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
@@ -73,13 +74,10 @@ class Stack:
 
     def metrics_store_url(self) -> str | None:
         """Return where the metrics store is reached; None while there is none."""
-        for endpoint in self.provider.endpoints():
-            if endpoint.component == METRICS_STORE and endpoint.has_way:
-                return endpoint.base_url
-        return None
+        return metrics_url(self.provider.endpoints())
 
     def shipper(self, report: Callable[[str], None]) -> Shipper:
-        """Return the way of the events into the metrics store."""
+        """Return the way of the events into the stack."""
         layout = self._app.layout
         return Shipper(
             JournalReader(layout.journal),
@@ -87,6 +85,8 @@ class Stack:
             self._app.settings.cluster,
             self.metrics_store_url,
             report,
+            traces_url=lambda: traces_url(self.provider.endpoints(), resolve_ports(self.ports)),
+            logs_url=lambda: logs_url(self.provider.endpoints()),
         )
 
     def plan(self, telemetry: Telemetry) -> Plan:

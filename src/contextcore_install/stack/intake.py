@@ -1,0 +1,42 @@
+"""Where the stack takes what is sent to it, told from where its components are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from contextcore_install.core.ports import Endpoint
+from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
+
+OTLP_PATH = "/v1/traces"
+"""An endpoint that is asked here takes OTLP over HTTP: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
+
+_TAKES_SPANS = (("alloy", "alloy-http"), ("tempo", "tempo-otlp-http"))
+"""Who takes spans, with the key of the port for it: the collector, which hands them on, else the store itself."""
+
+
+def metrics_url(endpoints: Sequence[Endpoint]) -> str | None:
+    """Return where the metrics store is reached; None while there is none."""
+    return _reached(endpoints, METRICS_STORE)
+
+
+def logs_url(endpoints: Sequence[Endpoint]) -> str | None:
+    """Return where Loki is reached; None while there is none."""
+    return _reached(endpoints, "loki")
+
+
+def traces_url(endpoints: Sequence[Endpoint], ports: Mapping[str, int]) -> str | None:
+    """Return where OTLP over HTTP is taken; None while there is no such place.
+
+    A provider that reaches it through something gives it as an endpoint of its own; what is a process of this machine
+    listens on the port that `ports` has for it.
+    """
+    for endpoint in endpoints:
+        if endpoint.ready_path == OTLP_PATH and endpoint.has_way:
+            return endpoint.base_url
+    here = {endpoint.component for endpoint in endpoints if not endpoint.via and endpoint.has_way}
+    return next((f"http://{LOOPBACK}:{ports[key]}" for name, key in _TAKES_SPANS if name in here), None)
+
+
+def _reached(endpoints: Sequence[Endpoint], component: str) -> str | None:
+    found = (item.base_url for item in endpoints if item.component == component and item.has_way)
+    return next(found, None)

@@ -1,0 +1,38 @@
+"""Where metrics, spans and lines go, by where the components are reached."""
+
+from __future__ import annotations
+
+from contextcore_install.core.ports import Endpoint
+from contextcore_install.stack.catalogue import resolve_ports
+from contextcore_install.stack.intake import OTLP_PATH, logs_url, metrics_url, traces_url
+
+PORTS = resolve_ports({"alloy-http": 5001, "tempo-otlp-http": 5002})
+MIMIR = Endpoint("mimir", "http://127.0.0.1:1", "/ready")
+LOKI = Endpoint("loki", "http://127.0.0.1:2", "/ready")
+TEMPO = Endpoint("tempo", "http://127.0.0.1:3", "/ready")
+ALLOY = Endpoint("alloy", "http://127.0.0.1:4", "/-/ready")
+
+
+def test_processes_of_this_machine_take_spans_on_their_own_ports() -> None:
+    assert traces_url([MIMIR, LOKI, TEMPO, ALLOY], PORTS) == "http://127.0.0.1:5001"
+    assert traces_url([MIMIR, LOKI, TEMPO], PORTS) == "http://127.0.0.1:5002", "without a collector"
+    assert traces_url([MIMIR, LOKI], PORTS) is None
+
+
+def test_what_is_reached_through_something_takes_spans_where_the_provider_says() -> None:
+    page = Endpoint("alloy", "http://127.0.0.1:4", "/-/ready", "a node's port")
+    intake = Endpoint("alloy", "http://127.0.0.1:5", OTLP_PATH, "a node's port")
+    assert traces_url([page], PORTS) is None
+    assert traces_url([page, intake], PORTS) == "http://127.0.0.1:5"
+
+
+def test_what_has_no_way_takes_nothing() -> None:
+    assert metrics_url([Endpoint("mimir", "http://127.0.0.1:0", "/ready")]) is None
+    assert logs_url([Endpoint("loki", "http://127.0.0.1:0", "/ready")]) is None
+    assert traces_url([Endpoint("alloy", "http://127.0.0.1:0", OTLP_PATH, "a forward")], PORTS) is None
+
+
+def test_each_store_is_known_by_its_component() -> None:
+    assert metrics_url([LOKI, MIMIR]) == MIMIR.base_url
+    assert logs_url([MIMIR, LOKI]) == LOKI.base_url
+    assert logs_url([MIMIR]) is None
