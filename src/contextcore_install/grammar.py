@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.core.state import STATUSES, STEP_IDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ MODES: Mapping[str, frozenset[str]] = {
 
 COMMANDS: Mapping[str, Command] = {
     "plan": Command(
-        "show what an installation would do now, and change nothing",
+        "show what an installation, or a repair, would do now, and change nothing",
+        (argument("--repair", action="store_true", dest="for_repair", help="show what --repair would do"),),
         shared=(INSTALLING - {"--timeout"}) | {"--skip-wait"},
     ),
     "verify": Command(
@@ -110,6 +111,19 @@ COMMANDS: Mapping[str, Command] = {
         ),
         shared=frozenset({"--timeout"}),
     ),
+    "rollback": Command(
+        "take back what was installed, the last step first, and keep the data",
+        (
+            argument(
+                "--to",
+                choices=STEP_IDS,
+                metavar="STEP",
+                help="stop at this step, which stays (default: all of them)",
+            ),
+            argument("--no-backup", action="store_true", help="lose data that cannot outlive the cluster"),
+        ),
+        shared=frozenset({"--timeout"}),
+    ),
     "delete": Command(
         "end what runs, and remove the cluster with its data",
         (argument("--backup", action="store_true", help="back it up first; the file goes to the archive"),),
@@ -125,6 +139,14 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "clusters": Command(
         "list the installations, how each stands and when it was last used", shared=frozenset({"--live"})
+    ),
+    "state": Command(
+        "read or write a step's status from a script",
+        (
+            argument("action", choices=("get", "set", "send")),
+            argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),
+            argument("value", nargs="?", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES)),
+        ),
     ),
     "completion": Command(
         "print a completion script for a shell",

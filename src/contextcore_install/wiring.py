@@ -14,7 +14,7 @@ from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.events import instant
+from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
@@ -65,6 +65,7 @@ class Stack:
             ports=self.ports,
             install_tools=self._app.settings.install_tools,
             options=self.options,
+            may_lose_data=self._app.settings.allow_data_loss,
         )
 
     @cached_property
@@ -172,53 +173,24 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
 
     A lock that is held already is taken over, and released with the session.
     """
-    layout = app.layout
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
-        make_home(app.home)
-        make_private(layout.folder)
-        stack.callback((lock or _take_lock(layout)).release)
-        sweep(layout.folder)
-        notices = adopt(app.home, app.settings.cluster)
-        records = mend_records(layout, app.settings.cluster)
-        if not records.mark.events:
-            from contextcore_install.recall import recall  # needs what is above it
-
-            recall(app, records)
-            layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
-        notices += records.notices
+        records = _open_records(app, lock, stack)
         provider, reason = choose_provider(app, records.state)
         options = options_of(records.state, app, provider)
         parts = Stack(app, provider, ports_of(records.state, app), options)
         session = _build(app, mode, records, parts, show, stack)
         app.home.link_to(app.settings.cluster)
         kept = {name: value for name, value in options.items() if name not in OF_ONE_RUN}
-        session.begin({"provider": provider, "ports": parts.ports, **kept}, reason, notices)
+        session.begin({"provider": provider, "ports": parts.ports, **kept}, reason, records.notices)
         yield session
 
 
 def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stack: ExitStack) -> Session:
-    layout = app.layout
     run_id = _new_run_id()
     shown = show(records.state, parts.provider_name, run_id)
-    journal = JournalWriter(layout.journal, records.mark)
-    stack.callback(journal.close)
-    keeper = StateKeeper(layout.state, records.state, journal)
-    stack.callback(keeper.save)
-    logs = StepLogs(layout.logs)
-    stack.callback(logs.close)
-    thin_logs(layout.logs)
     shipper = parts.shipper(lambda text: session.report(text))  # noqa: PLW0108 - made below
-    recorder = Recorder(
-        journal,
-        app.clock,
-        keeper,
-        [logs, shipper, *shown],
-        typed=app.commands.typed,
-        run_id=run_id,
-        number=records.mark.events,
-        at_us=records.mark.at_us,
-    )
+    recorder, keeper = _recorder(app, records, run_id, [shipper, *shown], stack)
     session = Session(
         app=app,
         run_id=run_id,
@@ -232,6 +204,71 @@ def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stac
         began=app.clock.monotonic(),
     )
     return session
+
+
+def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
+    """Return the records, mended, under the lock that is held until the stack is left."""
+    layout = app.layout
+    make_home(app.home)
+    make_private(layout.folder)
+    stack.callback((lock or _take_lock(layout)).release)
+    sweep(layout.folder)
+    notices = adopt(app.home, app.settings.cluster)
+    records = mend_records(layout, app.settings.cluster)
+    if not records.mark.events:
+        from contextcore_install.recall import recall  # needs what is above it
+
+        recall(app, records)
+        layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
+    records.notices = notices + records.notices
+    return records
+
+
+@contextmanager
+def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
+    """Take the lock and open the records for a change outside of a run; raises InstallError.
+
+    What is recorded is sent while the block lasts, where a metrics store is there to take it.
+    """
+    with ExitStack() as stack:
+        records = _open_records(app, None, stack)
+        provider, _ = choose_provider(app, records.state)
+        parts = Stack(app, provider, ports_of(records.state, app), options_of(records.state, app, provider))
+        shipper = stack.enter_context(parts.shipper(_no_matter))
+        recorder, _ = _recorder(app, records, _new_run_id(), [shipper], stack)
+        if records.imported:
+            recorder.record(Kind.STATE_IMPORTED, **records.imported)
+        app.home.link_to(app.settings.cluster)
+        yield records.state, recorder, shipper
+
+
+def _no_matter(_: str) -> None:
+    """Leave it: a store that is not there is no news to a script, and the next run sends what it lacks."""
+
+
+def _recorder(
+    app: App, records: Records, run_id: str, projections: Sequence[Projection], stack: ExitStack
+) -> tuple[Recorder, StateKeeper]:
+    """Return what records the events of a run, and keeps the state; closed with the stack."""
+    layout = app.layout
+    journal = JournalWriter(layout.journal, records.mark)
+    stack.callback(journal.close)
+    keeper = StateKeeper(layout.state, records.state, journal)
+    stack.callback(keeper.save)
+    logs = StepLogs(layout.logs)
+    stack.callback(logs.close)
+    thin_logs(layout.logs)
+    recorder = Recorder(
+        journal,
+        app.clock,
+        keeper,
+        [logs, *projections],
+        typed=app.commands.typed,
+        run_id=run_id,
+        number=records.mark.events,
+        at_us=records.mark.at_us,
+    )
+    return recorder, keeper
 
 
 def _take_lock(layout: ClusterLayout) -> Lock:
