@@ -17,7 +17,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
 from contextcore_install.storage.layout import Home
-from contextcore_install.storage.store import Records, take_over
+from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
 from contextcore_install.wiring import Stack, choose_provider, options_of
@@ -27,6 +27,13 @@ LIMIT_S = 3.0
 
 _Found = tuple[Rebuilt, str, dict[str, int]]
 """What was rebuilt, the provider, and the ports that were chosen."""
+
+
+def known_records(app: App) -> Records:
+    """Return what is known of the cluster, and change nothing; raises InstallError as reading the files does."""
+    records = read_records(app.layout, app.settings.cluster)
+    recall(app, records)
+    return records
 
 
 def recall(app: App, records: Records) -> None:

@@ -7,7 +7,7 @@ from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.steps.registry import NEEDS, TITLES
-from contextcore_install.storage.store import read_records
+from contextcore_install.recall import known_records
 from contextcore_install.wiring import choose_provider, read_stack
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
@@ -17,7 +17,7 @@ def run(app: App) -> int:
     """Show the plan, and change nothing."""
     from contextcore_install.ui.plans import render_plan
 
-    records = read_records(app.layout, app.settings.cluster)
+    records = known_records(app)
     provider, reason = choose_provider(app, records.state)
     stack = read_stack(app, records.state)
     checks = checks_document(

@@ -7,7 +7,7 @@ from contextcore_install.commands.news import News
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.storage.store import read_records
+from contextcore_install.recall import known_records
 from contextcore_install.wiring import read_stack
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
@@ -17,7 +17,7 @@ def run(app: App) -> int:
     """Check everything; exit code 1 where something is not as it should be."""
     from contextcore_install.ui.status import render_live_findings
 
-    records = read_records(app.layout, app.settings.cluster)
+    records = known_records(app)
     stack = read_stack(app, records.state)
     results = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
     checks = checks_document(results, app.commands.typed)
