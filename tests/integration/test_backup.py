@@ -6,18 +6,13 @@ import json
 import os
 import stat
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client
-from contextcore_install.telemetry.metrics import Sample
-from contextcore_install.telemetry.remote_write import send
 from installation import Installation
-from stores import PATIENCE
+from written import Store
 
 NAMED = ("--yes", "--cluster", "test")
 
@@ -30,24 +25,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
     assert done.returncode == 0, done.stdout + done.stderr
     yield place
     place.remove()
-
-
-class Store:
-    """The installation's metrics store, with samples that are not the program's own."""
-
-    def __init__(self, place: Installation) -> None:
-        self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
-        self._backend = probe(self._client, PATIENCE)
-
-    def write(self, value: float) -> None:
-        sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
-        assert not send(self._client, self._backend.write_path, [sample], PATIENCE)
-
-    def values(self) -> list[float]:
-        show_recent(self._client, self._backend, PATIENCE)
-        soon_ms = int(time.time() * 1000) + 5000
-        found = query(self._client, self._backend, "tests_written[2h]", soon_ms, PATIENCE)
-        return [float(value) for series in found for _, value in series["values"]]
 
 
 def backups(place: Installation) -> list[Path]:

@@ -1,0 +1,143 @@
+"""rollback: what this installation made is taken back step by step, the last first; data is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contextcore_install.app import App
+from contextcore_install.commands.ask import agreed, can_ask, typed
+from contextcore_install.commands.backup import make_backup, volumes_of
+from contextcore_install.commands.console import Console
+from contextcore_install.commands.running import RunEngine, carry_out
+from contextcore_install.commands.tell import tell_done
+from contextcore_install.commands.working import at_work, take_lock
+from contextcore_install.core.errors import ExitCode, InstallError, usage_error
+from contextcore_install.core.outcome import Outcome, Result
+from contextcore_install.core.ports import ClusterState, Provider
+from contextcore_install.core.rollback import steps_to_undo
+from contextcore_install.core.state import COMPLETED
+from contextcore_install.session import Session
+from contextcore_install.storage.store import read_records
+from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_rolled_back
+from contextcore_install.wiring import Stack, read_stack
+
+REMOVES_CLUSTER = "cluster_create"
+_UNDOING = {
+    REMOVES_CLUSTER: "the cluster is removed",
+    "manifests_apply": "what runs is ended, and its configuration taken away",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """What is to be taken back. `loses_data` says that the volumes go with the cluster."""
+
+    steps: tuple[str, ...]
+    loses_data: bool
+
+
+def run(app: App) -> int:
+    """Show what would be taken back, ask, and take it back."""
+    name = app.settings.cluster
+    if not app.layout.folder.is_dir():
+        tell_done(app, f"there is no installation {name}; nothing was taken back", undone=[])
+        return ExitCode.DONE
+    lock = take_lock(app)
+    try:
+        intent, kept = _prepare(app)
+    except BaseException:
+        lock.release()
+        raise
+    if not intent.steps:
+        lock.release()
+        tell_done(app, f"{name} has nothing to take back", undone=[])
+        return ExitCode.DONE
+
+    def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
+        return run_engine(session.undo_engine(intent.steps))
+
+    def words(session: Session, console: Console, result: Result) -> str:
+        return _last_words(session, console, result, intent.steps, kept)
+
+    return carry_out(app, work, lock=lock, words=words)
+
+
+def _prepare(app: App) -> tuple[_Intent, str]:
+    """Find out what is to be done, have it agreed to, and save what would be lost; return also where data is kept."""
+    state = read_records(app.layout, app.settings.cluster).state
+    stack = read_stack(app, state)
+    steps = steps_to_undo(stack.plan(stack.shipper(lambda _: None)), state, app.settings.arguments["to"])
+    if not steps:
+        return _Intent((), loses_data=False), ""
+    intent = _Intent(steps, _loses_data(stack.provider) if REMOVES_CLUSTER in steps else False)
+    _show(app, stack, intent)
+    _confirm(app, intent)
+    if not intent.loses_data:
+        return intent, "Its data is where it was."
+    if app.settings.arguments["no_backup"]:
+        return intent, "Its data went with it."
+    with at_work(app) as ctx:
+        saved = make_backup(app, state, stack.provider, ctx, about="before-rollback-")
+    return intent, f"Its data is in {saved.path}"
+
+
+def _loses_data(provider: Provider) -> bool:
+    """Whether removing the cluster takes data along; raises InstallError where that cannot be told."""
+    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
+        return False
+    try:
+        return not provider.data().outlives_cluster and bool(volumes_of(provider))
+    except InstallError as error:
+        error.hint = error.hint or "./create-cluster.sh rollback --no-backup, which loses the data"
+        raise
+
+
+def _show(app: App, stack: Stack, intent: _Intent) -> None:
+    if app.json:
+        return
+    app.stdout.write(f"{app.settings.cluster} on {stack.provider_name}, to be taken back, the last first:\n")
+    for step in intent.steps:
+        text = _UNDOING.get(step, "only its record")
+        if step == REMOVES_CLUSTER:
+            text += _about_data(app, intent)
+        app.stdout.write(f"  {step:<16}  {text}\n")
+    app.stdout.flush()
+
+
+def _about_data(app: App, intent: _Intent) -> str:
+    if not intent.loses_data:
+        return "; data stays"
+    lost = app.settings.arguments["no_backup"]
+    return ", and its data is lost (--no-backup)" if lost else ", with its volumes, which are backed up first"
+
+
+def _confirm(app: App, intent: _Intent) -> None:
+    name, settings = app.settings.cluster, app.settings
+    if intent.loses_data and settings.arguments["no_backup"]:
+        if settings.yes and settings.cluster_given:
+            return
+        if settings.yes or not typed(app, name, f"The data of {name} is lost. Type its name to go on: "):
+            command = f"{settings.program} rollback --no-backup --yes --cluster {name}"
+            raise usage_error(f"{name} was not taken back: its name was not given", command)
+        return
+    if not settings.yes and not can_ask(app):
+        raise usage_error(
+            f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes"
+        )
+    if not agreed(app, "Take this back?"):
+        raise KeyboardInterrupt
+
+
+def _last_words(session: Session, console: Console, result: Result, steps: Sequence[str], kept: str) -> str:
+    state, commands = session.records.state, session.app.commands
+    ended = Ended(state.cluster_name, state.provider, session.app.clock.monotonic() - session.began)
+    if result.outcome is Outcome.SUCCEEDED:
+        return "\n" + render_rolled_back(ended, steps, kept, console.look, commands)
+    if result.outcome is Outcome.FAILED:
+        logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
+        ways = [(commands("rollback"), "carries on taking back")]
+        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways)
+    done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+    text = render_interrupted(ended, done, len(state.steps), console.look, commands, result.reason)
+    return f"\n{text}\n      {commands('rollback')}  carries on taking back"

@@ -1,0 +1,30 @@
+"""Samples in an installation's metrics store that are not the program's own."""
+
+from __future__ import annotations
+
+import time
+
+from contextcore_install.telemetry.backends import probe, query, show_recent
+from contextcore_install.telemetry.client import Client
+from contextcore_install.telemetry.metrics import Sample
+from contextcore_install.telemetry.remote_write import send
+from installation import Installation
+from stores import PATIENCE
+
+
+class Store:
+    """The installation's metrics store, with samples that are not the program's own."""
+
+    def __init__(self, place: Installation) -> None:
+        self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
+        self._backend = probe(self._client, PATIENCE)
+
+    def write(self, value: float) -> None:
+        sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
+        assert not send(self._client, self._backend.write_path, [sample], PATIENCE)
+
+    def values(self) -> list[float]:
+        show_recent(self._client, self._backend, PATIENCE)
+        soon_ms = int(time.time() * 1000) + 5000
+        found = query(self._client, self._backend, "tests_written[2h]", soon_ms, PATIENCE)
+        return [float(value) for series in found for _, value in series["values"]]
