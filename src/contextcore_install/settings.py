@@ -78,6 +78,7 @@ class Settings:
     output: str = "human"
     live: bool = False
     tutorial: bool = False
+    allow_data_loss: bool = False
     open: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     program: str = "contextcore-install"
@@ -123,6 +124,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         output=options.output or "human",
         live=options.live,
         tutorial=options.tutorial,
+        allow_data_loss=options.allow_data_loss,
         open=options.open,
         arguments=_own_arguments(options),
         program=program,
@@ -217,6 +219,11 @@ def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     add("--skip-wait", action="store_true", help="do not wait until everything is ready")
     add("--timeout", metavar="TIME", type=_duration, help="limit of the whole run, as 90s, 10m or 1h30m")
     add("--yes", action="store_true", help="answer questions with yes")
+    add(
+        "--allow-data-loss",
+        action="store_true",
+        help="with --repair and --cluster NAME: also carry out remedies that lose data",
+    )
     add("--live", action="store_true", help="with --status: also check how things really are")
     add("--output", choices=("human", "json"), help="json: for scripts")
     add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
@@ -296,6 +303,10 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
     mode = next((f"--{name}" for name in MODES if getattr(options, name)), "")
     if mode and options.command:
         raise usage_error(f"{mode} contradicts {options.command}: choose one of them")
+    if settings.allow_data_loss and not settings.cluster_given:
+        raise usage_error(
+            "--allow-data-loss needs the name of the cluster whose data it is", "add --cluster NAME"
+        )
     if settings.tutorial and settings.output == "json":
         raise usage_error("--tutorial contradicts --output json: it is for people")
     what = mode or options.command or "an installation"
@@ -312,6 +323,7 @@ def _restricted(settings: Settings) -> list[tuple[str, str, bool]]:
     return [
         ("--live", "--live", settings.live),
         ("--tutorial", "--tutorial", settings.tutorial),
+        ("--allow-data-loss", "--allow-data-loss", settings.allow_data_loss),
         ("--open", "--open", settings.open),
         ("--skip-wait", "--skip-wait", settings.skip_wait),
         ("--install-tools", "--install-tools", settings.install_tools),

@@ -1,13 +1,14 @@
-"""plan: what an installation would do now."""
+"""plan: what an installation, or a repair, would do now."""
 
 from __future__ import annotations
 
 from contextcore_install.app import App
+from contextcore_install.commands.remedies import diagnose, tell_remedies
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.steps.registry import NEEDS, TITLES
 from contextcore_install.recall import known_records
+from contextcore_install.steps.registry import NEEDS, TITLES
 from contextcore_install.wiring import choose_provider, read_stack
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
@@ -15,6 +16,13 @@ PLAN_SCHEMA = "contextcore-install/plan/v1"
 
 def run(app: App) -> int:
     """Show the plan, and change nothing."""
+    if app.settings.arguments["for_repair"]:
+        tell_remedies(app, *diagnose(app))
+        return ExitCode.DONE
+    return _tell_installation(app)
+
+
+def _tell_installation(app: App) -> int:
     from contextcore_install.ui.plans import render_plan
 
     records = known_records(app)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.ask import agreed, can_ask
 from contextcore_install.commands.console import Console
+from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.failures import still_wrong
+from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.session import Session
 
@@ -16,28 +22,58 @@ ROUNDS = 2
 
 def run(app: App) -> int:
     """Find what is broken, and fix it."""
+    provider, found = diagnose(app)
+    broken = {step: result for step, result in found.items() if not result.satisfied}
+    if broken and not _consented(app, provider, found):
+        return ExitCode.PREFLIGHT_FAILED if set(broken) == {"preflight"} else ExitCode.STEP_FAILED
 
     def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
-        found = checks_document(survey(session.plan, app.clock), app.commands.typed)
-        if not all(check["satisfied"] for check in found):
-            _show(console, found)
-            if not agreed(app, "Carry these out?"):
-                return Result(Outcome.INTERRUPTED, reason="not agreed to")
-        result = run_engine(session.engine(session.plan))
-        for _ in range(ROUNDS - 1):
-            if result.outcome is not Outcome.FAILED or not _worth_another_round(result):
-                break
+        rounds = 0
+        while True:
+            rounds += 1
             result = run_engine(session.engine(session.plan))
-        return result
+            if result.outcome is Outcome.INTERRUPTED:
+                return result
+            left = survey(session.plan, app.clock)
+            if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):
+                return result
+            if rounds == ROUNDS or not _worth_another_round(app, result, left):
+                return _what_remains(app, console, result, left)
 
     return carry_out(app, work)
 
 
-def _show(console: Console, found: list[dict[str, object]]) -> None:
+def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
+    """Show what is to be done, and tell whether it may be: by --yes, or by somebody at a terminal."""
+    if app.settings.yes:
+        if not app.json:  # there, the findings are among the run's events
+            tell_remedies(app, provider, found)
+        return True
+    command = app.commands("--repair", "--yes")
+    if can_ask(app):
+        tell_remedies(app, provider, found)
+        if not curable(found, may_lose_data=app.settings.allow_data_loss) or agreed(app, "Carry these out?"):
+            return True
+        sentence = "Nothing was changed."
+    else:
+        sentence = f"Nothing was changed: nobody can be asked here. {command} carries these out."
+        tell_remedies(app, provider, found, refused="needs --yes", next=command)
+    if not app.json:
+        app.stdout.write(f"\n{sentence}\n")
+    return False
+
+
+def _worth_another_round(app: App, result: Result, left: dict[str, CheckResult]) -> bool:
+    return any(error.retryable for error in result.errors.values()) or curable(
+        left, may_lose_data=app.settings.allow_data_loss
+    )
+
+
+def _what_remains(app: App, console: Console, result: Result, left: dict[str, CheckResult]) -> Result:
+    """Show what is left, and return it as the steps' errors: those of the engine, which saw more, come first."""
     from contextcore_install.ui.plans import render_remedies
 
-    console.say(render_remedies(found, console.look) + "\n")
-
-
-def _worth_another_round(result: Result) -> bool:
-    return any(error.retryable for error in result.errors.values())
+    remain = {step: still_wrong(found.problems) for step, found in left.items() if found.problems}
+    console.say("\n" + render_remedies(checks_document(left, app.commands.typed), console.look))
+    errors: Mapping[str, InstallError] = {**remain, **result.errors}
+    return Result(Outcome.FAILED, {step: errors[step] for step in left if step in errors})

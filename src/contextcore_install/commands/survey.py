@@ -10,18 +10,31 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.plan import Plan, Step
 from contextcore_install.core.ports import Clock
 
 CHECK_LIMIT_S = 60.0
+NOT_KNOWN = "not-known-yet"
+"""The code of what could not be looked at because of something that an earlier step is about."""
 
 
 def survey(plan: Plan, clock: Clock) -> dict[str, CheckResult]:
-    """Return what each step's check finds, in the plan's order. A check that fails is a finding itself."""
+    """Return what each step's check finds, in the plan's order. A check that fails is a finding itself.
+
+    Where it fails for want of what an earlier step is about, that one's findings say it all.
+    """
     with ThreadPoolExecutor(max(1, len(plan))) as pool:
-        results = pool.map(lambda step: _check(step, clock), plan)
-        return {step.id: result for step, result in zip(plan, results, strict=True)}
+        looked = list(pool.map(lambda step: _check(step, clock), plan))
+    found: dict[str, CheckResult] = {}
+    for step, result in zip(plan, looked, strict=True):
+        needed = plan.until(step.id)
+        first = next((other.id for other in needed if other.id in found and found[other.id].problems), "")
+        if isinstance(result, InstallError):
+            found[step.id] = CheckResult(findings=(_unknown(first, result) if first else _failed(result),))
+        else:
+            found[step.id] = result
+    return found
 
 
 def checks_document(results: dict[str, CheckResult], typed: Callable[[str], str]) -> list[dict[str, Any]]:
@@ -44,12 +57,21 @@ def _typed(finding: Finding, typed: Callable[[str], str]) -> dict[str, Any]:
     return document
 
 
-def _check(step: Step, clock: Clock) -> CheckResult:
+def _check(step: Step, clock: Clock) -> CheckResult | InstallError:
     context = Context(step.id, CancelToken(), _say_nothing, clock, clock.monotonic() + CHECK_LIMIT_S)
     try:
         return step.check(context)
     except InstallError as error:
-        return CheckResult(findings=(Finding(error.code, error.message, error.evidence),))
+        return error
+
+
+def _failed(error: InstallError) -> Finding:
+    remedy = Remedy(error.hint, error.hint) if error.hint else None
+    return Finding(error.code, error.message, error.evidence, remedy)
+
+
+def _unknown(needed: str, error: InstallError) -> Finding:
+    return Finding(NOT_KNOWN, f"not known before {needed} is mended: {error.message}", error.evidence)
 
 
 def _say_nothing(kind: Kind, step: str, data: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from contextcore_install.core.events import Event
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.findings import Finding, Risk
 
 
 class Clock(Protocol):
@@ -143,10 +143,15 @@ class ClusterReport:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One object of the release that is not as it should be: missing, changed or superfluous."""
+    """One object of the release that is not as it should be: missing, changed or superfluous.
+
+    `risk` is that of putting it back. What is `kept` is others' to decide: it is told, and left as it is.
+    """
 
     name: str
     change: str
+    risk: Risk = Risk.RESTARTS
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,8 @@ class ProviderConfig:
 
     `folder` is the cluster's own (the provider makes it), `bin_folder` where tools that we installed
     are; `environ` is the environment in which programs are looked for and started. `options` are the
-    provider's own, by the name of their flag (settings.PROVIDER_OPTIONS), where they were given.
+    provider's own, by the name of their flag (settings.PROVIDER_OPTIONS), where they were given. `may_lose_data` is the
+    user's consent to remedies that lose data.
     """
 
     cluster: str
@@ -225,6 +231,7 @@ class ProviderConfig:
     ports: Mapping[str, int] = field(default_factory=dict)
     install_tools: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    may_lose_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.ports import Drift, StepContext
 from contextcore_install.steps.base import BaseStep
 
 
@@ -21,10 +21,7 @@ class ManifestsApply(BaseStep):
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look what differs."""
-        drift = self._provider.drift()
-        remedy = Remedy("put it in place again", risk=Risk.RESTARTS, automatic=True)
-        findings = tuple(Finding("drift", f"{item.name}: {item.change}", remedy=remedy) for item in drift)
-        return CheckResult("everything is in place", findings)
+        return CheckResult("everything is in place", tuple(map(_finding, self._provider.drift())))
 
     def apply(self, ctx: StepContext) -> None:
         """Put the release in place."""
@@ -33,3 +30,10 @@ class ManifestsApply(BaseStep):
     def undo(self, ctx: StepContext) -> None:
         """Take the release away, and keep its data."""
         self._provider.remove_release(ctx)
+
+
+def _finding(drift: Drift) -> Finding:
+    message = f"{drift.name}: {drift.change}"
+    if drift.kept:
+        return Finding("drift-kept", message, warning=True)
+    return Finding("drift", message, remedy=Remedy("put it in place again", risk=drift.risk, automatic=True))

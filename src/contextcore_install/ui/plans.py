@@ -124,9 +124,9 @@ def _without_remedy(checks: Sequence[Mapping[str, Any]], look: Look) -> list[str
     for check in checks:
         for finding in _mappings(check.get("findings")):
             if finding.get("warning") or not isinstance(finding.get("remedy"), Mapping):
-                mark = look.mark("warning" if finding.get("warning") else "failed")
-                text = f" {harmless(check.get('id', ''), 60)}: {harmless(finding.get('message', ''))}"
-                lines += look.paragraph(text, first=[mark], indent=2, style="faint")
+                mark = look.mark("finding" if finding.get("warning") else "failed")
+                text = f"{harmless(check.get('id', ''), 60)}: {harmless(finding.get('message', ''))}"
+                lines += look.paragraph(text, first=[mark, (" ", "")], indent=2, style="faint")
     return lines
 
 

@@ -64,13 +64,34 @@ def test_a_remedy_is_typed_as_the_program_was_started_and_for_its_cluster() -> N
     assert "→ /opt/cc/create-cluster.sh --resume --cluster demo" in render_remedies(checks, look)
 
 
+def test_a_remedy_is_told_once_with_all_that_it_heals_and_what_has_none_comes_last() -> None:
+    twice = finding("a", "harmless", automatic=True)
+    checks = [
+        {"id": "s", "findings": [twice, {**twice, "message": "b"}, {"code": "c", "message": "no way"}]},
+        {
+            "id": "t",
+            "findings": [{"code": "w", "message": "mind", "warning": True}],
+        },
+    ]
+    assert render_remedies(checks, Look(80)).splitlines() == [
+        "1 remedy",
+        "  1. [harmless] heal a",
+        "     s: a",
+        "     s: b",
+        "✗ s: no way",
+        "! t: mind",
+    ]
+    (group,) = remedies(checks)
+    assert [item["message"] for item in group.as_document()["findings"]] == ["a", "b"]
+
+
 def test_one_remedy_is_not_called_remedies() -> None:
     assert render_remedies(CHECKS[:2], Look(80)).startswith("1 remedy\n")
 
 
 def test_a_risk_that_is_not_known_is_taken_for_the_greatest() -> None:
     checks = [{"id": "a", "findings": [finding("odd", "who-knows"), finding("worse", "loses-data")]}]
-    assert [item["message"] for _, item in remedies(checks)] == ["odd", "worse"]
+    assert [group.findings[0][1]["message"] for group in remedies(checks)] == ["odd", "worse"]
     assert "loses data" in render_remedies(checks, Look(80))
 
 

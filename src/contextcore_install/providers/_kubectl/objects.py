@@ -28,8 +28,10 @@ CLUSTER_KINDS = frozenset(
 )  # fmt: skip
 """Kinds without a namespace."""
 
-KEPT_KINDS = frozenset({"Namespace", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition"})
-"""Never pruned: data goes with them."""
+KEPT_KINDS = frozenset(
+    {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition", "Endpoints"}
+)
+"""Never pruned: data goes with them, or the cluster makes them itself (with their Service's labels)."""
 
 # Suffixes of resource.Quantity (k8s.io/apimachinery/pkg/api/resource)
 _SUFFIXES = {
