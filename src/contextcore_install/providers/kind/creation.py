@@ -146,7 +146,8 @@ class Creation:
 
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
         wish = self._wish
-        owner = self._owners.begin([here for _, here in mapped_ports(wish.ports).values()])
+        ports = [here for _, here in mapped_ports(wish.ports).values()]
+        owner = self._owners.begin(ports, makes_network=not self._engine.has_network())
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / "kind.json"
         config = cluster_config(wish.cluster, owner.id, wish.ports, wish.node_image, wish.workers)
@@ -260,6 +261,7 @@ class Creation:
 
     def _delete(self, ctx: StepContext) -> None:
         ctx.activity(f"removing the cluster {self._wish.cluster}")
+        owner = self._owners.read()
         process.run(
             [self._kind(), "delete", "cluster", "--name", self._wish.cluster],
             ctx, environ=self._engine.environ, timeout_s=REMOVE_S,
@@ -273,4 +275,6 @@ class Creation:
                 f"{self._engine.name} rm -f {' '.join(node.name for node in left)}",
                 retryable=True,
             )
+        if owner is not None and owner.made_network:
+            self._engine.remove_unused_network()
         self._owners.forget()

@@ -123,6 +123,19 @@ class Engine:
                 found[image] = done.stdout.strip()
         return found
 
+    def has_network(self) -> bool:
+        """Tell whether the network is there on which kind puts its nodes. Raises InstallError."""
+        return self.ask("network", "inspect", self._network).exit_code == 0
+
+    def remove_unused_network(self) -> None:
+        """Remove the network that kind makes and leaves, unless something is on it: then the engine refuses."""
+        self.ask("network", "rm", self._network)
+
+    @property
+    def _network(self) -> str:
+        # The variable is kind's own: pkg/cluster/internal/providers/docker/provider.go
+        return self.environ.get("KIND_EXPERIMENTAL_DOCKER_NETWORK") or "kind"
+
     def start(self, node: Node, ctx: StepContext) -> None:
         """Start a node's container. Raises InstallError."""
         verb = "unpause" if node.state == "paused" else "start"

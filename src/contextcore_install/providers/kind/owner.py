@@ -23,7 +23,10 @@ CLOCKS_DIFFER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well."""
+    """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well.
+
+    `made_network` says that the engine had no network for kind before it.
+    """
 
     id: str
     cluster: str
@@ -31,6 +34,7 @@ class Owner:
     ports: tuple[int, ...]
     nodes: tuple[str, ...] = ()
     complete: bool = False
+    made_network: bool = False
 
     def owns(self, nodes: Sequence[Node]) -> bool:
         """Tell whether containers are of this creation.
@@ -71,14 +75,17 @@ class OwnerFile:
                 tuple(int(port) for port in document["ports"]),
                 tuple(document["nodes"]),
                 bool(document["complete"]),
+                bool(document.get("made_network")),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return owner if owner.cluster == self._cluster else None
 
-    def begin(self, ports: Sequence[int]) -> Owner:
+    def begin(self, ports: Sequence[int], *, makes_network: bool = False) -> Owner:
         """Note that a creation begins, before it does. Raises InstallError."""
-        return self._write(Owner(secrets.token_hex(8), self._cluster, time.time(), tuple(ports)))
+        identity = secrets.token_hex(8)
+        owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network)
+        return self._write(owner)
 
     def adopt(self, identity: str, nodes: Sequence[Node]) -> Owner:
         """Note a cluster of ours whose note was lost. Raises InstallError."""
