@@ -29,12 +29,13 @@ def shipped(store: Store, journal: MemoryJournal) -> str:
 
 
 def ask(store: Store, title: str, cluster: str) -> dict[str, float]:
-    """Return the values of a documented query by the label `step`."""
+    """Return the values of a documented query by the label `step` or `requirement`."""
     client, backend = store.backend()
     now_ms = int(time.time() * 1000)
     found = query(client, backend, QUERIES[title].replace("o11y-dev", cluster), now_ms, PATIENCE)
     client.close()
-    return {series["metric"].get("step", ""): float(series["value"][1]) for series in found}
+    metrics = [(series["metric"], float(series["value"][1])) for series in found]
+    return {metric.get("step", "") or metric.get("requirement", ""): value for metric, value in metrics}
 
 
 def fifty_minutes_ago() -> MemoryJournal:
@@ -50,6 +51,8 @@ def failed_then_done() -> MemoryJournal:
     journal.begin("r2")
     journal.steps("r2", step_us=1_000_000)
     requirements = [{"requirement": name, "category": "a", "ratio": 1.0} for name in ("x", "y")]
+    before = [{"requirement": name, "category": "a", "ratio": 0.5} for name in ("x", "gone")]
+    journal.add("r2", Kind.VERIFIED, "metrics_seed", requirements=before)
     journal.add("r2", Kind.VERIFIED, "metrics_seed", requirements=requirements)
     journal.end("r2")
     return journal
@@ -70,12 +73,16 @@ def failed() -> MemoryJournal:
     journal.begin("r1", after_us=1)
     journal.add("r1", Kind.STEP_STARTED, "preflight")
     journal.add("r1", Kind.STEP_FAILED, "preflight", error={"code": "x"}, duration_seconds=1.0)
+    found = [
+        {"requirement": name, "category": "a", "ratio": ratio} for name, ratio in (("x", 0.5), ("y", 1.0))
+    ]
+    journal.add("r1", Kind.VERIFIED, requirements=found)
     journal.end("r1")
     return journal
 
 
 def test_every_query_of_the_page_is_tested() -> None:
-    assert len(QUERIES) == 9
+    assert len(QUERIES) == 11
     assert len(QUERIES) == PAGE.read_text().count("```promql")
 
 
@@ -94,6 +101,9 @@ def test_a_finished_run(store: Store) -> None:
     assert ask(store, "How complete the stack was when it was last verified, in percent", cluster) == {
         "": 100.0
     }
+    ago = ask(store, "When the stack was last found as it should be, in seconds ago", cluster)
+    assert ago == pytest.approx({"": 49 * 60 - 20}, abs=30)
+    assert ask(store, "Which requirements the latest verification found unmet", cluster) == {}
 
 
 def test_a_run_that_was_cut_off(store: Store) -> None:
@@ -113,3 +123,4 @@ def test_a_run_that_failed(victoria: Store) -> None:
     assert ask(victoria, "How many steps have failed", cluster) == {"": 1.0}
     assert ask(victoria, "Which steps are at work", cluster) == {}
     assert ask(victoria, "How often steps had to be begun again", cluster) == {"": 0.0}
+    assert ask(victoria, "Which requirements the latest verification found unmet", cluster) == {"x": 0.5}

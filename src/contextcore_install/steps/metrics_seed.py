@@ -82,6 +82,7 @@ class MetricsSeed(BaseStep):
                 "requirement": f"{workload.name}_ready",
                 "category": "infrastructure",
                 "ratio": float(workload.ready),
+                "critical": True,
             }
             for workload in self._provider.workloads()
         ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.ids import trace_id
 from contextcore_install.core.state import (
     COMPLETED,
     FAILED,
@@ -25,7 +26,7 @@ from contextcore_install.telemetry.fold import SnapshotError
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
 Labels = tuple[tuple[str, str], ...]
@@ -45,6 +46,16 @@ class Sample:
     def series(self) -> SeriesKey:
         """What tells this sample's series from others."""
         return self.name, self.labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """What a verification measured of one requirement; `ratio` is from 0 to 1."""
+
+    name: str
+    category: str
+    ratio: float
+    critical: bool
 
 
 class MetricsFold:
@@ -125,7 +136,7 @@ class MetricsFold:
             if event.kind is Kind.RUN_FINISHED:
                 yield self._sample("finished_timestamp", _seconds(event))
         elif event.kind is Kind.VERIFIED:
-            yield from self._verified(event.data.get("requirements"))
+            yield from self._verified(event)
         elif event.step:
             yield from self._step(event, status, progress)
 
@@ -153,6 +164,7 @@ class MetricsFold:
             yield self._sample("step_status", STATUS_VALUES[step.status], step=event.step)
         if event.kind is Kind.STEP_STARTED:
             yield self._sample("step_attempts_total", step.attempts, step=event.step)
+            yield self._sample("step_started_timestamp", _seconds(event), step=event.step)
         ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
         duration = _number(event.data.get("duration_seconds")) if ended else None
         if duration is not None:
@@ -160,17 +172,25 @@ class MetricsFold:
         if self._state.progress != progress:
             yield self._sample("progress_ratio", self._state.progress)
 
-    def _verified(self, requirements: object) -> Iterator[Sample]:
-        measured = dict(_requirements(requirements))
+    def _verified(self, event: Event) -> Iterator[Sample]:
+        measured = {
+            (each.name, each.category): each for each in _requirements(event.data.get("requirements"))
+        }
         if not measured:
             return
         by_category: dict[str, list[float]] = {}
-        for (requirement, category), ratio in measured.items():
-            by_category.setdefault(category, []).append(ratio)
-            yield self._sample("requirement_status_ratio", ratio, requirement=requirement, category=category)
+        for each in measured.values():
+            labels = {"requirement": each.name, "category": each.category}
+            critical = "true" if each.critical else ""
+            by_category.setdefault(each.category, []).append(each.ratio)
+            yield self._sample("requirement_status_ratio", each.ratio, critical=critical, **labels)
+            yield self._sample("requirement_measured_timestamp", _seconds(event), critical=critical, **labels)
         for category, ratios in by_category.items():
             yield self._sample("category_completeness_percent", _percent(ratios), category=category)
-        yield self._sample("completeness_percent", _percent(measured.values()))
+        yield self._sample("completeness_percent", _percent(each.ratio for each in measured.values()))
+        yield self._sample("verification_timestamp", _seconds(event))
+        if all(each.ratio == 1.0 for each in measured.values() if each.critical):
+            yield self._sample("verified_timestamp", _seconds(event))
 
     def _info(self, event: Event) -> Iterator[Sample]:
         """Say once a run what it is, as soon as its provider is known, and at its end at the latest.
@@ -182,7 +202,8 @@ class MetricsFold:
         provider = self._provider or self._state.provider
         if provider or event.kind is Kind.RUN_FINISHED:
             self._info_sent = True
-            yield self._sample("info", 1.0, run_id=self._run_id, provider=provider, version=self._version)
+            known = {"run_id": self._run_id, "provider": provider, "version": self._version}
+            yield self._sample("info", 1.0, trace_id=trace_id(self._run_id), **known)
 
 
 def _sorted(labels: Mapping[str, str]) -> Labels:
@@ -205,12 +226,12 @@ def _percent(ratios: Iterable[float]) -> float:
     return 100.0 * math.fsum(values) / len(values)
 
 
-def _requirements(items: object) -> Iterator[tuple[tuple[str, str], float]]:
-    """Yield ((requirement, category), ratio from 0 to 1) for each entry that says all three."""
+def _requirements(items: object) -> Iterator[_Requirement]:
+    """Yield each entry that says its name, its category and its ratio; only `true` makes one critical."""
     for item in items if isinstance(items, list | tuple) else ():
         if not isinstance(item, Mapping):
             continue
         ratio = _number(item.get("ratio"))
-        requirement, category = item.get("requirement"), item.get("category")
-        if ratio is not None and isinstance(requirement, str) and isinstance(category, str):
-            yield (requirement, category), min(1.0, max(0.0, ratio))
+        name, category = item.get("requirement"), item.get("category")
+        if ratio is not None and isinstance(name, str) and isinstance(category, str):
+            yield _Requirement(name, category, min(1.0, max(0.0, ratio)), item.get("critical") is True)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.ids import trace_id
 from contextcore_install.core.state import STEP_IDS
 from contextcore_install.telemetry.fold import SnapshotError
 from contextcore_install.telemetry.metrics import PREFIX, MetricsFold, Sample
@@ -37,7 +38,7 @@ STATE_DOCUMENT: dict[str, Any] = {
     "steps": {"preflight": {"status": "completed"}, "pods_ready": {"status": "in_progress", "attempts": 1}},
 }
 REQUIREMENTS = [
-    {"requirement": "grafana_ready", "category": "infrastructure", "ratio": 1.0},
+    {"requirement": "grafana_ready", "category": "infrastructure", "ratio": 1.0, "critical": True},
     {"requirement": "loki_ready", "category": "infrastructure", "ratio": 0.0},
     {"requirement": "mimir_present", "category": "observability", "ratio": 1},
 ]
@@ -184,6 +185,35 @@ def test_what_verify_measures_becomes_percentages() -> None:
     assert values(samples, "completeness_percent") == [66.666667]
     assert values(samples, "category_completeness_percent", category="infrastructure") == [50.0]
     assert values(samples, "requirement_status_ratio", requirement="loki_ready") == [0.0]
+    assert values(samples, "requirement_measured_timestamp", requirement="loki_ready") == [
+        journal.at_us // 1000 / 1000
+    ]
+    labels = {
+        dict(s.labels)["requirement"]: dict(s.labels).get("critical")
+        for s in samples
+        if "ratio" in s.name and "requirement" in s.name
+    }
+    assert labels == {"grafana_ready": "true", "loki_ready": None, "mimir_present": None}
+
+
+def test_a_verification_succeeds_when_all_that_is_critical_is_met() -> None:
+    journal = MemoryJournal(START_US)
+    journal.add("r1", Kind.VERIFIED, requirements=REQUIREMENTS)
+    first = journal.at_us // 1000 / 1000
+    broken = [{**REQUIREMENTS[0], "ratio": 0.5}, *REQUIREMENTS[1:]]
+    journal.add("r1", Kind.VERIFIED, after_us=MINUTE_US, requirements=broken)
+    samples = fold_all(journal.events)
+    assert values(samples, "verified_timestamp") == [first]
+    assert values(samples, "verification_timestamp") == [first, first + 60]
+
+
+def test_a_step_says_when_each_of_its_attempts_began() -> None:
+    journal = MemoryJournal(START_US)
+    journal.begin("r1")
+    began = [journal.add("r1", Kind.STEP_STARTED, "preflight", after_us=MINUTE_US).at_us for _ in range(2)]
+    assert values(fold_all(journal.events), "step_started_timestamp", step="preflight") == [
+        at_us // 1000 / 1000 for at_us in began
+    ]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +239,7 @@ def test_a_run_says_once_what_it_is() -> None:
     journal.whole_run("r2")
     infos = [dict(s.labels) for s in fold_all(journal.events) if s.name == PREFIX + "info"]
     common = {"cluster": "c", "provider": "host", "version": "1.2.3"}
-    assert infos == [{"run_id": "r1", **common}, {"run_id": "r2", **common}]
+    assert infos == [{"run_id": run, "trace_id": trace_id(run), **common} for run in ("r1", "r2")]
 
 
 def test_a_run_without_a_provider_says_at_its_end_what_it_is() -> None:
@@ -217,12 +247,12 @@ def test_a_run_without_a_provider_says_at_its_end_what_it_is() -> None:
     journal.add("r1", Kind.RUN_STARTED)
     journal.end("r1")
     infos = [s.labels for s in fold_all(journal.events) if s.name == PREFIX + "info"]
-    assert infos == [(("cluster", "c"), ("run_id", "r1"))]
+    assert infos == [(("cluster", "c"), ("run_id", "r1"), ("trace_id", trace_id("r1")))]
 
 
 @pytest.mark.parametrize(
     "snapshot",
-    [{}, {"version": 0}, {"version": 1}, {"version": 1, "state": [], "at_ms": 1, "ahead": [], "run": []}],
+    [{}, {"version": 1}, {"version": 2}, {"version": 2, "state": [], "at_ms": 1, "ahead": [], "run": []}],
 )
 def test_a_snapshot_that_is_none_is_refused(snapshot: dict[str, Any]) -> None:
     with pytest.raises(SnapshotError):
