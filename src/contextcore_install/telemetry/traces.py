@@ -96,7 +96,7 @@ class TraceFold:
         if event.kind is Kind.RUN_STARTED:
             made.extend(self._end_all(self._last_us, NO_LAST_WORD))
             self._begin(event)
-        elif self._run is not None and event.run_id == self._run.run_id:
+        elif self._open and self._run is not None and event.run_id == self._run.run_id:
             made.extend(self._take(event))
         if self._run is not None and event.run_id == self._run.run_id:
             self._last_us = event.at_us
