@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.telemetry.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.shipper import Shipper
 from stores import (
     DEDUPLICATION,
@@ -21,53 +19,12 @@ from stores import (
     OUT_OF_ORDER,
     PATIENCE,
     RECEIVER,
-    MemoryCursors,
     MemoryJournal,
     QuietContext,
     Store,
     wait_until,
 )
-
-DAY_US = 24 * 60 * MINUTE_US
-
-
-def now_us() -> int:
-    return time.time_ns() // 1000
-
-
-class World:
-    """An installation's telemetry, with everything around it at hand."""
-
-    def __init__(self, url: str | None, *, began_us: int | None = None) -> None:
-        self.url = url
-        self.cluster = f"c-{uuid.uuid4().hex[:8]}"
-        self.journal = MemoryJournal(now_us() - 30 * MINUTE_US if began_us is None else began_us)
-        self.cursors = MemoryCursors()
-        self.said: list[str] = []
-
-    def shipper(self) -> Shipper:
-        return Shipper(self.journal, self.cursors, self.cluster, lambda: self.url, self.said.append)
-
-    def ship(self) -> Shipper:
-        """Do as a process does whose run ends at once."""
-        shipper = self.shipper()
-        shipper.start()
-        shipper.close()
-        return shipper
-
-    def expected(self) -> list[Sample]:
-        fold = MetricsFold(self.cluster)
-        return [sample for event in self.journal.events for sample in fold.take(event)]
-
-
-def assert_shows_exactly(store: Store, world: World, samples: list[Sample] | None = None) -> None:
-    """What a query shows is what the events give: each sample once, and nothing else."""
-    samples = world.expected() if samples is None else samples
-    expected: dict[object, dict[int, float]] = {}
-    for sample in samples:
-        expected.setdefault(sample.series, {})[sample.at_ms] = sample.value
-    assert store.shown(world.cluster) == expected
-    assert store.count(world.cluster) == len(samples)
+from telemetry_world import DAY_US, World, assert_shows_exactly, now_us
 
 
 def test_every_sample_arrives_with_its_own_time(store: Store) -> None:

@@ -82,6 +82,10 @@ class Lane(Generic[AnyLink]):
         self._complaints.refused(losses)
         return sent
 
+    def lost(self, loss: Loss) -> None:
+        """Report what the backend took and does not keep."""
+        self._complaints.refused([loss])
+
     def patience(self) -> Patience:
         """Return how long the backend is waited for now."""
         from contextcore_install.telemetry.client import Patience

@@ -28,6 +28,7 @@ class MetricsLink(Link[Sample]):
         self._cluster = cluster
         self._backend: Backend | None = None
         self._doubtful = True
+        self._missed: frozenset[Sample] = frozenset()
 
     @property
     def backend(self) -> Backend:
@@ -40,6 +41,25 @@ class MetricsLink(Link[Sample]):
         """Take back that the store has anything, and look up what it has before it is sent again."""
         super().distrust()
         self._doubtful = True
+
+    def missed(self, sent: Sequence[Sample], missing: Sequence[Sample]) -> Loss | None:
+        """Take note that the store does not show some of what it has taken; it is sent again.
+
+        Where the same is missing after that, and nothing as old is shown, the store drops without a word what is too
+        old for it, as VictoriaMetrics does beyond its retention: then it is given up, and the loss returned.
+        """
+        gone, newest_ms = frozenset(missing), max(sample.at_ms for sample in missing)
+        shown = [sample for sample in sent if sample not in gone]
+        if gone <= self._missed and shown and all(sample.at_ms > newest_ms for sample in shown):
+            self.cursor = replace(self.cursor, refused_ms=newest_ms)
+            self.save()
+            return Loss(
+                len(gone),
+                f"the first of them {missing[0].name}: it took them and does not keep what is so old",
+            )
+        self._missed = gone
+        self.distrust()
+        return None
 
     def _find(self, patience: Patience) -> str:
         self._backend, self._doubtful = probe(self.client, patience), True

@@ -107,7 +107,8 @@ class Shipper:
         """Return what the store does not show of all that earlier runs and this one have sent.
 
         Takes up to some 3 s where something is missing, as stores show new samples only after a while. What
-        is missing then is sent again by the next `flush`. Raises InstallError when the store cannot be asked.
+        is missing then is sent again by the next `flush`; what the store drops for its age is given up after
+        that, and told of once. Raises InstallError when the store cannot be asked.
         """
         from dataclasses import replace
 
@@ -121,8 +122,10 @@ class Shipper:
                 link.client, link.backend, self._cluster, samples, self._metrics.patience(), _READ_BACK_S
             )
             if missing:
-                link.distrust()
-                return in_words(missing, link.backend)
+                loss = link.missed(samples, [absence.sample for absence in missing])
+                if loss is None:
+                    return in_words(missing, link.backend)
+                self._metrics.lost(loss)
             link.cursor = replace(link.cursor, base=base)
             return []
 
