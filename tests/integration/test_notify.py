@@ -118,7 +118,7 @@ def test_failures_and_the_first_success_after_them_are_told_once_each(
     assert install(installation).returncode == 0
     assert len(hook.got) == 2, "a success after a success is no news"
 
-    running = installation.start("--repair")
+    running = installation.start("--resume")
     read_until(running, "run_started")
     kill(running)
     assert installation.run("--resume", environ=PATIENT).returncode == 0

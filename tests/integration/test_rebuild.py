@@ -83,7 +83,7 @@ def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
     for process in installation.processes():
         process.kill()
         process.wait(10)
-    assert installation.run("--repair").returncode == 0, "so that some steps were begun more than once"
+    assert installation.run("--repair", "--yes").returncode == 0, "so that some steps were begun more than once"
     before = installation.status()
     assert max(installation.attempts().values()) > 1
     store = Store("victoria-metrics", Path(), port=installation.ports["mimir"])
@@ -119,7 +119,7 @@ def test_what_was_rebuilt_counts_only_where_its_check_holds(installation: Instal
     attempts = installation.attempts()
     lose_records(installation)
     shutil.rmtree(installation.files / "host" / "logs")
-    assert installation.run("--repair").returncode == 0
+    assert installation.run("--repair", "--yes").returncode == 0
     assert installation.attempts() == attempts | {"cluster_create": attempts["cluster_create"] + 1}
     assert (installation.files / "host" / "logs").is_dir()
 

@@ -8,7 +8,7 @@ from contextcore_install.app import App
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.findings import CheckResult, Risk
-from contextcore_install.storage.store import read_records
+from contextcore_install.recall import known_records
 from contextcore_install.wiring import choose_provider, read_stack
 
 REPAIR_SCHEMA = "contextcore-install/repair/v1"
@@ -16,7 +16,7 @@ REPAIR_SCHEMA = "contextcore-install/repair/v1"
 
 def diagnose(app: App) -> tuple[str, dict[str, CheckResult]]:
     """Return the provider's name, and what every step's check finds. Raises InstallError; nothing is touched."""
-    records = read_records(app.layout, app.settings.cluster)
+    records = known_records(app)
     provider, _ = choose_provider(app, records.state)
     stack = read_stack(app, records.state)
     return provider, survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
