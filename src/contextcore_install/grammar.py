@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from contextcore_install.core.state import STATUSES, STEP_IDS
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,25 @@ def port(text: str) -> int:
     if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 65_535:
         return int(text[:9])
     raise ValueError(text)
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a time such as 90s, 10m or 1h30m; raises argparse's error for what is none."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total <= 7 * 86_400:
+        raise argparse.ArgumentTypeError("it must be more than nothing and at most a week")
+    return total
+
+
+def remedies_an_hour(text: str) -> int:
+    """Return a watch's budget; raises argparse's error for what is none."""
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 100:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 1 to 100")
 
 
 INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
@@ -123,6 +146,21 @@ COMMANDS: Mapping[str, Command] = {
             argument("--no-backup", action="store_true", help="lose data that cannot outlive the cluster"),
         ),
         shared=frozenset({"--timeout"}),
+    ),
+    "watch": Command(
+        "stay, look again and again, and heal what breaks; gives up when that does not help",
+        (
+            argument("--every", metavar="TIME", type=duration, default=60.0, help="between two looks (60s)"),
+            argument(
+                "--budget",
+                metavar="N",
+                type=remedies_an_hour,
+                default=6,
+                help="remedies an hour, after which it gives up (6)",
+            ),
+            argument("--install", action="store_true", help="have a service of yours do it from now on"),
+            argument("--uninstall", action="store_true", help="end that service, and take it away"),
+        ),
     ),
     "delete": Command(
         "end what runs, and remove the cluster with its data",

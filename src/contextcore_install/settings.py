@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import usage_error
-from contextcore_install.grammar import COMMANDS, fits
+from contextcore_install.grammar import COMMANDS, duration, fits
 
 DEFAULT_CLUSTER = "o11y-dev"
 MODES = ("resume", "repair", "reset", "status", "attach")
@@ -37,7 +37,6 @@ _FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFEST
 
 # DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 EPILOG = """\
 examples:
@@ -217,7 +216,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     add("--registry", metavar="PREFIX", help="take images from this mirror, as in mirror.example:5000/hub")
     add("--install-tools", action="store_true", help="get missing tools into the program's own folder")
     add("--skip-wait", action="store_true", help="do not wait until everything is ready")
-    add("--timeout", metavar="TIME", type=_duration, help="limit of the whole run, as 90s, 10m or 1h30m")
+    add("--timeout", metavar="TIME", type=duration, help="limit of the whole run, as 90s, 10m or 1h30m")
     add("--yes", action="store_true", help="answer questions with yes")
     add(
         "--allow-data-loss",
@@ -286,17 +285,6 @@ def _workers(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 2 and int(text) <= 16):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of workers from 0 to 16")
     return int(text)
-
-
-def _duration(text: str) -> float:
-    match = _DURATION.fullmatch(text.strip())
-    if not match or not any(match.groups()):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total <= 7 * 86_400:
-        raise argparse.ArgumentTypeError("it must be more than nothing and at most a week")
-    return total
 
 
 def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> None:

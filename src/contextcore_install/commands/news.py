@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from contextcore_install.app import App
@@ -21,6 +21,8 @@ from contextcore_install.notify.messages import (
     failed_before,
     message_about,
     verification_failed,
+    watch_gave_up,
+    watch_healed,
 )
 from contextcore_install.session import Session
 from contextcore_install.storage.contact_file import ContactFile
@@ -83,6 +85,16 @@ class News:
             f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems
         ]
         self._send(lambda: verification_failed(self._app.settings.cluster, provider, platform.node(), told))
+
+    def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
+        """Send what a watch has put right."""
+        cluster = self._app.settings.cluster
+        self._send(lambda: watch_healed(cluster, provider, platform.node(), problems))
+
+    def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
+        """Send that a watch heals no more."""
+        cluster, host = self._app.settings.cluster, platform.node()
+        self._send(lambda: watch_gave_up(cluster, provider, host, self._typed(error), problems))
 
     def tell_failures(self) -> None:
         """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""

@@ -27,20 +27,22 @@ def run(app: App) -> int:
     if broken and not _consented(app, provider, found):
         return ExitCode.PREFLIGHT_FAILED if set(broken) == {"preflight"} else ExitCode.STEP_FAILED
 
-    def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
-        rounds = 0
-        while True:
-            rounds += 1
-            result = run_engine(session.engine(session.plan))
-            if result.outcome is Outcome.INTERRUPTED:
-                return result
-            left = survey(session.plan, app.clock)
-            if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):
-                return result
-            if rounds == ROUNDS or not _worth_another_round(app, result, left):
-                return _what_remains(app, console, result, left)
+    return carry_out(app, lambda *work: mend(app, *work))
 
-    return carry_out(app, work)
+
+def mend(app: App, session: Session, console: Console, run_engine: RunEngine) -> Result:
+    """Carry the remedies out, check again, and do so once more where that may help."""
+    rounds = 0
+    while True:
+        rounds += 1
+        result = run_engine(session.engine(session.plan))
+        if result.outcome is Outcome.INTERRUPTED:
+            return result
+        left = survey(session.plan, app.clock)
+        if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):
+            return result
+        if rounds == ROUNDS or not _worth_another_round(app, result, left):
+            return _what_remains(app, console, result, left)
 
 
 def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:

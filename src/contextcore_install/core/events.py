@@ -36,6 +36,9 @@ class Kind(StrEnum):
     FINDING = "finding"
     NOTICE = "notice"
     VERIFIED = "verified"
+    WATCH_LOOKED = "watch_looked"
+    WATCH_REMEDIED = "watch_remedied"
+    WATCH_GAVE_UP = "watch_gave_up"
     ACTIVITY = "activity"
     OUTPUT = "output"
     TICK = "tick"
@@ -58,6 +61,8 @@ DURABLE = frozenset(
         Kind.STEP_UNDO_STARTED,
         Kind.STEP_UNDONE,
         Kind.VERIFIED,
+        Kind.WATCH_REMEDIED,
+        Kind.WATCH_GAVE_UP,
     }
 )
 """Transitions: the journal is synced before anything acts on them."""

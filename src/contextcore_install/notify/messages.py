@@ -102,6 +102,22 @@ def verification_failed(cluster: str, provider: str, host: str, problems: Iterab
     return Message(f"{cluster} on {provider} ({host}): verify failed", body, Level.FAILURE)
 
 
+def watch_healed(cluster: str, provider: str, host: str, problems: Iterable[str]) -> Message:
+    """Return the message about what a watch has put right."""
+    body = "\n".join(["What was wrong:", *problems])
+    return Message(f"{cluster} on {provider} ({host}): healed by the watch", body, Level.WARNING)
+
+
+def watch_gave_up(
+    cluster: str, provider: str, host: str, error: InstallError, problems: Iterable[str]
+) -> Message:
+    """Return the message about a watch that heals no more."""
+    lines = [f"{error.message}.", *problems, f"What to do: {error.hint}"]
+    return Message(
+        f"{cluster} on {provider} ({host}): the watch has given up", "\n".join(lines), Level.FAILURE
+    )
+
+
 def trial(host: str) -> Message:
     """Return the message that tries a contact point out."""
     return Message(

@@ -25,8 +25,9 @@ from contextcore_install.telemetry.fold import SnapshotError
 
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
+WATCHING = frozenset({Kind.WATCH_LOOKED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP})
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
 Labels = tuple[tuple[str, str], ...]
@@ -75,6 +76,7 @@ class MetricsFold:
         self._version = ""
         self._provider = ""
         self._info_sent = False
+        self._remedies: dict[str, int] = {}
 
     def take(self, event: Event) -> list[Sample]:
         """Take one event in and return the samples that it gives; most kinds give none."""
@@ -99,6 +101,7 @@ class MetricsFold:
                 [name, dict(labels), at] for (name, labels), at in self._last_ms.items() if at >= self._at_ms
             ],
             "run": [self._run_id, self._version, self._provider, self._info_sent],
+            "remedies": self._remedies,
         }
 
     @classmethod
@@ -112,6 +115,7 @@ class MetricsFold:
             fold._at_ms = int(snapshot["at_ms"])
             fold._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
             fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
+            fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, StateFormatError) as error:
             raise SnapshotError(str(error)) from error
         return fold
@@ -137,6 +141,8 @@ class MetricsFold:
                 yield self._sample("finished_timestamp", _seconds(event))
         elif event.kind is Kind.VERIFIED:
             yield from self._verified(event)
+        elif event.kind in WATCHING:
+            yield from self._watch(event)
         elif event.step:
             yield from self._step(event, status, progress)
 
@@ -171,6 +177,18 @@ class MetricsFold:
             yield self._sample("step_duration_seconds", duration, step=event.step)
         if self._state.progress != progress:
             yield self._sample("progress_ratio", self._state.progress)
+
+    def _watch(self, event: Event) -> Iterator[Sample]:
+        yield self._sample("watch_timestamp", _seconds(event))
+        problems = event.data.get("problems")
+        if event.kind is Kind.WATCH_REMEDIED:
+            outcome = str(event.data.get("outcome", ""))
+            self._remedies[outcome] = self._remedies.get(outcome, 0) + 1
+            yield self._sample("watch_remedies_total", self._remedies[outcome], outcome=outcome)
+        elif isinstance(problems, list):
+            yield self._sample("watch_problems", len(problems))
+        if event.kind is Kind.WATCH_GAVE_UP:
+            yield self._sample("watch_gave_up_timestamp", _seconds(event))
 
     def _verified(self, event: Event) -> Iterator[Sample]:
         measured = {

@@ -114,9 +114,18 @@ def test_what_would_begin_another_line_is_refused() -> None:
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "contextcore-install-watch-dev.service"
     service = Service(unit.stem, "Heals dev, 100% of it", ("/bin/true", "a b", "$x"), SERVICE.environ)
-    unit.write_text(SystemdUser({"HOME": "/home/x"}).content(service))
+    good = SystemdUser({"HOME": "/home/x"}).content(service)
+    assert not complaints(unit, good)
+    assert complaints(unit, good.replace("/bin/true", "true/of/nothing"))
+
+
+def complaints(unit: Path, content: str) -> list[str]:
+    unit.write_text(content)
     done = subprocess.run(
-        ["systemd-analyze", "--user", "verify", str(unit)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "--user", "verify", str(unit)],
+        env={"XDG_RUNTIME_DIR": str(unit.parent), "HOME": str(unit.parent), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    about_it = [line for line in done.stderr.splitlines() if unit.name in line]
-    assert not about_it, about_it
+    return [line for line in done.stderr.splitlines() if unit.name in line]

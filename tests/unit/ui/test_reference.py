@@ -196,6 +196,9 @@ def test_the_events_of_a_real_run_have_the_documented_fields() -> None:
         Kind.STEP_INVALIDATED,
         Kind.STEP_UNDO_STARTED,
         Kind.STEP_UNDONE,
+        Kind.WATCH_LOOKED,
+        Kind.WATCH_REMEDIED,
+        Kind.WATCH_GAVE_UP,
         Kind.HEARTBEAT,
     }
     assert seen == set(Kind) - by_a_run

@@ -1,0 +1,79 @@
+"""watch --install and --uninstall: the watch as a service of the user's own service manager."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from contextcore_install.app import App
+from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.tell import tell_done
+from contextcore_install.commands.working import at_work
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.storage.store import read_records
+from contextcore_install.tools.services import Service, manager_of
+
+NEEDED = ("PATH", "CONTEXTCORE_HOME", "KUBECONFIG", "DOCKER_HOST", "KIND_EXPERIMENTAL_PROVIDER")
+"""Variables that the watch needs as they are now. No others: a service's file is no place for secrets."""
+
+
+def install(app: App) -> int:
+    """Show what would be written and run, ask, and have the watch run from now on."""
+    name = app.settings.cluster
+    if not (app.layout.folder.is_dir() and read_records(app.layout, name).state.exists):
+        raise InstallError(
+            "not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh"
+        )
+    manager, service = manager_of(app.environ), _service(app)
+    manager.require()
+    path, content = manager.path(service.name), manager.content(service)
+    if not app.json:
+        shown = "".join(f"    {line}\n" for line in content.splitlines())
+        commands = "".join(f"  {' '.join(argv)}\n" for argv in manager.commands(service.name))
+        app.stdout.write(f"This writes {path}:\n\n{shown}\nand runs:\n{commands}")
+        app.stdout.flush()
+    if not agreed(app, "Go on?"):
+        return ExitCode.INTERRUPTED
+    with at_work(app) as ctx:
+        changed = manager.install(service, ctx)
+    sentence = f"{name} is watched by {service.name}" + ("" if changed else ", as it was already")
+    tell_done(app, sentence, path=str(path), changed=changed)
+    return ExitCode.DONE
+
+
+def uninstall(app: App) -> int:
+    """End the service, and take its file away."""
+    with at_work(app) as ctx:
+        removed = end_service(app, ctx)
+    name = app.settings.cluster
+    sentence = (
+        f"no service watches {name} any more" if removed else f"there was no service that watches {name}"
+    )
+    tell_done(app, sentence, changed=removed)
+    return ExitCode.DONE
+
+
+def end_service(app: App, ctx: StepContext) -> bool:
+    """End the watch's service, where there is one; return whether there was."""
+    return manager_of(app.environ).uninstall(service_name(app), ctx)
+
+
+def service_name(app: App) -> str:
+    """Return the service's name: one a cluster."""
+    return f"contextcore-install-watch-{app.settings.cluster}"
+
+
+def _service(app: App) -> Service:
+    settings = app.settings
+    every, budget = settings.arguments["every"], settings.arguments["budget"]
+    argv = (
+        os.path.abspath(sys.argv[0]),  # noqa: PTH100 - a link to the program stays that link
+        "watch",
+        *("--cluster", settings.cluster, "--every", f"{every:g}s", "--budget", str(budget)),
+    )
+    if not Path(argv[0]).is_file():
+        raise InstallError("no-program", f"there is no program {argv[0]} that a service could run")
+    environ = {name: app.environ[name] for name in NEEDED if app.environ.get(name)}
+    return Service(service_name(app), f"Watches the observability stack {settings.cluster}", argv, environ)
