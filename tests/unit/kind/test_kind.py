@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +273,7 @@ def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_thems
         ({NODE.name: after, MANAGER: after}, True),
         ({NODE.name: after}, True),  # one that keeps its lock elsewhere cannot be asked
     ):
-        assert has_come_back(sight, lambda told=told: told) is back
+        assert has_come_back(sight, partial(dict, told)) is back
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_what_is_no_longer_wanted_goes_but_never_data_nor_what_others_own(world:
     owned["metadata"]["ownerReferences"] = [{"kind": "StatefulSet"}]
     foreign = thing("ConfigMap", "foreign")
     foreign["metadata"]["labels"] = {RELEASE_LABEL: "another"}
-    claim = thing("PersistentVolumeClaim", "data-grafana-0")
+    claim = thing("PersistentVolumeClaim", "data-before-0")
     old = thing("ConfigMap", "grafana-old-hash")
     world.cluster.put([old, owned, foreign, claim, thing("Namespace", "before")])
     world.applier.apply(RELEASE, Told().ctx)
@@ -132,7 +132,7 @@ def test_what_is_no_longer_wanted_goes_but_never_data_nor_what_others_own(world:
     kept = {
         "ConfigMap/owned",
         "ConfigMap/foreign",
-        "PersistentVolumeClaim/data-grafana-0",
+        "PersistentVolumeClaim/data-before-0",
         "Namespace/before",
     }
     assert kept <= world.cluster.names
@@ -207,6 +207,107 @@ def test_a_failed_read_is_shared_by_the_checks_that_wait_for_it(world: World) ->
 def test_kinds_that_the_cluster_does_not_know_yet_are_left_out(world: World) -> None:
     world.cluster.fails(("get", 'error: the server doesn\'t have a resource type "foo"'))
     assert world.drift()["Service/grafana"] == "missing"
+
+
+def mounting(*, volumes: list[dict[str, Any]], templates: list[str], mounted: str = "data") -> dict[str, Any]:
+    """A workload with a volume in its container."""
+    container = {"name": "g", "image": "g:1", "volumeMounts": [{"name": mounted, "mountPath": "/data"}]}
+    claims = [{"metadata": {"name": name}} for name in templates]
+    pod = {"containers": [container], "volumes": volumes}
+    return thing("StatefulSet", "grafana", {"template": {"spec": pod}, "volumeClaimTemplates": claims})
+
+
+EMPTY: dict[str, Any] = {"name": "data", "emptyDir": {}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        mounting(volumes=[EMPTY], templates=[]),
+        mounting(volumes=[EMPTY], templates=["data"]),
+        mounting(volumes=[{"name": "scratch", "emptyDir": {}}], templates=["data"], mounted="scratch"),
+        {**mounting(volumes=[EMPTY], templates=[]), "kind": "Deployment"},
+    ],
+)
+def test_a_volume_on_a_claim_does_not_become_one_that_goes_with_its_pod(
+    world: World, changed: dict[str, Any]
+) -> None:
+    world.release = Release((mounting(volumes=[], templates=["data"]),), "obs")
+    world.applier.apply(world.release, Told().ctx)
+    before = world.cluster.objects
+    world.release = Release((changed,), "obs")
+    for refused in (world.drift, lambda: world.applier.apply(world.release, Told().ctx)):
+        with pytest.raises(InstallError) as caught:
+            refused()
+        assert caught.value.code == "data-stranded"
+    assert world.cluster.objects == before
+
+
+def test_the_claims_of_a_workload_that_was_deleted_wait_for_it(world: World) -> None:
+    world.cluster.put([thing("PersistentVolumeClaim", "data-grafana-0")])
+    world.release = Release((workload(),), "obs")
+    with pytest.raises(InstallError, match="data"):
+        world.drift()
+
+
+def managed(manager: str, fields: dict[str, Any], operation: str = "Update") -> dict[str, Any]:
+    return {"manager": manager, "operation": operation, "fieldsV1": fields, "time": "2026-01-01T10:00:00Z"}
+
+
+SCALED: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+
+
+@pytest.mark.parametrize(
+    ("manager", "operation", "left"),
+    [
+        ("kubectl", "Update", False),
+        ("kube-controller-manager", "Update", True),
+        ("keda-operator", "Update", True),
+        ("argocd-controller", "Apply", True),
+        ("contextcore-install", "Apply", False),
+    ],
+)
+def test_what_others_go_on_deciding_is_left_and_told(
+    world: World, manager: str, operation: str, *, left: bool
+) -> None:
+    scaled = thing("StatefulSet", "grafana", {"replicas": 1, "serviceName": "g"})
+    world.release = Release((scaled,), "obs")
+    world.applier.apply(world.release, Told().ctx)
+    (live,) = world.cluster.objects
+    live["spec"]["replicas"] = 3
+    live["metadata"]["managedFields"] = [managed(manager, SCALED, operation)]
+    world.cluster.put([live])
+    (found,) = drift(world.release, world.reader.read(fresh=True), "demo")
+    assert found.kept is left
+    assert "spec.replicas" in found.change
+    live["spec"]["serviceName"] = "other"  # something of ours as well: that is put back, and only that
+    world.cluster.put([live])
+    world.applier.apply(world.release, Told().ctx)
+    (after,) = world.cluster.objects
+    assert after["spec"]["serviceName"] == "g"
+    assert ("replicas" not in after["spec"]) is left
+
+
+def test_what_was_added_with_kubectl_is_told_and_left(world: World) -> None:
+    template: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "g"}]}}
+    plain = thing("StatefulSet", "grafana", {"template": template})
+    world.release = Release((plain,), "obs")
+    world.applier.apply(world.release, Told().ctx)
+    (live,) = world.cluster.objects
+    container: dict[str, Any] = {
+        'k:{"name":"g"}': {".": {}, "f:tty": {}},
+        'k:{"name":"side"}': {".": {}, "f:name": {}},
+    }
+    edited = {
+        "f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}},
+        "f:spec": {"f:nodeSelector": {"f:disk": {}}, "f:containers": container},
+    }
+    live["metadata"]["managedFields"] = [managed("kubectl-edit", {"f:spec": {"f:template": edited}})]
+    world.cluster.put([live])
+    found = drift(world.release, world.reader.read(fresh=True), "demo")
+    told = {item.change.split(" was added")[0] for item in found if item.kept}
+    place = "spec.template.spec"
+    assert told == {f"{place}.nodeSelector", f"{place}.containers[g].tty", f"{place}.containers[side]"}
 
 
 def test_a_workload_is_not_parted_from_its_data(world: World) -> None:

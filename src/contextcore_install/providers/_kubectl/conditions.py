@@ -35,6 +35,7 @@ from contextcore_install.providers._kubectl.pods import (
 )
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot
+from contextcore_install.providers._kubectl.starting import UNREADY_S, is_unready_for_long
 
 WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
 
@@ -52,6 +53,7 @@ CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
 LOG_TAIL = 30
+NEVER_READY = "never-ready"
 STILL_STARTING = "services have not yet been read"
 """What a kubelet says of pods that it cannot start before it has heard of all Services: it has itself just started."""
 
@@ -142,7 +144,7 @@ class Conditions:
             return found
         if patience.lasted(pod.uid, found.code) < GRACE_S.get(found.code, 0.0):
             return None
-        return found if pod.reason in IMAGE_REASONS else _by_itself(found)
+        return found if pod.reason in IMAGE_REASONS or found.code == NEVER_READY else _by_itself(found)
 
     def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None) -> Finding | None:
         if pod.reason in IMAGE_REASONS:
@@ -160,7 +162,14 @@ class Conditions:
             patience is None or patience.lasted(pod.uid, "creating") > CREATING_S
         ):
             return self._mount_trouble(key, pod)
+        if pod.started and not pod.ready and not pod.reason and self._has_waited(pod, patience):
+            return _never_ready(key, pod)
         return None
+
+    def _has_waited(self, pod: Pod, patience: Patience | None) -> bool:
+        if patience is None:
+            return is_unready_for_long(pod, time.time())
+        return patience.lasted(pod.uid, "unready") > UNREADY_S
 
     def _trouble(self, key: Key, pod: Pod, lines: Sequence[str] = ()) -> Trouble:
         return Trouble(
@@ -253,6 +262,12 @@ def _by_itself(finding: Finding) -> Finding:
 def _absent(key: Key) -> Finding:
     remedy = Remedy("Apply the manifests again.", REPAIR, Risk.RESTARTS, automatic=True)
     return Finding("workload-missing", f"{key.label} is not there.", remedy=remedy)
+
+
+def _never_ready(key: Key, pod: Pod) -> Finding:
+    remedy = Remedy("Start it anew, once.", REPAIR, Risk.RESTARTS, automatic=True)
+    message = f"{key.name} runs and does not get ready: its readiness probe fails, or what it depends on."
+    return Finding(NEVER_READY, message, f"{pod.name}, not ready since {pod.unready_since}", remedy)
 
 
 def _words(pod: Pod) -> str:

@@ -116,53 +116,60 @@ def images(items: Sequence[Manifest]) -> list[str]:
     return [image for image in dict.fromkeys(found) if image]
 
 
-def difference(wanted: Any, live: Any, path: str = "") -> str:
-    """Return where a live object lacks something wanted, as a path into it; empty where it does not.
+Path = tuple[str | int, ...]
+"""Where a field is: names of members, `[NAME]` for the entry of that name in a list, or its index."""
+
+
+def difference(wanted: Any, live: Any) -> str:
+    """Return where a live object first lacks something wanted, as a path into it; empty where it does not."""
+    path = next(differences(wanted, live), None)
+    return "" if path is None else shown_path(path)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path for people."""
+    parts = (f"[{part}]" if isinstance(part, int) else part for part in path)
+    return "".join(part if part.startswith("[") else f".{part}" for part in parts).lstrip(".") or "value"
+
+
+def differences(wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield where a live object lacks something wanted.
 
     The server adds defaults, and others may add fields; what was asked for must be there as it was asked for.
     """
     if isinstance(wanted, Mapping):
-        return _mapping_difference(wanted, live, path)
-    if isinstance(wanted, list):
-        return _list_difference(wanted, live, path)
-    if wanted is None or wanted == live or (not wanted and live is None):
-        return ""
-    return "" if _same_quantity(wanted, live) else _at(path)
+        yield from _mapping_differences(wanted, live, path)
+    elif isinstance(wanted, list):
+        yield from _list_differences(wanted, live, path)
+    elif not (
+        wanted is None or wanted == live or (not wanted and live is None) or _same_quantity(wanted, live)
+    ):
+        yield path
 
 
-def _mapping_difference(wanted: Mapping[str, Any], live: Any, path: str) -> str:
+def _mapping_differences(wanted: Mapping[str, Any], live: Any, path: Path) -> Iterator[Path]:
+    if wanted and not isinstance(live, Mapping):
+        yield path
+        return
+    for key, value in wanted.items():
+        yield from differences(value, live.get(key), (*path, key))
+
+
+def _list_differences(wanted: list[Any], live: Any, path: Path) -> Iterator[Path]:
     if not wanted:
-        return ""
-    if not isinstance(live, Mapping):
-        return _at(path)
-    return next(
-        (
-            where
-            for key, value in wanted.items()
-            if (where := difference(value, live.get(key), f"{path}.{key}"))
-        ),
-        "",
-    )
-
-
-def _list_difference(wanted: list[Any], live: Any, path: str) -> str:
-    if not wanted:
-        return ""
+        return
     if not isinstance(live, list):
-        return _at(path)
-    if all(isinstance(item, Mapping) and "name" in item for item in wanted):
+        yield path
+    elif all(isinstance(item, Mapping) and "name" in item for item in wanted):
         # Merged by name (containers, env, ports, volumes, ...): others may have added some.
         named = {item.get("name"): item for item in live if isinstance(item, Mapping)}
-        pairs = [(item, named.get(item["name"]), f"{path}[{item['name']}]") for item in wanted]
+        for item in wanted:
+            yield from differences(item, named.get(item["name"]), (*path, f"[{item['name']}]"))
+    elif len(wanted) != len(live):
+        yield path
     else:
-        if len(wanted) != len(live):
-            return _at(path)
-        pairs = [(item, live[index], f"{path}[{index}]") for index, item in enumerate(wanted)]
-    return next((where for item, other, at in pairs if (where := difference(item, other, at))), "")
-
-
-def _at(path: str) -> str:
-    return path.lstrip(".") or "value"
+        for index, item in enumerate(wanted):
+            yield from differences(item, live[index], (*path, index))
 
 
 def _same_quantity(wanted: Any, live: Any) -> bool:

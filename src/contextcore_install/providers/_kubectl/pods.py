@@ -22,7 +22,8 @@ STUCK_REASONS = IMAGE_REASONS | CONFIG_REASONS | CRASH_REASONS | START_REASONS
 class Pod:
     """A pod, and the first of its containers that does not get on.
 
-    `reason` is Kubernetes' word for what keeps it (empty where nothing does), `message` what goes with it.
+    `reason` is Kubernetes' word for what keeps it (empty where nothing does), `message` what goes with it. `started`
+    says that its containers have passed their startup probes, `unready_since` when it was last said to be (not) ready.
     """
 
     name: str
@@ -41,6 +42,9 @@ class Pod:
     killed_for_memory: bool = False
     running_since: str = ""
     address: str = ""
+    started: bool = False
+    unready_since: str = ""
+    revision: str = ""
 
     @property
     def condition(self) -> str:
@@ -98,6 +102,10 @@ def read_pod(item: Manifest) -> Pod:
         killed_for_memory=ended.get("reason") == "OOMKilled",
         running_since=min(_starts(statuses), default=""),
         address=str(status.get("podIP", "")),
+        started=bool(statuses)
+        and all(entry.get("started") for entry in status.get("containerStatuses") or []),
+        unready_since=str(conditions.get("Ready", {}).get("lastTransitionTime", "")),
+        revision=str((metadata.get("labels") or {}).get("controller-revision-hash", "")),
     )
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import Drift, StepContext
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
 from contextcore_install.providers._kubectl.objects import (
     FIELD_MANAGER,
     FINGERPRINT,
@@ -18,14 +20,19 @@ from contextcore_install.providers._kubectl.objects import (
     RELEASE_LABEL,
     Key,
     Manifest,
+    Path,
     annotation_of,
     difference,
+    differences,
     key_of,
     label_of,
     pod_specs,
+    shown_path,
 )
+from contextcore_install.providers._kubectl.owners import added_by_hand, decided_by, without
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
+from contextcore_install.providers._kubectl.starting import end_pod, misled
 
 GRAFANA_ADMIN = "grafana-admin"
 """The Secret with Grafana's password. It is made once, and stays as long as the data that it opens."""
@@ -34,14 +41,19 @@ DELETE_WITHIN_S = 180.0
 
 
 def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]:
-    """Yield how the cluster differs from the release."""
+    """Yield how the cluster differs from the release, and what others have set in it. Raises `data-stranded`."""
+    refuse_to_strand_data(release, snapshot)
     for item in release.objects:
         key = key_of(item, release.namespace)
-        if change := _change(item, snapshot.get(key)):
-            yield Drift(key.label, change)
+        live = snapshot.get(key)
+        if change := _change(item, live):
+            risk = Risk.RESTARTS if any(pod_specs(item)) and live is not None else Risk.HARMLESS
+            yield Drift(key.label, change, risk)
+        elif live is not None:
+            yield from _left_to_others(key, item, live)
     for key in secrets_wanted(release):
         if snapshot.get(key) is None:
-            yield Drift(key.label, "missing")
+            yield Drift(key.label, "missing", Risk.HARMLESS)
     yield from (Drift(key.label, "superfluous") for key in superfluous(release, snapshot, cluster))
 
 
@@ -50,10 +62,24 @@ def _change(wanted: Manifest, live: Manifest | None) -> str:
         return "missing"
     if live.get("metadata", {}).get("deletionTimestamp"):
         return "being deleted"
-    if where := difference(_compared(wanted), live):
-        return f"changed: {where}"
+    for path in differences(_compared(wanted), live):
+        if not decided_by(live, path):
+            return f"changed: {shown_path(path)}"
     before, now = annotation_of(live, FINGERPRINT), annotation_of(wanted, FINGERPRINT)
     return "" if before == now else "changed"
+
+
+def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[Path, str]]:
+    """Return the fields that differ and that others go on deciding, each with its manager."""
+    found = differences(_compared(wanted), live) if live is not None else ()
+    return [(path, who) for path in found if (who := decided_by(live or {}, path))]
+
+
+def _left_to_others(key: Key, wanted: Manifest, live: Manifest) -> Iterator[Drift]:
+    for path, who in _decided_by_others(wanted, live):
+        yield Drift(key.label, f"{shown_path(path)} is set by {who}, and left to it", kept=True)
+    for place, who in added_by_hand(wanted, live):
+        yield Drift(key.label, f"{place} was added ({who}), and is left as it is", kept=True)
 
 
 def _compared(wanted: Manifest) -> dict[str, Any]:
@@ -100,9 +126,12 @@ class Applier:
         """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
         snapshot = self._reader.read(fresh=True)
         self._reader.forget()
-        _refuse_to_strand_data(release, snapshot)
+        refuse_to_strand_data(release, snapshot)
+        live = {id(item): snapshot.get(key_of(item, release.namespace)) for item in release.objects}
         wanted = [
-            item for item in release.objects if _change(item, snapshot.get(key_of(item, release.namespace)))
+            without(item, [path for path, _ in _decided_by_others(item, live[id(item)])])
+            for item in release.objects
+            if _change(item, live[id(item)])
         ]
         self._wait_for_namespaces(release, snapshot, ctx)
         self._apply([item for item in wanted if item["kind"] == "Namespace"], ctx)
@@ -110,6 +139,10 @@ class Applier:
             if snapshot.get(key) is None:
                 self._make_password(key, release, snapshot, ctx)
         self._apply([item for item in wanted if item["kind"] != "Namespace"], ctx)
+        edited = [found for item in wanted if (found := snapshot.get(key_of(item, release.namespace)))]
+        for pod, what in misled(edited, snapshot.of_kind("Pod")):
+            ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is started anew")
+            end_pod(self._kubectl, pod, ctx)
         self._prune(superfluous(release, snapshot, self._cluster), ctx)
         self._reader.forget()
 
@@ -220,25 +253,6 @@ class Applier:
             self._kubectl.call(
                 "delete", kind.lower(), *names, *scope, *wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10
             )
-
-
-def _refuse_to_strand_data(release: Release, snapshot: Snapshot) -> None:
-    """Raise `data-stranded` where a workload would go on without the volumes that its data is on."""
-    for item in release.objects:
-        live = snapshot.get(key_of(item, release.namespace))
-        lost = _claims(live) - _claims(item) if live is not None and item["kind"] == "StatefulSet" else set()
-        if lost:
-            name = key_of(item).label
-            raise InstallError(
-                "data-stranded",
-                f"{name} would go on without its volume {', '.join(sorted(lost))}, and leave its data behind.",
-                hint="keep volumeClaimTemplates in the manifests, or remove the workload yourself first",
-            )
-
-
-def _claims(item: Manifest) -> set[str]:
-    templates = (item.get("spec") or {}).get("volumeClaimTemplates") or []
-    return {str(template.get("metadata", {}).get("name", "")) for template in templates}
 
 
 def _immutable_differs(wanted: Manifest, live: Manifest) -> bool:

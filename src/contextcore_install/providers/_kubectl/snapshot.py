@@ -14,6 +14,8 @@ from contextcore_install.providers._kubectl.render import Release
 
 #: Seconds for which what was read stands for what is: the checks of one run that follow on each other.
 FRESH_S = 1.0
+MANAGED = "--show-managed-fields"
+"""Has kubectl (since 1.21) tell who set which field."""
 ALWAYS = (
     "pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount",
     "statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps",
@@ -83,13 +85,13 @@ class Reader:
         kinds = list(dict.fromkeys([*ALWAYS, *self._extra, *(resource_of(item) for item in release.objects)]))
         known = {resource_of(item) for item in release.objects if item["kind"] in CLUSTER_KINDS}
         try:
-            return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, known)), *self.scope()))
+            return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, known)), *self.scope(), MANAGED))
         except InstallError as error:
             if error.code != "manifest-unknown-kind":
                 raise
         # What defines a kind may be part of the release, and not be applied yet.
         kinds = [*ALWAYS, *self._extra]
-        return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, set())), *self.scope()))
+        return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, set())), *self.scope(), MANAGED))
 
 
 def _by_scope(kinds: Sequence[str], cluster_wide: set[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contextcore_install.core.ports import Drift, StepContext, Workload
@@ -10,10 +11,11 @@ from contextcore_install.providers._kubectl import releases
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
 from contextcore_install.providers._kubectl.objects import key_of, resource_of
-from contextcore_install.providers._kubectl.pods import STUCK_REASONS, read_pod, selected
+from contextcore_install.providers._kubectl.pods import IMAGE_REASONS
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
 from contextcore_install.providers._kubectl.snapshot import Reader
+from contextcore_install.providers._kubectl.starting import end_pod, getting_nowhere
 from contextcore_install.providers._kubectl.watching import Watch
 
 
@@ -67,29 +69,25 @@ class KubernetesStack:
         self._applier.remove(self.release(), ctx, with_data=with_data)
 
     def start(self, ctx: StepContext) -> None:
-        """Delete, once a pod and cause, the pods whose next try Kubernetes puts off; it makes them anew at once."""
+        """End, once a pod and cause, the pods that get nowhere; Kubernetes makes them anew at once."""
         snapshot = self.reader.read(fresh=True)
         live = [
             snapshot.get(key_of(item)) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS
         ]
-        pods = [
-            read_pod(pod)
+        stuck = [
+            found
             for item in live
             if item is not None
-            for pod in selected(snapshot.of_kind("Pod"), item)
+            for found in getting_nowhere(item, snapshot.of_kind("Pod"), time.time())
         ]
-        stuck = [pod for pod in pods if pod.reason in STUCK_REASONS and not pod.deleting]
-        lacking = [pod.image for pod in stuck if "Image" in pod.reason]
+        lacking = [pod.image for pod, _ in stuck if pod.reason in IMAGE_REASONS]
         if lacking and self._get_images is not None:
             self._get_images(list(dict.fromkeys(lacking)), ctx)
-        for pod in stuck:
-            if (pod.uid, pod.reason) in self._restarted:
-                continue
-            self._restarted.add((pod.uid, pod.reason))
-            ctx.notice(f"{pod.name} {pod.condition}; it is started anew, without waiting for its next turn")
-            self.kubectl.call(
-                "delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx
-            )
+        for pod, why in stuck:
+            if (pod.uid, why) not in self._restarted:
+                self._restarted.add((pod.uid, why))
+                ctx.notice(f"{pod.name} {why}; it is started anew, without waiting for its next turn")
+                end_pod(self.kubectl, pod, ctx)
         self.reader.forget()
 
     def workloads(self) -> Sequence[Workload]:

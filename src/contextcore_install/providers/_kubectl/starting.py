@@ -1,0 +1,91 @@
+"""Pods that are to be started anew: which, and why. Kubernetes makes what is deleted of a workload anew at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.objects import Manifest, containers, key_of, pod_specs
+from contextcore_install.providers._kubectl.owners import last_changed_by_others
+from contextcore_install.providers._kubectl.pods import STUCK_REASONS, Pod, read_pod, selected
+
+#: Seconds for which a pod that has started may be not ready, before that counts as getting nowhere.
+UNREADY_S = 45.0
+CLAIM_GONE = re.compile(r"persistentvolumeclaim \"[^\"]+\" (not found|is being deleted)")
+"""What the scheduler says (Kubernetes, volumebinding and nodevolumelimits) of a claim that somebody has deleted."""
+
+
+def getting_nowhere(workload: Manifest, pods: Sequence[Manifest], now: float) -> Iterator[tuple[Pod, str]]:
+    """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
+    wanted = str((workload.get("status") or {}).get("updateRevision", ""))
+    for pod in map(read_pod, selected(pods, workload)):
+        if pod.deleting:
+            continue
+        if pod.reason in STUCK_REASONS:
+            yield pod, pod.condition
+        elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
+            yield pod, "is not ready, and not as it should be any more"
+        elif is_unready_for_long(pod, now):
+            yield pod, "runs and does not get ready"
+        elif pod.reason == "Unschedulable" and CLAIM_GONE.search(pod.message):
+            yield pod, "lacks its claim, which is made with a new pod only"
+
+
+def is_unready_for_long(pod: Pod, now: float) -> bool:
+    """Tell whether a pod has started, and is not ready since `UNREADY_S` seconds or more."""
+    return pod.started and not pod.ready and 0 < _moment(pod.unready_since) < now - UNREADY_S
+
+
+def misled(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
+    """Yield pods that have read a ConfigMap or Secret after somebody else had changed it, each with its name.
+
+    They go on with what they have read when it is put right. `edited` is as it was before that.
+    """
+    for item in edited:
+        if item.get("kind") not in {"ConfigMap", "Secret"}:
+            continue
+        key, since = key_of(item), last_changed_by_others(item)
+        for found in pods:
+            pod = read_pod(found)
+            if (
+                since
+                and pod.namespace == key.namespace
+                and pod.running_since > since
+                and not pod.deleting
+                and key.name in _read_by(found)
+            ):
+                yield pod, key.label
+
+
+def end_pod(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> None:
+    """Delete a pod. Raises InstallError."""
+    kubectl.call(
+        "delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx
+    )
+
+
+def _read_by(pod: Manifest) -> set[str]:
+    """Return the names of the ConfigMaps and Secrets that a pod reads."""
+    found = set()
+    for spec in pod_specs(pod):
+        for volume in spec.get("volumes") or []:
+            found |= {
+                str((volume.get("configMap") or {}).get("name", "")),
+                str((volume.get("secret") or {}).get("secretName", "")),
+            }
+    for container in containers(pod):
+        for source in (entry.get("valueFrom") or {} for entry in container.get("env") or []):
+            found |= {
+                str((source.get(kind) or {}).get("name", "")) for kind in ("configMapKeyRef", "secretKeyRef")
+            }
+    return found - {""}
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
