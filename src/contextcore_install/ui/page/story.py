@@ -121,10 +121,9 @@ class RunStory:
 
     def problems(self) -> list[dict[str, Any]]:
         """Return what went wrong: errors of steps, then findings, `healed` where their step was completed after."""
-        failed = [{"step": step, **error, "healed": False} for step, error in self.errors.items()]
-        told = {(problem["step"], problem.get("message")) for problem in failed}
-        found = [it for it in self.findings.values() if (it["step"], it.get("message")) not in told]
-        return failed + found
+        failed = [{**error, "step": step, "healed": False} for step, error in self.errors.items()]
+        told = {(step, str(error.get("message", ""))) for step, error in self.errors.items()}
+        return failed + [it for (step, _, text), it in self.findings.items() if (step, text) not in told]
 
     def _in_order(self) -> list[Row]:
         """Return each step's row with its parts' behind it."""
@@ -223,7 +222,7 @@ def _find(story: RunStory, step: str, found: Mapping[str, Any]) -> None:
     key = (step, str(found.get("code", "")), str(found.get("message", "")))
     story.findings.pop(key, None)
     if len(story.findings) < MOST_FINDINGS:
-        story.findings[key] = {"step": step, **found, "healed": False}
+        story.findings[key] = {**found, "step": step, "healed": False}
 
 
 _CHANGES = {
