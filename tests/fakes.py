@@ -28,6 +28,7 @@ from contextcore_install.core.ports import (
     Volume,
     Workload,
 )
+from contextcore_install.core.standing import Listener, Storage, socket_listener
 
 
 class RealClock:
@@ -218,6 +219,14 @@ class FakeProvider:
             for i, name in enumerate(self.components)
         ]
 
+    def storage(self) -> Sequence[Storage]:
+        self._called("storage")
+        return [Storage(name, f"/data/{name}", "there", in_memory=False) for name in sorted(self.applied)]
+
+    def listeners(self) -> Sequence[Listener]:
+        self._called("listeners")
+        return [socket_listener(name, "127.0.0.1", 10_000 + i) for i, name in enumerate(sorted(self.running))]
+
     def by_hand(self, step_id: str) -> Sequence[str]:
         return [f"do {step_id}"]
 
@@ -241,3 +250,8 @@ class FakeHttp:
         if isinstance(answer, InstallError):
             raise answer
         return answer
+
+    def ask(
+        self, method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes = b""
+    ) -> HttpAnswer:
+        return self.get(url, timeout_s)

@@ -171,6 +171,20 @@ def test_components_are_reached_on_loopback_by_number(case: Case) -> None:
     assert all(item.hint for item in overview.absent)
 
 
+def test_what_stands_is_told_by_component(case: Case) -> None:
+    assert not case.provider.listeners()
+    provider = installed(case)
+    components = {endpoint.component for endpoint in provider.endpoints()}
+    storage = provider.storage()
+    assert {item.component for item in storage} == components
+    assert all(item.place and item.evidence and item.finding is None for item in storage), storage
+    listeners = provider.listeners()
+    assert {item.owner for item in listeners} == components
+    assert not [item for item in listeners if item.is_open]
+    provider.remove_release(Told().ctx)
+    assert not provider.listeners()
+
+
 def kept(provider: Provider) -> list[str]:
     return [volume.name for volume in provider.data().volumes()]
 
@@ -203,7 +217,9 @@ def test_data_is_kept_or_goes_as_it_was_asked_for(case: Case) -> None:
     assert not kept(provider)
 
 
-@pytest.mark.parametrize("method", ["cluster", "drift", "apply_release", "workloads", "start_workloads"])
+@pytest.mark.parametrize(
+    "method", ["cluster", "drift", "apply_release", "workloads", "start_workloads", "storage", "listeners"]
+)
 def test_the_fake_fails_when_it_is_told_to(method: str) -> None:
     provider = FakeProvider()
     provider.failures[method] = [InstallError("broken", "it broke")]

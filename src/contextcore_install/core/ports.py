@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 
 from contextcore_install.core.events import Event
 from contextcore_install.core.findings import Finding, Risk
+from contextcore_install.core.standing import Category, Listener, Storage
 
 
 class Clock(Protocol):
@@ -106,20 +107,29 @@ class StepContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What looking at a requirement showed: evidence when it is met, else a finding."""
+    """What looking at a requirement showed: evidence when it is met, else a finding.
+
+    What was `skipped` could not be looked at, or is not wanted here; then `evidence` says why.
+    """
 
     evidence: str = ""
     findings: tuple[Finding, ...] = ()
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something the machine must have. `probe` only reads; `fix`, where there is one, provides it."""
+    """Something that must hold. `probe` only reads; `fix`, where there is one, provides it.
+
+    Without what is `critical`, there is no installation that works.
+    """
 
     id: str
     title: str
     probe: Callable[[], Probe]
     fix: Callable[[StepContext], None] | None = None
+    category: Category = Category.TOOLING
+    critical: bool = True
 
 
 class ClusterState(StrEnum):
@@ -128,6 +138,7 @@ class ClusterState(StrEnum):
     ABSENT = "absent"
     PARTIAL = "partial"
     STOPPED = "stopped"
+    LOST = "lost"
     HEALTHY = "healthy"
     FOREIGN = "foreign"
 
@@ -328,6 +339,14 @@ class Provider(Protocol):
         """Return where each component of this installation is reached."""
         ...
 
+    def storage(self) -> Sequence[Storage]:
+        """Return where each component that is installed keeps its data now."""
+        ...
+
+    def listeners(self) -> Sequence[Listener]:
+        """Return where the installation takes connections now; empty where nothing of it runs."""
+        ...
+
     def overview(self) -> Overview:
         """Return what runs where, for people."""
         ...
@@ -339,17 +358,23 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What a server said; `text` is cut to a few kilobytes."""
+    """What a server said; `text` is cut."""
 
     status: int
     text: str
 
 
 class Http(Protocol):
-    """Plain HTTP to loopback, never through a proxy."""
+    """Plain HTTP to loopback, never through a proxy. Both raise InstallError when there is no answer."""
 
     def get(self, url: str, timeout_s: float) -> HttpAnswer:
-        """Return the answer whatever its status; raises InstallError when there is none."""
+        """Return the answer whatever its status."""
+        ...
+
+    def ask(
+        self, method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes = b""
+    ) -> HttpAnswer:
+        """Return the answer whatever its status; its text is cut to a megabyte."""
         ...
 
 

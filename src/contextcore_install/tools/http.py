@@ -7,13 +7,14 @@ every run pays.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import HttpAnswer
 
-#: Bytes of an answer that are kept: enough for any readiness message.
-KEEP_BYTES = 8_192
+#: Bytes of an answer that are kept: enough for any readiness message, and for any document of an API.
+KEEP_BYTES, KEEP_DOCUMENT_BYTES = 8_192, 1 << 20
 
 REFUSED, TIMEOUT, RESET, NOT_HTTP = "http-refused", "http-timeout", "http-reset", "http-not-http"
 
@@ -27,27 +28,40 @@ class LoopbackHttp:
         Raises InstallError, retryable: `http-refused` (nothing listens), `http-timeout` (no whole answer within
         `timeout_s` seconds), `http-reset` (the connection broke), `http-not-http` (something else answers).
         """
-        host, _, path = url.removeprefix("http://").partition("/")
-        deadline = time.monotonic() + timeout_s
-        connection = HTTPConnection(host, timeout=timeout_s)
-        try:
-            connection.request("GET", f"/{path}", headers={"Connection": "close"})
-            response = connection.getresponse()
-            return HttpAnswer(response.status, _read(response, deadline).decode("utf-8", errors="replace"))
-        except (OSError, HTTPException) as error:
-            raise explain(url, error, timeout_s) from error
-        finally:
-            connection.close()
+        return _exchange("GET", url, timeout_s, {}, b"", KEEP_BYTES)
+
+    def ask(
+        self, method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes = b""
+    ) -> HttpAnswer:
+        """Return the answer whatever its status, its text cut to `KEEP_DOCUMENT_BYTES`; else as `get`."""
+        return _exchange(method, url, timeout_s, headers, body, KEEP_DOCUMENT_BYTES)
 
 
-def _read(response: HTTPResponse, deadline: float) -> bytes:
+def _exchange(
+    method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes, keep: int
+) -> HttpAnswer:
+    host, _, path = url.removeprefix("http://").partition("/")
+    deadline = time.monotonic() + timeout_s
+    connection = HTTPConnection(host, timeout=timeout_s)
+    try:
+        connection.request(method, f"/{path}", body=body or None, headers={**headers, "Connection": "close"})
+        response = connection.getresponse()
+        text = _read(response, deadline, keep).decode("utf-8", errors="replace")
+        return HttpAnswer(response.status, text)
+    except (OSError, HTTPException) as error:
+        raise explain(url, error, timeout_s) from error
+    finally:
+        connection.close()
+
+
+def _read(response: HTTPResponse, deadline: float, keep: int) -> bytes:
     """Read what fits and what is in time: a server that sends a byte a second must not hold us."""
     text = b""
     with response:
-        while len(text) < KEEP_BYTES:
+        while len(text) < keep:
             if time.monotonic() > deadline:
                 raise TimeoutError
-            chunk = response.read1(KEEP_BYTES - len(text))
+            chunk = response.read1(keep - len(text))
             if not chunk:
                 break
             text += chunk

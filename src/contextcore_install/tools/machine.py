@@ -150,6 +150,36 @@ def listens(pid: int, port: int) -> bool:
     return False
 
 
+def listening(pid: int) -> list[tuple[str, int]]:
+    """Return the TCP addresses and ports on which a process and its descendants listen; those that may be looked at."""
+    import psutil
+
+    found = set()
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error, OSError):
+                for connection in process.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found.add((str(connection.laddr.ip), int(connection.laddr.port)))
+    return sorted(found)
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that a path is on, as its mount names it; empty where that is not known."""
+    import psutil
+
+    real = path.resolve()
+    try:
+        mounts = [(Path(item.mountpoint), str(item.fstype)) for item in psutil.disk_partitions(all=True)]
+    except (psutil.Error, OSError):
+        return ""
+    # The last of those on one point is the one that is seen.
+    holding = [(len(point.parts), kind) for point, kind in mounts if real.is_relative_to(point)]
+    deepest = max((depth for depth, _ in holding), default=0)
+    return next((kind for depth, kind in reversed(holding) if depth == deepest), "")
+
+
 def _link(path: Path) -> str:
     try:
         return str(path.readlink())

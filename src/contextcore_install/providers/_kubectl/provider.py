@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
+from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers._kubectl.standing import storage
 from contextcore_install.tools.programs import KUBECTL, ToolBox
 
 
@@ -98,6 +100,11 @@ class KubernetesProvider(ABC):
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         """Yield the conditions now and at every change. Raises InstallError."""
         yield from self._stack.watch(ctx)
+
+    def storage(self) -> Sequence[Storage]:
+        """Return where each workload that is there keeps its data. Raises InstallError."""
+        self._require_cluster()
+        return list(storage(self._stack.release(), self._stack.reader.read()))
 
     def _login_hints(self) -> tuple[str, str]:
         """Return how to see the pods, and Grafana's password."""

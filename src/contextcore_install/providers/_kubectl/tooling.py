@@ -45,7 +45,7 @@ def manifests_requirement(source: Source, box: ToolBox, kubectl: Tool) -> Requir
 
     def probe() -> Probe:
         if box.find(kubectl) is None:
-            return Probe("needs kubectl")
+            return Probe("not known: it needs kubectl", skipped=True)
         evidence, findings = manifests_probe(source)
         return Probe(evidence, findings)
 

@@ -20,6 +20,7 @@ from contextcore_install.core.ports import (
     StepContext,
     Workload,
 )
+from contextcore_install.core.standing import Listener, Storage
 from contextcore_install.diagnosis.rules import HANGS
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
@@ -36,6 +37,7 @@ from contextcore_install.providers.host.programs import (
 )
 from contextcore_install.providers.host.render import Release
 from contextcore_install.providers.host.requirements import Requirements
+from contextcore_install.providers.host.standing import listeners, storage_in
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, METRICS_STORE, Component, resolve_ports
 from contextcore_install.tools.daemons import Daemons
 from contextcore_install.tools.http import LoopbackHttp
@@ -229,6 +231,23 @@ class HostProvider:
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component that should run is reached."""
         return [watched.endpoint for watched in self._watched()]
+
+    def storage(self) -> Sequence[Storage]:
+        """Return where each component that is installed keeps its data."""
+        release = self._release()
+        return [
+            storage_in(name, release.data(name), self._pid(name))
+            for name in release.programs
+            if name in releases.installed(self._layout)
+        ]
+
+    def listeners(self) -> Sequence[Listener]:
+        """Return where the processes listen."""
+        return list(listeners(self._daemons))
+
+    def _pid(self, name: str) -> int:
+        sighting = self._daemons.look(name)
+        return sighting.record.pid if sighting.alive and sighting.record else 0
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for."""

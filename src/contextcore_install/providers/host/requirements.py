@@ -15,6 +15,7 @@ from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
+from contextcore_install.core.standing import Category
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
 from contextcore_install.stack.catalogue import (
@@ -63,18 +64,18 @@ class Requirements:
             Requirement("metrics-store", "A metrics store", self._store, self._store_fix()),
             *(Requirement(item.name, item.title, partial(self._program, item)) for item in others),
             *(
-                Requirement(
+                _of_machine(
                     f"port-{port.key}", f"Port {self._ports[port.key]}", partial(self._port, item, port.key)
                 )
                 for item in running
                 for port in item.ports
                 if not self._unused(item, port.key)
             ),
-            Requirement("memory", "Memory", lambda: _memory(running)),
-            Requirement("disk", "Disk space", self._disk),
-            Requirement("folder", "The cluster's folder", lambda: _writable(self._layout.root)),
-            Requirement("bin-folder", "The folder for tools", lambda: _writable(self._config.bin_folder)),
-            Requirement("clock", "The clock", self._clock),
+            _of_machine("memory", "Memory", lambda: _memory(running)),
+            _of_machine("disk", "Disk space", self._disk),
+            _of_machine("folder", "The cluster's folder", lambda: _writable(self._layout.root)),
+            _of_machine("bin-folder", "The folder for tools", lambda: _writable(self._config.bin_folder)),
+            _of_machine("clock", "The clock", self._clock),
         ]
 
     def _unused(self, item: Component, key: str) -> bool:
@@ -122,7 +123,8 @@ class Requirements:
             return Probe(program.label)
         other = self._programs.mistaken(item)
         reason = f"{other} is another program" if other else f"no `{item.programs[0]}` on PATH"
-        return Probe(f"not installed ({reason}); the stack goes without it. To have it: {item.hint}")
+        text = f"not installed ({reason}); the stack goes without it. To have it: {item.hint}"
+        return Probe(text, skipped=True)
 
     def _port(self, item: Component, key: str) -> Probe:
         port = self._ports[key]
@@ -175,6 +177,10 @@ class Requirements:
                 )
                 return Probe(evidence, (Finding("clock-back", message, seen, remedy, warning=True),))
         return Probe(evidence)
+
+
+def _of_machine(name: str, title: str, probe: Callable[[], Probe]) -> Requirement:
+    return Requirement(name, title, probe, category=Category.INFRASTRUCTURE)
 
 
 def _platform() -> Probe:

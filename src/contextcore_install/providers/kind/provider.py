@@ -17,6 +17,7 @@ from contextcore_install.core.ports import (
     Requirement,
     StepContext,
 )
+from contextcore_install.core.standing import Listener, socket_listener
 from contextcore_install.diagnosis.service_rules import NODE_PORT
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
@@ -174,6 +175,14 @@ class KindProvider(KubernetesProvider):
             url = f"http://{LOOPBACK}:{self._ports[OTLP_HTTP]}"
             found.append(Endpoint("alloy", url, "/v1/traces", NODE_PORT, OTLP_ANSWERS, steady_s))
         return found
+
+    def listeners(self) -> Sequence[Listener]:
+        """Return the ports of this machine that lead into the nodes, as the engine binds them. Raises InstallError."""
+        return [
+            socket_listener(f"{node.name}:{inside}", address, port)
+            for node in self._our_nodes()
+            for inside, (address, port) in sorted(node.ports.items())
+        ]
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for."""

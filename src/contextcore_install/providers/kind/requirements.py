@@ -13,6 +13,7 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import Probe, ProviderConfig, Requirement
+from contextcore_install.core.standing import Category
 from contextcore_install.diagnosis.kind_rules import INOTIFY
 from contextcore_install.providers._kubectl.render import Source
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
@@ -64,14 +65,14 @@ class Requirements:
             Requirement("engine", "A container engine", self._engine_probe),
             tool_requirement(KIND, self._box, self._config),
             tool_requirement(KUBECTL, self._box, self._config),
-            Requirement("memory", "Memory and processors of the engine", self._resources),
-            Requirement("disk", "Disk space of the engine", self._disk),
-            Requirement("cgroup", "Control groups", self._cgroup),
-            Requirement("inotify", "Limits of inotify", _inotify),
-            Requirement("proxy", "Proxies", lambda: proxies(self._config.environ)),
+            _of_machine("memory", "Memory and processors of the engine", self._resources),
+            _of_machine("disk", "Disk space of the engine", self._disk),
+            _of_machine("cgroup", "Control groups", self._cgroup),
+            _of_machine("inotify", "Limits of inotify", _inotify),
+            _of_machine("proxy", "Proxies", lambda: proxies(self._config.environ)),
             manifests_requirement(self._source, self._box, KUBECTL),
             *(
-                Requirement(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
+                _of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
                 for inside, (key, port) in mapped_ports(self._ports).items()
             ),
         ]
@@ -104,7 +105,7 @@ class Requirements:
     def _resources(self) -> Probe:
         info, _ = self._about
         if info is None or not info.memory_mib:
-            return Probe("not known")
+            return Probe("not known", skipped=True)
         evidence = f"{info.memory_mib} MiB and {info.cpus} processors given to {self._engine.name}"
         where = (
             "Docker Desktop: Settings, Resources" if sys.platform == "darwin" else "this machine needs more"
@@ -134,7 +135,7 @@ class Requirements:
         try:
             free = shutil.disk_usage(place).free // MIB
         except OSError:
-            return Probe("not known")
+            return Probe("not known", skipped=True)
         evidence = f"{free} MiB free on the disk of {place}"
         remedy = Remedy("Free some space.", f"{self._engine.name} system df; df -h {place}")
         if free >= DISK_WANTED or (self._nodes and free >= DISK_NEEDED):
@@ -145,7 +146,7 @@ class Requirements:
     def _cgroup(self) -> Probe:
         info, _ = self._about
         if info is None:
-            return Probe("not known")
+            return Probe("not known", skipped=True)
         evidence = f"cgroup v{info.cgroup}; node image {self._node_image.partition('@')[0]}"
         if info.cgroup != 1 or any(node.state == "running" for node in self._nodes):
             return Probe(evidence)  # where nodes run already, nothing needs to be foretold
@@ -195,15 +196,19 @@ class Requirements:
         return f"{holder.name or 'a process'} (pid {holder.pid})"
 
 
+def _of_machine(name: str, title: str, probe: Callable[[], Probe]) -> Requirement:
+    return Requirement(name, title, probe, category=Category.INFRASTRUCTURE)
+
+
 def _inotify() -> Probe:
     if not machine.LINUX:
-        return Probe("not of concern on this system")
+        return Probe("not of concern on this system", skipped=True)
     try:
         folder = Path("/proc/sys/fs/inotify")
         watches = int((folder / "max_user_watches").read_text(encoding="ascii"))
         instances = int((folder / "max_user_instances").read_text(encoding="ascii"))
     except (OSError, ValueError):
-        return Probe("not known")
+        return Probe("not known", skipped=True)
     evidence = f"max_user_watches {watches}, max_user_instances {instances}"
     if watches >= WATCHES and instances >= INSTANCES:
         return Probe(evidence)

@@ -21,6 +21,7 @@ from contextcore_install.core.ports import (
     Requirement,
     StepContext,
 )
+from contextcore_install.core.standing import Category, Listener
 from contextcore_install.diagnosis.service_rules import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
@@ -29,6 +30,7 @@ from contextcore_install.providers._kubectl.objects import RELEASE_LABEL, label_
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
 from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
@@ -73,8 +75,15 @@ class KubeContextProvider(KubernetesProvider):
         """Return what this machine and this user must have."""
         return [
             tool_requirement(KUBECTL, self._box, self._config),
-            Requirement("context", f"The context {self.context}", self._context_probe),
-            Requirement("rights", "Rights in the cluster", self._rights_probe),
+            Requirement(
+                "context",
+                f"The context {self.context}",
+                self._context_probe,
+                category=Category.INFRASTRUCTURE,
+            ),
+            Requirement(
+                "rights", "Rights in the cluster", self._rights_probe, category=Category.INFRASTRUCTURE
+            ),
             manifests_requirement(self._source, self._box, KUBECTL),
         ]
 
@@ -136,6 +145,10 @@ class KubeContextProvider(KubernetesProvider):
             for (item, _), port in zip(found, ports, strict=True)
         ]
 
+    def listeners(self) -> Sequence[Listener]:
+        """Return how far each Service of the release reaches. Raises InstallError."""
+        return list(reach_of_services(self._stack.release(), self._stack.reader.read()))
+
     def _services(self) -> list[tuple[Component, tuple[str, str, int]]]:
         """Return each component with the namespace, name and port of the Service that tells its readiness."""
         services = self._stack.service_ports()
@@ -194,7 +207,7 @@ class KubeContextProvider(KubernetesProvider):
         try:
             finding = self._rights()
         except InstallError as error:
-            return Probe(f"not known: {error.message}")  # the probe of the context says why
+            return Probe(f"not known: {error.message}", skipped=True)  # the probe of the context says why
         return Probe("sufficient", (finding,) if finding else ())
 
     def _rights(self) -> Finding | None:
