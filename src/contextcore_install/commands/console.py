@@ -94,6 +94,8 @@ def _progress(app: App, state: State) -> Progress:
     from contextcore_install.ui.eta import durations
 
     done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+    if app.settings.command == "rollback":  # of how long it takes to undo a step nothing is known
+        return Progress(TITLES)
     return Progress(TITLES, needs=NEEDS, history=durations(recent_events(app)), done_before=done)
 
 

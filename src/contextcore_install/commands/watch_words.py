@@ -9,7 +9,7 @@ from contextcore_install.commands.console import Console
 from contextcore_install.core.events import instant
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.session import Session
-from contextcore_install.ui.text import count, duration, harmless, time_of_day
+from contextcore_install.ui.text import duration, harmless, time_of_day
 
 WATCH_SCHEMA = "contextcore-install/watch/v1"
 
@@ -25,7 +25,7 @@ class WatchWords:
         """Say what is watched, and how."""
         text = (
             f"watching {self._app.settings.cluster} on {provider}: a look every {duration(every_s)} and at "
-            f"changes, {count(budget, 'remedy')} an hour at most; Ctrl-C ends it"
+            f"changes, at most {budget} {'remedy' if budget == 1 else 'remedies'} an hour; Ctrl-C ends it"
         )
         self.say("begins", text)
 
