@@ -25,6 +25,7 @@ from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
+from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
@@ -64,7 +65,7 @@ class Stack:
             environ=_without_contact_points(self._app.environ),
             ports=self.ports,
             install_tools=self._app.settings.install_tools,
-            options=self.options,
+            options={**self.options, "grafana_contact_points": _grafana_contact_points(self._app)},
             may_lose_data=self._app.settings.allow_data_loss,
         )
 
@@ -107,6 +108,19 @@ class Stack:
 def _without_contact_points(environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the environment for programs that we start: whom to notify is secret, and not their business."""
     return {name: value for name, value in environ.items() if name != CONTACT_POINTS}
+
+
+def _grafana_contact_points(app: App) -> str:
+    """Return the file that tells Grafana where to send alerts; empty where nothing was set that can be used.
+
+    Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
+    """
+    from contextcore_install.notify.grafana import provisioning
+
+    try:
+        return provisioning(ContactFile(app.home.contact_points).load())
+    except InstallError:
+        return ""  # what is wrong with the file is told where messages are sent
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:

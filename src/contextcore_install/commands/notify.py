@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from contextcore_install.app import App
 from contextcore_install.commands.news import contact_urls, sending_limit_s
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.notify.contact_points import ENVIRONMENT, open_contact_points, split_urls
+from contextcore_install.notify.contact_points import (
+    ENVIRONMENT,
+    ContactPoint,
+    open_contact_points,
+    split_urls,
+)
+from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
 from contextcore_install.notify.sending import Outbox
 from contextcore_install.storage.contact_file import ContactFile
@@ -45,11 +52,11 @@ def _set(app: App) -> int:
         raise usage_error("no contact point was given", HOW_TO_SET)
     make_home(app.home)
     ContactFile(app.home.contact_points).save([point.url for point in points])
-    names = [point.name for point in points]
+    told = count(len(points), "contact point")
     _tell(
         app,
-        f"{count(len(names), 'contact point')} set: {', '.join(names)}",
-        [{"name": name} for name in names],
+        "\n".join([f"{told} set, for Grafana from the next run on:", *_lines(points)]),
+        _documents(points),
     )
     return ExitCode.DONE
 
@@ -74,9 +81,17 @@ def _show(app: App) -> int:
     if not points:
         _tell(app, "nobody is told how runs end: no contact point is set", [])
         return ExitCode.DONE
-    lines = [f"{place}. {point.name}" for place, point in enumerate(points, 1)]
-    _tell(app, "\n".join([f"From {_source(app)}:", *lines]), [{"name": point.name} for point in points])
+    _tell(app, "\n".join([f"From {_source(app)}:", *_lines(points)]), _documents(points))
     return ExitCode.DONE
+
+
+def _lines(points: Sequence[ContactPoint]) -> list[str]:
+    who = {True: "this program and Grafana's alerts", False: "this program only"}
+    return [f"{place}. {point.name}: {who[can_send_to(point.url)]}" for place, point in enumerate(points, 1)]
+
+
+def _documents(points: Sequence[ContactPoint]) -> list[dict[str, Any]]:
+    return [{"name": point.name, "grafana": can_send_to(point.url)} for point in points]
 
 
 def _test(app: App) -> int:

@@ -68,6 +68,7 @@ class KubernetesProvider(ABC):
         return self._make_stack()
 
     @abstractmethod
+            contact_points=str(self._config.options.get("grafana_contact_points", "")),
     def _make_stack(self) -> KubernetesStack:
         """Return the stack as this provider's cluster can have it."""
 

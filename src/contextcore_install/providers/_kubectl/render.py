@@ -8,13 +8,14 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.diagnosis.kubernetes_rules import kubectl_failure
+from contextcore_install.providers._kubectl.contact_points import with_contact_points
 from contextcore_install.providers._kubectl.objects import (
     CLUSTER_KINDS,
     FINGERPRINT,
@@ -57,7 +58,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a release is rendered from. `adapt` changes an object in place, as the provider needs it."""
+    """Where a release is rendered from. `adapt` changes an object in place, as the provider needs it.
+
+    `contact_points` is a file of Grafana's that says where alerts go: a secret, and never cached.
+    """
 
     cluster: str
     folder: Path
@@ -67,6 +71,7 @@ class Source:
     environ: Mapping[str, str]
     adapt: Callable[[dict[str, Any]], None] | None = None
     variant: str = ""
+    contact_points: str = field(default="", repr=False)
 
     def release(self) -> Release:
         """Return the release, from the cache where nothing changed. Raises InstallError."""
@@ -83,7 +88,7 @@ class Source:
             objects = [self._marked(item) for item in self._with_namespace(self._build())]
             if cached:
                 _keep(cached, objects)
-        return Release(tuple(objects))
+        return Release(tuple(with_contact_points(objects, self.cluster, self.contact_points)))
 
     def _digest(self) -> str:
         digest = hashlib.sha256(f"{_FORMAT}\n{self.cluster}\n{self.registry}\n{self.variant}\n".encode())
