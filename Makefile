@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e chaos lint types format lock bench clean
+.PHONY: help test e2e chaos lint types dashboards format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -22,7 +22,7 @@ define with_tools
 endef
 
 help: ## show these targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 10
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
 
 test: ## run the tests that need no container engine
 	@$(call with_tools,requirements-dev.lock,run -m pytest $(ARGS))
@@ -43,6 +43,9 @@ lint: ## check style, types, import contracts and shell scripts
 
 types: ## check types only
 	@$(call with_tools,requirements-dev.lock,run -m mypy)
+
+dashboards: ## write the dashboard and the alert rules that Grafana is provisioned with
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.stack.dashboards)
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, Program
-from contextcore_install.providers.host.release import environment
+from contextcore_install.providers.host.release import environment, write
 from contextcore_install.providers.host.render import Release, alloy_pipeline
 from contextcore_install.providers.host.render_grafana import home_of
 from contextcore_install.stack.catalogue import COMPONENTS, resolve_ports
@@ -55,7 +57,7 @@ def test_paths_are_within_the_clusters_folder(family: str, component: str) -> No
     rendered = release(family).render(component)
     text = "\n".join([*rendered.argv[1:], *rendered.files.values()])
     for path in re.findall(r"(?<![\w.:/])/(?:[\w.-]+/)+[\w.-]+", text):
-        if not path.startswith(("/api/", "/ready", "/otlp")):
+        if not path.startswith(("/api/", "/ready", "/otlp", "/d/")):
             assert path.startswith("/home/u/.contextcore/clusters/c/host/"), path
 
 
@@ -144,6 +146,22 @@ def test_grafana_is_configured_to_work_with_the_others() -> None:
     assert sources[0]["url"] == "http://127.0.0.1:9009/prometheus"
     provider = json.loads(files["provisioning/dashboards/contextcore.yaml"])["providers"][0]
     assert provider["folder"] == "ContextCore"
+    assert json.loads(files["dashboards/installation.json"])["uid"] == "contextcore-installation"
+    assert json.loads(files["provisioning/alerting/rules.json"])["groups"]
+
+
+def test_grafana_is_told_where_alerts_go_where_somebody_said_so(tmp_path: Path) -> None:
+    said = "apiVersion: 1\ncontactPoints: []\n"
+    rendered = replace(release(), layout=Layout("c", tmp_path / "host"), contact_points=said)
+    path = "provisioning/alerting/contact-points.yaml"
+    assert rendered.render("grafana").files[path] == said
+    assert path not in release().render("grafana").files
+    assert said not in repr(rendered)
+    rendered.layout.make()
+    write(rendered)
+    written = rendered.config("grafana") / path
+    assert written.read_text() == said
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
 
 def test_grafana_asks_a_plain_prometheus_without_a_prefix() -> None:

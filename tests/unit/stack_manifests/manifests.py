@@ -39,6 +39,12 @@ def pod(component: str) -> dict[str, Any]:
     return found
 
 
+def config_maps(pod: dict[str, Any]) -> set[str]:
+    """Return the names of the ConfigMaps that a pod's volumes hold, alone or beside others."""
+    sources = [s for v in pod["volumes"] for s in [v, *v.get("projected", {}).get("sources", [])]]
+    return {s["configMap"]["name"] for s in sources if "configMap" in s}
+
+
 def container(component: str) -> dict[str, Any]:
     (only,) = pod(component)["containers"]
     assert isinstance(only, dict)

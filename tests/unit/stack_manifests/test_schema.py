@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unit.stack_manifests.manifests import BASE, kustomization, read, resources, yaml
+from unit.stack_manifests.manifests import BASE, config_maps, kustomization, read, resources, yaml
 
 OLDEST, CURRENT = "1.25", "1.37"
 """The oldest that the package of schemas holds, and the one whose node image is pinned."""
@@ -45,7 +45,7 @@ def test_pods_refer_to_the_generated_names() -> None:
     objects = rendered()
     made = {o["metadata"]["name"] for o in objects if o["kind"] == "ConfigMap"}
     pods = [o["spec"]["template"]["spec"] for o in objects if o["kind"] == "StatefulSet"]
-    assert {v["configMap"]["name"] for p in pods for v in p["volumes"] if "configMap" in v} == made
+    assert {name for pod in pods for name in config_maps(pod)} == made
 
 
 def test_no_config_map_comes_near_the_limit_of_one_mebibyte() -> None:

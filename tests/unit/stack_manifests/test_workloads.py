@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from contextcore_install.stack import catalogue
-from unit.stack_manifests.manifests import BASE, COMPONENTS, container, kustomization, of_kind, pod, resources
+from unit.stack_manifests.manifests import (
+    BASE,
+    COMPONENTS,
+    config_maps,
+    container,
+    kustomization,
+    of_kind,
+    pod,
+    resources,
+)
 
 UIDS = {"grafana": 472, "alloy": 473, "mimir": 10001, "loki": 10001, "tempo": 10001}
 LABELS = {"app.kubernetes.io/part-of": "contextcore", "app.kubernetes.io/managed-by": "contextcore-install"}
@@ -45,7 +54,7 @@ def test_every_object_carries_the_labels_by_which_it_is_found_and_pruned() -> No
 def test_a_change_of_configuration_changes_the_name_that_the_pod_refers_to() -> None:
     assert "disableNameSuffixHash" not in kustomization()["generatorOptions"]
     generated = {made["name"] for made in kustomization()["configMapGenerator"]}
-    used = {v["configMap"]["name"] for c in COMPONENTS for v in pod(c)["volumes"] if "configMap" in v}
+    used = {name for c in COMPONENTS for name in config_maps(pod(c))}
     assert used == generated
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from contextcore_install.core.errors import InstallError
@@ -83,7 +84,8 @@ class HostProvider:
                 evidence=f"Looked for {', '.join(name for family in FAMILIES for name in family.programs)}",
                 hint="./create-cluster.sh --install-tools",
             )
-        return Release(self._layout, self._ports, found, self._family())
+        contact_points = str(self._config.options.get("grafana_contact_points", ""))
+        return Release(self._layout, self._ports, found, self._family(), contact_points)
 
     def requirements(self) -> Sequence[Requirement]:
         """Return what the machine must have."""
@@ -172,7 +174,7 @@ class HostProvider:
             for item, workload in zip(watched, self._conditions.now(watched), strict=True)
             if not workload.ready and self._to_start(item, workload, ctx)
         }
-        started = Release(release.layout, release.ports, chosen, release.family)
+        started = replace(release, programs=chosen)
         releases.run(started, self._daemons, self._config.environ, ctx)
 
     def _to_start(self, item: Watched, workload: Workload, ctx: StepContext) -> bool:

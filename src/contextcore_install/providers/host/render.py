@@ -41,12 +41,16 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What the configurations are made from: places, ports by key, and the programs that run, by component."""
+    """What the configurations are made from: places, ports by key, and the programs that run, by component.
+
+    `contact_points` says where Grafana sends alerts: the text of a provisioning file, empty for nowhere.
+    """
 
     layout: Layout
     ports: Mapping[str, int]
     programs: Mapping[str, Program]
     family: Family
+    contact_points: str = field(default="", repr=False)
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
@@ -277,6 +281,7 @@ def _grafana(release: Release, program: Path) -> Rendered:
         password=release.layout.secrets / "grafana-admin",
         port=release.ports["grafana"],
         datasources={"mimir": query_url, **others},
+        contact_points=release.contact_points,
     )
     return Rendered(argv, files)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.stack import provisioned
+
 DASHBOARD_FOLDER = "ContextCore"
 
 
@@ -25,17 +27,32 @@ def home_of(program: Path) -> Path | None:
 
 
 def files(
-    *, config: Path, data: Path, logs: Path, password: Path, port: int, datasources: Mapping[str, str]
+    *,
+    config: Path,
+    data: Path,
+    logs: Path,
+    password: Path,
+    port: int,
+    datasources: Mapping[str, str],
+    contact_points: str = "",
 ) -> dict[str, str]:
-    """Return the files by path below `config`. `datasources` are URLs by component; `password` is a file."""
+    """Return the files by path below `config`.
+
+    `datasources` are URLs by component; `password` is a file; `contact_points` is the text of a file that says where
+    alerts are sent, as Grafana provisions it. It holds secrets: like all of these files, it is for this user alone.
+    """
+    alerting = {
+        **provisioned.alerting(),
+        **({"contact-points.yaml": contact_points} if contact_points else {}),
+    }
     return {
         "grafana.ini": _settings(config, data, logs, password, port),
         "provisioning/datasources/contextcore.yaml": _json(_datasources(datasources)),
         "provisioning/dashboards/contextcore.yaml": _json(_dashboards(config / "dashboards")),
-        # Grafana complains of each of these folders that is missing.
-        "provisioning/alerting/.keep": "",
+        **{f"provisioning/alerting/{name}": text for name, text in alerting.items()},
+        # Grafana complains of a folder that is missing.
         "provisioning/plugins/.keep": "",
-        "dashboards/.keep": "",
+        **{f"dashboards/{name}": text for name, text in provisioned.dashboards().items()},
     }
 
 
