@@ -10,11 +10,12 @@ import kind_clusters
 import noop
 import status
 import steps
+import telemetry
 from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "steps", "kind")
+WHICH = ("status", "noop", "steps", "telemetry", "kind")
 
 
 def main() -> int:
@@ -42,6 +43,8 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
                 sections.append(noop.measure(made, runs=3 if quick else 20))
     if "steps" in which:
         sections.append(steps.measure(runs=1 if quick else 6))
+    if "telemetry" in which:
+        sections.append(telemetry.measure(runs=1 if quick else 5))
     if "kind" in which and kind_clusters.works():
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:

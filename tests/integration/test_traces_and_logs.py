@@ -164,6 +164,21 @@ def test_three_hanging_backends_cost_two_seconds_together(misbehaving: Make) -> 
     ]
 
 
+def test_a_backend_that_hung_before_is_not_waited_for_again(misbehaving: Make) -> None:
+    hanging = misbehaving(lambda world, _: world.released.wait(30))
+    world = World(hanging.url)
+    shipper = world.shipper()
+    shipper.start()
+    world.journal.whole_run("r1")
+    lane = shipper._lanes[1]
+    wait_until(lambda: lane._complaints.hanging, "it was not asked")
+    began = time.monotonic()
+    shipper.close()
+    assert time.monotonic() - began < 1.5
+    [said] = world.said
+    assert "answer" in said
+
+
 def test_a_hanging_collector_keeps_nobody_else_waiting(
     misbehaving: Make, victoria: Store, log_store: LogStore
 ) -> None:

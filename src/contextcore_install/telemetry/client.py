@@ -119,6 +119,16 @@ class Client:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StoreError(Trouble.NO_ANSWER, f"{method} {self.base_url}{path}: {said}") from error
 
+    def open(self, patience: Patience) -> None:
+        """Connect, so that nothing is made for a server that is not there; raises StoreError."""
+        if self._connection is None:
+            try:
+                self._connection = self._connect(patience)
+            except TimeoutError as error:
+                raise StoreError(Trouble.TOO_SLOW, f"{self.base_url} takes no connection") from error
+            except OSError as error:
+                raise StoreError(Trouble.NO_ANSWER, f"{self.base_url}: {error.strerror or error}") from error
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._connection is not None:

@@ -33,6 +33,11 @@ class Complaints:
         self._worked = False
         self._trouble: StoreError | None = None
 
+    @property
+    def hanging(self) -> bool:
+        """Whether the backend did not answer in time when it was asked last."""
+        return self._trouble is not None and self._trouble.trouble.name == "TOO_SLOW"
+
     def recovered(self) -> None:
         """Take note that the store has taken everything."""
         self._failures, self.next_try, self._worked, self._trouble = 0, 0.0, True, None

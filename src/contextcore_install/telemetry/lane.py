@@ -26,6 +26,9 @@ GATHER_S = 0.2
 
 AnyLink = TypeVar("AnyLink", bound="Link[Any]")
 
+_SHARE, _LEAST_S = 0.005, 0.1
+"""How long the end waits for a backend that hung when asked last: a share of the run, so many seconds at least."""
+
 
 class Lane(Generic[AnyLink]):
     """Ships to one backend from `start` until `finish`; there is no queue, as the journal and a cursor say it all.
@@ -50,6 +53,7 @@ class Lane(Generic[AnyLink]):
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._began = 0.0
         self._end = float("inf")
 
     # Used by whoever asks
@@ -119,6 +123,7 @@ class Lane(Generic[AnyLink]):
 
     def start(self) -> None:
         """Begin to ship in a thread of its own."""
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
 
@@ -127,10 +132,16 @@ class Lane(Generic[AnyLink]):
         self._wake.set()
 
     def finish(self, end: float) -> Callable[[], None]:
-        """Have what is left sent until `end` (monotonic seconds); return what waits until then at most."""
+        """Have what is left sent until `end` (monotonic seconds); return what waits until then at most.
+
+        One that hung when it was asked last is waited for in proportion to the run.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return lambda: None
+        if self._complaints.hanging:
+            now = time.monotonic()
+            end = min(end, now + max(_LEAST_S, _SHARE * (now - self._began)))
         self._end = end
         self._closing.set()
         self._wake.set()

@@ -46,6 +46,7 @@ class LogLink(Link[Line]):
         self._cluster = cluster
 
     def _find(self, patience: Patience) -> str:
+        self.client.open(patience)
         return f"{LOGS} {self.client.base_url}"
 
     def _give(self, items: Sequence[Line], patience: Callable[[], Patience], *, more: bool) -> Delivery:

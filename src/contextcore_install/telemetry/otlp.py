@@ -37,6 +37,7 @@ class TraceLink(Link[Span]):
         super().__init__(base_url, Feed(events, cluster, TraceFold), book)
 
     def _find(self, patience: Patience) -> str:
+        self.client.open(patience)
         return f"{TRACES} {self.client.base_url}"
 
     def _give(self, items: Sequence[Span], patience: Callable[[], Patience], *, more: bool) -> Delivery:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Url = Callable[[], str | None]
 """Returns where a backend is, or None while there is none; may raise InstallError."""
 
-_SELDOM_S = 1.0
+_SELDOM_S = 5.0
 """How long spans and lines are gathered: nobody waits for them, as for the metrics that a step reads back."""
 
 _FLUSH_ATTEMPTS = 3
@@ -154,9 +154,11 @@ class Shipper:
         from contextcore_install.telemetry.feed import JournalReplacedError, events_behind
 
         try:
-            waiting = [event for _, event in events_behind(self._events, cursor.sent)]
+            behind = [event for _, event in events_behind(self._events, cursor.sent)]
         except JournalReplacedError:
-            waiting = [event for _, event in events_behind(self._events, Point())]
+            behind = [event for _, event in events_behind(self._events, Point())]
+        # What `verify` found while the store was away is no part of the installation's story.
+        waiting = [event for event in behind if not event.stands_alone]
         if waiting and waiting[-1].kind is not Kind.RUN_FINISHED:
             return sum(event.run_id != waiting[-1].run_id for event in waiting)
         return len(waiting)
