@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -153,3 +154,37 @@ def test_nothing_installed_is_nothing_to_watch(installation: Installation) -> No
     assert answer.returncode == 1
     assert "no installation test to watch" in answer.stderr
     assert not installation.files.exists()
+
+
+SYSTEMCTL = """\
+#!/bin/sh
+echo "$*" >>{log}
+[ "$*" != "--user is-active --quiet contextcore-install-watch-test.service" ] || grep -q restart {log}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="launchd is there; its files are tested beside it")
+def test_the_service_is_shown_installed_once_and_goes_with_the_installation(
+    installed: Installation,
+) -> None:
+    log, programs = installed.folder / "systemctl.log", installed.folder / "programs"
+    programs.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL.format(log=log))
+    (programs / "systemctl").chmod(0o755)
+    installed.path = (str(programs),)
+    unit = installed.folder / ".config/systemd/user/contextcore-install-watch-test.service"
+    done = installed.run("watch", "--install", "--every", "90s")
+    assert done.returncode == 0, done.stderr
+    shown = [line.strip() for line in done.stdout.splitlines()]
+    assert all(line in shown for line in unit.read_text().splitlines())
+    assert '"watch" "--cluster" "test" "--every" "90s" "--budget" "6"' in unit.read_text()
+    assert "restart" in log.read_text()
+    log.write_text(log.read_text() + "--\n")
+    again = installed.run("watch", "--install", "--every", "90s")
+    assert "as it was already" in again.stdout
+    assert "enable" not in log.read_text().partition("--\n")[2]
+    assert installed.run("rollback", "--to", "manifests_apply", "--yes").returncode == 0
+    assert unit.exists(), "what is taken back in part is still watched"
+    assert installed.run("rollback", "--yes").returncode == 0
+    assert not unit.exists()
+    assert "disable --now" in log.read_text()

@@ -11,6 +11,7 @@ from contextcore_install.commands.ask import agreed, can_ask, typed
 from contextcore_install.commands.backup import Backup, make_backup
 from contextcore_install.commands.reset import archive_records
 from contextcore_install.commands.tell import tell_done
+from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.ports import ClusterState, StepContext
@@ -72,6 +73,7 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
     state = read_records(app.layout, app.settings.cluster).state
     provider = read_stack(app, state).provider
     saved = make_backup(app, state, provider, ctx) if with_backup else None
+    end_service(app, ctx)
     provider.remove_cluster(ctx)
     return saved
 

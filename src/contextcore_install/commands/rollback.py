@@ -11,6 +11,7 @@ from contextcore_install.commands.backup import make_backup, volumes_of
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.tell import tell_done
+from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.outcome import Outcome, Result
@@ -73,13 +74,16 @@ def _prepare(app: App) -> tuple[_Intent, str]:
     intent = _Intent(steps, _loses_data(stack.provider) if REMOVES_CLUSTER in steps else False)
     _show(app, stack, intent)
     _confirm(app, intent)
-    if not intent.loses_data:
-        return intent, "Its data is where it was."
-    if app.settings.arguments["no_backup"]:
-        return intent, "Its data went with it."
+    kept = "Its data is where it was."
     with at_work(app) as ctx:
-        saved = make_backup(app, state, stack.provider, ctx, about="before-rollback-")
-    return intent, f"Its data is in {saved.path}"
+        if intent.loses_data and app.settings.arguments["no_backup"]:
+            kept = "Its data went with it."
+        elif intent.loses_data:
+            saved = make_backup(app, state, stack.provider, ctx, about="before-rollback-")
+            kept = f"Its data is in {saved.path}"
+        if REMOVES_CLUSTER in steps:
+            end_service(app, ctx)
+    return intent, kept
 
 
 def _loses_data(provider: Provider) -> bool:
