@@ -167,8 +167,8 @@ class ClaimData:
     def _ended(self, claim: Claim, ctx: StepContext) -> Iterator[None]:
         """Have a claim's workload without pods within the block, and with as many as it should have after it."""
         ctx.activity(f"ending {claim.component} for a moment")
-        self._scale(claim, 0)
         try:
+            self._scale(claim, 0)
             names = [str(pod["metadata"]["name"]) for pod in claim.pods]
             if names:
                 wait = ("wait", "--for=delete", *(f"pod/{name}" for name in names))

@@ -152,10 +152,10 @@ class HostData:
     def _ended(self, component: str, ctx: StepContext) -> Iterator[None]:
         """Have a component ended within the block, and started after it if it ran: also when we are told to end."""
         ran = component in releases.installed(self._layout) and self._daemons.look(component).alive
-        if ran:
-            ctx.activity(f"ending {component} for a moment")
-            self._daemons.stop(component, ctx)
         try:
+            if ran:
+                ctx.activity(f"ending {component} for a moment")
+                self._daemons.stop(component, ctx)
             yield
         finally:
             if ran:
