@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import kind_clusters
 import noop
+import page
 import status
 import steps
 import telemetry
@@ -15,7 +16,7 @@ from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "steps", "telemetry", "kind")
+WHICH = ("status", "noop", "steps", "telemetry", "page", "kind")
 
 
 def main() -> int:
@@ -45,6 +46,10 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
         sections.append(steps.measure(runs=1 if quick else 6))
     if "telemetry" in which:
         sections.append(telemetry.measure(runs=1 if quick else 5))
+    if "page" in which and page.works():
+        sections.append(page.measure(runs=2 if quick else 15))
+    elif "page" in which:
+        print("page: NOT MEASURED. It needs Chromium: scripts/get-chromium.sh")
     if "kind" in which and kind_clusters.works():
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:
@@ -64,6 +69,8 @@ def _options() -> argparse.Namespace:
         parser.error("--write takes all benchmarks, and not --quick: the page is written whole")
     if options.write and not kind_clusters.works():
         parser.error("--write takes all benchmarks, and kind does not work here")
+    if options.write and not page.works():
+        parser.error("--write takes all benchmarks, and there is no Chromium here: scripts/get-chromium.sh")
     return options
 
 

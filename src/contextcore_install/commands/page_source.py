@@ -80,7 +80,8 @@ class Source:
         if event.run_id != self.story.run_id and event.kind is Kind.RUN_STARTED:
             self.story = RunStory()
             self._places[event.run_id] = position
-        self.story.take(event)
+        if not event.stands_alone:
+            self.story.take(event)
         if event.kind is Kind.VERIFIED:
             found = event.data.get("requirements")
             self._requirements = found if isinstance(found, list) else []
@@ -156,12 +157,14 @@ class Source:
 
     def _records(self) -> Records:
         """Return what the files say while no run writes to them; read again where they changed."""
-        state = self._app.layout.state
         try:
-            facts = state.lstat()
-            mark: object = (facts.st_ino, facts.st_mtime_ns, self._position, self._file)
+            facts = self._app.layout.state.lstat()
         except OSError:
-            mark = (None, None, self._position, self._file)
+            if self._position:
+                return Records(self._state)
+            mark: object = self._file
+        else:
+            mark = (facts.st_ino, facts.st_mtime_ns, self._position, self._file)
         if self._settled[0] != mark:
             self._settled = (mark, read_records(self._app.layout, self._app.settings.cluster))
         return self._settled[1]
