@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextcore_install.core.ports import Endpoint
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
 
+OTLP_PORT = "alloy-http"
 OTLP_PATH = "/v1/traces"
 """An endpoint that is asked here takes OTLP over HTTP: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
 
-_TAKES_SPANS = (("alloy", "alloy-http"), ("tempo", "tempo-otlp-http"))
+OTLP_ANSWERS = frozenset({404, 405})
+"""What OTLP's HTTP receiver says to a GET."""
+
+_TAKES_SPANS = (("alloy", OTLP_PORT), ("tempo", "tempo-otlp-http"))
 """Who takes spans, with the key of the port for it: the collector, which hands them on, else the store itself."""
 
 

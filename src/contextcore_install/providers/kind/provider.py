@@ -33,11 +33,8 @@ from contextcore_install.providers.kind.look import EXPORT, Look, unlike
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
+from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.tools.programs import KIND
-
-OTLP_HTTP = "alloy-http"
-OTLP_ANSWERS = frozenset({404, 405})
-"""What OTLP's HTTP receiver says to a GET: its page for readiness is not shown outside of the cluster."""
 
 #: Seconds for which services must answer once their node has come back: until kube-proxy has written its rules anew.
 STEADY_S = 2.0
@@ -170,10 +167,10 @@ class KindProvider(KubernetesProvider):
             if port is not None and (shown is None or port.node_port in shown):
                 url = f"http://{LOOPBACK}:{self._ports[port.key]}"
                 found.append(Endpoint(item.name, url, item.ready_path, NODE_PORT, steady_s=steady_s))
-        alloy = PORTS[OTLP_HTTP]
+        alloy = PORTS[OTLP_PORT]
         if shown is None or alloy.node_port in shown:
-            url = f"http://{LOOPBACK}:{self._ports[OTLP_HTTP]}"
-            found.append(Endpoint("alloy", url, "/v1/traces", NODE_PORT, OTLP_ANSWERS, steady_s))
+            url = f"http://{LOOPBACK}:{self._ports[OTLP_PORT]}"
+            found.append(Endpoint("alloy", url, OTLP_PATH, NODE_PORT, OTLP_ANSWERS, steady_s))
         return found
 
     def listeners(self) -> Sequence[Listener]:

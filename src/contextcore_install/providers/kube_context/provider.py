@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +35,8 @@ from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
-from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, Component, resolve_ports
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
+from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.tools.files import write_atomically
 from contextcore_install.tools.programs import KUBECTL
 
@@ -141,22 +143,28 @@ class KubeContextProvider(KubernetesProvider):
         found = self._services()
         ports = self._forwards.ports([service for _, service in found])
         return [
-            Endpoint(item.name, f"http://{LOOPBACK}:{port}", item.ready_path, PORT_FORWARD)
-            for (item, _), port in zip(found, ports, strict=True)
+            replace(endpoint, base_url=f"http://{LOOPBACK}:{port}")
+            for (endpoint, _), port in zip(found, ports, strict=True)
         ]
 
     def listeners(self) -> Sequence[Listener]:
         """Return how far each Service of the release reaches. Raises InstallError."""
         return list(reach_of_services(self._stack.release(), self._stack.reader.read()))
 
-    def _services(self) -> list[tuple[Component, tuple[str, str, int]]]:
-        """Return each component with the namespace, name and port of the Service that tells its readiness."""
+    def _services(self) -> list[tuple[Endpoint, tuple[str, str, int]]]:
+        """Return what is asked of each component, without a way to it, and its Service: namespace, name and port."""
         services = self._stack.service_ports()
-        return [
-            (item, (services[name][0], name, PORTS[item.ready_port].container))
+        asked = [
+            (Endpoint(item.name, "", item.ready_path, PORT_FORWARD), name, PORTS[item.ready_port].container)
             for item in COMPONENTS
             for name in dict.fromkeys((item.name, item.ready_port))
-            if PORTS[item.ready_port].container in services.get(name, ("", {}))[1]
+        ]
+        otlp = Endpoint("alloy", "", OTLP_PATH, PORT_FORWARD, OTLP_ANSWERS)
+        asked.append((otlp, "alloy", PORTS[OTLP_PORT].container))
+        return [
+            (endpoint, (services[name][0], name, port))
+            for endpoint, name, port in asked
+            if port in services.get(name, ("", {}))[1]
         ]
 
     def overview(self) -> Overview:
