@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["stores", "installation", "receivers"]
+pytest_plugins = ["stores", "installation", "receivers", "recordings"]
 
 # A machine that is busy elsewhere makes an example slow, not wrong.
 settings.register_profile("patient", deadline=None)

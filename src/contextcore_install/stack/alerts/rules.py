@@ -25,7 +25,7 @@ SLOW_FACTOR = 3
 LEAST_LIMIT_S, LIMIT_WITHOUT_HISTORY_S = 120, 900
 """Seconds that a step may take at least (a history of failures within a second says nothing), and without a history."""
 
-_RECENT = Clusters("", "1d")
+_RECENT = Clusters("", "7d")
 _HISTORY = Clusters("", "30d")
 
 
