@@ -61,6 +61,7 @@ class KubernetesProvider(ABC):
             environ=self._box.environ,
             adapt=self.adapt if folder == OURS else None,
             variant=self.variant,
+            contact_points=str(self._config.options.get("grafana_contact_points", "")),
         )
 
     @cached_property
@@ -68,7 +69,6 @@ class KubernetesProvider(ABC):
         return self._make_stack()
 
     @abstractmethod
-            contact_points=str(self._config.options.get("grafana_contact_points", "")),
     def _make_stack(self) -> KubernetesStack:
         """Return the stack as this provider's cluster can have it."""
 
