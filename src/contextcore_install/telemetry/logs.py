@@ -13,8 +13,8 @@ from contextcore_install.core.redaction import Redaction, hide_secrets
 LONGEST = 64 * 1024
 """Characters of a line; what is longer (an imported state, say) goes without its details."""
 
-_ERRORS = frozenset({Kind.STEP_FAILED})
-_WARNINGS = frozenset({Kind.STEP_RETRYING, Kind.STEP_INVALIDATED, Kind.FINDING})
+_ERRORS = frozenset({Kind.STEP_FAILED, Kind.WATCH_GAVE_UP})
+_WARNINGS = frozenset({Kind.STEP_RETRYING, Kind.STEP_INVALIDATED, Kind.FINDING, Kind.WATCH_REMEDIED})
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 

@@ -18,6 +18,8 @@ PREFIX = "contextcore."
 SNAPSHOT_VERSION = 1
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
+_ATTEMPTS = {Kind.STEP_STARTED: "apply", Kind.STEP_UNDO_STARTED: "undo"}
+
 NO_LAST_WORD = "ended without a word"
 
 Value = str | int | float | bool
@@ -152,9 +154,11 @@ class TraceFold:
 
     def _open_attempt(self, event: Event) -> None:
         attempt = event.data.get("attempt", 1)
-        span = _Open(event.number, self._open[0].number, f"apply {event.step}", event.at_us, event.step)
+        verb = _ATTEMPTS[event.kind]
+        span = _Open(event.number, self._open[0].number, f"{verb} {event.step}", event.at_us, event.step)
         span.attributes = {"step": event.step, "attempt": attempt if isinstance(attempt, int) else 1}
-        self._begun.setdefault(event.step, event.at_us)
+        if event.kind is Kind.STEP_STARTED:  # an undo has no check before it
+            self._begun.setdefault(event.step, event.at_us)
         self._open.append(span)
 
     def _open_part(self, event: Event) -> None:
@@ -175,7 +179,7 @@ class TraceFold:
 
     def _take(self, event: Event) -> Iterator[Span]:
         kind, data = event.kind, event.data
-        if kind is Kind.STEP_STARTED:
+        if kind in _ATTEMPTS:
             self._open_attempt(event)
         elif kind is Kind.PART_STARTED:
             self._open_part(event)
@@ -187,6 +191,8 @@ class TraceFold:
             yield self._command(event)
         elif kind is Kind.STEP_RETRYING:
             yield from self._end_step(event, *_error(data))
+        elif kind is Kind.STEP_UNDONE:
+            yield from self._end_step(event)
         elif kind in {Kind.STEP_COMPLETED, Kind.STEP_FAILED}:
             yield from self._step_ended(event)
         elif kind is Kind.RUN_FINISHED:
@@ -210,8 +216,11 @@ class TraceFold:
         message, code = _error(event.data) if event.kind is Kind.STEP_FAILED else ("", "")
         if message and not self._failure[0]:
             self._failure = (message, code)
-        yield from self._end_step(event, message, code)
+        attempts = list(self._end_step(event, message, code))
+        yield from attempts
         first = self._begun.pop(event.step, 0)
+        if any(span.name == f"undo {event.step}" for span in attempts):
+            return
         root = self._open[0]
         start_us = max(root.start_us, event.at_us - _duration_us(event))
         check = _Open(event.number, root.number, f"check {event.step}", start_us)

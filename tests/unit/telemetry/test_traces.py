@@ -119,6 +119,18 @@ def test_a_failure_is_told_by_its_message_and_code(journal: MemoryJournal) -> No
     assert (root.error, root.attributes["error.type"]) == ("mimir keeps crashing", "crash-loop")
 
 
+def test_a_step_that_is_taken_back_is_a_span(journal: MemoryJournal) -> None:
+    begin(journal)
+    journal.add("r1", Kind.STEP_UNDO_STARTED, "pods_ready", attempt=1)
+    journal.add("r1", Kind.STEP_UNDONE, "pods_ready", duration_seconds=0.001)
+    journal.add("r1", Kind.STEP_UNDO_STARTED, "preflight", attempt=1)
+    journal.add("r1", Kind.STEP_FAILED, "preflight", error={"message": "busy"}, duration_seconds=0.001)
+    assert [(span.name, span.error) for span in spans_of(journal.events)] == [
+        ("undo pods_ready", ""),
+        ("undo preflight", "busy"),
+    ]
+
+
 def test_a_check_that_fails_is_a_span_that_failed(journal: MemoryJournal) -> None:
     begin(journal)
     error = {"code": "no-docker", "message": "no engine"}
@@ -175,6 +187,8 @@ KINDS = [
     (Kind.RUN_STARTED, {"mode": "install"}),
     (Kind.RUN_FINISHED, {"outcome": "failed", "exit_code": 1}),
     (Kind.STEP_STARTED, {"attempt": 1}),
+    (Kind.STEP_UNDO_STARTED, {"attempt": 1}),
+    (Kind.STEP_UNDONE, {}),
     (Kind.STEP_RETRYING, {"error": {"code": "a", "message": "b"}}),
     (Kind.STEP_COMPLETED, {"duration_seconds": 0.002}),
     (Kind.STEP_FAILED, {"error": {}, "duration_seconds": 0.002}),
