@@ -225,7 +225,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     layout = app.layout
     make_home(app.home)
     make_private(layout.folder)
-    stack.callback((lock or _take_lock(layout)).release)
+    stack.callback((lock or take_lock(layout)).release)
     sweep(layout.folder)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
@@ -285,7 +285,7 @@ def _recorder(
     return recorder, keeper
 
 
-def _take_lock(layout: ClusterLayout) -> Lock:
+def take_lock(layout: ClusterLayout) -> Lock:
     """Return the cluster's lock; raises InstallError with who holds it, and what that run is doing."""
     try:
         return Lock(layout.lock, owner())
