@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from contextcore_install import wiring
 from contextcore_install.app import App
 from contextcore_install.commands.signals import ending_signals
 from contextcore_install.core.cancellation import CancelToken
@@ -16,14 +17,13 @@ from contextcore_install.storage.layout import make_home, make_private
 from contextcore_install.storage.lock import Lock
 from contextcore_install.tools.process import kill_all_children
 from contextcore_install.ui.text import harmless
-from contextcore_install.wiring import owner
 
 
 def take_lock(app: App) -> Lock:
     """Return the lock of this invocation's cluster; raises InstallError (exit code 5) where another run holds it."""
     make_home(app.home)
     make_private(app.layout.folder)
-    return Lock(app.layout.lock, owner())
+    return wiring.take_lock(app.layout)
 
 
 @contextmanager
