@@ -92,7 +92,7 @@ def test_progress(recorded: Recorded, later_s: float) -> None:
 
 
 def test_the_duration_grows_while_a_run_lives(recorded: Recorded) -> None:
-    assert shown(recorded, "Duration", "fresh", "resuming") == pytest.approx(
+    assert shown(recorded, "Duration of the latest run", "fresh", "resuming") == pytest.approx(
         {"fresh": 42, "resuming": 30}, abs=0.1
     )
 
@@ -101,7 +101,9 @@ def test_the_duration_grows_while_a_run_lives(recorded: Recorded) -> None:
 def test_the_duration_stops_with_the_run_or_its_last_sign_of_life(recorded: Recorded, later_s: float) -> None:
     over = ("finished", "failed", "killed", "interrupted", "resumed")
     expected = {"finished": 121, "failed": 66, "killed": 36, "interrupted": 22, "resumed": 6}
-    assert shown(recorded, "Duration", *over, later_s=later_s) == pytest.approx(expected, abs=0.5)
+    assert shown(recorded, "Duration of the latest run", *over, later_s=later_s) == pytest.approx(
+        expected, abs=0.5
+    )
 
 
 @NOW_AND_LATER
@@ -243,7 +245,7 @@ def test_every_panel_of_metrics_is_tested() -> None:
         found["title"] for found in panels() if found["targets"][0]["datasource"]["type"] == "prometheus"
     }
     assert titles == {
-        "Current step", "Progress", "Duration", "Failed steps", "Since the last successful verification",
-        "Completeness", "Steps", "Attempts", "Duration of each step", "Completeness by category",
-        "Failed requirements", "Runs",
+        "Current step", "Progress", "Duration of the latest run", "Failed steps", "Completeness",
+        "Since the last successful verification", "Steps", "Attempts", "Duration of each step",
+        "Completeness by category", "Failed requirements", "Runs",
     }  # fmt: skip

@@ -38,9 +38,8 @@ def panels() -> list[Any]:
     )
     duration = (
         number(
-            "Duration",
-            "How long the latest run took. It stops when the run ends, and for a run that was killed "
-            "with its last sign of life.",
+            "Duration of the latest run",
+            "It stops when the run ends, and for a run that was killed with its last sign of life.",
             SHOWN.run_seconds,
         )
         .id(DURATION)
