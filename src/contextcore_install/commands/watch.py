@@ -23,7 +23,7 @@ from contextcore_install.commands.working import take_lock
 from contextcore_install.core.budget import Budget
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
-from contextcore_install.core.errors import CancelledError, ExitCode, InstallError
+from contextcore_install.core.errors import CancelledError, ExitCode, InstallError, usage_error
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.outcome import Outcome, Result
@@ -58,6 +58,8 @@ class _Word(Enum):
 def run(app: App) -> int:
     """Watch until told to end, or have a service do so."""
     arguments = app.settings.arguments
+    if arguments["install"] and arguments["uninstall"]:
+        raise usage_error("--install contradicts --uninstall: choose one of them")
     if arguments["install"] or arguments["uninstall"]:
         from contextcore_install.commands.watch_service import install, uninstall
 
