@@ -78,6 +78,10 @@ class Stack:
         """Return where the metrics store is reached; None while there is none."""
         return metrics_url(self.provider.endpoints())
 
+    def spans_url(self) -> str | None:
+        """Return where spans are taken; None while there is no such place."""
+        return traces_url(self.provider.endpoints(), resolve_ports(self.ports))
+
     def shipper(self, report: Callable[[str], None]) -> Shipper:
         """Return the way of the events into the stack."""
         layout = self._app.layout
@@ -87,7 +91,7 @@ class Stack:
             self._app.settings.cluster,
             self.metrics_store_url,
             report,
-            traces_url=lambda: traces_url(self.provider.endpoints(), resolve_ports(self.ports)),
+            traces_url=self.spans_url,
             logs_url=lambda: logs_url(self.provider.endpoints()),
         )
 
@@ -101,8 +105,14 @@ class Stack:
 
         programs = PathPrograms(_without_contact_points(self._app.environ))
         return installation_plan(
-            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service)
+            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure)
         )
+
+    def _measure(self, limit_s: float) -> list[dict[str, Any]]:
+        from contextcore_install.verification.results import measurements
+        from contextcore_install.verifying import verify_stack
+
+        return measurements(verify_stack(self._app, self, limit_s))
 
 
 def _without_contact_points(environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -239,10 +249,11 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
 
 
 @contextmanager
-def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
+def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Recorder, Shipper]]:
     """Take the lock and open the records for a change outside of a run; raises InstallError.
 
-    What is recorded is sent while the block lasts, where a metrics store is there to take it.
+    What is recorded is sent while the block lasts, where a metrics store is there to take it. The cluster becomes the
+    one last used, unless it is only looked at.
     """
     with ExitStack() as stack:
         records = _open_records(app, None, stack)
@@ -252,7 +263,8 @@ def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
         recorder, _ = _recorder(app, records, _new_run_id(), [shipper], stack)
         if records.imported:
             recorder.record(Kind.STATE_IMPORTED, **records.imported)
-        app.home.link_to(app.settings.cluster)
+        if used:
+            app.home.link_to(app.settings.cluster)
         yield records.state, recorder, shipper
 
 

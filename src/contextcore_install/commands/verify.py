@@ -1,46 +1,112 @@
-"""verify: every step's check, and the metrics read back."""
+"""verify: whether the installation is complete: the steps' checks, and what a user would find out by using it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.news import News
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
-from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import Kind
+from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.outcome import Outcome
 from contextcore_install.recall import known_records
-from contextcore_install.wiring import read_stack
+from contextcore_install.steps.registry import TITLES
+from contextcore_install.storage.store import Records
+from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
+from contextcore_install.verification.checklist import of_steps
+from contextcore_install.verifying import verify_stack
+from contextcore_install.wiring import open_records, read_stack
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
+LIMIT_S = 40.0
+"""The most that all probes may take, in seconds, unless --timeout gives less."""
+
+SENDING_PATIENCE_S = 2.0
+"""What a metrics store that does not answer may cost at the end, in seconds."""
 
 
 def run(app: App) -> int:
-    """Check everything; exit code 1 where something is not as it should be."""
-    from contextcore_install.ui.status import render_live_findings
+    """Look at everything, record what was found, and tell it; exit code 1 where what is critical is not met."""
+    from contextcore_install.ui.verification import render_verification
 
+    began = app.clock.monotonic()
     records = known_records(app)
     stack = read_stack(app, records.state)
-    results = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
-    checks = checks_document(results, app.commands.typed)
-    complete = all(result.satisfied for result in results.values())
-    document = {
+    with ThreadPoolExecutor(1) as pool:
+        probed = pool.submit(verify_stack, app, stack, min(LIMIT_S, app.settings.timeout_s))
+        checks = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
+        results = of_steps(checks, TITLES) + probed.result()
+    complete = not any(result.stands_in_the_way for result in results)
+    took_s = round(app.clock.monotonic() - began, 3)
+    document: dict[str, Any] = {
         "schema": VERIFY_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": stack.provider_name,
         "ok": complete,
-        "checks": checks,
+        "completeness_percent": completeness(results),
+        "duration_seconds": took_s,
+        "checks": checks_document(checks, app.commands.typed),
+        "categories": by_category(results),
+        "requirements": [_typed(app, result.as_document()) for result in results],
     }
-    repair = app.commands("--repair")
-    verdict = (
-        "everything is as it should be" if complete else f"not as it should be; {repair} fixes what it can"
-    )
-    tell_document(
-        app,
-        document,
-        lambda look: f"{render_live_findings(checks, look)}\n\n{app.settings.cluster}: {verdict}",
-    )
+    unrecorded = _record(app, records, results, complete=complete, took_s=took_s)
+    document["recorded"] = not unrecorded
+    if unrecorded:
+        document["not_recorded"] = unrecorded
+    tell_document(app, document, lambda look: render_verification(document, look, app.commands))
     if complete:
         return ExitCode.DONE
-    news = News(app)
-    news.verification_failed(stack.provider_name, results)
-    news.tell_failures()
+    _send_news(app, stack.provider_name, checks, results)
     return ExitCode.STEP_FAILED
+
+
+def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:
+    for finding in document.get("findings", ()):
+        if "remedy" in finding:
+            for name in ("summary", "command"):
+                finding["remedy"][name] = app.commands.typed(finding["remedy"][name])
+    return document
+
+
+def _record(app: App, records: Records, results: Sequence[Result], *, complete: bool, took_s: float) -> str:
+    """Record what was found as one event, which changes nothing else; return why that was not possible.
+
+    The lock is held for that moment only: nobody's run is kept out while probes wait for answers.
+    """
+    if not records.mark.events:
+        return "its records are lost" if records.state.exists else "nothing is installed"
+    outcome = Outcome.SUCCEEDED if complete else Outcome.FAILED
+    try:
+        with open_records(app, used=False) as (_, recorder, shipper):
+            recorder.record(
+                Kind.VERIFIED,
+                mode="verify",
+                outcome=outcome.value,
+                duration_seconds=took_s,
+                requirements=measurements(results),
+            )
+            recorder.sync()
+            shipper.close(SENDING_PATIENCE_S if _store_works(results) else 0.0)
+    except InstallError as error:
+        return error.message
+    return ""
+
+
+def _store_works(results: Sequence[Result]) -> bool:
+    return any(result.id == "metric_round_trip" and result.status is Status.MET for result in results)
+
+
+def _send_news(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[Result]) -> None:
+    unmet = {
+        result.id: CheckResult(findings=result.probe.findings)
+        for result in results
+        if result.stands_in_the_way
+    }
+    news = News(app)
+    news.verification_failed(provider, {**checks, **unmet})
+    news.tell_failures()

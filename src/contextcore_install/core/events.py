@@ -83,6 +83,11 @@ class Event:
     step: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is all of its run: what `verify` found, which changed nothing."""
+        return self.kind is Kind.VERIFIED and "mode" in self.data
+
     def as_document(self) -> dict[str, Any]:
         """Return the event as one JSON object: the journal's line and `--output json`'s."""
         document: dict[str, Any] = {

@@ -21,7 +21,10 @@ class Runs:
     def take(self, event: Event) -> None:
         """Take one event in."""
         if event.kind is Kind.RUN_STARTED:
-            self._begin(event)
+            self._begin(event, second(event.at_us))
+        elif event.stands_alone:
+            took_us = round(float(event.data.get("duration_seconds") or 0) * 1_000_000)
+            self._begin(event, second(event.at_us - took_us))
         run = self._rows.get(event.run_id)
         if run is None:
             return
@@ -29,15 +32,15 @@ class Runs:
             run["applied"].append(event.step)
         elif event.kind is Kind.STEP_FAILED:
             run["failed_step"] = event.step
-        elif event.kind is Kind.RUN_FINISHED:
+        elif event.kind is Kind.RUN_FINISHED or event.stands_alone:
             run["outcome"] = event.data.get("outcome")
             run["duration_seconds"] = event.data.get("duration_seconds")
 
-    def _begin(self, event: Event) -> None:
+    def _begin(self, event: Event, started_at: str) -> None:
         row: dict[str, Any] = {
             "run_id": event.run_id,
             "mode": event.data.get("mode"),
-            "started_at": second(event.at_us),
+            "started_at": started_at,
             "duration_seconds": None,
             "outcome": None,
             "failed_step": None,

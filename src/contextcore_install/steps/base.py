@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
@@ -21,6 +22,9 @@ from contextcore_install.core.retry import RetryPolicy
 Explain = Callable[[Endpoint, HttpAnswer | InstallError], Finding]
 """Says what it means that a service is not ready: from what it answered, or from why it did not."""
 
+Measure = Callable[[float], Sequence[Mapping[str, Any]]]
+"""Measures how complete the installation is, within a number of seconds, as the event `verified` holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -31,6 +35,7 @@ class Surroundings:
     telemetry: Telemetry
     programs: Programs
     explain: Explain
+    measure: Measure
 
 
 class BaseStep:
@@ -49,6 +54,7 @@ class BaseStep:
         self._telemetry = surroundings.telemetry
         self._programs = surroundings.programs
         self._explain = surroundings.explain
+        self._measure = surroundings.measure
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look whether there is anything to do."""

@@ -64,7 +64,7 @@ class Walk(Generic[Item]):
 
     def step(self, position: int, event: Event) -> list[Item]:
         """Take the next event in and return what it gives."""
-        if event.kind is Kind.RUN_STARTED:
+        if event.kind is Kind.RUN_STARTED or event.stands_alone:
             self.run_start = self.point()
         self._at = (event.number, event.at_us, position)
         return self._fold.take(event)

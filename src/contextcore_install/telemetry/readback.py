@@ -14,7 +14,7 @@ from contextcore_install.telemetry.feed import Feed
 from contextcore_install.telemetry.metrics import Sample
 
 MOST_RUNS = 20
-"""How many runs are read back; as many as logs are kept of."""
+"""How many runs, and verifications between them, are read back; as many as logs are kept of."""
 
 MOST_AGE_MS = 7 * 86_400_000
 """How old, in milliseconds before the newest event, what is read back may be.
@@ -41,16 +41,22 @@ class Absence:
 
 
 def absent(
-    client: Client, backend: Backend, cluster: str, samples: Sequence[Sample], patience: Patience
+    client: Client,
+    backend: Backend,
+    cluster: str,
+    samples: Sequence[Sample],
+    patience: Patience,
+    *,
+    anew: bool = False,
 ) -> list[Absence]:
-    """Return those of the samples that the store does not show; raises StoreError."""
+    """Return those of the samples that the store does not show; raises StoreError. `anew` is that of `raw_samples`."""
     if not samples:
         return []
     start, end = min(sample.at_ms for sample in samples), max(sample.at_ms for sample in samples)
     matchers = {"cluster": cluster}
     if len({sample.name for sample in samples}) == 1:
         matchers["__name__"] = samples[0].name
-    found = raw_samples(client, backend, matchers, start, end, patience)
+    found = raw_samples(client, backend, matchers, start, end, patience, anew=anew)
     missing = []
     for sample in samples:
         shown = found.get(sample.series, {}).get(sample.at_ms)
@@ -73,7 +79,7 @@ def absent_after_wait(
     if missing:
         show_recent(client, backend, patience)
     while missing:
-        missing = absent(client, backend, cluster, samples, patience)
+        missing = absent(client, backend, cluster, samples, patience, anew=True)
         if not missing or time.monotonic() + _POLL_S > end:
             break
         time.sleep(_POLL_S)
@@ -90,7 +96,7 @@ def sent_samples(feed: Feed[Sample], cursor: Cursor) -> tuple[list[Sample], Poin
     for event, samples, walk in feed.items(cursor.base):
         if event.number > cursor.sent.number:
             break
-        if event.kind is Kind.RUN_STARTED or not runs:
+        if event.kind is Kind.RUN_STARTED or event.stands_alone or not runs:
             runs.append((walk.run_start, event.at_us, []))
         runs[-1][2].extend(samples)
     oldest_us = cursor.sent.at_us - MOST_AGE_MS * 1000

@@ -47,6 +47,7 @@ def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while()
                 nothing,
                 nothing,
                 lambda endpoint, _: Finding("silent", endpoint.component),
+                lambda _: [],
             )
         )
         assert len(step.check(cast("Any", QuietContext())).findings) == findings
@@ -58,7 +59,12 @@ def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> Non
     http = FakeHttp({"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")})
     step = ServicesVerify(
         Surroundings(
-            provider, http, nothing, nothing, lambda endpoint, _: Finding("silent", endpoint.component)
+            provider,
+            http,
+            nothing,
+            nothing,
+            lambda endpoint, _: Finding("silent", endpoint.component),
+            lambda _: [],
         )
     )
     step.apply(cast("Any", QuietContext()))

@@ -1,0 +1,77 @@
+"""A verification for people, from the document that `--output json` prints: what is wrong first, then all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from contextcore_install.ui.commands import Commands
+from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.status import finding_lines, live_findings
+from contextcore_install.ui.text import count, harmless
+
+_MARKS = {"met": "done", "unmet": "failed", "skipped": "waiting"}
+
+
+def render_verification(document: Mapping[str, Any], look: Look, commands: Commands) -> str:
+    """Return the steps' checks, what is unmet with its fix (the critical first), every category, and the verdict."""
+    requirements: Sequence[Mapping[str, Any]] = document["requirements"]
+    steps = {check["id"] for check in document["checks"]}
+    others = [each for each in requirements if each["id"] not in steps]
+    lines = [*live_findings(document["checks"], look)]
+    for critical, heading in ((True, "Not met"), (False, "Not met, and not critical")):
+        unmet = [each for each in others if each["status"] == "unmet" and each["critical"] is critical]
+        if unmet:
+            lines += ["", look.line((heading, "strong"))]
+            lines += [line for each in unmet for line in _unmet(each, look)]
+    for row in document["categories"]:
+        of_it = [each for each in requirements if each["category"] == row["category"]]
+        if of_it:
+            lines += ["", _heading(row, look), *_rows(of_it, look)]
+    return "\n".join([*lines, "", *_verdict(document, look, commands)])
+
+
+def _unmet(requirement: Mapping[str, Any], look: Look) -> Iterator[str]:
+    yield look.line(look.mark("failed"), f" {harmless(requirement['title'])}")
+    for finding in requirement.get("findings", ()):
+        yield from finding_lines(finding, look)
+
+
+def _heading(row: Mapping[str, Any], look: Look) -> str:
+    percent, met, looked_at = row["completeness_percent"], row["met"], row["met"] + row["unmet"]
+    name = harmless(row["category"], 40).replace("_", " ")
+    if percent is None:
+        return look.line((name, "strong"), ("  nothing could be looked at", "faint"))
+    return look.line((name, "strong"), f"  {percent:g} %, {met} of {looked_at}")
+
+
+def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+    rows: list[tuple[Span, ...]] = []
+    for each in requirements:
+        status = str(each["status"])
+        style = {"met": "", "unmet": "bad"}.get(status, "faint")
+        seen = harmless(each.get("evidence") or "", 200)
+        seen = f"skipped: {seen}" if status == "skipped" else seen
+        mark, title = look.mark(_MARKS.get(status, "finding")), harmless(each["title"], 70)
+        rows.append((mark, (title, style), (seen, "faint")))
+    return table(look, rows, gap=1)
+
+
+def _verdict(document: Mapping[str, Any], look: Look, commands: Commands) -> Iterator[str]:
+    unmet = [each for each in document["requirements"] if each["status"] == "unmet"]
+    percent = document["completeness_percent"]
+    lead = f"{document['cluster']}: "
+    share = f" ({percent:g} % of the requirements are met)" if percent is not None else ""
+    if not document["ok"]:
+        repair = commands("--repair")
+        yield from look.paragraph(
+            f"{lead}not as it should be{share}; {repair} fixes what it can", style="bad"
+        )
+    elif unmet:
+        named = count(len(unmet), "requirement")
+        yield from look.paragraph(f"{lead}works{share}; {named} that are not critical are not met")
+    else:
+        yield from look.paragraph(f"{lead}everything is as it should be{share}", style="good")
+    if not document["recorded"]:
+        text = f"This was not recorded: {harmless(document['not_recorded'])}"
+        yield from look.paragraph(text, style="faint")

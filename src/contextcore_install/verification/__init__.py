@@ -1,0 +1,1 @@
+"""What a complete installation is, as requirements, and whether they are met."""
