@@ -13,19 +13,18 @@ from functools import cached_property
 from typing import Any
 
 from contextcore_install.app import App
+from contextcore_install.contacts import for_grafana, without_contact_points
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State
-from contextcore_install.notify.contact_points import ENVIRONMENT as CONTACT_POINTS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
-from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
@@ -62,10 +61,10 @@ class Stack:
             cluster=self._app.settings.cluster,
             folder=self._app.layout.folder,
             bin_folder=self._app.home.bin,
-            environ=_without_contact_points(self._app.environ),
+            environ=without_contact_points(self._app.environ),
             ports=self.ports,
             install_tools=self._app.settings.install_tools,
-            options={**self.options, "grafana_contact_points": _grafana_contact_points(self._app)},
+            options={**self.options, "grafana_contact_points": for_grafana(self._app)},
             may_lose_data=self._app.settings.allow_data_loss,
         )
 
@@ -78,10 +77,6 @@ class Stack:
         """Return where the metrics store is reached; None while there is none."""
         return metrics_url(self.provider.endpoints())
 
-    def spans_url(self) -> str | None:
-        """Return where spans are taken; None while there is no such place."""
-        return traces_url(self.provider.endpoints(), resolve_ports(self.ports))
-
     def shipper(self, report: Callable[[str], None]) -> Shipper:
         """Return the way of the events into the stack."""
         layout = self._app.layout
@@ -91,7 +86,7 @@ class Stack:
             self._app.settings.cluster,
             self.metrics_store_url,
             report,
-            traces_url=self.spans_url,
+            traces_url=lambda: traces_url(self.provider.endpoints(), resolve_ports(self.ports)),
             logs_url=lambda: logs_url(self.provider.endpoints()),
         )
 
@@ -103,34 +98,10 @@ class Stack:
         from contextcore_install.tools.http import LoopbackHttp
         from contextcore_install.tools.path_programs import PathPrograms
 
-        programs = PathPrograms(_without_contact_points(self._app.environ))
+        programs = PathPrograms(without_contact_points(self._app.environ))
         return installation_plan(
-            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure)
+            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service)
         )
-
-    def _measure(self, limit_s: float) -> list[dict[str, Any]]:
-        from contextcore_install.verification.results import measurements
-        from contextcore_install.verifying import verify_stack
-
-        return measurements(verify_stack(self._app, self, limit_s))
-
-
-def _without_contact_points(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment for programs that we start: whom to notify is secret, and not their business."""
-    return {name: value for name, value in environ.items() if name != CONTACT_POINTS}
-
-
-def _grafana_contact_points(app: App) -> str:
-    """Return the file that tells Grafana where to send alerts; empty where nothing was set that can be used.
-
-    Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
-    """
-    from contextcore_install.notify.grafana import provisioning
-
-    try:
-        return provisioning(ContactFile(app.home.contact_points).load())
-    except InstallError:
-        return ""  # what is wrong with the file is told where messages are sent
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:
@@ -235,7 +206,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     layout = app.layout
     make_home(app.home)
     make_private(layout.folder)
-    stack.callback((lock or take_lock(layout)).release)
+    stack.callback((lock or _take_lock(layout)).release)
     sweep(layout.folder)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
@@ -249,11 +220,10 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
 
 
 @contextmanager
-def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Recorder, Shipper]]:
+def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
     """Take the lock and open the records for a change outside of a run; raises InstallError.
 
-    What is recorded is sent while the block lasts, where a metrics store is there to take it. The cluster becomes the
-    one last used, unless it is only looked at.
+    What is recorded is sent while the block lasts, where a metrics store is there to take it.
     """
     with ExitStack() as stack:
         records = _open_records(app, None, stack)
@@ -263,8 +233,7 @@ def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Record
         recorder, _ = _recorder(app, records, _new_run_id(), [shipper], stack)
         if records.imported:
             recorder.record(Kind.STATE_IMPORTED, **records.imported)
-        if used:
-            app.home.link_to(app.settings.cluster)
+        app.home.link_to(app.settings.cluster)
         yield records.state, recorder, shipper
 
 
@@ -297,7 +266,7 @@ def _recorder(
     return recorder, keeper
 
 
-def take_lock(layout: ClusterLayout) -> Lock:
+def _take_lock(layout: ClusterLayout) -> Lock:
     """Return the cluster's lock; raises InstallError with who holds it, and what that run is doing."""
     try:
         return Lock(layout.lock, owner())

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from contextcore_install.app import App
+from contextcore_install.contacts import contact_urls
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Result
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.notify.messages import (
     Message,
     RunStory,
@@ -25,7 +25,6 @@ from contextcore_install.notify.messages import (
     watch_healed,
 )
 from contextcore_install.session import Session
-from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.ui.text import duration
 
 if TYPE_CHECKING:
@@ -38,11 +37,6 @@ LIMIT_S = 5.0
 
 _WORTH_BEING_READY = frozenset({Kind.STEP_FAILED, Kind.HEARTBEAT})
 """A failure is told in any case; a run that lives long enough for a heartbeat can spare the time to import."""
-
-
-def contact_urls(app: App) -> list[str]:
-    """Return the URLs of the contact points, the environment's before those that were set; raises InstallError."""
-    return split_urls(app.environ.get(ENVIRONMENT, "")) or ContactFile(app.home.contact_points).load()
 
 
 def sending_limit_s(app: App) -> float:

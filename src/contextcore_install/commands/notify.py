@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.app import App
-from contextcore_install.commands.news import contact_urls, sending_limit_s
+from contextcore_install.commands.news import sending_limit_s
 from contextcore_install.commands.tell import tell_document
+from contextcore_install.contacts import contact_urls
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.notify.contact_points import (
     ENVIRONMENT,
