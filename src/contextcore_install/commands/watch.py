@@ -250,7 +250,7 @@ class Watch:
     def _record(self, kind: Kind, **data: Any) -> bool:
         """Record an event outside of a run; not while another run is at work, which can wait for nothing of ours."""
         try:
-            with open_records(self.app) as (_, recorder, _shipper):
+            with open_records(self.app, used=False) as (_, recorder, _shipper):
                 recorder.record(kind, **data)
                 recorder.sync()
         except InstallError as error:
