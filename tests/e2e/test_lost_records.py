@@ -1,0 +1,64 @@
+"""The whole home is lost, and the cluster lives: it is known again by its mark, its ports and its metrics store."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+
+from contextcore_install.core.state import STEP_IDS
+from e2e.lab import ClusterInstallation, state_of
+from stores import wait_until
+
+TOLD = ("status", "attempts", "started_at", "completed_at", "duration_seconds")
+
+
+def told(installation: ClusterInstallation) -> dict[str, list[object]]:
+    return {step: [known[name] for name in TOLD] for step, known in installation.steps().items()}
+
+
+def test_an_installation_whose_home_is_lost_is_known_again(alone: ClusterInstallation) -> None:
+    alone.must(*alone.flags())
+    before, ports = told(alone), alone.status()["settings"]["ports"]
+    shutil.rmtree(alone.home)
+
+    shown = alone.run("--status")
+    assert "rebuilt from the metrics store's samples" in shown.stderr
+    assert told(alone) == before
+    # The container shows the ports that lead into the cluster, and of these the unusual ones are noted.
+    assert ports | alone.status()["settings"]["ports"] == ports
+
+    resumed = alone.must("--resume")
+    assert "rebuilt from the metrics store's samples" in resumed
+    assert state_of(alone) == dict.fromkeys(STEP_IDS, "completed")
+    assert {step: known[:2] for step, known in told(alone).items() if step not in REPEATED} == {
+        step: known[:2] for step, known in before.items() if step not in REPEATED
+    }
+
+
+REPEATED = {"cluster_create"}
+"""Its note of whose cluster it is was lost with the home; writing it again is an attempt."""
+
+
+def test_grafana_reads_the_contact_points_that_were_set(installed: ClusterInstallation) -> None:
+    def pod() -> str:
+        return installed.kubectl("get", "pod", "grafana-0", "-o", "jsonpath={.metadata.uid}")
+
+    before = pod()
+    assert installed.run("notify", "set", stdin="https://127.0.0.1:9/s3cr3t-m4rk").returncode == 0
+    try:
+        installed.must("--resume")
+        secret = json.loads(installed.kubectl("get", "secret", "grafana-contact-points", "-o", "json"))
+        text = base64.b64decode(secret["data"]["contact-points.yaml"]).decode()
+        assert "https://127.0.0.1:9/s3cr3t-m4rk" in text
+        wait_until(lambda: pod() != before, "Grafana was not started anew", limit_s=60)
+        holding = [
+            path.name
+            for path in installed.home.rglob("*")
+            if path.is_file() and not path.is_symlink() and b"s3cr3t-m4rk" in path.read_bytes()
+        ]
+        assert holding == ["notify.json"]
+    finally:
+        installed.run("notify", "clear")
+    installed.must("--resume")
+    assert "grafana-contact-points" not in installed.kubectl("get", "secrets", "-o", "name")
