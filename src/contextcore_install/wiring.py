@@ -206,7 +206,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     layout = app.layout
     make_home(app.home)
     make_private(layout.folder)
-    stack.callback((lock or _take_lock(layout)).release)
+    stack.callback((lock or take_lock(layout)).release)
     sweep(layout.folder)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
@@ -220,10 +220,11 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
 
 
 @contextmanager
-def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
+def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Recorder, Shipper]]:
     """Take the lock and open the records for a change outside of a run; raises InstallError.
 
-    What is recorded is sent while the block lasts, where a metrics store is there to take it.
+    What is recorded is sent while the block lasts, where a metrics store is there to take it. The cluster becomes the
+    one last used, unless it is only looked at.
     """
     with ExitStack() as stack:
         records = _open_records(app, None, stack)
@@ -233,7 +234,8 @@ def open_records(app: App) -> Iterator[tuple[State, Recorder, Shipper]]:
         recorder, _ = _recorder(app, records, _new_run_id(), [shipper], stack)
         if records.imported:
             recorder.record(Kind.STATE_IMPORTED, **records.imported)
-        app.home.link_to(app.settings.cluster)
+        if used:
+            app.home.link_to(app.settings.cluster)
         yield records.state, recorder, shipper
 
 
@@ -266,7 +268,7 @@ def _recorder(
     return recorder, keeper
 
 
-def _take_lock(layout: ClusterLayout) -> Lock:
+def take_lock(layout: ClusterLayout) -> Lock:
     """Return the cluster's lock; raises InstallError with who holds it, and what that run is doing."""
     try:
         return Lock(layout.lock, owner())
