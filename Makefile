@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e chaos lint types dashboards format lock bench clean
+.PHONY: help test e2e e2e-repair chaos lint types dashboards format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -22,7 +22,7 @@ define with_tools
 endef
 
 help: ## show these targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
 
 test: ## run the tests that need no container engine
 	@$(call with_tools,requirements-dev.lock,run -m pytest $(ARGS))
@@ -33,6 +33,9 @@ e2e: ## run the tests that make clusters: need a container engine, kind and kube
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
 	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \
 	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos --timeout 3600 $(ARGS))
+
+e2e-repair: ## break a cluster of three nodes in every way that is known, and have it repaired
+	@$(call with_tools,requirements-dev.lock,E2E_REPAIR=all run -m pytest -m e2e tests/e2e/test_repair_table.py $(ARGS))
 
 lint: ## check style, types, import contracts and shell scripts
 	@$(call with_tools,requirements-dev.lock, \

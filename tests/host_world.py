@@ -58,6 +58,17 @@ def until(condition: Callable[[], object], what: str = "", limit_s: float = 10.0
         time.sleep(0.02)
 
 
+def install_stand_in(folder: Path, name: str) -> None:
+    """Put a stand-in of a component's program into a folder."""
+    version, ready = VERSIONS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).write_text(
+        STAND_IN.format(python=sys.executable, name=name, version=version, ready=ready)
+    )
+    (folder / name).chmod(0o755)
+
+
 @dataclass
 class World:
     """One machine with one cluster. `boot` is which start of the machine this is."""
@@ -117,9 +128,7 @@ class World:
     def stands_in(self, *names: str) -> None:
         """Put stand-ins on PATH."""
         for name in names:
-            version, ready = VERSIONS[name]
-            script = STAND_IN.format(python=sys.executable, name=name, version=version, ready=ready)
-            self.script(name, script)
+            install_stand_in(self.path, name)
 
     def script(self, name: str, text: str) -> None:
         (self.path / name).unlink(missing_ok=True)

@@ -12,6 +12,9 @@ _REMEDIES = {
         "finish what is half made, or make it anew", risk=Risk.RESTARTS, automatic=True
     ),
     ClusterState.STOPPED: Remedy("start it", risk=Risk.RESTARTS, automatic=True),
+    ClusterState.LOST: Remedy(
+        "delete it with its data, and install anew", "./create-cluster.sh delete", Risk.LOSES_DATA
+    ),
     ClusterState.FOREIGN: Remedy("choose another name with --cluster NAME"),
 }
 

@@ -50,6 +50,7 @@ def member(name: str, *, ready: bool = True) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {NODE_LABEL: "abc"}}, "status": {"conditions": conditions}}
 
 
+CORDONED = {**member(NODE.name), "spec": {"unschedulable": True}}
 SIGHT = Sight((NODE,), OWNER, ours=True, members=(member(NODE.name),))
 
 
@@ -78,7 +79,8 @@ STOPPED = replace(NODE, state="exited")
         (replace(SIGHT, api=InstallError("context-missing", "")), ClusterState.HEALTHY, ["context-missing"]),
         (replace(SIGHT, api=InstallError("api-credentials", "")), ClusterState.HEALTHY, ["context-missing"]),
         (replace(SIGHT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
-        (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.PARTIAL, []),
+        (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.LOST, []),
+        (replace(SIGHT, members=(CORDONED,)), ClusterState.HEALTHY, ["node-cordoned"]),
         (replace(SIGHT, owner=None), ClusterState.HEALTHY, ["note-lost"]),
     ],
 )
@@ -261,6 +263,13 @@ def test_what_counts_only_when_a_cluster_is_made_is_said_and_stops_nothing(
     found = unlike("demo", [NODE], options)
     assert [finding.code for finding in found] == codes
     assert all(finding.warning for finding in found)
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_cordon_counts_where_a_pod_has_no_other_place(*, waiting: bool) -> None:
+    (found,) = report_of("demo", replace(SIGHT, members=(CORDONED,), waiting=waiting), PORTS).findings
+    assert found.remedy is not None
+    assert (found.warning, found.remedy.automatic) == (not waiting, waiting)
 
 
 def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_themselves_since() -> None:

@@ -321,3 +321,15 @@ def test_a_workload_is_not_parted_from_its_data(world: World) -> None:
         world.applier.apply(world.release, Told().ctx)
     assert caught.value.code == "data-stranded"
     assert world.cluster.objects == before
+
+
+def test_a_volume_of_another_kind_makes_its_workload_anew_as_an_apply_would_leave_both(world: World) -> None:
+    before = mounting(volumes=[{"name": "conf", "configMap": {"name": "a"}}], templates=["data"])
+    after = mounting(volumes=[{"name": "conf", "projected": {"sources": []}}], templates=["data"])
+    world.release = Release((before,), "obs")
+    world.applier.apply(world.release, Told().ctx)
+    world.release = Release((after,), "obs")
+    assert "StatefulSet/grafana" in world.drift()
+    world.applier.apply(world.release, Told().ctx)
+    assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
+    assert world.drift() == {}

@@ -121,7 +121,9 @@ class Conditions:
             return self._rolled_out(key, wanted, live, ready, snapshot)
         waiting = [pod for pod in pods if not pod.ready and not pod.deleting]
         if not waiting:
-            return Workload(key.name, ready=False, condition=pods[0].condition if pods else "has no pod yet")
+            condition = pods[0].condition if pods else "has no pod yet"
+            finding = None if pods else self._refused(key, live, patience)
+            return Workload(key.name, ready=False, condition=condition, finding=finding)
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
         finding = self._finding(key, pod, snapshot, patience)
         return Workload(key.name, ready=False, condition=_words(pod), finding=finding)
@@ -170,6 +172,20 @@ class Conditions:
         if patience is None:
             return is_unready_for_long(pod, time.time())
         return patience.lasted(pod.uid, "unready") > UNREADY_S
+
+    def _refused(self, key: Key, live: Manifest, patience: Patience | None) -> Finding | None:
+        """Say why a workload's pod cannot be made, where the cluster says so."""
+        uid = str(live["metadata"].get("uid", ""))
+        if patience is not None and patience.lasted(uid, "podless") < CREATING_S:
+            return None
+        reason, message = self._event(uid, key.namespace)
+        if reason != "FailedCreate":
+            return None
+        command = self._kubectl.shown("-n", key.namespace, "describe", key.kind.lower(), key.name)
+        remedy = Remedy("See what the cluster says, and correct the manifests.", command)
+        return Finding(
+            "pod-refused", f"{key.name} has no pod: the cluster refuses to make it.", message, remedy
+        )
 
     def _trouble(self, key: Key, pod: Pod, lines: Sequence[str] = ()) -> Trouble:
         return Trouble(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers._kubectl.objects import Manifest, key_of, pod_specs
+from contextcore_install.core.ports import Drift
+from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of, pod_specs
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot
 
@@ -27,6 +28,25 @@ def refuse_to_strand_data(release: Release, snapshot: Snapshot) -> None:
                 f"{key.label} would go on without its volume {names}, and leave its data behind.",
                 hint="keep that volume on its claim in the manifests, or remove the workload yourself first",
             )
+
+
+def claims_of(release: Release) -> Iterator[tuple[Key, Key]]:
+    """Yield the claims that Kubernetes makes for a release's StatefulSets, each with its workload."""
+    for item in release.objects:
+        if item["kind"] == "StatefulSet":
+            key = key_of(item, release.namespace)
+            for template in item["spec"].get("volumeClaimTemplates") or []:
+                for number in range(int(item["spec"].get("replicas", 1))):
+                    name = f"{template['metadata']['name']}-{key.name}-{number}"
+                    yield Key("PersistentVolumeClaim", key.namespace, name), key
+
+
+def lost_claims(release: Release, snapshot: Snapshot, noted: Container[str]) -> Iterator[Drift]:
+    """Yield the claims that there have been and that are gone together with their workload."""
+    for claim, workload in claims_of(release):
+        if claim.name in noted and snapshot.get(claim) is None and snapshot.get(workload) is None:
+            text = "was deleted by other means than this program, and the data on it is lost"
+            yield Drift(claim.label, text, kept=True)
 
 
 def _held(kind: str, namespace: str, name: str, snapshot: Snapshot) -> set[tuple[str, str]]:

@@ -172,6 +172,21 @@ def _list_differences(wanted: list[Any], live: Any, path: Path) -> Iterator[Path
             yield from differences(item, live[index], (*path, index))
 
 
+def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:
+    """Return the volumes that would be of two kinds at once, were the wanted object applied to the live one.
+
+    Server-side apply takes away what we no longer set, but not the defaults that the server added to it (defaultMode):
+    a volume that changes from configMap to projected keeps an empty configMap, and no pod can be made of that.
+    """
+    named = {volume.get("name"): volume for spec in pod_specs(live) for volume in spec.get("volumes") or []}
+    return [
+        str(volume["name"])
+        for spec in pod_specs(wanted)
+        for volume in spec.get("volumes") or []
+        if set(named.get(volume.get("name"), volume)) - set(volume)
+    ]
+
+
 def _same_quantity(wanted: Any, live: Any) -> bool:
     """Tell whether two values are one amount: the server writes 1024Mi as 1Gi."""
     first, second = _QUANTITY.fullmatch(str(wanted)), _QUANTITY.fullmatch(str(live))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,16 @@ from typing import Any
 from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
 from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.keeping import claims_of
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import storage
+from contextcore_install.tools.files import write_atomically
 from contextcore_install.tools.programs import KUBECTL, ToolBox
+
+CLAIMS_FILE = "claims.json"
+"""In the provider's folder: the claims that there have been, by which their loss is known."""
 
 
 class KubernetesProvider(ABC):
@@ -79,11 +86,15 @@ class KubernetesProvider(ABC):
     def drift(self) -> Sequence[Drift]:
         """Return how the cluster differs from the release. Raises InstallError."""
         self._require_cluster()
-        return self._stack.drift()
+        return self._stack.drift(self._noted_claims())
 
     def apply_release(self, ctx: StepContext) -> None:
-        """Apply the release. Raises InstallError."""
+        """Apply the release, and note what it keeps its data on. Raises InstallError."""
         self._stack.apply(ctx)
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            names = [key.name for key, _ in claims_of(self._stack.release())]
+            write_atomically(self._folder / CLAIMS_FILE, json.dumps(names) + "\n")
 
     def remove_release(self, ctx: StepContext) -> None:
         """Delete the release's objects; claims stay. Raises InstallError."""
@@ -106,6 +117,12 @@ class KubernetesProvider(ABC):
         """Return where each workload that is there keeps its data. Raises InstallError."""
         self._require_cluster()
         return list(storage(self._stack.release(), self._stack.reader.read()))
+
+    def _noted_claims(self) -> frozenset[str]:
+        try:
+            return frozenset(map(str, json.loads((self._folder / CLAIMS_FILE).read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            return frozenset()
 
     def _login_hints(self) -> tuple[str, str]:
         """Return how to see the pods, and Grafana's password."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -26,6 +26,7 @@ from contextcore_install.providers._kubectl.objects import (
     differences,
     key_of,
     label_of,
+    mixed_volumes,
     pod_specs,
     shown_path,
 )
@@ -65,6 +66,8 @@ def _change(wanted: Manifest, live: Manifest | None) -> str:
     for path in differences(_compared(wanted), live):
         if not decided_by(live, path):
             return f"changed: {shown_path(path)}"
+    if mixed := mixed_volumes(wanted, live):
+        return f"changed: spec.template.spec.volumes[{mixed[0]}]"
     before, now = annotation_of(live, FINGERPRINT), annotation_of(wanted, FINGERPRINT)
     return "" if before == now else "changed"
 
@@ -186,12 +189,13 @@ class Applier:
         if not items:
             return
         ctx.activity(f"applying {len(items)} objects")
+        self._make_room(items, ctx, mixed_volumes)
         try:
             self._apply_once(items, ctx)
         except InstallError as error:
             if error.code != "field-immutable":
                 raise
-            self._make_room(items, ctx)
+            self._make_room(items, ctx, _immutable_differs)
             self._apply_once(items, ctx)
 
     def _apply_once(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
@@ -202,17 +206,22 @@ class Applier:
             stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S,
         )  # fmt: skip
 
-    def _make_room(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
-        """Delete the StatefulSets that cannot become what they should; their pods, claims and data stay."""
-        snapshot = self._reader.read(fresh=True)
+    def _make_room(
+        self,
+        items: Sequence[dict[str, Any]],
+        ctx: StepContext,
+        in_the_way: Callable[[Manifest, Manifest], object],
+    ) -> None:
+        """Delete the workloads that cannot become what they should; their pods, claims and data stay."""
+        snapshot = self._reader.read()
         for item in items:
             key = key_of(item)
             live = snapshot.get(key)
-            if key.kind != "StatefulSet" or live is None or not _immutable_differs(item, live):
+            if not any(pod_specs(item)) or live is None or not in_the_way(item, live):
                 continue
             ctx.notice(f"{key.label} is made anew, as Kubernetes cannot change it in place; its data stays")
             self._kubectl.call(
-                "delete", "statefulset", key.name, "-n", key.namespace, "--cascade=orphan", ctx=ctx
+                "delete", key.kind.lower(), key.name, "-n", key.namespace, "--cascade=orphan", ctx=ctx
             )
 
     def _make_password(self, key: Key, release: Release, snapshot: Snapshot, ctx: StepContext) -> None:
@@ -256,6 +265,8 @@ class Applier:
 
 
 def _immutable_differs(wanted: Manifest, live: Manifest) -> bool:
+    if wanted["kind"] != "StatefulSet":
+        return False
     fields = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
     return any(difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields)
 

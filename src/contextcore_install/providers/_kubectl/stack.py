@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from contextcore_install.core.ports import Drift, StepContext, Workload
 from contextcore_install.providers._kubectl import releases
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
+from contextcore_install.providers._kubectl.keeping import lost_claims
 from contextcore_install.providers._kubectl.objects import key_of, resource_of
 from contextcore_install.providers._kubectl.pods import IMAGE_REASONS
 from contextcore_install.providers._kubectl.releases import Applier
@@ -56,9 +57,13 @@ class KubernetesStack:
                 self._release = self._source.release()
             return self._release
 
-    def drift(self) -> Sequence[Drift]:
-        """Return how the cluster differs from the release. Raises InstallError."""
-        return list(releases.drift(self.release(), self.reader.read(), self._source.cluster))
+    def drift(self, claims: Container[str] = ()) -> Sequence[Drift]:
+        """Return how the cluster differs from the release; `claims` are those known before. Raises InstallError."""
+        release, snapshot = self.release(), self.reader.read()
+        return [
+            *releases.drift(release, snapshot, self._source.cluster),
+            *lost_claims(release, snapshot, claims),
+        ]
 
     def apply(self, ctx: StepContext) -> None:
         """Put the release in place. Raises InstallError."""

@@ -80,6 +80,13 @@ class Creation:
                     report.evidence,
                     "choose another name with --cluster NAME",
                 )
+            if report.state is ClusterState.LOST:
+                raise InstallError(
+                    "control-plane-lost",
+                    f"The control plane of {self._wish.cluster} is gone: what its other nodes hold cannot be saved.",
+                    report.evidence,
+                    f"./create-cluster.sh delete --cluster {self._wish.cluster}",
+                )
             if report.state is ClusterState.PARTIAL and not self._turns_out_whole(sight, ctx):
                 ctx.notice("what is left of a creation that was cut off is removed")
                 self._delete(ctx)
@@ -219,7 +226,10 @@ class Creation:
         self._start(sight.nodes, ctx)
         if not self._kubectl_knows(ctx):
             self._export(ctx)
-        self._readiness.wait(ctx)
+        sight = self._readiness.wait(ctx)
+        if sight.cordoned and sight.waiting:
+            ctx.notice(f"{', '.join(sight.cordoned)} takes pods again, as some have no other place")
+            self._kubectl.call("uncordon", *sight.cordoned, ctx=ctx)
 
     def _start(self, nodes: Sequence[Node], ctx: StepContext) -> None:
         """Start the containers that do not run; the control plane comes first in the list."""

@@ -13,6 +13,7 @@ from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import ClusterReport, ClusterState
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import label_of
+from contextcore_install.providers._kubectl.pods import read_pod
 from contextcore_install.providers._kubectl.snapshot import Reader
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import Engine, Node
@@ -25,7 +26,10 @@ LATELY_S, FIRST_START_WITHIN_S = 120.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen: the containers, whose they are, and what the cluster says of its nodes."""
+    """What was seen: the containers, whose they are, and what the cluster says of its nodes.
+
+    `waiting` says that a pod finds no node that takes it.
+    """
 
     nodes: tuple[Node, ...]
     owner: Owner | None
@@ -33,11 +37,21 @@ class Sight:
     identity: str = ""
     members: tuple[Mapping[str, Any], ...] = ()
     api: InstallError | None = None
+    waiting: bool = False
 
     @property
     def running(self) -> bool:
         """Whether every container runs."""
         return all(node.state == "running" for node in self.nodes)
+
+    @property
+    def cordoned(self) -> list[str]:
+        """Names of the nodes that take no new pods."""
+        return [
+            str(member["metadata"]["name"])
+            for member in self.members
+            if (member.get("spec") or {}).get("unschedulable")
+        ]
 
     @property
     def unready(self) -> list[str]:
@@ -82,13 +96,16 @@ class Look:
         if not all(node.state == "running" for node in nodes):
             return Sight(nodes, owner, ours)
         try:
-            members = tuple(self._reader.read(fresh=fresh).of_kind("Node"))
+            snapshot = self._reader.read(fresh=fresh)
         except InstallError as error:
             return Sight(nodes, owner, ours, api=error)
+        members = tuple(snapshot.of_kind("Node"))
+        waiting = any(read_pod(pod).reason == "Unschedulable" for pod in snapshot.of_kind("Pod"))
         identity = next((found for member in members if (found := label_of(member, NODE_LABEL))), "")
         if owner is not None and not owner.nodes:
             ours = ours and (not members or identity == owner.id)
-        return Sight(nodes, owner, ours or (owner is None and bool(identity)), identity, members)
+        ours = ours or (owner is None and bool(identity))
+        return Sight(nodes, owner, ours, identity, members, waiting=waiting)
 
     def require_running(self) -> None:
         """Raise InstallError `cluster-not-running` where asking the API would only be waiting for nothing."""
@@ -132,7 +149,9 @@ def report_of(cluster: str, sight: Sight, ports: Mapping[str, int]) -> ClusterRe
     if sight.owner is not None and not sight.owner.complete:
         return ClusterReport(ClusterState.PARTIAL, f"{names}: its creation did not come to its end")
     if not any(node.is_control_plane for node in sight.nodes):
-        return ClusterReport(ClusterState.PARTIAL, f"{names}: the control plane is gone")
+        return ClusterReport(
+            ClusterState.LOST, f"{names}: the control plane is gone, and nothing else answers"
+        )
     if not sight.running:
         return ClusterReport(ClusterState.STOPPED, names)
     findings = _findings(cluster, sight, ports)
@@ -161,6 +180,8 @@ def _findings(cluster: str, sight: Sight, ports: Mapping[str, int]) -> list[Find
         remedy = Remedy("Note it again.", automatic=True)
         message = "The note that this cluster is ours was lost; the cluster itself carries our mark."
         found.append(Finding("note-lost", message, sight.identity, remedy))
+    if sight.cordoned:
+        found.append(_cordoned(cluster, sight))
     if lost := lost_nodes(sight):
         found.append(
             Finding(
@@ -178,6 +199,15 @@ def _findings(cluster: str, sight: Sight, ports: Mapping[str, int]) -> list[Find
         summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
         found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
     return found
+
+
+def _cordoned(cluster: str, sight: Sight) -> Finding:
+    """Return what it means that nodes take no pods: somebody wants it so, unless a pod has no other place."""
+    command = f"kubectl --context kind-{cluster} uncordon {' '.join(sight.cordoned)}"
+    remedy = Remedy("Have them take pods again.", command, automatic=sight.waiting)
+    names = ", ".join(sight.cordoned)
+    message = f"{names} takes no new pods (cordoned)" + (", and pods wait for it." if sight.waiting else ".")
+    return Finding("node-cordoned", message, remedy=remedy, warning=not sight.waiting)
 
 
 def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:

@@ -1,0 +1,163 @@
+"""What is broken is found, shown with the right remedy, and healed: with its data, and with nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.breakages import QUICK, TABLE, Row
+from e2e.lab import MANIFESTS, ClusterInstallation, cluster_name
+from installation import kill, read_until
+
+EVERYTHING = os.environ.get("E2E_REPAIR") == "all"
+WORKERS = 2
+RISKS = ("harmless", "restarts", "loses-data")
+ROWS = [row for row in TABLE if EVERYTHING or row.name in QUICK]
+
+
+@pytest.fixture(scope="session")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterInstallation]:
+    place = ClusterInstallation(tmp_path_factory.mktemp("repair"), cluster_name("repair"))
+    yield place
+    place.remove()
+
+
+@pytest.fixture
+def ward(request: pytest.FixtureRequest) -> ClusterInstallation:
+    """Return an installation that is whole, with one sample in it: of three nodes where everything is tried."""
+    if not EVERYTHING:
+        return request.getfixturevalue("installed")  # type: ignore[no-any-return]
+    place: ClusterInstallation = request.getfixturevalue("three_nodes")
+    place.said.clear()
+    if not place.home.exists():
+        began = time.monotonic()
+        place.must(*place.flags(), "--workers", str(WORKERS))
+        note("installed anew", time.monotonic() - began)
+    elif not diagnosis(place)["ok"]:
+        place.must("--repair", "--yes")
+    if not place.written():
+        place.write(1.0)
+    return place
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_what_is_broken_is_found_and_healed(ward: ClusterInstallation, row: Row) -> None:
+    before = what_stays(ward, row)
+    row.break_it(ward)
+    found = diagnosis(ward)
+    if not row.heals_itself:
+        findings = [f"{item['code']} {item['message']}" for item in findings_of(found)]
+        assert not found["ok"]
+        assert any(re.search(row.finds, text) for text in findings), findings
+        risks = [item["risk"] for item in found["remedies"] if item["automatic"]]
+        assert risks, found["remedies"]
+        assert max(map(RISKS.index, risks)) <= RISKS.index(row.risk) or row.risk == "restarts", risks
+        assert "loses-data" not in risks
+    began = time.monotonic()
+    ward.must("--repair", "--yes")
+    note(row.name, time.monotonic() - began)
+    assert diagnosis(ward)["ok"]
+    assert what_stays(ward, row) == before
+    if not row.keeps_data:
+        assert any("data" in text for text in ward.said[-2:])
+
+
+@pytest.mark.parametrize("name", ["the control plane stopped", "the context lost"])
+def test_carrying_on_heals_the_cluster_as_well(ward: ClusterInstallation, name: str) -> None:
+    row = next(row for row in TABLE if row.name == name)
+    before = what_stays(ward, row)
+    row.break_it(ward)
+    ward.must("--resume")
+    assert what_stays(ward, row) == before
+    ward.must("verify")
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+def test_a_breakage_during_a_repair_is_healed_by_the_next_one(ward: ClusterInstallation) -> None:
+    volumes, written = ward.volumes(), ward.written()
+    ward.kubectl("delete", "statefulset", "loki")
+    running = ward.start("--repair", "--yes")
+    read_until(running, "step_started", "manifests_apply")
+    ward.kubectl("delete", "statefulset", "tempo")
+    running.communicate(timeout=400)
+    ward.must("--repair", "--yes")
+    assert diagnosis(ward)["ok"]
+    assert (ward.volumes(), ward.written()) == (volumes, written)
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.parametrize("step", ["manifests_apply", "pods_ready"])
+def test_a_repair_that_is_killed_is_carried_on_by_the_next_one(ward: ClusterInstallation, step: str) -> None:
+    volumes, written = ward.volumes(), ward.written()
+    ward.kubectl("delete", "statefulset,service", "loki")
+    running = ward.start("--repair", "--yes")
+    read_until(running, "step_started", step)
+    kill(running)
+    ward.must("--repair", "--yes")
+    assert diagnosis(ward)["ok"]
+    assert (ward.volumes(), ward.written()) == (volumes, written)
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+def test_without_consent_nothing_is_touched(ward: ClusterInstallation) -> None:
+    ward.kubectl("delete", "service", "loki")
+    before = ward.uids("statefulsets,services,pods")
+    refused = ward.run("--repair")
+    assert refused.returncode == 1
+    assert "--repair --yes" in refused.stdout
+    assert "Service/loki: missing" in refused.stdout
+    assert ward.uids("statefulsets,services,pods") == before
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+def test_manifests_that_leave_a_volume_behind_are_refused(ward: ClusterInstallation, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    path = folder / "loki/statefulset.yaml"
+    text = path.read_text().partition("  volumeClaimTemplates:")[0]
+    path.write_text(
+        text.replace("      volumes:\n", "      volumes:\n        - name: data\n          emptyDir: {}\n")
+    )
+    before = ward.uids("statefulsets,pods,pvc"), ward.written()
+    for command in (("--resume",), ("--repair", "--yes"), ()):
+        refused = ward.run(*command, "--manifests", str(folder))
+        assert refused.returncode == 1, refused.stdout
+        assert "leave its data behind" in refused.stdout
+    assert (ward.uids("statefulsets,pods,pvc"), ward.written()) == before
+    ward.must("--resume", "--manifests", str(MANIFESTS))
+
+
+def diagnosis(place: ClusterInstallation) -> dict[str, Any]:
+    done = place.run("plan", "--repair", "--output", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def findings_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [item for check in document["checks"] for item in check["findings"]]
+
+
+def what_stays(place: ClusterInstallation, row: Row) -> Mapping[str, object]:
+    """Return what a repair of this breakage may not touch."""
+    found = place.uids("statefulsets,services,configmaps,secrets,pods,pvc")
+    return {
+        "cluster": place.identity(),
+        "objects": {name: uid for name, uid in found.items() if not re.match(row.touches, name)},
+        "data": place.written() if row.keeps_data else [],
+    }
+
+
+def note(what: str, seconds: float) -> None:
+    """Keep how long something took, where a file for that is named."""
+    if path := os.environ.get("E2E_REPAIR_TIMES"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"what": what, "seconds": round(seconds, 1)}) + "\n")
