@@ -118,6 +118,11 @@ class KubernetesProvider(ABC):
         self._require_cluster()
         return list(storage(self._stack.release(), self._stack.reader.read()))
 
+    def _forget_claims(self) -> None:
+        """Take back the note of the claims: they are gone as they were meant to go."""
+        with suppress(OSError):
+            (self._folder / CLAIMS_FILE).unlink(missing_ok=True)
+
     def _noted_claims(self) -> frozenset[str]:
         try:
             return frozenset(map(str, json.loads((self._folder / CLAIMS_FILE).read_text(encoding="utf-8"))))

@@ -135,6 +135,7 @@ class KindProvider(KubernetesProvider):
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove the cluster with all that is in it, its volumes too: they are in its nodes. Raises InstallError."""
         self._creation.remove(ctx)
+        self._forget_claims()
 
     def data(self) -> Data:
         """Return the way to what the components keep."""

@@ -122,6 +122,8 @@ class KubeContextProvider(KubernetesProvider):
             raise self._foreign(f"its objects are those of the installation {others[0]}")
         self._forwards.close()
         self._stack.remove(ctx, with_data=not keep_data)
+        if not keep_data:
+            self._forget_claims()
 
     def data(self) -> Data:
         """Return the way to what the components keep."""
