@@ -46,7 +46,7 @@ def measure(runs: int) -> Section:
         for _ in range(runs):
             for name, figure in _side_by_side(ways).items():
                 figures.setdefault(name, []).append(figure)
-        behind = [float(answer(_script("telemetry_behind.py", store, str(BEHIND)))) for _ in range(runs)]
+        behind = [_figure(answer(_script("telemetry_behind.py", store, str(BEHIND)))) for _ in range(runs)]
     return _section(figures, behind, runs)
 
 
@@ -63,9 +63,13 @@ def _side_by_side(ways: dict[str, Any]) -> dict[str, tuple[float, float]]:
         said, _ = process.communicate()
         if process.returncode:
             raise SystemExit(f"the run with backends {name}: exit code {process.returncode}")
-        seconds, cpu = map(float, said.split())
-        figures[name] = (seconds, cpu)
+        figures[name] = _figure(said)
     return figures
+
+
+def _figure(said: str) -> tuple[float, float]:
+    seconds, cpu = map(float, said.split())
+    return seconds, cpu
 
 
 def _script(name: str, *arguments: str) -> Command:
@@ -118,7 +122,7 @@ def _answering(status: int) -> Iterator[tuple[str, str]]:
             server.server_close()
 
 
-def _section(figures: Figures, behind: list[float], runs: int) -> Section:
+def _section(figures: Figures, behind: list[tuple[float, float]], runs: int) -> Section:
     length = statistics.median(seconds for seconds, _ in figures[WITHOUT])
     rows = [Row(f"a run of {length:.0f} s {WITHOUT}", f"{_median_cpu(figures[WITHOUT]) * 1e3:.0f} ms of CPU")]
     for name in (UP, DOWN, HANGING, REFUSING):
@@ -134,11 +138,11 @@ def _section(figures: Figures, behind: list[float], runs: int) -> Section:
                 max(time, cpu) < MOST_SHARE * length,
             )
         )
-    late = statistics.median(behind)
+    late = statistics.median(seconds for seconds, _ in behind)
     rows.append(
         Row(
             f"{BEHIND:,} samples behind, sent to a local VictoriaMetrics",
-            f"{late:.2f} s",
+            f"{late:.2f} s, {_median_cpu(behind) * 1e3:.0f} ms of CPU",
             f"{BEHIND / late:,.0f} samples/s",
             f"< {MOST_BEHIND_S:.0f} s",
             late < MOST_BEHIND_S,

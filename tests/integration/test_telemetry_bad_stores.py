@@ -123,7 +123,7 @@ def test_a_store_that_drips_its_answer_is_cut_off(misbehaving: Make) -> None:
     run = Run(misbehaving(reply).url).live(0.8)
     assert_undisturbed(run, close_s=2.2)
     [said] = run.said
-    assert "in time" in said
+    assert "in time" in said or "no full answer" in said
 
 
 def test_a_resetting_store_is_told_of_at_the_end(misbehaving: Make) -> None:

@@ -16,6 +16,7 @@ from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader
 from contextcore_install.telemetry.shipper import Shipper
 from contextcore_install.telemetry.traces import NO_LAST_WORD, TraceFold
+from host_world import install_stand_in
 from installation import Installation, kill, read_until
 from receivers import Collector, LogStore, SpanStore
 from stores import MemoryCursors, MemoryJournal, Misbehaving, Reply, Store, answer, free_port, wait_until
@@ -171,7 +172,7 @@ def test_a_backend_that_hung_before_is_not_waited_for_again(misbehaving: Make) -
     shipper.start()
     world.journal.whole_run("r1")
     lane = shipper._lanes[1]
-    wait_until(lambda: lane._complaints.hanging, "it was not asked")
+    wait_until(lambda: lane._complaints.hopeless, "it was not asked")
     began = time.monotonic()
     shipper.close()
     assert time.monotonic() - began < 1.5
@@ -270,6 +271,33 @@ def test_a_killed_run_and_the_one_that_resumes_it_are_two_linked_traces(
     numbers = [document["number"] for document in log_store.documents()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert not any(SECRET.encode() in body for body in span_store.bodies + log_store.bodies)
+
+
+def test_the_program_sends_its_run_to_the_collector_of_its_installation(installation: Installation) -> None:
+    """Alloy's process is a stand-in; what listens on its port for spans checks them."""
+    folder = installation.folder / "bin"
+    folder.mkdir(parents=True)
+    install_stand_in(folder, "alloy")
+    installation.path = (str(folder),)
+    store = SpanStore(installation.ports["alloy-http"])
+    process = installation.start("--provider", "host", *installation.port_flags())
+    run_id = read_until(process, "step_started", "manifests_apply")["run_id"]  # its ports were free before
+    store.start()
+    try:
+        _, errors = process.communicate(timeout=90)
+    finally:
+        store.stop()
+    assert process.returncode == 0, errors
+    assert store.wrong == []
+    assert store.complete()
+    assert {span.trace for span in store.spans.values()} == {trace_id(run_id)}
+    [root] = [span for span in store.spans.values() if not span.parent]
+    assert root.attributes["contextcore.outcome"] == "succeeded"
+    journal = (installation.files / "journal.jsonl").read_text()
+    started = [
+        event["number"] for event in map(json.loads, journal.splitlines()) if event["kind"] == "run_started"
+    ]
+    assert root.id == span_id(run_id, started[0])
 
 
 def test_the_program_sends_to_what_its_installation_has(

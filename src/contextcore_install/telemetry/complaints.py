@@ -34,9 +34,9 @@ class Complaints:
         self._trouble: StoreError | None = None
 
     @property
-    def hanging(self) -> bool:
-        """Whether the backend did not answer in time when it was asked last."""
-        return self._trouble is not None and self._trouble.trouble.name == "TOO_SLOW"
+    def hopeless(self) -> bool:
+        """Whether the backend hung or refused when it was asked last: another try is hardly worth waiting for."""
+        return self._trouble is not None and self._trouble.trouble.name in {"TOO_SLOW", "REFUSES"}
 
     def recovered(self) -> None:
         """Take note that the store has taken everything."""
@@ -71,7 +71,8 @@ class Complaints:
             self._once("trouble", f"{text}: {trouble.hint}" if trouble.hint else text)
 
     def told_unfinished(self) -> None:
-        """Report that time ran out."""
+        """Report that time ran out, or what the trouble was before."""
+        self.told_at_the_end()
         self._once("trouble", f"{self.store} did not answer in time; the next run sends what is left")
 
     def refused(self, losses: Sequence[Loss]) -> None:

@@ -27,7 +27,7 @@ GATHER_S = 0.2
 AnyLink = TypeVar("AnyLink", bound="Link[Any]")
 
 _SHARE, _LEAST_S = 0.005, 0.1
-"""How long the end waits for a backend that hung when asked last: a share of the run, so many seconds at least."""
+"""How long the end waits for a backend that was of no use before: a share of the run, so many seconds at least."""
 
 
 class Lane(Generic[AnyLink]):
@@ -134,12 +134,12 @@ class Lane(Generic[AnyLink]):
     def finish(self, end: float) -> Callable[[], None]:
         """Have what is left sent until `end` (monotonic seconds); return what waits until then at most.
 
-        One that hung when it was asked last is waited for in proportion to the run.
+        One that hung or refused when it was asked last is waited for in proportion to the run.
         """
         thread, self._thread = self._thread, None
         if thread is None:
             return lambda: None
-        if self._complaints.hanging:
+        if self._complaints.hopeless:
             now = time.monotonic()
             end = min(end, now + max(_LEAST_S, _SHARE * (now - self._began)))
         self._end = end
