@@ -119,7 +119,7 @@ def raw_samples(
     """Return every sample that the store shows from `start_ms` to `end_ms`, both included.
 
     With `anew` no cache of the store answers: VictoriaMetrics remembers for some ten seconds which series a selector
-    selects, and shows none that has begun since (lib/storage/index_db.go, tagFiltersToMetricIDsCache).
+    selects, and shows none that has begun since (lib/mergeset/table.go: flushCallback is what makes it forget).
 
     `matchers` are label values; without a `__name__` among them, all our metrics are meant. An instant query of a
     range selector gives samples as they are, where a range query would give one value a step.

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import Http, HttpAnswer, Probe
 from contextcore_install.verification.results import skipped, unmet
 
@@ -25,6 +24,8 @@ ASK_AGAIN_S = 0.1
 SERVICE = "contextcore-install"
 REPAIR = "./create-cluster.sh --repair"
 _JSON = {"Content-Type": "application/json"}
+_UNKNOWN = frozenset({404, 405})
+"""What a program says to a path that is none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +43,26 @@ class Signals:
         text = json.dumps({"kind": "probe", "token": token})
         body = json.dumps({"streams": [{"stream": labels, "values": [[str(at_ns), text]]}]})
         pushed = self._post(f"{loki}/loki/api/v1/push", body)
+        if pushed.status in _UNKNOWN:
+            return skipped(f"what answers is not Loki: POST {loki}/loki/api/v1/push is {pushed.status}")
         if not 200 <= pushed.status < 300:
             return _refused("Loki", "line", pushed)
         selector = f'{{service_name="{SERVICE}",cluster={json.dumps(self.cluster)}}} |= "{token}"'
         wanted = {"query": selector, "start": str(at_ns - 10**9), "end": str(at_ns + 10**9), "limit": "1"}
         url = f"{loki}/loki/api/v1/query_range?{urlencode(wanted)}"
-        return self._until_seen("Loki", "line", url, token, other=(404, 405))
+        return self._until_seen("Loki", "line", url, token, other=_UNKNOWN)
 
     def span(self, taker: str, tempo: str) -> Probe:
         """Send a span to whoever takes spans, and ask Tempo for its trace."""
         echo = self._get(f"{tempo}/api/echo")
-        if echo.status in {404, 405}:
+        if echo.status in _UNKNOWN:
             return skipped(f"what answers at {tempo} is not Tempo: GET /api/echo is {echo.status}")
         trace, span = secrets.token_hex(16), secrets.token_hex(8)
         sent = self._post(f"{taker}/v1/traces", json.dumps(self._span(trace, span)))
         if not 200 <= sent.status < 300:
             return _refused(f"{taker}/v1/traces", "span", sent)
         # A trace that is not there is 404, so that says nothing of who answers.
-        return self._until_seen("Tempo", "span", f"{tempo}/api/traces/{trace}", "probe", other=())
+        return self._until_seen("Tempo", "span", f"{tempo}/api/traces/{trace}", "probe", other=frozenset())
 
     def _span(self, trace: str, span: str) -> dict[str, object]:
         ended_ns = self.now_us() * 1000
@@ -76,7 +79,7 @@ class Signals:
         scope = {"scope": {"name": SERVICE}, "spans": [record]}
         return {"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [scope]}]}
 
-    def _until_seen(self, store: str, what: str, url: str, token: str, other: tuple[int, ...]) -> Probe:
+    def _until_seen(self, store: str, what: str, url: str, token: str, other: frozenset[int]) -> Probe:
         began = time.monotonic()
         while True:
             answer = self._get(url)
@@ -101,7 +104,7 @@ class Signals:
 def reads_api(http: Http, title: str, url: str) -> Probe:
     """Return whether a URL that belongs to a program's own API is known to who answers."""
     answer = http.ask("GET", url, ANSWER_WITHIN_S, {})
-    if answer.status in {404, 405}:
+    if answer.status in _UNKNOWN:
         name = title.lower()
         return unmet(
             f"{name}-other",
@@ -118,16 +121,3 @@ def _refused(who: str, what: str, answer: HttpAnswer) -> Probe:
 
 def _said(answer: HttpAnswer) -> str:
     return f"HTTP {answer.status} {' '.join(answer.text.split())[:300]}".rstrip()
-
-
-def metric(round_trip: Callable[[], str]) -> Probe:
-    """Write a sample and read it back, as telemetry does it; raises InstallError where the store fails."""
-    return Probe(round_trip())
-
-
-def or_skip(look: Callable[[], Probe]) -> Probe:
-    """Return what is seen; what cannot be asked was not seen."""
-    try:
-        return look()
-    except InstallError as error:
-        return skipped(f"not known: {error.message}")

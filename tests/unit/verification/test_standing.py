@@ -1,0 +1,184 @@
+"""What a provider tells is judged: what runs, where data is, who can connect, and whose files can be read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.ports import Endpoint, Overview, Probe, Requirement, Workload
+from contextcore_install.core.standing import Category, Listener, Storage, socket_listener
+from contextcore_install.verification.checklist import look_at, of_steps
+from contextcore_install.verification.facts import Facts, observe
+from contextcore_install.verification.results import Result, Status, by_category
+from contextcore_install.verification.standing import (
+    PrivateFile,
+    data_persistence,
+    infrastructure,
+    security,
+)
+from contextcore_install.verification.together import Once, together
+from fakes import FakeProvider, Told
+
+MET, UNMET, SKIPPED = Status.MET, Status.UNMET, Status.SKIPPED
+NOTHING = Facts((), (), (), Overview(), (), (), None)
+AWAY = InstallError("api-down", "the cluster does not answer")
+LOOSE = Finding("claim-unbound", "no volume")
+
+
+def judged(wanted: Any) -> dict[str, Status]:
+    return {result.id: result.status for result in look_at(list(wanted), 10)}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "found"),
+    [
+        ([Workload("loki", True, "ready")], {"loki_running": MET}),
+        ([Workload("loki", False, "starting")], {"loki_running": UNMET}),
+        ([Workload("loki", False, "crashes", Finding("crash", "it crashes"))], {"loki_running": UNMET}),
+        ([], {"components_running": SKIPPED}),
+        (AWAY, {"components_running": SKIPPED}),
+    ],
+)
+def test_each_workload_runs(workloads: Sequence[Workload] | InstallError, found: dict[str, Status]) -> None:
+    assert judged(infrastructure(replace(NOTHING, workloads=workloads))) == found
+
+
+@pytest.mark.parametrize(
+    ("storage", "found"),
+    [
+        ([Storage("loki", "/data", "on ext4", in_memory=False)], {"loki_data": MET, "data_on_disk": MET}),
+        ([Storage("loki", "/data", "on tmpfs", in_memory=True)], {"loki_data": MET, "data_on_disk": UNMET}),
+        ([Storage("loki", "data-loki-0", "Bound")], {"loki_data": MET, "data_on_disk": SKIPPED}),
+        (
+            [Storage("loki", "data-loki-0", "Pending", LOOSE)],
+            {"loki_data": UNMET, "data_on_disk": SKIPPED},
+        ),
+        ([Storage("web", "", "it mounts nothing")], {"web_data": SKIPPED, "data_on_disk": SKIPPED}),
+        ([], {"data_persistence": SKIPPED}),
+        (AWAY, {"data_persistence": SKIPPED}),
+    ],
+)
+def test_data_outlives_what_writes_it(
+    storage: Sequence[Storage] | InstallError, found: dict[str, Status]
+) -> None:
+    assert judged(data_persistence(replace(NOTHING, storage=storage))) == found
+
+
+@pytest.mark.parametrize(
+    ("listeners", "status"),
+    [
+        ([socket_listener("loki", "127.0.0.1", 1), socket_listener("loki", "::1", 1)], MET),
+        ([socket_listener("loki", "127.8.9.1", 1), socket_listener("loki", "::ffff:127.0.0.1", 1)], MET),
+        ([socket_listener("loki", "127.0.0.1", 1), socket_listener("loki", "0.0.0.0", 2)], UNMET),
+        ([socket_listener("loki", "::", 1)], UNMET),
+        ([socket_listener("loki", "", 1)], UNMET),
+        ([socket_listener("loki", "192.168.1.4", 1)], UNMET),
+        ([socket_listener("loki", "fe80::1%eth0", 1)], UNMET),
+        ([Listener("Service/loki", "inside the cluster", is_open=False)], MET),
+        ([Listener("Service/loki", "every node, port 30100", is_open=True)], UNMET),
+        ([], SKIPPED),
+        (AWAY, SKIPPED),
+    ],
+)
+def test_only_this_machine_reaches_the_stack(
+    listeners: Sequence[Listener] | InstallError, status: Status
+) -> None:
+    assert judged(security(replace(NOTHING, listeners=listeners), ()))["only_this_machine"] is status
+
+
+def test_files_of_the_owner_alone_may_be_stricter_and_not_looser(tmp_path: Path) -> None:
+    home, state = tmp_path / "home", tmp_path / "home" / "state's.json"
+    home.mkdir(mode=0o700)
+    files = (PrivateFile(home, 0o700), PrivateFile(state, 0o600))
+    state.touch(0o400)
+    assert judged(security(NOTHING, files))["private_files"] is MET
+    state.chmod(0o640)
+    result = next(item for item in look_at(list(security(NOTHING, files)), 10) if item.id == "private_files")
+    assert result.status is UNMET
+    assert not result.stands_in_the_way
+    assert "mode 0640" in result.as_document()["evidence"]
+    missing = (PrivateFile(tmp_path / "nowhere", 0o700),)
+    assert judged(security(NOTHING, missing))["private_files"] is SKIPPED
+
+
+def test_the_facts_of_a_provider_are_asked_at_once_and_an_error_is_one_of_them() -> None:
+    provider = FakeProvider()
+    provider.create_cluster(Told().ctx)
+    provider.apply_release(Told().ctx)
+    provider.failures["workloads"] = [AWAY]
+    facts = observe(provider, 10)
+    assert facts.workloads is AWAY
+    assert [item.component for item in facts.storage if isinstance(item, Storage)] == ["grafana", "mimir"]  # type: ignore[union-attr]
+    assert facts.url("mimir") == "http://127.0.0.1:10000"
+    assert facts.url("loki") is None
+    assert facts.why_absent("loki") == "the stack goes without it: not here"
+    assert facts.why_absent("tempo") == "tempo is not part of what is installed"
+    assert replace(facts, endpoints=AWAY).why_absent("loki") == "not known: the cluster does not answer"
+    no_way = [Endpoint("loki", "http://127.0.0.1:0", "/ready")]
+    assert replace(NOTHING, endpoints=no_way).why_absent("loki") == "there is no way to it at the moment"
+
+
+def test_what_takes_too_long_is_left_behind() -> None:
+    end = threading.Event()
+    began = time.monotonic()
+    found = together({"slow": lambda: end.wait(60), "quick": lambda: True}, 0.3)
+    assert time.monotonic() - began < 30
+    end.set()
+    assert found["quick"] is True
+    assert isinstance(found["slow"], InstallError)
+    assert found["slow"].code == "too-slow"
+
+
+def test_a_bug_in_a_probe_is_not_hidden() -> None:
+    def broken() -> Probe:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        look_at([Requirement("x", "X", broken)], 10)
+
+
+def test_what_is_done_once_is_the_same_for_all_who_ask() -> None:
+    calls: list[int] = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise AWAY
+
+    once = Once(fail)
+    for _ in range(3):
+        with pytest.raises(InstallError):
+            once()
+    assert len(calls) == 1
+
+
+def test_steps_count_as_what_they_make_so_and_what_hangs_on_another_is_skipped() -> None:
+    unknown = Finding("not-known-yet", "not known before cluster_create is mended: no answer")
+    checks = {
+        "preflight": CheckResult("14 met", (Finding("disk-low", "little room", warning=True),)),
+        "cluster_create": CheckResult(findings=(Finding("cluster-stopped", "it is stopped"),)),
+        "pods_ready": CheckResult(findings=(unknown,)),
+    }
+    found = of_steps(checks, {"preflight": "Check the machine"})
+    assert [result.status for result in found] == [MET, UNMET, SKIPPED]
+    assert found[0].requirement.title == "Check the machine"
+    assert [row["completeness_percent"] for row in by_category(found)] == [100.0, 0.0, None, None, None]
+
+
+def test_secrets_in_what_was_seen_are_hidden_and_ids_are_those_of_metrics() -> None:
+    remedy = Remedy("", "fix it")
+    finding = Finding("leak", "password=hunter2secret", "Authorization: Basic YWRtaW46YWRtaW4=", remedy)
+    requirement = Requirement("port-loki", "P", Probe, category=Category.SECURITY, critical=False)
+    result = Result(requirement, Probe(findings=(finding,)))
+    shown = str(result.as_document())
+    assert "hunter2secret" not in shown
+    assert "YWRtaW46YWRtaW4" not in shown
+    measured = {"requirement": "port_loki", "category": "security", "ratio": 0.0, "critical": False}
+    assert result.as_measurement() == measured
