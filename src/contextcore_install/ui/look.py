@@ -154,7 +154,11 @@ def table(look: Look, rows: Sequence[Sequence[Span]], *, indent: int = 2, gap: i
         spans: list[Span] = [(" " * indent, "")]
         for column, (text, style) in enumerate(row):
             shown = look.plain(text)
-            if widths[column]:
+            if (
+                column == len(row) - 1
+            ):  # blanks behind it would be cut where others are too long, and marked as cut
+                spans.append((shown, style))
+            elif widths[column]:
                 spans.append((pad(shown, widths[column] + gap), style))
         lines.append(look.line(*spans))
     return lines

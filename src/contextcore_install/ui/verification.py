@@ -69,7 +69,7 @@ def _verdict(document: Mapping[str, Any], look: Look, commands: Commands) -> Ite
         )
     elif unmet:
         named = count(len(unmet), "requirement")
-        yield from look.paragraph(f"{lead}works{share}; {named} that are not critical are not met")
+        yield from look.paragraph(f"{lead}works{share}; not met, and not critical: {named}")
     else:
         yield from look.paragraph(f"{lead}everything is as it should be{share}", style="good")
     if not document["recorded"]:

@@ -24,8 +24,8 @@ ASK_AGAIN_S = 0.1
 SERVICE = "contextcore-install"
 REPAIR = "./create-cluster.sh --repair"
 _JSON = {"Content-Type": "application/json"}
-_UNKNOWN = frozenset({404, 405})
-"""What a program says to a path that is none of its own."""
+_UNKNOWN = frozenset({404, 405, 501})
+"""What a program says to a path or a method that it does not have."""
 
 
 @dataclass(frozen=True, slots=True)
