@@ -18,6 +18,8 @@ from contextcore_install.session import Session
 
 ROUNDS = 2
 """What the second round cannot mend is for people."""
+BEYOND_REPAIR = "node-lost"
+"""The finding after which a cluster can only be made anew."""
 
 
 def run(app: App) -> int:
@@ -63,6 +65,26 @@ def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
     if not app.json:
         app.stdout.write(f"\n{sentence}\n")
     return False
+
+
+def _make_room(app: App, session: Session, found: dict[str, CheckResult]) -> InstallError | None:
+    """Remove a cluster that has lost nodes, with consent and once its volumes are saved; return why it cannot be."""
+    from contextcore_install.commands.backup import make_backup
+    from contextcore_install.commands.working import at_work
+
+    codes = {finding.code for finding in found["cluster_create"].problems}
+    if not app.settings.allow_data_loss or BEYOND_REPAIR not in codes:
+        return None
+    try:
+        with at_work(app) as ctx:
+            saved = make_backup(app, session.records.state, session.provider, ctx, about="before-recreate-")
+            ctx.notice(f"what could be saved is in {saved.path} ({saved.words}); `restore` puts it back")
+            session.provider.remove_cluster(ctx)
+    except InstallError as error:
+        message = f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
+        hint = f"./create-cluster.sh delete --cluster {app.settings.cluster}"
+        return InstallError(error.code, message, error.evidence, hint)
+    return None
 
 
 def _worth_another_round(app: App, result: Result, left: dict[str, CheckResult]) -> bool:

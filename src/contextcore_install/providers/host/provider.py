@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import (
     Absent,
     ClusterReport,
@@ -27,7 +30,7 @@ from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched
 from contextcore_install.providers.host.data import HostData
-from contextcore_install.providers.host.layout import Layout
+from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.programs import (
     FAMILIES,
     INSTALLABLE,
@@ -190,9 +193,22 @@ class HostProvider:
             if (item.name, code) in self._restarted:
                 return False
             ctx.notice(f"{item.name}: {workload.finding.message}")
+            remedy = workload.finding.remedy
+            if self._config.may_lose_data and remedy is not None and remedy.risk is Risk.LOSES_DATA:
+                self._put_data_aside(item, ctx)
         if code != "not-running":
             self._restarted.add((item.name, code))
         return True
+
+    def _put_data_aside(self, item: Watched, ctx: StepContext) -> None:
+        """Have a component start with no data; what it had stays beside it."""
+        folder = Path(item.facts["folder"])
+        aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
+        try:
+            folder.rename(aside)
+        except OSError as error:
+            raise unwritable(error, folder) from error
+        ctx.notice(f"{item.name} starts with no data; what it had is in {aside}")
 
     def workloads(self) -> Sequence[Workload]:
         """Return each component's condition now."""
