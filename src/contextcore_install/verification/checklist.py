@@ -60,7 +60,10 @@ def requirements(subject: Subject, facts: Facts) -> Iterator[Requirement]:
     """Yield what must hold, by category. Adding a requirement is a line here, or in what is called here."""
     if isinstance(facts.requirements, InstallError):
         yield Requirement(
-            "machine", "The machine has what the stack needs", partial(failed, facts.requirements)
+            "machine",
+            "The machine has what the stack needs",
+            partial(failed, facts.requirements),
+            category=Category.INFRASTRUCTURE,
         )
     else:
         yield from facts.requirements

@@ -1,0 +1,64 @@
+"""The reference lists every requirement that there is, in its category, and says rightly whether it is critical."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import Endpoint, Overview, ProviderConfig, Requirement, Workload
+from contextcore_install.core.standing import Category, Storage
+from contextcore_install.providers.registry import PROVIDERS, create_provider
+from contextcore_install.stack.catalogue import PORTS
+from contextcore_install.tools.http import LoopbackHttp
+from contextcore_install.verification.checklist import Subject, requirements
+from contextcore_install.verification.facts import Facts
+from fakes import FakeProvider, RealClock
+
+PAGE = Path(__file__).resolve().parents[3] / "docs/reference/requirements.md"
+Listed = dict[str, tuple[str, bool]]
+
+
+def documented() -> Listed:
+    """Return each id's category, and whether it is critical."""
+    found: Listed = {}
+    for category in Category:
+        section = PAGE.read_text().partition(f"\n## {category}\n")[2].partition("\n## ")[0]
+        for ids, critical in re.findall(r"^\| (`[^|]+) \| (yes|no) \|", section, flags=re.MULTILINE):
+            found |= dict.fromkeys(re.findall(r"`(\w+)`", ids), (category.value, critical == "yes"))
+    return found
+
+
+def listed(wanted: list[Requirement]) -> Listed:
+    return {each.id.replace("-", "_"): (each.category.value, each.critical) for each in wanted}
+
+
+def of_verification(facts: Facts) -> Listed:
+    nothing = Subject(FakeProvider(), LoopbackHttp(), "c", RealClock().now_us, lambda: None, str)
+    return listed(list(requirements(nothing, facts)))
+
+
+def of_providers(folder: Path) -> Listed:
+    found: Listed = {}
+    for name in PROVIDERS:
+        config = ProviderConfig(
+            "c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"}
+        )
+        found |= listed(list(create_provider(name, config).requirements()))
+    ports = {f"port_{key.replace('-', '_')}" for key in PORTS}
+    return {("port_PORT" if each in ports else each): about for each, about in found.items()}
+
+
+def test_the_reference_lists_all_requirements_and_no_others(tmp_path: Path) -> None:
+    there = Facts(
+        (),
+        [Workload("COMPONENT", True, "ready")],
+        [Endpoint("grafana", "http://127.0.0.1:1", "/")],
+        Overview(),
+        [Storage("COMPONENT", "/data", "")],
+        (),
+        "x",
+    )
+    away = InstallError("api-down", "no answer")
+    unknown = Facts(away, away, away, away, away, away, away)
+    assert of_verification(there) | of_verification(unknown) | of_providers(tmp_path) == documented()
