@@ -325,7 +325,6 @@ TABLE: tuple[Row, ...] = (
         "a node cordoned, and its pod deleted",
         cordon_and_delete,
         "node-cordoned .*",
-        risk="harmless",
         touches=pod("loki"),
     ),
     Row("a kubelet stopped", stop_kubelet, "cluster-stopped .*", workers=1, touches="Pod"),
