@@ -77,6 +77,10 @@ class Stack:
         """Return where the metrics store is reached; None while there is none."""
         return metrics_url(self.provider.endpoints())
 
+    def spans_url(self) -> str | None:
+        """Return where spans are taken; None while there is no such place."""
+        return traces_url(self.provider.endpoints(), resolve_ports(self.ports))
+
     def shipper(self, report: Callable[[str], None]) -> Shipper:
         """Return the way of the events into the stack."""
         layout = self._app.layout
@@ -86,7 +90,7 @@ class Stack:
             self._app.settings.cluster,
             self.metrics_store_url,
             report,
-            traces_url=lambda: traces_url(self.provider.endpoints(), resolve_ports(self.ports)),
+            traces_url=self.spans_url,
             logs_url=lambda: logs_url(self.provider.endpoints()),
         )
 
@@ -100,8 +104,14 @@ class Stack:
 
         programs = PathPrograms(without_contact_points(self._app.environ))
         return installation_plan(
-            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service)
+            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure)
         )
+
+    def _measure(self, limit_s: float) -> list[dict[str, Any]]:
+        from contextcore_install.verification.results import measurements
+        from contextcore_install.verifying import verify_stack
+
+        return measurements(verify_stack(self._app, self, limit_s))
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:
