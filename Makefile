@@ -25,7 +25,7 @@ help: ## show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
 
 test: ## run the tests that need no container engine
-	@$(call with_tools,requirements-dev.lock,run -m pytest $(ARGS))
+	@$(call with_tools,requirements-dev.lock,run -m pytest -n auto $(ARGS))
 
 e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
 	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))

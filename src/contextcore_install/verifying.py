@@ -9,9 +9,9 @@ from contextcore_install.app import App
 from contextcore_install.stack import provisioned
 from contextcore_install.telemetry.round_trip import round_trip
 from contextcore_install.tools.http import LoopbackHttp
+from contextcore_install.verification.checklist import Subject, verify
 from contextcore_install.verification.results import Result
 from contextcore_install.verification.standing import PrivateFile
-from contextcore_install.verification.checklist import Subject, verify
 
 if TYPE_CHECKING:
     from contextcore_install.wiring import Stack

@@ -17,8 +17,8 @@ from contextcore_install.core.outcome import Outcome
 from contextcore_install.recall import known_records
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
-from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
 from contextcore_install.verification.checklist import of_steps
+from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
 from contextcore_install.verifying import verify_stack
 from contextcore_install.wiring import open_records, read_stack
 
