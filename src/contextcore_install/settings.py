@@ -57,8 +57,8 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
 class Settings:
     """One invocation.
 
-    `command` is a mode (install, resume, repair, reset, status, attach) or a subcommand, and `arguments` holds what only
-    that subcommand takes (grammar.COMMANDS).
+    `command` is a mode (install, resume, repair, reset, status, attach) or a subcommand, and `arguments` holds what
+    only that subcommand takes (grammar.COMMANDS).
     """
 
     command: str
