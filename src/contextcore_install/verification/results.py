@@ -106,7 +106,8 @@ def skipped(reason: str) -> Probe:
 
 def failed(error: InstallError) -> Probe:
     """Return what an error says of a requirement that could not be met for it."""
-    return unmet(error.code, error.message, error.evidence, fix=error.hint, command=error.hint)
+    command = error.hint or "./create-cluster.sh --repair"
+    return unmet(error.code, error.message, error.evidence, fix=command, command=command)
 
 
 def of_check(result: CheckResult) -> Probe:

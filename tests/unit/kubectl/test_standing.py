@@ -57,20 +57,29 @@ def test_a_claim_that_is_not_bound_keeps_nothing(others: list[dict[str, Any]]) -
 
 
 @pytest.mark.parametrize(
-    ("path", "code"),
+    ("path", "kept"),
     [
-        ("/loki", "data-in-pod"),
-        ("/var/lib/loki/", "data-in-pod"),
-        ("/tmpfiles", "data-in-pod"),
-        ("/tmp", ""),
-        ("/tmp/cache", ""),
-        ("/var/cache/nginx", ""),
+        ("/loki", True),
+        ("/var/lib/loki/", True),
+        ("/tmpfiles", True),
+        ("/tmp", False),
+        ("/tmp/cache", False),
+        ("/var/cache/nginx", False),
     ],
 )
-def test_an_empty_dir_is_for_scratch_and_not_for_data(path: str, code: str) -> None:
-    volumes: Volumes = [{"name": "scratch", "emptyDir": {}}]
-    found = stored(workload("data", volumes=volumes, mounts={"scratch": path}), claim("data-loki-0"))
-    assert (found.finding.code if found.finding else "") == code
+def test_an_empty_dir_is_for_scratch_and_not_for_data(path: str, kept: bool) -> None:
+    found = stored(workload(volumes=[{"name": "data", "emptyDir": {}}], mounts={"data": path}))
+    assert (found.finding is not None) is kept
+
+
+@pytest.mark.parametrize(("volume", "warning"), [("extra", True), ("data", False)])
+def test_an_empty_dir_beside_a_claim_is_a_warning_and_one_in_its_place_is_not(
+    volume: str, warning: bool
+) -> None:
+    volumes: Volumes = [{"name": volume, "emptyDir": {}}]
+    found = stored(workload("data", volumes=volumes, mounts={volume: "/loki"}), claim("data-loki-0"))
+    assert found.finding is not None
+    assert found.finding.warning is warning
 
 
 def test_what_keeps_nothing_and_what_is_not_there_is_told_as_that() -> None:

@@ -30,7 +30,10 @@ def _storage_of(workload: Manifest, snapshot: Snapshot) -> Storage:
     claims = list(_claims(workload, spec))
     place = ", ".join(claims)
     if folders := list(_kept_in_pods(spec)):
-        return Storage(name, place or "emptyDir", ", ".join(folders), _in_pod(name, folders))
+        # Beside a claim it may be scratch of whoever added it; what takes the claim's own place is not.
+        hidden = _fleeting(spec) & {item["metadata"]["name"] for item in _templates(workload)}
+        found = _in_pod(name, folders, warning=bool(claims) and not hidden)
+        return Storage(name, place or "emptyDir", f"emptyDir at {', '.join(folders)}", found)
     phases = {claim: _phase(snapshot, Key("PersistentVolumeClaim", namespace, claim)) for claim in claims}
     evidence = ", ".join(f"{claim} is {phase}" for claim, phase in phases.items())
     if loose := [claim for claim, phase in phases.items() if phase != "Bound"]:
@@ -41,7 +44,7 @@ def _storage_of(workload: Manifest, snapshot: Snapshot) -> Storage:
 def _claims(workload: Manifest, spec: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of a workload's claims; those of its templates as a StatefulSet names them."""
     name = workload["metadata"]["name"]
-    for template in workload["spec"].get("volumeClaimTemplates") or []:
+    for template in _templates(workload):
         for number in range(max(1, int(workload["spec"].get("replicas", 1)))):
             yield f"{template['metadata']['name']}-{name}-{number}"
     for volume in spec.get("volumes") or []:
@@ -49,9 +52,17 @@ def _claims(workload: Manifest, spec: Mapping[str, Any]) -> Iterator[str]:
             yield str(claim)
 
 
+def _templates(workload: Manifest) -> Sequence[Manifest]:
+    return workload["spec"].get("volumeClaimTemplates") or []
+
+
+def _fleeting(spec: Mapping[str, Any]) -> set[str]:
+    return {str(volume["name"]) for volume in spec.get("volumes") or [] if "emptyDir" in volume}
+
+
 def _kept_in_pods(spec: Mapping[str, Any]) -> Iterator[str]:
     """Yield the folders, other than those for scratch, that go with the pod."""
-    fleeting = {volume["name"] for volume in spec.get("volumes") or [] if "emptyDir" in volume}
+    fleeting = _fleeting(spec)
     for container in spec.get("containers") or []:
         for mount in container.get("volumeMounts") or []:
             path = str(mount.get("mountPath", "")).rstrip("/")
@@ -65,14 +76,13 @@ def _phase(snapshot: Snapshot, key: Key) -> str:
     return str((claim.get("status") or {}).get("phase") or "Pending") if claim else "missing"
 
 
-def _in_pod(name: str, folders: Sequence[str]) -> Finding:
+def _in_pod(name: str, folders: Sequence[str], *, warning: bool) -> Finding:
     remedy = Remedy(
-        "Give it a claim: the program's own manifests have one; in manifests of yours, add it. What it holds now goes.",
-        "./create-cluster.sh --repair",
-        Risk.LOSES_DATA,
+        "Give it a claim instead, in the manifests or where it was added by hand; what it holds now goes.",
+        risk=Risk.LOSES_DATA,
     )
-    message = f"{name} keeps {', '.join(folders)} in an emptyDir: its data goes with its pod."
-    return Finding("data-in-pod", message, remedy=remedy)
+    message = f"{name} has an emptyDir at {', '.join(folders)}: what is there goes with its pod."
+    return Finding("data-in-pod", message, remedy=remedy, warning=warning)
 
 
 def _loose(name: str, claims: Sequence[str], evidence: str) -> Finding:
