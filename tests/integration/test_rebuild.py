@@ -83,7 +83,9 @@ def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
     for process in installation.processes():
         process.kill()
         process.wait(10)
-    assert installation.run("--repair", "--yes").returncode == 0, "so that some steps were begun more than once"
+    assert installation.run("--repair", "--yes").returncode == 0, (
+        "so that some steps were begun more than once"
+    )
     before = installation.status()
     assert max(installation.attempts().values()) > 1
     store = Store("victoria-metrics", Path(), port=installation.ports["mimir"])
