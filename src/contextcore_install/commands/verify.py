@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.news import News
-from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.commands.survey import CHECK_LIMIT_S, checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Outcome
+from contextcore_install.core.plan import Plan
 from contextcore_install.recall import known_records
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
 from contextcore_install.verification.checklist import of_steps
 from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
+from contextcore_install.verification.together import together
 from contextcore_install.verifying import verify_stack
-from contextcore_install.wiring import open_records, read_stack
+from contextcore_install.wiring import Stack, open_records, read_stack
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
 LIMIT_S = 40.0
@@ -37,10 +38,8 @@ def run(app: App) -> int:
     began = app.clock.monotonic()
     records = known_records(app)
     stack = read_stack(app, records.state)
-    with ThreadPoolExecutor(1) as pool:
-        probed = pool.submit(verify_stack, app, stack, min(LIMIT_S, app.settings.timeout_s))
-        checks = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
-        results = of_steps(checks, TITLES) + probed.result()
+    checks, probed = _look(app, stack, stack.plan(stack.shipper(records.notices.append)))
+    results = of_steps(checks, TITLES) + probed
     complete = not any(result.stands_in_the_way for result in results)
     took_s = round(app.clock.monotonic() - began, 3)
     document: dict[str, Any] = {
@@ -63,6 +62,22 @@ def run(app: App) -> int:
         return ExitCode.DONE
     _send_news(app, stack.provider_name, checks, results)
     return ExitCode.STEP_FAILED
+
+
+def _look(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[Result]]:
+    """Return what the steps' checks and all other probes find, both at the same time; raises InstallError."""
+    limit_s = min(LIMIT_S, app.settings.timeout_s)
+    work: dict[str, Callable[[], Any]] = {
+        "checks": lambda: survey(plan, app.clock),
+        "probes": lambda: verify_stack(app, stack, limit_s),
+    }
+    found = together(work, limit_s + CHECK_LIMIT_S)
+    checks, probed = found["checks"], found["probes"]
+    if isinstance(checks, InstallError):
+        raise checks
+    if isinstance(probed, InstallError):
+        raise probed
+    return checks, probed
 
 
 def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:

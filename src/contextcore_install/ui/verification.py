@@ -50,10 +50,12 @@ def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
     for each in requirements:
         status = str(each["status"])
         style = {"met": "", "unmet": "bad"}.get(status, "faint")
-        seen = harmless(each.get("evidence") or "", 200)
-        seen = f"skipped: {seen}" if status == "skipped" else seen
-        mark, title = look.mark(_MARKS.get(status, "finding")), harmless(each["title"], 70)
-        rows.append((mark, (title, style), (seen, "faint")))
+        seen, mark = harmless(each.get("evidence") or "", 200), _MARKS.get(status, "finding")
+        if status == "skipped":
+            seen = f"skipped: {seen}"
+        elif status == "met" and each.get("findings"):  # warnings, or it would not be met
+            mark, seen = "finding", harmless(each["findings"][0].get("message", ""), 200)
+        rows.append((look.mark(mark), (harmless(each["title"], 70), style), (seen, "faint")))
     return table(look, rows, gap=1)
 
 
