@@ -113,7 +113,7 @@ def source_error(message: str) -> Answer:
 
 
 class GrafanaApi(Api):
-    """`password` is its admin's; `health` what a data source's plugin says, None for one without a health check."""
+    """`password` is its admin's; `health` what a data source's plugin says."""
 
     ready = "/api/health"
 
@@ -121,7 +121,7 @@ class GrafanaApi(Api):
         super().__init__()
         self.password = password
         good: Answer = (200, {"message": "Successfully queried the API.", "status": "OK"})
-        self.health: dict[str, Answer | None] = dict.fromkeys(("mimir", "loki", "tempo"), good)
+        self.health: dict[str, Answer] = dict.fromkeys(("mimir", "loki", "tempo"), good)
         self.dashboards: dict[str, Any] = {DASHBOARD: {"panels": [{"datasource": {"uid": "mimir"}}]}}
         self.rules = [RULE]
         self.broken_proxy = False
@@ -155,7 +155,7 @@ class GrafanaApi(Api):
             return 404, {"message": "Data source not found"}
         if not rest:
             return 200, {"id": 1, "uid": uid}
-        return self.health[uid] or (404, {"message": "Not found"})
+        return self.health[uid]
 
 
 class LokiApi(Api):

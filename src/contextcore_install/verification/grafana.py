@@ -30,6 +30,9 @@ DATASOURCES = {
 BUILT_IN = frozenset({"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --", "__expr__"})
 """Uids that stand for no data source of ours."""
 
+_NO_HEALTH_CHECK = frozenset({404, 501})
+"""What Grafana says of a plugin without one (404, `plugin.notImplemented`) and HTTP has for it; an unknown uid is 404."""
+
 DEFAULTS = frozenset({"", "admin", "grafana", "password", "prom-operator"})
 """Passwords that installers, charts and tutorials give Grafana's admin."""
 
@@ -155,7 +158,7 @@ class Grafana:
         answer = self._get(f"/api/datasources/uid/{uid}/health")
         if answer.status == 200:
             return Probe(str(_json(answer).get("message", "")) or "its health check passes")
-        if answer.status == 404:
+        if answer.status in _NO_HEALTH_CHECK:
             there = self._get(f"/api/datasources/uid/{uid}").status
             if there == 404:
                 message = f"Grafana has no data source with the uid {uid}."

@@ -191,11 +191,12 @@ def test_what_grafana_lacks_is_found_and_nothing_else(
     assert found[name].stands_in_the_way is name.endswith("_datasource")
 
 
+@pytest.mark.parametrize("said", [404, 501])
 @pytest.mark.parametrize(("broken", "status"), [(False, MET), (True, UNMET)])
 def test_a_data_source_without_a_health_check_is_asked_through_the_proxy(
-    apis: Apis, broken: bool, status: Status
+    apis: Apis, broken: bool, status: Status, said: int
 ) -> None:
-    apis.grafana.health["tempo"] = None
+    apis.grafana.health["tempo"] = (said, {"message": "Not found"})
     apis.grafana.broken_proxy = broken
     assert results_of(apis)["grafana_tempo_datasource"].status is status
 
