@@ -31,7 +31,7 @@ BUILT_IN = frozenset({"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard -
 """Uids that stand for no data source of ours."""
 
 _NO_HEALTH_CHECK = frozenset({404, 501})
-"""What Grafana says of a plugin without one (404, `plugin.notImplemented`) and HTTP has for it; an unknown uid is 404."""
+"""For a plugin without one Grafana says 404 (`plugin.notImplemented`), HTTP has 501; an unknown uid is 404 too."""
 
 DEFAULTS = frozenset({"", "admin", "grafana", "password", "prom-operator"})
 """Passwords that installers, charts and tutorials give Grafana's admin."""
