@@ -23,6 +23,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.state import STEP_IDS
 from contextcore_install.telemetry.backends import Backend, Series, probe, query, raw_samples
 from contextcore_install.telemetry.client import Client, Patience
+from contextcore_install.telemetry.round_trip import NAME as TRIED_OUT
 from contextcore_install.tools import apt
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
@@ -120,7 +121,7 @@ class Store:
         return client, probe(client, PATIENCE)
 
     def shown(self, cluster: str, *, days: int = 12) -> Series:
-        """Return all that a query shows of a cluster."""
+        """Return all that a query shows of a cluster, but for what a verification writes to try the store out."""
         client, backend = self.backend()
         if self.name == "victoria-metrics":
             client.request("GET", "/internal/force_flush", PATIENCE)
@@ -129,12 +130,12 @@ class Store:
             client, backend, {"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, PATIENCE
         )
         client.close()
-        return found
+        return {series: samples for series, samples in found.items() if series[0] != TRIED_OUT}
 
     def count(self, cluster: str) -> int:
         """Return how many samples a query counts: a sample that is there twice counts twice."""
         client, backend = self.backend()
-        expression = f'{{__name__=~"contextcore_.+",cluster="{cluster}"}}[20d]'
+        expression = f'{{__name__=~"contextcore_.+",__name__!="{TRIED_OUT}",cluster="{cluster}"}}[20d]'
         found = query(client, backend, expression, int(time.time() * 1000) + 60_000, PATIENCE)
         client.close()
         return sum(len(series["values"]) for series in found)
