@@ -19,6 +19,7 @@ def told(installation: ClusterInstallation) -> dict[str, list[object]]:
 
 def test_an_installation_whose_home_is_lost_is_known_again(alone: ClusterInstallation) -> None:
     alone.must(*alone.flags())
+    alone.must("--resume")  # sends what the end of the first run had no time for, and reads all of it back
     before, ports = told(alone), alone.status()["settings"]["ports"]
     shutil.rmtree(alone.home)
 
