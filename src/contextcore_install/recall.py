@@ -23,7 +23,10 @@ from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
 from contextcore_install.wiring import Stack, choose_provider, options_of
 
 LIMIT_S = 3.0
-"""What looking for the store and asking it may take together, in seconds."""
+"""What looking for the store and asking it may take together, in seconds, where somebody only wants to know."""
+
+BEFORE_A_RUN_S = 10.0
+"""The same before a run, which would begin a new story."""
 
 _Found = tuple[Rebuilt, str, dict[str, int]]
 """What was rebuilt, the provider, and the ports that were chosen."""
@@ -36,14 +39,14 @@ def known_records(app: App) -> Records:
     return records
 
 
-def recall(app: App, records: Records) -> None:
+def recall(app: App, records: Records, limit_s: float = LIMIT_S) -> None:
     """Where the records are empty, make them from the metrics store's samples, if there are any; say so in a notice.
 
     Raises nothing: without an answer the installation counts as new, as it would without a store.
     """
     if records.state.exists or records.mark.events or records.imported:
         return
-    found = _within(LIMIT_S, lambda: _ask(app, records))
+    found = _within(limit_s, lambda: _ask(app, records, limit_s))
     if found is None:
         return
     rebuilt, provider, ports = found
@@ -57,7 +60,7 @@ def recall(app: App, records: Records) -> None:
     )
 
 
-def _ask(app: App, records: Records) -> _Found | None:
+def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     name, _ = choose_provider(app, records.state)
     options = options_of(records.state, app, name)
     stack = Stack(app, name, app.settings.ports, options)
@@ -67,7 +70,7 @@ def _ask(app: App, records: Records) -> _Found | None:
     ports = {**kept, **app.settings.ports}
     url = Stack(app, name, ports, options).metrics_store_url()
     url = url or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
-    rebuilt = rebuild(url, app.settings.cluster, _put_aside_ms(app.home, app.settings.cluster), LIMIT_S)
+    rebuilt = rebuild(url, app.settings.cluster, _put_aside_ms(app.home, app.settings.cluster), limit_s)
     return (rebuilt, name, ports) if rebuilt else None
 
 

@@ -221,9 +221,9 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
     if not records.mark.events:
-        from contextcore_install.recall import recall  # needs what is above it
+        from contextcore_install.recall import BEFORE_A_RUN_S, recall  # needs what is above it
 
-        recall(app, records)
+        recall(app, records, BEFORE_A_RUN_S)
         layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
     records.notices = notices + records.notices
     return records

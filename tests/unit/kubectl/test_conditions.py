@@ -184,6 +184,25 @@ def test_a_volume_without_its_configmap_is_found_in_the_events(watcher: Watcher)
     assert "the configmap loki is missing" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ('pods "loki-0" is forbidden: exceeded quota: compute', True),
+        ("The POST operation against Pod could not be completed at this time, please try again.", False),
+        ("etcdserver: request timed out", False),
+    ],
+)
+def test_a_pod_that_the_cluster_refuses_is_told_and_one_that_it_has_no_time_for_is_waited_for(
+    watcher: Watcher, said: str, refused: bool
+) -> None:
+    said = f"create Pod loki-0 in StatefulSet loki failed error: {said}"
+    watcher.cluster.put(
+        [{"kind": "Event", "metadata": {"name": "1"}, "reason": "FailedCreate", "message": said}]
+    )
+    finding = watcher.after(60, NOT_READY).finding
+    assert (finding is not None and finding.code == "pod-refused") is refused
+
+
 def test_a_first_crash_is_an_accident_and_a_loop_is_told_with_its_last_words(watcher: Watcher) -> None:
     ended = {"exitCode": 1, "reason": "Error"}
     once = pod("CrashLoopBackOff", "back-off", restarts=1, ended=ended)

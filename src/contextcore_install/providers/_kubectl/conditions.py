@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,10 @@ LOG_TAIL = 30
 NEVER_READY = "never-ready"
 STILL_STARTING = "services have not yet been read"
 """What a kubelet says of pods that it cannot start before it has heard of all Services: it has itself just started."""
+_OVERLOADED = re.compile(
+    r"(?i)try again|timed out|timeout|deadline exceeded|connection refused|too many requests"
+)
+"""Of messages about a pod that could not be made: the API server had no time for it, and its manager tries again."""
 
 
 @dataclass
@@ -179,7 +184,7 @@ class Conditions:
         if patience is not None and patience.lasted(uid, "podless") < CREATING_S:
             return None
         reason, message = self._event(uid, key.namespace)
-        if reason != "FailedCreate":
+        if reason != "FailedCreate" or _OVERLOADED.search(message):
             return None
         command = self._kubectl.shown("-n", key.namespace, "describe", key.kind.lower(), key.name)
         remedy = Remedy("See what the cluster says, and correct the manifests.", command)
