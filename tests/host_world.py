@@ -51,7 +51,7 @@ VERSIONS = {
 }
 
 
-def until(condition: Callable[[], object], what: str = "", limit_s: float = 10.0) -> None:
+def until(condition: Callable[[], object], what: str = "", limit_s: float = 60.0) -> None:
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, what
@@ -144,7 +144,7 @@ class World:
         self.ready(provider)
         return provider
 
-    def ready(self, provider: HostProvider, limit_s: float = 20.0) -> Sequence[Workload]:
+    def ready(self, provider: HostProvider, limit_s: float = 60.0) -> Sequence[Workload]:
         """Watch until all is ready, or something is said that waiting cannot heal."""
         last: Sequence[Workload] = ()
         told = Told(limit_s=limit_s)

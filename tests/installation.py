@@ -82,7 +82,7 @@ class Installation:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
 
@@ -127,7 +127,7 @@ class Installation:
         """End them, and wait until they let go of their files."""
         for process in self.processes():
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def read_until(process: subprocess.Popen[str], kind: str, step: str = "") -> dict[str, Any]:

@@ -100,14 +100,14 @@ class Store:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        wait_until(self._ready, f"{self.name} is not ready: {self.folder / 'log'}", limit_s=30)
+        wait_until(self._ready, f"{self.name} is not ready: {self.folder / 'log'}", limit_s=90)
         return self
 
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -206,7 +206,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     return found
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + limit_s
     while not condition():

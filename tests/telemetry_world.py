@@ -34,7 +34,7 @@ class World:
         """Do as a process does whose run ends at once."""
         shipper = self.shipper()
         shipper.start()
-        shipper.close()
+        shipper.close(60.0)
         return shipper
 
     def expected(self) -> list[Sample]:

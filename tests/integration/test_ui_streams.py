@@ -144,7 +144,7 @@ def play(
                 if not piece:
                     break
                 written += piece
-        code = process.wait(10)
+        code = process.wait(60)
     os.close(ours)
     return written.decode().replace("\r\n", "\n\r"), code
 
@@ -210,7 +210,7 @@ def test_a_terminal_that_is_closed_does_not_end_the_run() -> None:
         os.close(theirs)
         os.read(ours, 100)
         os.close(ours)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 7, said
 
 
@@ -238,7 +238,7 @@ def test_a_pipe_whose_reader_leaves_ends_neither_the_run_nor_its_peace() -> None
             process.stdout.readline()
             process.stdout.close()
             assert process.stderr.read() == b"whole run"
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_a_log_in_ascii_is_in_ascii() -> None:

@@ -103,7 +103,7 @@ def test_what_is_critical_fails_and_a_repair_after_it_is_whole(installation: Ins
     assert installation.install().returncode == 0
     for process in installation.processes():
         process.kill()
-        process.wait(10)
+        process.wait(60)
     code, document = verify(installation)
     assert (code, document["ok"], document["recorded"]) == (1, False, True)
     assert {"mimir_running", "metric_round_trip", "pods_ready"} <= unmet(document)

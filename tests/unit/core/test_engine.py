@@ -135,7 +135,7 @@ def test_steps_wait_for_what_they_need_and_for_nothing_else() -> None:
 
 
 def _meet(barrier: threading.Barrier) -> None:
-    barrier.wait(timeout=10)
+    barrier.wait(timeout=60)
 
 
 def test_the_intent_is_durable_before_the_work_begins_and_the_outcome_before_the_next_step() -> None:
@@ -215,7 +215,7 @@ def test_a_step_out_of_time_is_told_to_end_and_says_what_it_was_at() -> None:
 
     began = time.monotonic()
     result = Bench([FakeStep("slow", work=dawdle, timeout_s=0.2)]).run()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert result.errors["slow"].code == "timeout"
     assert "paint" in result.errors["slow"].evidence
 
@@ -226,7 +226,7 @@ def test_work_that_does_not_listen_is_given_up() -> None:
     began = time.monotonic()
     result = Bench([step], Limits(grace_s=0.1)).run()
     release.set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert result.errors["deaf"].code == "timeout"
 
 
@@ -271,7 +271,7 @@ def test_a_journal_that_cannot_be_kept_ends_the_run_and_its_work() -> None:
     bench.journal.fails_after = 2
     with pytest.raises(InstallError, match="disk is full"):
         bench.run()
-    assert ended.wait(timeout=5)
+    assert ended.wait(timeout=60)
 
 
 def test_a_bug_in_a_step_is_its_failure_and_shows_where() -> None:

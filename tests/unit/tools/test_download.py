@@ -137,7 +137,7 @@ def test_a_download_that_stalls_is_given_up(upstream: Upstream, tmp_path: Path) 
     upstream.hang_after = 300_000
     began = time.monotonic()
     assert code_of(upstream, tmp_path / "mimir") == "download-broken"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_cancelling_breaks_a_stalled_download_off(upstream: Upstream, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_cancelling_breaks_a_stalled_download_off(upstream: Upstream, tmp_path: 
     release = replace(upstream.release, read_within_s=20)
     with pytest.raises(CancelledError):
         download_checked(told.ctx, release, "linux", "amd64", tmp_path / "mimir", {})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert not (tmp_path / "mimir").exists()
 
 

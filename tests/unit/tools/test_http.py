@@ -91,13 +91,13 @@ def test_no_answer_in_time(serve: Serve) -> None:
 def test_an_answer_that_trickles_is_no_answer(serve: Serve) -> None:
     def trickle(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(40):
+        for _ in range(300):
             connection.sendall(b"x")
             time.sleep(0.1)
 
     began = time.monotonic()
     assert code_of(serve(trickle)) == "http-timeout"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 def test_a_connection_that_breaks(serve: Serve) -> None:

@@ -19,7 +19,7 @@ def sh(script: str) -> list[str]:
 
 
 def wait_for(path: Path) -> str:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not (path.exists() and path.read_text().strip()):
         assert time.monotonic() < end, path
         time.sleep(0.01)
@@ -27,7 +27,7 @@ def wait_for(path: Path) -> str:
 
 
 def gone(pid: int) -> bool:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while start_time(pid) is not None:
         if time.monotonic() > end:
             return False
@@ -81,9 +81,9 @@ def test_an_unchecked_failure_is_a_result() -> None:
 def test_a_timeout_ends_the_command_and_what_it_started(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(InstallError) as caught:
-        process.run(sh(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), timeout_s=0.3)
+        process.run(sh(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), timeout_s=1.5)
     assert caught.value.code == "command-timeout"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert gone(int(wait_for(tmp_path / "pid")))
 
 
@@ -92,23 +92,23 @@ def test_what_ignores_the_kind_signal_is_killed(tmp_path: Path, monkeypatch: pyt
     began = time.monotonic()
     with pytest.raises(InstallError, match="did not end within"):
         process.run(sh("trap '' TERM; while :; do sleep 0.05; done"), timeout_s=0.2)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 def test_a_command_that_closes_its_output_is_still_held_to_the_limit() -> None:
     began = time.monotonic()
     with pytest.raises(InstallError, match="did not end within"):
         process.run(sh("exec >&- 2>&-; sleep 60"), timeout_s=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_cancelling_ends_the_command_and_raises_cancelled(tmp_path: Path) -> None:
     told = Told()
-    threading.Timer(0.3, told.token.cancel, ["interrupted"]).start()
+    threading.Timer(1.5, told.token.cancel, ["interrupted"]).start()
     began = time.monotonic()
     with pytest.raises(CancelledError):
         process.run(sh(f"sleep 60 & echo $! > {tmp_path}/pid; wait"), told.ctx)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert gone(int(wait_for(tmp_path / "pid")))
 
 
@@ -122,9 +122,9 @@ def test_nothing_starts_once_the_step_is_to_end(tmp_path: Path) -> None:
 
 def test_what_a_command_leaves_running_does_not_hold_us(tmp_path: Path) -> None:
     began = time.monotonic()
-    done = process.run(sh(f"(trap '' HUP; sleep 5) & echo $! > {tmp_path}/pid; echo done"))
+    done = process.run(sh(f"(trap '' HUP; sleep 30) & echo $! > {tmp_path}/pid; echo done"))
     assert done.lines == ("done",)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     subprocess.run(["kill", wait_for(tmp_path / "pid")], check=False)
 
 

@@ -111,7 +111,7 @@ def test_a_terminal_that_takes_no_output_does_not_hold_up_the_engine() -> None:
     for _ in range(1000):
         console.handle(told(Kind.ACTIVITY, "preflight", text="working"))
     console.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     stream.released.set()
 
 
