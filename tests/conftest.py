@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 pytest_plugins = ["stores", "installation", "receivers", "recordings"]
@@ -9,3 +11,6 @@ pytest_plugins = ["stores", "installation", "receivers", "recordings"]
 # A machine that is busy elsewhere makes an example slow, not wrong.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and what is started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -208,8 +208,8 @@ def test_a_terminal_that_is_closed_does_not_end_the_run() -> None:
         text=True,
     ) as process:
         os.close(theirs)
-        os.read(ours, 100)
-        os.close(ours)
+        with open(ours, "rb", buffering=0) as terminal:
+            terminal.readline()
         _, said = process.communicate(timeout=60)
         assert process.returncode == 7, said
 
