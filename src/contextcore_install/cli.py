@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import pairwise
+from pathlib import Path
 
 from contextcore_install.app import App
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import find_home
 from contextcore_install.tools.clock import SystemClock
@@ -44,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the edge: a bug gets its exit code, and its trace is shown
         if isinstance(error, ImportError) and not (error.name or "").startswith(__package__ or ""):
             raise  # a dependency is gone: the launcher prepares the runtime anew
-        _tell(_bug(error, program), commands, as_json=as_json)
-        return ExitCode.BUG
+        told = _machine_refuses(error) or _bug(error, program)
+        _tell(told, commands, as_json=as_json)
+        return told.exit_code
 
 
 def _run(app: App) -> int:
@@ -73,6 +76,15 @@ def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
     tell_error(error, commands, as_json=as_json)
 
 
+def _machine_refuses(error: Exception) -> InstallError | None:
+    """Return the error for a machine that is at its end, with a full disk say; None for what is a bug."""
+    if not isinstance(error, OSError) or error.errno not in MACHINE_REFUSES:
+        return None
+    from contextcore_install.storage.files import unusable
+
+    return unusable(Path(error.filename or "this machine"), error)
+
+
 def _bug(error: Exception, program: str) -> InstallError:
     from traceback import format_exception
 
@@ -96,6 +108,8 @@ def _open_standard_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if isinstance(sys.stdout, TextIOWrapper):  # what it cannot show is shown escaped, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _point_stdout_nowhere() -> None:

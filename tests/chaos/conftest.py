@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
+
+class Outcome(StrEnum):
+    """How a run may end that a fault befalls: the columns of the fault matrix."""
+
+    UNHARMED = "succeeds all the same"
+    REFUSED = "one sentence, exit code 4"
+    RESUMABLE = "interrupted, exit code 130"
+
+
 Tried = Callable[[str, int], None]
+Came = Callable[[str, int], None]
 
 _counts: dict[str, int] = {}
-_BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+_matrix: dict[str, dict[Outcome, int]] = {}
+_OUTCOMES = {0: Outcome.UNHARMED, 4: Outcome.REFUSED, 130: Outcome.RESUMABLE}
 
 
 @pytest.fixture
@@ -24,13 +36,32 @@ def tried() -> Tried:
     return note
 
 
+@pytest.fixture
+def came_of() -> Came:
+    """Return what takes note of the exit code that a run with a fault ended with, once all else held."""
+
+    def note(fault: str, exit_code: int) -> None:
+        row = _matrix.setdefault(fault, dict.fromkeys(Outcome, 0))
+        row[_OUTCOMES[exit_code]] += 1
+
+    return note
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the figures; a run that lost anything writes none."""
+    """Write the figures of what was tried; a run that lost anything writes none."""
     report = os.environ.get("CHAOS_REPORT")
-    if not report or exitstatus or not _counts:
+    if not report or exitstatus:
         return
-    page = Path(report)
-    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    rows = [f"| {what} | {times:,} | {times:,} | 0 |\n" for what, times in _counts.items()]
-    table = ["| what happens to a run | tried | survived | lost |\n", "|---|---|---|---|\n", *rows]
-    page.write_text(before + _BEGIN + "".join(table) + _END + rest.partition(_END)[2], encoding="utf-8")
+    if _counts:
+        rows = [[what, f"{times:,}", f"{times:,}", "0"] for what, times in _counts.items()]
+        _write(Path(report), "figures", ["what happens to a run", "tried", "survived", "lost"], rows)
+    if _matrix:
+        rows = [[fault, *(f"{row[outcome]:,}" for outcome in Outcome), "0"] for fault, row in _matrix.items()]
+        _write(Path(report), "faults", ["fault", *Outcome, "traceback, hang, torn or lost"], rows)
+
+
+def _write(page: Path, section: str, head: list[str], rows: list[list[str]]) -> None:
+    begin, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    table = "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
+    page.write_text(before + begin + table + end + rest.partition(end)[2], encoding="utf-8")

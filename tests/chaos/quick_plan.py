@@ -75,6 +75,8 @@ class World:
         self.home = folder / "home"
         self.ledger = folder / "effects"
         self.files = self.home / "clusters" / CLUSTER
+        self.shown = folder / "shown"
+        """What the last run printed on standard output."""
 
     def start(self, around: Callable[[Callable[[], int]], int] | None = None) -> int:
         """Start an installation and return its pid; `around` is called in its process, with what carries it out."""
@@ -105,12 +107,14 @@ class World:
         plan = Plan([LedgerStep(step_id, needs, self.ledger, self.gate) for step_id, needs in steps])
         with (
             patch.dict(os.environ, environ, clear=True),
-            patch.object(sys, "stdout", io.StringIO()),
+            patch.object(sys, "stdout", io.StringIO()) as stdout,
             patch.object(sys, "argv", ["create-cluster.sh"]),
             patch.object(Stack, "provider", FakeProvider(())),
             patch.object(Stack, "plan", lambda *_: plan),
         ):
-            return main(["--resume", "--provider", "host", "--output", "json"])
+            code = main(["--resume", "--provider", "host", "--output", "json"])
+            self.shown.write_text(stdout.getvalue())
+            return code
 
 
 def ended(pid: int, limit_s: float = 60.0) -> int:

@@ -20,7 +20,7 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.core.failures import bug, still_wrong, timed_out
+from contextcore_install.core.failures import still_wrong, timed_out, unforeseen
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan, Step
@@ -183,7 +183,7 @@ class Engine:
         except (InstallError, CancelledError) as error:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
-            result = bug(task.step.id, error)
+            result = unforeseen(task.step.id, error)
         self._inbox.put(lambda: self._phase_ended(task, phase, result))
 
     def _act(self, task: Task) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -43,6 +45,18 @@ class InstallError(Exception):
         if self.evidence:
             document["evidence"] = self.evidence
         return document
+
+
+MACHINE_REFUSES: Mapping[int, str] = {
+    errno.ENOSPC: "free some disk space, then run the same command again",
+    errno.EDQUOT: "free some of your disk quota, then run the same command again",
+    errno.EROFS: "choose a folder that can be written with CONTEXTCORE_HOME=FOLDER",
+    errno.EIO: "look at the disk's health (dmesg), then run the same command again",
+    errno.EMFILE: "allow more open files: ulimit -n 1024, then run the same command again",
+    errno.ENFILE: "close other programs, then run the same command again",
+    errno.ENOMEM: "close other programs, then run the same command again",
+}
+"""What the system says where the machine and not the program is at its end, and what helps (man 3 errno)."""
 
 
 def usage_error(message: str, hint: str = "") -> InstallError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.errors import InstallError
+import os
+
+from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
 from contextcore_install.core.findings import Finding
 
 
@@ -24,8 +26,20 @@ def timed_out(title: str, activity: str) -> InstallError:
     )
 
 
-def bug(step_id: str, error: Exception) -> InstallError:
-    """Return the error of a step that raised what no step should raise, with its trace."""
+def unforeseen(step_id: str, error: Exception) -> InstallError:
+    """Return the error of a step that raised what no step should raise, with its trace.
+
+    Where the machine is at its end, a full disk say, it is no bug, and it may be better the next time.
+    """
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    if number in MACHINE_REFUSES:
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        return InstallError(
+            "machine-refuses",
+            f"step {step_id}: {os.strerror(number).lower()}{where}",
+            hint=MACHINE_REFUSES[number],
+            retryable=True,
+        )
     from traceback import format_exception
 
     return InstallError(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
 from contextcore_install.tools import files
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
@@ -25,9 +25,7 @@ def unusable(path: Path, error: OSError) -> InstallError:
     """Return the error for a file or folder that the system does not let us use."""
     reason = (error.strerror or str(error)).lower()
     hints = {
-        errno.ENOSPC: "free some disk space, then run the same command again",
-        errno.EDQUOT: "free some of your disk quota, then run the same command again",
-        errno.EROFS: "choose a folder that can be written with CONTEXTCORE_HOME=FOLDER",
+        **MACHINE_REFUSES,
         errno.EACCES: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
         errno.EPERM: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
     }
@@ -93,8 +91,15 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:
+        raise ValueError(f"{text[:20]} is larger than any number")
+    return number
+
+
 # Made once: json.loads makes one for every text that it is given anything but the text for.
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decode = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).decode
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:

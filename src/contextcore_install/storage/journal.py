@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -95,7 +96,8 @@ class JournalWriter:
         try:
             write_all(self._descriptor, line)
         except OSError as error:
-            os.ftruncate(self._descriptor, self.mark.bytes)
+            with suppress(OSError):  # a torn tail, then: the next run cuts it off
+                os.ftruncate(self._descriptor, self.mark.bytes)
             raise unusable(self._path, error) from error
         self.mark = Mark(event.number, self.mark.bytes + len(line), event.at_us)
 
@@ -108,8 +110,11 @@ class JournalWriter:
 
     def close(self) -> None:
         """Sync and close; nothing is appended after it."""
-        self.sync()
-        os.close(self._descriptor)
+        try:
+            self.sync()
+        finally:
+            with suppress(OSError):  # it was synced, or the error is told of
+                os.close(self._descriptor)
 
 
 def repair(path: Path, reader: JournalReader) -> Path | None:

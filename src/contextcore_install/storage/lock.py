@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,17 @@ class Lock:
             if time.monotonic() > deadline:
                 raise _held(path)
             time.sleep(0.02)
-        os.ftruncate(self._descriptor, 0)
         try:
+            os.ftruncate(self._descriptor, 0)
             write_all(self._descriptor, json.dumps(dict(owner)).encode())
         except OSError as error:
-            os.close(self._descriptor)
+            self.release()
             raise unusable(path, error) from error
 
     def release(self) -> None:
         """Let the next one in."""
-        os.close(self._descriptor)
+        with suppress(OSError):  # told by some disks of what was written; the lock is released all the same
+            os.close(self._descriptor)
 
 
 def holder(path: Path) -> dict[str, Any] | None:
