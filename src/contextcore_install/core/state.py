@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from contextcore_install.core.events import Event, Kind, microseconds, second
 
@@ -23,6 +23,9 @@ STEP_IDS = (
 """The plan's six steps, in its order."""
 
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
+
+MOST = 10**15
+"""More than any count or number of seconds can be."""
 
 STEP_FIELDS = ("status", "attempts", "started_at", "completed_at", "updated_at", "duration_seconds", "error")
 _TOP_FIELDS = (
@@ -148,15 +151,32 @@ class State:
         return document | self.extra
 
 
+# What a journal holds may have been written by others: whatever stands there, a fold takes it without an error.
+
+
+def _object(event: Event, name: str) -> dict[str, Any]:
+    value = event.data.get(name)
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _duration(event: Event) -> float | None:
+    value = event.data.get("duration_seconds")
+    return value if _is_duration(value) else None
+
+
+def _is_duration(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
+
+
 def _installation_started(state: State, event: Event) -> None:
-    state.installation_id = str(event.data["installation_id"])
+    state.installation_id = str(event.data.get("installation_id", ""))
     state.provider = str(event.data.get("provider", ""))
-    state.settings = dict(event.data.get("settings", {}))
+    state.settings = _object(event, "settings")
     state.started_at = state.started_at or second(event.at_us)
 
 
 def _settings_changed(state: State, event: Event) -> None:
-    state.settings = dict(event.data["settings"])
+    state.settings = _object(event, "settings")
     state.provider = str(event.data.get("provider", state.provider))
 
 
@@ -190,7 +210,7 @@ def _step_completed(state: State, event: Event) -> None:
         return
     step.status = COMPLETED
     step.completed_at = step.updated_at
-    step.duration_seconds = event.data.get("duration_seconds")
+    step.duration_seconds = _duration(event)
     step.error = None
 
 
@@ -199,8 +219,8 @@ def _step_failed(state: State, event: Event) -> None:
     step.status = FAILED
     step.updated_at = second(event.at_us)
     step.completed_at = ""
-    step.duration_seconds = event.data.get("duration_seconds")
-    step.error = dict(event.data["error"])
+    step.duration_seconds = _duration(event)
+    step.error = _object(event, "error")
 
 
 def _step_invalidated(state: State, event: Event) -> None:
@@ -223,7 +243,10 @@ def _step_undo_started(state: State, event: Event) -> None:
 
 def _state_imported(state: State, event: Event) -> None:
     """Become what the imported document says; the event carries the whole of it."""
-    imported = state_from_document(event.data["document"])
+    try:
+        imported = state_from_document(event.data.get("document"))
+    except StateFormatError:
+        return
     for name in State.__slots__:
         if name != "updated_at":
             setattr(state, name, getattr(imported, name))
@@ -281,10 +304,10 @@ def _step_from_document(step_id: str, document: object) -> StepState:
     if status not in STATUSES:
         raise StateFormatError(f"{where} has the unknown status {str(status)[:40]!r}")
     attempts = fields.get("attempts", 0)
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or not 0 <= attempts < MOST:
         raise StateFormatError(f"{where} has attempts that are no count")
     duration = fields.get("duration_seconds")
-    if duration is not None and (isinstance(duration, bool) or not isinstance(duration, int | float)):
+    if duration is not None and not _is_duration(duration):
         raise StateFormatError(f"{where} has a duration that is no number")
     error = fields.get("error")
     return StepState(
