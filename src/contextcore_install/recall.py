@@ -86,9 +86,15 @@ def _put_aside_ms(home: Home, cluster: str) -> int:
         names = []
     found = [match[1] for name in names if (match := pattern.fullmatch(name))]
     # A name has whole seconds, so the one that it names may have been reset after.
-    return 1000 * max(
-        (calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) + 1 for stamp in found), default=0
-    )
+    return 1000 * max((_seconds(stamp) + 1 for stamp in found), default=0)
+
+
+def _seconds(stamp: str) -> int:
+    """Return a folder's stamp as seconds since 1970; 0 for one that names no time, which others gave it."""
+    try:
+        return calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
+    except ValueError:
+        return 0
 
 
 def _within(limit_s: float, work: Callable[[], _Found | None]) -> _Found | None:

@@ -32,7 +32,7 @@ from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_keeper import StateKeeper
 from contextcore_install.storage.step_logs import StepLogs, thin_logs
-from contextcore_install.storage.store import Records, mend_records, read_records
+from contextcore_install.storage.store import Records, clock_notices, mend_records, read_records
 from contextcore_install.telemetry.shipper import Shipper
 from contextcore_install.tools.files import sweep
 
@@ -225,7 +225,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
 
         recall(app, records, BEFORE_A_RUN_S)
         layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
-    records.notices = notices + records.notices
+    records.notices = [*notices, *records.notices, *clock_notices(records.mark, app.clock.now_us())]
     return records
 
 

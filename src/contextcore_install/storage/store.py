@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import Event
+from contextcore_install.core.events import Event, second
 from contextcore_install.core.state import NewerSchemaError, State, StateFormatError, state_from_document
 from contextcore_install.storage.files import UnreadableFileError, open_regular, set_aside
 from contextcore_install.storage.journal import JournalReader, repair
 from contextcore_install.storage.layout import ClusterLayout
 from contextcore_install.storage.mark import START, Mark
 from contextcore_install.storage.state_file import StoredState, load_state
+
+CLOCK_TOLERANCE_US = 5_000_000
+"""How far the records may be ahead of the clock, in microseconds, before it is worth a word."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,14 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     if mend:
         _mend_journal(layout.journal, reader, records)
     return records
+
+
+def clock_notices(mark: Mark, now_us: int) -> list[str]:
+    """Return in words that the records end in the future: the clock was set back, or was wrong when they were made."""
+    if mark.at_us <= now_us + CLOCK_TOLERANCE_US:
+        return []
+    text = f"the records reach to {second(mark.at_us)}, and this machine's clock says {second(now_us)}"
+    return [f"{text}: what follows is dated behind them, and sent to no store before its time has come"]
 
 
 def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | None:

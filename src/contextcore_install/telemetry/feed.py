@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Generic
 
@@ -24,9 +25,15 @@ class Feed(Generic[Item]):
         self._new = fold
 
     def items(self, point: Point) -> Iterator[tuple[Event, list[Item], Walk[Item]]]:
-        """Yield each event behind a point with what it gives, and the walk, which knows the point reached."""
-        walk = Walk(self._fold(point), point)
+        """Yield each event behind a point with what it gives, and the walk, which knows the point reached.
+
+        It ends at an event of the future, as a clock that was set back leaves: stores refuse those, or refuse what is
+        of the present once they took one. It is sent when its time has come.
+        """
+        walk, now_us = Walk(self._fold(point), point), time.time_ns() // 1000
         for position, event in events_behind(self._events, point):
+            if event.at_us > now_us:
+                return
             yield event, walk.step(position, event), walk
 
     def batch(self, point: Point, most: int) -> tuple[list[Item], Point]:
@@ -38,6 +45,12 @@ class Feed(Generic[Item]):
             if len(taken) >= most:
                 break
         return taken, walk.point() if walk else point
+
+    def ahead_us(self, point: Point) -> int:
+        """Return how many microseconds in the future what comes first behind a point is; 0 or less where it is not."""
+        for _, event in events_behind(self._events, point):
+            return event.at_us - time.time_ns() // 1000
+        return 0
 
     def _fold(self, point: Point) -> Fold[Item]:
         fold = self._new(self._cluster)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from contextcore_install.core.events import TRANSIENT, Event, Kind
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
 from contextcore_install.telemetry.complaints import Complaints
 from contextcore_install.telemetry.lane import Lane
@@ -32,6 +33,8 @@ _SELDOM_S = 5.0
 _FLUSH_ATTEMPTS = 3
 _FLUSH_LONGEST_PAUSE_S = 10.0
 _READ_BACK_S = 3.0
+_CLOCK_PATIENCE_S = 20.0
+"""How far the clock may be behind the records, in seconds, to be waited for."""
 
 
 def _nowhere() -> str | None:
@@ -91,8 +94,7 @@ class Shipper:
         ctx.recorded()
         for attempt in range(1, _FLUSH_ATTEMPTS + 1):
             try:
-                with self._metrics.backend() as link:
-                    return self._metrics.ship(link)
+                return self._ship_all(ctx)
             except StoreError as trouble:
                 pause = max(trouble.retry_after_s, 0.5 * attempt)
                 hopeless = trouble.trouble is Trouble.REFUSES or pause > min(
@@ -102,6 +104,20 @@ class Shipper:
                     raise as_install_error(trouble) from trouble
             ctx.wait(pause)
         raise AssertionError("unreachable")
+
+    def _ship_all(self, ctx: StepContext) -> int:
+        """Send all samples; what is dated in the future is waited for, where it soon will not be. Raises StoreError."""
+        sent = 0
+        while True:
+            with self._metrics.backend() as link:
+                sent += self._metrics.ship(link)
+                ahead_us = link.feed.ahead_us(link.cursor.sent)
+            if ahead_us <= 0:
+                return sent
+            if ahead_us > min(_CLOCK_PATIENCE_S, ctx.remaining_s) * 1_000_000:
+                raise _clock_behind(ahead_us)
+            ctx.activity("waiting for the clock, which was set back")
+            ctx.wait(ahead_us / 1_000_000)
 
     def unconfirmed(self) -> Sequence[str]:
         """Return what the store does not show of all that earlier runs and this one have sent.
@@ -223,3 +239,15 @@ class Shipper:
         from contextcore_install.telemetry.loki import LogLink
 
         return LogLink(url, self._events, self._book(), self._cluster)
+
+
+def _clock_behind(ahead_us: int) -> InstallError:
+    now_us = time.time_ns() // 1000
+    now, then = second(now_us), second(now_us + ahead_us)
+    return InstallError(
+        "clock-behind",
+        f"this machine's clock says {now}, and the installation's records go on from {then}",
+        evidence="A store takes no samples from the future; they wait in the journal until their time has come.",
+        hint="set the clock right; if it is right, and was wrong before, begin new records: "
+        "./create-cluster.sh --reset (the old ones are kept)",
+    )
