@@ -11,7 +11,9 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.shape import ShapeError
 from contextcore_install.diagnosis.kubernetes_rules import kubectl_failure
+from contextcore_install.providers._kubectl.shapes import as_kubernetes_object
 from contextcore_install.tools.capture import Captured, Follower, capture, following, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
@@ -93,17 +95,31 @@ class Kubectl:
 
 
 def items_of(text: str) -> list[dict[str, Any]]:
-    """Return the objects in what kubectl printed as JSON; raises InstallError `kubectl-answer` for anything else."""
-    if not text.strip():
-        return []
+    """Return the objects in what kubectl printed as JSON, one document or several; lists are taken apart.
+
+    Raises InstallError `kubectl-answer` for anything else.
+    """
+    decoder, documents, at = json.JSONDecoder(), [], 0
+    text = text.strip()
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        while at < len(text):
+            document, at = decoder.raw_decode(text, at)
+            documents.append(document)
+            while at < len(text) and text[at].isspace():
+                at += 1
+        return [as_kubernetes_object(item) for document in documents for item in _listed(document)]
+    except ShapeError as error:
+        message = f"kubectl printed what Kubernetes does not: {error}."
+        raise InstallError("kubectl-answer", message, text[:400], retryable=True) from error
+    except (ValueError, RecursionError) as error:
         raise InstallError(
             "kubectl-answer", "kubectl printed what is no JSON.", text[:400], retryable=True
         ) from error
-    items = document.get("items", [document])
-    return [item for item in items if isinstance(item, dict)]
+
+
+def _listed(document: Any) -> list[Any]:
+    items = document.get("items") if isinstance(document, dict) else None
+    return items if isinstance(items, list) else [document]
 
 
 def _only_forbidden(stderr: str) -> bool:

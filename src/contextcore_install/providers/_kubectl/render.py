@@ -15,6 +15,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.diagnosis.kubernetes_rules import kubectl_failure
+from contextcore_install.providers._kubectl.client import items_of
 from contextcore_install.providers._kubectl.contact_points import with_contact_points
 from contextcore_install.providers._kubectl.objects import (
     CLUSTER_KINDS,
@@ -109,7 +110,7 @@ class Source:
         text = self._run(
             [self.program(), "label", "--local", "--overwrite", *source, label, "-o", "json"], yaml
         )
-        objects = [item for document in _documents(text) for item in document.get("items", [document])]
+        objects = items_of(text)
         if not objects:
             raise InstallError("manifests-empty", f"The manifests in {self.folder} hold no object.")
         return sorted(objects, key=_order)
@@ -183,17 +184,6 @@ def _order(item: Mapping[str, Any]) -> tuple[int, str]:
     """What others need comes first."""
     kind = str(item.get("kind", ""))
     return (_FIRST.index(kind) if kind in _FIRST else len(_FIRST), "")
-
-
-def _documents(text: str) -> list[dict[str, Any]]:
-    decoder, documents, at = json.JSONDecoder(), [], 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        document, at = decoder.raw_decode(text, at)
-        documents.append(document)
-    return documents
 
 
 def _load(path: Path) -> list[dict[str, Any]] | None:

@@ -13,9 +13,11 @@ from typing import Any, Self
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext, Workload
+from contextcore_install.core.shape import ShapeError
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import Conditions, Patience
 from contextcore_install.providers._kubectl.objects import Key, key_of
+from contextcore_install.providers._kubectl.shapes import as_kubernetes_object
 from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
 
 #: Seconds between two looks at troubles that only count when they last, where nothing else happens.
@@ -144,6 +146,10 @@ class _Follow:
             item = document.get("object")
             if document.get("type") == "ERROR" or not isinstance(item, dict):
                 break  # too old a resource version, for one: begin again
+            try:
+                item = as_kubernetes_object(item)
+            except ShapeError:
+                break
             self._told.put(Told(self._kind, item, gone=document.get("type") == "DELETED"))
         if not self._closed:
             self._told.put(Told(self._kind))
@@ -157,7 +163,9 @@ def documents(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         if line in {"}", "{}"} or (line.startswith("{") and line.endswith("}")):
             try:
                 document = json.loads("\n".join(parts))
-            except ValueError:
+            except (ValueError, RecursionError):
+                return
+            if not isinstance(document, dict):
                 return
             parts.clear()
             yield document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.shape import Shape, shaped
 from contextcore_install.diagnosis.kind_rules import diagnose_engine
 from contextcore_install.tools import process
 from contextcore_install.tools.capture import Captured, capture
@@ -22,6 +24,7 @@ CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 ANSWERS_WITHIN_S, ASK_S = 3.0, 20.0
 ENGINES = ("docker", "podman", "nerdctl")
 MIB = 1024 * 1024
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Engine:
             return None, Finding(
                 "engine-down", "The container engine does not answer.", error.message, remedy
             )
-        document = _json(done.stdout)
+        document = _json(done.stdout, _INFO, {})
         problems = document.get("ServerErrors") or []
         if done.exit_code != 0 or problems or not document:
             lines = [*map(str, problems), *done.stderr.splitlines()]
@@ -109,7 +112,7 @@ class Engine:
         if not ids:
             return []
         done = self.ask("inspect", "--type", "container", *ids)  # one that has just gone makes it fail
-        found = [read_node(item) for item in _json_list(done.stdout)]
+        found = [read_node(item) for item in _json(done.stdout, _NODES, [])]
         return sorted(found, key=lambda node: (not node.is_control_plane, node.name))
 
     def image_ids(self, images: Sequence[str]) -> dict[str, str]:
@@ -194,7 +197,7 @@ def read_info(document: Mapping[str, Any]) -> EngineInfo:
         str(document.get("ServerVersion", "")),
         int(document.get("MemTotal", 0)) // MIB,
         int(document.get("NCPU", 0)),
-        int(str(document.get("CgroupVersion") or "1")),
+        2 if str(document.get("CgroupVersion")) == "2" else 1,
         str(document.get("DockerRootDir", "")),
         str(document.get("OperatingSystem", "")),
     )
@@ -221,24 +224,30 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     found = {}
     for place, entries in bindings.items():
         number = place.partition("/")[0]
-        for entry in entries or []:
-            host = str(entry.get("HostPort", ""))
-            if number.isdecimal() and host.isdecimal():
+        for entry in entries if isinstance(entries, list) else []:
+            host = str(entry.get("HostPort", "")) if isinstance(entry, dict) else ""
+            if _PORT.fullmatch(number) and _PORT.fullmatch(host):
                 found[int(number)] = (str(entry.get("HostIp", "")), int(host))
     return found
 
 
-def _json(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+_OBJECT: dict[str, Any] = {}
+_PODMAN = {"memTotal": int, "cpus": int, "distribution": _OBJECT}
+_INFO = {
+    "ServerErrors": [str],
+    "MemTotal": int,
+    "NCPU": int,
+    "host": _PODMAN,
+    "store": _OBJECT,
+    "version": _OBJECT,
+}
+_NODES = [{"Config": {"Labels": _OBJECT}, "State": _OBJECT, "HostConfig": {"PortBindings": _OBJECT}}]
+"""What an engine's answers look like where they are read (Docker Engine API, GET /info and /containers/{id}/json)."""
 
 
-def _json_list(text: str) -> list[dict[str, Any]]:
+def _json(text: str, shape: Shape, instead: Any) -> Any:
+    """Return what the engine printed as JSON; `instead` where it is nothing that an engine says."""
     try:
-        document = json.loads(text)
-    except ValueError:
-        return []
-    return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
+        return shaped(json.loads(text), shape)
+    except (ValueError, RecursionError):
+        return instead

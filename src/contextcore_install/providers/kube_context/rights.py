@@ -75,7 +75,7 @@ def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
     ]
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
     text = kubectl.call("create", "--validate=false", "-o", "json", "-f", "-", stdin=document, timeout_s=20)
-    answers = _documents(text)
+    answers = items_of(text)
     allowed = [bool((answer.get("status") or {}).get("allowed")) for answer in answers]
     return [right for right, may in zip(needed, allowed, strict=False) if not may]
 
@@ -102,15 +102,3 @@ def _resource(item: Manifest) -> tuple[str, str]:
     kind = str(item.get("kind", "")).lower()
     plural = kind[:-1] + "ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
     return group, plural
-
-
-def _documents(text: str) -> list[Manifest]:
-    decoder, at = json.JSONDecoder(), 0
-    found: list[Manifest] = []
-    text = text.strip()
-    while at < len(text):
-        document, at = decoder.raw_decode(text, at)
-        found += items_of(json.dumps(document))
-        while at < len(text) and text[at].isspace():
-            at += 1
-    return found
