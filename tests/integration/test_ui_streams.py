@@ -208,7 +208,7 @@ def test_a_terminal_that_is_closed_does_not_end_the_run() -> None:
         text=True,
     ) as process:
         os.close(theirs)
-        with open(ours, "rb", buffering=0) as terminal:
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
             terminal.readline()
         _, said = process.communicate(timeout=60)
         assert process.returncode == 7, said
