@@ -7,7 +7,7 @@ and at forms that only secrets have.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 HIDDEN = "<hidden>"
@@ -27,6 +27,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         HIDDEN,
     ),
+    # the end of one, in a text whose beginning was cut off
+    (re.compile(r"\A[A-Za-z0-9+/=\s]{1,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----"), HIDDEN),
     # RFC 9110, section 11.4: scheme and credentials
     (re.compile(r"(?i)\b(bearer|basic|digest)\s{1,9}[A-Za-z0-9+/._~=-]{8,}"), rf"\1 {HIDDEN}"),
     # RFC 3986, section 3.2.1: userinfo
@@ -55,14 +57,24 @@ def hide_secrets(text: str) -> str:
     return text
 
 
+def names_a_secret(name: str) -> bool:
+    """Tell whether what stands under a name, of a variable say, is secret by that name."""
+    return _NAMES_A_SECRET.fullmatch(name) is not None
+
+
 class Redaction:
     """Takes out of text and documents what names a person or a machine, and all secrets.
 
     The home folder becomes `~`, the host `HOST`, the user `USER`; what is empty or shorter than three characters is
-    left, as it would match anywhere.
+    left, as it would match anywhere. `secrets` are those that are known, and are hidden wherever they stand; of these,
+    what is shorter than six characters is left.
     """
 
-    def __init__(self, *, home: str = "", host: str = "", user: str = "") -> None:
+    def __init__(
+        self, *, home: str = "", host: str = "", user: str = "", secrets: Iterable[str] = ()
+    ) -> None:
+        known = sorted({secret for secret in secrets if len(secret) > 5}, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, known))) if known else None
         names = {home.rstrip("/"): "~", host: "HOST", host.partition(".")[0]: "HOST", user: "USER"}
         wanted = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
         self._names = names
@@ -74,7 +86,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return a text without names and secrets."""
-        text = hide_secrets(text)
+        text = hide_secrets(self._secrets.sub(HIDDEN, text) if self._secrets else text)
         return self._pattern.sub(lambda found: self._names[found[0]], text) if self._pattern else text
 
     def document(self, value: Any) -> Any:
@@ -88,7 +100,7 @@ class Redaction:
         return value
 
     def _member(self, key: str, value: Any) -> Any:
-        if isinstance(value, str) and value and _NAMES_A_SECRET.fullmatch(key):
+        if isinstance(value, str) and value and names_a_secret(key):
             return HIDDEN
         return self.document(value)
 

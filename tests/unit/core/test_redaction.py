@@ -31,6 +31,7 @@ MARKER = "pl4nt3dM4rk3r"
         f"glsa_{MARKER}{MARKER}",
         f"-----BEGIN RSA PRIVATE KEY-----\n{MARKER}\n-----END RSA PRIVATE KEY-----",
         f"-----BEGIN PRIVATE KEY-----\n{MARKER}, cut off",
+        f"{MARKER}==\n-----END PRIVATE KEY-----\nmore",
         f"x-api-key: {MARKER}; next",
         f"set-cookie: session={MARKER}",
     ],
@@ -61,6 +62,13 @@ def test_names_of_people_and_machines_are_hidden() -> None:
         "/home/joe/.contextcore on joes-laptop.example (joes-laptop) by joe; joey and /home/joel stay"
     )
     assert said == "~/.contextcore on HOST (HOST) by USER; joey and /home/joel stay"
+
+
+def test_known_secrets_are_hidden_wherever_they_stand() -> None:
+    redaction = Redaction(user="joe", secrets=[MARKER, f"{MARKER}-longer", "short", ""])
+    said = redaction.text(f"joe went to /hook/{MARKER}-longer/x{MARKER}x, which is short")
+    assert said == f"USER went to /hook/{HIDDEN}/x{HIDDEN}x, which is short"
+    assert redaction.document({"url": MARKER}) == {"url": HIDDEN}
 
 
 def test_names_too_short_to_tell_from_words_are_left() -> None:
