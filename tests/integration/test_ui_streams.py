@@ -131,9 +131,9 @@ def play(
     ) as process:
         os.close(theirs)
         written, told = b"", False
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            if not told and b"step_1" in written:
+            if not told and b"progress 20 %" in written:
                 told = True
                 during(ours, process)
             if select.select([ours], [], [], 0.1)[0]:
