@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from contextcore_install.stack.catalogue import PORTS
-from stores import free_ports, program
+from stores import free_ports, program, wait_until
 
 STUCK = """\
 #!/bin/sh
@@ -126,8 +126,21 @@ class Installation:
     def remove(self) -> None:
         """End them, and wait until they let go of their files."""
         for process in self.processes():
-            process.kill()
-            process.wait(60)
+            end(process)
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process runs; where nobody takes zombies away, the number of a dead one stays."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end(process: psutil.Process) -> None:
+    """Kill a process that is no child of this one, and wait until it runs no longer."""
+    process.kill()
+    wait_until(lambda: not lives(process.pid), f"{process} lives on")
 
 
 def read_until(process: subprocess.Popen[str], kind: str, step: str = "") -> dict[str, Any]:

@@ -21,19 +21,11 @@ import pytest
 from contextcore_install.telemetry.backends import probe, query, show_recent
 from contextcore_install.telemetry.client import Client
 from host_world import install_stand_in
-from installation import Installation
+from installation import Installation, end, lives
 from stores import PATIENCE, wait_until
 
 STORE, OTHER = "mimir", "loki"
 Break = Callable[["Ward"], object]
-
-
-def lives(pid: int) -> bool:
-    """Say whether a process runs; where nobody takes zombies away, the number of a dead one stays."""
-    try:
-        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @dataclass
@@ -54,9 +46,7 @@ class Ward:
         return psutil.Process(json.loads(self.record(name).read_text())["pid"])
 
     def end(self, name: str) -> None:
-        process = self.process(name)
-        process.kill()
-        wait_until(lambda: not lives(process.pid), "it lives on")
+        end(self.process(name))
 
     def diagnosis(self) -> dict[str, Any]:
         done = self.place.run("plan", "--repair", "--output", "json")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.state import STEP_IDS
-from installation import STUCK, Installation, kill, read_until
+from installation import STUCK, Installation, end, kill, read_until
 from stores import free_port, wait_until
 
 
@@ -108,7 +108,7 @@ def test_the_interrupted_user_is_told_what_to_type_and_it_works(installation: In
     (programs / "victoria-metrics").unlink()
     installation.path = ()
     for process in installation.processes():
-        process.kill()
+        end(process)
     words = command.split("Next")[-1].split("  ")
     typed = next(word for word in words if word.strip()).split()
     assert typed[0] == str(installation.folder / "create-cluster.sh")
@@ -150,8 +150,7 @@ def test_a_time_limit_ends_the_run_and_says_what_it_waited_for(stuck: Installati
 def test_repair_starts_what_was_killed_and_keeps_the_data(installation: Installation) -> None:
     installation.install()
     (process,) = installation.processes()
-    process.kill()
-    process.wait(60)
+    end(process)
     assert installation.run("verify").returncode == 1
     repaired = installation.run("--repair", "--yes")
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
@@ -163,8 +162,7 @@ def test_repair_starts_what_was_killed_and_keeps_the_data(installation: Installa
 def test_a_step_that_is_done_is_run_again_when_its_check_fails(installation: Installation) -> None:
     installation.install()
     (process,) = installation.processes()
-    process.kill()
-    process.wait(60)
+    end(process)
     resumed = installation.run("--resume")
     assert resumed.returncode == 0
     assert len(installation.processes()) == 1

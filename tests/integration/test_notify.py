@@ -16,7 +16,7 @@ import pytest
 
 from contextcore_install.notify.messages import Level, Message
 from contextcore_install.notify.sending import Outbox, Receipt
-from installation import Installation, kill, read_until
+from installation import Installation, end, kill, read_until
 from stores import Misbehaving, Reply, answer, free_port
 
 Make = Callable[[Reply], Misbehaving]
@@ -126,8 +126,7 @@ def test_failures_and_the_first_success_after_them_are_told_once_each(
     assert "took over the run" in hook.got[2]["message"]
 
     for process in installation.processes():
-        process.kill()
-        process.wait(60)
+        end(process)
     assert installation.run("verify", environ=PATIENT).returncode == 1
     assert hook.titles()[3:] == ["verify failed"]
     _assert_nowhere(installation, failed.stdout + failed.stderr)

@@ -17,7 +17,7 @@ from contextcore_install.core.state import State
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import rebuild
 from contextcore_install.telemetry.shipper import Shipper
-from installation import Installation, kill, read_until
+from installation import Installation, end, kill, read_until
 from stores import MINUTE_US, MemoryCursors, MemoryJournal, Misbehaving, QuietContext, Reply, Store, free_port
 
 TOLD = ("status", "attempts", "started_at", "completed_at", "duration_seconds")
@@ -81,8 +81,7 @@ def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
     kill(running)
     assert installation.run("--resume").returncode == 0
     for process in installation.processes():
-        process.kill()
-        process.wait(60)
+        end(process)
     assert installation.run("--repair", "--yes").returncode == 0, (
         "so that some steps were begun more than once"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from contextcore_install.telemetry.backends import probe, query, show_recent
 from contextcore_install.telemetry.client import Client
-from installation import Installation, kill, read_until
+from installation import Installation, end, kill, read_until
 from stores import PATIENCE, wait_until
 
 
@@ -102,8 +102,7 @@ def test_a_verification_tells_all_records_it_and_changes_nothing(installation: I
 def test_what_is_critical_fails_and_a_repair_after_it_is_whole(installation: Installation) -> None:
     assert installation.install().returncode == 0
     for process in installation.processes():
-        process.kill()
-        process.wait(60)
+        end(process)
     code, document = verify(installation)
     assert (code, document["ok"], document["recorded"]) == (1, False, True)
     assert {"mimir_running", "metric_round_trip", "pods_ready"} <= unmet(document)
