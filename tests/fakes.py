@@ -13,6 +13,7 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
+from contextcore_install.core.evidence import Evidence, Piece
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import (
     Absent,
@@ -229,6 +230,13 @@ class FakeProvider:
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         return [f"do {step_id}"]
+
+    def evidence(self) -> Sequence[Evidence]:
+        def state(_: StepContext) -> Iterator[Piece]:
+            self._called("evidence")
+            yield "fake/state.json", {"state": self.state, "running": sorted(self.running)}
+
+        return [Evidence("the fake cluster", state)]
 
     def overview(self) -> Overview:
         self._called("overview")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -185,6 +186,27 @@ def test_what_stands_is_told_by_component(case: Case) -> None:
     assert not provider.listeners()
 
 
+def collected(provider: Provider) -> dict[str, object]:
+    pieces = [piece for item in provider.evidence() for piece in item.collect(Told().ctx)]
+    assert len({path for path, _ in pieces}) == len(pieces)
+    return dict(pieces)
+
+
+def test_evidence_is_collected_in_any_state_and_changes_nothing(case: Case) -> None:
+    collected(case.provider)
+    assert case.provider.cluster().state is ClusterState.ABSENT
+    provider = installed(case)
+    whole = collected(provider)
+    assert whole
+    for path, content in whole.items():
+        assert not path.startswith("/"), path
+        assert ".." not in path.split("/"), path
+        assert json.dumps(content), path
+    case.breaks()
+    assert set(whole) <= set(collected(provider))
+    assert not all(workload.ready for workload in provider.workloads())
+
+
 def kept(provider: Provider) -> list[str]:
     return [volume.name for volume in provider.data().volumes()]
 
@@ -227,3 +249,11 @@ def test_the_fake_fails_when_it_is_told_to(method: str) -> None:
     with pytest.raises(InstallError):
         getattr(provider, method)(*arguments)
     getattr(provider, method)(*arguments)
+
+
+def test_the_fakes_evidence_fails_when_it_is_told_to() -> None:
+    provider = FakeProvider()
+    provider.failures["evidence"] = [InstallError("broken", "it broke")]
+    with pytest.raises(InstallError):
+        collected(provider)
+    assert collected(provider)

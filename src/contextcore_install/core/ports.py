@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from contextcore_install.core.events import Event
+from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.findings import Finding, Risk
 from contextcore_install.core.standing import Category, Listener, Storage
 
@@ -353,6 +354,10 @@ class Provider(Protocol):
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for; empty where there are none."""
+        ...
+
+    def evidence(self) -> Sequence[Evidence]:
+        """Return what can be collected for somebody who is to find out what is wrong. Looks at nothing yet."""
         ...
 
 

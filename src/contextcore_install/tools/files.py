@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 
 UNFINISHED = ".new"
@@ -72,3 +74,20 @@ def last_lines(path: Path, count: int, *, start: int = 0, limit: int = 65_536) -
     except OSError:
         return []
     return [line for line in text.splitlines() if line.strip()][-count:]
+
+
+def tail(path: Path, limit: int) -> str:
+    """Return the end of a regular file, from the beginning of a line on where it is longer than `limit` bytes.
+
+    Links are not followed, and pipes not waited for. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        start = max(0, facts.st_size - limit)
+        file.seek(start)
+        content = file.read(limit)
+    whole_lines = content.partition(b"\n")[2] if start else content
+    return (whole_lines or content).decode("utf-8", errors="replace")

@@ -11,9 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
 from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.evidence import cluster_evidence
 from contextcore_install.providers._kubectl.keeping import claims_of
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
@@ -37,6 +40,8 @@ class KubernetesProvider(ABC):
     #: What the release is adapted with, where it is ours, and the name of that variant in the cache.
     adapt: Callable[[dict[str, Any]], None] | None = None
     variant = ""
+    #: Whether the cluster is ours as a whole.
+    owns_nodes = False
 
     def __init__(self, config: ProviderConfig, name: str, environ: Mapping[str, str]) -> None:
         self._config = config
@@ -117,6 +122,20 @@ class KubernetesProvider(ABC):
         """Return where each workload that is there keeps its data. Raises InstallError."""
         self._require_cluster()
         return list(storage(self._stack.release(), self._stack.reader.read()))
+
+    def evidence(self) -> Sequence[Evidence]:
+        """Return what can be collected of the release's namespaces."""
+        return cluster_evidence(
+            self._kubectl, self._namespaces, self._require_cluster, own_nodes=self.owns_nodes
+        )
+
+    def _namespaces(self) -> Sequence[str]:
+        try:
+            return self._stack.release().namespaces or [NAMESPACE]
+        except InstallError:
+            return [
+                NAMESPACE
+            ]  # manifests that cannot be rendered are what is wrong, and no reason not to look
 
     def _forget_claims(self) -> None:
         """Take back the note of the claims: they are gone as they were meant to go."""

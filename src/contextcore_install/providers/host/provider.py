@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import (
     Absent,
@@ -30,6 +31,7 @@ from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched
 from contextcore_install.providers.host.data import HostData
+from contextcore_install.providers.host.evidence import evidence_of
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.programs import (
     FAMILIES,
@@ -270,6 +272,10 @@ class HostProvider:
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for."""
         return by_hand(step_id, self._layout, self._release)
+
+    def evidence(self) -> Sequence[Evidence]:
+        """Return what can be collected: records and logs of processes, and their configurations."""
+        return evidence_of(self._layout, self._daemons)
 
     def overview(self) -> Overview:
         """Return what runs where, what is missing, and how to look at it."""

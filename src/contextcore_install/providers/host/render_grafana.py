@@ -13,6 +13,8 @@ from typing import Any
 from contextcore_install.stack import provisioned
 
 DASHBOARD_FOLDER = "ContextCore"
+CONTACT_POINTS = "contact-points.yaml"
+"""The file that says where alerts are sent, which holds secrets."""
 
 
 def home_of(program: Path) -> Path | None:
@@ -43,7 +45,7 @@ def files(
     """
     alerting = {
         **provisioned.alerting(),
-        **({"contact-points.yaml": contact_points} if contact_points else {}),
+        **({CONTACT_POINTS: contact_points} if contact_points else {}),
     }
     return {
         "grafana.ini": _settings(config, data, logs, password, port),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.ports import (
     ClusterReport,
     ClusterState,
@@ -28,6 +29,7 @@ from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
 from contextcore_install.providers.kind.data import through_node
 from contextcore_install.providers.kind.engine import Engine, Node, choose_engine
+from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import EXPORT, Look, unlike
 from contextcore_install.providers.kind.owner import OwnerFile
@@ -44,6 +46,7 @@ class KindProvider(KubernetesProvider):
     """Runs the stack in a cluster of kind. Nothing is looked up before it is asked for."""
 
     name = "kind"
+    owns_nodes = True
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, self.name, _without_proxy(config.environ))
@@ -196,6 +199,15 @@ class KindProvider(KubernetesProvider):
                 f"kind load docker-image --name {name} {' '.join(images)}",
             ]
         return by_hand(step_id, self._kubectl, self._source.folder)
+
+    def evidence(self) -> Sequence[Evidence]:
+        """Return what can be collected of the engine, the cluster and its nodes."""
+        name = self._config.cluster
+        return [
+            *engine_evidence(name, self._engine),
+            *super().evidence(),
+            export_evidence(name, self._engine, lambda: self._box.path(KIND)),
+        ]
 
     def overview(self) -> Overview:
         """Return what runs where, and how to look at it."""

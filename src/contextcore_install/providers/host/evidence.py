@@ -1,0 +1,66 @@
+"""What the processes on this machine leave behind for somebody who is to find out what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from contextcore_install.core.command_line import command_line
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers.host.layout import Layout
+from contextcore_install.providers.host.render_grafana import CONTACT_POINTS
+from contextcore_install.tools.daemons import Daemons
+from contextcore_install.tools.files import tail
+from contextcore_install.tools.machine import listening
+
+FOLDER = "host"
+_LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})
+"""Of the configurations: what consists of secrets, and what is the same everywhere."""
+
+
+def evidence_of(layout: Layout, daemons: Daemons) -> Sequence[Evidence]:
+    """Return what can be collected."""
+    return [
+        Evidence("the processes", lambda _: _processes(daemons)),
+        Evidence("the processes' logs", lambda ctx: _texts(layout.logs, "logs", ctx)),
+        Evidence("the configurations", lambda ctx: _texts(layout.config, "config", ctx)),
+        Evidence("the host's notes", lambda ctx: _texts(layout.root, "", ctx, pattern="*.json")),
+    ]
+
+
+def _processes(daemons: Daemons) -> Iterator[Piece]:
+    found = {}
+    for name in daemons.names():
+        sighting = daemons.look(name)
+        record = sighting.record
+        found[name] = {
+            "alive": sighting.alive,
+            "note": sighting.note,
+            "exit_code": sighting.exit_code,
+            "rebooted": sighting.rebooted,
+            "pid": record.pid if record else None,
+            "started": record.started if record else None,
+            "command": command_line(record.argv) if record else "",
+            "listens": [f"{address}:{port}" for address, port in listening(record.pid)]
+            if record and sighting.alive
+            else [],
+        }
+    yield f"{FOLDER}/processes.json", found
+
+
+def _texts(folder: Path, name: str, ctx: StepContext, pattern: str = "**/*") -> Iterator[Piece]:
+    """Yield the ends of the files in a folder; then raise InstallError where some cannot be read."""
+    unreadable = []
+    for path in sorted(folder.glob(pattern)):
+        ctx.raise_if_cancelled()
+        relative = path.relative_to(folder)
+        if path.is_dir() or not _LEFT_OUT.isdisjoint(relative.parts):
+            continue
+        try:
+            yield "/".join(filter(None, (FOLDER, name, str(relative)))), tail(path, READ_BYTES)
+        except OSError as error:
+            unreadable.append(f"{relative}: {error.strerror}")
+    if unreadable:
+        raise InstallError("unreadable", f"These files cannot be read: {', '.join(unreadable[:10])}.")

@@ -1,0 +1,80 @@
+"""What the container engine and kind tell somebody who is to find out what is wrong with a cluster."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.tools import process
+from contextcore_install.tools.files import tail
+
+FOLDER = "kind"
+LOG_LINES = "400"
+EXPORT_BYTES = 6 * 1024 * 1024
+"""How much of what `kind export logs` writes is taken along, over all its files."""
+
+_TO_READ_S = 2.0
+"""How long reading what was exported may take, in seconds; the export ends so much earlier."""
+
+
+def engine_evidence(cluster: str, engine: Engine) -> list[Evidence]:
+    """Return what can be collected of the engine and of the nodes' containers, whether they run or not."""
+
+    def about(_: StepContext) -> Iterator[Piece]:
+        info, finding = engine.trouble()
+        found = asdict(info) if info else {"trouble": finding.as_document() if finding else {}}
+        yield f"{FOLDER}/engine.json", {"engine": engine.name, **found}
+        nodes = [asdict(node) for node in engine.nodes(cluster)]
+        yield f"{FOLDER}/nodes.json", {"nodes": nodes}
+
+    def logs(ctx: StepContext) -> Iterator[Piece]:
+        for node in engine.nodes(cluster):
+            done = engine.ask("logs", "--tail", LOG_LINES, node.name, ctx=ctx)
+            yield f"{FOLDER}/{node.name}.log", (done.stdout + done.stderr)[-READ_BYTES:]
+
+    return [Evidence("the container engine", about), Evidence("the nodes' containers", logs)]
+
+
+def export_evidence(cluster: str, engine: Engine, kind: Callable[[], str]) -> Evidence:
+    """Return what `kind export logs` writes: the kubelets' logs, the containers', and the engine's."""
+
+    def export(ctx: StepContext) -> Iterator[Piece]:
+        if not engine.nodes(cluster):
+            return
+        folder = Path(tempfile.mkdtemp(prefix="contextcore-logs-", dir=engine.environ.get("TMPDIR") or None))
+        try:
+            trouble = _export([kind(), "export", "logs", str(folder), "--name", cluster], engine, ctx)
+            yield from _written(folder, ctx)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if trouble is not None:
+            raise trouble
+
+    return Evidence("kind export logs", export, slow=True)
+
+
+def _export(argv: list[str], engine: Engine, ctx: StepContext) -> InstallError | None:
+    """Export, and return why that is not all that there is: a node that does not run has still left something."""
+    try:
+        limit_s = max(1.0, ctx.remaining_s - _TO_READ_S)
+        process.run(argv, ctx, environ=engine.environ, timeout_s=limit_s)
+    except InstallError as error:
+        return error
+    return None
+
+
+def _written(folder: Path, ctx: StepContext) -> Iterator[Piece]:
+    left = EXPORT_BYTES
+    for path in sorted(folder.rglob("*")):
+        ctx.raise_if_cancelled()
+        if path.is_file() and not path.is_symlink() and left > 0:
+            text = tail(path, min(READ_BYTES, left))
+            left -= len(text)
+            yield f"{FOLDER}/export/{path.relative_to(folder)}", text
