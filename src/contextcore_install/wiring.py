@@ -96,7 +96,7 @@ class Stack:
 
     def plan(self, telemetry: Telemetry) -> Plan:
         """Return the installation's steps."""
-        from contextcore_install.diagnosis.service_rules import explain_service
+        from contextcore_install.diagnosis.services import explain_service
         from contextcore_install.steps.base import Surroundings
         from contextcore_install.steps.registry import installation_plan
         from contextcore_install.tools.http import LoopbackHttp

@@ -6,17 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from contextcore_install.core.redaction import hide_secrets
+
 #: CSI and OSC sequences (ECMA-48) and lone control characters.
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]"
-)
-_SECRETS = (
-    re.compile(
-        r"(?i)((?:[\w-]*(?:password|passwd|secret|token|api[_-]?key|credential)s?)[\"']?\s*[:=]\s*)(\"[^\"]*\"|\S+)"
-    ),
-    re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*(?:basic|bearer)?\s*)(\S+)"),
-    re.compile(r"(?i)(\b(?:basic|bearer)\s+)([A-Za-z0-9+/=._-]{8,})"),
-    re.compile(r"(://[^/\s:@]*:)([^@\s/]+)(?=@)"),
 )
 #: Characters of one line that are shown.
 LINE_LIMIT = 400
@@ -26,15 +20,18 @@ LINE_LIMIT = 400
 class Evidence:
     """What was seen of a component.
 
-    `exit_code` is negative for a signal and None where it is not known; `http_code` is the code of the InstallError of
-    an HTTP request without an answer, `http_status` and `http_text` are what one with an answer gave. `facts` fill the
-    placeholders of rules (such as `port`, `folder`, `log`, `command`).
+    `lines` are the end of a log, or what a command printed; `exit_code` is negative for a signal and None where it is
+    not known. `reason` and `message` are Kubernetes' word for a state and the sentence beside it. `error` is the code
+    of the InstallError of what got no answer; `http_status` and `http_text` are an HTTP answer. `facts` fill the
+    placeholders of rules (such as `port`, `folder`, `pod`), and are what rules compare.
     """
 
     component: str
     lines: Sequence[str] = ()
     exit_code: int | None = None
-    http_code: str = ""
+    reason: str = ""
+    message: str = ""
+    error: str = ""
     http_status: int = 0
     http_text: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -42,9 +39,7 @@ class Evidence:
 
 def clean(line: str) -> str:
     """Return a line without terminal codes and secrets, cut to `LINE_LIMIT` characters."""
-    line = _CONTROL.sub("", line).strip()
-    for pattern in _SECRETS:
-        line = pattern.sub(r"\1[hidden]", line)
+    line = hide_secrets(_CONTROL.sub("", line).strip())
     return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1] + "…"
 
 

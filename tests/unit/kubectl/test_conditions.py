@@ -83,7 +83,30 @@ class Watcher:
 
     def look(self, *objects: dict[str, Any], patient: bool = True) -> Workload:
         patience = self.patience if patient else None
-        return self._conditions.now(Snapshot(objects), patience)[0]
+        workload = self._conditions.now(Snapshot(objects), patience)[0]
+        if found := workload.finding:
+            remedy = found.remedy
+            assert "?" not in f"{found.message} {remedy and (remedy.summary, remedy.command)}", (
+                "a fact is missing"
+            )
+        return workload
+
+    def happened(self, *events: tuple[str, str]) -> None:
+        """Have the cluster tell of events: reason and message, the last one last."""
+        kind = {"FailedMount": "Warning", "Unhealthy": "Warning", "FailedCreate": "Warning"}
+        self.cluster.put(
+            [
+                {
+                    "kind": "Event",
+                    "metadata": {"name": str(number)},
+                    "type": kind.get(reason, "Normal"),
+                    "reason": reason,
+                    "message": message,
+                    "lastTimestamp": f"2026-01-01T10:00:0{number}Z",
+                }
+                for number, (reason, message) in enumerate(events)
+            ]
+        )
 
     def after(self, seconds: float, *objects: dict[str, Any]) -> Workload:
         """Look now, and again when that has lasted."""
@@ -172,11 +195,7 @@ def test_a_kubelet_that_has_just_started_is_waited_for(watcher: Watcher) -> None
 
 
 def test_a_volume_without_its_configmap_is_found_in_the_events(watcher: Watcher) -> None:
-    event = {"reason": "FailedMount", "message": 'configmap "loki" not found', "lastTimestamp": "2"}
-    older = {"reason": "Scheduled", "message": "", "lastTimestamp": "1"}
-    watcher.cluster.put(
-        [{"kind": "Event", "metadata": {"name": str(i)}, **e} for i, e in enumerate([older, event])]
-    )
+    watcher.happened(("Scheduled", ""), ("FailedMount", 'configmap "loki" not found'))
     stuck = pod("ContainerCreating")
     watcher.after(11, NOT_READY, stuck)
     finding = watcher.after(7, NOT_READY, stuck).finding
@@ -196,9 +215,7 @@ def test_a_pod_that_the_cluster_refuses_is_told_and_one_that_it_has_no_time_for_
     watcher: Watcher, said: str, refused: bool
 ) -> None:
     said = f"create Pod loki-0 in StatefulSet loki failed error: {said}"
-    watcher.cluster.put(
-        [{"kind": "Event", "metadata": {"name": "1"}, "reason": "FailedCreate", "message": said}]
-    )
+    watcher.happened(("FailedCreate", said))
     finding = watcher.after(60, NOT_READY).finding
     assert (finding is not None and finding.code == "pod-refused") is refused
 
@@ -246,26 +263,27 @@ def test_what_the_scheduler_waits_for_itself_is_no_failure(watcher: Watcher, sai
 
 
 @pytest.mark.parametrize(
-    ("reason", "found"),
-    [("ProvisioningFailed", True), ("FailedBinding", True), ("WaitForFirstConsumer", False)],
+    ("reason", "says"),
+    [
+        ("ProvisioningFailed", "names no storage class"),
+        ("FailedBinding", "its claim data-loki-0 names no storage class"),
+        ("WaitForFirstConsumer", ""),
+    ],
 )
 def test_a_claim_that_waits_for_its_pod_is_normal_and_one_without_a_class_is_not(
-    watcher: Watcher, reason: str, *, found: bool
+    watcher: Watcher, reason: str, says: str
 ) -> None:
     metadata = {"name": "data-loki-0", "namespace": "obs", "uid": "c1"}
     claim = {"kind": "PersistentVolumeClaim", "metadata": metadata, "status": {"phase": "Pending"}}
-    event = {
-        "kind": "Event",
-        "metadata": {"name": "e"},
-        "reason": reason,
-        "message": "no storage class is set",
-    }
-    watcher.cluster.put([event])
+    watcher.happened((reason, "no persistent volumes available for this claim and no storage class is set"))
     unbound = pod(unscheduled="pod has unbound immediate PersistentVolumeClaims")
-    finding = watcher.after(21, NOT_READY, unbound, claim).finding
-    assert (finding is not None) is found
-    if finding:
-        assert finding.code == "volume-pending"
+    workload = watcher.after(21, NOT_READY, unbound, claim)
+    if says:
+        assert workload.finding is not None
+        assert workload.finding.code == "volume-pending"
+        assert says in workload.finding.message
+    else:
+        assert (workload.condition, workload.finding) == ("waits for its volume", None)
 
 
 def test_a_check_names_troubles_at_once(watcher: Watcher) -> None:
@@ -323,3 +341,44 @@ def test_a_workload_is_ready_once_its_services_lead_to_where_its_pods_are_now(tm
         assert (found.ready, found.condition) == (False, "Service/loki does not lead to it yet")
     assert not watcher.look(workload, runs, service).ready
     assert watcher.look(workload, runs, service, endpoints("10.0.0.2")).ready
+
+
+def test_a_mount_that_went_well_at_last_is_no_trouble_any_more(watcher: Watcher) -> None:
+    watcher.happened(
+        ("FailedMount", 'configmap "loki" not found'), ("Pulling", 'Pulling image "grafana/loki"')
+    )
+    stuck = pod("ContainerCreating")
+    watcher.after(11, NOT_READY, stuck)
+    assert watcher.after(600, NOT_READY, stuck).finding is None
+
+
+def test_a_pod_that_never_gets_ready_is_told_with_what_its_probe_was_answered(watcher: Watcher) -> None:
+    watcher.happened(
+        ("Started", ""), ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
+    )
+    running = pod()
+    running["status"]["containerStatuses"][0]["started"] = True
+    finding = watcher.after(46, NOT_READY, running).finding
+    assert finding is not None
+    assert (finding.code, finding.remedy and finding.remedy.automatic) == ("never-ready", True)
+    assert "its Readiness probe is answered with HTTP 503" in finding.message
+
+
+def test_an_evicted_pod_says_what_its_node_is_short_of(watcher: Watcher) -> None:
+    evicted = pod()
+    evicted["status"] = {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi.",
+    }
+    finding = watcher.after(21, NOT_READY, evicted).finding
+    assert finding is not None
+    assert finding.message == "loki was evicted: its node runs out of memory."
+
+
+def test_a_container_that_logged_nothing_is_told_by_what_its_runtime_said(watcher: Watcher) -> None:
+    said = 'runc create failed: exec: "lokki": executable file not found in $PATH: unknown'
+    ended = {"exitCode": 128, "reason": "StartError", "message": said}
+    finding = watcher.look(NOT_READY, pod("CrashLoopBackOff", restarts=2, ended=ended), patient=False).finding
+    assert finding is not None
+    assert (finding.code, finding.evidence) == ("program-missing", said)

@@ -12,7 +12,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.shape import ShapeError
-from contextcore_install.diagnosis.kubernetes_rules import kubectl_failure
+from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers._kubectl.shapes import as_kubernetes_object
 from contextcore_install.tools.capture import Captured, Follower, capture, following, start_beside
 
@@ -22,7 +22,7 @@ REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """kubectl for one context. `facts` fill the sentences of diagnosis/kubernetes_rules.py."""
+    """kubectl for one context. `facts` fill the sentences of diagnosis/rules/kubectl.py."""
 
     program: Callable[[], str]
     environ: Mapping[str, str]

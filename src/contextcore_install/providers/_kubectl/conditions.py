@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import Workload
-from contextcore_install.diagnosis.kubernetes_rules import (
-    REPAIR,
-    Trouble,
-    diagnose_claim,
-    diagnose_config,
-    diagnose_crash,
-    diagnose_image,
-    diagnose_unschedulable,
-)
+from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import RESUME, Subject
+from contextcore_install.diagnosis.rules import pod_reasons
+from contextcore_install.diagnosis.rules.workload import MISSING
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of
 from contextcore_install.providers._kubectl.pods import (
-    CONFIG_REASONS,
-    CRASH_REASONS,
-    IMAGE_REASONS,
-    START_REASONS,
     Pod,
     is_history,
     is_rolled_out,
@@ -40,27 +32,11 @@ from contextcore_install.providers._kubectl.starting import UNREADY_S, is_unread
 
 WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
 
-#: Seconds for which a trouble may last before it counts: kubelet and scheduler need a moment to see what has come.
-GRACE_S = {
-    "image-not-found": 3.0,
-    "image-unavailable": 20.0,
-    "image-rate-limit": float("inf"),
-    "config-missing": 6.0,
-    "unschedulable": 20.0,
-    "volume-pending": 20.0,
-}
 #: After how many restarts a crash is no accident.
 CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
 LOG_TAIL = 30
-NEVER_READY = "never-ready"
-STILL_STARTING = "services have not yet been read"
-"""What a kubelet says of pods that it cannot start before it has heard of all Services: it has itself just started."""
-_OVERLOADED = re.compile(
-    r"(?i)try again|timed out|timeout|deadline exceeded|connection refused|too many requests"
-)
-"""Of messages about a pod that could not be made: the API server had no time for it, and its manager tries again."""
 
 
 @dataclass
@@ -130,8 +106,11 @@ class Conditions:
             finding = None if pods else self._refused(key, live, patience)
             return Workload(key.name, ready=False, condition=condition, finding=finding)
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
-        finding = self._finding(key, pod, snapshot, patience)
-        return Workload(key.name, ready=False, condition=_words(pod), finding=finding)
+        found = self._diagnose(key, pod, snapshot, patience)
+        condition = found.condition if found and found.condition else _words(pod)
+        return Workload(
+            key.name, ready=False, condition=condition, finding=self._counted(found, pod, patience)
+        )
 
     def _rolled_out(
         self, key: Key, wanted: Manifest, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot
@@ -145,32 +124,52 @@ class Conditions:
                 return Workload(key.name, ready=False, condition=f"{name} does not lead to it yet")
         return Workload(key.name, ready=True, condition="ready")
 
-    def _finding(self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None) -> Finding | None:
-        found = self._diagnose(key, pod, snapshot, patience)
-        if found is None or patience is None:
-            return found
-        if patience.lasted(pod.uid, found.code) < GRACE_S.get(found.code, 0.0):
+    def _counted(self, found: Diagnosis | None, pod: Pod, patience: Patience | None) -> Finding | None:
+        """Return the finding, once it has lasted; `automatic` only where doing it again may help."""
+        if found is None or (finding := found.problem) is None:
             return None
-        return found if pod.reason in IMAGE_REASONS or found.code == NEVER_READY else _by_itself(found)
+        image = pod.reason in pod_reasons.IMAGE
+        if image and not self._image_remedy(pod.image):
+            finding = _by_hand(finding)
+        if patience is None:
+            return finding
+        if patience.lasted(pod.uid, finding.code) < found.rule.lasts_s:
+            return None
+        # What was just put in place is waited for: to do that once more heals nothing.
+        return finding if image or pod_reasons.NEVER_READY in found.rule.reasons else _by_hand(finding)
 
-    def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None) -> Finding | None:
-        if pod.reason in IMAGE_REASONS:
-            return diagnose_image(self._image_trouble(key, pod))
-        if pod.reason in CONFIG_REASONS and STILL_STARTING not in pod.message:
-            return diagnose_config(self._trouble(key, pod))
-        if pod.reason in CRASH_REASONS | START_REASONS:
+    def _diagnose(
+        self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None
+    ) -> Diagnosis | None:
+        if pod.reason == pod_reasons.UNSCHEDULABLE:
+            claim = self._claim(key, pod, snapshot)
+            if claim is not None and claim.problem is not None:
+                return claim
+        evidence = self._evidence(key, pod, patience)
+        return diagnose(Subject.POD, evidence) if evidence else None
+
+    def _evidence(self, key: Key, pod: Pod, patience: Patience | None) -> Evidence | None:
+        """Return what is known of what keeps a pod; None where that need not be anything yet."""
+        about = partial(Evidence, key.name, facts=self._facts(key, pod))
+        if pod.reason in pod_reasons.IMAGE:
+            return about(reason=pod.reason, message=self._refusal(pod))
+        if pod.reason in pod_reasons.CRASH | pod_reasons.START:
             if patience is not None and pod.restarts < CRASHES and not pod.killed_for_memory:
                 return None
-            return diagnose_crash(self._crash(key, pod))
-        if pod.reason == "Unschedulable":
-            claim = self._claim_trouble(key, pod, snapshot)
-            return claim or diagnose_unschedulable(self._trouble(key, pod))
-        if pod.reason == "ContainerCreating" and (
-            patience is None or patience.lasted(pod.uid, "creating") > CREATING_S
-        ):
-            return self._mount_trouble(key, pod)
-        if pod.started and not pod.ready and not pod.reason and self._has_waited(pod, patience):
-            return _never_ready(key, pod)
+            reason = pod_reasons.OUT_OF_MEMORY if pod.killed_for_memory else pod.reason
+            return about(self._last_words(pod), pod.exit_code, reason)
+        if pod.reason == "ContainerCreating":
+            if patience is not None and patience.lasted(pod.uid, "creating") <= CREATING_S:
+                return None
+            reason, message = self._event(pod.uid, pod.namespace)
+            return about(reason=reason, message=message)
+        if pod.reason:
+            return about(reason=pod.reason, message=pod.message)
+        if pod.started and not pod.ready and self._has_waited(pod, patience):
+            reason, message = self._event(pod.uid, pod.namespace)
+            since = f"{pod.name}, not ready since {pod.unready_since}"
+            said = message if reason == "Unhealthy" else ""
+            return about([since], reason=pod_reasons.NEVER_READY, message=said)
         return None
 
     def _has_waited(self, pod: Pod, patience: Patience | None) -> bool:
@@ -178,50 +177,63 @@ class Conditions:
             return is_unready_for_long(pod, time.time())
         return patience.lasted(pod.uid, "unready") > UNREADY_S
 
+    def _facts(self, key: Key, pod: Pod) -> dict[str, str]:
+        """Return what the sentences about a pod need to know."""
+        kubectl = self._kubectl.shown("-n", key.namespace)
+        remedy = self._image_remedy(pod.image)
+        return {
+            "workload": key.name,
+            "pod": pod.name,
+            "image": pod.image,
+            "kubectl": kubectl,
+            "image_remedy": remedy or "Correct the image's name, or make it available to the cluster.",
+            "image_command": RESUME if remedy else f"{kubectl} describe pod {pod.name}",
+        }
+
+    def _refusal(self, pod: Pod) -> str:
+        """Return why an image is not there. Between two tries, only the last try said why."""
+        if pod.reason != "ImagePullBackOff":
+            self._pulls[pod.uid] = pod.message
+        return self._pulls.get(pod.uid, pod.message)
+
     def _refused(self, key: Key, live: Manifest, patience: Patience | None) -> Finding | None:
         """Say why a workload's pod cannot be made, where the cluster says so."""
         uid = str(live["metadata"].get("uid", ""))
         if patience is not None and patience.lasted(uid, "podless") < CREATING_S:
             return None
         reason, message = self._event(uid, key.namespace)
-        if reason != "FailedCreate" or _OVERLOADED.search(message):
-            return None
-        command = self._kubectl.shown("-n", key.namespace, "describe", key.kind.lower(), key.name)
-        remedy = Remedy("See what the cluster says, and correct the manifests.", command)
-        return Finding(
-            "pod-refused", f"{key.name} has no pod: the cluster refuses to make it.", message, remedy
-        )
+        facts = {
+            "workload": key.name,
+            "kind": key.kind.lower(),
+            "kubectl": self._kubectl.shown("-n", key.namespace),
+        }
+        return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=reason, message=message, facts=facts))
 
-    def _trouble(self, key: Key, pod: Pod, lines: Sequence[str] = ()) -> Trouble:
-        return Trouble(
-            key.name,
-            pod.name,
-            pod.reason,
-            pod.message,
-            image=pod.image,
-            exit_code=pod.exit_code,
-            kubectl=self._kubectl.shown("-n", key.namespace),
-            lines=lines,
-        )
-
-    def _image_trouble(self, key: Key, pod: Pod) -> Trouble:
-        """Return what is known of an image that is not there. Between two tries, only the last try said why."""
-        if pod.reason != "ImagePullBackOff":
-            self._pulls[pod.uid] = pod.message
-        message = self._pulls.get(pod.uid, pod.message)
-        return replace(self._trouble(key, pod), message=message, image_remedy=self._image_remedy(pod.image))
-
-    def _crash(self, key: Key, pod: Pod) -> Trouble:
-        lines = self._last_words(pod)
-        if pod.reason in START_REASONS:
-            lines = [pod.message]
-        trouble = self._trouble(key, pod, lines=lines)
-        if not pod.killed_for_memory:
-            return trouble
-        return Trouble(key.name, pod.name, "OOMKilled", lines=lines, kubectl=trouble.kubectl)
+    def _claim(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
+        """Return what keeps the first of a pod's claims that has no volume."""
+        for item in snapshot.of_kind("PersistentVolumeClaim"):
+            claim = key_of(item)
+            phase = (item.get("status") or {}).get("phase")
+            if (
+                phase not in {"Pending", "Lost"}
+                or claim.namespace != pod.namespace
+                or not claim.name.endswith(pod.name)
+            ):
+                continue
+            reason, message = self._event(str(item["metadata"].get("uid", "")), pod.namespace)
+            facts = {**self._facts(key, pod), "claim": claim.name}
+            lines = [f"{claim.name}: {reason}"]
+            found = diagnose(
+                Subject.CLAIM, Evidence(key.name, lines, reason=reason, message=message, facts=facts)
+            )
+            if found is not None and found.problem is not None:
+                return found
+        return None
 
     def _last_words(self, pod: Pod) -> list[str]:
-        """Return the end of what the container logged before it ended, asked for once per end."""
+        """Return the end of what the container logged before it ended, asked for once per end; else why it ended."""
+        if pod.reason in pod_reasons.START:
+            return [pod.message]
         asked = (pod.uid, pod.restarts)
         if asked not in self._logs:
             arguments = ["logs", pod.name, "-n", pod.namespace, "-c", pod.container, f"--tail={LOG_TAIL}"]
@@ -232,63 +244,39 @@ class Conditions:
             except InstallError:
                 return []
             self._logs[asked] = done.stdout.splitlines() if done.exit_code == 0 else []
-        return self._logs[asked]
-
-    def _claim_trouble(self, key: Key, pod: Pod, snapshot: Snapshot) -> Finding | None:
-        pending = [
-            item
-            for item in snapshot.of_kind("PersistentVolumeClaim")
-            if (item.get("status") or {}).get("phase") == "Pending"
-            and key_of(item).namespace == pod.namespace
-            and key_of(item).name.endswith(pod.name)
-        ]
-        for claim in pending:
-            reason, message = self._event(str(claim["metadata"].get("uid", "")), pod.namespace)
-            trouble = Trouble(key.name, key_of(claim).name, reason, message)
-            if found := diagnose_claim(trouble):
-                return found
-        return None
-
-    def _mount_trouble(self, key: Key, pod: Pod) -> Finding | None:
-        reason, message = self._event(pod.uid, pod.namespace)
-        if reason in {"FailedMount", "FailedAttachVolume"}:
-            return diagnose_config(Trouble(key.name, pod.name, reason, message))
-        return None
+        return self._logs[asked] or ([pod.ended_with] if pod.ended_with else [])
 
     def _event(self, uid: str, namespace: str) -> tuple[str, str]:
-        """Return the reason and message of the last warning about an object; asked for at most every few seconds."""
+        """Return the reason and message of the last event about an object; asked for at most every few seconds."""
         known = self._events.get(uid)
         if known and time.monotonic() - known[0] < 3.0:
             return known[1:]
         try:
             events = self._kubectl.items(
-                "events", "-n", namespace, f"--field-selector=involvedObject.uid={uid},type=Warning"
+                "events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}"
             )
         except InstallError:
             events = []
-        last = max(
-            events, key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""), default={}
-        )
+        last = max(events, key=_when, default={})
         told = str(last.get("reason", "")), str(last.get("message", ""))
         self._events[uid] = (time.monotonic(), *told)
         return told
 
 
-def _by_itself(finding: Finding) -> Finding:
-    """Return what was found while waiting for what was just put in place: doing that once more heals nothing."""
+def _when(event: Manifest) -> tuple[str, bool]:
+    """Return what orders events: those of one second by whether they warn."""
+    moment = event.get("lastTimestamp") or event.get("eventTime") or ""
+    return str(moment)[:19], event.get("type") == "Warning"
+
+
+def _by_hand(finding: Finding) -> Finding:
+    """Return a finding whose remedy is not carried out by applying the step again."""
     remedy = finding.remedy
     return replace(finding, remedy=replace(remedy, automatic=False) if remedy else None)
 
 
-def _absent(key: Key) -> Finding:
-    remedy = Remedy("Apply the manifests again.", REPAIR, Risk.RESTARTS, automatic=True)
-    return Finding("workload-missing", f"{key.label} is not there.", remedy=remedy)
-
-
-def _never_ready(key: Key, pod: Pod) -> Finding:
-    remedy = Remedy("Start it anew, once.", REPAIR, Risk.RESTARTS, automatic=True)
-    message = f"{key.name} runs and does not get ready: its readiness probe fails, or what it depends on."
-    return Finding(NEVER_READY, message, f"{pod.name}, not ready since {pod.unready_since}", remedy)
+def _absent(key: Key) -> Finding | None:
+    return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=MISSING, facts={"object": key.label}))
 
 
 def _words(pod: Pod) -> str:

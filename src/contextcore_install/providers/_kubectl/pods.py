@@ -6,24 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl.objects import Manifest
-
-IMAGE_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
-)
-CONFIG_REASONS = frozenset({"CreateContainerConfigError"})
-CRASH_REASONS = frozenset({"CrashLoopBackOff"})
-START_REASONS = frozenset({"CreateContainerError", "RunContainerError"})
-STUCK_REASONS = IMAGE_REASONS | CONFIG_REASONS | CRASH_REASONS | START_REASONS
-"""What Kubernetes tries again, later and later: deleting the pod skips that wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod, and the first of its containers that does not get on.
 
-    `reason` is Kubernetes' word for what keeps it (empty where nothing does), `message` what goes with it. `started`
-    says that its containers have passed their startup probes, `unready_since` when it was last said to be (not) ready.
+    `reason` is Kubernetes' word for what keeps it (empty where nothing does), `message` what goes with it; `ended_with`
+    is what was said of its container's last end. `started` says that its containers have passed their startup probes,
+    `unready_since` when it was last said to be (not) ready.
     """
 
     name: str
@@ -39,6 +32,7 @@ class Pod:
     image: str = ""
     restarts: int = 0
     exit_code: int | None = None
+    ended_with: str = ""
     killed_for_memory: bool = False
     running_since: str = ""
     address: str = ""
@@ -99,6 +93,7 @@ def read_pod(item: Manifest) -> Pod:
         image=str((stuck or {}).get("image", "")),
         restarts=max((int(entry.get("restartCount", 0)) for entry in statuses), default=0),
         exit_code=ended.get("exitCode"),
+        ended_with=str(ended.get("message", "")),
         killed_for_memory=ended.get("reason") == "OOMKilled",
         running_since=min(_starts(statuses), default=""),
         address=str(status.get("podIP", "")),
@@ -112,7 +107,7 @@ def read_pod(item: Manifest) -> Pod:
 def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
     waiting = [entry for entry in statuses if (entry.get("state") or {}).get("waiting")]
-    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in STUCK_REASONS]
+    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in pod_reasons.STUCK]
     return next(iter(causes or waiting), None)
 
 

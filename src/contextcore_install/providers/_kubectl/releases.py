@@ -11,6 +11,9 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.diagnosis.diagnose import explain
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
 from contextcore_install.providers._kubectl.objects import (
@@ -177,13 +180,19 @@ class Applier:
                 "wait", "--for=delete", f"namespace/{name}", wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10
             )
             if done.exit_code != 0:
-                finalizers = item.get("spec", {}).get("finalizers", [])
-                raise InstallError(
-                    "namespace-terminating",
-                    f"The namespace {name} is being deleted and does not go.",
-                    f"finalizers: {', '.join(finalizers)}; {item.get('status', {}).get('conditions', '')}",
-                    self._kubectl.shown("get", "namespace", name, "-o", "yaml"),
-                )
+                raise self._held(name, ctx)
+
+    def _held(self, name: str, ctx: StepContext) -> InstallError:
+        """Return the error that says what holds a namespace: Kubernetes gives it conditions while it goes."""
+        items = self._kubectl.items("namespace", name, ctx=ctx)
+        status = next((item.get("status") or {} for item in items if item["metadata"]["name"] == name), {})
+        lines = [
+            f"{entry.get('reason', '')}: {entry.get('message', '')}"
+            for entry in status.get("conditions") or []
+            if entry.get("status") == "True"
+        ]
+        facts = {**self._kubectl.facts, "namespace": name}
+        return explain(Subject.NAMESPACE, Evidence(name, lines, facts=facts)).error()
 
     def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
         if not items:

@@ -14,7 +14,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.diagnosis.kubernetes_rules import kubectl_failure
+from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers._kubectl.client import items_of
 from contextcore_install.providers._kubectl.contact_points import with_contact_points
 from contextcore_install.providers._kubectl.objects import (

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from contextcore_install.core.ports import Drift, StepContext, Workload
+from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl import releases
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
 from contextcore_install.providers._kubectl.keeping import lost_claims
 from contextcore_install.providers._kubectl.objects import key_of, resource_of
-from contextcore_install.providers._kubectl.pods import IMAGE_REASONS
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
 from contextcore_install.providers._kubectl.snapshot import Reader
@@ -85,7 +85,7 @@ class KubernetesStack:
             if item is not None
             for found in getting_nowhere(item, snapshot.of_kind("Pod"), time.time())
         ]
-        lacking = [pod.image for pod, _ in stuck if pod.reason in IMAGE_REASONS]
+        lacking = [pod.image for pod, _ in stuck if pod.reason in pod_reasons.IMAGE]
         if lacking and self._get_images is not None:
             self._get_images(list(dict.fromkeys(lacking)), ctx)
         for pod, why in stuck:

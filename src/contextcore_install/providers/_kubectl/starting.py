@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from contextcore_install.core.ports import StepContext
+from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import Manifest, containers, key_of, pod_specs
 from contextcore_install.providers._kubectl.owners import last_changed_by_others
-from contextcore_install.providers._kubectl.pods import STUCK_REASONS, Pod, read_pod, selected
+from contextcore_install.providers._kubectl.pods import Pod, read_pod, selected
 
 #: Seconds for which a pod that has started may be not ready, before that counts as getting nowhere.
 UNREADY_S = 45.0
@@ -24,7 +25,7 @@ def getting_nowhere(workload: Manifest, pods: Sequence[Manifest], now: float) ->
     for pod in map(read_pod, selected(pods, workload)):
         if pod.deleting:
             continue
-        if pod.reason in STUCK_REASONS:
+        if pod.reason in pod_reasons.STUCK:
             yield pod, pod.condition
         elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
             yield pod, "is not ready, and not as it should be any more"

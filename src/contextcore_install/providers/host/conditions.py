@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import Endpoint, Http, StepContext, Workload
+from contextcore_install.diagnosis.diagnose import LOG_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
-from contextcore_install.diagnosis.rules import LOG_LINES, diagnose_exit, diagnose_http
+from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.stack.catalogue import component as component_of
 from contextcore_install.tools.daemons import Daemons, Sighting
 
@@ -64,13 +65,14 @@ class Conditions:
         try:
             answer = self._http.get(item.endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
-            evidence = Evidence(item.name, http_code=error.code, facts=item.facts)
+            evidence = Evidence(item.name, error=error.code, facts=item.facts)
         else:
             if 200 <= answer.status < 300:
                 return self._ready(item)
             evidence = Evidence(item.name, http_status=answer.status, http_text=answer.text, facts=item.facts)
-        condition, finding = diagnose_http(evidence)
-        return Workload(item.name, ready=False, condition=condition, finding=finding)
+        found = explain(Subject.HTTP, evidence)
+        condition = found.condition or found.finding.message
+        return Workload(item.name, ready=False, condition=condition, finding=found.problem)
 
     def _ready(self, item: Watched) -> Workload:
         # A process that cannot have its port dies of it, and until then another one may answer in its place.
@@ -88,8 +90,8 @@ class Conditions:
             finding = _not_running(item, sighting.note)
             return Workload(item.name, ready=False, condition="not running", finding=finding)
         lines = self._daemons.last_words(item.name, LOG_LINES)
-        found = diagnose_exit(Evidence(item.name, lines, sighting.exit_code, facts=item.facts))
-        return Workload(item.name, ready=False, condition="ended", finding=found)
+        found = explain(Subject.PROCESS, Evidence(item.name, lines, sighting.exit_code, facts=item.facts))
+        return Workload(item.name, ready=False, condition="ended", finding=found.finding)
 
 
 def _not_running(item: Watched, note: str) -> Finding:

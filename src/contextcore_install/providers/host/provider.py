@@ -26,7 +26,7 @@ from contextcore_install.core.ports import (
     Workload,
 )
 from contextcore_install.core.standing import Listener, Storage
-from contextcore_install.diagnosis.rules import HANGS
+from contextcore_install.diagnosis.rules.http import HANGS
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched

@@ -16,6 +16,7 @@ from pathlib import Path
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
 from contextcore_install.core.standing import Category
+from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
 from contextcore_install.stack.catalogue import (
@@ -31,8 +32,6 @@ from contextcore_install.tools.daemons import MARKER, Daemons
 from contextcore_install.tools.ports import bind_problem, free_port
 
 MIB = 1024 * 1024
-#: Free space below which a store refuses samples before long; and below which a week of use may end it.
-DISK_NEEDED, DISK_WANTED = 200 * MIB, 2048 * MIB
 #: Before this program was written, and long after: a clock that is there is wrong (Unix seconds, 2025 and 2100).
 CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
 INSTALL_TOOLS = "./create-cluster.sh --install-tools"
@@ -132,7 +131,7 @@ class Requirements:
         if problem == 0:
             return Probe(f"{port} is free")
         if problem != errno.EADDRINUSE:
-            return Probe(findings=(_unusable(port, key, problem),))
+            return Probe(findings=_taken(port, key, item, problem))
         sighting = self._daemons.look(item.name)
         own = sighting.record.pid if sighting.alive and sighting.record else 0
         ours = f"{port} is held by our own {item.name} (pid {own})"
@@ -141,22 +140,13 @@ class Requirements:
         holder = machine.listener(port)
         if own and (holder is None or not holder.pid or machine.descends_from(holder.pid, own)):
             return Probe(ours)
-        return Probe(findings=(_taken(port, key, item, holder),))
+        return Probe(findings=_taken(port, key, item, problem, _words(holder)))
 
     def _disk(self) -> Probe:
         place = _existing(self._layout.root)
-        free = shutil.disk_usage(place).free
-        evidence = f"{free // MIB} MiB free on the disk of {place}"
-        remedy = Remedy(f"Free some space on the disk of {place}.", f"df -h {place}")
-        if free < DISK_NEEDED:
-            message = (
-                f"The disk of {place} is almost full: {free // MIB} of {DISK_NEEDED // MIB} MiB are free."
-            )
-            return Probe(evidence, (Finding("disk-full", message, evidence, remedy),))
-        if free < DISK_WANTED:
-            message = f"Only {free // MIB} MiB are free on the disk of {place}."
-            return Probe(evidence, (Finding("disk-low", message, evidence, remedy, warning=True),))
-        return Probe(evidence)
+        free = shutil.disk_usage(place).free // MIB
+        evidence = f"{free} MiB free on the disk of {place}"
+        return Probe(evidence, limits_met({"disk": str(free), "place": str(place)}, evidence))
 
     def _clock(self) -> Probe:
         now = time.time()
@@ -194,14 +184,10 @@ def _platform() -> Probe:
 
 
 def _memory(running: list[Component]) -> Probe:
-    available = machine.available_memory()
+    available = machine.available_memory() // MIB
     wanted = sum(item.memory_mib for item in running)
-    evidence = f"{available // MIB} MiB available, about {wanted} wanted"
-    if available // MIB >= wanted:
-        return Probe(evidence)
-    remedy = Remedy("End programs that are not needed.", "top")
-    message = f"Memory is short: {available // MIB} MiB are available, and the stack wants about {wanted}."
-    return Probe(evidence, (Finding("memory-low", message, evidence, remedy, warning=True),))
+    evidence = f"{available} MiB available, about {wanted} wanted"
+    return Probe(evidence, limits_met({"memory": str(available), "wanted": str(wanted)}, evidence))
 
 
 def _existing(path: Path) -> Path:
@@ -224,24 +210,30 @@ def _writable(folder: Path) -> Probe:
     return Probe(findings=(Finding("folder-unwritable", f"{place} cannot be written.", seen, remedy),))
 
 
-def _taken(port: int, key: str, item: Component, holder: machine.Holder | None) -> Finding:
-    who = "another program"
-    if holder is not None and holder.pid:
-        who = f"{holder.name or 'a process'} (pid {holder.pid})"
-        mark = machine.environment_of(holder.pid, MARKER)
-        if mark:
-            # .../clusters/NAME/host/run/COMPONENT.pid
-            record = Path(mark)
-            cluster = record.parents[2] if len(record.parents) > 2 else record
-            who += f", the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"
-    remedy = Remedy(
-        f"End it, or choose another port ({PORTS[key].purpose}).",
-        f"./create-cluster.sh --port {key}={free_port(port)}",
-    )
-    message = f"Port {port}, which {item.title} needs, is held by {who}."
-    return Finding("port-in-use", message, f"{LOOPBACK}:{port} is held by {who}", remedy)
+def _taken(port: int, key: str, item: Component, problem: int, holder: str = "") -> tuple[Finding, ...]:
+    """Return what it means that a port cannot be bound; `problem` is the error's number, `holder` who has it."""
+    facts = {
+        "port": str(port),
+        "port_key": key,
+        "who_needs": item.title,
+        "purpose": PORTS[key].purpose,
+        "free_port": str(free_port(max(port, 1024))),
+        "bind": errno.errorcode.get(problem, "?"),
+        "why": os.strerror(problem),
+        "holder": holder,
+    }
+    return limits_met(facts, f"{LOOPBACK}:{port} is held by {holder}" if holder else "")
 
 
-def _unusable(port: int, key: str, problem: int) -> Finding:
-    remedy = Remedy("Choose another port.", f"./create-cluster.sh --port {key}={free_port(max(port, 1024))}")
-    return Finding("port-unusable", f"Port {port} cannot be used: {os.strerror(problem)}.", "", remedy)
+def _words(holder: machine.Holder | None) -> str:
+    """Say who holds a port; of our own processes, which cluster's."""
+    if holder is None or not holder.pid:
+        return "another program"
+    who = f"{holder.name or 'a process'} (pid {holder.pid})"
+    mark = machine.environment_of(holder.pid, MARKER)
+    if not mark:
+        return who
+    # .../clusters/NAME/host/run/COMPONENT.pid
+    record = Path(mark)
+    cluster = record.parents[2] if len(record.parents) > 2 else record
+    return f"{who}, the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import ClusterState, StepContext
-from contextcore_install.diagnosis.kind_rules import kind_failure
+from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.config import as_text, cluster_config, mapped_ports
 from contextcore_install.providers.kind.engine import Engine, Node
@@ -179,13 +179,16 @@ class Creation:
             keep=(lock,),
         )
         if done.exit_code != 0:
-            facts = {
-                **self._engine.facts(),
-                "node_image": wish.node_image,
-                "control_plane": f"{wish.cluster}-control-plane",
-                "port_key": "COMPONENT",
-            }
-            raise kind_failure(process.failure(done), done.lines, facts)
+            raise kind_failure(process.failure(done), done.lines, self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """Return what the sentences about a failure of kind need to know."""
+        return {
+            **self._engine.facts(),
+            "node_image": self._wish.node_image,
+            "control_plane": f"{self._wish.cluster}-control-plane",
+            "port_key": "COMPONENT",
+        }
 
     def _finish(self, sight: Sight) -> None:
         """Note that the cluster is whole."""
@@ -239,8 +242,7 @@ class Creation:
                 try:
                     self._engine.start(node, ctx)
                 except InstallError as error:
-                    facts = {**self._engine.facts(), "port_key": "COMPONENT"}
-                    raise kind_failure(error, error.evidence.splitlines(), facts) from error
+                    raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
 
     def _kubectl_knows(self, ctx: StepContext) -> bool:
         """Tell whether kubectl's contexts hold this cluster where it is now."""
@@ -264,7 +266,7 @@ class Creation:
             ctx, environ=self._engine.environ, timeout_s=60, check=False,
         )  # fmt: skip
         if done.exit_code != 0 and not quiet:
-            raise kind_failure(process.failure(done), done.lines, self._engine.facts())
+            raise kind_failure(process.failure(done), done.lines, self._facts())
         return done.exit_code == 0
 
     # Removing

@@ -8,14 +8,14 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.shape import Shape, shaped
-from contextcore_install.diagnosis.kind_rules import diagnose_engine
+from contextcore_install.diagnosis.failures import engine_trouble
 from contextcore_install.tools import process
 from contextcore_install.tools.capture import Captured, capture
 
@@ -73,9 +73,7 @@ class Engine:
         """Run a command of the engine and return what it printed; raises InstallError where it fails."""
         done = self.ask(*arguments, timeout_s=timeout_s, ctx=ctx)
         if done.exit_code != 0:
-            finding = diagnose_engine(done.stderr.splitlines(), self.facts())
-            hint = (finding.remedy.command or finding.remedy.summary) if finding.remedy else ""
-            raise InstallError(finding.code, finding.message, finding.evidence, hint, retryable=True)
+            raise replace(engine_trouble(done.stderr.splitlines(), self.facts()).error(), retryable=True)
         return done.stdout
 
     def facts(self) -> dict[str, str]:
@@ -92,17 +90,12 @@ class Engine:
         try:
             done = self.ask("info", "--format", "{{json .}}")
         except InstallError as error:
-            if error.code == "command-missing":
-                return None, _no_engine(error)
-            remedy = Remedy("Start it anew.", self.facts()["start"])
-            return None, Finding(
-                "engine-down", "The container engine does not answer.", error.message, remedy
-            )
+            return None, engine_trouble([error.message], self.facts(), error.code).finding
         document = _json(done.stdout, _INFO, {})
         problems = document.get("ServerErrors") or []
         if done.exit_code != 0 or problems or not document:
             lines = [*map(str, problems), *done.stderr.splitlines()]
-            return None, diagnose_engine(lines, self.facts())
+            return None, engine_trouble(lines, self.facts()).finding
         return read_info(document), None
 
     def nodes(self, cluster: str) -> list[Node]:
@@ -143,14 +136,6 @@ class Engine:
         """Start a node's container. Raises InstallError."""
         verb = "unpause" if node.state == "paused" else "start"
         process.run([self.name, verb, node.name], ctx, environ=self.environ, timeout_s=60)
-
-
-def _no_engine(error: InstallError) -> Finding:
-    remedy = Remedy(
-        "Install Docker (https://docs.docker.com/engine/install/) or Podman, or run the stack without containers.",
-        "./create-cluster.sh --provider host",
-    )
-    return Finding("engine-missing", "There is no container engine on this machine.", error.message, remedy)
 
 
 def choose_engine(environ: Mapping[str, str]) -> Engine:

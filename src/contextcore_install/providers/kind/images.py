@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.diagnosis.kubernetes_rules import IMAGE_GONE, IMAGE_LATER
+from contextcore_install.diagnosis.failures import kind_failure, pull_failure
 from contextcore_install.providers._kubectl.objects import Manifest
 from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.tools import process
@@ -91,12 +91,13 @@ class Images:
         folder = self._environ.get("TMPDIR") or None
         with tempfile.TemporaryDirectory(prefix="contextcore-images-", dir=folder) as place:
             archive = str(Path(place) / "images.tar")
-            process.run(
+            for argv in (
                 [self._engine.name, "save", "--output", archive, *images],
-                ctx, environ=self._environ, timeout_s=LOAD_S,
-            )  # fmt: skip
-            argv = [self._kind(), "load", "image-archive", archive, "--name", self._cluster]
-            process.run(argv, ctx, environ=self._environ, timeout_s=LOAD_S)
+                [self._kind(), "load", "image-archive", archive, "--name", self._cluster],
+            ):
+                done = process.run(argv, ctx, environ=self._environ, timeout_s=LOAD_S, check=False)
+                if done.exit_code != 0:
+                    raise kind_failure(process.failure(done), done.lines, self._engine.facts())
 
     def _pull(self, image: str, ctx: StepContext) -> InstallError | None:
         argv = [self._engine.name, "pull", image]
@@ -106,7 +107,7 @@ class Images:
                     argv, Relay(ctx, _Layers(ctx, image).hear), environ=self._environ, timeout_s=PULL_S
                 )
         except InstallError as error:
-            return _explained(image, error)
+            return pull_failure(image, self._engine.name, error)
         return None
 
 
@@ -116,18 +117,6 @@ def full_name(image: str) -> str:
     if slash and ("." in first or ":" in first or first == "localhost"):
         return image
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
-
-
-def _explained(image: str, error: InstallError) -> InstallError:
-    if error.code == "command-missing":
-        return error
-    if IMAGE_LATER.search(error.evidence):
-        message, hint = f"The registry of {image} asks for patience (rate limit).", "docker login"
-    elif IMAGE_GONE.search(error.evidence) and "network" not in error.evidence:
-        message, hint = f"There is no image {image}, or it is not for everyone.", f"docker pull {image}"
-    else:
-        message, hint = f"The image {image} cannot be pulled.", f"docker pull {image}"
-    return InstallError("image-unavailable", message, error.evidence, hint, retryable=True)
 
 
 class _Layers:

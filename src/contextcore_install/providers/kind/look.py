@@ -11,6 +11,10 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import ClusterReport, ClusterState
+from contextcore_install.diagnosis.diagnose import problem_of
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.diagnosis.rules.cluster import CORDONED, NO_CONTEXT, NO_NOTE, NODES_LOST
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import label_of
 from contextcore_install.providers._kubectl.pods import read_pod
@@ -71,6 +75,16 @@ def is_ready(member: Mapping[str, Any]) -> bool:
     """Tell whether a node is Ready, as it said itself last."""
     conditions = (member.get("status") or {}).get("conditions") or []
     return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+
+
+def conditions_of(sight: Sight) -> list[str]:
+    """Return what is said of the nodes that are not Ready: reason and message of that condition."""
+    return [
+        f"{member['metadata']['name']}: {entry.get('reason', '')}: {entry.get('message', '')}"
+        for member in sight.members
+        for entry in (member.get("status") or {}).get("conditions") or []
+        if entry.get("type") == "Ready" and entry.get("status") != "True"
+    ]
 
 
 class Look:
@@ -170,44 +184,28 @@ def _foreign_words(sight: Sight) -> str:
 
 
 def _findings(cluster: str, sight: Sight, ports: Mapping[str, int]) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
+
+    def note(reason: str, lines: Sequence[str] = (), **facts: str) -> None:
+        evidence = Evidence("cluster", lines, reason=reason, facts={"cluster": cluster, **facts})
+        if problem := problem_of(Subject.CLUSTER, evidence):
+            found.append(problem)
+
     if sight.api is not None and sight.api.code in _ABOUT_CONTEXT:
-        command = EXPORT.format(cluster=cluster)
-        remedy = Remedy("Have kind write it again.", command, automatic=True)
-        message = f"kubectl cannot reach the cluster: {sight.api.message}"
-        found.append(Finding("context-missing", message, sight.api.evidence, remedy))
+        export = EXPORT.format(cluster=cluster)
+        note(NO_CONTEXT, sight.api.evidence.splitlines(), said_by_kubectl=sight.api.message, export=export)
     if sight.owner is None:
-        remedy = Remedy("Note it again.", automatic=True)
-        message = "The note that this cluster is ours was lost; the cluster itself carries our mark."
-        found.append(Finding("note-lost", message, sight.identity, remedy))
+        note(NO_NOTE, [sight.identity])
     if sight.cordoned:
-        found.append(_cordoned(cluster, sight))
+        nodes, names = ", ".join(sight.cordoned), " ".join(sight.cordoned)
+        note(CORDONED, nodes=nodes, uncordon=names, pods="wait" if sight.waiting else "run")
     if lost := lost_nodes(sight):
-        found.append(
-            Finding(
-                "node-lost",
-                f"{lost} of the cluster's nodes are gone, with what was on them.",
-                remedy=Remedy(
-                    "Make the cluster anew.",
-                    f"./create-cluster.sh delete --cluster {cluster}",
-                    Risk.LOSES_DATA,
-                ),
-            )
-        )
+        note(NODES_LOST, count=str(lost))
     if other := other_ports(sight.nodes, ports):
         error = ports_fixed(other, ports)
         summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
         found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
     return found
-
-
-def _cordoned(cluster: str, sight: Sight) -> Finding:
-    """Return what it means that nodes take no pods: somebody wants it so, unless a pod has no other place."""
-    command = f"kubectl --context kind-{cluster} uncordon {' '.join(sight.cordoned)}"
-    remedy = Remedy("Have them take pods again.", command, automatic=sight.waiting)
-    names = ", ".join(sight.cordoned)
-    message = f"{names} takes no new pods (cordoned)" + (", and pods wait for it." if sight.waiting else ".")
-    return Finding("node-cordoned", message, remedy=remedy, warning=not sight.waiting)
 
 
 def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:

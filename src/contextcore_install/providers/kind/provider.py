@@ -19,7 +19,7 @@ from contextcore_install.core.ports import (
     StepContext,
 )
 from contextcore_install.core.standing import Listener, socket_listener
-from contextcore_install.diagnosis.service_rules import NODE_PORT
+from contextcore_install.diagnosis.rules.service import NODE_PORT
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.provider import KubernetesProvider

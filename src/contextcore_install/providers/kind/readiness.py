@@ -8,9 +8,12 @@ from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.diagnosis.diagnose import explain
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.engine import Engine
-from contextcore_install.providers.kind.look import Look, Sight, has_come_back
+from contextcore_install.providers.kind.look import Look, Sight, conditions_of, has_come_back
 from contextcore_install.tools import process
 
 #: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
@@ -69,16 +72,17 @@ class Readiness:
         }
 
     def _not_ready(self, sight: Sight) -> InstallError:
-        if sight.api is not None:
-            what, evidence = "its API does not answer", f"{sight.api.message}\n{sight.api.evidence}"
-        else:
-            what, evidence = f"not ready: {', '.join(sight.unready)}", self._kubelet(sight)
-        return InstallError(
-            "nodes-not-ready",
-            f"The cluster did not get ready within {READY_S:g} s: {what}.",
-            evidence,
-            f"kind export logs --name {self._cluster}",
-        )
+        api = f"{sight.api.message}\n{sight.api.evidence}" if sight.api else ""
+        names = [node.name for node in sight.nodes] if sight.api else sight.unready
+        facts = {
+            "cluster": self._cluster,
+            "engine": self._engine.name,
+            "seconds": f"{READY_S:g}",
+            "what": "its API does not answer" if sight.api else f"not ready: {', '.join(names)}",
+            "node": " ".join(names),
+        }
+        lines = [*api.splitlines(), *conditions_of(sight), *self._kubelet(sight).splitlines()]
+        return explain(Subject.NODE, Evidence("node", lines, facts=facts)).error()
 
     def _kubelet(self, sight: Sight) -> str:
         """Return the end of what the kubelet of a node that is not ready says."""

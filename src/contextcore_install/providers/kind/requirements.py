@@ -11,10 +11,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import Probe, ProviderConfig, Requirement
 from contextcore_install.core.standing import Category
-from contextcore_install.diagnosis.kind_rules import INOTIFY
+from contextcore_install.diagnosis.machines import limits_met
+from contextcore_install.diagnosis.rules.machine import ENGINE_DISK_WANTED
 from contextcore_install.providers._kubectl.render import Source
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
@@ -25,15 +26,6 @@ from contextcore_install.tools.ports import bind_problem, free_port
 from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
 
 MIB = 1024 * 1024
-#: Memory (MiB) without which the stack does not start, and with which it runs well: requests and node together.
-MEMORY_NEEDED, MEMORY_WANTED = 1900, 3800
-#: Disk (MiB): node image, the stack's images in engine and node, and a week of data.
-DISK_NEEDED, DISK_WANTED = 2048, 8192
-CPUS_WANTED = 2
-WATCHES, INSTANCES = 524_288, 512
-"""Of kind's "Known Issues": several nodes in one kernel use up the defaults."""
-
-
 _HOLDING = frozenset({"running", "paused", "restarting"})
 """States of a container in which the engine holds its ports."""
 
@@ -94,13 +86,12 @@ class Requirements:
             return Probe(findings=(finding,) if finding else ())
         evidence = f"{self._engine.name} {info.version} on {info.system}"
         path = shutil.which(self._engine.name, path=self._config.environ.get("PATH", os.defpath)) or ""
-        if "/snap/" in str(Path(path).resolve()) and not self._config.environ.get("TMPDIR", "").startswith(
-            str(Path.home())
-        ):
-            message = "Docker from snap reads temporary files only within the home folder."
-            remedy = Remedy("Let them be there.", 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"')
-            return Probe(evidence, (Finding("snap-docker", message, path, remedy, warning=True),))
-        return Probe(evidence)
+        at_home = self._config.environ.get("TMPDIR", "").startswith(str(Path.home()))
+        facts = {
+            "engine_path": path,
+            "temporary_files": "at home" if at_home else "elsewhere",
+        }
+        return Probe(evidence, limits_met(facts, path))
 
     def _resources(self) -> Probe:
         info, _ = self._about
@@ -110,16 +101,9 @@ class Requirements:
         where = (
             "Docker Desktop: Settings, Resources" if sys.platform == "darwin" else "this machine needs more"
         )
-        remedy = Remedy(f"Give the engine more ({where}).")
-        findings = []
-        if info.memory_mib < MEMORY_WANTED:
-            message = f"The engine has {info.memory_mib} MiB of memory; the stack wants {MEMORY_WANTED}."
-            few = info.memory_mib < MEMORY_NEEDED
-            findings.append(Finding("memory-low", message, evidence, remedy, warning=not few))
-        if 0 < info.cpus < CPUS_WANTED:
-            message = f"The engine has {info.cpus} processor; {CPUS_WANTED} are wanted."
-            findings.append(Finding("cpus-few", message, evidence, remedy, warning=True))
-        return Probe(evidence, tuple(findings))
+        facts = {"engine_memory": str(info.memory_mib), "more": where}
+        processors = {"engine_cpus": str(info.cpus or ""), "more": where}
+        return Probe(evidence, (*limits_met(facts, evidence), *limits_met(processors, evidence)))
 
     def _disk(self) -> Probe:
         info, _ = self._about
@@ -137,11 +121,13 @@ class Requirements:
         except OSError:
             return Probe("not known", skipped=True)
         evidence = f"{free} MiB free on the disk of {place}"
-        remedy = Remedy("Free some space.", f"{self._engine.name} system df; df -h {place}")
-        if free >= DISK_WANTED or (self._nodes and free >= DISK_NEEDED):
-            return Probe(evidence)
-        message = f"The container engine's disk is almost full: {free} of {DISK_WANTED} MiB are free."
-        return Probe(evidence, (Finding("disk-low", message, evidence, remedy, warning=free >= DISK_NEEDED),))
+        facts = {
+            "engine": self._engine.name,
+            "engine_disk": str(free),
+            "place": str(place),
+            "nodes": "made" if free < ENGINE_DISK_WANTED and self._nodes else "none",
+        }
+        return Probe(evidence, limits_met(facts, evidence))
 
     def _cgroup(self) -> Probe:
         info, _ = self._about
@@ -151,14 +137,8 @@ class Requirements:
         if info.cgroup != 1 or any(node.state == "running" for node in self._nodes):
             return Probe(evidence)  # where nodes run already, nothing needs to be foretold
         refused = needs_cgroup_v2(self._node_image)
-        remedy = Remedy(
-            "Boot with cgroup v2 (kernel option systemd.unified_cgroup_hierarchy=1), or use an older node image.",
-            "./create-cluster.sh --node-image kindest/node:v1.32.5",
-        )
-        message = "This engine has cgroup v1, which " + (
-            "the node image refuses." if refused else "newer node images refuse."
-        )
-        return Probe(evidence, (Finding("cgroup-v1", message, evidence, remedy, warning=not refused),))
+        facts = {"cgroup": str(info.cgroup), "node_image": "refuses" if refused else "takes"}
+        return Probe(evidence, limits_met(facts, evidence))
 
     def _port(self, key: str, inside: int, port: int) -> Probe:
         problem = bind_problem(port)
@@ -169,18 +149,18 @@ class Requirements:
         )
         if bound.get(inside, ("", 0))[1] == port:
             return Probe(f"{port} is held by our own cluster")
-        remedy = Remedy(
-            f"End it, or choose another port for {PORTS[key].purpose}.",
-            f"./create-cluster.sh --port {key}={free_port(max(port, 1024))}",
-        )
-        if problem != errno.EADDRINUSE:
-            message = f"Port {port} cannot be used: {os.strerror(problem)}."
-            return Probe(findings=(Finding("port-unusable", message, "", remedy),))
-        who = self._holder(port)
-        message = f"Port {port}, which {key} needs, is held by {who}."
-        return Probe(
-            findings=(Finding("port-in-use", message, f"{LOOPBACK}:{port} is held by {who}", remedy),)
-        )
+        facts = {
+            "port": str(port),
+            "port_key": key,
+            "who_needs": key,
+            "purpose": PORTS[key].purpose,
+            "free_port": str(free_port(max(port, 1024))),
+            "bind": errno.errorcode.get(problem, "?"),
+            "why": os.strerror(problem),
+            "holder": self._holder(port) if problem == errno.EADDRINUSE else "",
+        }
+        seen = f"{LOOPBACK}:{port} is held by {facts['holder']}" if facts["holder"] else ""
+        return Probe(findings=limits_met(facts, seen))
 
     def _holder(self, port: int) -> str:
         """Say who holds a port; behind the engine's own proxy, which container."""
@@ -210,11 +190,8 @@ def _inotify() -> Probe:
     except (OSError, ValueError):
         return Probe("not known", skipped=True)
     evidence = f"max_user_watches {watches}, max_user_instances {instances}"
-    if watches >= WATCHES and instances >= INSTANCES:
-        return Probe(evidence)
-    remedy = Remedy("Raise them.", INOTIFY)
-    message = "The limits of inotify are low; nodes and pods may fail with `too many open files`."
-    return Probe(evidence, (Finding("inotify-limit", message, evidence, remedy, warning=True),))
+    facts = {"max_user_watches": str(watches), "max_user_instances": str(instances)}
+    return Probe(evidence, limits_met(facts, evidence))
 
 
 def proxies(environ: Mapping[str, str]) -> Probe:
@@ -228,12 +205,6 @@ def proxies(environ: Mapping[str, str]) -> Probe:
         return Probe("none")
     without = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     names = ", ".join(used)
-    if LOOPBACK in without.split(",") or "*" in without:
-        return Probe(f"{names}; not for {without}")
-    remedy = Remedy(
-        "Leave out what is on this machine.", f'export NO_PROXY="{LOOPBACK},localhost,${{NO_PROXY:-}}"'
-    )
-    message = (
-        f"{names} is set, and NO_PROXY does not name {LOOPBACK}: other programs may not reach the stack."
-    )
-    return Probe(names, (Finding("proxy", message, f"NO_PROXY={without}", remedy, warning=True),))
+    facts = {"proxies": names, "no_proxy": without}
+    findings = limits_met(facts, f"NO_PROXY={without}")
+    return Probe(names if findings else f"{names}; not for {without}", findings)

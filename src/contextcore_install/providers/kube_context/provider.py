@@ -23,7 +23,7 @@ from contextcore_install.core.ports import (
     StepContext,
 )
 from contextcore_install.core.standing import Category, Listener
-from contextcore_install.diagnosis.service_rules import PORT_FORWARD
+from contextcore_install.diagnosis.rules.service import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards

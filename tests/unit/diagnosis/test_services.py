@@ -6,7 +6,8 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import Endpoint, HttpAnswer
-from contextcore_install.diagnosis.service_rules import NODE_PORT, PORT_FORWARD, explain_service
+from contextcore_install.diagnosis.rules.service import NODE_PORT, PORT_FORWARD
+from contextcore_install.diagnosis.services import explain_service
 
 
 @pytest.mark.parametrize(

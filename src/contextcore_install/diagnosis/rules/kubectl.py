@@ -1,0 +1,94 @@
+"""Why a kubectl command failed. From messages of kubectl and of the API server."""
+
+from __future__ import annotations
+
+from contextcore_install.core.findings import Risk
+from contextcore_install.diagnosis.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "context-missing",
+        "kubectl knows no context {context}.",
+        "{context_remedy}",
+        "{context_command}",
+        log=r"context \"[^\"]*\" does not exist|context was not found|no context exists with the name",
+    ),
+    Rule(
+        "api-unreachable",
+        "The Kubernetes API of {context} cannot be reached.",
+        "See whether the cluster runs, and whether this machine reaches it.",
+        "kubectl --context {context} get --raw /readyz",
+        log=r"connection to the server \S+ was refused|connection refused|no such host|i/o timeout|no route to host"
+        r"|network is unreachable|tls handshake timeout|context deadline exceeded|client\.timeout exceeded"
+        r"|unexpected EOF|: EOF$|connection reset|http2: client connection lost"
+        r"|unable to connect to the server: (dial|net)"
+        r"|the server is currently unable|etcdserver: |apiserver not ready|was not able to be processed",
+        transient=True,
+    ),
+    Rule(
+        "api-credentials",
+        "The Kubernetes API of {context} does not accept this user's credentials.",
+        "Log in to the cluster again.",
+        "kubectl --context {context} auth whoami",
+        log=r"unauthorized|you must be logged in|certificate (has expired|signed by unknown authority)"
+        r"|x509:|exec plugin|executable .* not found",
+    ),
+    Rule(
+        "namespace-terminating",
+        "The namespace is being deleted, and is not gone yet.",
+        "Wait until it is gone; if it stays, see which finalizers hold it.",
+        "kubectl --context {context} get namespace {namespace} -o jsonpath='{{.status.conditions}}'",
+        log=r"because it is being terminated|namespace .* is being terminated",
+        transient=True,
+    ),
+    Rule(
+        "api-forbidden",
+        "This user may not do what the installation needs.",
+        "Ask the cluster's administrator for the rights.",
+        "kubectl --context {context} auth can-i --list --namespace {namespace}",
+        log=r"\bforbidden: user|cannot \w+ resource",
+    ),
+    Rule(
+        "node-port-taken",
+        "A port of the nodes is taken by another Service.",
+        "See which Service has it.",
+        "kubectl --context {context} get services --all-namespaces",
+        log=r"provided port is already allocated",
+        transient=True,
+    ),
+    Rule(
+        "field-immutable",
+        "Something that cannot be changed in place has changed.",
+        "Make the object anew; its volumes stay.",
+        "kubectl --context {context} --namespace {namespace} delete statefulset NAME --cascade=orphan",
+        log=r"updates to statefulset spec for fields other than|field is immutable",
+        risk=Risk.RESTARTS,
+    ),
+    Rule(
+        "manifest-unknown-kind",
+        "The cluster does not know a kind of object that the manifests use.",
+        "Install what defines it first.",
+        log=r"no matches for kind|doesn't have a resource type",
+    ),
+    Rule(
+        "manifest-invalid",
+        "The manifests are not valid for this cluster.",
+        "Correct them.",
+        log=r"error validating|is invalid:|unknown field|strict decoding error|error parsing"
+        r"|error converting yaml|admission webhook .* denied",
+    ),
+    Rule(
+        "kustomization-invalid",
+        "The kustomization cannot be built.",
+        "Correct it.",
+        "kubectl kustomize {manifests}",
+        log=r"accumulating resources|unable to find one of 'kustomization|evalsymlink failure|kustomization",
+    ),
+    Rule(
+        "kubectl-failed",
+        "`{argv}` failed.",
+        "See what it says.",
+        "{argv}",
+        transient=True,
+    ),
+)

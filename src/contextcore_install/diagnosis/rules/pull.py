@@ -1,0 +1,70 @@
+"""Why the container engine cannot pull an image of the stack; it is tried again in any case."""
+
+from __future__ import annotations
+
+from contextcore_install.diagnosis.rule import Rule
+from contextcore_install.diagnosis.rules import _patterns
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "pull-rate-limit",
+        "The registry of {image} asks for patience (rate limit).",
+        "Wait, or log in to the registry.",
+        "docker login",
+        log=_patterns.RATE_LIMITED,
+        code="image-unavailable",
+        transient=True,
+    ),
+    Rule(
+        "pull-disk-full",
+        "The image {image} cannot be pulled: there is no space left on the container engine's disk.",
+        "Free some space.",
+        "docker system df; docker image prune",
+        log=_patterns.NO_SPACE,
+        code="image-unavailable",
+    ),
+    Rule(
+        "pull-proxy",
+        "The image {image} cannot be pulled: the engine does not get through its proxy.",
+        "Correct the engine's proxy (Docker Desktop: Settings, Resources, Proxies).",
+        "{engine} info --format '{{{{.HTTPSProxy}}}}'",
+        log=_patterns.NO_PROXY,
+        code="image-unavailable",
+        transient=True,
+    ),
+    Rule(
+        "pull-untrusted",
+        "The image {image} cannot be pulled: the engine does not trust the certificate that it is shown.",
+        "Have the engine trust it: a proxy that looks into TLS has a certificate of its own.",
+        "{engine} pull {image}",
+        log=_patterns.UNTRUSTED,
+        code="image-unavailable",
+        transient=True,
+    ),
+    Rule(
+        "pull-no-name",
+        "The image {image} cannot be pulled: the name of its registry is not resolved.",
+        "See whether this machine is online, and the engine's DNS.",
+        "{engine} pull {image}",
+        log=_patterns.NO_NAME,
+        code="image-unavailable",
+        transient=True,
+    ),
+    Rule(
+        "pull-not-found",
+        "There is no image {image}, or it is not for everyone.",
+        "Correct its name, or log in to its registry.",
+        "{engine} pull {image}",
+        log=rf"^(?!.*network).*({_patterns.NO_IMAGE}|{_patterns.NO_SUCH_PLATFORM})",
+        code="image-unavailable",
+        transient=True,
+    ),
+    Rule(
+        "pull-failed",
+        "The image {image} cannot be pulled.",
+        "See what the engine says.",
+        "{engine} pull {image}",
+        code="image-unavailable",
+        transient=True,
+    ),
+)

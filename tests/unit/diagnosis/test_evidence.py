@@ -1,0 +1,75 @@
+"""Evidence is fit to be shown, and rules fill their sentences from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from contextcore_install.diagnosis.diagnose import diagnose, explain
+from contextcore_install.diagnosis.evidence import Evidence, clean
+from contextcore_install.diagnosis.rule import Subject
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("\x1b[31merror\x1b[0m \x1b]0;title\x07text", "error text"),
+        ("admin_password = hunter2", "admin_password = <hidden>"),
+        ('"password": "hun ter2", "x": 1', '"password": <hidden>, "x": 1'),
+        ("GF_SECURITY_ADMIN_PASSWORD=hunter2 next", "GF_SECURITY_ADMIN_PASSWORD=<hidden> next"),
+        ("http://user:hunter2@host/path", "http://<hidden>@host/path"),
+        ("api_key=abc", "api_key=<hidden>"),
+        ("level=info msg=plain", "level=info msg=plain"),
+        ("x" * 1000, "x" * 399 + "…"),
+    ],
+)
+def test_lines_are_fit_to_be_shown(line: str, expected: str) -> None:
+    assert clean(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(None, "has ended"), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
+)
+def test_an_ending_that_no_rule_knows_shows_the_last_words(code: int | None, says: str) -> None:
+    finding = explain(Subject.PROCESS, Evidence("mimir", ["one", "two"], code, facts={"title": "it"})).finding
+    assert finding.message == f"it {says}."
+    assert finding.evidence == "one\ntwo"
+
+
+def test_the_line_that_tells_comes_first_and_the_last_ones_follow() -> None:
+    lines = ["a: permission denied", *(f"line {number}" for number in range(9))]
+    shown = explain(Subject.PROCESS, Evidence("mimir", lines, 1)).finding.evidence
+    assert shown.splitlines() == ["a: permission denied", *(f"line {number}" for number in range(4, 9))]
+
+
+def test_facts_that_are_missing_do_no_harm() -> None:
+    assert "?" in explain(Subject.PROCESS, Evidence("x", ["address already in use"], 1)).finding.message
+
+
+@pytest.mark.parametrize("facts", [{}, {"memory": "1"}, {"memory": "1", "wanted": ""}, {"wanted": "2"}])
+def test_a_number_that_is_not_known_is_not_below_anything(facts: dict[str, str]) -> None:
+    assert diagnose(Subject.MACHINE, Evidence("machine", facts=facts)) is None
+
+
+def test_what_passes_is_told_in_few_words_and_is_no_problem() -> None:
+    found = explain(Subject.HTTP, Evidence("mimir", http_status=503, http_text="Ingester not ready\nmore"))
+    assert (found.condition, found.problem) == ("not ready: Ingester not ready", None)
+    found = explain(Subject.HTTP, Evidence("mimir", http_status=418))
+    assert (found.condition, found.problem) == ("HTTP 418", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "retryable", "hint"),
+    [
+        (
+            "The connection to the server 127.0.0.1:1 was refused",
+            True,
+            "kubectl --context ? get --raw /readyz",
+        ),
+        ("no matches for kind", False, "Install what defines it first."),
+    ],
+)
+def test_an_error_says_what_to_type_and_whether_to_try_again(
+    line: str, *, retryable: bool, hint: str
+) -> None:
+    error = explain(Subject.KUBECTL, Evidence("kubectl", [line])).error()
+    assert (error.retryable, error.hint, error.evidence) == (retryable, hint, line)
