@@ -1,0 +1,72 @@
+"""Nodes that do not get ready are told by their cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind import readiness
+from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.look import Look, Sight
+from contextcore_install.tools.capture import Captured
+from fakes import Told
+
+NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {})
+
+
+@dataclass
+class Machine:
+    """An engine and a look at the cluster: what the kubelet logs, and what is seen."""
+
+    sight: Sight
+    log: str = ""
+    name: str = "docker"
+
+    def ask(self, *arguments: str) -> Captured:
+        assert arguments[:2] == ("exec", "demo-control-plane")
+        return Captured(tuple(arguments), 0, self.log, "")
+
+    def see(self, *, fresh: bool) -> Sight:
+        return self.sight
+
+
+def why(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> InstallError:
+    monkeypatch.setattr(readiness, "READY_S", 0.0)
+    watched = readiness.Readiness("demo", cast(Engine, machine), cast(Any, None), cast(Look, machine))
+    with pytest.raises(InstallError) as caught:
+        watched.wait(Told().ctx)
+    assert caught.value.code == "nodes-not-ready"
+    assert "?" not in f"{caught.value.message} {caught.value.hint}"
+    return caught.value
+
+
+def member(reason: str, message: str) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+    return {"metadata": {"name": NODE.name}, "status": {"conditions": [condition]}}
+
+
+def test_a_node_says_itself_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"
+    error = why(
+        Machine(Sight((NODE,), None, ours=True, members=(member("KubeletNotReady", said),))), monkeypatch
+    )
+    assert "not ready: demo-control-plane, as its network does not start." in error.message
+    assert said in error.evidence
+
+
+def test_what_its_kubelet_logs_tells_why_the_api_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sight = Sight((NODE,), None, ours=True, api=InstallError("api-unreachable", "It cannot be reached."))
+    error = why(
+        Machine(sight, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'), monkeypatch
+    )
+    assert "its API does not answer, as there is no space left" in error.message
+    assert error.hint == "docker system df; docker image prune"
+
+
+def test_nodes_without_a_known_cause_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = why(Machine(Sight((NODE,), None, ours=True)), monkeypatch)
+    assert error.message == "The cluster did not get ready within 0 s: not ready: demo-control-plane."
+    assert error.hint == "kind export logs --name demo"
