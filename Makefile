@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e e2e-repair chaos lint types dashboards format lock bench clean
+.PHONY: help test e2e e2e-repair chaos lint types dashboards reference format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -50,6 +50,9 @@ types: ## check types only
 
 dashboards: ## write the dashboard and the alert rules that Grafana is provisioned with
 	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.stack.dashboards)
+
+reference: ## write docs/reference/diagnosis.md from the rules of diagnosis
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.diagnosis)
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)

@@ -1,4 +1,4 @@
-"""What a component says over HTTP whose process lives: `passing` where waiting may heal it."""
+"""What a component says over HTTP whose process lives; most of it heals by waiting."""
 
 from __future__ import annotations
 
