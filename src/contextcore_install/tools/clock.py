@@ -15,3 +15,12 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never jump."""
         return time.monotonic()
+
+
+#: On macOS, CLOCK_MONOTONIC goes on while the machine sleeps (man 3 clock_gettime); on Linux it does not.
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
+
+def since_boot() -> float:
+    """Return seconds that never jump, those in which the machine slept included."""
+    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)

@@ -14,11 +14,13 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
+from contextcore_install.core.remote import Remote
 from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.evidence import cluster_evidence
 from contextcore_install.providers._kubectl.keeping import claims_of
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
+from contextcore_install.providers._kubectl.remote import remote_in
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import storage
@@ -136,6 +138,10 @@ class KubernetesProvider(ABC):
             return [
                 NAMESPACE
             ]  # manifests that cannot be rendered are what is wrong, and no reason not to look
+
+    def remote(self) -> Remote:
+        """Return the way to the installation's records in the cluster."""
+        return remote_in(self._kubectl, NAMESPACE)
 
     def _forget_claims(self) -> None:
         """Take back the note of the claims: they are gone as they were meant to go."""
