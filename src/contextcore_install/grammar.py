@@ -115,6 +115,17 @@ COMMANDS: Mapping[str, Command] = {
             argument("--no-redact", action="store_true", help="leave names, paths and secrets in it"),
         ),
     ),
+    "diagnose": Command(
+        "collect what helps to find out what is wrong into one redacted file",
+        (
+            argument(
+                "file",
+                nargs="?",
+                metavar="FILE",
+                help="where to (default: the cluster's folder bundles in ~/.contextcore)",
+            ),
+        ),
+    ),
     "backup": Command(
         "write what the installation holds into one file",
         (

@@ -26,7 +26,10 @@ FOREIGN = frozenset(
 )
 """Programs of others: the flags behind them are none of ours."""
 PLACEHOLDERS = {"NAME": "demo", "STEP": "pods_ready", "COMPONENT=PORT": "grafana=3001", "PREFIX": "mirror"}
-ENVIRONMENT = ("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANIFESTS", "KIND_NODE_IMAGE")
+ENVIRONMENT = (
+    *("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CONTEXTCORE_NO_BUNDLE", "CLUSTER_NAME"),
+    *("K8S_MANIFESTS", "KIND_NODE_IMAGE"),
+)
 
 _CODE = re.compile(r"```.*?```|^ {4}.*?$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

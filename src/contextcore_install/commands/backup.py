@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from contextcore_install import __version__
 from contextcore_install.app import App
 from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.chosen_file import chosen_file
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -28,7 +28,6 @@ from contextcore_install.storage.archive import (
     VOLUMES,
     pack,
     require_room,
-    there_already,
 )
 from contextcore_install.storage.files import read_regular, unusable
 from contextcore_install.storage.layout import make_private
@@ -73,7 +72,7 @@ def run(app: App) -> int:
             restarted = sorted({volume.component for volume in volumes_of(provider) if volume.restarts})
             if restarted and not agreed(app, f"This ends {', '.join(restarted)} for a moment. Go on?"):
                 raise KeyboardInterrupt
-            made = make_backup(app, state, provider, ctx, target=_target(app))
+            made = make_backup(app, state, provider, ctx, target=chosen_file(app, _file_name(app, "")))
         finally:
             lock.release()
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
@@ -87,19 +86,6 @@ def volumes_of(provider: Provider) -> Sequence[Volume]:
     if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
         return []
     return provider.data().volumes()
-
-
-def _target(app: App) -> Path | None:
-    chosen = app.settings.arguments["file"]
-    if chosen is None:
-        return None
-    path = Path(chosen).expanduser().absolute()
-    path = path / _file_name(app, "") if path.is_dir() else path
-    if not path.parent.is_dir():
-        raise InstallError("no-folder", f"there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
-    if os.path.lexists(path):
-        raise there_already(path)
-    return path
 
 
 def _file_name(app: App, about: str) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from pathlib import Path
 
 from contextcore_install import __version__
 from contextcore_install.app import App
+from contextcore_install.commands.redacting import redaction
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import second
-from contextcore_install.core.redaction import Redaction
 
 DETAILED_RUNS = 5
 """How many of the latest runs come with their details."""
@@ -47,7 +46,7 @@ def _html(app: App, *, hides: bool) -> str:
     from contextcore_install.commands.page_source import Source, Where
     from contextcore_install.ui.page.html import render
 
-    source = Source(app, _names(app) if hides else None)
+    source = Source(app, redaction(app) if hides else None)
     source.look()
 
     def take(where: dict[str, object] | None) -> None:
@@ -61,17 +60,6 @@ def _html(app: App, *, hides: bool) -> str:
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
     document = {"now_us": now_us, "sections": sections, "runs": runs}
     return render(document, live=False, footer=made + hidden)
-
-
-def _names(app: App) -> Redaction:
-    """Return what hides who works here, and where."""
-    import getpass
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = ""
-    return Redaction(home=app.environ.get("HOME", ""), host=socket.gethostname(), user=user)
 
 
 def _refuse_to_overwrite(app: App, target: Path) -> None:

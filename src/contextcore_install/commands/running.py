@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contextcore_install.app import App
+from contextcore_install.commands.bundle_of_failure import bundle_of_failure
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.news import News
 from contextcore_install.commands.run_page import page_of_run
@@ -91,12 +92,15 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
                 session.shipper.close(TELEMETRY_PATIENCE_S)
             finally:
                 console.stop()
+        bundle = bundle_of_failure(session, result)
         own_words = words(session, console, result)
         if result.outcome is Outcome.SUCCEEDED and not own_words:
             # Else what failed, or was taken away, is the news, and no wonder that the store is silent.
             for text in session.late_reports:
                 app.stderr.write(f"note: {text}\n")
-        console.say(own_words or _last_words(session, console, result, applied))
+        console.say(own_words or _last_words(session, console, result, applied, bundle))
+        if bundle and app.json:
+            app.stderr.write(f"note: what helps to find out what is wrong is in {bundle}\n")
     return code
 
 
@@ -119,7 +123,7 @@ def exit_code(result: Result) -> ExitCode:
     return ExitCode.PREFLIGHT_FAILED if "preflight" in result.errors else ExitCode.STEP_FAILED
 
 
-def _last_words(session: Session, console: Console, result: Result, applied: Applied) -> str:
+def _last_words(session: Session, console: Console, result: Result, applied: Applied, bundle: str) -> str:
     state = session.records.state
     ended = Ended(
         state.cluster_name,
@@ -134,7 +138,7 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
         ways = []
         if state.provider == "kind" and "preflight" in result.errors and not is_bound(state):
             ways = [(commands("--provider", "host"), "installs without a container engine")]
-        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways)
+        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways, bundle)
     if result.outcome is Outcome.INTERRUPTED:
         done = [step for step, known in state.steps.items() if known.status == COMPLETED]
         return "\n" + render_interrupted(

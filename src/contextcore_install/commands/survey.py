@@ -19,13 +19,15 @@ NOT_KNOWN = "not-known-yet"
 """The code of what could not be looked at because of something that an earlier step is about."""
 
 
-def survey(plan: Plan, clock: Clock) -> dict[str, CheckResult]:
+def survey(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dict[str, CheckResult]:
     """Return what each step's check finds, in the plan's order. A check that fails is a finding itself.
 
-    Where it fails for want of what an earlier step is about, that one's findings say it all.
+    Where it fails for want of what an earlier step is about, that one's findings say it all. With a token, the checks
+    can be told to end; CancelledError is raised then.
     """
+    ending = token or CancelToken()
     with ThreadPoolExecutor(max(1, len(plan))) as pool:
-        looked = list(pool.map(lambda step: _check(step, clock), plan))
+        looked = list(pool.map(lambda step: _check(step, clock, ending), plan))
     found: dict[str, CheckResult] = {}
     for step, result in zip(plan, looked, strict=True):
         needed = plan.until(step.id)
@@ -57,8 +59,8 @@ def _typed(finding: Finding, typed: Callable[[str], str]) -> dict[str, Any]:
     return document
 
 
-def _check(step: Step, clock: Clock) -> CheckResult | InstallError:
-    context = Context(step.id, CancelToken(), _say_nothing, clock, clock.monotonic() + CHECK_LIMIT_S)
+def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | InstallError:
+    context = Context(step.id, token, _say_nothing, clock, clock.monotonic() + CHECK_LIMIT_S)
     try:
         return step.check(context)
     except InstallError as error:

@@ -50,6 +50,11 @@ class ClusterLayout:
         """What `backup` wrote without being told where to."""
         return self.folder / "backups"
 
+    @property
+    def bundles(self) -> Path:
+        """What was collected to find out what is wrong."""
+        return self.folder / "bundles"
+
 
 @dataclass(frozen=True, slots=True)
 class Home:

@@ -80,10 +80,12 @@ def render_failure(
     commands: Commands,
     logs: Mapping[str, str] | None = None,
     ways: Sequence[tuple[str, str]] = (),
+    bundle: str = "",
 ) -> str:
     """Return, for each failed step, what went wrong, what shows it, what to do and where its log is.
 
-    `ways` are other commands that may lead to the end: what to type, and what it does.
+    `ways` are other commands that may lead to the end: what to type, and what it does. `bundle` is the file with all
+    that helps to find out what is wrong.
     """
     lines: list[str] = []
     for step, error in errors.items():
@@ -96,11 +98,14 @@ def render_failure(
         if log:
             lines.append(look.line("  Log   ", harmless(log, 4096), whole=True))
         lines.append("")
+    if bundle:
+        text = "For a bug report, redacted: look at it before you send it"
+        lines += [*look.paragraph(text), look.line("  ", harmless(bundle, 4096), whole=True), ""]
     typed = [
         (commands("--resume"), "carries on from there"),
         *ways,
         (commands("--status"), "where it stands"),
-        (commands("report", "-o", "report.html"), "for a bug report"),
+        (commands("diagnose"), "looks closer, for a bug report"),
     ]
     return "\n".join([*lines, *next_lines(typed, look)])
 

@@ -71,10 +71,19 @@ def test_failure_says_which_step_why_what_to_do_and_how_to_carry_on() -> None:
         "  Do    kubectl logs mimir-0",
         f"  Log   {logs['pods_ready']}",
         "",
-        "Next  ./create-cluster.sh --resume               carries on from there",
-        "      ./create-cluster.sh --status               where it stands",
-        "      ./create-cluster.sh report -o report.html  for a bug report",
+        "Next  ./create-cluster.sh --resume  carries on from there",
+        "      ./create-cluster.sh --status  where it stands",
+        "      ./create-cluster.sh diagnose  looks closer, for a bug report",
     ]
+
+
+def test_failure_names_the_bundle_before_what_to_type() -> None:
+    shown = render_failure(
+        ENDED, {"x": InstallError("x", "y")}, Look(80), COMMANDS, bundle="/home/u/o11y-dev-diagnosis.tar.gz"
+    ).splitlines()
+    place = shown.index("  /home/u/o11y-dev-diagnosis.tar.gz")
+    assert shown[place - 1] == "For a bug report, redacted: look at it before you send it"
+    assert shown[place + 2].startswith("Next")
 
 
 def test_interruption_says_what_is_done_and_how_to_carry_on() -> None:

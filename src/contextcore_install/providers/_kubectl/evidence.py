@@ -27,6 +27,8 @@ KINDS = (
 LOG_LINES = 400
 """How many lines of a container's log are asked for."""
 
+TRIES = 3
+
 _SAID_TWICE = frozenset({"managedFields"})
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
@@ -45,10 +47,7 @@ def cluster_evidence(
     """
 
     def ask(*arguments: str) -> Callable[[str, StepContext], str]:
-        def run(namespace: str, ctx: StepContext) -> str:
-            return kubectl.call(*arguments, "--namespace", namespace, timeout_s=ctx.remaining_s)
-
-        return run
+        return lambda namespace, ctx: _patiently(kubectl, ctx, *arguments, "--namespace", namespace)
 
     def each(name: str, read: Callable[[str, StepContext], Any]) -> Callable[[StepContext], Iterator[Piece]]:
         def collect(ctx: StepContext) -> Iterator[Piece]:
@@ -65,7 +64,7 @@ def cluster_evidence(
 
     def nodes(ctx: StepContext) -> Iterator[Piece]:
         require()
-        yield f"{FOLDER}/nodes.txt", kubectl.call("describe", "nodes", timeout_s=ctx.remaining_s)
+        yield f"{FOLDER}/nodes.txt", _patiently(kubectl, ctx, "describe", "nodes")
 
     def logs(ctx: StepContext) -> Iterator[Piece]:
         require()
@@ -81,9 +80,21 @@ def cluster_evidence(
     ]
 
 
+def _patiently(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
+    """Ask, and ask again where trying again can help: an API server that is short of time is one to look at."""
+    for _ in range(TRIES - 1):
+        try:
+            return kubectl.call(*arguments, timeout_s=ctx.remaining_s, ctx=ctx)
+        except InstallError as error:
+            if error.code != "api-unreachable":
+                raise
+        ctx.wait(1.0)
+    return kubectl.call(*arguments, timeout_s=ctx.remaining_s, ctx=ctx)
+
+
 def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]:
     """Yield the ends of the pods' logs, and of the logs before their last restart."""
-    pods = items_of(kubectl.call("get", "pods", "--namespace", namespace, "-o", "json", ctx=ctx))
+    pods = items_of(_patiently(kubectl, ctx, "get", "pods", "--namespace", namespace, "-o", "json"))
     refused = []
     for pod in map(read_pod, pods):
         for suffix, more in {"": (), "-before": ("--previous",)}.items():

@@ -76,5 +76,6 @@ def _written(folder: Path, ctx: StepContext) -> Iterator[Piece]:
         ctx.raise_if_cancelled()
         if path.is_file() and not path.is_symlink() and left > 0:
             text = tail(path, min(READ_BYTES, left))
-            left -= len(text)
-            yield f"{FOLDER}/export/{path.relative_to(folder)}", text
+            if "\0" not in text:  # logins and the like, in a form of their own
+                left -= len(text)
+                yield f"{FOLDER}/export/{path.relative_to(folder)}", text

@@ -1,0 +1,152 @@
+"""diagnose: everything that helps to find out what is wrong, as one redacted file. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from contextcore_install.app import App
+from contextcore_install.commands.bundle import REDACTED, Bundle, Diagnosis, Limits, details, make_bundle
+from contextcore_install.commands.chosen_file import chosen_file
+from contextcore_install.commands.own_evidence import machine_evidence, own_evidence
+from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.commands.tell import tell_document
+from contextcore_install.commands.working import at_work
+from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.evidence import Evidence, Piece
+from contextcore_install.core.failures import still_wrong
+from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.state import State
+from contextcore_install.recall import known_records
+from contextcore_install.storage.bundles import bundle_name
+from contextcore_install.ui.look import Look
+from contextcore_install.ui.text import harmless
+from contextcore_install.wiring import Stack, read_stack
+
+DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
+LIMITS = Limits(quick_s=60.0, slow_s=120.0)
+"""Enough for an engine that hangs, and for all logs of a cluster of a few nodes."""
+
+
+def run(app: App) -> int:
+    """Collect, write, and say what is wrong and where the file is."""
+    target = chosen_file(app, bundle_name(app.settings.cluster, app.clock.now_us()))
+    with at_work(app) as ctx:
+        ctx.activity("collecting what helps to find out what is wrong")
+        case = _Case(app)
+        bundle = make_bundle(
+            app, ctx, case.evidence(), case.diagnosis, LIMITS, provider=case.provider, target=target
+        )
+    _tell(app, bundle)
+    return ExitCode.DONE
+
+
+class _Case:
+    """What is known of an installation whatever its state, and what its checks find now."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._state = State(app.settings.cluster)
+        self._stack: Stack | None = None
+        self.provider: Provider | None = None
+        self._troubles: list[InstallError] = []
+        self._found: dict[str, CheckResult] = {}
+        self._notices: list[str] = []
+        for part in (self._read, self._find_stack):
+            try:
+                part()
+            except InstallError as error:
+                self._troubles.append(error)
+
+    def _read(self) -> None:
+        records = known_records(self._app)
+        self._state, self._notices = records.state, records.notices
+
+    def _find_stack(self) -> None:
+        self._stack = read_stack(self._app, self._state)
+        self.provider = self._stack.provider
+
+    def evidence(self) -> list[Evidence]:
+        """Return all that there is to collect, in the order in which it is to be read."""
+        return [
+            Evidence("the findings", self._findings),
+            *own_evidence(self._app),
+            *(self.provider.evidence() if self.provider else ()),
+            machine_evidence(self._app),
+        ]
+
+    def _findings(self, ctx: StepContext) -> Iterator[Piece]:
+        if self._stack is None:
+            return
+        token = CancelToken()
+        with ctx.on_cancel(lambda: token.cancel("told to end")):
+            plan = self._stack.plan(self._stack.shipper(self._notices.append))
+            self._found = survey(plan, self._app.clock, token)
+        checks = checks_document(self._found, self._app.commands.typed)
+        yield "findings.json", {"checks": checks, "notices": self._notices}
+
+    def diagnosis(self) -> Diagnosis:
+        """Return what the checks have come to by now."""
+        if self._troubles:
+            error = self._troubles[0]
+            return Diagnosis(error.message, details(error, self._app.commands))
+        line, finding = diagnose(self._state, self._found)
+        if finding is None:
+            return Diagnosis(line, self._notices)
+        return Diagnosis(line, [*details(still_wrong((finding,)), self._app.commands), *self._notices])
+
+
+def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:
+    """Return in one line what is wrong, and the first of the findings that it is made of.
+
+    `found` holds what the steps' checks find now, and is empty where they could not be asked.
+    """
+    failed = [step for step, known in state.steps.items() if known.status == "failed"]
+    problems = [(step, finding) for step, result in found.items() for finding in result.problems]
+    if state.exists and problems:
+        step, finding = next((item for item in problems if item[0] in failed), problems[0])
+        how = "failed" if step in failed else "is not as it should be"
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{step} {how}: {finding.message.rstrip('.')}{more}.", finding
+    if failed:
+        now = ", and nothing is found wrong now" if found else ""
+        message = (state.step(failed[0]).error or {}).get("message", "")
+        return f"{failed[0]} failed{now}: {message}", None
+    if not state.exists:
+        return f"There is no installation {state.cluster_name}: nothing is recorded of one.", None
+    if not found:
+        return "Nothing is recorded as failed, and what there is now could not be looked at.", None
+    return "Nothing is found wrong: every step is as it should be.", None
+
+
+def _tell(app: App, bundle: Bundle) -> None:
+    document: dict[str, Any] = {
+        "schema": DIAGNOSE_SCHEMA,
+        "cluster": app.settings.cluster,
+        "diagnosis": bundle.diagnosis,
+        "path": str(bundle.path),
+        "bytes": bundle.bytes,
+        "redacted": True,
+        "members": list(bundle.members),
+        "not_collected": list(bundle.not_collected),
+    }
+    tell_document(app, document, lambda look: _render(bundle, look))
+
+
+def _render(bundle: Bundle, look: Look) -> str:
+    held = list(dict.fromkeys(name.partition("/")[0] for name in bundle.members))
+    lines = [
+        *look.paragraph(harmless(bundle.diagnosis)),
+        "",
+        f"{bundle.path}",
+        *look.paragraph(f"holds {', '.join(held)} ({max(1, bundle.bytes // 1024)} KiB)."),
+        *(
+            line
+            for item in bundle.not_collected
+            for line in look.paragraph(f"not collected: {harmless(item)}", indent=2)
+        ),
+        *look.paragraph(f"{REDACTED} Nothing was sent."),
+    ]
+    return "\n".join(lines)

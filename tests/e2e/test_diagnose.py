@@ -1,0 +1,59 @@
+"""A bundle of a real cluster: what the pods, the nodes and kind tell, and none of its secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from bundles import read_bundle
+from e2e.lab import NAMESPACE, ClusterInstallation
+
+MARKER = "pl4nt3d-in-a-p0d"
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "chatty"},
+    "spec": {
+        "restartPolicy": "Never",
+        "containers": [
+            {
+                "name": "chatty",
+                "image": "nothing.invalid/like-it:1",
+                "args": ["--log-token", f"{MARKER}-arg"],
+                "env": [{"name": "HARMLESS", "value": f"{MARKER}-value"}],
+            }
+        ],
+    },
+}
+
+
+def test_a_bundle_tells_of_pods_nodes_and_kind_and_of_no_secret(
+    installed: ClusterInstallation, tmp_path: Path
+) -> None:
+    pod = tmp_path / "pod.json"
+    pod.write_text(json.dumps(POD))
+    installed.kubectl("apply", "-f", str(pod))
+    try:
+        told = json.loads(installed.must("diagnose", "--output", "json", str(tmp_path / "bundle.tar.gz")))
+    finally:
+        installed.kubectl("delete", "pod", "chatty", "--now")
+    members = read_bundle(Path(told["path"]))
+    assert list(members) == told["members"]
+    assert members["diagnosis.txt"].splitlines()[0] == told["diagnosis"]
+    here = f"cluster/{NAMESPACE}"
+    assert "Name:             chatty" in members[f"{here}/pods.txt"]
+    assert "nothing.invalid/like-it" in members[f"{here}/events.txt"]
+    assert members[f"{here}/logs/mimir-0.log"].strip()
+    assert f"{installed.cluster}-control-plane" in members["cluster/nodes.txt"]
+    assert json.loads(members["kind/nodes.json"])["nodes"][0]["state"] == "running"
+    assert any(name.startswith("kind/export/") and name.endswith("kubelet.log") for name in members), members
+    everything = "\n".join(members.values())
+    secret = _password(installed)
+    for hidden in (MARKER, secret, base64.b64encode(secret.encode()).decode()):
+        assert hidden not in everything
+
+
+def _password(installed: ClusterInstallation) -> str:
+    shown = installed.kubectl("get", "secret", "grafana-admin", "-o", "jsonpath={.data.admin-password}")
+    return base64.b64decode(shown).decode()
