@@ -15,6 +15,7 @@ from contextcore_install.core.events import Kind
 from contextcore_install.telemetry.shipper import Shipper
 from stores import (
     EMPTY_RESULT,
+    MINUTE_US,
     MemoryCursors,
     MemoryJournal,
     Misbehaving,
@@ -35,7 +36,7 @@ class Run:
     """A run of some seconds that ships to a URL."""
 
     def __init__(self, url: str | None) -> None:
-        self.journal = MemoryJournal(time.time_ns() // 1000)
+        self.journal = MemoryJournal(time.time_ns() // 1000 - 10 * MINUTE_US)
         self.cursors = MemoryCursors()
         self.said: list[str] = []
         self.shipper = Shipper(self.journal, self.cursors, "c", lambda: url, self.said.append)

@@ -19,7 +19,17 @@ from contextcore_install.telemetry.traces import NO_LAST_WORD, TraceFold
 from host_world import install_stand_in
 from installation import Installation, kill, read_until
 from receivers import Collector, LogStore, SpanStore
-from stores import MemoryCursors, MemoryJournal, Misbehaving, Reply, Store, answer, free_port, wait_until
+from stores import (
+    MINUTE_US,
+    MemoryCursors,
+    MemoryJournal,
+    Misbehaving,
+    Reply,
+    Store,
+    answer,
+    free_port,
+    wait_until,
+)
 
 Make = Callable[[Reply], Misbehaving]
 SECRET = "s3cr3t-m4rk3r"
@@ -29,7 +39,7 @@ class World:
     """Telemetry of one installation that has a place for spans, and one for lines."""
 
     def __init__(self, traces: str | None = None, logs: str | None = None) -> None:
-        self.journal = MemoryJournal(time.time_ns() // 1000)
+        self.journal = MemoryJournal(time.time_ns() // 1000 - 10 * MINUTE_US)
         self.cursors = MemoryCursors()
         self.said: list[str] = []
         self.traces, self.logs = traces, logs

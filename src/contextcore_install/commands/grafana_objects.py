@@ -59,7 +59,7 @@ class _Grafana:
             raise InstallError("grafana-refused", f"Grafana answers {path} with {answer.status}", answer.text)
         try:
             return json.loads(answer.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InstallError("grafana-answer", f"Grafana answers {path} with what is no JSON") from error
 
     def list(self, path: str) -> list[dict[str, Any]]:

@@ -88,6 +88,11 @@ class Event:
         """Whether it is all of its run: what `verify` found, which changed nothing."""
         return self.kind is Kind.VERIFIED and "mode" in self.data
 
+    @property
+    def duration_s(self) -> float | None:
+        """How long what ended took, in seconds; None where it does not say, or says what cannot be."""
+        return known_duration(self.data.get("duration_seconds"))
+
     def as_document(self) -> dict[str, Any]:
         """Return the event as one JSON object: the journal's line and `--output json`'s."""
         document: dict[str, Any] = {
@@ -100,6 +105,15 @@ class Event:
             document["step"] = self.step
         document.update(self.data)
         return document
+
+
+_LONGEST_S = 10**9
+
+
+def known_duration(value: object) -> float | None:
+    """Return what a document from outside gives as seconds; None for what is no number from 0 to some decades."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_S
+    return float(value) if known and isinstance(value, int | float) else None
 
 
 _ENVELOPE = frozenset({"number", "at", "run_id", "kind", "step"})
@@ -128,9 +142,13 @@ def second(at_us: int) -> str:
     return _to_the_second(at_us // 1_000_000) + "Z"
 
 
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, in seconds since 1970: others have no words in RFC 3339."""
+
+
 @lru_cache(maxsize=8)  # a second has many events, and every event is told of twice
 def _to_the_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    return datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC).isoformat()[:19]
 
 
 def microseconds(text: str) -> int:

@@ -23,7 +23,7 @@ class Runs:
         if event.kind is Kind.RUN_STARTED:
             self._begin(event, second(event.at_us))
         elif event.stands_alone:
-            took_us = round(float(event.data.get("duration_seconds") or 0) * 1_000_000)
+            took_us = round((event.duration_s or 0.0) * 1_000_000)
             self._begin(event, second(event.at_us - took_us))
         run = self._rows.get(event.run_id)
         if run is None:
@@ -34,7 +34,7 @@ class Runs:
             run["failed_step"] = event.step
         elif event.kind is Kind.RUN_FINISHED or event.stands_alone:
             run["outcome"] = event.data.get("outcome")
-            run["duration_seconds"] = event.data.get("duration_seconds")
+            run["duration_seconds"] = event.duration_s
 
     def _begin(self, event: Event, started_at: str) -> None:
         row: dict[str, Any] = {

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
-from contextcore_install.core.events import Event, Kind, microseconds, second
+from contextcore_install.core.events import Event, Kind, known_duration, microseconds, second
 
 SCHEMA_VERSION = "1.0"
 STEP_IDS = (
@@ -24,8 +24,8 @@ STEP_IDS = (
 
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
 
-MOST = 10**15
-"""More than any count or number of seconds can be."""
+MOST = 10**9
+"""More attempts than any step can have."""
 
 STEP_FIELDS = ("status", "attempts", "started_at", "completed_at", "updated_at", "duration_seconds", "error")
 _TOP_FIELDS = (
@@ -159,15 +159,6 @@ def _object(event: Event, name: str) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _duration(event: Event) -> float | None:
-    value = event.data.get("duration_seconds")
-    return value if _is_duration(value) else None
-
-
-def _is_duration(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
-
-
 def _installation_started(state: State, event: Event) -> None:
     state.installation_id = str(event.data.get("installation_id", ""))
     state.provider = str(event.data.get("provider", ""))
@@ -210,7 +201,7 @@ def _step_completed(state: State, event: Event) -> None:
         return
     step.status = COMPLETED
     step.completed_at = step.updated_at
-    step.duration_seconds = _duration(event)
+    step.duration_seconds = event.duration_s
     step.error = None
 
 
@@ -219,7 +210,7 @@ def _step_failed(state: State, event: Event) -> None:
     step.status = FAILED
     step.updated_at = second(event.at_us)
     step.completed_at = ""
-    step.duration_seconds = _duration(event)
+    step.duration_seconds = event.duration_s
     step.error = _object(event, "error")
 
 
@@ -307,7 +298,7 @@ def _step_from_document(step_id: str, document: object) -> StepState:
     if not isinstance(attempts, int) or isinstance(attempts, bool) or not 0 <= attempts < MOST:
         raise StateFormatError(f"{where} has attempts that are no count")
     duration = fields.get("duration_seconds")
-    if duration is not None and not _is_duration(duration):
+    if duration is not None and known_duration(duration) is None:
         raise StateFormatError(f"{where} has a duration that is no number")
     error = fields.get("error")
     return StepState(

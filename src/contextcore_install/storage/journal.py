@@ -56,7 +56,10 @@ class JournalReader:
         if descriptor is None:
             return
         with os.fdopen(descriptor, "rb") as file:
-            if os.fstat(descriptor).st_size > MAX_JOURNAL_BYTES:
+            size = os.fstat(descriptor).st_size
+            if position > size:
+                return  # a place in another journal
+            if size > MAX_JOURNAL_BYTES:
                 raise UnreadableFileError(f"it is larger than {MAX_JOURNAL_BYTES} bytes")
             file.seek(position)
             while line := file.readline(MAX_LINE_BYTES):

@@ -110,7 +110,8 @@ def _reaches(journal: Path, mark: Mark) -> bool:
     if descriptor is None:
         return False
     try:
-        return os.pread(descriptor, 1, mark.bytes - 1) == b"\n"
+        size = os.fstat(descriptor).st_size
+        return mark.bytes <= size and os.pread(descriptor, 1, mark.bytes - 1) == b"\n"
     finally:
         os.close(descriptor)
 

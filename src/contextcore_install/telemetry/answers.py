@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from contextcore_install.telemetry.client import Answer, StoreError, Trouble
+
+_MOST_S = 1e7
 
 
 def trouble_in(answer: Answer, what: str) -> StoreError:
@@ -13,8 +18,28 @@ def trouble_in(answer: Answer, what: str) -> StoreError:
     return StoreError(Trouble.REFUSES, evidence)
 
 
+def document_in(answer: Answer, what: str, wanted: str) -> dict[str, Any]:
+    """Return the JSON object that an answer is; raises StoreError, which says what was wanted, for anything else."""
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise not_understood(answer, what, wanted)
+    return document
+
+
+def not_understood(answer: Answer, what: str, wanted: str) -> StoreError:
+    """Return the error for an answer that is not what was wanted."""
+    return StoreError(Trouble.REFUSES, f"{what}: no {wanted}, but {answer.text}")
+
+
 def _retry_after(header: str) -> float:
-    """Return seconds from a Retry-After header (RFC 9110, 10.2.3); 0 when it says nothing."""
+    """Return seconds from a Retry-After header (RFC 9110, 10.2.3); 0 when it says nothing, some months at most."""
+    return min(_MOST_S, _asked_for(header))
+
+
+def _asked_for(header: str) -> float:
     if header.strip().isdecimal():
         return float(header)
     from datetime import UTC, datetime
@@ -22,5 +47,5 @@ def _retry_after(header: str) -> float:
 
     try:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

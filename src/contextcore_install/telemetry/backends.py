@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
-from contextcore_install.telemetry.answers import trouble_in
+from contextcore_install.core.shape import ShapeError, shaped
+from contextcore_install.telemetry.answers import document_in, not_understood, trouble_in
 from contextcore_install.telemetry.client import Client, Patience, StoreError, Trouble
 from contextcore_install.telemetry.metrics import PREFIX, SeriesKey
 from contextcore_install.telemetry.remote_write import write_probe
@@ -25,6 +26,9 @@ class StoreKind(StrEnum):
     MIMIR = "mimir"
     VICTORIA_METRICS = "victoria-metrics"
     PROMETHEUS = "prometheus"
+
+
+_RESULT: Mapping[str, Any] = {"data": {"result": [{"metric": {}}]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,9 @@ def query(
     if answer.status != 200:
         raise trouble_in(answer, what)
     try:
-        result = json.loads(answer.body)["data"]["result"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(Trouble.REFUSES, f"{what}: no query result, but {answer.text}") from error
-    if not isinstance(result, list):
-        raise StoreError(Trouble.REFUSES, f"{what}: no query result, but {answer.text}")
-    return result
+        return list(shaped(document_in(answer, what, "query result"), _RESULT)["data"]["result"])
+    except (ShapeError, KeyError) as error:
+        raise not_understood(answer, what, "query result") from error
 
 
 def raw_samples(
@@ -133,10 +134,14 @@ def raw_samples(
     expression = f"{{{','.join(parts)}}}[{end_ms - start_ms + 1}ms]"
     found: Series = {}
     for item in query(client, backend, expression, end_ms, patience):
-        metric = dict(item["metric"])
-        name = metric.pop("__name__", "")
-        values = found.setdefault((name, tuple(sorted(metric.items()))), {})
-        values.update((round(float(at) * 1000), float(value)) for at, value in item["values"])
+        try:
+            metric = {str(name): str(value) for name, value in item["metric"].items()}
+            name = metric.pop("__name__", "")
+            values = found.setdefault((name, tuple(sorted(metric.items()))), {})
+            values.update((round(float(at) * 1000), float(value)) for at, value in item["values"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            said = f"{client.base_url} shows what is no series of samples: {str(item)[:200]}"
+            raise StoreError(Trouble.REFUSES, said) from error
     return found
 
 

@@ -6,12 +6,16 @@ is all that is needed, and it takes a third of the time to import, which every r
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Any
 from urllib.parse import urlsplit
 
+from contextcore_install.core.bounded import bounded
 from contextcore_install.core.errors import InstallError
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -148,9 +152,10 @@ class Client:
         self._connection = connection
         if connection.sock is not None:
             connection.sock.settimeout(_left(end))
+        connection.response_class = partial(_Response, end)  # type: ignore[assignment]
         connection.request(method, self._prefix + path, body=body, headers=headers)
         response = connection.getresponse()
-        content = _read(response, connection, end)
+        content = _read(response)
         if not response.isclosed():  # longer than we take: the rest would be read as the next answer
             self.close()
         return Answer(response.status, content, response.getheader("Retry-After", "") or "")
@@ -168,12 +173,17 @@ def _left(end: float) -> float:
     return left
 
 
-def _read(response: HTTPResponse, connection: HTTPConnection, end: float) -> bytes:
-    """Read the body; a server that drips bytes is cut off at `end` like one that says nothing."""
+class _Response(HTTPResponse):
+    """An answer that is cut off at `end`, its head too: a server may drip bytes."""
+
+    def __init__(self, end: float, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = bounded(self.fp, lambda: sock.settimeout(_left(end)))
+
+
+def _read(response: HTTPResponse) -> bytes:
     content = bytearray()
     while len(content) < MOST_BYTES:
-        if connection.sock is not None:
-            connection.sock.settimeout(_left(end))
         chunk = response.read1(_CHUNK)
         if not chunk:
             break

@@ -30,6 +30,8 @@ WATCHING = frozenset({Kind.WATCH_LOOKED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP
 SNAPSHOT_VERSION = 3
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
+_LARGEST = 1e300
+
 Labels = tuple[tuple[str, str], ...]
 SeriesKey = tuple[str, Labels]
 
@@ -172,7 +174,7 @@ class MetricsFold:
             yield self._sample("step_attempts_total", step.attempts, step=event.step)
             yield self._sample("step_started_timestamp", _seconds(event), step=event.step)
         ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
-        duration = _number(event.data.get("duration_seconds")) if ended else None
+        duration = event.duration_s if ended else None
         if duration is not None:
             yield self._sample("step_duration_seconds", duration, step=event.step)
         if self._state.progress != progress:
@@ -234,9 +236,9 @@ def _seconds(event: Event) -> float:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value)
 
 
 def _percent(ratios: Iterable[float]) -> float:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.ids import span_id, trace_id
 from contextcore_install.core.ports import EventSource
-from contextcore_install.telemetry.answers import trouble_in
+from contextcore_install.telemetry.answers import document_in, not_understood, trouble_in
 from contextcore_install.telemetry.book import TRACES, CursorBook
-from contextcore_install.telemetry.client import Answer, Patience, StoreError, Trouble
+from contextcore_install.telemetry.client import Answer, Patience
 from contextcore_install.telemetry.feed import Feed
 from contextcore_install.telemetry.link import Delivery, Link, Loss
 from contextcore_install.telemetry.traces import PREFIX, Run, Span, TraceFold, Value
@@ -82,18 +82,16 @@ def partial_success(answer: Answer, what: str) -> tuple[int, str]:
     try:
         told = ExportTraceServiceResponse.FromString(answer.body).partial_success
     except DecodeError as error:
-        raise StoreError(Trouble.REFUSES, f"{what}: no OTLP answer, but {answer.text}") from error
+        raise not_understood(answer, what, "OTLP answer") from error
     return max(0, told.rejected_spans), told.error_message
 
 
 def _partial_success_in_json(answer: Answer, what: str) -> tuple[int, str]:
-    import json
-
+    told = document_in(answer, what, "OTLP answer").get("partialSuccess") or {}
     try:
-        told = json.loads(answer.body).get("partialSuccess") or {}
         return max(0, int(told.get("rejectedSpans", 0))), str(told.get("errorMessage", ""))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise StoreError(Trouble.REFUSES, f"{what}: no OTLP answer, but {answer.text}") from error
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+        raise not_understood(answer, what, "OTLP answer") from error
 
 
 def _resource(run: Run) -> dict[str, Value]:

@@ -72,7 +72,11 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
     finally:
         client.close()
     newest = max((at for values in series.values() for at in values), default=0)
-    state = state_from_series(cluster, series)
+    try:
+        state = state_from_series(cluster, series)
+    except (KeyError, ValueError, OverflowError) as error:
+        said = f"{base_url} shows samples of ours that make no sense: {error}"
+        raise StoreError(Trouble.REFUSES, said) from error
     return Rebuilt(state, str(backend), newest) if state else None
 
 

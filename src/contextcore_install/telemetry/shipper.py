@@ -147,8 +147,8 @@ class Shipper:
 
     def measured(self) -> bool:
         """Say whether the store used last has taken what a verification measured; asks no store."""
-        state = self._cursor().sent.fold.get("state", {})
-        return bool(state.get("verified_at"))
+        state = self._cursor().sent.fold.get("state")
+        return isinstance(state, dict) and bool(state.get("verified_at"))
 
     def unsent(self) -> int:
         """Return how many events of finished runs the store has not taken, as far as is known here.

@@ -278,9 +278,7 @@ def _place(event: Event) -> tuple[str, str]:
 
 
 def _duration_us(event: Event) -> int:
-    seconds = event.data.get("duration_seconds")
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return round(max(0.0, float(seconds or 0)) * 1_000_000) if known else 0
+    return round((event.duration_s or 0.0) * 1_000_000)
 
 
 def _error(data: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,10 +6,14 @@ every run pays.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
+from functools import partial
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from typing import Any
 
+from contextcore_install.core.bounded import bounded
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import HttpAnswer
 
@@ -43,10 +47,11 @@ def _exchange(
     host, _, path = url.removeprefix("http://").partition("/")
     deadline = time.monotonic() + timeout_s
     connection = HTTPConnection(host, timeout=timeout_s)
+    connection.response_class = partial(_Response, deadline)  # type: ignore[assignment]
     try:
         connection.request(method, f"/{path}", body=body or None, headers={**headers, "Connection": "close"})
         response = connection.getresponse()
-        text = _read(response, deadline, keep).decode("utf-8", errors="replace")
+        text = _read(response, keep).decode("utf-8", errors="replace")
         return HttpAnswer(response.status, text)
     except (OSError, HTTPException) as error:
         raise explain(url, error, timeout_s) from error
@@ -54,13 +59,26 @@ def _exchange(
         connection.close()
 
 
-def _read(response: HTTPResponse, deadline: float, keep: int) -> bytes:
-    """Read what fits and what is in time: a server that sends a byte a second must not hold us."""
+class _Response(HTTPResponse):
+    """An answer that is there in time, its head too: a server that sends a byte a second must not hold us."""
+
+    def __init__(self, deadline: float, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+
+        def limit() -> None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            sock.settimeout(left)
+
+        self.fp = bounded(self.fp, limit)
+
+
+def _read(response: HTTPResponse, keep: int) -> bytes:
+    """Read what fits."""
     text = b""
     with response:
         while len(text) < keep:
-            if time.monotonic() > deadline:
-                raise TimeoutError
             chunk = response.read1(keep - len(text))
             if not chunk:
                 break

@@ -45,11 +45,9 @@ def durations(events: Iterable[Event]) -> dict[str, list[float]]:
     """Return, for each step, the seconds that its real work took in earlier runs, latest last."""
     found: dict[str, list[float]] = {}
     for event in events:
-        seconds = event.data.get("duration_seconds")
-        if event.kind is not Kind.STEP_COMPLETED or event.data.get("already") or isinstance(seconds, bool):
-            continue
-        if isinstance(seconds, int | float) and 0 <= seconds < 1e9:
-            found.setdefault(event.step, []).append(float(seconds))
+        seconds = event.duration_s
+        if event.kind is Kind.STEP_COMPLETED and not event.data.get("already") and seconds is not None:
+            found.setdefault(event.step, []).append(seconds)
     return found
 
 

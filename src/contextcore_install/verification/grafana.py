@@ -194,7 +194,7 @@ class Grafana:
         answer = self._get("/api/v1/provisioning/alert-rules")
         try:
             rules = {str(rule["uid"]) for rule in json.loads(answer.text)} if answer.status == 200 else None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             rules = None
         if rules is None:
             message = "Grafana does not tell its alert rules."
@@ -221,7 +221,7 @@ def _default(evidence: str) -> Probe:
 def _json(answer: HttpAnswer) -> dict[str, Any]:
     try:
         document = json.loads(answer.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

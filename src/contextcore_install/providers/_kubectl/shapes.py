@@ -42,7 +42,11 @@ _POD: dict[str, Any] = {
     ],
 }
 _TEMPLATE: dict[str, Any] = {"metadata": _META, "spec": _POD}
-_STATE: dict[str, Any] = {"waiting": _OBJECT, "running": _OBJECT, "terminated": {"exitCode": int}}
+_STATE: dict[str, Any] = {
+    "waiting": {"reason": str, "message": str},
+    "running": {"startedAt": str},
+    "terminated": {"exitCode": int, "reason": str},
+}
 _CONTAINERS: list[Any] = [{"restartCount": int, "state": _STATE, "lastState": _STATE}]
 _CONDITIONS: list[Any] = [{"type": str}]
 _COUNTS = (

@@ -135,10 +135,10 @@ class HostData:
         answer = LoopbackHttp().get(f"{url}/create", SNAPSHOT_WITHIN_S)
         try:
             name = str(json.loads(answer.text)["snapshot"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             name = ""
         path = folder / "snapshots" / name
-        if not name or "/" in name or not path.is_dir():
+        if not name.strip(".") or "/" in name or not path.is_dir():
             raise InstallError(
                 "snapshot-failed", "The metrics store made no snapshot.", answer.text[:400], retryable=True
             )

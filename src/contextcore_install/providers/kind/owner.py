@@ -77,7 +77,7 @@ class OwnerFile:
                 bool(document["complete"]),
                 bool(document.get("made_network")),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         return owner if owner.cluster == self._cluster else None
 
