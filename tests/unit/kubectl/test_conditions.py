@@ -382,3 +382,14 @@ def test_a_container_that_logged_nothing_is_told_by_what_its_runtime_said(watche
     finding = watcher.look(NOT_READY, pod("CrashLoopBackOff", restarts=2, ended=ended), patient=False).finding
     assert finding is not None
     assert (finding.code, finding.evidence) == ("program-missing", said)
+
+
+def test_who_comes_between_two_pulls_learns_from_the_events_why(watcher: Watcher) -> None:
+    why = 'Failed to pull image "grafana/loki:3.7.6": rpc error: code = NotFound desc = not found'
+    watcher.happened(
+        ("Pulling", ""), ("Failed", why), ("Failed", "Error: ErrImagePull"), ("BackOff", "Back-off")
+    )
+    stuck = pod("ImagePullBackOff", 'Back-off pulling image "grafana/loki:3.7.6"')
+    finding = watcher.look(NOT_READY, stuck, patient=False).finding
+    assert finding is not None
+    assert (finding.code, finding.evidence) == ("image-not-found", why)

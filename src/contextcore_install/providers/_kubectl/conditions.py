@@ -36,6 +36,8 @@ WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
 CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
+#: Seconds for which what was told of an object's events counts as what there is.
+EVENTS_S = 3.0
 LOG_TAIL = 30
 
 
@@ -75,7 +77,7 @@ class Conditions:
         self._image_remedy = image_remedy
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
-        self._events: dict[str, tuple[float, str, str]] = {}
+        self._events: dict[str, tuple[float, Sequence[tuple[str, str]]]] = {}
 
     def now(self, snapshot: Snapshot, patience: Patience | None = None) -> list[Workload]:
         """Return each workload's condition. With patience, only troubles that have lasted are findings."""
@@ -191,10 +193,14 @@ class Conditions:
         }
 
     def _refusal(self, pod: Pod) -> str:
-        """Return why an image is not there. Between two tries, only the last try said why."""
+        """Return why an image is not there. Between two tries, only the last try said why: to us, or in an event."""
         if pod.reason != "ImagePullBackOff":
             self._pulls[pod.uid] = pod.message
-        return self._pulls.get(pod.uid, pod.message)
+        elif pod.uid not in self._pulls:
+            events = self._events_of(pod.uid, pod.namespace)
+            tries = [message for _, message in events if "Failed to pull image" in message]
+            return tries[-1] if tries else pod.message
+        return self._pulls[pod.uid]
 
     def _refused(self, key: Key, live: Manifest, patience: Patience | None) -> Finding | None:
         """Say why a workload's pod cannot be made, where the cluster says so."""
@@ -247,19 +253,25 @@ class Conditions:
         return self._logs[asked] or ([pod.ended_with] if pod.ended_with else [])
 
     def _event(self, uid: str, namespace: str) -> tuple[str, str]:
-        """Return the reason and message of the last event about an object; asked for at most every few seconds."""
+        """Return the reason and message of the last event about an object, empty where there is none."""
+        events = self._events_of(uid, namespace)
+        return events[-1] if events else ("", "")
+
+    def _events_of(self, uid: str, namespace: str) -> Sequence[tuple[str, str]]:
+        """Return reason and message of each event about an object, the last one last; asked for every few seconds."""
         known = self._events.get(uid)
-        if known and time.monotonic() - known[0] < 3.0:
-            return known[1:]
+        if known and time.monotonic() - known[0] < EVENTS_S:
+            return known[1]
         try:
             events = self._kubectl.items(
                 "events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}"
             )
         except InstallError:
             events = []
-        last = max(events, key=_when, default={})
-        told = str(last.get("reason", "")), str(last.get("message", ""))
-        self._events[uid] = (time.monotonic(), *told)
+        told = [
+            (str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(events, key=_when)
+        ]
+        self._events[uid] = (time.monotonic(), told)
         return told
 
 
