@@ -1,7 +1,8 @@
-"""What is known of an installation whose state file and journal are gone: the metrics store has its story.
+"""What is known of an installation whose state file and journal are gone: its cluster and its metrics store are asked.
 
-Only what is still there is asked: the provider says with which ports it runs, and the store at that port is asked for
-its samples, in bounded time. What comes of it is confirmed by the checks, which every run begins its steps with.
+The cluster may hold the records themselves, as another machine or an earlier home kept them there; the store has their
+story. Only what is still there is asked, in bounded time: the provider says with which ports the store runs. What comes
+of it is confirmed by the checks, which every run begins its steps with.
 """
 
 from __future__ import annotations
@@ -11,22 +12,30 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.remote import Remote, RemoteRecords
 from contextcore_install.providers.registry import PROVIDERS, recollect
+from contextcore_install.remote import adopt_remote, look, remote_of
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
-from contextcore_install.wiring import Stack, choose_provider, options_of
+from contextcore_install.wiring import Stack, choose_provider, options_of, read_stack
 
 LIMIT_S = 3.0
 """What looking for the store and asking it may take together, in seconds, where somebody only wants to know."""
 
 BEFORE_A_RUN_S = 10.0
 """The same before a run, which would begin a new story."""
+
+CLUSTER_S = 12.0
+"""What asking the cluster for its records may take: what is read is whole, so it is worth more patience."""
+
+Answer = TypeVar("Answer")
 
 _Found = tuple[Rebuilt, str, dict[str, int]]
 """What was rebuilt, the provider, and the ports that were chosen."""
@@ -39,12 +48,16 @@ def known_records(app: App) -> Records:
     return records
 
 
-def recall(app: App, records: Records, limit_s: float = LIMIT_S) -> None:
-    """Where the records are empty, make them from the metrics store's samples, if there are any; say so in a notice.
+def recall(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster: bool = True) -> None:
+    """Where the records are empty, make them from the cluster's, else from the metrics store's samples; say so.
 
-    Raises nothing: without an answer the installation counts as new, as it would without a store.
+    Raises nothing: without an answer the installation counts as new, as it would without cluster and store.
     """
     if records.state.exists or records.mark.events or records.imported:
+        return
+    kept = _within(CLUSTER_S, lambda: _ask_cluster(app, records)) if ask_cluster else None
+    if kept:
+        adopt_remote(*kept, records)
         return
     found = _within(limit_s, lambda: _ask(app, records, limit_s))
     if found is None:
@@ -60,6 +73,16 @@ def recall(app: App, records: Records, limit_s: float = LIMIT_S) -> None:
     )
 
 
+def _ask_cluster(app: App, records: Records) -> tuple[Remote, RemoteRecords] | None:
+    """Return the records in the cluster that the settings name, unless they were put aside here."""
+    remote = remote_of(read_stack(app, records.state).provider)
+    found = look(remote, app.settings.cluster).records if remote else None
+    if remote is None or found is None or not found.state.exists:
+        return None
+    is_given_up = found.at_us // 1000 <= put_aside_ms(app.home, app.settings.cluster)
+    return None if is_given_up else (remote, found)
+
+
 def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     name, _ = choose_provider(app, records.state)
     options = options_of(records.state, app, name)
@@ -70,11 +93,11 @@ def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     ports = {**kept, **app.settings.ports}
     url = Stack(app, name, ports, options).metrics_store_url()
     url = url or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
-    rebuilt = rebuild(url, app.settings.cluster, _put_aside_ms(app.home, app.settings.cluster), limit_s)
+    rebuilt = rebuild(url, app.settings.cluster, put_aside_ms(app.home, app.settings.cluster), limit_s)
     return (rebuilt, name, ports) if rebuilt else None
 
 
-def _put_aside_ms(home: Home, cluster: str) -> int:
+def put_aside_ms(home: Home, cluster: str) -> int:
     """Return when the records of a cluster were put aside last (ms since 1970; 0 for never).
 
     What was before was given up on purpose, by `--reset` or `delete`: it is not brought back.
@@ -97,9 +120,9 @@ def _seconds(stamp: str) -> int:
         return 0
 
 
-def _within(limit_s: float, work: Callable[[], _Found | None]) -> _Found | None:
+def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
     """Return what the work comes to; None where it fails, or takes longer and is left behind."""
-    results: list[_Found | None] = []
+    results: list[Answer | None] = []
 
     def run() -> None:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from contextcore_install import __version__
 from contextcore_install.app import App
 from contextcore_install.core.engine import Engine
-from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.outcome import Limits, Result
 from contextcore_install.core.plan import Plan
@@ -54,6 +54,7 @@ class Session:
     plan: Plan
     began: float
     late_reports: list[str] = field(default_factory=list, init=False)
+    lost: InstallError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
 
     def begin(self, settings: dict[str, Any], provider_reason: str, notices: Sequence[str]) -> None:
@@ -108,6 +109,17 @@ class Session:
             self.late_reports.append(text)
         else:
             self._engine.notice(text)
+
+    def lose(self, error: InstallError) -> None:
+        """End the run, from any thread: another machine acts now, as the error says."""
+        self.lost = error
+        if self._engine is not None:
+            self._engine.interrupt(error.message)
+
+    def raise_if_lost(self) -> None:
+        """Raise the InstallError that ended the run from outside, if one did."""
+        if self.lost is not None:
+            raise self.lost
 
     def finish(self, result: Result, exit_code: ExitCode) -> None:
         """Record how the run ended."""

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install.app import App
 from contextcore_install.contacts import for_grafana, without_contact_points
@@ -27,7 +27,7 @@ from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
+from contextcore_install.storage.layout import ClusterLayout, make_home, make_private, require_own
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_keeper import StateKeeper
@@ -38,6 +38,10 @@ from contextcore_install.tools.files import sweep
 
 OF_ONE_RUN = frozenset({"pull"})
 """Options that say how this run is to go about it; the others belong to the installation, and are kept."""
+
+if TYPE_CHECKING:
+    from contextcore_install.remote import Meeting
+    from contextcore_install.storage.remote_keeper import RemoteKeeper
 
 Show = Callable[[State, str, str], Sequence[Projection]]
 """Makes what shows the events: from the state before the run, its provider and its id."""
@@ -150,8 +154,7 @@ def is_bound(state: State) -> bool:
 
 def read_stack(app: App, state: State) -> Stack:
     """Return the stack as the state and the settings have it; raises a usage error where they contradict."""
-    name, _ = choose_provider(app, state)
-    return Stack(app, name, ports_of(state, app), options_of(state, app, name))
+    return _parts(app, state)[0]
 
 
 def ports_of(state: State, app: App) -> dict[str, int]:
@@ -181,21 +184,63 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
         records = _open_records(app, lock, stack)
-        provider, reason = choose_provider(app, records.state)
-        options = options_of(records.state, app, provider)
-        parts = Stack(app, provider, ports_of(records.state, app), options)
-        session = _build(app, mode, records, parts, show, stack)
+        parts, reason = _parts(app, records.state)
+        met = _meet_cluster(app, mode, parts, records, stack)
+        if met:
+            parts, reason = _parts(app, records.state)  # whose records count was decided
+        session = _build(app, mode, records, parts, show, stack, met)
         app.home.link_to(app.settings.cluster)
-        kept = {name: value for name, value in options.items() if name not in OF_ONE_RUN}
-        session.begin({"provider": provider, "ports": parts.ports, **kept}, reason, records.notices)
+        kept = {name: value for name, value in parts.options.items() if name not in OF_ONE_RUN}
+        session.begin(
+            {"provider": parts.provider_name, "ports": parts.ports, **kept}, reason, records.notices
+        )
         yield session
 
 
-def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stack: ExitStack) -> Session:
+def _parts(app: App, state: State) -> tuple[Stack, str]:
+    """Return the stack as the state and the settings have it, and why it is this provider's; see `read_stack`."""
+    name, reason = choose_provider(app, state)
+    return Stack(app, name, ports_of(state, app), options_of(state, app, name)), reason
+
+
+def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> Meeting | None:
+    """Take the lease on the installation, where its cluster has one, and let the newer records count."""
+    from contextcore_install.remote import meet, release, remote_of
+
+    remote = remote_of(parts.provider)
+    if remote is None:
+        return None
+    from contextcore_install.recall import put_aside_ms  # needs what is above it
+
+    before = put_aside_ms(app.home, app.settings.cluster)
+    met = meet(app, remote, records, put_aside_ms=before, mode=mode)
+    if met:
+        stack.callback(release, met.lease)
+    return met
+
+
+def _build(
+    app: App,
+    mode: str,
+    records: Records,
+    parts: Stack,
+    show: Show,
+    stack: ExitStack,
+    met: Meeting | None,
+) -> Session:
+    session: Session  # made of what reports to it
     run_id = _new_run_id()
     shown = show(records.state, parts.provider_name, run_id)
     shipper = parts.shipper(lambda text: session.report(text))  # noqa: PLW0108 - made below
-    recorder, keeper = _recorder(app, records, run_id, [shipper, *shown], stack)
+    plan = parts.plan(shipper)
+    kept: list[RemoteKeeper] = []
+    if met:
+        from contextcore_install.remote import PATIENCE_S, guarded, keeper_for
+
+        cluster = keeper_for(app, met, records, lambda: session)
+        plan, kept = guarded(plan, cluster), [cluster]
+        stack.callback(cluster.close, PATIENCE_S)
+    recorder, keeper = _recorder(app, records, run_id, [shipper, *kept, *shown], stack)
     session = Session(
         app=app,
         run_id=run_id,
@@ -205,9 +250,11 @@ def _build(app: App, mode: str, records: Records, parts: Stack, show: Show, stac
         keeper=keeper,
         shipper=shipper,
         provider=parts.provider,
-        plan=parts.plan(shipper),
+        plan=plan,
         began=app.clock.monotonic(),
     )
+    for item in kept:
+        item.start()
     return session
 
 
@@ -280,6 +327,7 @@ def _recorder(
 
 def take_lock(layout: ClusterLayout) -> Lock:
     """Return the cluster's lock; raises InstallError with who holds it, and what that run is doing."""
+    require_own(layout.folder)
     try:
         return Lock(layout.lock, owner())
     except InstallError as error:

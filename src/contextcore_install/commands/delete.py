@@ -16,6 +16,7 @@ from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
+from contextcore_install.remote import alone_in_cluster
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.store import read_records
 from contextcore_install.wiring import read_stack
@@ -74,7 +75,8 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
     provider = read_stack(app, state).provider
     saved = make_backup(app, state, provider, ctx) if with_backup else None
     end_service(app, ctx)
-    provider.remove_cluster(ctx)
+    with alone_in_cluster(app, provider):
+        provider.remove_cluster(ctx)
     return saved
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from typing import Any
 
 from contextcore_install.app import App
@@ -18,14 +19,15 @@ from contextcore_install.storage.store import Records, read_records
 def run(app: App) -> int:
     """Show the status."""
     records = _records(app)
+    files = copy(records)
     if not records.state.exists:
         from contextcore_install.recall import recall
 
-        recall(app, records)
+        recall(app, records, ask_cluster=app.settings.live)
     owner = holder(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
     if app.settings.live:
-        document["checks"] = _checks(app, records)
+        document |= _live(app, records, files)
     if app.json:
         if records.notices:
             document["notices"] = records.notices
@@ -56,13 +58,16 @@ def _records(app: App) -> Records:
     return records
 
 
-def _checks(app: App, records: Records) -> list[dict[str, Any]]:
+def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
+    from contextcore_install.commands.sides import records_document
     from contextcore_install.commands.survey import checks_document, survey
     from contextcore_install.wiring import read_stack
 
     stack = read_stack(app, records.state)
     telemetry = stack.shipper(records.notices.append)
-    return checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
+    checks = checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
+    sides = records_document(app, stack.provider, files, checks)
+    return {"checks": checks, **({"records": sides} if sides else {})}
 
 
 def _show(app: App, document: dict[str, Any], records: Records) -> None:

@@ -29,6 +29,7 @@ from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.state import PENDING, State
 from contextcore_install.session import Session
+from contextcore_install.storage.lease import ELSEWHERE
 from contextcore_install.storage.lock import Lock, holder
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.process import kill_all_children
@@ -218,7 +219,14 @@ class Watch:
             session.recorder.record(Kind.WATCH_REMEDIED, outcome=result.outcome.value, problems=told)
             return result
 
-        code = carry_out(self.app, work, lock=lock, words=self._words.of_remedy)
+        try:
+            code = carry_out(self.app, work, lock=lock, words=self._words.of_remedy)
+        except InstallError as error:
+            if error.code != ELSEWHERE:
+                raise
+            self._words.say("busy", f"{error.message}; waiting until it has ended")
+            self._rest(self.every_s)
+            return None
         if not results or results[0].outcome is Outcome.INTERRUPTED:
             return code
         if results[0].outcome is Outcome.SUCCEEDED:

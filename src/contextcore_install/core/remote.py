@@ -78,7 +78,7 @@ class RemoteRecords:
     """What a cluster holds: a state, and the end of the journal that it was made from.
 
     `events` and `at_us` are the number and time of that journal's last event; `tail` its newest lines. `writer` names
-    the records' folder that it came from, `host` the machine.
+    the records' folder that it came from, `host` the machine, and `term` the lease's under which it was written.
     """
 
     state: State
@@ -87,6 +87,7 @@ class RemoteRecords:
     host: str
     writer: str
     tail: tuple[str, ...] = ()
+    term: int = 0
 
     def pack(self) -> dict[str, str]:
         """Return the records as a ConfigMap's data, with as much of the tail as there is room for.
@@ -100,6 +101,7 @@ class RemoteRecords:
             "installation_id": self.state.installation_id,
             "writer": {"host": self.host, "id": self.writer},
             "journal": {"events": self.events, "at": instant(self.at_us)},
+            "lease_term": self.term,
             "digest": "crc32:00000000",
         }
         room = MOST_BYTES - len(state.encode()) - len(_encode(about).encode())
@@ -127,6 +129,7 @@ def unpack(data: Mapping[str, Any]) -> RemoteRecords:
             str(about["writer"]["host"]),
             str(about["writer"]["id"]),
             tuple(tail.splitlines(keepends=True)),
+            int(about["lease_term"]),
         )
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"they lack what they should hold ({type(error).__name__}: {error})") from None

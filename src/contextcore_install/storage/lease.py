@@ -58,6 +58,11 @@ class Lease:
         """Whether it was ours when we last asked."""
         return self._standing is _Standing.HELD
 
+    @property
+    def term(self) -> int:
+        """How often the lease has changed hands when we took it: grows with every machine; 0 where it is not ours."""
+        return int(self._content.get("leaseTransitions", 0)) if self.held else 0
+
     def take(self, pause: Callable[[float], None], *, make: bool) -> bool:
         """Take the lease; return whether it is ours: where there is none, it is made only if `make` says so.
 

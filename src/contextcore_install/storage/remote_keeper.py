@@ -31,6 +31,7 @@ from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.journal import JournalReader
 from contextcore_install.storage.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
 from contextcore_install.storage.mark import Mark
+from contextcore_install.tools.files import write_atomically
 
 WRITE_S = 2.0
 """How often the records are written at most while only details happen; transitions are written at once."""
@@ -42,10 +43,10 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class RemoteKeeper:
     """A projection.
 
-    `host` and `writer` say whose records they are; `version` is that of the records read before. `tail` is the journal
-    before the run where another machine's is carried on, else it is read from ours. `has_place` says that the cluster
-    is up and the place in it ours. `report` tells the user of trouble, `lost` that another machine has taken the lease;
-    both are called in any thread.
+    `host` and `writer` say whose records they are; `version` is that of the records read before. `term_file` is where
+    the lease's term is noted under which this machine wrote last. `tail` is the journal before the run where another
+    machine's is carried on, else it is read from ours. `has_place` says that the cluster is up and the place in it
+    ours. `report` tells the user of trouble, `lost` that another machine has taken the lease, both in any thread.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class RemoteKeeper:
         host: str,
         writer: str,
         version: str,
+        term_file: Path,
         tail: Sequence[str],
         has_place: bool,
         redaction: Redaction,
@@ -72,6 +74,7 @@ class RemoteKeeper:
         self._journal = journal
         self._host, self._writer = host, writer
         self._version = version
+        self._term_file, self._term = term_file, 0
         self._redaction = redaction
         self._report = report
         self._lost = lost
@@ -220,6 +223,10 @@ class RemoteKeeper:
             self._lease.renew()
             self._version = self._remote.records.write(content, found.version if found else "")
         self._unwritten = False
+        if self._lease.term != self._term:
+            self._term = self._lease.term
+            with suppress(OSError):
+                write_atomically(self._term_file, f"{self._term}\n")
 
     def _finish(self) -> None:
         if self._removed:
@@ -234,10 +241,10 @@ class RemoteKeeper:
 
     def _packed(self) -> dict[str, str]:
         shown = state_from_document(self._redaction.document(self._state.as_document()))
-        records = RemoteRecords(
-            shown, self._end.events, self._end.at_us, self._host, self._writer, tuple(self._tail)
-        )
-        return records.pack()
+        end, tail = self._end, tuple(self._tail)
+        return RemoteRecords(
+            shown, end.events, end.at_us, self._host, self._writer, tail, self._lease.term
+        ).pack()
 
     def _line(self, event: Event) -> str:
         return _encode(self._redaction.document(event.as_document())) + "\n"

@@ -50,6 +50,11 @@ def render_status(document: Mapping[str, Any], look: Look, commands: Commands | 
     checks = document.get("checks")
     if isinstance(checks, list):
         lines += ["", *live_findings(checks, look)]
+    if isinstance(document.get("records"), dict):
+        from contextcore_install.ui.records import records_lines
+
+        told = records_lines(document["records"], look)
+        lines += ["", *told] if told else []
     return "\n".join([*lines, "", *_next_lines(document, look, commands)])
 
 

@@ -44,6 +44,7 @@ class Lab:
             host="laptop",
             writer="a",
             version=version,
+            term_file=self.journal.with_name("lease-term"),
             tail=(),
             has_place=has_place,
             redaction=Redaction(home="/home/somebody"),
@@ -108,6 +109,7 @@ def test_state_and_journal_are_there_at_the_end_and_the_lease_is_free(lab: Lab) 
     kept = lab.written()
     assert kept.state.step("manifests_apply").status == "completed"
     assert (kept.events, kept.at_us, kept.host) == (last.number, last.at_us, "laptop")
+    assert (kept.term, lab.journal.with_name("lease-term").read_text()) == (1, "1\n")
     assert [line.partition(",")[0] for line in kept.tail] == ['{"number":1', '{"number":2', '{"number":3']
     assert "in ~/files" in kept.tail[0]
     assert lab.lease.kept

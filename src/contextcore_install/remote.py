@@ -1,0 +1,284 @@
+"""The installation's records on this machine and in its cluster: which count, and that one machine acts at a time.
+
+What the cluster holds is read where this machine knows nothing, and before a run; a run holds the lease on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from contextcore_install.app import App
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import second
+from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.plan import Plan, Step
+from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.redaction import Redaction
+from contextcore_install.core.remote import (
+    CLUSTER_STEP,
+    RemembersItself,
+    Remote,
+    RemoteRecords,
+    last_change,
+    unpack,
+)
+from contextcore_install.core.state import State
+from contextcore_install.session import Session
+from contextcore_install.storage.lease import ELSEWHERE, Lease
+from contextcore_install.storage.mark import Mark
+from contextcore_install.storage.remote_keeper import RemoteKeeper
+from contextcore_install.storage.store import Records, differences, take_over
+from contextcore_install.tools.machine import boot_id
+
+PATIENCE_S = 5.0
+"""What writing the last records and letting go of the lease may take at the end of a run."""
+NOT_BEFORE_THE_CLUSTER = "preflight"
+"""The step that changes nothing but this machine."""
+KEEPS_ITS_OWN = "restore"
+"""The command after which this machine's records count, however old they are: they were asked for."""
+
+
+def remote_of(provider: Provider) -> Remote | None:
+    """Return the way to the records in the provider's cluster; None where it has none."""
+    return provider.remote() if isinstance(provider, RemembersItself) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found in a cluster: the records, where they can be used, their version, and else what is wrong."""
+
+    records: RemoteRecords | None = None
+    version: str = ""
+    trouble: str = ""
+    foreign: bool = False
+
+
+def look(remote: Remote, cluster: str) -> Found:
+    """Return what the cluster holds; raises InstallError where it cannot be asked."""
+    kept = remote.records.read()
+    if kept is None:
+        return Found()
+    try:
+        records = unpack(kept.content)
+    except ValueError as error:
+        return Found(None, kept.version, f"{remote.place} holds no records that can be used: {error}")
+    if records.state.cluster_name != cluster:
+        text = f"{remote.place} holds the records of {records.state.cluster_name[:63]!r} (--cluster)"
+        return Found(None, kept.version, text, foreign=True)
+    for name, value in records.state.settings.items():
+        if isinstance(value, str) and value.startswith("~/"):
+            records.state.settings[name] = str(Path(value).expanduser())
+    return Found(records, kept.version)
+
+
+def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
+    """Tell whether the cluster's journal goes on where this machine's ends.
+
+    It does where another machine has held the lease since this one wrote last, whatever this one noted meanwhile;
+    within one term, and where terms are not known, what was changed last is newer.
+    """
+    term = _term(app)
+    if term and remote.term and term != remote.term:
+        return remote.term > term
+    here, there = local.state, remote.state
+    return (last_change(there), remote.events) > (last_change(here), local.mark.events)
+
+
+def _term_file(app: App) -> Path:
+    return app.layout.folder / "lease-term"
+
+
+def _term(app: App) -> int:
+    try:
+        return int(_term_file(app).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def differing(remote: RemoteRecords, local: Records) -> bool:
+    """Tell whether the two tell different stories; which details were noted last does not matter."""
+    here, there = local.state, remote.state
+    return here.installation_id != there.installation_id or bool(differences(here, there))
+
+
+def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
+    """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
+    mark = local.mark
+    told = _side_by_side(local.state, remote.state) if local.state.exists else ""
+    take_over(local, remote.state, f"cluster: {place.place}", at_us=max(mark.at_us, remote.at_us))
+    local.mark = Mark(max(mark.events, remote.events), mark.bytes, max(mark.at_us, remote.at_us))
+    why = f"they are newer than this machine's ({told})" if told else "this machine has none"
+    local.notices.append(
+        f"the records in the cluster count ({place.place}, written by {remote.host}, {second(remote.at_us)}): {why}"
+    )
+
+
+def _side_by_side(here: State, there: State) -> str:
+    rows = [
+        f"{step}: {here.step(step).status} here, {there.step(step).status} there"
+        for step in dict.fromkeys([*here.steps, *there.steps])
+        if here.step(step).status != there.step(step).status
+    ]
+    if here.installation_id != there.installation_id:
+        rows.insert(0, f"installation {here.installation_id[:8]} here, {there.installation_id[:8]} there")
+    return "; ".join(rows) or f"changed {_when(here)} here, {_when(there)} there"
+
+
+def _when(state: State) -> str:
+    return second(last_change(state))
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What came of looking at the cluster's records before a run.
+
+    `tail` is the journal's end that is carried on, where it is not this machine's.
+    """
+
+    remote: Remote
+    lease: Lease
+    found: Found = Found()
+    tail: Sequence[str] = ()
+
+
+def meet(app: App, remote: Remote, records: Records, *, put_aside_ms: int, mode: str) -> Meeting | None:
+    """Take the lease, and decide between the records here and in the cluster, which is told in the records' notices.
+
+    None where the place is another installation's. Raises InstallError `locked-elsewhere`.
+    """
+    lease = Lease(remote.lease, identity(app))
+    try:
+        lease.take(_pause(app), make=False)
+        found = look(remote, app.settings.cluster)
+    except InstallError as error:
+        if error.code == ELSEWHERE:
+            raise
+        return Meeting(remote, lease)  # the run takes it when the cluster is up
+    if found.trouble:
+        records.notices.append(found.trouble)
+    if found.foreign:
+        release(lease)
+        return None
+    there = found.records
+    if there is None or there.at_us // 1000 <= put_aside_ms:
+        return Meeting(remote, lease, found)
+    if is_newer(app, there, records) and mode != KEEPS_ITS_OWN:
+        adopt_remote(remote, there, records)
+        return Meeting(remote, lease, found, there.tail)
+    if there.writer != identity(app) and differing(there, records):
+        records.notices.append(
+            f"the records in the cluster ({remote.place}, written by {there.host}, {second(there.at_us)}) are older "
+            f"than this machine's, which count: {_side_by_side(records.state, there.state)}"
+        )
+    return Meeting(remote, lease, found)
+
+
+def _pause(app: App) -> Callable[[float], None]:
+    """Return a pause before which is said, once, what is waited for."""
+    told: list[str] = []
+
+    def pause(seconds: float) -> None:
+        if not told:
+            told.append("another machine has the lease on this installation; seeing whether it is at work")
+            app.stderr.write(f"note: {told[0]}\n")
+            app.stderr.flush()
+        time.sleep(seconds)
+
+    return pause
+
+
+def release(lease: Lease) -> None:
+    """Let go of a lease, if that can be done."""
+    with suppress(InstallError):
+        lease.release()
+
+
+def keeper_for(app: App, met: Meeting, records: Records, session: Callable[[], Session]) -> RemoteKeeper:
+    """Return what keeps the cluster's records during a session, which is asked for once there is something to tell."""
+    return RemoteKeeper(
+        met.remote,
+        met.lease,
+        records.state,
+        mark=records.mark,
+        journal=app.layout.journal,
+        host=_host(),
+        writer=identity(app),
+        version=met.found.version,
+        term_file=_term_file(app),
+        tail=met.tail,
+        has_place=met.found.records is not None,
+        redaction=Redaction(home=app.environ.get("HOME", "")),
+        report=lambda text: session().report(text),
+        lost=lambda error: session().lose(error),
+    )
+
+
+@contextmanager
+def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
+    """Have the lease while an installation is removed outside of a run, and remove its records after it.
+
+    Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
+    """
+    remote = remote_of(provider)
+    met = (
+        meet(app, remote, Records(State(app.settings.cluster)), put_aside_ms=0, mode=KEEPS_ITS_OWN)
+        if remote
+        else None
+    )
+    yield
+    if met:
+        with suppress(InstallError):
+            met.remote.records.remove()
+            met.remote.lease.remove()
+
+
+def identity(app: App) -> str:
+    """Return who holds a lease: whoever holds the lock of this cluster's folder, on this machine since it started."""
+    try:
+        facts = app.layout.lock.stat()
+        place = f"{facts.st_dev}:{facts.st_ino}"
+    except OSError:
+        place = ""
+    text = "\0".join((socket.gethostname(), boot_id(), str(app.layout.folder), place))
+    return f"{_host()}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0] or "unknown"
+
+
+def guarded(plan: Plan, keeper: RemoteKeeper) -> Plan:
+    """Return a plan whose steps act only while the lease is ours."""
+    return Plan([step if step.id == NOT_BEFORE_THE_CLUSTER else Guarded(step, keeper) for step in plan])
+
+
+class Guarded:
+    """A step that asks before it acts."""
+
+    def __init__(self, step: Step, keeper: RemoteKeeper) -> None:
+        self._step = step
+        self._keeper = keeper
+        self._is_up = step.id != CLUSTER_STEP
+        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
+        self.retry, self.timeout_s = step.retry, step.timeout_s
+        self.by_hand = step.by_hand
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look; nobody need be asked for that."""
+        return self._step.check(ctx)
+
+    def apply(self, ctx: StepContext) -> None:
+        """Act, where the lease is ours."""
+        self._keeper.confirm(ctx, is_up=self._is_up)
+        self._step.apply(ctx)
+
+    def undo(self, ctx: StepContext) -> None:
+        """Take back, where the lease is ours."""
+        self._keeper.confirm(ctx, is_up=self._is_up)
+        self._step.undo(ctx)

@@ -1,0 +1,163 @@
+"""This machine's records and the cluster's meet: the newer journal counts, and which one that was is said."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from contextcore_install.app import App
+from contextcore_install.core.events import microseconds
+from contextcore_install.core.remote import RemoteRecords
+from contextcore_install.core.state import RunState, State
+from contextcore_install.remote import KEEPS_ITS_OWN, Meeting, identity, is_newer, meet
+from contextcore_install.settings import parse
+from contextcore_install.storage.layout import Home
+from contextcore_install.storage.mark import Mark
+from contextcore_install.storage.store import Records
+from contextcore_install.tools.clock import SystemClock
+from remote_world import fake_remote, refusal
+
+NOON, ONE = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    settings = parse(["--resume", "--cluster", "lab"], {}, "create-cluster.sh")
+    made = App(
+        settings,
+        {"HOME": str(tmp_path)},
+        Home(tmp_path / "home"),
+        io.StringIO(),
+        io.StringIO(),
+        io.StringIO(),
+        SystemClock(),
+    )
+    made.layout.folder.mkdir(parents=True)
+    made.layout.lock.touch()
+    return made
+
+
+def state(changed_at: str, status: str = "completed", installation_id: str = "one") -> State:
+    made = State("lab", installation_id, started_at=NOON, run=RunState("r", "install", changed_at))
+    made.step("preflight").status = status
+    return made
+
+
+def there(changed_at: str, status: str = "completed", events: int = 50, term: int = 0) -> RemoteRecords:
+    at_us = microseconds(changed_at)
+    return RemoteRecords(state(changed_at, status), events, at_us, "office", "office_b", ("a line\n",), term)
+
+
+def here(changed_at: str, status: str = "completed", events: int = 50) -> Records:
+    return Records(state(changed_at, status), Mark(events, 900, microseconds(changed_at)))
+
+
+def met(app: App, records: Records, remote: RemoteRecords | None, **more: object) -> Meeting | None:
+    port, slot, _ = fake_remote()
+    if remote:
+        slot.put(remote.pack())
+    options = SimpleNamespace(put_aside_ms=0, mode="resume")
+    vars(options).update(more)
+    return meet(app, port, records, put_aside_ms=options.put_aside_ms, mode=options.mode)
+
+
+def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: App) -> None:
+    records = here(NOON, "failed", events=60)
+    found = met(app, records, there(ONE, "completed", events=50))
+    assert records.state.step("preflight").status == "completed"
+    assert records.mark == Mark(60, 900, microseconds(ONE))
+    assert records.imported
+    assert records.imported["changes"] == ["preflight: failed -> completed"]
+    assert "preflight: failed here, completed there" in records.notices[0]
+    assert "written by office" in records.notices[0]
+    assert found
+    assert found.tail == ("a line\n",)
+
+
+def test_newer_records_of_this_machine_count_and_the_others_are_named(app: App) -> None:
+    records = here(ONE, "failed")
+    met(app, records, there(NOON, "completed"))
+    assert records.state.step("preflight").status == "failed"
+    assert records.imported is None
+    assert "are older than this machine's, which count" in records.notices[0]
+
+
+def test_what_is_the_same_is_no_news_nor_is_our_own_copy_that_stayed_behind(app: App) -> None:
+    records = here(NOON)
+    met(app, records, there(NOON))
+    met(app, here(ONE, "failed"), replace(there(NOON), writer=identity(app)))
+    assert records.notices == []
+
+
+def test_a_machine_that_noted_something_after_it_lost_the_lease_is_not_newer(app: App) -> None:
+    (app.layout.folder / "lease-term").write_text("3\n")
+    assert is_newer(app, there(NOON, term=4), here(ONE))
+    assert not is_newer(app, there(ONE, term=2), here(NOON))
+    assert not is_newer(app, there(NOON, term=3), here(ONE))
+    (app.layout.folder / "lease-term").write_text("no number")
+    assert not is_newer(app, there(NOON, term=4), here(ONE))
+
+
+def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None:
+    records = here(NOON, events=0)
+    met(app, records, there(NOON, events=50))
+    assert records.mark.events == 50
+    assert records.imported
+
+
+def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
+    records = Records(State("lab"))
+    met(app, records, there(NOON), put_aside_ms=microseconds(ONE) // 1000)
+    assert not records.state.exists
+
+
+def test_a_restored_backup_counts_however_old_it_is(app: App) -> None:
+    records = here(NOON, "pending")
+    met(app, records, there(ONE), mode=KEEPS_ITS_OWN)
+    assert records.state.step("preflight").status == "pending"
+
+
+def test_another_installations_records_are_named_and_left_alone(app: App) -> None:
+    port, slot, lease = fake_remote()
+    other = there(ONE)
+    other.state.cluster_name = "production"
+    slot.put(other.pack())
+    lease.put({"leaseTransitions": 4})
+    records = Records(State("lab"))
+    assert meet(app, port, records, put_aside_ms=0, mode="install") is None
+    assert "'production'" in records.notices[0]
+    assert lease.kept
+    assert "holderIdentity" not in lease.kept.content
+
+
+def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
+    port, slot, _ = fake_remote()
+    slot.put({"about.json": "{"})
+    records = here(NOON)
+    assert meet(app, port, records, put_aside_ms=0, mode="resume")
+    assert "holds no records that can be used" in records.notices[0]
+    assert records.imported is None
+
+
+@pytest.mark.parametrize("code", ["api-unreachable", "api-forbidden", "context-missing", "tool-missing"])
+def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, app: App) -> None:
+    port, _, lease = fake_remote()
+    lease.failures = [refusal(code)]
+    records = Records(State("lab"))
+    found = meet(app, port, records, put_aside_ms=0, mode="install")
+    assert found
+    assert not found.lease.held
+    assert records.notices == []
+
+
+def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) -> None:
+    port, _, lease = fake_remote()
+    lease.put({"holderIdentity": identity(app), "leaseDurationSeconds": 60})
+    found = meet(app, port, here(NOON), put_aside_ms=0, mode="resume")
+    assert found
+    assert found.lease.held
+    assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
