@@ -86,12 +86,13 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
             session.shipper.start()
             try:
                 result = _uninterrupted(work, session, console, run)
-                code = exit_code(result)
+                code = exit_code(result, session.lost)
                 session.finish(result, code)
                 news.run_ended(session, result)
                 session.shipper.close(TELEMETRY_PATIENCE_S)
             finally:
                 console.stop()
+        session.raise_if_lost()
         bundle = bundle_of_failure(session, result)
         own_words = words(session, console, result)
         if result.outcome is Outcome.SUCCEEDED and not own_words:
@@ -112,8 +113,10 @@ def _uninterrupted(work: Work, session: Session, console: Console, run: RunEngin
         return Result(Outcome.INTERRUPTED, reason="Ctrl-C")
 
 
-def exit_code(result: Result) -> ExitCode:
-    """Return what the process ends with."""
+def exit_code(result: Result, lost: InstallError | None = None) -> ExitCode:
+    """Return what the process ends with; `lost` says why the run had to leave the cluster to another machine."""
+    if lost:
+        return lost.exit_code
     if result.outcome is Outcome.SUCCEEDED:
         return ExitCode.DONE
     if result.outcome is Outcome.INTERRUPTED:
