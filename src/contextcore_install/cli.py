@@ -73,7 +73,11 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
     from contextcore_install.commands.tell import tell_error
 
-    tell_error(error, commands, as_json=as_json)
+    try:
+        tell_error(error, commands, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:  # nobody is left to tell, or a disk is full: the exit code still says it
+        _point_stdout_nowhere()
 
 
 def _machine_refuses(error: Exception) -> InstallError | None:
@@ -113,4 +117,6 @@ def _open_standard_streams() -> None:
 
 
 def _point_stdout_nowhere() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -184,6 +184,27 @@ def make_home(home: Home) -> None:
         raise unusable(home.folder.parent, error) from error
     make_private(home.folder)
     make_private(home.clusters)
+    require_own(home.folder, link=STATE_FILE)
+
+
+def require_own(folder: Path, link: str = "") -> None:
+    """See that what lies in a folder is ours, and that no link leads out of it but the one that we made.
+
+    Raises InstallError with what is not, as we would write through it.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [(Path(entry.path), entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError as error:
+        raise unusable(folder, error) from error
+    for path, facts in found:
+        if stat.S_ISLNK(facts.st_mode) and path.name != link:
+            raise _unsafe(
+                path, "it is a link, which this program did not make", f"remove the link: rm '{path}'"
+            )
+        if facts.st_uid != os.geteuid():
+            hint = f"make it yours: sudo chown -R \"$(id -un)\" '{path}'"
+            raise _unsafe(path, "it belongs to another user", hint)
 
 
 def _unsafe(folder: Path, reason: str, hint: str) -> InstallError:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -68,12 +69,20 @@ def holder(path: Path) -> dict[str, Any] | None:
 def _open(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
-        refused = unusable(path, error)
-        if error.errno in (errno.EISDIR, errno.ELOOP):
-            refused.hint = f"move it away: mv '{path}' '{path}.aside'"
-        raise refused from error
+        raise _no_lock(path, error) from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise _no_lock(path, OSError(errno.ENXIO, "it is not a regular file"))
+
+
+def _no_lock(path: Path, error: OSError) -> InstallError:
+    refused = unusable(path, error)
+    if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+        refused.hint = f"move it away: mv '{path}' '{path}.aside'"
+    return refused
 
 
 def _try(descriptor: int, operation: int) -> bool:

@@ -46,9 +46,8 @@ class StepLogs:
         if event.step not in self._files:
             path = self._folder / event.run_id / f"{event.step}.log"
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
             self._files[event.step] = os.fdopen(
                 descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1
             )

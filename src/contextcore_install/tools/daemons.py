@@ -21,7 +21,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.tools import machine
-from contextcore_install.tools.files import last_lines, write_atomically
+from contextcore_install.tools.files import last_lines, read_text, write_atomically
 
 MARKER = "CONTEXTCORE_CLUSTER_COMPONENT"
 """Environment variable that every process of ours carries: the path of its record."""
@@ -95,7 +95,7 @@ class Daemons:
     def look(self, name: str) -> Sighting:
         """Return what there is under a name. Only reads, and signals nobody."""
         try:
-            text = self.record_path(name).read_text(encoding="utf-8")
+            text = read_text(self.record_path(name))
         except FileNotFoundError:
             return self._marked(name, "")
         except (OSError, UnicodeDecodeError) as error:

@@ -44,6 +44,19 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a small file of ours. Raises OSError, and ValueError for what is no UTF-8.
+
+    No link is followed and no FIFO waited for: what is not a regular file is refused.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode("utf-8")
+
+
 def sweep(folder: Path) -> None:
     """Remove what writers left over in a folder when they were killed. No writer may be at work there."""
     for leftover in folder.glob(f".*{UNFINISHED}"):

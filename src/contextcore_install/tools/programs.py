@@ -13,7 +13,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.tools.capture import capture
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 
 #: Seconds that a tool gets to say its version.
 VERSION_WITHIN_S = 10.0
@@ -105,7 +105,7 @@ class ToolBox:
 
     def _read(self) -> dict[str, object]:
         try:
-            document = json.loads(self._memory.read_text(encoding="utf-8"))
+            document = json.loads(read_text(self._memory))
         except (OSError, ValueError):
             return {}
         return document if isinstance(document, dict) else {}

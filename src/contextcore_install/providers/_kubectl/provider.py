@@ -24,7 +24,7 @@ from contextcore_install.providers._kubectl.remote import remote_in
 from contextcore_install.providers._kubectl.render import NAMESPACE, OURS, Source
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import storage
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 from contextcore_install.tools.programs import KUBECTL, ToolBox
 
 CLAIMS_FILE = "claims.json"
@@ -150,7 +150,7 @@ class KubernetesProvider(ABC):
 
     def _noted_claims(self) -> frozenset[str]:
         try:
-            return frozenset(map(str, json.loads((self._folder / CLAIMS_FILE).read_text(encoding="utf-8"))))
+            return frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
         except (OSError, ValueError, TypeError):
             return frozenset()
 

@@ -27,7 +27,7 @@ from contextcore_install.providers._kubectl.objects import (
     key_of,
 )
 from contextcore_install.tools.capture import capture
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 
 NAMESPACE = "observability"
 OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"
@@ -188,7 +188,7 @@ def _order(item: Mapping[str, Any]) -> tuple[int, str]:
 
 def _load(path: Path) -> list[dict[str, Any]] | None:
     try:
-        objects = json.loads(path.read_text(encoding="utf-8"))
+        objects = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
     return objects if isinstance(objects, list) and objects else None

@@ -18,6 +18,7 @@ from contextcore_install.providers.host.programs import FAMILIES
 from contextcore_install.providers.host.render import Release
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
 from contextcore_install.tools.daemons import Daemons
+from contextcore_install.tools.files import read_text
 from contextcore_install.tools.http import LoopbackHttp
 from contextcore_install.tools.trees import TreeError, read_tree, write_tree
 
@@ -100,7 +101,7 @@ class HostData:
     def password(self) -> str | None:
         """Return the password of Grafana's admin, where there is one."""
         try:
-            return (self._layout.secrets / "grafana-admin").read_text(encoding="utf-8").strip()
+            return read_text(self._layout.secrets / "grafana-admin").strip()
         except (OSError, ValueError):
             return None
 

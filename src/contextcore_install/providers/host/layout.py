@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
@@ -170,7 +170,7 @@ def unwritable(error: OSError, folder: Path) -> InstallError:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the object in a small JSON file of ours; None where there is none that can be read."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

@@ -11,7 +11,7 @@ from contextcore_install.core.ports import Drift, StepContext
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.render import Release, Rendered
 from contextcore_install.tools.daemons import Daemon, Daemons, Record
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 
 COMMAND = "command.json"
 """Written beside a component's configuration: what it is started with. It says which components were installed."""
@@ -62,7 +62,7 @@ def _read(path: Path) -> str | None:
     if path.is_symlink() or not path.is_file():
         return None
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (OSError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kind.engine import Node
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 
 NODE_LABEL = "contextcore-install/cluster-id"
 """The label of our nodes inside the cluster: known even where this machine's notes are lost."""
@@ -67,7 +67,7 @@ class OwnerFile:
     def read(self) -> Owner | None:
         """Return the note; None where there is none that can be read."""
         try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
+            document = json.loads(read_text(self._path))
             owner = Owner(
                 str(document["id"]),
                 str(document["cluster"]),

@@ -37,7 +37,7 @@ from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.tools.files import read_text, write_atomically
 from contextcore_install.tools.programs import KUBECTL
 
 CONTEXT_FILE = "context"
@@ -201,7 +201,7 @@ class KubeContextProvider(KubernetesProvider):
 
     def _remembered(self) -> str:
         try:
-            return (self._folder / CONTEXT_FILE).read_text(encoding="utf-8").strip()
+            return read_text(self._folder / CONTEXT_FILE).strip()
         except (OSError, ValueError):
             return ""
 
