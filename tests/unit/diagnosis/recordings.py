@@ -20,6 +20,7 @@ _POD = {
     "kubectl": "kubectl --context kind-demo -n observability",
     "image_remedy": "Load it from the container engine into the nodes.",
     "image_command": "./create-cluster.sh --resume",
+    "lacked": "gone",
 }
 _PROCESS = {
     "title": "the metrics store",

@@ -343,6 +343,19 @@ def test_a_workload_is_ready_once_its_services_lead_to_where_its_pods_are_now(tm
     assert watcher.look(workload, runs, service, endpoints("10.0.0.2")).ready
 
 
+def test_what_a_node_lacked_and_is_there_again_is_only_waited_for(watcher: Watcher) -> None:
+    watcher.happened(
+        ("FailedMount", 'MountVolume.SetUp failed for volume "config" : configmap "loki" not found')
+    )
+    stuck, config = (
+        pod("ContainerCreating"),
+        {"kind": "ConfigMap", "metadata": {"name": "loki", "namespace": "obs"}},
+    )
+    assert watcher.look(NOT_READY, stuck, patient=False).finding is not None
+    found = watcher.look(NOT_READY, stuck, config, patient=False)
+    assert (found.condition, found.finding) == ("waits for its node to try again", None)
+
+
 def test_a_mount_that_went_well_at_last_is_no_trouble_any_more(watcher: Watcher) -> None:
     watcher.happened(
         ("FailedMount", 'configmap "loki" not found'), ("Pulling", 'Pulling image "grafana/loki"')

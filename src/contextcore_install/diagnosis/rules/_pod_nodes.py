@@ -47,7 +47,7 @@ SCHEDULING: tuple[Rule, ...] = (
         id="node-pressure",
         sentence="{workload} fits on no node: the nodes run out of {resource}.",
         remedy="Free some {resource} on the nodes.",
-        command="kubectl describe nodes",
+        command="{kubectl} describe nodes",
         message=r"node\.kubernetes\.io/(?P<resource>disk|memory|pid)-pressure",
     ),
     replace(
@@ -55,7 +55,7 @@ SCHEDULING: tuple[Rule, ...] = (
         id="volume-elsewhere",
         sentence="{workload} fits on no node: its volume is on one that does not take it.",
         remedy="Bring the node with the volume back, or make room on it.",
-        command="kubectl get nodes; kubectl describe persistentvolumes",
+        command="{kubectl} get nodes; {kubectl} describe persistentvolumes",
         message=r"volume node affinity conflict|didn't match PersistentVolume's node affinity",
     ),
     replace(
@@ -70,7 +70,7 @@ SCHEDULING: tuple[Rule, ...] = (
         id="node-selector",
         sentence="{workload} fits on no node: none has the labels that its manifest asks for.",
         remedy="Label a node, or correct nodeSelector and affinity in the manifests.",
-        command="kubectl get nodes --show-labels",
+        command="{kubectl} get nodes --show-labels",
         message=r"didn't match (pod's )?node (affinity/)?selector",
     ),
     replace(
@@ -94,8 +94,9 @@ NODES: tuple[Rule, ...] = (
     Rule(
         "sandbox-failed",
         "{workload} cannot start: its node cannot set up its network.",
-        "See how the pods of the cluster's network are; a restart of the node helps where its addresses ran out.",
-        DESCRIBE,
+        "Wait for its node to try again; if it goes on, see how the pods of the cluster's network are.",
+        "{kubectl} get pods --namespace kube-system -o wide",
+        automatic=True,
         reasons=frozenset({"FailedCreatePodSandBox"}),
         lasts_s=60.0,
     ),
@@ -106,6 +107,7 @@ NODES: tuple[Rule, ...] = (
         DESCRIBE,
         reasons=frozenset({"Evicted"}),
         message=r"low on resource: (?P<resource>[\w-]+)",
+        automatic=True,
         lasts_s=20.0,
     ),
     Rule(
@@ -114,6 +116,7 @@ NODES: tuple[Rule, ...] = (
         "Give it a higher limit of ephemeral-storage or of its emptyDir in the manifests.",
         DESCRIBE,
         reasons=frozenset({"Evicted"}),
+        automatic=True,
         code="evicted",
         lasts_s=20.0,
     ),

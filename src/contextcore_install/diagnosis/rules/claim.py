@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextcore_install.diagnosis.rule import Rule
 
 _TROUBLE = frozenset({"ProvisioningFailed", "FailedBinding", "VolumeMismatch", "ClaimLost"})
-_CLASSES = "kubectl get storageclass"
+_CLASSES = "{kubectl} get storageclass"
 
 RULES: tuple[Rule, ...] = (
     Rule(

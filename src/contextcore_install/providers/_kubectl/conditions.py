@@ -16,6 +16,7 @@ from contextcore_install.diagnosis.rule import RESUME, Subject
 from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.diagnosis.rules.workload import MISSING
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.events import Events
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of
 from contextcore_install.providers._kubectl.pods import (
     Pod,
@@ -36,8 +37,6 @@ WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
 CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
-#: Seconds for which what was told of an object's events counts as what there is.
-EVENTS_S = 3.0
 LOG_TAIL = 30
 
 
@@ -77,7 +76,7 @@ class Conditions:
         self._image_remedy = image_remedy
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
-        self._events: dict[str, tuple[float, Sequence[tuple[str, str]]]] = {}
+        self._events = Events(kubectl)
 
     def now(self, snapshot: Snapshot, patience: Patience | None = None) -> list[Workload]:
         """Return each workload's condition. With patience, only troubles that have lasted are findings."""
@@ -148,7 +147,10 @@ class Conditions:
             if claim is not None and claim.problem is not None:
                 return claim
         evidence = self._evidence(key, pod, patience)
-        return diagnose(Subject.POD, evidence) if evidence else None
+        if evidence is None:
+            return None
+        facts = {**evidence.facts, "lacked": _lacked(evidence.message, pod.namespace, snapshot)}
+        return diagnose(Subject.POD, replace(evidence, facts=facts))
 
     def _evidence(self, key: Key, pod: Pod, patience: Patience | None) -> Evidence | None:
         """Return what is known of what keeps a pod; None where that need not be anything yet."""
@@ -163,12 +165,12 @@ class Conditions:
         if pod.reason == "ContainerCreating":
             if patience is not None and patience.lasted(pod.uid, "creating") <= CREATING_S:
                 return None
-            reason, message = self._event(pod.uid, pod.namespace)
+            reason, message = self._events.last(pod.uid, pod.namespace)
             return about(reason=reason, message=message)
         if pod.reason:
             return about(reason=pod.reason, message=pod.message)
         if pod.started and not pod.ready and self._has_waited(pod, patience):
-            reason, message = self._event(pod.uid, pod.namespace)
+            reason, message = self._events.last(pod.uid, pod.namespace)
             since = f"{pod.name}, not ready since {pod.unready_since}"
             said = message if reason == "Unhealthy" else ""
             return about([since], reason=pod_reasons.NEVER_READY, message=said)
@@ -197,7 +199,7 @@ class Conditions:
         if pod.reason != "ImagePullBackOff":
             self._pulls[pod.uid] = pod.message
         elif pod.uid not in self._pulls:
-            events = self._events_of(pod.uid, pod.namespace)
+            events = self._events.about(pod.uid, pod.namespace)
             tries = [message for _, message in events if "Failed to pull image" in message]
             return tries[-1] if tries else pod.message
         return self._pulls[pod.uid]
@@ -207,7 +209,7 @@ class Conditions:
         uid = str(live["metadata"].get("uid", ""))
         if patience is not None and patience.lasted(uid, "podless") < CREATING_S:
             return None
-        reason, message = self._event(uid, key.namespace)
+        reason, message = self._events.last(uid, key.namespace)
         facts = {
             "workload": key.name,
             "kind": key.kind.lower(),
@@ -226,7 +228,7 @@ class Conditions:
                 or not claim.name.endswith(pod.name)
             ):
                 continue
-            reason, message = self._event(str(item["metadata"].get("uid", "")), pod.namespace)
+            reason, message = self._events.last(str(item["metadata"].get("uid", "")), pod.namespace)
             facts = {**self._facts(key, pod), "claim": claim.name}
             lines = [f"{claim.name}: {reason}"]
             found = diagnose(
@@ -252,33 +254,16 @@ class Conditions:
             self._logs[asked] = done.stdout.splitlines() if done.exit_code == 0 else []
         return self._logs[asked] or ([pod.ended_with] if pod.ended_with else [])
 
-    def _event(self, uid: str, namespace: str) -> tuple[str, str]:
-        """Return the reason and message of the last event about an object, empty where there is none."""
-        events = self._events_of(uid, namespace)
-        return events[-1] if events else ("", "")
 
-    def _events_of(self, uid: str, namespace: str) -> Sequence[tuple[str, str]]:
-        """Return reason and message of each event about an object, the last one last; asked for every few seconds."""
-        known = self._events.get(uid)
-        if known and time.monotonic() - known[0] < EVENTS_S:
-            return known[1]
-        try:
-            events = self._kubectl.items(
-                "events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}"
-            )
-        except InstallError:
-            events = []
-        told = [
-            (str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(events, key=_when)
-        ]
-        self._events[uid] = (time.monotonic(), told)
-        return told
-
-
-def _when(event: Manifest) -> tuple[str, bool]:
-    """Return what orders events: those of one second by whether they warn."""
-    moment = event.get("lastTimestamp") or event.get("eventTime") or ""
-    return str(moment)[:19], event.get("type") == "Warning"
+def _lacked(message: str, namespace: str, snapshot: Snapshot) -> str:
+    """Say how that is now of which a message says that it was not found."""
+    there = (
+        f'{kind.lower()} "{key_of(item).name}" not found'
+        for kind in ("ConfigMap", "Secret")
+        for item in snapshot.of_kind(kind)
+        if key_of(item).namespace == namespace
+    )
+    return "there again" if any(words in message for words in there) else "gone"
 
 
 def _by_hand(finding: Finding) -> Finding:
