@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,11 +12,16 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.redaction import HIDDEN
 from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.tools import process
 from contextcore_install.tools.files import tail
 
 FOLDER = "kind"
+_VALUE = re.compile(r"(EnvVar\{Name:[^,}]{0,200},Value:).{1,20000}?(?=,ValueFrom:)", re.DOTALL)
+"""How a kubelet prints a variable of a container that it cannot start (k8s.io/api/core/v1, generated.pb.go)."""
+_SAID_TWICE = "containers"
+"""Of an export: the same logs as in `pods`, by other names."""
 LOG_LINES = "400"
 EXPORT_BYTES = 6 * 1024 * 1024
 """How much of what `kind export logs` writes is taken along, over all its files."""
@@ -70,12 +76,18 @@ def _export(argv: list[str], engine: Engine, ctx: StepContext) -> InstallError |
     return None
 
 
+def without_values(log: str) -> str:
+    """Return a kubelet's log without the values of environment variables: any of them may be secret."""
+    return _VALUE.sub(rf"\1{HIDDEN}", log)
+
+
 def _written(folder: Path, ctx: StepContext) -> Iterator[Piece]:
     left = EXPORT_BYTES
     for path in sorted(folder.rglob("*")):
         ctx.raise_if_cancelled()
-        if path.is_file() and not path.is_symlink() and left > 0:
-            text = tail(path, min(READ_BYTES, left))
+        relative = path.relative_to(folder)
+        if path.is_file() and not path.is_symlink() and left > 0 and _SAID_TWICE not in relative.parts:
+            text = without_values(tail(path, min(READ_BYTES, left)))
             if "\0" not in text:  # logins and the like, in a form of their own
                 left -= len(text)
-                yield f"{FOLDER}/export/{path.relative_to(folder)}", text
+                yield f"{FOLDER}/export/{relative}", text
