@@ -71,7 +71,7 @@ SCHEDULING: tuple[Rule, ...] = (
         sentence="{workload} fits on no node: none has the labels that its manifest asks for.",
         remedy="Label a node, or correct nodeSelector and affinity in the manifests.",
         command="{kubectl} get nodes --show-labels",
-        message=r"didn't match (pod's )?node (affinity/)?selector",
+        message=r"didn't match (pod's )?node (affinity|selector)",
     ),
     replace(
         _NO_PLACE,
