@@ -15,6 +15,7 @@ import pytest
 from bundles import read_bundle
 from host_world import VERSIONS, install_stand_in
 from installation import Installation, read_until
+from stores import wait_until
 
 MARKER = "pl4nt3dM4rk3r"
 
@@ -99,6 +100,20 @@ def test_an_interrupted_run_leaves_none(stuck: Installation) -> None:
     running.communicate(timeout=120)
     assert running.returncode == 130
     assert bundles(stuck) == []
+
+
+def test_ctrl_c_does_not_wait_for_the_bundle_of_a_run_that_failed(crashing: Installation) -> None:
+    asked = crashing.folder / "asked"
+    hanging = crashing.folder / "programs" / "docker"
+    hanging.write_text(f"#!/bin/sh\ntouch {asked}\nexec sleep 300\n")
+    hanging.chmod(0o755)
+    running = crashing.start("--provider", "host", *crashing.port_flags())
+    wait_until(asked.exists, "the bundle was not begun", limit_s=120)
+    running.send_signal(signal.SIGINT)
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert json.loads(told.splitlines()[-1])["exit_code"] == 1
+    assert bundles(crashing) == []
 
 
 def test_what_is_fine_broken_and_torn_is_diagnosed(installation: Installation) -> None:
