@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.storage.files import unusable
 
 STATE_FILE = "install-state.json"
+_OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+\.link")
+"""The plan's path, and what it is made from, which a crash may leave behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Home:
         target = Path("clusters") / cluster / STATE_FILE
         if self.linked_cluster() == cluster:
             return
-        temporary = self.folder / f".{STATE_FILE}.{os.getpid()}.link"
+        temporary = self.folder / f".{STATE_FILE}.{os.getpid()}.link"  # as in _OUR_LINK
         try:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
@@ -184,21 +187,25 @@ def make_home(home: Home) -> None:
         raise unusable(home.folder.parent, error) from error
     make_private(home.folder)
     make_private(home.clusters)
-    require_own(home.folder, link=STATE_FILE)
+    require_own(home.folder, links=_OUR_LINK)
 
 
-def require_own(folder: Path, link: str = "") -> None:
-    """See that what lies in a folder is ours, and that no link leads out of it but the one that we made.
+def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
+    """See that what lies in a folder is ours, and that no link leads out of it but one with a name as in `links`.
 
     Raises InstallError with what is not, as we would write through it.
     """
     try:
         with os.scandir(folder) as entries:
-            found = [(Path(entry.path), entry.stat(follow_symlinks=False)) for entry in entries]
+            found = [Path(entry.path) for entry in entries]
     except OSError as error:
         raise unusable(folder, error) from error
-    for path, facts in found:
-        if stat.S_ISLNK(facts.st_mode) and path.name != link:
+    for path in found:
+        try:
+            facts = path.lstat()
+        except FileNotFoundError:  # another process was writing it
+            continue
+        if stat.S_ISLNK(facts.st_mode) and not (links and links.fullmatch(path.name)):
             raise _unsafe(
                 path, "it is a link, which this program did not make", f"remove the link: rm '{path}'"
             )
