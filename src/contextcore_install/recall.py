@@ -7,10 +7,7 @@ of it is confirmed by the checks, which every run begins its steps with.
 
 from __future__ import annotations
 
-import calendar
-import re
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,9 +15,9 @@ from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.remote import Remote, RemoteRecords
 from contextcore_install.providers.registry import PROVIDERS, recollect
-from contextcore_install.remote import adopt_remote, look, remote_of
+from contextcore_install.remote import adopt_remote, is_given_up, look, remote_of
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
-from contextcore_install.storage.layout import Home
+from contextcore_install.storage.put_aside import put_aside_ms
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
@@ -79,8 +76,7 @@ def _ask_cluster(app: App, records: Records) -> tuple[Remote, RemoteRecords] | N
     found = look(remote, app.settings.cluster).records if remote else None
     if remote is None or found is None or not found.state.exists:
         return None
-    is_given_up = found.at_us // 1000 <= put_aside_ms(app.home, app.settings.cluster)
-    return None if is_given_up else (remote, found)
+    return None if is_given_up(app, found) else (remote, found)
 
 
 def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
@@ -95,29 +91,6 @@ def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     url = url or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
     rebuilt = rebuild(url, app.settings.cluster, put_aside_ms(app.home, app.settings.cluster), limit_s)
     return (rebuilt, name, ports) if rebuilt else None
-
-
-def put_aside_ms(home: Home, cluster: str) -> int:
-    """Return when the records of a cluster were put aside last (ms since 1970; 0 for never).
-
-    What was before was given up on purpose, by `--reset` or `delete`: it is not brought back.
-    """
-    pattern = re.compile(rf"{re.escape(cluster)}-(\d{{8}}T\d{{6}}Z)(\.\d+)?")
-    try:
-        names = [entry.name for entry in home.archive.iterdir()]
-    except OSError:
-        names = []
-    found = [match[1] for name in names if (match := pattern.fullmatch(name))]
-    # A name has whole seconds, so the one that it names may have been reset after.
-    return 1000 * max((_seconds(stamp) + 1 for stamp in found), default=0)
-
-
-def _seconds(stamp: str) -> int:
-    """Return a folder's stamp as seconds since 1970; 0 for one that names no time, which others gave it."""
-    try:
-        return calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
-    except ValueError:
-        return 0
 
 
 def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:

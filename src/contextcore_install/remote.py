@@ -32,6 +32,7 @@ from contextcore_install.core.state import State
 from contextcore_install.session import Session
 from contextcore_install.storage.lease import ELSEWHERE, Lease
 from contextcore_install.storage.mark import Mark
+from contextcore_install.storage.put_aside import put_aside_ms
 from contextcore_install.storage.remote_keeper import RemoteKeeper
 from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.tools.machine import boot_id
@@ -83,6 +84,8 @@ def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
     It does where another machine has held the lease since this one wrote last, whatever this one noted meanwhile;
     within one term, and where terms are not known, what was changed last is newer.
     """
+    if is_given_up(app, remote):
+        return False
     term = _term(app)
     if term and remote.term and term != remote.term:
         return remote.term > term
@@ -99,6 +102,11 @@ def _term(app: App) -> int:
         return int(_term_file(app).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
+
+
+def is_given_up(app: App, remote: RemoteRecords) -> bool:
+    """Tell whether the cluster's records are older than what `--reset` or `delete` put aside here."""
+    return remote.at_us // 1000 <= put_aside_ms(app.home, app.settings.cluster)
 
 
 def differing(remote: RemoteRecords, local: Records) -> bool:
@@ -147,7 +155,7 @@ class Meeting:
     tail: Sequence[str] = ()
 
 
-def meet(app: App, remote: Remote, records: Records, *, put_aside_ms: int, mode: str) -> Meeting | None:
+def meet(app: App, remote: Remote, records: Records, mode: str) -> Meeting | None:
     """Take the lease, and decide between the records here and in the cluster, which is told in the records' notices.
 
     None where the place is another installation's. Raises InstallError `locked-elsewhere`.
@@ -166,7 +174,7 @@ def meet(app: App, remote: Remote, records: Records, *, put_aside_ms: int, mode:
         release(lease)
         return None
     there = found.records
-    if there is None or there.at_us // 1000 <= put_aside_ms:
+    if there is None or is_given_up(app, there):
         return Meeting(remote, lease, found)
     if is_newer(app, there, records) and mode != KEEPS_ITS_OWN:
         adopt_remote(remote, there, records)
@@ -226,11 +234,7 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
     """
     remote = remote_of(provider)
-    met = (
-        meet(app, remote, Records(State(app.settings.cluster)), put_aside_ms=0, mode=KEEPS_ITS_OWN)
-        if remote
-        else None
-    )
+    met = meet(app, remote, Records(State(app.settings.cluster)), KEEPS_ITS_OWN) if remote else None
     yield
     if met:
         with suppress(InstallError):

@@ -19,6 +19,7 @@ from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
+from contextcore_install.core.remote import RemembersItself
 from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
@@ -205,15 +206,11 @@ def _parts(app: App, state: State) -> tuple[Stack, str]:
 
 def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> Meeting | None:
     """Take the lease on the installation, where its cluster has one, and let the newer records count."""
-    from contextcore_install.remote import meet, release, remote_of
-
-    remote = remote_of(parts.provider)
-    if remote is None:
+    if not isinstance(parts.provider, RemembersItself):
         return None
-    from contextcore_install.recall import put_aside_ms  # needs what is above it
+    from contextcore_install.remote import meet, release
 
-    before = put_aside_ms(app.home, app.settings.cluster)
-    met = meet(app, remote, records, put_aside_ms=before, mode=mode)
+    met = meet(app, parts.provider.remote(), records, mode)
     if met:
         stack.callback(release, met.lease)
     return met

@@ -17,11 +17,12 @@ def told(installation: ClusterInstallation) -> dict[str, list[object]]:
     return {step: [known[name] for name in TOLD] for step, known in installation.steps().items()}
 
 
-def test_an_installation_whose_home_is_lost_is_known_again(alone: ClusterInstallation) -> None:
+def test_an_installation_whose_home_and_copy_are_lost_is_known_again(alone: ClusterInstallation) -> None:
     alone.must(*alone.flags())
     alone.must("--resume")  # sends what the end of the first run had no time for, and reads all of it back
     before, ports = told(alone), alone.status()["settings"]["ports"]
     shutil.rmtree(alone.home)
+    alone.kubectl("delete", "configmap", "contextcore-install-state")
 
     def rebuilt() -> bool:  # within a few seconds, which a machine that is busy elsewhere may not keep
         return "rebuilt from the metrics store's samples" in alone.run("--status").stderr

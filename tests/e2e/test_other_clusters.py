@@ -75,8 +75,17 @@ def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
     place.must("--repair", "--yes")
     place.must("verify")
     assert (place.identity(), place.volumes()) == (identity, volumes)
-    place.must("delete", "--yes", "--cluster", place.cluster)
-    assert place.objects("pods,services,statefulsets,pvc") == {}
+    other = ClusterInstallation(
+        tmp_path / "other", place.cluster, context=place.context, provider="kube-context", ports={}
+    )
+    other.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    said = other.must(*other.flags(), "--context", other.context, "--resume")
+    assert "the records in the cluster count" in " ".join(said.split())
+    assert other.status()["installation_id"] == place.status()["installation_id"]
+    assert "nothing had to be done" in said
+    other.must("delete", "--yes", "--cluster", place.cluster)
+    kept = place.objects("pods,services,statefulsets,pvc,configmaps,leases")
+    assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}
     assert place.identity() == identity
 
 

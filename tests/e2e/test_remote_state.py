@@ -155,9 +155,9 @@ def test_a_machine_that_slept_while_another_took_over_does_not_act(
     assert is_there(installed)
     take_away(installed)
     running.send_signal(signal.SIGCONT)
-    _, complaint = running.communicate(timeout=180)
-    assert running.returncode == ExitCode.LOCKED, complaint
-    assert "this run has lost its lease, and stops" in complaint
+    said = "".join(running.communicate(timeout=180))
+    assert running.returncode == ExitCode.LOCKED, said
+    assert "this run has lost its lease, and stops" in said
     sleeper.gate.unlink()
     assert not is_there(installed)
     installed.must("--resume")

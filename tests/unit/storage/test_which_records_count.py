@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -56,13 +55,10 @@ def here(changed_at: str, status: str = "completed", events: int = 50) -> Record
     return Records(state(changed_at, status), Mark(events, 900, microseconds(changed_at)))
 
 
-def met(app: App, records: Records, remote: RemoteRecords | None, **more: object) -> Meeting | None:
+def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> Meeting | None:
     port, slot, _ = fake_remote()
-    if remote:
-        slot.put(remote.pack())
-    options = SimpleNamespace(put_aside_ms=0, mode="resume")
-    vars(options).update(more)
-    return meet(app, port, records, put_aside_ms=options.put_aside_ms, mode=options.mode)
+    slot.put(remote.pack())
+    return meet(app, port, records, mode)
 
 
 def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: App) -> None:
@@ -111,13 +107,16 @@ def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None
 
 def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
     records = Records(State("lab"))
-    met(app, records, there(NOON), put_aside_ms=microseconds(ONE) // 1000)
+    (app.home.archive / "lab-20260101T120000Z").mkdir(parents=True)
+    met(app, records, there(NOON))
+    assert not is_newer(app, there(NOON), records)
+    assert is_newer(app, there(ONE), records)
     assert not records.state.exists
 
 
 def test_a_restored_backup_counts_however_old_it_is(app: App) -> None:
     records = here(NOON, "pending")
-    met(app, records, there(ONE), mode=KEEPS_ITS_OWN)
+    met(app, records, there(ONE), KEEPS_ITS_OWN)
     assert records.state.step("preflight").status == "pending"
 
 
@@ -128,7 +127,7 @@ def test_another_installations_records_are_named_and_left_alone(app: App) -> Non
     slot.put(other.pack())
     lease.put({"leaseTransitions": 4})
     records = Records(State("lab"))
-    assert meet(app, port, records, put_aside_ms=0, mode="install") is None
+    assert meet(app, port, records, "install") is None
     assert "'production'" in records.notices[0]
     assert lease.kept
     assert "holderIdentity" not in lease.kept.content
@@ -138,7 +137,7 @@ def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
     port, slot, _ = fake_remote()
     slot.put({"about.json": "{"})
     records = here(NOON)
-    assert meet(app, port, records, put_aside_ms=0, mode="resume")
+    assert meet(app, port, records, "resume")
     assert "holds no records that can be used" in records.notices[0]
     assert records.imported is None
 
@@ -148,7 +147,7 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, a
     port, _, lease = fake_remote()
     lease.failures = [refusal(code)]
     records = Records(State("lab"))
-    found = meet(app, port, records, put_aside_ms=0, mode="install")
+    found = meet(app, port, records, "install")
     assert found
     assert not found.lease.held
     assert records.notices == []
@@ -157,7 +156,7 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, a
 def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"holderIdentity": identity(app), "leaseDurationSeconds": 60})
-    found = meet(app, port, here(NOON), put_aside_ms=0, mode="resume")
+    found = meet(app, port, here(NOON), "resume")
     assert found
     assert found.lease.held
     assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
