@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind
+from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind, second
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.remote import (
@@ -22,9 +22,11 @@ from contextcore_install.core.remote import (
     CONFLICT,
     GONE,
     MOST_BYTES,
+    Kept,
     Remote,
     RemoteRecords,
     newest,
+    unpack,
 )
 from contextcore_install.core.state import State, state_from_document
 from contextcore_install.storage.files import UnreadableFileError
@@ -221,12 +223,22 @@ class RemoteKeeper:
             if found is None and self._leaving:
                 return
             self._lease.renew()
+            if found and not self._version:
+                self._tell_whose(found)
             self._version = self._remote.records.write(content, found.version if found else "")
         self._unwritten = False
         if self._lease.term != self._term:
             self._term = self._lease.term
             with suppress(OSError):
                 write_atomically(self._term_file, f"{self._term}\n")
+
+    def _tell_whose(self, found: Kept) -> None:
+        """Say whose records are replaced that could not be read before the run, as the cluster did not answer then."""
+        with suppress(ValueError):
+            there = unpack(found.content)
+            if there.writer != self._writer:
+                at = second(there.at_us)
+                self._report(f"the cluster's records, written by {there.host}, {at}, give way to this run's")
 
     def _finish(self) -> None:
         if self._removed:

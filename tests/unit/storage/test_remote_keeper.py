@@ -184,6 +184,17 @@ def test_while_the_lease_is_ours_what_others_did_to_the_records_is_written_over(
     wait_until(lab.reaches(last.number), "it was not written")
 
 
+def test_records_that_could_not_be_read_before_the_run_are_replaced_and_named(lab: Lab) -> None:
+    other = RemoteRecords(State("lab"), 9, 1_767_268_800_000_000, "office", "b")
+    lab.records.put(other.pack())
+    lab.start()
+    last = lab.tell(Kind.STEP_COMPLETED, CLUSTER_STEP)
+    wait_until(lab.reaches(last.number), "it was not written")
+    assert lab.reports == [
+        "the cluster's records, written by office, 2026-01-01T12:00:00Z, give way to this run's"
+    ]
+
+
 def test_who_lost_the_lease_neither_acts_nor_writes(lab: Lab) -> None:
     keeper = lab.start()
     lab.up()
