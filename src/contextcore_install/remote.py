@@ -16,12 +16,9 @@ from pathlib import Path
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
-from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.plan import Plan, Step
-from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.ports import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.remote import (
-    CLUSTER_STEP,
     RemembersItself,
     Remote,
     RemoteRecords,
@@ -39,8 +36,6 @@ from contextcore_install.tools.machine import boot_id
 
 PATIENCE_S = 5.0
 """What writing the last records and letting go of the lease may take at the end of a run."""
-NOT_BEFORE_THE_CLUSTER = "preflight"
-"""The step that changes nothing but this machine."""
 KEEPS_ITS_OWN = "restore"
 """The command after which this machine's records count, however old they are: they were asked for."""
 
@@ -255,34 +250,3 @@ def identity(app: App) -> str:
 
 def _host() -> str:
     return socket.gethostname().partition(".")[0] or "unknown"
-
-
-def guarded(plan: Plan, keeper: RemoteKeeper) -> Plan:
-    """Return a plan whose steps act only while the lease is ours."""
-    return Plan([step if step.id == NOT_BEFORE_THE_CLUSTER else Guarded(step, keeper) for step in plan])
-
-
-class Guarded:
-    """A step that asks before it acts."""
-
-    def __init__(self, step: Step, keeper: RemoteKeeper) -> None:
-        self._step = step
-        self._keeper = keeper
-        self._is_up = step.id != CLUSTER_STEP
-        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
-        self.retry, self.timeout_s = step.retry, step.timeout_s
-        self.by_hand = step.by_hand
-
-    def check(self, ctx: StepContext) -> CheckResult:
-        """Look; nobody need be asked for that."""
-        return self._step.check(ctx)
-
-    def apply(self, ctx: StepContext) -> None:
-        """Act, where the lease is ours."""
-        self._keeper.confirm(ctx, is_up=self._is_up)
-        self._step.apply(ctx)
-
-    def undo(self, ctx: StepContext) -> None:
-        """Take back, where the lease is ours."""
-        self._keeper.confirm(ctx, is_up=self._is_up)
-        self._step.undo(ctx)

@@ -232,7 +232,8 @@ def _build(
     plan = parts.plan(shipper)
     kept: list[RemoteKeeper] = []
     if met:
-        from contextcore_install.remote import PATIENCE_S, guarded, keeper_for
+        from contextcore_install.core.guarded import guarded
+        from contextcore_install.remote import PATIENCE_S, keeper_for
 
         cluster = keeper_for(app, met, records, lambda: session)
         plan, kept = guarded(plan, cluster), [cluster]
