@@ -62,6 +62,8 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
         return records
     if mend:
         _mend_journal(layout.journal, reader, records)
+    if stored is None and records.mark.events and not records.notices:
+        records.notices.append(f"{layout.state.name} was gone: the state is made from the journal")
     return records
 
 
