@@ -27,7 +27,7 @@ from contextcore_install.core.remote import (
 )
 from contextcore_install.core.state import State
 from contextcore_install.session import Session
-from contextcore_install.storage.lease import ELSEWHERE, Lease
+from contextcore_install.storage.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.mark import Mark
 from contextcore_install.storage.put_aside import put_aside_ms
 from contextcore_install.storage.remote_keeper import RemoteKeeper
@@ -230,11 +230,14 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     """
     remote = remote_of(provider)
     met = meet(app, remote, Records(State(app.settings.cluster)), KEEPS_ITS_OWN) if remote else None
-    yield
-    if met:
-        with suppress(InstallError):
-            met.remote.records.remove()
-            met.remote.lease.remove()
+    if met is None:
+        yield
+        return
+    with renewing(met.lease):
+        yield
+    with suppress(InstallError):
+        met.remote.records.remove()
+        met.remote.lease.remove()
 
 
 def identity(app: App) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Any
 
@@ -181,6 +182,25 @@ class Lease:
         self._version = self._slot.write(content, version)
         self._content = content
         self._renewed_at = asked_at
+
+
+@contextmanager
+def renewing(lease: Lease) -> Iterator[None]:
+    """Within the block, keep a lease alive that is held, and let go of it at the end."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_S):
+            with suppress(InstallError):
+                lease.renew()
+
+    threading.Thread(target=renew, name="lease", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        with suppress(InstallError):
+            lease.release()
 
 
 def describe_holder(content: Mapping[str, Any]) -> dict[str, str]:

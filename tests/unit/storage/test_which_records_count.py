@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from contextcore_install.app import App
 from contextcore_install.core.events import microseconds
-from contextcore_install.core.remote import RemoteRecords
+from contextcore_install.core.ports import Provider
+from contextcore_install.core.remote import Remote, RemoteRecords
 from contextcore_install.core.state import RunState, State
-from contextcore_install.remote import KEEPS_ITS_OWN, Meeting, identity, is_newer, meet
+from contextcore_install.remote import KEEPS_ITS_OWN, Meeting, alone_in_cluster, identity, is_newer, meet
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.mark import Mark
@@ -160,3 +162,34 @@ def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) ->
     assert found
     assert found.lease.held
     assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+class Place:
+    """A provider whose cluster keeps records."""
+
+    def __init__(self) -> None:
+        self.port, self.records, self.lease = fake_remote()
+
+    def remote(self) -> Remote:
+        return self.port
+
+
+def test_what_is_removed_outside_of_a_run_is_ours_alone_and_leaves_no_records(app: App) -> None:
+    place = Place()
+    place.records.put(there(NOON).pack())
+    place.lease.put({})
+    with alone_in_cluster(app, cast("Provider", place)):
+        assert place.lease.kept
+        assert place.lease.kept.content["holderIdentity"] == identity(app)
+    assert place.records.kept is place.lease.kept is None
+
+
+def test_what_could_not_be_removed_keeps_its_records_and_is_free_again(app: App) -> None:
+    place = Place()
+    place.records.put(there(NOON).pack())
+    place.lease.put({})
+    with pytest.raises(ZeroDivisionError), alone_in_cluster(app, cast("Provider", place)):
+        raise ZeroDivisionError
+    assert place.records.kept
+    assert place.lease.kept
+    assert "holderIdentity" not in place.lease.kept.content
