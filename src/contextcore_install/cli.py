@@ -9,6 +9,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
+from typing import TextIO
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as `| head` does; nobody is left to tell.
-        _point_stdout_nowhere()
+        _point_nowhere(sys.stdout)
         return ExitCode.DONE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -60,7 +61,7 @@ def _run(app: App) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # a full disk
-        _point_stdout_nowhere()
+        _point_nowhere(sys.stdout)
         raise InstallError("output-lost", f"standard output cannot be written: {error.strerror}") from error
     return code
 
@@ -77,7 +78,8 @@ def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
         tell_error(error, commands, as_json=as_json)
         sys.stdout.flush()
     except OSError:  # nobody is left to tell, or a disk is full: the exit code still says it
-        _point_stdout_nowhere()
+        _point_nowhere(sys.stdout)
+        _point_nowhere(sys.stderr)
 
 
 def _machine_refuses(error: Exception) -> InstallError | None:
@@ -116,7 +118,8 @@ def _open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _point_stdout_nowhere() -> None:
+def _point_nowhere(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, or the interpreter's end would fail with it (exit code 120)."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -246,3 +246,18 @@ def test_a_reader_that_goes_away_does_not_break_a_run(installation: Installation
         running.stdout.close()
         assert running.wait(120) == 0
     assert installation.status()["overall"] == "complete"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--status"], 1), (["--resume", "--repair"], 2), (["--output", "json", "--frob"], 2)]
+)
+def test_where_nothing_can_be_printed_the_exit_code_still_tells(
+    installation: Installation, words: list[str], code: int
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = installation.command(*words)
+        done = subprocess.run(
+            command, env=installation.environ(), stdout=full, stderr=full, timeout=60, check=False
+        )
+    assert done.returncode == code

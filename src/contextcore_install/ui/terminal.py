@@ -50,11 +50,19 @@ class Terminal:
         return Look(self.size()[0], colour=self.colour, unicode=self.unicode, typed=self._typed)
 
 
+UNREAD_S = 60.0
+"""For how long a pipe that is full, in seconds, is waited for: who pauses reads on, who hangs holds up no run."""
+
+_PIPE_BUF = 512
+"""So many bytes go into a pipe that can be written to without waiting, by POSIX at least."""
+
+
 class Sink:
-    """Writes text to a stream; once its reader is gone, writes nothing more and says so in `gone`."""
+    """Writes text to a stream; once its reader is gone, or reads no more, writes nothing more and says so in `gone`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._pipe = _pipe_of(stream)
         self.gone = False
 
     def write(self, text: str) -> None:
@@ -62,8 +70,12 @@ class Sink:
         if self.gone:
             return
         try:
-            self._stream.write(self._encodable(text))
             self._stream.flush()
+            if self._pipe is None:
+                self._stream.write(self._encodable(text))
+                self._stream.flush()
+            else:
+                self._fill(self._pipe, self._encodable(text))
         except (OSError, ValueError):  # a closed pipe, a terminal that went away, a closed stream
             self.gone = True
             self._discard()
@@ -72,6 +84,16 @@ class Sink:
         """Write lines, each with its end."""
         if lines:
             self.write("\n".join(lines) + "\n")
+
+    def _fill(self, pipe: int, text: str) -> None:
+        """Write into a pipe, as it takes it; raises TimeoutError when nobody reads."""
+        import select
+
+        content = memoryview(text.encode(self._stream.encoding or "utf-8", "replace"))
+        while content:
+            if not select.select([], [pipe], [], UNREAD_S)[1]:
+                raise TimeoutError
+            content = content[os.write(pipe, content[:_PIPE_BUF]) :]
 
     def _encodable(self, text: str) -> str:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
@@ -87,6 +109,17 @@ class Sink:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+def _pipe_of(stream: TextIO) -> int | None:
+    """Return the descriptor of a stream that is a pipe."""
+    import stat
+
+    try:
+        descriptor = stream.fileno()
+        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _is_terminal(stream: TextIO) -> bool:
