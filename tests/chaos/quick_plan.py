@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 from unittest.mock import patch
 
 from contextcore_install.cli import main
@@ -76,7 +77,8 @@ class World:
         self.ledger = folder / "effects"
         self.files = self.home / "clusters" / CLUSTER
         self.shown = folder / "shown"
-        """What the last run printed on standard output."""
+        """What the last run printed on standard output, where that is left as it is."""
+        self.stdout: Callable[[], TextIO] = io.StringIO
 
     def start(self, around: Callable[[Callable[[], int]], int] | None = None) -> int:
         """Start an installation and return its pid; `around` is called in its process, with what carries it out."""
@@ -108,13 +110,14 @@ class World:
         plan = Plan([LedgerStep(step_id, needs, self.ledger, self.gate) for step_id, needs in steps])
         with (
             patch.dict(os.environ, environ, clear=True),
-            patch.object(sys, "stdout", io.StringIO()) as stdout,
+            patch.object(sys, "stdout", self.stdout()) as stdout,
             patch.object(sys, "argv", ["create-cluster.sh"]),
             patch.object(Stack, "provider", FakeProvider(())),
             patch.object(Stack, "plan", lambda *_: plan),
         ):
             code = main(["--resume", "--provider", "host", "--output", "json"])
-            self.shown.write_text(stdout.getvalue())
+            if isinstance(stdout, io.StringIO):
+                self.shown.write_text(stdout.getvalue())
             return code
 
 

@@ -287,3 +287,31 @@ def test_a_mimir_that_is_not_ready_may_be_asked_again(misbehaving: Make) -> None
         Run(misbehaving(reply).url).shipper.backend()
     assert caught.value.code == "metrics-store-busy"
     assert caught.value.retryable
+
+
+def _taking(_: Misbehaving, handler: Handler) -> None:
+    """Take all, and show what was measured of nothing."""
+    if not healthy(handler):
+        answer(handler, 204)
+
+
+def test_no_store_is_sent_what_is_dated_in_its_future(misbehaving: Make) -> None:
+    server = misbehaving(_taking)
+    run = Run(server.url)
+    run.journal.whole_run("r1", after_us=1000)
+    assert run.shipper.flush(QuietContext()) > 0
+    run.journal.whole_run("r2", after_us=60 * MINUTE_US)
+    with pytest.raises(InstallError) as caught:
+        run.shipper.flush(QuietContext())
+    assert (caught.value.code, caught.value.retryable) == ("clock-behind", False)
+    assert "this machine's clock says" in caught.value.message
+    assert run.shipper.unsent()
+
+
+def test_a_clock_that_is_a_little_behind_is_waited_for(misbehaving: Make) -> None:
+    run = Run(misbehaving(_taking).url)
+    run.journal.at_us = time.time_ns() // 1000 + 500_000
+    run.journal.whole_run("r1", after_us=1000)
+    assert run.shipper.flush(QuietContext()) > 0
+    assert not run.shipper.unsent()
+    assert time.time_ns() // 1000 > run.journal.at_us
