@@ -9,7 +9,7 @@ from contextcore_install.app import App
 from contextcore_install.commands.bundle import REDACTED, Bundle, Diagnosis, Limits, details, make_bundle
 from contextcore_install.commands.chosen_file import chosen_file
 from contextcore_install.commands.own_evidence import machine_evidence, own_evidence
-from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.commands.survey import NOT_KNOWN, checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.commands.working import at_work
 from contextcore_install.core.cancellation import CancelToken
@@ -105,6 +105,7 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
     """
     failed = [step for step, known in state.steps.items() if known.status == "failed"]
     problems = [(step, finding) for step, result in found.items() for finding in result.problems]
+    problems = [item for item in problems if item[1].code != NOT_KNOWN] or problems
     if state.exists and problems:
         step, finding = next((item for item in problems if item[0] in failed), problems[0])
         how = "failed" if step in failed else "is not as it should be"

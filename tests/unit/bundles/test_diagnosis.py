@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.commands.diagnose import diagnose
+from contextcore_install.commands.survey import NOT_KNOWN
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.state import STEP_IDS, State, state_from_document
 
 FINE = CheckResult("fine")
 FULL = CheckResult(findings=(Finding("unschedulable", "Loki fits on no node: there is not enough memory."),))
 GONE = CheckResult(findings=(Finding("drift", "a Service is missing"), Finding("drift", "another one, too")))
+STOPPED = CheckResult(findings=(Finding("cluster-stopped", "the cluster is stopped"),))
+UNKNOWN = CheckResult(findings=(Finding(NOT_KNOWN, "not known before cluster_create is mended"),))
 WARNED = CheckResult(findings=(Finding("little-memory", "there is little memory", warning=True),))
 
 
@@ -46,6 +49,11 @@ def a_state(**failed: str) -> State:
             a_state(pods_ready="it timed out"),
             {"manifests_apply": GONE, "pods_ready": FULL},
             "pods_ready failed: Loki fits on no node: there is not enough memory (and 2 more).",
+        ),
+        (
+            a_state(pods_ready="it timed out"),
+            {"cluster_create": STOPPED, "pods_ready": UNKNOWN},
+            "cluster_create is not as it should be: the cluster is stopped.",
         ),
         (
             a_state(pods_ready="it timed out"),
