@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 
@@ -18,6 +19,9 @@ class ManifestsApply(BaseStep):
     )
     needs: tuple[str, ...] = ("cluster_create",)
     timeout_s = 300.0
+    retry = RetryPolicy(
+        attempts=4, base_s=2.0, floor_s=1.0
+    )  # a cluster that is busy is not free a moment later
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look what differs."""

@@ -58,13 +58,16 @@ class Reader:
 
     def read(self, *, fresh: bool = False) -> Snapshot:
         """Return what the cluster holds in the release's namespaces. Raises InstallError."""
+        asked_at = time.monotonic()
         with self._lock:
-            if fresh or time.monotonic() - self._read_at > FRESH_S:
+            # The checks that wait for one read need not fail one after another; who asks after it, asks anew.
+            failed_before = self._error is not None and asked_at > self._read_at
+            if fresh or failed_before or time.monotonic() - self._read_at > FRESH_S:
                 self._error = None
                 try:
                     self._snapshot = self._ask()
                 except InstallError as error:
-                    self._error = error  # the checks that wait for this read need not fail one after another
+                    self._error = error
                 self._read_at = time.monotonic()
             if self._error is not None:
                 raise self._error
