@@ -17,10 +17,11 @@ import pytest
 
 from chaos.conftest import Came
 from chaos.next_run import check_the_next_run, journal
-from chaos.quick_plan import World, ended
-from contextcore_install.core.events import microseconds
+from chaos.quick_plan import CLUSTER, World, ended
+from contextcore_install.core.events import microseconds, second
 from contextcore_install.tools.clock import SystemClock
 from contextcore_install.ui import terminal
+from fuzz.hostile import invoke
 
 DAY_US = 86_400_000_000
 MOST_S = 300.0
@@ -64,12 +65,20 @@ def test_the_clock_may_jump(tmp_path: Path, how: str, came_of: Came) -> None:
     came_of(f"the clock {how}", 0)
 
 
-def test_records_of_the_future_are_named(tmp_path: Path) -> None:
+def test_records_of_the_future_are_named_until_they_are_put_aside(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run(jumping(10 * DAY_US))
     world.run()
+    assert names_the_clock(world)
+    assert invoke(world.home, ["--cluster", CLUSTER, "--reset"]).code == 0
+    world.run()
+    assert not names_the_clock(world)
+    assert journal(world)[-1]["at"] < second(NOW_US(SystemClock()) + 60_000_000)
+
+
+def names_the_clock(world: World) -> bool:
     told = [event["text"] for event in journal(world) if event["kind"] == "notice"]
-    assert any("this machine's clock says" in text for text in told)
+    return any("this machine's clock says" in text for text in told)
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Marquesas", "Nonsense/Zone"])
