@@ -36,7 +36,7 @@ from contextcore_install.storage.mark import Mark
 from contextcore_install.tools.files import write_atomically
 
 WRITE_S = 2.0
-"""How often the records are written at most while only details happen; transitions are written at once."""
+"""How often the records are written at most while only details happen; a step's transitions are written at once."""
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
@@ -87,7 +87,8 @@ class RemoteKeeper:
         self._has_place = has_place
         self._leaving = self._removed = False
         self._may_write_without_lease = False
-        self._written_at = self._renewed_at = float("-inf")
+        self._written_at = time.monotonic()
+        self._renewed_at = float("-inf")
         self._told = False
         self._thread = threading.Thread(target=self._work, name="cluster records", daemon=True)
 
@@ -105,7 +106,9 @@ class RemoteKeeper:
             )
         with self._changed:
             self._news.append(event)
-            self._urgent = self._urgent or event.kind in DURABLE
+            # What was so already is no transition worth a write of its own: a run with nothing to do stays quick.
+            if event.kind in DURABLE and event.step and not event.data.get("already"):
+                self._urgent = True
             self._changed.notify()
 
     def start(self) -> None:
