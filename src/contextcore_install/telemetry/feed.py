@@ -46,11 +46,9 @@ class Feed(Generic[Item]):
                 break
         return taken, walk.point() if walk else point
 
-    def ahead_us(self, point: Point) -> int:
-        """Return how many microseconds in the future what comes first behind a point is; 0 or less where it is not."""
-        for _, event in events_behind(self._events, point):
-            return event.at_us - time.time_ns() // 1000
-        return 0
+    def next_us(self, point: Point) -> int | None:
+        """Return the time (µs) of what comes first behind a point; None where nothing does."""
+        return next((event.at_us for _, event in events_behind(self._events, point)), None)
 
     def _fold(self, point: Point) -> Fold[Item]:
         fold = self._new(self._cluster)

@@ -109,15 +109,17 @@ class Shipper:
         """Send all samples; what is dated in the future is waited for, where it soon will not be. Raises StoreError."""
         sent = 0
         while True:
+            began_us = _now_us()
             with self._metrics.backend() as link:
                 sent += self._metrics.ship(link)
-                ahead_us = link.feed.ahead_us(link.cursor.sent)
-            if ahead_us <= 0:
+                next_us = link.feed.next_us(link.cursor.sent)
+            if next_us is None or next_us <= began_us:
                 return sent
+            ahead_us = next_us - _now_us()
             if ahead_us > min(_CLOCK_PATIENCE_S, ctx.remaining_s) * 1_000_000:
                 raise _clock_behind(ahead_us)
             ctx.activity("waiting for the clock, which was set back")
-            ctx.wait(ahead_us / 1_000_000)
+            ctx.wait(max(0, ahead_us) / 1_000_000)
 
     def unconfirmed(self) -> Sequence[str]:
         """Return what the store does not show of all that earlier runs and this one have sent.
@@ -241,8 +243,12 @@ class Shipper:
         return LogLink(url, self._events, self._book(), self._cluster)
 
 
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
 def _clock_behind(ahead_us: int) -> InstallError:
-    now_us = time.time_ns() // 1000
+    now_us = _now_us()
     now, then = second(now_us), second(now_us + ahead_us)
     return InstallError(
         "clock-behind",

@@ -195,15 +195,6 @@ def test_a_failure_is_told_by_its_cause(world: World, said: str, code: str, *, r
     assert caught.value.hint or code == "manifest-invalid"
 
 
-def test_a_failed_read_is_shared_by_the_checks_that_wait_for_it(world: World) -> None:
-    world.cluster.fails(("get", "Unable to connect to the server: dial tcp: i/o timeout"))
-    for _ in range(2):
-        with pytest.raises(InstallError) as caught:
-            world.reader.read()
-        assert caught.value.code == "api-unreachable"
-    assert len(world.cluster.calls) == 1
-
-
 def test_kinds_that_the_cluster_does_not_know_yet_are_left_out(world: World) -> None:
     world.cluster.fails(("get", 'error: the server doesn\'t have a resource type "foo"'))
     assert world.drift()["Service/grafana"] == "missing"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextcore_install.core.state import STEP_IDS, State, StepState, state_from_document
+from contextcore_install.core.state import MOST, STEP_IDS, State, StepState, state_from_document
 from contextcore_install.core.status import status_document
 from contextcore_install.ui.commands import Commands
 from contextcore_install.ui.look import Look
@@ -126,10 +126,10 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
 step_states = st.fixed_dictionaries(
     {"status": st.sampled_from(["pending", "in_progress", "completed", "failed"])},
     optional={
-        "attempts": st.integers(0, 10**12),
+        "attempts": st.integers(0, MOST - 1),
         "started_at": st.just(TIME),
         "completed_at": st.just(TIME),
-        "duration_seconds": st.one_of(st.floats(), st.integers()),
+        "duration_seconds": st.one_of(st.floats(0, 10**8), st.integers(0, 10**8)),
         "error": st.one_of(
             st.none(),
             st.dictionaries(st.sampled_from(["code", "message", "hint", "evidence"]), json_values),
