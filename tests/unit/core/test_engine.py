@@ -235,10 +235,12 @@ def _wait(event: threading.Event) -> None:
 
 
 def test_an_interrupted_step_stays_in_progress() -> None:
-    step = FakeStep("long", work=lambda ctx: ctx.wait(30))
+    def work(ctx: StepContext) -> None:
+        threading.Timer(0.05, lambda: bench.engine.interrupt("Ctrl-C")).start()
+        ctx.wait(30)
+
     later = FakeStep("later", ["long"])
-    bench = Bench([step, later])
-    threading.Timer(0.1, lambda: bench.engine.interrupt("Ctrl-C")).start()
+    bench = Bench([FakeStep("long", work=work), later])
     result = bench.run()
     assert (result.outcome, result.reason) == (Outcome.INTERRUPTED, "Ctrl-C")
     assert bench.state.steps["long"].status == "in_progress"

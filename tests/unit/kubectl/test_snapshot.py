@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_read_that_failed_is_shared_by_the_checks_that_waited_for_it(
     reader = Reader(cast("Kubectl", kubectl), lambda: cast("Release", NothingReleased()))
     first_asks_and_reads, second_asked_meanwhile = [1.0, 1.0, 5.0], [3.0, 5.0]
     instants = iter([*first_asks_and_reads, *second_asked_meanwhile])
-    monkeypatch.setattr(snapshot.time, "monotonic", lambda: next(instants))
+    monkeypatch.setattr(snapshot, "time", SimpleNamespace(monotonic=lambda: next(instants)))
     for _ in range(2):
         with pytest.raises(InstallError, match="busy"):
             reader.read()
