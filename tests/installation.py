@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from contextcore_install.stack.catalogue import PORTS
+from contextcore_install.tools.machine import start_time
 from stores import free_ports, program, wait_until
 
 STUCK = """\
@@ -131,10 +132,7 @@ class Installation:
 
 def lives(pid: int) -> bool:
     """Say whether a process runs; where nobody takes zombies away, the number of a dead one stays."""
-    try:
-        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
+    return start_time(pid) is not None
 
 
 def end(process: psutil.Process) -> None:
