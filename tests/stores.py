@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,13 +50,24 @@ def program(name: str) -> str:
     return str(unpacked / "usr/bin" / name)
 
 
+_PORTS_EACH = 2000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_turn = itertools.count(os.getpid())
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, no two alike: each is held until all are found."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for found in sockets:
-            found.bind(("127.0.0.1", 0))
-        return [int(found.getsockname()[1]) for found in sockets]
+    """Return ports that are free now, no two alike.
+
+    They are below those that systems give to connections going out, and each worker has its own: so that nobody
+    takes one before it is used. Each has its turn, so that none is given away again soon.
+    """
+    first, found = 15_000 + _WORKER * _PORTS_EACH, list[int]()
+    while len(found) < count:
+        port = first + next(_turn) % _PORTS_EACH
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def free_port() -> int:

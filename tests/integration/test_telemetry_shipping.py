@@ -22,6 +22,7 @@ from stores import (
     MemoryJournal,
     QuietContext,
     Store,
+    free_port,
     wait_until,
 )
 from telemetry_world import DAY_US, World, assert_shows_exactly, now_us
@@ -104,7 +105,7 @@ def test_a_store_that_moved_to_another_port_is_recognised(new_store: Callable[..
     world.journal.whole_run("r1")
     world.ship()
     store.stop()
-    store.port += 1
+    store.port = free_port()
     store.start()
     world.url = store.url
     world.journal.whole_run("r2")
