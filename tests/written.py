@@ -9,7 +9,7 @@ from contextcore_install.telemetry.client import Client
 from contextcore_install.telemetry.metrics import Sample
 from contextcore_install.telemetry.remote_write import send
 from installation import Installation
-from stores import PATIENCE
+from stores import PATIENCE, wait_until
 
 
 class Store:
@@ -20,8 +20,10 @@ class Store:
         self._backend = probe(self._client, PATIENCE)
 
     def write(self, value: float) -> None:
+        """Put a sample there, and wait until the store shows it."""
         sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
         assert not send(self._client, self._backend.write_path, [sample], PATIENCE)
+        wait_until(lambda: value in self.values(), "what was written is never shown")
 
     def values(self) -> list[float]:
         show_recent(self._client, self._backend, PATIENCE)

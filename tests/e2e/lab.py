@@ -20,7 +20,7 @@ from contextcore_install.telemetry.client import Client, StoreError, Trouble
 from contextcore_install.telemetry.metrics import Sample
 from contextcore_install.telemetry.remote_write import send
 from installation import Installation
-from stores import PATIENCE, free_port
+from stores import PATIENCE, free_port, wait_until
 
 NAMESPACE = "observability"
 IMAGES = tuple(item.image for item in COMPONENTS)
@@ -209,8 +209,9 @@ class ClusterInstallation(Installation):
         return {container["image"] for pod in pods for container in pod["spec"]["containers"]}
 
     def write(self, value: float) -> None:
-        """Put a sample into the cluster's metrics store."""
+        """Put a sample into the cluster's metrics store, and wait until the store shows it."""
         patiently(lambda: self._write(value))
+        wait_until(lambda: value in self.written(), "what was written is never shown")
 
     def _write(self, value: float) -> None:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
