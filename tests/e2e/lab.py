@@ -31,6 +31,8 @@ CHOOSING = ("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANI
 SHOWN_LINES = 60
 #: How often a connection that breaks is tried, a second apart.
 TRIES = 4
+ON_DISK_S = 6.0
+"""The store keeps samples in memory for up to 5 s; a copy of its files holds what is on the disk."""
 
 Answer = TypeVar("Answer")
 

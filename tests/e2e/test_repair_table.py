@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from e2e.breakages import QUICK, TABLE, Row
-from e2e.lab import MANIFESTS, ClusterInstallation, cluster_name
+from e2e.breakages import QUICK, TABLE, Row, node_of
+from e2e.lab import MANIFESTS, ON_DISK_S, ClusterInstallation, ask, cluster_name, engine, node_states
 from installation import kill, read_until
 
 EVERYTHING = os.environ.get("E2E_REPAIR") == "all"
@@ -133,6 +133,30 @@ def test_manifests_that_leave_a_volume_behind_are_refused(ward: ClusterInstallat
         assert "leave its data behind" in refused.stdout
     assert (ward.uids("statefulsets,pods,pvc"), ward.written()) == before
     ward.must("--resume", "--manifests", str(MANIFESTS))
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+def test_a_cluster_that_lost_a_node_is_made_anew_with_consent_and_what_could_be_saved_comes_back(
+    ward: ClusterInstallation,
+) -> None:
+    written, identity = ward.written(), ward.identity()
+    time.sleep(ON_DISK_S)
+    without_data = next(
+        name for name in node_states(ward.cluster) if "worker" in name and name != node_of(ward, "mimir")
+    )
+    ask(engine(), "rm", "-f", without_data)
+    refused = ward.run("--repair", "--yes")
+    assert refused.returncode == 1, refused.stdout
+    assert "--repair --allow-data-loss" in refused.stdout
+    assert ward.identity() == identity
+
+    ward.must("--repair", "--yes", "--allow-data-loss", "--cluster", ward.cluster)
+    assert ward.identity() != identity
+    assert diagnosis(ward)["ok"]
+    (saved,) = (ward.files / "backups").glob("*before-recreate*.tar.gz")
+    ward.must("restore", str(saved), "--yes", "--cluster", ward.cluster)
+    assert set(written) <= set(ward.written())
+    ward.must("verify")
 
 
 def diagnosis(place: ClusterInstallation) -> dict[str, Any]:

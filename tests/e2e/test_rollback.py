@@ -9,10 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from e2e.lab import ClusterInstallation, ask, engine, node_states, state_of
-
-ON_DISK_S = 6.0
-"""The store keeps samples in memory for up to 5 s; a copy of its files holds what is on the disk."""
+from e2e.lab import ON_DISK_S, ClusterInstallation, ask, engine, node_states, state_of
 
 
 def machine(place: ClusterInstallation) -> dict[str, set[str]]:

@@ -101,8 +101,12 @@ def make_backup(
     *,
     target: Path | None = None,
     about: str = "",
+    all_of_it: bool = True,
 ) -> Backup:
-    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError."""
+    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError.
+
+    Without `all_of_it`, a volume that cannot be copied is told of and left out: a part is better than nothing.
+    """
     volumes = tuple(volumes_of(provider))
     make_private(app.layout.backups)
     path = target or app.layout.backups / _file_name(app, about)
@@ -114,8 +118,9 @@ def make_backup(
     try:
         _stage_records(app, staged)
         _stage_grafana(provider, staged, ctx)
-        for volume in volumes:
-            _stage_volume(provider, volume, staged, ctx)
+        volumes = tuple(
+            item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it)
+        )
         document = _about(app, state, provider, volumes)
         pack(staged, path, document, ctx.activity)
         return Backup(path, path.stat().st_size, volumes)
@@ -170,6 +175,19 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     folder.mkdir(mode=0o700)
     for name, items in objects.items():
         (folder / f"{name}.json").write_text(json.dumps(items, indent=1, ensure_ascii=False))
+
+
+def _stage_or_tell(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:
+    """Copy a volume and return whether that was done; raises InstallError where it must be."""
+    try:
+        _stage_volume(provider, volume, staged, ctx)
+    except InstallError as error:
+        if must:
+            raise
+        ctx.notice(f"{volume.name} cannot be saved: {error.message}")
+        (staged / VOLUMES / f"{volume.name}.tar").unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext) -> None:

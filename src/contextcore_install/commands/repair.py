@@ -6,15 +6,23 @@ from collections.abc import Mapping
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import agreed, can_ask
+from contextcore_install.commands.backup import make_backup
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.survey import checks_document, survey
+from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Outcome, Result
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.remote import CLUSTER_STEP
+from contextcore_install.remote import alone_in_cluster
 from contextcore_install.session import Session
+from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.store import read_records
+from contextcore_install.wiring import read_stack
 
 ROUNDS = 2
 """What the second round cannot mend is for people."""
@@ -29,7 +37,8 @@ def run(app: App) -> int:
     if broken and not _consented(app, provider, found):
         return ExitCode.PREFLIGHT_FAILED if set(broken) == {"preflight"} else ExitCode.STEP_FAILED
 
-    return carry_out(app, lambda *work: mend(app, *work))
+    lock = _make_room(app, found) if app.settings.allow_data_loss else None
+    return carry_out(app, lambda *work: mend(app, *work), lock=lock)
 
 
 def mend(app: App, session: Session, console: Console, run_engine: RunEngine) -> Result:
@@ -67,24 +76,36 @@ def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
     return False
 
 
-def _make_room(app: App, session: Session, found: dict[str, CheckResult]) -> InstallError | None:
-    """Remove a cluster that has lost nodes, with consent and once its volumes are saved; return why it cannot be."""
-    from contextcore_install.commands.backup import make_backup
-    from contextcore_install.commands.working import at_work
+def _make_room(app: App, found: dict[str, CheckResult]) -> Lock | None:
+    """Remove a cluster that lost nodes, once what can be is saved; return the lock, for the repair to take over.
 
-    codes = {finding.code for finding in found["cluster_create"].problems}
-    if not app.settings.allow_data_loss or BEYOND_REPAIR not in codes:
+    None where nothing is beyond repair. Raises InstallError where the volumes cannot be saved.
+    """
+    if BEYOND_REPAIR not in {finding.code for finding in found[CLUSTER_STEP].problems}:
         return None
+    lock = take_lock(app)
     try:
         with at_work(app) as ctx:
-            saved = make_backup(app, session.records.state, session.provider, ctx, about="before-recreate-")
-            ctx.notice(f"what could be saved is in {saved.path} ({saved.words}); `restore` puts it back")
-            session.provider.remove_cluster(ctx)
+            _save_and_remove(app, ctx)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _save_and_remove(app: App, ctx: StepContext) -> None:
+    state = read_records(app.layout, app.settings.cluster).state
+    provider = read_stack(app, state).provider
+    try:
+        saved = make_backup(app, state, provider, ctx, about="before-recreate-", all_of_it=False)
     except InstallError as error:
-        message = f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
-        hint = f"./create-cluster.sh delete --cluster {app.settings.cluster}"
-        return InstallError(error.code, message, error.evidence, hint)
-    return None
+        error.message = (
+            f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
+        )
+        raise
+    ctx.notice(f"saved in {saved.path} ({saved.words}); `restore` puts it back")
+    with alone_in_cluster(app, provider):
+        provider.remove_cluster(ctx)
 
 
 def _worth_another_round(app: App, result: Result, left: dict[str, CheckResult]) -> bool:

@@ -45,8 +45,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "node-lost",
         "{count} of the cluster's nodes are gone, with what was on them.",
-        "Make the cluster anew.",
-        "./create-cluster.sh delete --cluster {cluster}",
+        "Make the cluster anew, with what can be saved of its volumes in a backup.",
+        "./create-cluster.sh --repair --allow-data-loss --cluster {cluster}",
         reasons=frozenset({NODES_LOST}),
         risk=Risk.LOSES_DATA,
     ),

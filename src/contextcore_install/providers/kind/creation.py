@@ -16,7 +16,15 @@ from contextcore_install.providers.kind.config import as_text, cluster_config, m
 from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.lock import Gate, alone
-from contextcore_install.providers.kind.look import EXPORT, Look, Sight, lost_nodes, other_ports, ports_fixed
+from contextcore_install.providers.kind.look import (
+    EXPORT,
+    Look,
+    Sight,
+    lost_nodes,
+    nodes_lost,
+    other_ports,
+    ports_fixed,
+)
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import Readiness
 from contextcore_install.tools import process
@@ -216,12 +224,6 @@ class Creation:
     # Mending
 
     def _mend(self, sight: Sight, ctx: StepContext) -> None:
-        if lost_nodes(sight):
-            raise InstallError(
-                "node-lost",
-                f"{lost_nodes(sight)} of the cluster's nodes are gone, with what was on them.",
-                hint=f"./create-cluster.sh delete --cluster {self._wish.cluster}, and install anew",
-            )
         if other := other_ports(sight.nodes, self._wish.ports):
             raise ports_fixed(other, self._wish.ports)
         if sight.owner is None:
@@ -229,6 +231,8 @@ class Creation:
         self._start(sight.nodes, ctx)
         if not self._kubectl_knows(ctx):
             self._export(ctx)
+        if lost := lost_nodes(sight):  # once the others run: what they hold can be saved then
+            raise nodes_lost(self._wish.cluster, lost)
         sight = self._readiness.wait(ctx)
         if sight.cordoned and sight.waiting:
             ctx.notice(f"{', '.join(sight.cordoned)} takes pods again, as some have no other place")

@@ -11,7 +11,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import ClusterReport, ClusterState
-from contextcore_install.diagnosis.diagnose import problem_of
+from contextcore_install.diagnosis.diagnose import explain, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.diagnosis.rules.cluster import CORDONED, NO_CONTEXT, NO_NOTE, NODES_LOST
@@ -232,6 +232,12 @@ def lost_nodes(sight: Sight) -> int:
     """Return how many of the nodes that were made are gone."""
     there = {node.id for node in sight.nodes}
     return len(set(sight.owner.nodes) - there) if sight.owner else 0
+
+
+def nodes_lost(cluster: str, count: int) -> InstallError:
+    """Return the error for a cluster some of whose nodes are gone: what was on them cannot be brought back."""
+    facts = {"cluster": cluster, "count": str(count)}
+    return explain(Subject.CLUSTER, Evidence("cluster", reason=NODES_LOST, facts=facts)).error()
 
 
 def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:
