@@ -16,6 +16,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Outcome, Result
+from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.remote import CLUSTER_STEP
 from contextcore_install.remote import alone_in_cluster
@@ -52,7 +53,7 @@ def mend(app: App, session: Session, console: Console, run_engine: RunEngine) ->
         left = survey(session.plan, app.clock)
         if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):
             return result
-        if rounds == ROUNDS or not _worth_another_round(app, result, left):
+        if rounds == ROUNDS or not _worth_another_round(app, session.plan, result, left):
             return _what_remains(app, console, result, left)
 
 
@@ -108,10 +109,16 @@ def _save_and_remove(app: App, ctx: StepContext) -> None:
         provider.remove_cluster(ctx)
 
 
-def _worth_another_round(app: App, result: Result, left: dict[str, CheckResult]) -> bool:
-    return any(error.retryable for error in result.errors.values()) or curable(
-        left, may_lose_data=app.settings.allow_data_loss
-    )
+def _worth_another_round(app: App, plan: Plan, result: Result, left: dict[str, CheckResult]) -> bool:
+    """Whether anything may be healed that is not behind a step which failed for good."""
+    if any(error.retryable for error in result.errors.values()):
+        return True
+    reachable = {
+        step: found
+        for step, found in left.items()
+        if result.errors.keys().isdisjoint(needed.id for needed in plan.until(step))
+    }
+    return curable(reachable, may_lose_data=app.settings.allow_data_loss)
 
 
 def _what_remains(app: App, console: Console, result: Result, left: dict[str, CheckResult]) -> Result:

@@ -324,28 +324,3 @@ def test_a_volume_of_another_kind_makes_its_workload_anew_as_an_apply_would_leav
     world.applier.apply(world.release, Told().ctx)
     assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
     assert world.drift() == {}
-
-
-def test_a_namespace_that_does_not_go_is_told_with_the_finalizers_that_hold_it(world: World) -> None:
-    going = thing("Namespace", "obs")
-    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    said = "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
-    conditions = [
-        {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "reason": "ResourcesDiscovered"},
-        {
-            "type": "NamespaceFinalizersRemaining",
-            "status": "True",
-            "reason": "SomeFinalizersRemain",
-            "message": said,
-        },
-    ]
-    world.cluster.put([{**going, "status": {"conditions": conditions}}])
-    world.cluster.fails(("wait", "error: timed out waiting for the condition on namespaces/obs"))
-    with pytest.raises(InstallError) as caught:
-        world.applier.apply(RELEASE, Told().ctx)
-    assert caught.value.code == "namespace-terminating"
-    assert caught.value.message == (
-        "The namespace obs is being deleted and does not go: objects in it are held by example.com/hold."
-    )
-    assert said in caught.value.evidence
-    assert caught.value.hint == "kubectl --context lab get namespace obs -o yaml"

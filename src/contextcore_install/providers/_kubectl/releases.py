@@ -11,11 +11,9 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import Drift, StepContext
-from contextcore_install.diagnosis.diagnose import explain
-from contextcore_install.diagnosis.evidence import Evidence
-from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
+from contextcore_install.providers._kubectl.namespaces import DELETE_WITHIN_S, wait_until_gone
 from contextcore_install.providers._kubectl.objects import (
     FIELD_MANAGER,
     FINGERPRINT,
@@ -41,7 +39,6 @@ from contextcore_install.providers._kubectl.starting import end_pod, misled
 GRAFANA_ADMIN = "grafana-admin"
 """The Secret with Grafana's password. It is made once, and stays as long as the data that it opens."""
 APPLY_WITHIN_S = 120.0
-DELETE_WITHIN_S = 180.0
 
 
 def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]:
@@ -175,24 +172,7 @@ class Applier:
             if item is None or not item.get("metadata", {}).get("deletionTimestamp"):
                 continue
             ctx.activity(f"waiting until the old namespace {name} is gone")
-            wait = f"--timeout={int(min(ctx.remaining_s, DELETE_WITHIN_S))}s"
-            done = self._kubectl.attempt(
-                "wait", "--for=delete", f"namespace/{name}", wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10
-            )
-            if done.exit_code != 0:
-                raise self._held(name, ctx)
-
-    def _held(self, name: str, ctx: StepContext) -> InstallError:
-        """Return the error that says what holds a namespace: Kubernetes gives it conditions while it goes."""
-        items = self._kubectl.items("namespace", name, ctx=ctx)
-        status = next((item.get("status") or {} for item in items if item["metadata"]["name"] == name), {})
-        lines = [
-            f"{entry.get('reason', '')}: {entry.get('message', '')}"
-            for entry in status.get("conditions") or []
-            if entry.get("status") == "True"
-        ]
-        facts = {**self._kubectl.facts, "namespace": name}
-        return explain(Subject.NAMESPACE, Evidence(name, lines, facts=facts)).error()
+            wait_until_gone(self._kubectl, name, ctx)
 
     def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
         if not items:
