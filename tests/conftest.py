@@ -12,5 +12,7 @@ pytest_plugins = ["stores", "installation", "receivers", "recordings"]
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# A shell starts what runs in the background with Ctrl-C ignored, and what is started here would inherit that.
+# A shell starts what runs in the background with Ctrl-C ignored, and nohup what it starts with SIGHUP; what is started
+# here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
