@@ -107,6 +107,7 @@ def test_another_machine_carries_on_and_the_first_one_follows(
     seen = other.live()
     assert (seen["installation_id"], seen["overall"]) == (before["installation_id"], "complete")
     assert (seen["records"]["counts"], seen["records"]["file"]) == ("cluster", None)
+    assert {check["id"] for check in seen["checks"] if not check["satisfied"]} <= REPEATED, seen["checks"]
     assert "the records in the cluster count" in seen["notices"][0]
     assert not other.state.exists()
 

@@ -160,8 +160,7 @@ class KindProvider(KubernetesProvider):
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component is reached: the host ports that the node shows. None before there is a node."""
-        owner = self._owners.read()
-        if owner is None or not owner.complete:
+        if not self._is_whole():
             return []
         shown = self._node_ports()
         steady_s = STEADY_S if self._look.has_just_come_back() else 0.0
@@ -223,6 +222,14 @@ class KindProvider(KubernetesProvider):
         """Return the nodes, if they are ours."""
         sight = self._look.see()
         return sight.nodes if sight.ours else ()
+
+    def _is_whole(self) -> bool:
+        """Tell whether the cluster was made to its end: as our note says, or its own mark where there is no note."""
+        owner = self._owners.read()
+        if owner is not None:
+            return owner.complete
+        sight = self._look.see()
+        return bool(sight.nodes) and sight.ours
 
     def _node_ports(self) -> set[int] | None:
         """Return the node ports of the user's own manifests; None for ours, which have them all."""
