@@ -143,7 +143,7 @@ def read_all(items: list[dict[str, Any]]) -> None:
         is_rolled_out(workload)
         selected(pods, workload)
         services_of(workload, snapshot.of_kind("Service"))
-        list(getting_nowhere(workload, pods, time.time()))
+        list(getting_nowhere(workload, pods, pods, time.time()))
         list(misled([workload], pods))
     for endpoints in snapshot.of_kind("Endpoints"):
         leads_to(endpoints, read)

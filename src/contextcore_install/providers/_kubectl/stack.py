@@ -79,11 +79,12 @@ class KubernetesStack:
         live = [
             snapshot.get(key_of(item)) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS
         ]
+        pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
         stuck = [
             found
             for item in live
             if item is not None
-            for found in getting_nowhere(item, snapshot.of_kind("Pod"), time.time())
+            for found in getting_nowhere(item, pods, claims, time.time())
         ]
         lacking = [pod.image for pod, _ in stuck if pod.reason in pod_reasons.IMAGE]
         if lacking and self._get_images is not None:

@@ -15,11 +15,16 @@ from contextcore_install.providers._kubectl.pods import Pod, read_pod, selected
 
 #: Seconds for which a pod that has started may be not ready, before that counts as getting nowhere.
 UNREADY_S = 45.0
-CLAIM_GONE = re.compile(r"persistentvolumeclaim \"[^\"]+\" (not found|is being deleted)")
-"""What the scheduler says (Kubernetes, volumebinding and nodevolumelimits) of a claim that somebody has deleted."""
+CLAIM_GONE = re.compile(r"persistentvolumeclaim \"(?P<claim>[^\"]+)\" (not found|is being deleted)")
+"""What the scheduler says (Kubernetes, volumebinding and nodevolumelimits) of a claim that somebody has deleted.
+
+It says so too of one that was made a moment ago and that it has not heard of.
+"""
 
 
-def getting_nowhere(workload: Manifest, pods: Sequence[Manifest], now: float) -> Iterator[tuple[Pod, str]]:
+def getting_nowhere(
+    workload: Manifest, pods: Sequence[Manifest], claims: Sequence[Manifest], now: float
+) -> Iterator[tuple[Pod, str]]:
     """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
     wanted = str((workload.get("status") or {}).get("updateRevision", ""))
     for pod in map(read_pod, selected(pods, workload)):
@@ -31,13 +36,23 @@ def getting_nowhere(workload: Manifest, pods: Sequence[Manifest], now: float) ->
             yield pod, "is not ready, and not as it should be any more"
         elif is_unready_for_long(pod, now):
             yield pod, "runs and does not get ready"
-        elif pod.reason == "Unschedulable" and CLAIM_GONE.search(pod.message):
+        elif pod.reason == "Unschedulable" and _lacks_its_claim(pod, claims):
             yield pod, "lacks its claim, which is made with a new pod only"
 
 
 def is_unready_for_long(pod: Pod, now: float) -> bool:
     """Tell whether a pod has started, and is not ready since `UNREADY_S` seconds or more."""
     return pod.started and not pod.ready and 0 < _moment(pod.unready_since) < now - UNREADY_S
+
+
+def _lacks_its_claim(pod: Pod, claims: Sequence[Manifest]) -> bool:
+    told = CLAIM_GONE.search(pod.message)
+    return told is not None and not any(
+        metadata.get("name") == told["claim"]
+        and metadata.get("namespace") == pod.namespace
+        and not metadata.get("deletionTimestamp")
+        for metadata in (claim.get("metadata") or {} for claim in claims)
+    )
 
 
 def misled(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
