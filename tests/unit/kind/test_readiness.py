@@ -70,3 +70,29 @@ def test_nodes_without_a_known_cause_are_named(monkeypatch: pytest.MonkeyPatch) 
     error = why(Machine(Sight((NODE,), None, ours=True)), monkeypatch)
     assert error.message == "The cluster did not get ready within 0 s: not ready: demo-control-plane."
     assert error.hint == "kind export logs --name demo"
+
+
+class Watching:
+    """kubectl, which says that a node got Ready; what is seen from then on is so."""
+
+    def __init__(self, machine: Machine, then: Sight) -> None:
+        self._machine, self._then = machine, then
+        self.asked: list[str] = []
+
+    def attempt(self, *arguments: str, **_: object) -> Captured:
+        self.asked.append(" ".join(arguments))
+        self._machine.sight = self._then
+        return Captured(arguments, 0, "", "")
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": NODE.name, "namespace": "kube-node-lease"}}]
+
+
+def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
+    ready = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    boots = Sight((NODE,), None, ours=True, members=(member("KubeletNotReady", "starting"),))
+    machine = Machine(boots)
+    kubectl = Watching(machine, Sight((NODE,), None, ours=True, members=(ready,)))
+    watched = readiness.Readiness("demo", cast(Engine, machine), cast(Any, kubectl), cast(Look, machine))
+    assert watched.wait(Told().ctx) is machine.sight
+    assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=10s"]

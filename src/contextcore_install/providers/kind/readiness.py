@@ -18,8 +18,8 @@ from contextcore_install.tools import process
 
 #: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
 READY_S, RESTART_AFTER_S = 180.0, 60.0
-#: Seconds between two looks at nodes that boot.
-LOOK_S = 0.3
+#: Seconds between two looks at nodes that boot, and for which one that is not Ready is watched between them.
+LOOK_S, WATCH_S = 0.3, 10.0
 
 
 class Readiness:
@@ -51,7 +51,13 @@ class Readiness:
                 self._restart(sight, ctx)
             if waited > READY_S:
                 raise self._not_ready(sight)
-            ctx.wait(LOOK_S)
+            if not (sight.unready and sight.api is None and self._get_ready(ctx)):
+                ctx.wait(LOOK_S)
+
+    def _get_ready(self, ctx: StepContext) -> bool:
+        """Watch until every node is Ready, and tell whether they are: looking all the time would slow their boot."""
+        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={WATCH_S:g}s")
+        return self._kubectl.attempt(*wait, ctx=ctx, timeout_s=WATCH_S + 10).exit_code == 0
 
     def _restart(self, sight: Sight, ctx: StepContext) -> None:
         names = sight.unready or [node.name for node in sight.nodes if node.is_control_plane]
