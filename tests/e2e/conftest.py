@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.lab import ClusterInstallation, cluster_name, engine, node_states, provide_images
+from e2e.lab import EVERYTHING, ClusterInstallation, cluster_name, engine, node_states, provide_images
 
 HERE = Path(__file__).parent
 #: Seconds for one test, clusters that it makes included.
@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(LIMIT_S))
+            if item.get_closest_marker("thorough") and not EVERYTHING:
+                item.add_marker(pytest.mark.skip(reason="takes long: E2E_EVERYTHING=1"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,6 +29,8 @@ LIMIT_S = 420.0
 #: Variables that choose an installation or a cluster by themselves.
 CHOOSING = ("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANIFESTS", "KUBECONFIG")
 SHOWN_LINES = 60
+EVERYTHING = os.environ.get("E2E_EVERYTHING") == "1"
+"""Whether the tests marked `thorough` run as well, which take long."""
 #: How often a connection that breaks is tried, a second apart.
 TRIES = 4
 ON_DISK_S = 6.0

@@ -42,9 +42,9 @@ def test_a_first_installation_killed_in_every_step_ends_with_a_stack_that_works(
 @pytest.mark.parametrize(
     ("kind", "step"),
     [
-        ("step_started", "manifests_apply"),
+        pytest.param("step_started", "manifests_apply", marks=pytest.mark.thorough),
         ("step_started", "pods_ready"),
-        ("step_checking", "services_verify"),
+        pytest.param("step_checking", "services_verify", marks=pytest.mark.thorough),
         ("step_checking", "metrics_seed"),
     ],
 )

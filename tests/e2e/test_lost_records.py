@@ -6,6 +6,8 @@ import base64
 import json
 import shutil
 
+import pytest
+
 from contextcore_install.core.state import STEP_IDS
 from e2e.lab import ClusterInstallation, state_of
 from stores import wait_until
@@ -17,6 +19,7 @@ def told(installation: ClusterInstallation) -> dict[str, list[object]]:
     return {step: [known[name] for name in TOLD] for step, known in installation.steps().items()}
 
 
+@pytest.mark.thorough
 def test_an_installation_whose_home_and_copy_are_lost_is_known_again(alone: ClusterInstallation) -> None:
     alone.must(*alone.flags())
     alone.must("--resume")  # sends what the end of the first run had no time for, and reads all of it back

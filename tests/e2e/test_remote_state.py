@@ -147,6 +147,7 @@ def test_of_two_machines_one_acts_and_what_a_killed_one_held_is_taken(
     assert is_there(installed)
 
 
+@pytest.mark.thorough
 def test_a_machine_that_slept_while_another_took_over_does_not_act(
     installed: ClusterInstallation, other: Machine, at_work: tuple[Machine, subprocess.Popen[str]]
 ) -> None:

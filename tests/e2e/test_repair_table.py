@@ -13,10 +13,18 @@ from typing import Any
 import pytest
 
 from e2e.breakages import QUICK, TABLE, Row, node_of
-from e2e.lab import MANIFESTS, ON_DISK_S, ClusterInstallation, ask, cluster_name, engine, node_states
+from e2e.lab import (
+    EVERYTHING,
+    MANIFESTS,
+    ON_DISK_S,
+    ClusterInstallation,
+    ask,
+    cluster_name,
+    engine,
+    node_states,
+)
 from installation import kill, read_until
 
-EVERYTHING = os.environ.get("E2E_REPAIR") == "all"
 WORKERS = 2
 RISKS = ("harmless", "restarts", "loses-data")
 ROWS = [row for row in TABLE if EVERYTHING or row.name in QUICK]
@@ -79,7 +87,7 @@ def test_carrying_on_heals_the_cluster_as_well(ward: ClusterInstallation, name: 
     ward.must("verify")
 
 
-@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.thorough
 def test_a_breakage_during_a_repair_is_healed_by_the_next_one(ward: ClusterInstallation) -> None:
     volumes, written = ward.volumes(), ward.written()
     ward.kubectl("delete", "statefulset", "loki")
@@ -92,7 +100,7 @@ def test_a_breakage_during_a_repair_is_healed_by_the_next_one(ward: ClusterInsta
     assert (ward.volumes(), ward.written()) == (volumes, written)
 
 
-@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", ["manifests_apply", "pods_ready"])
 def test_a_repair_that_is_killed_is_carried_on_by_the_next_one(ward: ClusterInstallation, step: str) -> None:
     volumes, written = ward.volumes(), ward.written()
@@ -105,7 +113,7 @@ def test_a_repair_that_is_killed_is_carried_on_by_the_next_one(ward: ClusterInst
     assert (ward.volumes(), ward.written()) == (volumes, written)
 
 
-@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.thorough
 def test_without_consent_nothing_is_touched(ward: ClusterInstallation) -> None:
     ward.kubectl("delete", "service", "loki")
     before = ward.uids("statefulsets,services,pods")
@@ -116,7 +124,7 @@ def test_without_consent_nothing_is_touched(ward: ClusterInstallation) -> None:
     assert ward.uids("statefulsets,services,pods") == before
 
 
-@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.thorough
 def test_manifests_that_leave_a_volume_behind_are_refused(ward: ClusterInstallation, tmp_path: Path) -> None:
     import shutil
 
@@ -135,7 +143,7 @@ def test_manifests_that_leave_a_volume_behind_are_refused(ward: ClusterInstallat
     ward.must("--resume", "--manifests", str(MANIFESTS))
 
 
-@pytest.mark.skipif(not EVERYTHING, reason="part of make e2e-repair")
+@pytest.mark.thorough
 def test_a_cluster_that_lost_a_node_is_made_anew_with_consent_and_what_could_be_saved_comes_back(
     ward: ClusterInstallation,
 ) -> None:
