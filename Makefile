@@ -36,7 +36,8 @@ chaos: ## end runs at every boundary and at random moments, and write docs/relia
 	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos tests/fuzz --timeout 3600 $(ARGS))
 
 e2e-repair: ## break a cluster of three nodes in every way that is known, and have it repaired
-	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 run -m pytest -m e2e tests/e2e/test_repair_table.py $(ARGS))
+	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 \
+	  E2E_REPAIR_REPORT='$(root)/docs/reference/repair.md' run -m pytest -m e2e tests/e2e/test_repair_table.py $(ARGS))
 
 lint: ## check style, types, import contracts and shell scripts
 	@$(call with_tools,requirements-dev.lock, \

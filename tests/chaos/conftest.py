@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tables import write_table
+
 
 class Outcome(StrEnum):
     """How a run may end that a fault befalls: the columns of the fault matrix."""
@@ -54,14 +56,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if _counts:
         rows = [[what, f"{times:,}", f"{times:,}", "0"] for what, times in _counts.items()]
-        _write(Path(report), "figures", ["what happens to a run", "tried", "survived", "lost"], rows)
+        write_table(Path(report), "figures", ["what happens to a run", "tried", "survived", "lost"], rows)
     if _matrix:
         rows = [[fault, *(f"{row[outcome]:,}" for outcome in Outcome), "0"] for fault, row in _matrix.items()]
-        _write(Path(report), "faults", ["fault", *Outcome, "traceback, hang, torn or lost"], rows)
-
-
-def _write(page: Path, section: str, head: list[str], rows: list[list[str]]) -> None:
-    begin, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    table = "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
-    page.write_text(before + begin + table + end + rest.partition(end)[2], encoding="utf-8")
+        write_table(Path(report), "faults", ["fault", *Outcome, "traceback, hang, torn or lost"], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from e2e import figures
+from e2e.breakages import TABLE
 from e2e.lab import EVERYTHING, ClusterInstallation, cluster_name, engine, node_states, provide_images
 
 HERE = Path(__file__).parent
@@ -37,6 +40,12 @@ def pytest_runtest_makereport(
             if isinstance(value, ClusterInstallation):
                 report.sections.append((value.cluster, value.report()))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write what was measured, where a page is named for it and nothing failed."""
+    if (page := os.environ.get("E2E_REPAIR_REPORT")) and not exitstatus:
+        figures.write(Path(page), [row.name for row in TABLE])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.breakages import QUICK, TABLE, Row, node_of
+from e2e.figures import ANEW, CHECKED, note
 from e2e.lab import (
     EVERYTHING,
     MANIFESTS,
@@ -26,6 +26,7 @@ from e2e.lab import (
 from installation import kill, read_until
 
 WORKERS = 2
+CHECKS = 200
 RISKS = ("harmless", "restarts", "loses-data")
 ROWS = [row for row in TABLE if EVERYTHING or row.name in QUICK]
 
@@ -47,12 +48,22 @@ def ward(request: pytest.FixtureRequest) -> ClusterInstallation:
     if not place.home.exists():
         began = time.monotonic()
         place.must(*place.flags(), "--workers", str(WORKERS))
-        note("installed anew", time.monotonic() - began)
+        note(ANEW, time.monotonic() - began)
     elif not diagnosis(place)["ok"]:
         place.must("--repair", "--yes")
     if not place.written():
         place.write(1.0)
     return place
+
+
+@pytest.mark.thorough
+def test_a_healthy_cluster_is_found_healthy_every_time(ward: ClusterInstallation) -> None:
+    for number in range(CHECKS):
+        began = time.monotonic()
+        found = diagnosis(ward)
+        note(CHECKED, time.monotonic() - began)
+        problems = [item for item in findings_of(found) if not item.get("warning")]
+        assert (found["ok"], problems) == (True, []), f"check {number + 1}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -186,10 +197,3 @@ def what_stays(place: ClusterInstallation, row: Row) -> Mapping[str, object]:
         "objects": {name: uid for name, uid in found.items() if not re.match(row.touches, name)},
         "data": place.written() if row.keeps_data else [],
     }
-
-
-def note(what: str, seconds: float) -> None:
-    """Keep how long something took, where a file for that is named."""
-    if path := os.environ.get("E2E_REPAIR_TIMES"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"what": what, "seconds": round(seconds, 1)}) + "\n")
