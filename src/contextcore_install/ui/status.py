@@ -58,11 +58,6 @@ def render_status(document: Mapping[str, Any], look: Look, commands: Commands | 
     return "\n".join([*lines, "", *_next_lines(document, look, commands)])
 
 
-def render_live_findings(checks: Sequence[Mapping[str, Any]], look: Look) -> str:
-    """Return what the steps' checks found now; see `live_findings`."""
-    return "\n".join(live_findings(checks, look))
-
-
 def live_findings(checks: Sequence[Any], look: Look) -> list[str]:
     """Return what the steps' checks found now: a line for each step, its findings with their remedies below."""
     checks = [check for check in checks if _is_mapping(check)]

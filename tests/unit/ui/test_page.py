@@ -37,7 +37,10 @@ class Told:
         self.events.append(Event(number, NOON_US + number * 1_000_000, "run-1", kind, step, data))
 
     def story(self) -> RunStory:
-        return RunStory().take_all(self.events)
+        story = RunStory()
+        for event in self.events:
+            story.take(event)
+        return story
 
     def rows(self, *, live: bool = False) -> dict[tuple[str, str], list[tuple[int, int | None, str]]]:
         """Return the bars of each row, in seconds since the run began."""

@@ -15,7 +15,7 @@ from contextcore_install.core.state import MOST, STEP_IDS, State, StepState, sta
 from contextcore_install.core.status import status_document
 from contextcore_install.ui.commands import Commands
 from contextcore_install.ui.look import Look
-from contextcore_install.ui.status import render_live_findings, render_status
+from contextcore_install.ui.status import live_findings, render_status
 from unit.ui.samples import ENDLESS, dangerous, hostile_text, json_values, too_wide
 
 TIME = "2026-01-01T12:00:05Z"
@@ -111,7 +111,7 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
             ],
         },
     ]
-    assert render_live_findings(checks, Look(80)).splitlines() == [
+    assert live_findings(checks, Look(80)) == [
         "Checked now  1 of 2 steps as it should be",
         "  ✓ preflight      14 met",
         "  ✗ cluster_create 1 finding",
@@ -120,7 +120,7 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
         "      → sudo systemctl start docker",
     ]
     document = status_document(state(), live=False) | {"checks": checks}
-    assert render_live_findings(checks, Look(80)) in render_status(document, Look(80))
+    assert "\n".join(live_findings(checks, Look(80))) in render_status(document, Look(80))
 
 
 step_states = st.fixed_dictionaries(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,12 +85,6 @@ class RunStory:
         text = remark(event)
         if text:
             self.remarks = [*self.remarks[1 - MOST_REMARKS :], [event.at_us, event.step, text]]
-
-    def take_all(self, events: Iterable[Event]) -> RunStory:
-        """Take events in, in order, and return this story."""
-        for event in events:
-            self.take(event)
-        return self
 
     def row(self, step: str, part: str = "") -> Row:
         """Return the row of a step or a part; one that is not kept where there are too many already."""
