@@ -8,12 +8,11 @@ read, begin while it syncs.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
@@ -26,6 +25,7 @@ from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan, Step
 from contextcore_install.core.ports import Clock
 from contextcore_install.core.recorder import Recorder
+from contextcore_install.core.timers import Timers
 from contextcore_install.core.workers import Workers
 
 HEARTBEAT_S = 15.0
@@ -51,6 +51,7 @@ class Task:
     step: Step
     token: CancelToken
     began: float
+    time_limit: int = 0
     phase: Phase = Phase.CHECK
     attempt: int = 0
     failures: int = 0
@@ -79,8 +80,7 @@ class Engine:
         self._sorter = plan.sorter()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_ids = itertools.count()
+        self._timers = Timers(clock)
         self._after_sync: list[Callable[[], None]] = []
         self._errors: dict[str, InstallError] = {}
         self._stopping = ""
@@ -96,16 +96,16 @@ class Engine:
 
     def run(self) -> Result:
         """Carry the plan out and return what came of it."""
-        self._at(HEARTBEAT_S, self._heartbeat)
-        self._at(self._limits.tick_s, self._tick)
+        self._timers.after(HEARTBEAT_S, self._heartbeat)
+        self._timers.after(self._limits.tick_s, self._tick)
         if self._limits.overall_s < float("inf"):
-            self._at(self._limits.overall_s, self._overall_limit_reached)
+            self._timers.after(self._limits.overall_s, self._overall_limit_reached)
         self._begin_ready_steps()
         self._finish_turn()
         try:
             while self._tasks:
                 self._take_messages()
-                self._fire_timers()
+                self._timers.fire()
                 self._finish_turn()
         except BaseException:
             # Without a record nothing may go on: tell the work to end, whatever happens to this thread.
@@ -117,30 +117,21 @@ class Engine:
     # One turn of the loop
 
     def _take_messages(self) -> None:
-        timeout = max(0.0, self._timers[0][0] - self._clock.monotonic()) if self._timers else None
         try:
-            self._inbox.get(timeout=timeout)()
+            self._inbox.get(timeout=self._timers.next_in_s)()
             while True:
                 self._inbox.get_nowait()()
         except queue.Empty:
             pass
 
-    def _fire_timers(self) -> None:
-        now = self._clock.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
-
     def _finish_turn(self) -> None:
         self._recorder.sync()
         if self._recorder.state_is_behind and not self._saving:
             self._saving = True
-            self._at(SAVE_WITHIN_S, self._save_state)
+            self._timers.after(SAVE_WITHIN_S, self._save_state)
         actions, self._after_sync = self._after_sync, []
         for action in actions:
             action()
-
-    def _at(self, seconds: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (self._clock.monotonic() + seconds, next(self._timer_ids), action))
 
     def _outcome(self) -> Outcome:
         if self._errors:
@@ -155,7 +146,7 @@ class Engine:
         for step_id in self._sorter.get_ready():
             task = Task(self._plan[step_id], CancelToken(), self._clock.monotonic())
             self._tasks[step_id] = task
-            self._at(task.step.timeout_s, lambda task=task: self._step_limit_reached(task))  # type: ignore[misc]
+            task.time_limit = self._timers.after(task.step.timeout_s, partial(self._step_limit_reached, task))
             self._begin(task)
 
     def _begin(self, task: Task) -> None:
@@ -261,7 +252,7 @@ class Engine:
         self._recorder.record(
             Kind.STEP_RETRYING, task.step.id, delay_seconds=round(delay, 3), error=error.as_document()
         )
-        self._at(delay, lambda: self._pause_ended(task))
+        self._timers.after(delay, lambda: self._pause_ended(task))
 
     def _pause_ended(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is not task or task.phase is not Phase.PAUSE:
@@ -273,7 +264,7 @@ class Engine:
 
     def _complete(self, task: Task, *, already: bool, summary: str) -> None:
         self._record_success(task, already=already, summary=summary)
-        del self._tasks[task.step.id]
+        self._end_task(task)
         self._sorter.done(task.step.id)
         self._begin_ready_steps()
 
@@ -288,13 +279,17 @@ class Engine:
         self._recorder.record(
             Kind.STEP_FAILED, task.step.id, error=error.as_document(), duration_seconds=self._elapsed(task)
         )
-        del self._tasks[task.step.id]
+        self._end_task(task)
 
     def _cancelled(self, task: Task) -> None:
         if task.overdue:
             self._fail(task, timed_out(task.step.title, task.activity))
         else:
-            del self._tasks[task.step.id]  # its status stays as it is: resuming carries on from here
+            self._end_task(task)  # its status stays as it is: resuming carries on from here
+
+    def _end_task(self, task: Task) -> None:
+        self._timers.cancel(task.time_limit)
+        del self._tasks[task.step.id]
 
     def _elapsed(self, task: Task) -> float:
         return round(self._clock.monotonic() - task.began, 3)
@@ -310,11 +305,11 @@ class Engine:
 
     def _heartbeat(self) -> None:
         self._recorder.record(Kind.HEARTBEAT)
-        self._at(HEARTBEAT_S, self._heartbeat)
+        self._timers.after(HEARTBEAT_S, self._heartbeat)
 
     def _tick(self) -> None:
         self._recorder.record(Kind.TICK, running=list(self._tasks))
-        self._at(self._limits.tick_s, self._tick)
+        self._timers.after(self._limits.tick_s, self._tick)
 
     def _step_limit_reached(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is task:
@@ -340,7 +335,7 @@ class Engine:
         if task.phase is Phase.PAUSE:
             self._cancelled(task)
         else:
-            self._at(self._limits.grace_s, lambda: self._give_up_on(task))
+            self._timers.after(self._limits.grace_s, lambda: self._give_up_on(task))
 
     def _give_up_on(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is task:
