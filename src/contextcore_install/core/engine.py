@@ -1,9 +1,10 @@
 """The engine: decides what happens next, and records it before anything acts on it.
 
 All decisions and all recording happen in the thread that calls `Engine.run`. Steps work in other
-threads and tell through a queue. In each turn the engine takes all that was told, records what
-follows from it, syncs the journal once, and only then lets a step be applied. Checks, which only
-read, begin while it syncs.
+threads and tell through a queue. In each turn the engine takes all that was told and records what
+follows from it; the journal is synced, and only then a step is applied. Checks, which only read,
+wait for no sync. A record that nothing waits for is synced a moment later, so that the outcome of a
+step and the intent of the next share a sync where the check between them is quick.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ HEARTBEAT_S = 15.0
 
 SAVE_WITHIN_S = 0.08
 """How far the state file may be behind the journal; the promise to readers is 100 ms."""
+
+SYNC_WITHIN_S = 0.001
+"""How long what was recorded may wait for company before it is synced, where nothing waits for it."""
 
 
 class Phase(StrEnum):
@@ -85,6 +89,7 @@ class Engine:
         self._errors: dict[str, InstallError] = {}
         self._stopping = ""
         self._saving = False
+        self._sync_timer = 0
 
     def interrupt(self, reason: str) -> None:
         """End the run soon: work is told to end, the state stays resumable. Safe in a signal handler."""
@@ -107,6 +112,7 @@ class Engine:
                 self._take_messages()
                 self._timers.fire()
                 self._finish_turn()
+            self._sync()
         except BaseException:
             # Without a record nothing may go on: tell the work to end, whatever happens to this thread.
             for task in self._tasks.values():
@@ -125,10 +131,19 @@ class Engine:
             pass
 
     def _finish_turn(self) -> None:
-        self._recorder.sync()
         if self._recorder.state_is_behind and not self._saving:
             self._saving = True
             self._timers.after(SAVE_WITHIN_S, self._save_state)
+        if self._after_sync:
+            self._sync()
+        elif self._recorder.is_unsynced and not self._sync_timer:
+            self._sync_timer = self._timers.after(SYNC_WITHIN_S, self._sync)
+
+    def _sync(self) -> None:
+        """Make durable what was recorded, and let begin what waits for it."""
+        self._timers.cancel(self._sync_timer)
+        self._sync_timer = 0
+        self._recorder.sync()
         actions, self._after_sync = self._after_sync, []
         for action in actions:
             action()

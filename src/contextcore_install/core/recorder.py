@@ -78,6 +78,11 @@ class Recorder:
         """Write the state file; raises InstallError."""
         self._keeper.save()
 
+    @property
+    def is_unsynced(self) -> bool:
+        """Whether a transition was recorded that would not survive a crash yet."""
+        return self._unsynced
+
     def sync(self) -> None:
         """Make sure that every transition recorded so far survives a crash."""
         if self._unsynced:

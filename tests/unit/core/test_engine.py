@@ -15,7 +15,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan, PlanError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.ports import Clock, StepContext
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.retry import ONCE, RetryPolicy
 from contextcore_install.core.state import State
@@ -68,6 +68,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.durable = 0
+        self.syncs = 0
         self.fails_after = 10**9
 
     def append(self, event: Event) -> None:
@@ -77,6 +78,7 @@ class MemoryJournal:
 
     def sync(self) -> None:
         self.durable = len(self.events)
+        self.syncs += 1
 
     def durable_kinds(self, step: str) -> list[Kind]:
         return [event.kind for event in self.events[: self.durable] if event.step == step]
@@ -97,13 +99,22 @@ class MemoryKeeper:
         self.dirty = False
 
 
+class StandingClock(SystemClock):
+    """A clock by which no time limit is ever reached."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
 class Bench:
     """An engine over fakes."""
 
-    def __init__(self, steps: Sequence[FakeStep], limits: Limits | None = None) -> None:
+    def __init__(
+        self, steps: Sequence[FakeStep], limits: Limits | None = None, *, clock: Clock | None = None
+    ) -> None:
         self.journal = MemoryJournal()
         self.state = State("test", steps={})
-        clock = SystemClock()
+        clock = clock or SystemClock()
         recorder = Recorder(self.journal, clock, MemoryKeeper(self.state), [], run_id="run")
         self.engine = Engine(Plan(steps), recorder, clock, Workers(), lambda: 0.5, limits)
 
@@ -148,6 +159,24 @@ def test_the_intent_is_durable_before_the_work_begins_and_the_outcome_before_the
     bench.run()
     assert Kind.STEP_STARTED in seen["first"]
     assert Kind.STEP_COMPLETED in seen["second"]
+
+
+def test_the_outcome_of_a_step_and_the_intent_of_the_next_share_a_sync() -> None:
+    bench = Bench([FakeStep("a"), FakeStep("b", ["a"]), FakeStep("c", ["b"])], clock=StandingClock())
+    bench.run()
+    assert bench.journal.syncs == len(["a begins", "a ends, b begins", "b ends, c begins", "c ends"])
+    assert bench.journal.durable == len(bench.journal.events)
+
+
+def test_an_outcome_is_durable_soon_however_long_the_next_check_takes() -> None:
+    class Patient(FakeStep):
+        def check(self, ctx: StepContext) -> CheckResult:
+            while Kind.STEP_COMPLETED not in bench.journal.durable_kinds("first"):
+                ctx.wait(0.001)
+            return CheckResult("fine")
+
+    bench = Bench([FakeStep("first"), Patient("second", ["first"], timeout_s=60)])
+    assert bench.run().outcome is Outcome.SUCCEEDED
 
 
 def test_after_a_failure_what_depends_on_it_is_not_run_and_the_rest_is() -> None:
