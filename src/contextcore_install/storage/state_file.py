@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,8 @@ def load_state(path: Path) -> StoredState | None:
     mark = _mark(state.extra.pop("journal", None))
     head = {key: value for key, value in document.items() if key not in ("digest", "steps")}
     steps = document.get("steps", {}).items()
-    body = _layout(head, (_field(step_id, step) for step_id, step in steps))
-    return StoredState(state, mark, ours=digest == _digest(body))
+    pieces = _layout(head, (_field(step_id, step) for step_id, step in steps))
+    return StoredState(state, mark, ours=digest == _digest(reduce(_checksum, pieces, 0)))
 
 
 class StateWriter:
@@ -64,32 +66,41 @@ class StateWriter:
 
     def save(self, state: State, mark: Mark) -> None:
         """Replace the state file; raises InstallError."""
-        if len(self._lines) != len(state.steps):
-            self._lines = {step_id: self._lines.get(step_id, b"") for step_id in state.steps}
-            self._changed.update(step_id for step_id, line in self._lines.items() if not line)
+        new = list(islice(state.steps, len(self._lines), None))  # steps come at the end, and none goes
+        self._lines |= dict.fromkeys(new, b"")
+        self._changed.update(new)
         for step_id in self._changed & state.steps.keys():
             self._lines[step_id] = _field(step_id, state.steps[step_id].as_document())
         self._changed.clear()
-        head = state.head_document() | {"journal": asdict(mark)}
-        body = _layout(head, self._lines.values())
-        content = body + f',\n  "digest": "{_digest(body)}"\n}}\n'.encode()
+        pieces = _layout(state.head_document() | {"journal": asdict(mark)}, self._lines.values())
         # Losing the newest state file to a power cut is harmless: it is folded from the journal again.
-        write_atomically(self._path, content, durable=False)
+        write_atomically(self._path, _with_digest(pieces), durable=False)
 
 
-def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> bytes:
-    """Return a document without its end, with a line a field and a line a step: for people, and to write it fast.
+_LINES_A_PIECE = 256
 
-    It is put together by one join: with thousands of steps every copy of it costs milliseconds.
+
+def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a document without its end, with a line a field and a line a step: for people, and to write it fast.
+
+    It comes in pieces that fit into memory used before: with thousands of steps, the memory of one text for all of
+    them costs more than writing it.
     """
     fields = b",\n".join(b"  " + _field(key, value) for key, value in head.items())
-    opening = b"{\n" + fields + b',\n  "steps": {'
-    lines = list(steps)
-    if not lines:
-        return opening + b"}"
-    lines[0] = opening + b"\n    " + lines[0]
-    lines[-1] += b"\n  }"
-    return b",\n    ".join(lines)
+    yield b"{\n" + fields + b',\n  "steps": {'
+    lines, before = iter(steps), b"\n    "
+    while piece := b",\n    ".join(islice(lines, _LINES_A_PIECE)):
+        yield before + piece
+        before = b",\n    "
+    yield b"\n  }"
+
+
+def _with_digest(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    checksum = 0
+    for piece in pieces:
+        checksum = _checksum(checksum, piece)
+        yield piece
+    yield f',\n  "digest": "{_digest(checksum)}"\n}}\n'.encode()
 
 
 _END = b"\n}"
@@ -101,8 +112,12 @@ def _field(name: str, value: object) -> bytes:
     return f"{_encode(name)}: {_encode(value)}".encode("utf-8", "backslashreplace")
 
 
-def _digest(body: bytes) -> str:
-    return f"crc32:{zlib.crc32(_END, zlib.crc32(body)):08x}"
+def _checksum(before: int, piece: bytes) -> int:
+    return zlib.crc32(piece, before)
+
+
+def _digest(checksum: int) -> str:
+    return f"crc32:{_checksum(checksum, _END):08x}"
 
 
 def _mark(document: object) -> Mark:

@@ -6,24 +6,28 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 UNFINISHED = ".new"
 """How the name of a file ends that is being written; after a crash it is left over, and `sweep` removes it."""
 
 
-def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+def write_atomically(
+    path: Path, content: str | bytes | Iterable[bytes], *, mode: int = 0o600, durable: bool = True
+) -> None:
     """Replace a file so that a reader, or a crash, meets the old content or the new. Raises OSError.
 
-    With `durable` the new content survives a power cut when this returns.
+    Content may come in pieces, which are made while it is written. With `durable` the new content survives a power cut
+    when this returns.
     """
-    data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(temporary, flags, mode)
         try:
-            write_all(descriptor, data)
+            for piece in _pieces(content):
+                write_all(descriptor, piece)
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -35,6 +39,12 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o600, dur
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def _pieces(content: str | bytes | Iterable[bytes]) -> Iterable[bytes]:
+    if isinstance(content, str):
+        return (content.encode(),)
+    return (content,) if isinstance(content, bytes) else content
 
 
 def write_all(descriptor: int, content: bytes) -> None:
