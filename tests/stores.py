@@ -50,7 +50,7 @@ def program(name: str) -> str:
     return str(unpacked / "usr/bin" / name)
 
 
-_PORTS_EACH = 2000
+_PORTS_EACH = 600
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
 _turn = itertools.count(os.getpid())
 
@@ -58,8 +58,8 @@ _turn = itertools.count(os.getpid())
 def free_ports(count: int) -> list[int]:
     """Return ports that are free now, no two alike.
 
-    They are below those that systems give to connections going out, and each worker has its own: so that nobody
-    takes one before it is used. Each has its turn, so that none is given away again soon.
+    They are below those that systems give to connections going out and that the program chooses from, and each worker
+    has its own: so that nobody takes one before it is used. Each has its turn, so that none is given away again soon.
     """
     first, found = 15_000 + _WORKER * _PORTS_EACH, list[int]()
     while len(found) < count:

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private, require_own
-from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.lock import Lock, turn
 from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_keeper import StateKeeper
 from contextcore_install.storage.step_logs import StepLogs, thin_logs
@@ -39,6 +39,9 @@ from contextcore_install.tools.files import sweep
 
 OF_ONE_RUN = frozenset({"pull"})
 """Options that say how this run is to go about it; the others belong to the installation, and are kept."""
+
+CHOOSING_S = 5.0
+"""How long to wait for another new installation of this home to put its ports on record, in seconds."""
 
 if TYPE_CHECKING:
     from contextcore_install.remote import Meeting
@@ -189,19 +192,51 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
         met = _meet_cluster(app, mode, parts, records, stack)
         if met:
             parts, reason = _parts(app, records.state)  # whose records count was decided
-        session = _build(app, mode, records, parts, show, stack, met)
-        app.home.link_to(app.settings.cluster)
-        kept = {name: value for name, value in parts.options.items() if name not in OF_ONE_RUN}
-        session.begin(
-            {"provider": parts.provider_name, "ports": parts.ports, **kept}, reason, records.notices
-        )
+        with _choosing_ports(app, records.state):
+            parts, said = beside_others(app, records.state, parts)
+            session = _build(app, mode, records, parts, show, stack, met)
+            app.home.link_to(app.settings.cluster)
+            kept = {name: value for name, value in parts.options.items() if name not in OF_ONE_RUN}
+            settings = {"provider": parts.provider_name, "ports": parts.ports, **kept}
+            session.begin(settings, reason, [*records.notices, *said])
         yield session
 
 
 def _parts(app: App, state: State) -> tuple[Stack, str]:
     """Return the stack as the state and the settings have it, and why it is this provider's; see `read_stack`."""
     name, reason = choose_provider(app, state)
-    return Stack(app, name, ports_of(state, app), options_of(state, app, name)), reason
+    parts = Stack(app, name, ports_of(state, app), options_of(state, app, name))
+    return (parts if app.settings.ports else _as_made(app, state, parts)), reason
+
+
+def beside_others(app: App, state: State, parts: Stack) -> tuple[Stack, list[str]]:
+    """Return the stack, a new one on ports that other installations leave it, and what is to be said of them."""
+    if "ports" in state.settings:
+        return parts, []
+    from contextcore_install.port_choice import choose_ports
+
+    choice = choose_ports(app, parts.provider_name, parts.config)
+    if not choice.said:
+        return parts, []
+    return Stack(app, parts.provider_name, choice.ports, parts.options), [choice.said]
+
+
+def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
+    """Keep others of this home from choosing ports, until those of a new installation are on record."""
+    return nullcontext() if "ports" in state.settings else turn(app.home.choosing, CHOOSING_S)
+
+
+def _as_made(app: App, state: State, parts: Stack) -> Stack:
+    """Return the stack on the ports that the cluster has, where the last run asked for others and was refused.
+
+    So a wish that could not be met is not kept for ever.
+    """
+    if (state.step("cluster_create").error or {}).get("code") != "ports-fixed":
+        return parts
+    from contextcore_install.port_choice import made_before
+
+    made = made_before(parts.provider_name, parts.config)
+    return parts if made is None else Stack(app, parts.provider_name, made, parts.options)
 
 
 def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> Meeting | None:

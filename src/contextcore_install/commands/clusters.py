@@ -10,6 +10,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.state import StateFormatError
 from contextcore_install.core.status import status_document
 from contextcore_install.settings import is_cluster_name
+from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.layout import ClusterLayout
 from contextcore_install.storage.lock import holder
@@ -22,24 +23,21 @@ def run(app: App) -> int:
     """Show the clusters, in the order of their names."""
     from contextcore_install.ui.clusters import render_clusters
 
+    usual = {key: port.host for key, port in PORTS.items()}
     rows = [_row(app, name) for name in _names(app)]
     document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
     now_us = app.clock.now_us()
-    tell_document(app, document, lambda look: render_clusters(rows, now_us, look))
+    tell_document(app, document, lambda look: render_clusters(rows, usual, now_us, look))
     return ExitCode.DONE
 
 
 def _names(app: App) -> list[str]:
-    try:
-        folders = [
-            entry.name for entry in app.home.clusters.iterdir() if entry.is_dir() and not entry.is_symlink()
-        ]
-    except OSError:
-        return []
-    return sorted(name for name in folders if is_cluster_name(name))
+    return [name for name in app.home.cluster_names() if is_cluster_name(name)]
 
 
 def _row(app: App, name: str) -> dict[str, Any]:
+    from contextcore_install.port_choice import recorded_ports
+
     layout = app.home.cluster(name)
     row: dict[str, Any] = {"cluster": name, "last_used": app.home.linked_cluster() == name}
     owner = holder(layout.lock)
@@ -51,6 +49,7 @@ def _row(app: App, name: str) -> dict[str, Any]:
         return row | {"overall": "not_installed"}
     told = status_document(stored.state, live=owner is not None, holder=owner)
     row |= {key: told[key] for key in ("provider", "overall", "progress", "started_at", "updated_at", "run")}
+    row["ports"] = recorded_ports(stored.state.settings)
     if app.settings.live:
         row["found"] = _found(app, layout, name)
     return row

@@ -9,7 +9,7 @@ from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.recall import known_records
 from contextcore_install.steps.registry import NEEDS, TITLES
-from contextcore_install.wiring import choose_provider, read_stack
+from contextcore_install.wiring import beside_others, choose_provider, read_stack
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
 
@@ -27,15 +27,17 @@ def _tell_installation(app: App) -> int:
 
     records = known_records(app)
     provider, reason = choose_provider(app, records.state)
-    stack = read_stack(app, records.state)
+    stack, said = beside_others(app, records.state, read_stack(app, records.state))
     checks = checks_document(
         survey(stack.plan(stack.shipper(records.notices.append)), app.clock), app.commands.typed
     )
+    head = [f"{app.settings.cluster} on {provider} ({reason})", *said]
     document = {
         "schema": PLAN_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": provider,
         "provider_reason": reason,
+        "ports": stack.ports,
         "steps": [
             {**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks
         ],
@@ -43,6 +45,6 @@ def _tell_installation(app: App) -> int:
     tell_document(
         app,
         document,
-        lambda look: f"{app.settings.cluster} on {provider} ({reason})\n" + render_plan(checks, look, TITLES),
+        lambda look: "\n".join([*head, render_plan(checks, look, TITLES)]),
     )
     return ExitCode.DONE

@@ -28,3 +28,12 @@ def recollect(name: str, config: ProviderConfig) -> Mapping[str, int] | None:
     """
     ports: Mapping[str, int] | None = import_module(PROVIDERS[name]).recollect(config)
     return ports
+
+
+def held_ports(name: str, ports: Mapping[str, int]) -> dict[str, int]:
+    """Return the ports of this machine that a provider's installation has, by key, with those that it was given.
+
+    Raises InstallError (usage) for ports that cannot be.
+    """
+    held: dict[str, int] = import_module(PROVIDERS[name]).held_ports(ports)
+    return held

@@ -94,6 +94,19 @@ class Home:
         """Return where a cluster's files are."""
         return ClusterLayout(self.clusters / name)
 
+    def cluster_names(self) -> list[str]:
+        """Return the names that have a folder of their own, in their order; links are nobody's."""
+        try:
+            with os.scandir(self.clusters) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return []
+
+    @property
+    def choosing(self) -> Path:
+        """What is locked while ports are chosen: of two that begin at once, one sees what the other has."""
+        return self.folder / "ports.lock"
+
     def linked_cluster(self) -> str | None:
         """Return the cluster that the plan's path points to; None where it is no link of our shape."""
         try:

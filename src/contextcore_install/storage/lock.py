@@ -8,8 +8,8 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,19 @@ class Lock:
         """Let the next one in."""
         with suppress(OSError):  # told by some disks of what was written; the lock is released all the same
             os.close(self._descriptor)
+
+
+@contextmanager
+def turn(path: Path, limit_s: float) -> Iterator[None]:
+    """Hold a lock for a moment once it is free; after so many seconds go on without it. Raises InstallError."""
+    descriptor = _open(path)
+    try:
+        deadline = time.monotonic() + limit_s
+        while not _try(descriptor, fcntl.LOCK_EX) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def holder(path: Path) -> dict[str, Any] | None:

@@ -9,21 +9,29 @@ from contextcore_install.core.events import microseconds
 from contextcore_install.ui.look import Look, Span, table
 from contextcore_install.ui.text import duration, harmless
 
+NAMED = 2
+"""How many ports a row names one by one."""
+
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
 
 
-def render_clusters(rows: Sequence[Mapping[str, Any]], now_us: int, look: Look) -> str:
-    """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md)."""
+def render_clusters(
+    rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, look: Look
+) -> str:
+    """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md).
+
+    `usual` are the ports of who chose none, by key.
+    """
     if not rows:
         return "No clusters yet."
-    heads = ["  cluster", "provider", "where it stands", "begun", "last run"]
+    heads = ["  cluster", "provider", "where it stands", "ports", "begun", "last run"]
     if any("found" in row for row in rows):
         heads.append("now")
     drawn: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
-    return "\n".join(table(look, drawn + [_row(row, now_us, look) for row in rows], indent=0))
+    return "\n".join(table(look, drawn + [_row(row, usual, now_us, look) for row in rows], indent=0))
 
 
-def _row(row: Mapping[str, Any], now_us: int, look: Look) -> tuple[Span, ...]:
+def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, look: Look) -> tuple[Span, ...]:
     overall = str(row["overall"])
     symbol, style = look.mark(_MARKS.get(overall, "stopped"))
     run = row.get("run") or {}
@@ -35,6 +43,7 @@ def _row(row: Mapping[str, Any], now_us: int, look: Look) -> tuple[Span, ...]:
         (f"{symbol} {harmless(row['cluster'], 63)}", "strong" if row.get("last_used") else style),
         (harmless(row.get("provider") or "", 40), ""),
         (_stands(overall, row.get("progress")), style),
+        (_ports(row.get("ports") or {}, usual), ""),
         (_ago(row.get("started_at"), now_us), ""),
         (harmless(last, 80), "faint"),
         (harmless(found.get("state", ""), 40), ""),
@@ -44,6 +53,14 @@ def _row(row: Mapping[str, Any], now_us: int, look: Look) -> tuple[Span, ...]:
 def _stands(overall: str, progress: object) -> str:
     word = overall.replace("_", " ")
     return f"{word} ({progress:.0%})" if isinstance(progress, float) and 0 < progress < 1 else word
+
+
+def _ports(ports: Mapping[str, int], usual: Mapping[str, int]) -> str:
+    """Return the ports that are not the usual ones: each by its key, and many by the first and the last."""
+    other = {key: port for key, port in ports.items() if port != usual[key]}
+    if len(other) > NAMED:
+        return f"{min(other.values())} to {max(other.values())}"
+    return ", ".join(f"{key} {port}" for key, port in other.items()) or ("usual" if ports else "")
 
 
 def _ago(instant: object, now_us: int) -> str:

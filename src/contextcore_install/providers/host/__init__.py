@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextcore_install.core.ports import Provider, ProviderConfig
 from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.providers.host.provider import HostProvider
+from contextcore_install.stack.catalogue import resolve_ports
 
 
 def create(config: ProviderConfig) -> Provider:
@@ -21,3 +22,8 @@ def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
         return None
     kept = read_json(layout.chosen_ports) or {}
     return {key: port for key, port in kept.items() if isinstance(port, int)}
+
+
+def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
+    """Return every port: which programs are there may change."""
+    return resolve_ports(ports)

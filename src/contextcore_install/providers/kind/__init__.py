@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.core.ports import Provider, ProviderConfig
+from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import choose_engine, engine_answers
 from contextcore_install.providers.kind.look import other_ports
 from contextcore_install.providers.kind.provider import KindProvider
@@ -25,3 +26,8 @@ def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
     """
     nodes = choose_engine(config.environ).nodes(config.cluster)
     return other_ports(nodes, resolve_ports({})) if nodes else None
+
+
+def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
+    """Return the ports that the cluster's container shows."""
+    return dict(mapped_ports(resolve_ports(ports)).values())

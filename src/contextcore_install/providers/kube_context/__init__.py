@@ -16,3 +16,8 @@ def create(config: ProviderConfig) -> Provider:
 def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
     """Return no ports, as there are none to choose; None where this machine has no note of a release."""
     return {} if (config.folder / KubeContextProvider.name / CONTEXT_FILE).is_file() else None
+
+
+def held_ports(_: Mapping[str, int]) -> dict[str, int]:
+    """Return no ports: the ways to the Services take what is free, and end with the program."""
+    return {}
