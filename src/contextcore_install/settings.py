@@ -213,7 +213,12 @@ def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         type=_absolute,
         help="install this kustomization instead of ours (or K8S_MANIFESTS)",
     )
-    add("--registry", metavar="PREFIX", help="take images from this mirror, as in mirror.example:5000/hub")
+    add(
+        "--registry",
+        metavar="PREFIX",
+        type=_registry,
+        help="take images from this mirror, as in mirror.example:5000/hub",
+    )
     add("--install-tools", action="store_true", help="get missing tools into the program's own folder")
     add("--skip-wait", action="store_true", help="do not wait until everything is ready")
     add("--timeout", metavar="TIME", type=duration, help="limit of the whole run, as 90s, 10m or 1h30m")
@@ -279,6 +284,15 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
 def _absolute(folder: str) -> str:
     """Return a folder so that a later run from elsewhere finds it."""
     return str(Path(folder).absolute())
+
+
+def _registry(text: str) -> str:
+    """Return a mirror's prefix: a part of images' names, which everybody sees and which hold no credentials."""
+    if "@" in text or "://" in text:
+        raise argparse.ArgumentTypeError(
+            "it is the beginning of images' names, without scheme and credentials, as in mirror.example:5000/hub"
+        )
+    return text
 
 
 def _workers(text: str) -> int:

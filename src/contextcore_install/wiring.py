@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.app import App
 from contextcore_install.contacts import for_grafana, without_contact_points
+from contextcore_install.core.command_line import command_line
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.plan import Plan
@@ -387,5 +388,5 @@ def owner() -> dict[str, object]:
         "host": socket.gethostname(),
         "boot_id": boot_id(),
         "since": instant(time.time_ns() // 1000),
-        "command": " ".join(sys.argv),
+        "command": command_line(sys.argv),
     }

@@ -26,7 +26,8 @@ class InstallError(Exception):
     """Something expected stands in the way.
 
     `code` is stable and meant for scripts, `message` is one sentence, `evidence` what was seen,
-    `hint` what to type or do next, and `retryable` says whether trying again can help by itself.
+    `hint` what to type or do next, and `retryable` says whether trying again can help by itself. What looks secret in
+    the evidence is hidden: it is what programs said.
     """
 
     code: str
@@ -35,6 +36,14 @@ class InstallError(Exception):
     hint: str = ""
     retryable: bool = False
     exit_code: ExitCode = ExitCode.STEP_FAILED
+
+    def __post_init__(self) -> None:
+        if self.evidence:
+            from contextcore_install.core.redaction import (
+                hide_secrets,  # its patterns cost a start that fails nowhere
+            )
+
+            self.evidence = hide_secrets(self.evidence)
 
     def __str__(self) -> str:
         return self.message

@@ -7,6 +7,10 @@ from typing import Any
 
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind
 from contextcore_install.core.ports import Clock, Journal, Keeper, Projection
+from contextcore_install.core.redaction import without_secrets
+
+_KEPT_AS_IT_IS = frozenset({Kind.INSTALLATION_STARTED, Kind.SETTINGS_CHANGED, Kind.STATE_IMPORTED})
+"""What holds settings, which later runs act by: paths and names that only look secret. No setting takes a secret."""
 
 _COMMANDS = (("error", "hint"), ("remedy", "command"))
 """Where events hold what a user is to type."""
@@ -17,7 +21,7 @@ class Recorder:
 
     `number` and `at_us` are those of the journal's last event: numbers follow each other, and times
     grow even where the clock was set back, so that samples made from them keep their order. `typed` makes
-    commands in hints those that this user types.
+    commands in hints those that this user types. What is secret is hidden here, before anything is kept or shown.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Recorder:
         for place, name in _COMMANDS:
             if place in data and isinstance(data[place], dict):
                 data[place] = {**data[place], name: self._typed(str(data[place].get(name, "")))}
+        if kind not in _KEPT_AS_IT_IS:
+            data = dict(without_secrets(data))
         if kind in TRANSIENT:
             event = Event(0, self._clock.now_us(), self._run_id, kind, step, data)
         else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.redaction import Redaction, hide_secrets
+from contextcore_install.core.redaction import without_secrets
 
 LONGEST = 64 * 1024
 """Characters of a line; what is longer (an imported state, say) goes without its details."""
@@ -31,14 +31,11 @@ class LogFold:
     """Makes lines of events. What is secret is hidden once more: old journals hold what no longer gets in."""
 
     def __init__(self, cluster: str) -> None:
-        self._hidden = Redaction()
+        """Make a fold; it keeps nothing."""
 
     def take(self, event: Event) -> list[Line]:
         """Return the event as a line."""
-        document = event.as_document()
-        told = "\n".join(_told(document))
-        if hide_secrets(told) != told:  # looked at as a whole first, as hardly any line has one
-            document = self._hidden.document(document)
+        document = without_secrets(event.as_document())
         text = _encode(document)
         if len(text) > LONGEST:
             kept = {
@@ -57,18 +54,6 @@ class LogFold:
     def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> LogFold:  # noqa: ARG003 - there is nothing in it
         """Return a fold."""
         return cls(cluster)
-
-
-def _told(value: Any, name: str = "") -> Iterator[str]:
-    """Yield every text in a document as `name=text`, so that a secret's name is seen beside it."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from _told(member, str(key))
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from _told(member, name)
-    elif isinstance(value, str):
-        yield f"{name}={value}"
 
 
 def _level(event: Event) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.tools.capture import capture
 from contextcore_install.tools.files import read_text, write_atomically
 
@@ -95,7 +96,7 @@ class ToolBox:
             done = capture([path, *tool.version_arguments], environ=self.environ, timeout_s=VERSION_WITHIN_S)
         except InstallError:
             return ""
-        return done.stdout[:300] if done.exit_code == 0 else ""
+        return hide_secrets(done.stdout[:300]) if done.exit_code == 0 else ""
 
     def _keep(self, key: str, said: str) -> None:
         # Where it cannot be kept the tool is asked again.

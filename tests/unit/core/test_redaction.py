@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.redaction import HIDDEN, Redaction, hide_secrets
+from fakes import RealClock
 
 MARKER = "pl4nt3dM4rk3r"
 
@@ -103,3 +107,42 @@ def test_long_text_takes_no_time_to_speak_of(text: str) -> None:
     began = time.monotonic()
     hide_secrets(text)
     assert time.monotonic() - began < 20  # seconds: what grows with the square would take hours
+
+
+class Kept:
+    """A journal and a state in one, which only remember the events."""
+
+    dirty = False
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        self.events.append(event)
+
+    def handle(self, event: Event) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def save(self) -> None:
+        pass
+
+
+def test_events_are_recorded_without_secrets_and_settings_as_they_are() -> None:
+    kept = Kept()
+    recorder = Recorder(kept, RealClock(), kept, [], run_id="r")
+    recorder.record(Kind.NOTICE, "preflight", text=f"password: {MARKER}")
+    recorder.record(Kind.STEP_FAILED, "preflight", error={"message": "no", "token": MARKER})
+    settings = {"manifests": "/srv/token=of/manifests"}
+    recorder.record(Kind.SETTINGS_CHANGED, settings=settings)
+    assert [event.data for event in kept.events] == [
+        {"text": f"password: {HIDDEN}"},
+        {"error": {"message": "no", "token": HIDDEN, "hint": ""}},
+        {"settings": settings},
+    ]
+
+
+def test_what_was_seen_of_an_error_is_shown_without_secrets() -> None:
+    assert InstallError("x", "it failed", f"token={MARKER}").evidence == f"token={HIDDEN}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.stack.catalogue import METRICS_STORE, Component
 from contextcore_install.tools.files import write_atomically
@@ -158,7 +159,11 @@ class Programs:
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.decode("utf-8", errors="replace")[:500] if done.returncode == 0 else None
+        return (
+            hide_secrets(done.stdout.decode("utf-8", errors="replace")[:500])
+            if done.returncode == 0
+            else None
+        )
 
 
 INSTALLABLE = frozenset({"mimir", "victoria-metrics", "prometheus"})
