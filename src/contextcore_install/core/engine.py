@@ -5,6 +5,8 @@ threads and tell through a queue. In each turn the engine takes all that was tol
 follows from it; the journal is synced, and only then a step is applied. Checks, which only read,
 wait for no sync. A record that nothing waits for is synced a moment later, so that the outcome of a
 step and the intent of the next share a sync where the check between them is quick.
+
+Limits, pauses and durations count the time in which the program ran: the engine looks at its clock at every tick.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from contextcore_install.core.awake import AwakeClock
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
 from contextcore_install.core.errors import CancelledError, InstallError
@@ -77,14 +80,14 @@ class Engine:
     ) -> None:
         self._plan = plan
         self._recorder = recorder
-        self._clock = clock
+        self._clock = AwakeClock(clock)
         self._workers = workers
         self._uniform = uniform
         self._limits = limits or Limits()
         self._sorter = plan.sorter()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
-        self._timers = Timers(clock)
+        self._timers = Timers(self._clock)
         self._after_sync: list[Callable[[], None]] = []
         self._errors: dict[str, InstallError] = {}
         self._stopping = ""

@@ -15,8 +15,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contextcore_install.core.awake import AwakeClock
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.tools.clock import SystemClock
 
 #: Lines of output that are kept for the error message.
 KEEP_LINES = 40
@@ -158,6 +160,7 @@ class _Command:
         assert process.stdout is not None
         descriptor = process.stdout.fileno()
         give_up: float | None = None
+        clock = AwakeClock(SystemClock())
         while True:
             ready, _, _ = select.select([descriptor], [], [], _TAIL_S)
             if ready:
@@ -167,7 +170,7 @@ class _Command:
                 self._take(chunk)
             elif process.poll() is not None:
                 break
-            now = time.monotonic()
+            now = clock.monotonic()
             if give_up is None and (self._asked.is_set() or now > deadline):
                 self.timed_out = not self._asked.is_set()
                 _signal_group(process, signal.SIGTERM)
@@ -177,7 +180,7 @@ class _Command:
         self._take(b"\n" if self._rest else b"")
         # With its output closed a command may still run; it is held to the same limit.
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, (give_up if give_up is not None else deadline) - time.monotonic()))
+            process.wait(max(0.0, (give_up if give_up is not None else deadline) - clock.monotonic()))
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
