@@ -94,6 +94,22 @@ def test_a_plan_names_the_ports_that_would_be_chosen_and_given_ones_win(usual: I
     assert not place.state.exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "keys"),
+    [
+        (["--provider", "kind"], {key for key, port in PORTS.items() if port.node_port}),
+        (["--provider", "kube-context", "--context", "somebodys"], set()),
+    ],
+)
+def test_only_ports_that_a_provider_has_on_this_machine_are_chosen(
+    usual: Installation, flags: list[str], keys: set[str]
+) -> None:
+    place = replace(usual, cluster="one")
+    planned = json.loads(place.run("plan", *flags, "--output", "json").stdout)["ports"]
+    assert planned.keys() == keys
+    assert all(port in range(BLOCKS.start, BLOCKS.stop) for port in planned.values())
+
+
 def test_where_no_installation_has_them_the_usual_ports_stay_the_usual_ones(
     installation: Installation,
 ) -> None:
