@@ -42,6 +42,8 @@ class Kind(StrEnum):
     ACTIVITY = "activity"
     OUTPUT = "output"
     TICK = "tick"
+    UNKNOWN = ""
+    """Of a newer version of this program; what it is stands in the event's `data`."""
 
 
 TRANSIENT = frozenset({Kind.STEP_CHECKING, Kind.ACTIVITY, Kind.OUTPUT, Kind.TICK})
@@ -88,6 +90,10 @@ class Event:
         """Whether it is all of its run: what `verify` found, which changed nothing."""
         return self.kind is Kind.VERIFIED and "mode" in self.data
 
+    def follows(self, number: int) -> bool:
+        """Whether a state made from the events up to that number holds on to here; one that is imported is whole."""
+        return self.number == number + 1 or self.kind is Kind.STATE_IMPORTED
+
     @property
     def duration_s(self) -> float | None:
         """How long what ended took, in seconds; None where it does not say, or says what cannot be."""
@@ -120,15 +126,26 @@ _ENVELOPE = frozenset({"number", "at", "run_id", "kind", "step"})
 
 
 def event_from_document(document: Mapping[str, Any]) -> Event:
-    """Return the event that a journal line holds; ValueError or KeyError when it holds none."""
+    """Return the event that a journal line holds; ValueError or KeyError when it holds none.
+
+    One of a kind that this version does not know says nothing to any fold, and is written as it was read.
+    """
+    name = document["kind"]
+    if not isinstance(name, str) or not name:
+        raise ValueError("no kind")
+    kind = _KINDS.get(name, Kind.UNKNOWN)
+    known = _ENVELOPE - {"kind"} if kind is Kind.UNKNOWN else _ENVELOPE
     return Event(
         number=int(document["number"]),
         at_us=microseconds(document["at"]),
         run_id=str(document["run_id"]),
-        kind=Kind(document["kind"]),
+        kind=kind,
         step=str(document.get("step", "")),
-        data={key: value for key, value in document.items() if key not in _ENVELOPE},
+        data={key: value for key, value in document.items() if key not in known},
     )
+
+
+_KINDS = {kind.value: kind for kind in Kind if kind is not Kind.UNKNOWN}
 
 
 def instant(at_us: int) -> str:
