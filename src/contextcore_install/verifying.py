@@ -40,5 +40,6 @@ def _private_files(app: App) -> Iterator[PrivateFile]:
     yield PrivateFile(home.folder, 0o700)
     yield PrivateFile(home.clusters, 0o700)
     yield PrivateFile(layout.folder, 0o700)
+    yield PrivateFile(layout.past, 0o700)
     for file in (layout.state, layout.journal, layout.cursors, layout.lock, home.contact_points):
         yield PrivateFile(file, 0o600)

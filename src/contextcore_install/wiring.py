@@ -27,6 +27,7 @@ from contextcore_install.session import Session
 from contextcore_install.settings import PROVIDER_OPTIONS
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
+from contextcore_install.storage.compaction import compact
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private, require_own
@@ -301,6 +302,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     sweep(layout.folder)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
+    compact(layout.journal, app.settings.cluster)
     if not records.mark.events:
         from contextcore_install.recall import BEFORE_A_RUN_S, recall  # needs what is above it
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 from chaos.quick_plan import World, lines
 from contextcore_install.core.state import STEP_IDS
+from contextcore_install.storage.journal import copy_lines
 
-FILES = {"install-state.json", "journal.jsonl", "lock", "cursors.json", "logs"}
+FILES = {"install-state.json", "journal.jsonl", "journal", "lock", "cursors.json", "logs"}
 
 
 def check_the_next_run(world: World, told: str, *, torn: bool = False) -> None:
@@ -37,7 +39,6 @@ def check_the_next_run(world: World, told: str, *, torn: bool = False) -> None:
 
 def journal(world: World) -> list[dict[str, Any]]:
     """Return the whole events that the journal holds; a torn last one is none."""
-    path = world.files / "journal.jsonl"
-    content = path.read_text(errors="replace") if path.exists() else ""
-    whole = [line for line in content.splitlines(keepends=True) if line.endswith("\n")]
-    return [json.loads(line) for line in whole]
+    content = io.BytesIO()
+    copy_lines(world.files / "journal.jsonl", content)
+    return [json.loads(line) for line in content.getvalue().decode(errors="replace").splitlines()]

@@ -57,6 +57,8 @@ class PowerCut:
     """How many bytes of a file, by its path, survive."""
     _before: dict[str, bytes | str | None] = field(default_factory=dict)
     """What a name stood for (bytes, a link's target, nothing) before changes that its folder does not hold yet."""
+    _renamed: dict[str, tuple[str, bytes | str | None]] = field(default_factory=dict)
+    """By the new name, the old one and its content, as long as the folder does not hold the change."""
     _real: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     @contextmanager
@@ -77,6 +79,8 @@ class PowerCut:
                 return real(*args, **kwargs)
             if name in ("replace", "rename", "symlink", "unlink"):
                 self._remember(args)
+            if name == "rename":
+                self._renamed[str(args[1])] = (str(args[0]), _content(str(args[0])))
             self._boundary()
             done = real(*args, **kwargs)
             if note:
@@ -113,13 +117,14 @@ class PowerCut:
         if Path(name).is_dir():
             for path in [path for path in self._before if str(Path(path).parent) == name]:
                 del self._before[path]
+                self._renamed.pop(path, None)
         else:
             self._synced[name] = _size(name)
 
     _fdatasync = _fsync
 
     def _replace(self, _: None, source: Any, target: Any) -> None:
-        self._synced[str(target)] = self._synced.pop(str(source), 0)
+        self._synced[str(target)] = self._synced.pop(str(source), _size(str(target)))
         self._before.pop(str(source), None)
 
     _rename = _replace
@@ -140,6 +145,8 @@ class PowerCut:
                 self._real["truncate"](name, keep)
         if self.loss is Loss.DROPPED:
             for name, content in self._before.items():
+                self._put_back(name, content)
+            for name, content in self._renamed.values():
                 self._put_back(name, content)
 
     def _put_back(self, name: str, content: bytes | str | None) -> None:

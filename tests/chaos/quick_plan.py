@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 from unittest.mock import patch
@@ -19,6 +20,7 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.core.state import STEP_IDS
+from contextcore_install.storage.compaction import PART_BYTES, compact
 from contextcore_install.wiring import Stack
 from fakes import FakeProvider
 
@@ -71,6 +73,8 @@ class World:
     """
 
     gate: Path | None = None
+    part_bytes = PART_BYTES
+    """How long a journal grows before it is compressed."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -114,6 +118,7 @@ class World:
             patch.object(sys, "argv", ["create-cluster.sh"]),
             patch.object(Stack, "provider", FakeProvider(())),
             patch.object(Stack, "plan", lambda *_: plan),
+            patch("contextcore_install.wiring.compact", partial(compact, most=self.part_bytes)),
         ):
             code = main(["--resume", "--provider", "host", "--output", "json"])
             if isinstance(stdout, io.StringIO):

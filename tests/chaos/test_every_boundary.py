@@ -26,20 +26,24 @@ SHARE = float(os.environ.get("CHAOS_SHARE", "0.03"))
 MOMENTS = int(os.environ.get("CHAOS_MOMENTS", "10"))
 
 
-@pytest.fixture(scope="module")
-def boundaries(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """Return how many boundaries an installation passes that nothing disturbs."""
-    folder = tmp_path_factory.mktemp("counted")
-    told = folder / "passed"
+def passed_by(world: World) -> int:
+    """Return how many boundaries a run passes that nothing disturbs."""
+    told = world.home.parent / "passed"
 
     def count(install: Callable[[], int]) -> int:
-        with PowerCut(folder).plugged_in() as disk:
+        with PowerCut(world.home).plugged_in() as disk:
             code = install()
         told.write_text(str(disk.passed))
         return code
 
-    assert World(folder).run(count) == 0
+    assert world.run(count) == 0
     return int(told.read_text())
+
+
+@pytest.fixture(scope="module")
+def boundaries(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Return how many boundaries an installation passes."""
+    return passed_by(World(tmp_path_factory.mktemp("counted")))
 
 
 @pytest.mark.parametrize("loss", list(Loss))
@@ -52,6 +56,32 @@ def test_the_power_may_fail_at_any_boundary(boundaries: int, loss: Loss, tried: 
             told = f"CHAOS_SEED={SEED}: boundary {number} of {boundaries}, what was not synced is {loss}"
             survive(World(Path(folder)), number, loss, told)
     tried(f"power cut at a boundary, what was not synced is {loss}", len(chosen))
+
+
+class LongWorld(World):
+    """One with some runs behind it, whose next run begins with compressing the journal."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for _ in range(3):
+            assert self.run() == 0
+        self.part_bytes = 2_500
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_the_power_may_fail_at_any_boundary_of_a_run_that_compresses_the_journal(
+    tmp_path: Path, loss: Loss, tried: Tried
+) -> None:
+    boundaries = passed_by(LongWorld(tmp_path))
+    draw = random.Random(SEED + 1)
+    chosen = [number for number in range(1, boundaries + 1) if draw.random() < SHARE]
+    for number in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            told = f"CHAOS_SEED={SEED}: boundary {number} of {boundaries}, what was not synced is {loss}"
+            world = LongWorld(Path(folder))
+            survive(world, number, loss, told)
+            assert list(world.files.glob("journal/*.jsonl.gz")), told
+    tried(f"power cut in a run that compresses the journal, what was not synced is {loss}", len(chosen))
 
 
 def survive(world: World, number: int, loss: Loss, told: str) -> None:

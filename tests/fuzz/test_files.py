@@ -22,7 +22,6 @@ from contextcore_install.storage.journal import JournalReader
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.lock import Lock as RunLock
 from contextcore_install.storage.lock import holder
-from contextcore_install.storage.store import journal_events
 from contextcore_install.telemetry.book import CursorBook
 from contextcore_install.telemetry.cursor import Cursor
 from contextcore_install.telemetry.feed import Feed, JournalReplacedError
@@ -113,7 +112,7 @@ def test_any_journal(recorded: dict[str, bytes], data: st.DataObject) -> None:
 def fold_all(world: World) -> None:
     """Have all that is made of the journal made of it."""
     folds = [kind(CLUSTER) for kind in (MetricsFold, TraceFold, LogFold)]
-    for event in journal_events(Home(world.home).cluster(CLUSTER)):
+    for _, event in JournalReader(Home(world.home).cluster(CLUSTER).journal).read():
         for fold in folds:
             fold.take(event)
     for fold in folds:

@@ -10,7 +10,8 @@ from contextcore_install.app import App
 from contextcore_install.commands.console import Console
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import State
+from contextcore_install.core.state import State, state_from_document
+from contextcore_install.storage.compaction import past_chronicle
 from contextcore_install.storage.journal import JournalReader
 from contextcore_install.storage.lock import holder
 
@@ -36,9 +37,10 @@ def run(app: App) -> int:
 
 def _watch(app: App, console: Console) -> int:
     reader = JournalReader(app.layout.journal)
-    known = [event for _, event in reader.read()]
+    past, end = past_chronicle(app.layout.journal, app.settings.cluster)
+    known = [event for _, event in reader.read(end)]
     first = max((at for at, event in enumerate(known) if event.kind is Kind.RUN_STARTED), default=0)
-    before, now = _folded(app, known[:first]), _folded(app, known)
+    before, now = _folded(past.state, known[:first]), _folded(past.state, known)
     projections = console.show(before, now.provider, now.run.run_id)
     console.start()
     try:
@@ -67,5 +69,5 @@ def _coming(app: App, reader: JournalReader) -> Iterator[Event]:
         time.sleep(LOOK_EVERY_S)
 
 
-def _folded(app: App, events: list[Event]) -> State:
-    return State(app.settings.cluster).apply_all(events)
+def _folded(past: State, events: list[Event]) -> State:
+    return state_from_document(past.as_document()).apply_all(events)

@@ -30,7 +30,9 @@ from contextcore_install.storage.archive import (
     require_room,
 )
 from contextcore_install.storage.files import read_regular, unusable
+from contextcore_install.storage.journal import copy_lines
 from contextcore_install.storage.layout import make_private
+from contextcore_install.storage.parts import size_of
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.files import UNFINISHED
 from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
@@ -148,10 +150,13 @@ def _about(app: App, state: State, provider: Provider, volumes: Sequence[Volume]
 def _stage_records(app: App, staged: Path) -> None:
     folder = staged / RECORDS
     folder.mkdir(mode=0o700, parents=True)
-    for source in (app.layout.state, app.layout.journal):
-        content = read_regular(source)
-        if content is not None:
-            (folder / source.name).write_bytes(content)
+    content = read_regular(app.layout.state)
+    if content is not None:
+        (folder / app.layout.state.name).write_bytes(content)
+    if not size_of(app.layout.journal):
+        return
+    with (folder / app.layout.journal.name).open("wb") as file:
+        copy_lines(app.layout.journal, file)
 
 
 def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:

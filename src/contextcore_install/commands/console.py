@@ -100,11 +100,6 @@ def _progress(app: App, state: State) -> Progress:
 
 
 def recent_events(app: App) -> list[Event]:
-    """Return the events at the journal's end; where it is cut, the first piece is no whole line and is left out."""
-    path = app.layout.journal
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return []
-    reader = JournalReader(path)
-    return [event for _, event in reader.read(max(0, size - RECENT_BYTES))]
+    """Return the events at the journal's end."""
+    reader = JournalReader(app.layout.journal)
+    return [event for _, event in reader.read(reader.near_end(RECENT_BYTES))]

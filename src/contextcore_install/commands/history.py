@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextcore_install.app import App
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.core.runs import Runs
-from contextcore_install.storage.store import journal_events
+from contextcore_install.storage.compaction import whole_chronicle
 
 HISTORY_SCHEMA = "contextcore-install/history/v1"
 
@@ -15,10 +14,7 @@ def run(app: App) -> int:
     """Show the runs, the latest last."""
     from contextcore_install.ui.history import render_history
 
-    folded = Runs()
-    for event in journal_events(app.layout):
-        folded.take(event)
-    runs = folded.rows
+    runs = whole_chronicle(app.layout.journal, app.settings.cluster).runs.rows
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
     tell_document(app, document, lambda look: render_history(runs, look))
     return ExitCode.DONE

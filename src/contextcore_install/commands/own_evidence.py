@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 from contextcore_install.app import App
 from contextcore_install.contacts import without_contact_points
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import second
+from contextcore_install.core.events import Event, second
 from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
 from contextcore_install.core.ports import Provider, StepContext
 from contextcore_install.core.redaction import names_a_secret
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.journal import JournalReader
+from contextcore_install.storage.parts import base_of
 from contextcore_install.storage.step_logs import runs_with_logs
 from contextcore_install.tools.files import tail
 from contextcore_install.tools.host_facts import PROXIES, host_facts
@@ -92,13 +94,23 @@ def _journal(path: Path, limit: int) -> Iterator[Piece]:
     """Yield the journal's end as a list: within documents, quotes hide no secret."""
     if not os.path.lexists(path):
         return
-    events: list[Any] = []
+    events: list[Any] = [event.as_document() for event in _before(path, limit)]
     for line in _tail(path, limit).splitlines():
         try:
             events.append(json.loads(line))
         except (ValueError, RecursionError):
             events.append(line)
     yield f"{RECORDS}/{path.name}", events
+
+
+def _before(path: Path, limit: int) -> Iterator[Event]:
+    """Yield what came before the file that grows, as far as there is room for it."""
+    reader = JournalReader(path)
+    growing = base_of(path)
+    for position, event in reader.read(min(growing, reader.near_end(limit))):
+        if position >= growing:
+            return
+        yield event
 
 
 def _small_records(app: App) -> Iterator[Piece]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.app import App
+from contextcore_install.core.chronicle import Chronicle
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.core.runs import Runs
 from contextcore_install.core.state import State
 from contextcore_install.steps.registry import TITLES
+from contextcore_install.storage.compaction import past_chronicle
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.journal import JournalReader
 from contextcore_install.storage.lock import holder
 from contextcore_install.storage.step_logs import has_log
 from contextcore_install.storage.store import Records, read_records
 from contextcore_install.tools.files import last_lines
-from contextcore_install.ui.eta import durations, usual
+from contextcore_install.ui.eta import usual
 from contextcore_install.ui.page.document import LOG_LINES, Facts, bounded, history, run_section, sections
 from contextcore_install.ui.page.story import RunStory
 
@@ -41,17 +42,15 @@ class Source:
         self._settled: tuple[object, Records] = (None, Records(State(app.settings.cluster)))
         self._logs: dict[str, tuple[object, list[str]]] = {}
         self.where: dict[str, Any] | None = None
-        self._begin(None)
+        self._begin("not looked at yet", Chronicle(app.settings.cluster), 0)
 
-    def _begin(self, file: object) -> None:
-        """Begin the fold anew: `file` is the journal's identity."""
+    def _begin(self, file: object, past: Chronicle, end: int) -> None:
+        """Begin anew, behind the past: `file` is the identity of the journal's file."""
         self._file = file
-        self._position = 0
-        self._state = State(self._app.settings.cluster)
-        self._runs, self.story = Runs(), RunStory()
-        self._places: dict[str, int] = {}
-        self._took: dict[str, list[float]] = {}
-        self._requirements: list[Mapping[str, Any]] = []
+        self._past, self._counted = past, end
+        # What is told in detail is the latest run, of which the past may be all.
+        self._position = next(reversed(past.places.values()), end)
+        self.story = RunStory()
         self._ended = ""
         self._looked_at = 0.0
 
@@ -60,14 +59,14 @@ class Source:
         try:
             facts = self._app.layout.journal.lstat()
             file: object = (facts.st_dev, facts.st_ino)
-            size = facts.st_size
         except OSError:
-            file, size = None, 0
-        if file != self._file or size < self._position:
-            self._begin(file)
-        if size == self._position:
-            return
+            file = None
         try:
+            size = self._reader.size()
+            if file != self._file or size < self._position:
+                self._begin(file, *past_chronicle(self._app.layout.journal, self._app.settings.cluster))
+            if size == self._position:
+                return
             for position, event in self._reader.read(self._position):
                 self._take(position, event)
         except UnreadableFileError:
@@ -75,18 +74,12 @@ class Source:
         self._position = self._reader.damage.good_bytes
 
     def _take(self, position: int, event: Any) -> None:
-        self._state.apply(event)
-        self._runs.take(event)
+        if position >= self._counted:
+            self._past.take(position, event)
         if event.run_id != self.story.run_id and event.kind is Kind.RUN_STARTED:
             self.story = RunStory()
-            self._places[event.run_id] = position
         if not event.stands_alone:
             self.story.take(event)
-        if event.kind is Kind.VERIFIED:
-            found = event.data.get("requirements")
-            self._requirements = found if isinstance(found, list) else []
-        for step, seconds in durations([event]).items():
-            self._took[step] = [*self._took.get(step, [])[-4:], *seconds]
 
     @property
     def live(self) -> bool:
@@ -105,7 +98,7 @@ class Source:
     def sections(self) -> dict[str, Any]:
         """Return the document's sections; raises InstallError where the records are not for this program."""
         live = self.live
-        records = Records(self._state) if live else self._records()
+        records = Records(self._past.state) if live else self._records()
         return sections(
             Facts(
                 state=records.state,
@@ -114,9 +107,9 @@ class Source:
                 titles=TITLES,
                 program_version=__version__,
                 live=live,
-                rows=self._runs.rows,
-                usual={step: usual(took) or 0.0 for step, took in self._took.items()},
-                requirements=self._requirements,
+                rows=self._past.runs.rows,
+                usual={step: usual(took) or 0.0 for step, took in self._past.took.items()},
+                requirements=self._past.requirements,
                 logs={step: self._log(step) for step in TITLES},
                 where=self.where,
                 notices=records.notices,
@@ -126,18 +119,19 @@ class Source:
 
     def older(self, before: int) -> dict[str, Any]:
         """Return rows of the history from `before` (counted from 1) downwards."""
-        rows = self._runs.rows
+        rows = self._past.runs.rows
         answer = history(rows, max(0, min(before, len(rows))), OLDER_ROWS, live=self.live)
         return {name: bounded(part, self._hidden) for name, part in answer.items()}
 
     def all_rows(self, most: int) -> dict[str, Any]:
         """Return the history with up to `most` rows."""
-        answer = history(self._runs.rows, len(self._runs.rows), most, live=self.live)
+        rows = self._past.runs.rows
+        answer = history(rows, len(rows), most, live=self.live)
         return {**answer, "rows": [bounded(row, self._hidden) for row in answer["rows"]]}
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         """Return the details of a run; None where the journal has none of this name."""
-        position = self._places.get(run_id)
+        position = self._past.places.get(run_id)
         if position is None:
             return None
         if run_id == self.story.run_id:
@@ -153,7 +147,7 @@ class Source:
 
     def latest_runs(self, most: int) -> list[str]:
         """Return the latest runs' ids."""
-        return list(self._places)[-most:]
+        return list(self._past.places)[-most:]
 
     def _records(self) -> Records:
         """Return what the files say while no run writes to them; read again where they changed."""
@@ -161,7 +155,7 @@ class Source:
             facts = self._app.layout.state.lstat()
         except OSError:
             if self._position:
-                return Records(self._state)
+                return Records(self._past.state)
             mark: object = self._file
         else:
             mark = (facts.st_ino, facts.st_mtime_ns, self._position, self._file)

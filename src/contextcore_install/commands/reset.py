@@ -12,6 +12,7 @@ from contextcore_install.core.errors import ExitCode
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
 from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.parts import past_parts
 from contextcore_install.wiring import owner
 
 
@@ -47,8 +48,10 @@ def _is_recorded(app: App) -> bool:
 
 
 def _records(layout: ClusterLayout) -> tuple[Path, ...]:
-    # The state goes last: until it has gone, a repeated reset finds the rest.
-    return (layout.logs, layout.cursors, layout.journal, layout.state)
+    # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
+    # what is left of it is a journal.
+    aside = (part.path for part in past_parts(layout.journal) if not part.is_packed)
+    return (layout.logs, layout.cursors, layout.journal, *aside, layout.past, layout.state)
 
 
 def archive_records(app: App, *more: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind, second
@@ -35,6 +36,10 @@ class Runs:
         elif event.kind is Kind.RUN_FINISHED or event.stands_alone:
             run["outcome"] = event.data.get("outcome")
             run["duration_seconds"] = event.duration_s
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Go on behind rows that were made before; their runs are over."""
+        self.rows.extend(rows)
 
     def _begin(self, event: Event, started_at: str) -> None:
         row: dict[str, Any] = {

@@ -1,25 +1,30 @@
-"""The journal: events as JSON lines, appended and synced. It is the truth; all else is made from it."""
+"""The journal: events as JSON lines, appended and synced. It is the truth; all else is made from it.
+
+Positions are places in the stream of all that was ever written to it, wherever its parts are now (`storage/parts.py`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from contextcore_install.core.events import Event, event_from_document
 from contextcore_install.storage.files import (
     UnreadableFileError,
-    open_regular,
     parse_json,
     set_aside,
     unusable,
 )
 from contextcore_install.storage.mark import START, Mark
+from contextcore_install.storage.parts import OpenPart, base_of, open_at, size_of
 from contextcore_install.tools.files import sync_folder, write_all
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -30,52 +35,140 @@ _RECORD_START = b'{"number":'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
 
 
+_FAILS = (EOFError, OSError, zlib.error)
+"""What reading a part may raise."""
+
+
+def _raise_unless_damaged(error: Exception) -> None:
+    """Pass over what is raised for a compressed file that is cut short or altered; `gzip.BadGzipFile` has no errno."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+
+
 @dataclass(slots=True)
 class Damage:
-    """Lines of a journal that hold no event, and where its good part ends."""
+    """What is wrong with a journal.
+
+    `lines` of the file that grows hold no event; its good part ends at `good_bytes` of the stream, maybe in a torn
+    record. `lost` names compressed parts that cannot be read, whole or from some line on.
+    """
 
     lines: int = 0
     good_bytes: int = 0
     torn_tail: bool = False
+    lost: list[str] = field(default_factory=list)
 
 
 class JournalReader:
-    """Reads a journal that another process may be appending to: whole lines only, bad ones skipped."""
+    """Reads a journal that another process may be appending to: whole lines only, bad ones skipped.
+
+    `base` is where in the stream the file that grows began when it was read last.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.damage = Damage()
+        self.base = 0
 
     def read(self, position: int = 0) -> Iterator[tuple[int, Event]]:
-        """Yield (position, event) from a byte position on; nothing where there is no journal.
+        """Yield (position, event) from a position on; nothing where there is no journal.
 
-        Raises InstallError when the file cannot be read, UnreadableFileError when it is no regular file.
+        Raises InstallError when a file cannot be read, UnreadableFileError when it is no regular file.
         """
         self.damage = Damage(good_bytes=position)
-        descriptor = open_regular(self._path)
-        if descriptor is None:
-            return
-        with os.fdopen(descriptor, "rb") as file:
-            size = os.fstat(descriptor).st_size
-            if position > size:
-                return  # a place in another journal
-            if size > MAX_JOURNAL_BYTES:
-                raise UnreadableFileError(f"it is larger than {MAX_JOURNAL_BYTES} bytes")
-            file.seek(position)
-            while line := file.readline(MAX_LINE_BYTES):
-                size, ended = len(line), line.endswith(b"\n")
-                if not ended:
-                    size, ended = _skip_line(file, size)
-                if not ended and _is_torn_record(line):
-                    self.damage.torn_tail = True
-                    return
-                event = _event(line) if size == len(line) else None
-                if event is None:
-                    self.damage.lines += 1
-                else:
-                    yield position, event
-                position += size
-                self.damage.good_bytes = position
+        while (opened := open_at(self._path, self.damage.good_bytes)) is not None:
+            part = opened.part
+            try:
+                opened.seek()
+                yield from self._growing(opened) if part.end is None else self._past(opened, part.end)
+            except _FAILS as error:
+                _raise_unless_damaged(error)
+                self.damage.lost.append(part.path.name)
+            finally:
+                opened.close()
+            if part.end is None:
+                return
+            self.damage.good_bytes = part.end
+
+    def size(self) -> int:
+        """Return how many bytes the journal has; raises as `read` does."""
+        return size_of(self._path)
+
+    def near_end(self, most: int) -> int:
+        """Return where the first whole line begins in the last `most` bytes; raises as `read` does."""
+        start = self.size() - most
+        opened = open_at(self._path, start) if start > 0 else None
+        if opened is None:
+            return 0
+        try:
+            opened.seek()
+            return opened.position + len(opened.file.readline(most))
+        except _FAILS as error:
+            _raise_unless_damaged(error)
+            return opened.part.end or 0
+        finally:
+            opened.close()
+
+    def reaches(self, mark: Mark) -> bool:
+        """Whether the journal has the part that something was made from; raises as `read` does."""
+        if not 0 < mark.bytes <= self.size() or self._byte(mark.bytes - 1) != b"\n":
+            return False
+        _, following = next(self.read(mark.bytes), (0, None))
+        return following is None or following.follows(mark.events)
+
+    def _byte(self, position: int) -> bytes:
+        opened = open_at(self._path, position)
+        if opened is None:
+            return b""
+        try:
+            opened.seek()
+            return opened.file.read(1)
+        except _FAILS as error:
+            _raise_unless_damaged(error)
+            return b""
+        finally:
+            opened.close()
+
+    def _growing(self, opened: OpenPart) -> Iterator[tuple[int, Event]]:
+        if os.fstat(opened.file.fileno()).st_size > MAX_JOURNAL_BYTES:
+            raise UnreadableFileError(f"it is larger than {MAX_JOURNAL_BYTES} bytes")
+        self.base = opened.part.start
+        for position, size, line, ended in _lines(opened):
+            if not ended and _is_torn_record(line):
+                self.damage.torn_tail = True
+                return
+            event = _event(line) if size == len(line) else None
+            if event is None:
+                self.damage.lines += 1
+            else:
+                yield position, event
+            self.damage.good_bytes = position + size
+
+    def _past(self, opened: OpenPart, end: int) -> Iterator[tuple[int, Event]]:
+        reached = opened.position
+        for position, size, line, _ in _lines(opened):
+            event = _event(line) if size == len(line) else None
+            if event is not None:
+                yield position, event
+            reached = position + size
+            if reached >= end:
+                return
+        raise EOFError
+
+
+def copy_lines(journal: Path, target: BinaryIO) -> None:
+    """Write all that a journal ever held into one file, its whole lines as they are; raises as `JournalReader.read`."""
+    position: int | None = 0
+    while position is not None and (opened := open_at(journal, position)) is not None:
+        with closing(opened):
+            try:
+                opened.seek()
+                target.writelines(
+                    line for _, size, line, ended in _lines(opened) if ended and size == len(line)
+                )
+            except _FAILS as error:
+                _raise_unless_damaged(error)
+        position = opened.part.end
 
 
 class JournalWriter:
@@ -84,6 +177,7 @@ class JournalWriter:
     def __init__(self, path: Path, mark: Mark = START) -> None:
         self._path = path
         self.mark = mark
+        self._base = base_of(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             is_new = not path.exists()
@@ -100,7 +194,7 @@ class JournalWriter:
             write_all(self._descriptor, line)
         except OSError as error:
             with suppress(OSError):  # a torn tail, then: the next run cuts it off
-                os.ftruncate(self._descriptor, self.mark.bytes)
+                os.ftruncate(self._descriptor, self.mark.bytes - self._base)
             raise unusable(self._path, error) from error
         self.mark = Mark(event.number, self.mark.bytes + len(line), event.at_us)
 
@@ -126,9 +220,9 @@ def repair(path: Path, reader: JournalReader) -> Path | None:
     A torn tail is what a crash in the middle of a write leaves: it is cut off. Lines that hold no event
     in the middle are no crash's doing: the file is set aside whole, and its events written anew.
     """
-    damage = reader.damage
+    damage, base = reader.damage, reader.base
     if damage.lines:
-        events = [event for _, event in reader.read()]
+        events = [event for _, event in reader.read(base)]
         aside = set_aside(path)
         writer = JournalWriter(path)
         for event in events:
@@ -137,10 +231,21 @@ def repair(path: Path, reader: JournalReader) -> Path | None:
         return aside
     if damage.torn_tail:
         try:
-            os.truncate(path, damage.good_bytes)
+            os.truncate(path, damage.good_bytes - base)
         except OSError as error:
             raise unusable(path, error) from error
     return None
+
+
+def _lines(opened: OpenPart) -> Iterator[tuple[int, int, bytes, bool]]:
+    """Yield each line's position, its size, as much of it as is read, and whether it has an end."""
+    position, file = opened.position, opened.file
+    while line := file.readline(MAX_LINE_BYTES):
+        size, ended = len(line), line.endswith(b"\n")
+        if not ended:
+            size, ended = _skip_line(file, size)
+        yield position, size, line, ended
+        position += size
 
 
 def _skip_line(file: BufferedReader, size: int) -> tuple[int, bool]:

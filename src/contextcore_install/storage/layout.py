@@ -11,6 +11,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.storage.files import unusable
+from contextcore_install.storage.parts import folder_of
 
 STATE_FILE = "install-state.json"
 _OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+\.link")
@@ -32,6 +33,11 @@ class ClusterLayout:
     def journal(self) -> Path:
         """The events, one JSON object a line."""
         return self.folder / "journal.jsonl"
+
+    @property
+    def past(self) -> Path:
+        """What of the journal is compressed."""
+        return folder_of(self.journal)
 
     @property
     def lock(self) -> Path:

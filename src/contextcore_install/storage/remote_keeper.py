@@ -267,7 +267,8 @@ class RemoteKeeper:
     def _lines_before(self) -> list[str]:
         """Return what the journal held before this run, as far as there is room for it."""
         with suppress(InstallError, UnreadableFileError, OSError):
-            events = JournalReader(self._journal).read(_near_end(self._journal))
+            reader = JournalReader(self._journal)
+            events = reader.read(reader.near_end(MOST_BYTES))
             return [self._line(event) for _, event in events if event.number <= self._end.events]
         return []
 
@@ -276,13 +277,3 @@ class RemoteKeeper:
         if not self._told and not self._leaving and self._has_place:
             self._told = True
             self._report(f"the records in the cluster cannot be kept: {error.message}")
-
-
-def _near_end(path: Path) -> int:
-    """Return where the first whole line begins in the end of a journal that is worth keeping."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        if size <= MOST_BYTES:
-            return 0
-        file.seek(size - MOST_BYTES)
-        return size - MOST_BYTES + len(file.readline(MOST_BYTES))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import Event, second
+from contextcore_install.core.events import Kind, second
 from contextcore_install.core.state import NewerSchemaError, State, StateFormatError, state_from_document
-from contextcore_install.storage.files import UnreadableFileError, open_regular, set_aside
+from contextcore_install.storage.files import UnreadableFileError, set_aside
 from contextcore_install.storage.journal import JournalReader, repair
 from contextcore_install.storage.layout import ClusterLayout
 from contextcore_install.storage.mark import START, Mark
+from contextcore_install.storage.parts import past_parts
 from contextcore_install.storage.state_file import StoredState, load_state
 
 CLOCK_TOLERANCE_US = 5_000_000
 """How far the records may be ahead of the clock, in microseconds, before it is worth a word."""
+
+
+PART_GONE = "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
 
 
 @dataclass(slots=True)
@@ -50,15 +52,23 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     stored = _stored_state(layout.state, records, mend=mend)
     reader = JournalReader(layout.journal)
     try:
-        if stored and stored.ours and _reaches(layout.journal, stored.mark):
+        if stored and stored.ours and reader.reaches(stored.mark):
             records.state = stored.state
-            records.mark = _fold(reader, records.state, stored.mark)
+            records.mark, _ = _fold(reader, records.state, stored.mark)
         else:
-            records.mark = _fold(reader, records.state, START)
-            if stored:
+            records.mark, whole = _fold(reader, records.state, START)
+            if not whole:
+                records.notices.append(PART_GONE)
+            if stored and _bridges(stored, layout.journal, records, whole=whole):
+                _bridge(stored, reader, records)
+            elif stored:
                 _import(stored, records)
     except UnreadableFileError as error:
         _journal_unreadable(layout.journal, error, stored, records, mend=mend)
+        if mend and past_parts(layout.journal):
+            rest = _open(layout, cluster, mend=True)
+            rest.notices = [*records.notices, *rest.notices]
+            return rest
         return records
     if mend:
         _mend_journal(layout.journal, reader, records)
@@ -98,37 +108,48 @@ def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
     )
 
 
-def _fold(reader: JournalReader, state: State, mark: Mark) -> Mark:
-    number, at_us = mark.events, mark.at_us
+def _fold(reader: JournalReader, state: State, mark: Mark) -> tuple[Mark, bool]:
+    """Fold what is behind a mark; return the end, and whether nothing is missing that the state is made from."""
+    number, at_us, whole = mark.events, mark.at_us, True
     for _, event in reader.read(mark.bytes):
+        whole = event.follows(number) and (whole or event.kind is Kind.STATE_IMPORTED)
         state.apply(event)
         number, at_us = event.number, event.at_us
-    return Mark(number, reader.damage.good_bytes, at_us)
-
-
-def _reaches(journal: Path, mark: Mark) -> bool:
-    """Whether the journal has the part that a state was made from, ending at the end of a line."""
-    descriptor = open_regular(journal) if mark.bytes else None
-    if descriptor is None:
-        return False
-    try:
-        size = os.fstat(descriptor).st_size
-        return mark.bytes <= size and os.pread(descriptor, 1, mark.bytes - 1) == b"\n"
-    finally:
-        os.close(descriptor)
+    return Mark(number, reader.damage.good_bytes, at_us), whole
 
 
 def _import(stored: StoredState, records: Records) -> None:
     """Take over what a state file says that the journal does not, as a change to be recorded."""
     if stored.ours and records.mark.events:
         return  # the state ran ahead of a journal that a crash cut short: nothing had acted on it
-    changes = differences(records.state, stored.state)
+    source = "state file" if records.mark.events or not stored.ours else "state file, the journal being gone"
+    _take_in(stored.state, source, records)
+
+
+def _bridges(stored: StoredState, journal: Path, records: Records, *, whole: bool) -> bool:
+    """Whether the state file knows of events that are lost with a part of the journal."""
+    if not (stored.ours and records.mark.events):
+        return False
+    if stored.mark.events <= records.mark.events:
+        return not whole
+    return not journal.exists()  # a crash cuts that file short, but does not remove it
+
+
+def _bridge(stored: StoredState, reader: JournalReader, records: Records) -> None:
+    """Go by the state file, and by what of the journal is behind it."""
+    for _, event in reader.read():
+        if event.number > stored.mark.events:
+            stored.state.apply(event)
+    _take_in(stored.state, "state file, a part of the journal being gone", records)
+
+
+def _take_in(state: State, source: str, records: Records) -> None:
+    changes = differences(records.state, state)
     if not changes:
         return
-    imported = state_from_document(stored.state.as_document())
+    imported = state_from_document(state.as_document())
     imported.cluster_name = records.state.cluster_name
     imported.installation_id = imported.installation_id or records.state.installation_id
-    source = "state file" if records.mark.events or not stored.ours else "state file, the journal being gone"
     records.imported = {"source": source, "changes": changes, "document": imported.as_document()}
     records.state = imported
 
@@ -145,7 +166,7 @@ def take_over(records: Records, state: State, source: str, at_us: int) -> None:
 
 
 def differences(before: State, after: State) -> list[str]:
-    """Return in words how one state differs from another, step by step."""
+    """Return in words how one state differs from another, step by step, and in what others keep in it."""
     changes = []
     for step_id in dict.fromkeys([*before.steps, *after.steps]):
         old, new = before.step(step_id), after.step(step_id)
@@ -153,6 +174,8 @@ def differences(before: State, after: State) -> list[str]:
             changes.append(f"{step_id}: {old.status} -> {new.status}")
         elif old.as_document() != new.as_document():
             changes.append(f"{step_id}: details")
+    if before.extra != after.extra:
+        changes.append("what others keep in it")
     if not before.exists and after.exists:
         changes.insert(0, f"an installation begun {after.started_at}")
     return changes
@@ -175,18 +198,5 @@ def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
         records.notices.append(
             f"{path} was damaged ({damaged} lines); it is kept as {aside.name}, its events were saved"
         )
-        records.mark = Mark(records.mark.events, path.stat().st_size, records.mark.at_us)
-
-
-def journal_events(layout: ClusterLayout) -> Iterator[Event]:
-    """Yield all events of the journal; raises InstallError when it cannot be read."""
-    try:
-        for _, event in JournalReader(layout.journal).read():
-            yield event
-    except UnreadableFileError as error:
-        raise InstallError(
-            "journal-unusable",
-            f"{layout.journal} is no journal: {error}",
-            hint="run ./create-cluster.sh --resume: it sets the file aside and begins a new one",
-            exit_code=ExitCode.STATE_UNUSABLE,
-        ) from None
+        end = reader.base + path.stat().st_size
+        records.mark = Mark(records.mark.events, end, records.mark.at_us)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contextcore_install.core.events import Event, Kind
-
-RECENT = 5
-"""How many of the latest durations of a step count."""
+from contextcore_install.core.chronicle import RECENT, working_time_s
+from contextcore_install.core.events import Event
 
 QUICK_S = 0.5
 """What a step is taken to need that was done before and will probably only be checked."""
@@ -45,8 +43,8 @@ def durations(events: Iterable[Event]) -> dict[str, list[float]]:
     """Return, for each step, the seconds that its real work took in earlier runs, latest last."""
     found: dict[str, list[float]] = {}
     for event in events:
-        seconds = event.duration_s
-        if event.kind is Kind.STEP_COMPLETED and not event.data.get("already") and seconds is not None:
+        seconds = working_time_s(event)
+        if seconds is not None:
             found.setdefault(event.step, []).append(seconds)
     return found
 
