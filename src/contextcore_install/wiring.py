@@ -29,6 +29,7 @@ from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.compaction import compact
 from contextcore_install.storage.cursors import CursorFile
+from contextcore_install.storage.files import thin_aside
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private, require_own
 from contextcore_install.storage.lock import Lock, turn
@@ -300,6 +301,8 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     make_private(layout.folder)
     stack.callback((lock or take_lock(layout)).release)
     sweep(layout.folder)
+    for folder in (app.home.folder, layout.folder):
+        thin_aside(folder)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
     compact(layout.journal, app.settings.cluster)

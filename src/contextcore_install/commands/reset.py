@@ -13,6 +13,7 @@ from contextcore_install.storage.files import unusable
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.parts import past_parts
+from contextcore_install.storage.put_aside import thin_archives
 from contextcore_install.wiring import owner
 
 
@@ -76,4 +77,5 @@ def archive_records(app: App, *more: Path) -> str:
             raise unusable(source, error) from error
     if home.linked_cluster() == app.settings.cluster:
         home.plan_path.unlink(missing_ok=True)
+    thin_archives(home, app.settings.cluster)
     return str(target)

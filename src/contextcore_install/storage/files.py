@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,16 +113,32 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes], *, durable: b
         raise unusable(path, error) from error
 
 
+_ASIDE = ".unreadable-"
+KEPT_ASIDE = 20
+"""How many of the files that were set aside stay in a folder; the events of a journal were saved before."""
+
+
 def set_aside(path: Path) -> Path:
     """Rename something unusable out of the way, beside where it was, and return its new path."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = path.with_name(f"{path.name}.unreadable-{stamp}")
+    target = path.with_name(f"{path.name}{_ASIDE}{stamp}")
     count = 1
     while os.path.lexists(target):
         count += 1
-        target = path.with_name(f"{path.name}.unreadable-{stamp}-{count}")
+        target = path.with_name(f"{path.name}{_ASIDE}{stamp}-{count}")
     try:
         path.rename(target)
     except OSError as error:
         raise unusable(path, error) from error
     return target
+
+
+def thin_aside(folder: Path, keep: int = KEPT_ASIDE) -> None:
+    """Remove all that was set aside in a folder but the latest; whoever calls it has the folder to themselves."""
+    found = [(path.name.rpartition(_ASIDE)[2], path) for path in folder.glob(f"*{_ASIDE}*")]
+    for _, path in sorted(found)[:-keep]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()

@@ -12,6 +12,10 @@ TRACES, LOGS = "traces", "logs"
 """What the names of cursors begin with that are no metrics store's."""
 
 
+MOST_BACKENDS = 60
+"""Of how many backends cursors are kept, those used last: each port that one was reached at counts as another."""
+
+
 class CursorBook:
     """Reads and writes cursors.json for links that work at the same time, under one `lock`."""
 
@@ -41,6 +45,8 @@ class CursorBook:
             documents = self._store.load()
             documents.pop(name, None)  # the one used last stands last
             documents[name] = cursor.as_document()
+            for forgotten in list(documents)[:-MOST_BACKENDS]:
+                del documents[forgotten]
             try:
                 self._store.save(documents)
             except InstallError:
