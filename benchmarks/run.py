@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from contextlib import ExitStack
 
+import history
 import kind_clusters
 import noop
 import page
@@ -16,7 +16,7 @@ from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "steps", "telemetry", "page", "kind")
+WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "kind")
 
 
 def main() -> int:
@@ -34,14 +34,7 @@ def main() -> int:
 
 def measured(which: list[str], *, quick: bool) -> list[Section]:
     """Return what the benchmarks found; those that need an installation share one."""
-    sections = []
-    with ExitStack() as stack:
-        if {"status", "noop"} & set(which):
-            made = stack.enter_context(installation())
-            if "status" in which:
-                sections.append(status.measure(made, runs=5 if quick else 40))
-            if "noop" in which:
-                sections.append(noop.measure(made, runs=3 if quick else 20))
+    sections = _of_an_installation(which, quick=quick)
     if "steps" in which:
         sections.append(steps.measure(runs=1 if quick else 6))
     if "telemetry" in which:
@@ -54,6 +47,21 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:
         print("kind: NOT MEASURED. It needs docker, kind and kubectl that work.")
+    return sections
+
+
+def _of_an_installation(which: list[str], *, quick: bool) -> list[Section]:
+    """Return what was found of a finished installation, which is made where any of it is wanted."""
+    sections: list[Section] = []
+    if not {"status", "noop", "history"} & set(which):
+        return sections
+    with installation() as made:
+        if "status" in which:
+            sections.append(status.measure(made, runs=5 if quick else 40))
+        if "noop" in which:
+            sections.append(noop.measure(made, runs=3 if quick else 20))
+        if "history" in which:
+            sections.append(history.measure(made, runs=2 if quick else 15))
     return sections
 
 
