@@ -66,7 +66,9 @@ def latest_line(text: object) -> str:
 
 def cells(text: str) -> int:
     """Return how many terminal cells a printable text takes."""
-    return len(text) if text.isascii() else sum(map(_cells_of, text))
+    if text.isascii():
+        return len(text)
+    return len(text) + sum(_cells_of(character) - 1 for character in text if character > "\x7f")
 
 
 def _cells_of(character: str) -> int:
