@@ -84,6 +84,10 @@ def answer(command: Command) -> str:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's variables and these, without what chooses an installation by itself."""
-    chosen = ("CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANIFESTS")
-    return {name: value for name, value in os.environ.items() if name not in chosen} | dict(variables)
+    """Return this process's variables and these, without what chooses an installation by itself.
+
+    Bytecode is kept between processes, as the launcher keeps it: without it, most of what is measured is compiling.
+    """
+    left_out = {"CONTEXTCORE_HOME", "CONTEXTCORE_CLUSTER", "CLUSTER_NAME", "K8S_MANIFESTS"}
+    left_out.add("PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if name not in left_out} | dict(variables)
