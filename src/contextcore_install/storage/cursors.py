@@ -28,5 +28,8 @@ class CursorFile:
         return {name: cursor for name, cursor in document.items() if isinstance(cursor, dict)}
 
     def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace the cursors; raises InstallError."""
-        write_atomically(self._path, json.dumps(dict(cursors), indent=1).encode(), durable=False)
+        """Replace the cursors; raises InstallError.
+
+        On one line: a run does this every second, and indented JSON is not made by the faster half of `json`.
+        """
+        write_atomically(self._path, json.dumps(dict(cursors)).encode(), durable=False)
