@@ -51,13 +51,15 @@ def test_grafana_reads_the_contact_points_that_were_set(installed: ClusterInstal
     def pod() -> str:
         return installed.kubectl("get", "pod", "grafana-0", "-o", "jsonpath={.metadata.uid}")
 
+    def text_of_secret() -> str:
+        secret = json.loads(installed.kubectl("get", "secret", "grafana-contact-points", "-o", "json"))
+        return base64.b64decode(secret["data"]["contact-points.yaml"]).decode()
+
     before = pod()
     assert installed.run("notify", "set", stdin="https://127.0.0.1:9/s3cr3t-m4rk").returncode == 0
     try:
         installed.must("--resume")
-        secret = json.loads(installed.kubectl("get", "secret", "grafana-contact-points", "-o", "json"))
-        text = base64.b64decode(secret["data"]["contact-points.yaml"]).decode()
-        assert "https://127.0.0.1:9/s3cr3t-m4rk" in text
+        assert "https://127.0.0.1:9/s3cr3t-m4rk" in text_of_secret()
         wait_until(lambda: pod() != before, "Grafana was not started anew", limit_s=60)
         holding = [
             path.name
@@ -67,5 +69,8 @@ def test_grafana_reads_the_contact_points_that_were_set(installed: ClusterInstal
         assert holding == ["notify.json"]
     finally:
         installed.run("notify", "clear")
+    installed.must("--resume")
+    assert "s3cr3t-m4rk" not in text_of_secret()
+    assert json.loads(text_of_secret())["resetPolicies"] == [1]
     installed.must("--resume")
     assert "grafana-contact-points" not in installed.kubectl("get", "secrets", "-o", "name")

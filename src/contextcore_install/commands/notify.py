@@ -10,7 +10,7 @@ from typing import Any
 from contextcore_install.app import App
 from contextcore_install.commands.news import sending_limit_s
 from contextcore_install.commands.tell import tell_document
-from contextcore_install.contacts import contact_urls
+from contextcore_install.contacts import contact_urls, replace_contact_points
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.notify.contact_points import (
     ENVIRONMENT,
@@ -21,7 +21,7 @@ from contextcore_install.notify.contact_points import (
 from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
 from contextcore_install.notify.sending import Outbox
-from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.layout import make_home
 from contextcore_install.ui.text import count
@@ -52,11 +52,13 @@ def _set(app: App) -> int:
     if not points:
         raise usage_error("no contact point was given", HOW_TO_SET)
     make_home(app.home)
-    ContactFile(app.home.contact_points).save([point.url for point in points])
+    withdrawn = replace_contact_points(app, [point.url for point in points])
     told = count(len(points), "contact point")
     _tell(
         app,
-        "\n".join([f"{told} set, for Grafana from the next run on:", *_lines(points)]),
+        "\n".join(
+            [f"{told} set, for Grafana from the next run on:", *_lines(points), *_in_grafana(withdrawn)]
+        ),
         _documents(points),
     )
     return ExitCode.DONE
@@ -112,10 +114,19 @@ def _test(app: App) -> int:
 
 
 def _clear(app: App) -> int:
-    gone = ContactFile(app.home.contact_points).remove()
+    gone = ContactFile(app.home.contact_points).path.exists()
+    withdrawn = replace_contact_points(app, [])
     still = f"; {ENVIRONMENT} still names some" if app.environ.get(ENVIRONMENT) else ""
-    _tell(app, ("the contact points are forgotten" if gone else "no contact point was set") + still, [])
+    told = ("the contact points are forgotten" if gone else "no contact point was set") + still
+    _tell(app, "\n".join([told, *_in_grafana(withdrawn)]), [])
     return ExitCode.DONE
+
+
+def _in_grafana(withdrawn: Withdrawn) -> list[str]:
+    """Say what is still to be done where alerts may go to what no longer counts."""
+    if not withdrawn.clusters:
+        return []
+    return [f"Grafana's alerts go there until the next run on each cluster: {', '.join(withdrawn.clusters)}"]
 
 
 def _source(app: App) -> str:

@@ -10,6 +10,7 @@ from contextcore_install.commands.console import Console
 from contextcore_install.commands.news import News
 from contextcore_install.commands.run_page import page_of_run
 from contextcore_install.commands.signals import ending_signals
+from contextcore_install.contacts import note_taken_back
 from contextcore_install.core.engine import Engine
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
@@ -50,6 +51,7 @@ def carry_out(app: App, work: Work, *, lock: Lock | None = None, words: Words = 
     points are told last, when the lock is free and the user knows already. A `lock` that is held is taken over.
     """
     news = News(app)
+    note_taken_back(app)
     try:
         return _carry_out(app, work, news, lock, words)
     except InstallError as error:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.files import (
@@ -18,6 +20,14 @@ from contextcore_install.storage.files import (
     unusable,
     write_atomically,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The clusters whose Grafana was given contact points that no longer count, and since when (UTC, whole seconds)."""
+
+    at: str = ""
+    clusters: tuple[str, ...] = ()
 
 
 class ContactFile:
@@ -31,17 +41,7 @@ class ContactFile:
 
         Raises InstallError for a file that others can read, or that holds no URLs.
         """
-        try:
-            content = read_regular(self.path)
-            if content is None:
-                return []
-            document = parse_json(content)
-        except UnreadableFileError as error:
-            raise self._refused(
-                str(error), "set them again: ./create-cluster.sh notify set --file FILE"
-            ) from None
-        if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
-            raise self._refused("others can read it", f"chmod 600 '{self.path}'")
+        document = self._document()
         urls = document.get("contact_points") if isinstance(document, dict) else None
         if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
             raise self._refused(
@@ -49,10 +49,34 @@ class ContactFile:
             )
         return urls
 
-    def save(self, urls: Sequence[str]) -> None:
-        """Replace the URLs; raises InstallError."""
-        document = {"version": 1, "contact_points": list(urls)}
+    def withdrawn(self) -> Withdrawn:
+        """Return from where contact points are still to be taken back; raises InstallError like `load`."""
+        document = self._document()
+        found = document.get("withdrawn") if isinstance(document, dict) else None
+        if not isinstance(found, dict) or not isinstance(found.get("clusters"), list):
+            return Withdrawn()
+        return Withdrawn(str(found.get("at", "")), tuple(map(str, found["clusters"])))
+
+    def save(self, urls: Sequence[str], withdrawn: Withdrawn | None = None) -> None:
+        """Replace what the file holds; raises InstallError."""
+        document: dict[str, Any] = {"version": 1, "contact_points": list(urls)}
+        if withdrawn and withdrawn.clusters:
+            document["withdrawn"] = {"at": withdrawn.at, "clusters": list(withdrawn.clusters)}
         write_atomically(self.path, (json.dumps(document, indent=1) + "\n").encode())
+
+    def _document(self) -> Any:
+        try:
+            content = read_regular(self.path)
+            if content is None:
+                return {"contact_points": []}
+            document = parse_json(content)
+        except UnreadableFileError as error:
+            raise self._refused(
+                str(error), "set them again: ./create-cluster.sh notify set --file FILE"
+            ) from None
+        if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
+            raise self._refused("others can read it", f"chmod 600 '{self.path}'")
+        return document
 
     def remove(self) -> bool:
         """Remove the file and tell whether there was one; raises InstallError."""
