@@ -72,7 +72,7 @@ INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", 
 MODES: Mapping[str, frozenset[str]] = {
     "install": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
     "resume": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
-    "repair": INSTALLING | {"--tutorial", "--open"},
+    "repair": INSTALLING | {"--tutorial", "--open", "--allow-data-loss"},
     "reset": frozenset(),
     "status": frozenset({"--live"}),
     "attach": frozenset(),
