@@ -24,8 +24,10 @@ endef
 help: ## show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
 
+# Two for each core, as the tests wait half of their time: for processes, stores and clocks.
+workers = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 test: ## run the tests that need no container engine
-	@$(call with_tools,requirements-dev.lock,run -m pytest -n auto $(ARGS))
+	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) $(ARGS))
 
 e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
 	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))
