@@ -26,7 +26,7 @@ _OTHERS = re.compile(
 TAKEN_BACK = json.dumps({"apiVersion": 1, "resetPolicies": [1]}, indent=2) + "\n"
 """The file that gives Grafana its own notification policy again, at every start that finds it.
 
-The contact point stays in Grafana's data, where nothing of ours leads to it: Grafana does not start where
+The contact point stays in Grafana's data, where nothing of ours leads to it: provisioning ends with an error where
 `deleteContactPoints` names one that is in use (pkg/services/ngalert/provisioning/contactpoints.go).
 """
 
