@@ -27,8 +27,11 @@ PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
 WATCHING = frozenset({Kind.WATCH_LOOKED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP})
 
-SNAPSHOT_VERSION = 3
-"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
+SNAPSHOT_VERSION = 4
+"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again.
+
+Those of version 3 may have counted remedies twice.
+"""
 
 _LARGEST = 1e300
 
@@ -103,7 +106,7 @@ class MetricsFold:
                 [name, dict(labels), at] for (name, labels), at in self._last_ms.items() if at >= self._at_ms
             ],
             "run": [self._run_id, self._version, self._provider, self._info_sent],
-            "remedies": self._remedies,
+            "remedies": dict(self._remedies),
         }
 
     @classmethod

@@ -51,6 +51,7 @@ DATA: dict[Kind, dict[str, Any]] = {
     Kind.STEP_COMPLETED: {"duration_seconds": 1.5},
     Kind.STEP_FAILED: {"duration_seconds": 2.5, "error": {"code": "x"}},
     Kind.VERIFIED: {"requirements": REQUIREMENTS},
+    Kind.WATCH_REMEDIED: {"outcome": "succeeded"},
 }
 
 
@@ -97,6 +98,19 @@ def test_folding_in_two_parts_is_folding_at_once(events: list[Event], data: st.D
     second = MetricsFold.restore("c", json.loads(json.dumps(first.snapshot())))
     samples += [sample for event in events[cut:] for sample in second.take(event)]
     assert samples == fold_all(events)
+
+
+@given(journals(), st.data())
+def test_what_is_folded_later_is_not_in_a_snapshot(events: list[Event], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(events)))
+    fold = MetricsFold("c")
+    for event in events[:cut]:
+        fold.take(event)
+    snapshot = fold.snapshot()
+    taken = json.dumps(snapshot)
+    for event in events[cut:]:
+        fold.take(event)
+    assert json.dumps(snapshot) == taken
 
 
 @given(journals())
