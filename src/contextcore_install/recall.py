@@ -17,6 +17,7 @@ from contextcore_install.core.remote import Remote, RemoteRecords
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.remote import adopt_remote, is_given_up, look, remote_of
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
+from contextcore_install.stack.intake import metrics_url
 from contextcore_install.storage.put_aside import put_aside_ms
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
@@ -87,8 +88,10 @@ def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     if kept is None:
         return None
     ports = {**kept, **app.settings.ports}
-    url = Stack(app, name, ports, options).metrics_store_url()
-    url = url or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
+    endpoints = Stack(app, name, ports, options).provider.endpoints()
+    if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
+        return None
+    url = metrics_url(endpoints) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
     rebuilt = rebuild(url, app.settings.cluster, put_aside_ms(app.home, app.settings.cluster), limit_s)
     return (rebuilt, name, ports) if rebuilt else None
 

@@ -183,6 +183,8 @@ class Endpoint:
     `ready_path` answers 2xx when it is ready, or one of the statuses in `accepts`. `via` names what stands between this
     machine and the component, where something does: it decides what silence means. `steady_s` is for how long it must
     answer before that counts, in seconds: behind a node that has just been started, ways open, and may close again.
+    `stranger` says who listens there in the component's place, as far as the provider knows: nothing is sent to it, and
+    what it answers says nothing of the installation.
     """
 
     component: str
@@ -191,6 +193,7 @@ class Endpoint:
     via: str = ""
     accepts: frozenset[int] = frozenset()
     steady_s: float = 0.0
+    stranger: str = ""
 
     @property
     def ready_url(self) -> str:
@@ -199,8 +202,8 @@ class Endpoint:
 
     @property
     def has_way(self) -> bool:
-        """Whether there is a way to it at the moment; a provider gives port 0 where there is none."""
-        return not self.base_url.endswith(":0")
+        """Whether there is a way to it at the moment: none leads to a stranger, or to port 0, which stands for none."""
+        return not self.stranger and not self.base_url.endswith(":0")
 
     def is_ready(self, status: int) -> bool:
         """Tell whether an HTTP status means that the component is ready."""

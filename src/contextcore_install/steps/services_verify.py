@@ -66,8 +66,20 @@ class ServicesVerify(BaseStep):
             return tuple(finding for finding in pool.map(self._answer, endpoints) if finding)
 
     def _answer(self, endpoint: Endpoint) -> Finding | None:
+        if endpoint.stranger:
+            return _foreign(endpoint)
         try:
             answer = self._http.get(endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
             return self._explain(endpoint, error)
         return None if endpoint.is_ready(answer.status) else self._explain(endpoint, answer)
+
+
+def _foreign(endpoint: Endpoint) -> Finding:
+    name = endpoint.component
+    return Finding(
+        "service-foreign",
+        f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked.",
+        endpoint.stranger,
+        Remedy("End it, or choose another port.", f"./create-cluster.sh --resume --port {name}=PORT"),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -83,10 +84,14 @@ class Answer:
 
 
 class Client:
-    """Talks to one server over one connection, which is kept. For one thread at a time."""
+    """Talks to one server over one connection, which is kept. For one thread at a time.
 
-    def __init__(self, base_url: str) -> None:
+    `is_theirs` is asked before each connection: what listens at the URL may by now be somebody else.
+    """
+
+    def __init__(self, base_url: str, is_theirs: Callable[[], bool] = lambda: True) -> None:
         self.base_url = base_url.rstrip("/")
+        self.is_theirs = is_theirs
         parts = urlsplit(self.base_url)
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
@@ -161,6 +166,10 @@ class Client:
         return Answer(response.status, content, response.getheader("Retry-After", "") or "")
 
     def _connect(self, patience: Patience) -> HTTPConnection:
+        if not self.is_theirs():
+            raise StoreError(
+                Trouble.NO_ANSWER, f"what listens at {self.base_url}, if anything, is another program"
+            )
         connection = HTTPConnection(self._host, self._port, timeout=patience.connect_s)
         connection.connect()
         return connection

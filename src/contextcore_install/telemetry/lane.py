@@ -171,10 +171,17 @@ class Lane(Generic[AnyLink]):
             self._link.client.close()
 
     def _has_backend(self) -> bool:
+        return self.link is not None or self._known_url() is not None
+
+    def _known_url(self) -> str | None:
         try:
-            return self.link is not None or bool(self._base_url())
+            return self._base_url() or None
         except InstallError:
-            return False  # the provider cannot tell yet; what is wrong with it is the steps' business
+            return None  # the provider cannot tell yet; what is wrong with it is the steps' business
+
+    def _leads_to(self, url: str) -> bool:
+        """Tell whether the backend is still reached at a URL: its port may be another program's by now."""
+        return self._known_url() == url
 
     def _connected(self) -> AnyLink:
         """Return a link to the backend that is the right one now; raises StoreError."""
@@ -187,6 +194,7 @@ class Lane(Generic[AnyLink]):
             raise StoreError(Trouble.NO_ANSWER, f"{self._complaints.store} is not there yet")
         if self._link is None or self._link.client.base_url != url.rstrip("/"):
             self._link = self._make(url)
+            self._link.client.is_theirs = lambda: self._leads_to(url)
         self._link.connect(self.patience())
         return self._link
 

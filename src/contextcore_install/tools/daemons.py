@@ -107,6 +107,11 @@ class Daemons:
             return self._marked(name, f"{name} was about to be started when the installer ended.", record)
         return self._judge(name, record)
 
+    def pid(self, name: str) -> int:
+        """Return the pid of the process of ours that lives under a name; 0 where none does."""
+        sighting = self.look(name)
+        return sighting.record.pid if sighting.alive and sighting.record else 0
+
     def _judge(self, name: str, record: Record) -> Sighting:
         if record.boot_id != self._boot_id():
             note = f"{name} ran before the machine was restarted."

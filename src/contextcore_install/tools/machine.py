@@ -136,8 +136,14 @@ def available_memory() -> int:
 def listens(pid: int, port: int) -> bool:
     """Tell, at little cost, whether a process itself listens on a TCP port; False also where that cannot be told.
 
-    On Linux only: /proc/PID/net/tcp gives the inodes of listening sockets, /proc/PID/fd those that it has open.
+    On Linux /proc/PID/net/tcp gives the inodes of listening sockets, /proc/PID/fd those that it has open.
     """
+    if not LINUX:
+        import psutil
+
+        with contextlib.suppress(psutil.Error, OSError):
+            return _listens(psutil.Process(pid).net_connections("tcp"), port)
+        return False
     inodes = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -8,16 +8,21 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 
+def takes_connections(port: int) -> bool:
+    """Tell whether somebody listens on a port of loopback, without trying to have it."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
 def bind_problem(port: int) -> int:
     """Return 0 when a port of loopback is free, else the errno of trying to have it.
 
     A connection is tried first: where SO_REUSEADDR lets one address be bound beside another (macOS), a listener on all
     addresses would not be noticed.
     """
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        if probe.connect_ex((LOOPBACK, port)) == 0:
-            return errno.EADDRINUSE
+    if takes_connections(port):
+        return errno.EADDRINUSE
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -40,7 +40,9 @@ class Facts:
         for absent in known(self.overview, Overview()).absent:
             if absent.component == component:
                 return f"the stack goes without it: {absent.reason}"
-        there = any(endpoint.component == component for endpoint in self.endpoints)
+        there = [endpoint for endpoint in self.endpoints if endpoint.component == component]
+        if stranger := next((endpoint.stranger for endpoint in there if endpoint.stranger), ""):
+            return f"what listens there is not of this installation: {stranger}"
         return (
             "there is no way to it at the moment"
             if there

@@ -32,6 +32,7 @@ from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched
 from contextcore_install.providers.host.data import HostData
 from contextcore_install.providers.host.evidence import evidence_of
+from contextcore_install.providers.host.holders import stranger_in_place
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.programs import (
     FAMILIES,
@@ -45,6 +46,7 @@ from contextcore_install.providers.host.render import Release
 from contextcore_install.providers.host.requirements import Requirements
 from contextcore_install.providers.host.standing import listeners, storage_in
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, METRICS_STORE, Component, resolve_ports
+from contextcore_install.stack.catalogue import component as component_of
 from contextcore_install.tools.daemons import Daemons
 from contextcore_install.tools.http import LoopbackHttp
 
@@ -249,14 +251,21 @@ class HostProvider:
         return Endpoint(component.name, f"http://{LOOPBACK}:{self._ports[component.ready_port]}", path)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component that should run is reached."""
-        return [watched.endpoint for watched in self._watched()]
+        """Return where each component that should run is reached, and who is in its place there."""
+        family = self._programs.family()
+        return [
+            replace(
+                watched.endpoint,
+                stranger=stranger_in_place(component_of(watched.name), family, self._ports, self._daemons),
+            )
+            for watched in self._watched()
+        ]
 
     def storage(self) -> Sequence[Storage]:
         """Return where each component that is installed keeps its data."""
         release = self._release()
         return [
-            storage_in(name, release.data(name), self._pid(name))
+            storage_in(name, release.data(name), self._daemons.pid(name))
             for name in release.programs
             if name in releases.installed(self._layout)
         ]
@@ -264,10 +273,6 @@ class HostProvider:
     def listeners(self) -> Sequence[Listener]:
         """Return where the processes listen."""
         return list(listeners(self._daemons))
-
-    def _pid(self, name: str) -> int:
-        sighting = self._daemons.look(name)
-        return sighting.record.pid if sighting.alive and sighting.record else 0
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for."""

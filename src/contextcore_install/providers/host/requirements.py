@@ -17,6 +17,7 @@ from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
 from contextcore_install.core.standing import Category
 from contextcore_install.diagnosis.machines import limits_met
+from contextcore_install.providers.host.holders import other_holder, used_ports
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
 from contextcore_install.stack.catalogue import (
@@ -28,7 +29,7 @@ from contextcore_install.stack.catalogue import (
     component,
 )
 from contextcore_install.tools import machine
-from contextcore_install.tools.daemons import MARKER, Daemons
+from contextcore_install.tools.daemons import Daemons
 from contextcore_install.tools.ports import bind_problem, free_port
 
 MIB = 1024 * 1024
@@ -67,8 +68,7 @@ class Requirements:
                     f"port-{port.key}", f"Port {self._ports[port.key]}", partial(self._port, item, port.key)
                 )
                 for item in running
-                for port in item.ports
-                if not self._unused(item, port.key)
+                for port in used_ports(item, self._programs.family())
             ),
             _of_machine("memory", "Memory", lambda: _memory(running)),
             _of_machine("disk", "Disk space", self._disk),
@@ -76,13 +76,6 @@ class Requirements:
             _of_machine("bin-folder", "The folder for tools", lambda: _writable(self._config.bin_folder)),
             _of_machine("clock", "The clock", self._clock),
         ]
-
-    def _unused(self, item: Component, key: str) -> bool:
-        """Only Mimir of the metrics stores has a second port."""
-        family = self._programs.family()
-        return (
-            item.name == METRICS_STORE and key != METRICS_STORE and (family is None or family.name != "mimir")
-        )
 
     def _store(self) -> Probe:
         program = self._programs.find(component(METRICS_STORE))
@@ -132,15 +125,10 @@ class Requirements:
             return Probe(f"{port} is free")
         if problem != errno.EADDRINUSE:
             return Probe(findings=_taken(port, key, item, problem))
-        sighting = self._daemons.look(item.name)
-        own = sighting.record.pid if sighting.alive and sighting.record else 0
-        ours = f"{port} is held by our own {item.name} (pid {own})"
-        if own and machine.listens(own, port):
-            return Probe(ours)
-        holder = machine.listener(port)
-        if own and (holder is None or not holder.pid or machine.descends_from(holder.pid, own)):
-            return Probe(ours)
-        return Probe(findings=_taken(port, key, item, problem, _words(holder)))
+        own = self._daemons.pid(item.name)
+        if stranger := other_holder(port, own):
+            return Probe(findings=_taken(port, key, item, problem, stranger))
+        return Probe(f"{port} is held by our own {item.name} (pid {own})")
 
     def _disk(self) -> Probe:
         place = _existing(self._layout.root)
@@ -223,17 +211,3 @@ def _taken(port: int, key: str, item: Component, problem: int, holder: str = "")
         "holder": holder,
     }
     return limits_met(facts, f"{LOOPBACK}:{port} is held by {holder}" if holder else "")
-
-
-def _words(holder: machine.Holder | None) -> str:
-    """Say who holds a port; of our own processes, which cluster's."""
-    if holder is None or not holder.pid:
-        return "another program"
-    who = f"{holder.name or 'a process'} (pid {holder.pid})"
-    mark = machine.environment_of(holder.pid, MARKER)
-    if not mark:
-        return who
-    # .../clusters/NAME/host/run/COMPONENT.pid
-    record = Path(mark)
-    cluster = record.parents[2] if len(record.parents) > 2 else record
-    return f"{who}, the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"
