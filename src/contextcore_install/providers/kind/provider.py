@@ -30,12 +30,14 @@ from contextcore_install.providers.kind.creation import Creation, Wish
 from contextcore_install.providers.kind.data import through_node
 from contextcore_install.providers.kind.engine import Engine, Node, choose_engine
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
+from contextcore_install.providers.kind.holders import Holders
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import EXPORT, Look, unlike
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.tools.ports import takes_connections
 from contextcore_install.tools.programs import KIND
 
 #: Seconds for which services must answer once their node has come back: until kube-proxy has written its rules anew.
@@ -84,6 +86,10 @@ class KindProvider(KubernetesProvider):
     @cached_property
     def _look(self) -> Look:
         return Look(self._config.cluster, self._engine, self._kubectl, self._stack.reader, self._owners)
+
+    @cached_property
+    def _holders(self) -> Holders:
+        return Holders(lambda: self._engine.nodes(self._config.cluster), self._owners.read, takes_connections)
 
     @cached_property
     def _creation(self) -> Creation:
@@ -168,13 +174,15 @@ class KindProvider(KubernetesProvider):
         for item in COMPONENTS:
             port = next((port for port in item.ports if port.node_port and port.key == item.ready_port), None)
             if port is not None and (shown is None or port.node_port in shown):
-                url = f"http://{LOOPBACK}:{self._ports[port.key]}"
-                found.append(Endpoint(item.name, url, item.ready_path, NODE_PORT, steady_s=steady_s))
-        alloy = PORTS[OTLP_PORT]
-        if shown is None or alloy.node_port in shown:
-            url = f"http://{LOOPBACK}:{self._ports[OTLP_PORT]}"
-            found.append(Endpoint("alloy", url, OTLP_PATH, NODE_PORT, OTLP_ANSWERS, steady_s))
-        return found
+                found.append(self._endpoint(item.name, port.key, item.ready_path))
+        if shown is None or PORTS[OTLP_PORT].node_port in shown:
+            found.append(replace(self._endpoint("alloy", OTLP_PORT, OTLP_PATH), accepts=OTLP_ANSWERS))
+        return [replace(endpoint, steady_s=steady_s) for endpoint in found]
+
+    def _endpoint(self, component: str, port_key: str, path: str) -> Endpoint:
+        port = self._ports[port_key]
+        stranger = self._holders.stranger(port)
+        return Endpoint(component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger)
 
     def listeners(self) -> Sequence[Listener]:
         """Return the ports of this machine that lead into the nodes, as the engine binds them. Raises InstallError."""

@@ -20,14 +20,13 @@ from contextcore_install.providers._kubectl.render import Source
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
 from contextcore_install.providers.kind.engine import Engine, EngineInfo, Node
+from contextcore_install.providers.kind.holders import HOLDING
 from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 from contextcore_install.tools import machine
 from contextcore_install.tools.ports import bind_problem, free_port
 from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
 
 MIB = 1024 * 1024
-_HOLDING = frozenset({"running", "paused", "restarting"})
-"""States of a container in which the engine holds its ports."""
 
 
 class Requirements:
@@ -145,7 +144,7 @@ class Requirements:
         if problem == 0:
             return Probe(f"{port} is free")
         bound = next(
-            (node.ports for node in self._nodes if node.is_control_plane and node.state in _HOLDING), {}
+            (node.ports for node in self._nodes if node.is_control_plane and node.state in HOLDING), {}
         )
         if bound.get(inside, ("", 0))[1] == port:
             return Probe(f"{port} is held by our own cluster")

@@ -55,6 +55,7 @@ class KubeContextProvider(KubernetesProvider):
         resolve_ports(config.ports)
         super().__init__(config, self.name, config.environ)
         self.adapt = _inside_only
+        self._is_no_others = False
         self.context = str(config.options.get("context") or self._remembered())
         if not self.context:
             raise usage_error(
@@ -98,7 +99,7 @@ class KubeContextProvider(KubernetesProvider):
         if others:
             return ClusterReport(
                 ClusterState.FOREIGN,
-                f"the namespace {NAMESPACE} of {self.context} holds the release of the installation {others[0]}",
+                self._held_by(others[0]),
             )
         finding = self._rights()
         return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
@@ -140,12 +141,13 @@ class KubeContextProvider(KubernetesProvider):
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component is reached: at the end of a way that kubectl keeps open while this program lives.
 
-        One without a way at the moment has port 0, where nothing listens.
+        One without a way at the moment has port 0, where nothing listens; no way is opened to another installation's.
         """
         found = self._services()
-        ports = self._forwards.ports([service for _, service in found])
+        stranger = self._stranger()
+        ports = [0] * len(found) if stranger else self._forwards.ports([service for _, service in found])
         return [
-            replace(endpoint, base_url=f"http://{LOOPBACK}:{port}")
+            replace(endpoint, base_url=f"http://{LOOPBACK}:{port}", stranger=stranger)
             for (endpoint, _), port in zip(found, ports, strict=True)
         ]
 
@@ -244,6 +246,23 @@ class KubeContextProvider(KubernetesProvider):
             if key.name in wanted and key.kind != "Namespace"
         }
         return sorted(labels - {"", self._config.cluster})
+
+    def _stranger(self) -> str:
+        """Say whose the Services in the place of ours are; empty where they are ours, or nobody knows.
+
+        Once they were found to be no other's they stay so for as long as this program lives: ours would be in the way.
+        """
+        if self._is_no_others:
+            return ""
+        try:
+            others = self._others()
+        except InstallError:
+            return ""
+        self._is_no_others = not others
+        return self._held_by(others[0]) if others else ""
+
+    def _held_by(self, other: str) -> str:
+        return f"the namespace {NAMESPACE} of {self.context} holds the release of the installation {other}"
 
     def _foreign(self, evidence: str) -> InstallError:
         return InstallError(
