@@ -218,6 +218,20 @@ def test_consent_to_lose_data_names_the_cluster(ward: Ward) -> None:
     assert "--cluster NAME" in refused.stderr
 
 
+def test_what_was_lost_with_the_data_folder_is_said(ward: Ward) -> None:
+    ward.end(STORE)
+    shutil.rmtree(ward.root / "data")
+    [found] = next(each for each in ward.diagnosis()["checks"] if each["id"] == "cluster_create")["findings"]
+    assert "lacks data; what was stored there is lost" in found["evidence"]
+    repaired = ward.place.run("--repair", "--yes")
+    assert repaired.returncode == 0, repaired.stdout
+    assert "the data folder of mimir was gone, and all that it had stored with it" in repaired.stdout
+    assert "what mimir had stored before is lost" in " ".join(repaired.stdout.split()), repaired.stdout
+    assert ward.stored() > 0, "the installation's own metrics were sent again"
+    again = ward.place.run()
+    assert "lost" not in again.stdout
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 def test_a_data_folder_whose_rights_were_taken_is_named(ward: Ward) -> None:
     ward.end(STORE)

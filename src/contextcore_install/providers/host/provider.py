@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -33,7 +32,7 @@ from contextcore_install.providers.host.conditions import Conditions, Watched
 from contextcore_install.providers.host.data import HostData
 from contextcore_install.providers.host.evidence import evidence_of
 from contextcore_install.providers.host.holders import stranger_in_place
-from contextcore_install.providers.host.layout import Layout, unwritable
+from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import (
     FAMILIES,
     INSTALLABLE,
@@ -65,6 +64,7 @@ class HostProvider:
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
         self._conditions = Conditions(self._daemons, http or LoopbackHttp())
         self._restarted: set[tuple[str, str]] = set()
+        self._emptied: list[str] = []
 
     @cached_property
     def _programs(self) -> Programs:
@@ -106,7 +106,8 @@ class HostProvider:
         if not self._layout.marker.exists():
             return ClusterReport(ClusterState.ABSENT, f"{root} is not there.")
         if missing := self._layout.missing():
-            return ClusterReport(ClusterState.PARTIAL, f"{root} lacks {', '.join(missing)}.")
+            loss = "; what was stored there is lost" if self._layout.data.name in missing else ""
+            return ClusterReport(ClusterState.PARTIAL, f"{root} lacks {', '.join(missing)}{loss}.")
         sightings = [self._daemons.look(name) for name in self._daemons.names()]
         if sightings and all(sighting.rebooted for sighting in sightings):
             return ClusterReport(ClusterState.STOPPED, "The machine was restarted since the stack ran.")
@@ -165,7 +166,10 @@ class HostProvider:
         self._layout.note_ports(self._config.ports)
         ctx.activity("writing configurations")
         releases.write(release)
-        releases.run(release, self._daemons, self._config.environ, ctx)
+        self._run(release, ctx)
+
+    def _run(self, release: Release, ctx: StepContext) -> None:
+        self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
 
     def remove_release(self, ctx: StepContext) -> None:
         """End the processes and take the configurations away; data and logs stay. Raises InstallError."""
@@ -181,8 +185,7 @@ class HostProvider:
             for item, workload in zip(watched, self._conditions.now(watched), strict=True)
             if not workload.ready and self._to_start(item, workload, ctx)
         }
-        started = replace(release, programs=chosen)
-        releases.run(started, self._daemons, self._config.environ, ctx)
+        self._run(replace(release, programs=chosen), ctx)
 
     def _to_start(self, item: Watched, workload: Workload, ctx: StepContext) -> bool:
         """Decide whether a component that is not ready is to be started; ends one that hangs."""
@@ -206,12 +209,7 @@ class HostProvider:
 
     def _put_data_aside(self, item: Watched, ctx: StepContext) -> None:
         """Have a component start with no data; what it had stays beside it."""
-        folder = Path(item.facts["folder"])
-        aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
-        try:
-            folder.rename(aside)
-        except OSError as error:
-            raise unwritable(error, folder) from error
+        aside = releases.put_aside(Path(item.facts["folder"]))
         ctx.notice(f"{item.name} starts with no data; what it had is in {aside}")
 
     def workloads(self) -> Sequence[Workload]:
@@ -286,7 +284,8 @@ class HostProvider:
         """Return what runs where, what is missing, and how to look at it."""
         found = self._found()
         absent = [self._absent(component) for component in COMPONENTS if component.name not in found]
-        hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}"]
+        loss = f"; what {' and '.join(self._emptied)} had stored before is lost" if self._emptied else ""
+        hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
         if "grafana" in found:
             hints.append(
                 f"Grafana's login: admin, and the password in {self._layout.secrets / 'grafana-admin'}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contextcore_install.core.ports import Drift, StepContext
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.render import Release, Rendered
+from contextcore_install.stack.catalogue import METRICS_STORE
 from contextcore_install.tools.daemons import Daemon, Daemons, Record
 from contextcore_install.tools.files import read_text, write_atomically
 
@@ -96,8 +98,12 @@ def _password(release: Release) -> Path:
     return release.layout.secrets / "grafana-admin"
 
 
-def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: StepContext) -> None:
-    """Start what does not run, and start anew what runs with another configuration. Raises InstallError."""
+def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: StepContext) -> list[str]:
+    """Start what does not run, and start anew what runs with another configuration. Raises InstallError.
+
+    Returns the components that ran before and start with no data, as their folders were gone.
+    """
+    lost = []
     for name in release.programs:
         ctx.raise_if_cancelled()
         rendered = release.render(name)
@@ -106,11 +112,28 @@ def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: Ste
             continue
         if sighting.note:
             ctx.notice(sighting.note)
+        if _has_lost_data(release, name, daemons):
+            lost.append(name)
+            ctx.notice(
+                f"the data folder of {name} was gone, and all that it had stored with it: {_begins(name)}"
+            )
         with ctx.part(name):
             ctx.activity(f"starting {name} anew" if sighting.alive else f"starting {name}")
             daemons.stop(name, ctx)
             record = start(release, name, daemons, environ)
             ctx.output(f"{name}: pid {record.pid}: {' '.join(rendered.argv)}")
+    return lost
+
+
+def _has_lost_data(release: Release, name: str, daemons: Daemons) -> bool:
+    """Tell whether a component that ran before, as its log shows, has no data folder any more."""
+    return not release.data(name).exists() and daemons.log_path(name).exists()
+
+
+def _begins(name: str) -> str:
+    if name == METRICS_STORE:
+        return "it starts empty, and gets the installation's own metrics again; others cannot be brought back"
+    return "it starts empty"
 
 
 def start(release: Release, name: str, daemons: Daemons, environ: Mapping[str, str]) -> Record:
@@ -128,6 +151,17 @@ def _data_folder(release: Release, name: str) -> Path:
     except OSError as error:
         raise unwritable(error, release.layout.root) from error
     return folder
+
+
+def put_aside(folder: Path) -> Path:
+    """Have a component's data folder be empty, and return where its data is now. Raises InstallError."""
+    aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
+    try:
+        folder.rename(aside)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise unwritable(error, folder) from error
+    return aside
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
