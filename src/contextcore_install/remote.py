@@ -19,6 +19,7 @@ from contextcore_install.core.events import second
 from contextcore_install.core.ports import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.remote import (
+    KEEPS_ITS_OWN,
     RemembersItself,
     Remote,
     RemoteRecords,
@@ -36,8 +37,6 @@ from contextcore_install.tools.machine import boot_id
 
 PATIENCE_S = 5.0
 """What writing the last records and letting go of the lease may take at the end of a run."""
-KEEPS_ITS_OWN = "restore"
-"""The command after which this machine's records count, however old they are: they were asked for."""
 
 
 def remote_of(provider: Provider) -> Remote | None:

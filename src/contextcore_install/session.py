@@ -19,7 +19,7 @@ from contextcore_install.core.outcome import Limits, Result
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Provider
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.state import COMPLETED
+from contextcore_install.core.state import COMPLETED, REFILLED
 from contextcore_install.core.undoing import UndoEngine
 from contextcore_install.core.workers import Workers
 from contextcore_install.storage.state_keeper import StateKeeper
@@ -57,8 +57,18 @@ class Session:
     lost: InstallError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
 
-    def begin(self, settings: dict[str, Any], provider_reason: str, notices: Sequence[str]) -> None:
-        """Record what the run starts from: the installation, what changed in it, and the run itself."""
+    def begin(
+        self,
+        settings: dict[str, Any],
+        provider_reason: str,
+        notices: Sequence[str],
+        *,
+        restoring: bool = False,
+    ) -> None:
+        """Record what the run starts from: the installation, what changed in it, and the run itself.
+
+        With `restoring` the records are a backup's, whose data is not put back yet: what they say of it is not so.
+        """
         state = self.records.state
         if self.records.imported:
             self.recorder.record(Kind.STATE_IMPORTED, **self.records.imported)
@@ -85,6 +95,8 @@ class Session:
             self.recorder.record(Kind.NOTICE, text=text)
         if state.settings != settings:
             self._change_settings(settings)
+        if restoring and state.step(REFILLED).status == COMPLETED:
+            self.recorder.record(Kind.STEP_INVALIDATED, REFILLED, reason="a backup is put back")
         self.recorder.sync()
         self.keeper.save()
 

@@ -20,7 +20,7 @@ from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Projection, Provider, ProviderConfig, Telemetry
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.remote import RemembersItself
+from contextcore_install.core.remote import KEEPS_ITS_OWN, RemembersItself
 from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
@@ -106,7 +106,7 @@ class Stack:
         )
 
     def plan(self, telemetry: Telemetry) -> Plan:
-        """Return the installation's steps."""
+        """Return the installation's steps; raises InstallError where a restore was begun and cannot be finished."""
         from contextcore_install.diagnosis.services import explain_service
         from contextcore_install.steps.base import Surroundings
         from contextcore_install.steps.registry import installation_plan
@@ -114,9 +114,14 @@ class Stack:
         from contextcore_install.tools.path_programs import PathPrograms
 
         programs = PathPrograms(without_contact_points(self._app.environ))
-        return installation_plan(
+        steps = installation_plan(
             Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure)
         )
+        if not self._app.layout.restore.is_dir():
+            return steps
+        from contextcore_install.refilling import refilling
+
+        return refilling(steps, self._app.layout, lambda: self.provider)
 
     def _measure(self, limit_s: float) -> list[dict[str, Any]]:
         from contextcore_install.verification.results import measurements
@@ -192,7 +197,8 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
     with ExitStack() as stack:
         records = _open_records(app, lock, stack)
         parts, reason = _parts(app, records.state)
-        met = _meet_cluster(app, mode, parts, records, stack)
+        restoring = app.layout.restore.is_dir()
+        met = _meet_cluster(app, KEEPS_ITS_OWN if restoring else mode, parts, records, stack)
         if met:
             parts, reason = _parts(app, records.state)  # whose records count was decided
         with _choosing_ports(app, records.state):
@@ -201,7 +207,7 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
             app.home.link_to(app.settings.cluster)
             kept = {name: value for name, value in parts.options.items() if name not in OF_ONE_RUN}
             settings = {"provider": parts.provider_name, "ports": parts.ports, **kept}
-            session.begin(settings, reason, [*records.notices, *said])
+            session.begin(settings, reason, [*records.notices, *said], restoring=restoring)
         yield session
 
 
@@ -303,6 +309,10 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     sweep(layout.folder)
     for folder in (app.home.folder, layout.folder):
         thin_aside(folder)
+    if layout.restore.is_dir():
+        from contextcore_install.storage.restoring import place_records  # it needs all that reads archives
+
+        place_records(app.home, app.settings.cluster)
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
     compact(layout.journal, app.settings.cluster)

@@ -13,12 +13,12 @@ from contextcore_install.commands import attach, history
 from contextcore_install.commands.console import recent_events
 from contextcore_install.commands.own_evidence import own_evidence
 from contextcore_install.commands.page_source import Source
-from contextcore_install.commands.reset import archive_records
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.storage.compaction import compact
 from contextcore_install.storage.journal import JournalReader, copy_lines
 from contextcore_install.storage.layout import ClusterLayout, make_home
+from contextcore_install.storage.put_aside import archive_records
 from contextcore_install.storage.store import mend_records
 from fakes import Told
 from page_world import Story
@@ -125,7 +125,7 @@ def test_a_bundle_has_as_much_of_the_journal(tmp_path: Path) -> None:
 def test_what_is_put_aside_is_the_whole_history(tmp_path: Path) -> None:
     plain, short = both(tmp_path)
     make_home(short.app().home)
-    kept = ClusterLayout(Path(archive_records(short.app())))
+    kept = ClusterLayout(Path(archive_records(short.app().home, "test")))
     assert not short.files.past.exists()
     assert list(JournalReader(kept.journal).read()) == list(JournalReader(plain.files.journal).read())
 

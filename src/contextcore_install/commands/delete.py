@@ -9,7 +9,6 @@ from typing import Any
 from contextcore_install.app import App
 from contextcore_install.commands.ask import agreed, can_ask, typed
 from contextcore_install.commands.backup import Backup, make_backup
-from contextcore_install.commands.reset import archive_records
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
@@ -18,6 +17,7 @@ from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.remote import alone_in_cluster
 from contextcore_install.storage.files import unusable
+from contextcore_install.storage.put_aside import archive_records
 from contextcore_install.storage.store import read_records
 from contextcore_install.wiring import read_stack
 
@@ -34,7 +34,7 @@ def run(app: App) -> int:
         lock = take_lock(app)
         try:
             saved = _end_what_runs(app, ctx, with_backup=wanted)
-            kept = archive_records(app, app.layout.backups)
+            kept = archive_records(app.home, name, app.layout.backups)
             _remove_folder(app)
         finally:
             lock.release()

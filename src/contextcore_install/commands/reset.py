@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from pathlib import Path
 
 from contextcore_install.app import App
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.storage.files import unusable
-from contextcore_install.storage.layout import ClusterLayout, make_home, make_private
+from contextcore_install.storage.layout import make_home, make_private
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.parts import past_parts
-from contextcore_install.storage.put_aside import thin_archives
+from contextcore_install.storage.put_aside import archive_records, records_of
+from contextcore_install.storage.restoring import give_up
 from contextcore_install.wiring import owner
 
 
@@ -28,7 +25,8 @@ def run(app: App) -> int:
     make_private(app.layout.folder)
     lock = Lock(app.layout.lock, owner())
     try:
-        kept = archive_records(app)
+        kept = archive_records(app.home, app.settings.cluster)
+        give_up(app.layout)
     finally:
         lock.release()
     tell_done(
@@ -43,39 +41,6 @@ def run(app: App) -> int:
 def _is_recorded(app: App) -> bool:
     """Tell whether there is anything to put aside: records of the cluster, or a file of others at the plan's path."""
     layout, home = app.layout, app.home
-    if any(os.path.lexists(path) for path in _records(layout)):
+    if any(os.path.lexists(path) for path in records_of(layout)):
         return True
     return os.path.lexists(home.plan_path) and not home.linked_cluster()
-
-
-def _records(layout: ClusterLayout) -> tuple[Path, ...]:
-    # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
-    # what is left of it is a journal.
-    aside = (part.path for part in past_parts(layout.journal) if not part.is_packed)
-    return (layout.logs, layout.cursors, layout.journal, *aside, layout.past, layout.state)
-
-
-def archive_records(app: App, *more: Path) -> str:
-    """Move state, journal, cursors, logs and `more` to the archive; return the folder. The caller holds the lock."""
-    layout, home = app.layout, app.home
-    make_private(home.archive)
-    target = home.archive / f"{app.settings.cluster}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    count = 1
-    while target.exists():
-        count += 1
-        target = target.with_name(f"{target.name.split('.')[0]}.{count}")
-    make_private(target)
-    sources = [(source, source.name) for source in (*more, *_records(layout))]
-    if not home.plan_path.is_symlink():
-        sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))
-    for source, name in sources:
-        try:
-            source.rename(target / name)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise unusable(source, error) from error
-    if home.linked_cluster() == app.settings.cluster:
-        home.plan_path.unlink(missing_ok=True)
-    thin_archives(home, app.settings.cluster)
-    return str(target)

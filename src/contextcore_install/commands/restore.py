@@ -1,9 +1,13 @@
-"""restore: what a backup holds takes the place of what is there, which is backed up first."""
+"""restore: what a backup holds takes the place of what is there, which is backed up first.
+
+This module does what comes before anything is replaced. From then on it is a run like any other: what was begun is
+finished by this one, or by the next where this one is cut off (storage/restoring.py, refilling.py).
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,29 +16,20 @@ from contextcore_install.app import App
 from contextcore_install.commands.ask import typed
 from contextcore_install.commands.backup import MIB, make_backup, volumes_of
 from contextcore_install.commands.console import Console
-from contextcore_install.commands.reset import archive_records
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.outcome import Result
-from contextcore_install.core.plan import Plan, Step
-from contextcore_install.core.ports import Provider, StepContext, Volume
-from contextcore_install.core.retry import ONCE
+from contextcore_install.core.ports import Volume
 from contextcore_install.core.state import State
 from contextcore_install.session import Session
-from contextcore_install.storage.archive import RECORDS, VOLUMES, Manifest, require_room, unpack
-from contextcore_install.storage.files import UnreadableFileError, unusable
-from contextcore_install.storage.layout import make_private
+from contextcore_install.storage.archive import RECORDS, Manifest, require_room, unpack
+from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records
-from contextcore_install.tools.files import UNFINISHED
 from contextcore_install.wiring import choose_provider, is_bound, read_stack
-
-REFILLED = "manifests_apply"
-"""The step behind which volumes are filled: what has them is in place, and nothing was waited for yet."""
-FILL_S = 4 * 3600.0
 
 
 def run(app: App) -> int:
@@ -42,24 +37,22 @@ def run(app: App) -> int:
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
     was_there = app.layout.folder.is_dir()
     lock = take_lock(app)
-    staged = app.layout.backups / f".restore{UNFINISHED}"
+    staged = staging(app.layout)
     try:
-        try:
-            make_private(app.layout.backups)
-            shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
-            manifest = _prepare(app, source, staged)
-        except BaseException:
-            if not was_there:
-                _take_folder_back(app)
-            lock.release()
-            raise
-        return _carry_out(app, manifest, staged, lock)
-    finally:
+        shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
+        manifest = _prepare(app, source, staged)
+        begin(app.layout)
+    except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
+        if not was_there:
+            _take_folder_back(app)
+        lock.release()
+        raise
+    return _carry_out(app, manifest, lock)
 
 
 def _prepare(app: App, source: Path, staged: Path) -> Manifest:
-    """Do all that can fail before anything is replaced; then put the records in their place."""
+    """Do all that can fail before anything is replaced."""
     with at_work(app) as ctx:
         ctx.activity(f"checking {source}")
         manifest = unpack(source, staged, lambda found: _accept(app, found))
@@ -71,7 +64,6 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
         if provider and (replaced or state.exists) and not app.settings.arguments["no_backup"]:
             saved = make_backup(app, state, provider, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
-        _replace_records(app, staged / RECORDS)
     return manifest
 
 
@@ -91,7 +83,7 @@ def _accept(app: App, manifest: Manifest) -> None:
             f"the backup is of an installation on {manifest.provider[:20]}, and {name} is on {other}",
             "delete that installation first, or restore on another machine",
         )
-    require_room(app.layout.backups, manifest.bytes)
+    require_room(app.layout.folder, manifest.bytes)
 
 
 def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) -> State:
@@ -138,15 +130,6 @@ def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volu
     return [*lines, "The records of the installation become those of the backup; the present ones are kept."]
 
 
-def _replace_records(app: App, records: Path) -> None:
-    archive_records(app)
-    try:
-        for path in sorted(records.iterdir()):
-            path.rename(app.layout.folder / path.name)
-    except OSError as error:
-        raise unusable(app.layout.folder, error) from error
-
-
 def _take_folder_back(app: App) -> None:
     """Leave no trace of an installation that was not there before."""
     shutil.rmtree(app.layout.backups, ignore_errors=True)
@@ -155,52 +138,9 @@ def _take_folder_back(app: App) -> None:
         app.layout.folder.rmdir()
 
 
-def _carry_out(app: App, manifest: Manifest, staged: Path, lock: Lock) -> int:
-    components = {str(item["name"]): str(item.get("component", "")) for item in manifest.about["volumes"]}
-    volumes = [Volume(name, components[name], "") for name in manifest.volumes]
-
+def _carry_out(app: App, manifest: Manifest, lock: Lock) -> int:
     def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
-        def fill(ctx: StepContext) -> None:
-            _fill(session.provider, volumes, staged / VOLUMES, ctx)
-
-        steps = [Refill(step, fill) if step.id == REFILLED else step for step in session.plan]
-        return run_engine(session.engine(Plan(steps)))
+        return run_engine(session.engine(session.plan))
 
     on_provider = replace(app, settings=replace(app.settings, provider=manifest.provider))
     return carry_out(on_provider, work, lock=lock)
-
-
-def _fill(provider: Provider, volumes: Sequence[Volume], folder: Path, ctx: StepContext) -> None:
-    for volume in volumes:
-        with ctx.part(volume.name), (folder / f"{volume.name}.tar").open("rb") as file:
-            ctx.activity(f"filling {volume.name}")
-            provider.data().fill(volume, file, ctx)
-
-
-class Refill:
-    """A step, and volumes filled behind it. Where that is cut off, the restore has to be begun again."""
-
-    retry = ONCE
-    timeout_s = FILL_S
-
-    def __init__(self, step: Step, fill: Callable[[StepContext], None]) -> None:
-        self._step = step
-        self._fill = fill
-        self._filled = False
-        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
-        self.undo, self.by_hand = step.undo, step.by_hand
-
-    def check(self, ctx: StepContext) -> CheckResult:
-        """Look whether the volumes were filled; then whatever the step looks at."""
-        if self._filled:
-            return self._step.check(ctx)
-        remedy = Remedy("fill the volumes from the backup", risk=Risk.LOSES_DATA, automatic=True)
-        return CheckResult(
-            findings=(Finding("not-restored", "the backup is not put back yet", remedy=remedy),)
-        )
-
-    def apply(self, ctx: StepContext) -> None:
-        """Do what the step does, then fill."""
-        self._step.apply(ctx)
-        self._fill(ctx)
-        self._filled = True

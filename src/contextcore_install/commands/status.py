@@ -26,6 +26,8 @@ def run(app: App) -> int:
         recall(app, records, ask_cluster=app.settings.live)
     owner = holder(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
+    if owner is None and app.layout.restore.is_dir():
+        _tell_of_restore(app, document, records)
     if app.settings.live:
         document |= _live(app, records, files)
     if app.json:
@@ -35,6 +37,13 @@ def run(app: App) -> int:
         return ExitCode.DONE
     _show(app, document, records)
     return ExitCode.DONE
+
+
+def _tell_of_restore(app: App, document: dict[str, Any], records: Records) -> None:
+    command = app.commands("--resume")
+    records.notices.append(f"a restore was begun and not finished: {command} puts the backup back")
+    if document["overall"] == "complete":  # as the backup's records say, whose data is not there yet
+        document["overall"] = "interrupted"
 
 
 def _records(app: App) -> Records:

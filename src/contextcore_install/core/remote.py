@@ -19,6 +19,9 @@ FORMAT = 1
 MOST_BYTES = 256 * 1024
 """What the records take in the cluster at most; Kubernetes allows a ConfigMap 1 MiB."""
 
+KEEPS_ITS_OWN = "restore"
+"""The command after which this machine's records count, however old they are: they were asked for."""
+
 CONFLICT, GONE = "remote-conflict", "remote-gone"
 """Codes of the InstallErrors of a `Slot` whose object is another one, or none, by now."""
 

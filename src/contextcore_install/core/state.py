@@ -22,6 +22,9 @@ STEP_IDS = (
 )
 """The plan's six steps, in its order."""
 
+REFILLED = "manifests_apply"
+"""The step behind which a restore fills volumes: what has them is in place, and nothing was waited for yet."""
+
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
 
 MOST = 10**9

@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.files import UnreadableFileError, open_regular, parse_json, unusable
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    open_regular,
+    parse_json,
+    unusable,
+    write_atomically,
+)
 from contextcore_install.tools.files import UNFINISHED, sync_folder
 from contextcore_install.tools.trees import TreeError, check_tree
 
@@ -131,7 +137,7 @@ def _document(entry: Entry) -> dict[str, Any]:
 
 
 def unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> Manifest:
-    """Lay an archive out in a new folder, and return its manifest once every file has been checked.
+    """Lay an archive out in a new folder, its manifest too; return that once every file has been checked.
 
     `accept` is given the manifest before the rest is read, and raises InstallError for one that is not wanted.
     Raises InstallError `backup-unusable` for what is damaged or hostile; the folder is then gone again.
@@ -162,11 +168,17 @@ def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> M
             if entry.name.startswith(f"{VOLUMES}/"):
                 with (staged / entry.name).open("rb") as file:
                     check_tree(file)
+        _keep_manifest(manifest, staged)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _refused(source, f"it is damaged or cut short ({error})") from None
     except (UnreadableFileError, TreeError) as error:
         raise _refused(source, str(error)) from None
     return manifest
+
+
+def _keep_manifest(manifest: Manifest, staged: Path) -> None:
+    document = {**manifest.about, "files": [_document(entry) for entry in manifest.files]}
+    write_atomically(staged / MANIFEST, json.dumps(document).encode())
 
 
 def _open(source: Path) -> int:
@@ -257,6 +269,8 @@ def _take(tar: tarfile.TarFile, entry: Entry, staged: Path) -> None:
         while content and (chunk := content.read(_CHUNK)):
             digest.update(chunk)
             file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
     if digest.hexdigest() != entry.sha256:
         raise UnreadableFileError(f"{entry.name} is not what it was: its checksum differs")
 

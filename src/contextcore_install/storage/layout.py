@@ -60,6 +60,11 @@ class ClusterLayout:
         return self.folder / "backups"
 
     @property
+    def restore(self) -> Path:
+        """A backup that is being put back, until all of it is."""
+        return self.folder / "restore"
+
+    @property
     def bundles(self) -> Path:
         """What was collected to find out what is wrong."""
         return self.folder / "bundles"

@@ -8,7 +8,9 @@ import shutil
 import time
 from pathlib import Path
 
-from contextcore_install.storage.layout import ClusterLayout, Home
+from contextcore_install.storage.files import unusable
+from contextcore_install.storage.layout import ClusterLayout, Home, make_private
+from contextcore_install.storage.parts import past_parts
 from contextcore_install.storage.step_logs import KEPT_RUNS
 
 
@@ -19,6 +21,43 @@ def put_aside_ms(home: Home, cluster: str) -> int:
     """
     # A name has whole seconds, so the one that it names may have been reset after.
     return 1000 * max((_seconds(stamp) + 1 for stamp, _, _ in _archives(home, cluster)), default=0)
+
+
+def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
+    """Return the files and folders that are an installation's records, in the order in which they are put aside."""
+    # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
+    # what is left of it is a journal.
+    aside = (part.path for part in past_parts(layout.journal) if not part.is_packed)
+    return (layout.logs, layout.cursors, layout.journal, *aside, layout.past, layout.state)
+
+
+def archive_records(home: Home, cluster: str, *more: Path) -> str:
+    """Move state, journal, cursors, logs and `more` to the archive; return the folder. The caller holds the lock.
+
+    Raises InstallError.
+    """
+    layout = home.cluster(cluster)
+    make_private(home.archive)
+    target = home.archive / f"{cluster}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    count = 1
+    while target.exists():
+        count += 1
+        target = target.with_name(f"{target.name.split('.')[0]}.{count}")
+    make_private(target)
+    sources = [(source, source.name) for source in (*more, *records_of(layout))]
+    if not home.plan_path.is_symlink():
+        sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))
+    for source, name in sources:
+        try:
+            source.rename(target / name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unusable(source, error) from error
+    if home.linked_cluster() == cluster:
+        home.plan_path.unlink(missing_ok=True)
+    thin_archives(home, cluster)
+    return str(target)
 
 
 def thin_archives(home: Home, cluster: str, keep: int = KEPT_RUNS) -> None:

@@ -12,9 +12,9 @@ import pytest
 from contextcore_install.app import App
 from contextcore_install.core.events import microseconds
 from contextcore_install.core.ports import Provider
-from contextcore_install.core.remote import Remote, RemoteRecords
+from contextcore_install.core.remote import KEEPS_ITS_OWN, Remote, RemoteRecords
 from contextcore_install.core.state import RunState, State
-from contextcore_install.remote import KEEPS_ITS_OWN, Meeting, alone_in_cluster, identity, is_newer, meet
+from contextcore_install.remote import Meeting, alone_in_cluster, identity, is_newer, meet
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.mark import Mark
