@@ -1,8 +1,13 @@
-"""Questions, asked only where somebody can answer."""
+"""Questions, asked only where somebody can answer.
+
+Whoever answers "no", types another name, Ctrl-C or Ctrl-D has changed nothing, and is told so: InstallError `declined`.
+"""
 
 from __future__ import annotations
 
 from contextcore_install.app import App
+from contextcore_install.commands.signals import ending_at_once
+from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 
 
 def can_ask(app: App) -> bool:
@@ -12,18 +17,52 @@ def can_ask(app: App) -> bool:
 
 
 def agreed(app: App, question: str) -> bool:
-    """Ask a yes-or-no question where one can ask; elsewhere the command itself is the answer."""
+    """Ask a yes-or-no question where one can ask; elsewhere the command itself is the answer.
+
+    Raises InstallError `declined` for an answer that is none.
+    """
+    return not can_ask(app) or _answer(app, f"{question} [Y/n] ").lower() in ("", "y", "yes")
+
+
+def require_yes(app: App, question: str) -> None:
+    """Have a question answered with yes where one can ask; raises InstallError `declined`."""
+    if not agreed(app, question):
+        raise declined("the answer was no")
+
+
+def require_name(app: App, question: str, refused: str, command: str) -> None:
+    """Have the cluster's name typed, unless --yes --cluster NAME says it.
+
+    `refused` tells in words what was not done without it, `command` what to type where nobody can be asked. Raises
+    InstallError: `declined` for another name, a usage error where nobody can be asked.
+    """
+    settings = app.settings
+    if settings.yes and settings.cluster_given:
+        return
     if not can_ask(app):
-        return True
-    app.stdout.write(f"{question} [Y/n] ")
-    app.stdout.flush()
-    return app.stdin.readline().strip().lower() in ("", "y", "yes")
+        raise usage_error(f"{settings.cluster} {refused}: its name was not given", command)
+    if _answer(app, question) != settings.cluster:
+        raise declined(f"{settings.cluster} {refused}: another name was typed")
 
 
-def typed(app: App, expected: str, question: str) -> bool:
-    """Have a word typed on a terminal; False where nobody can type, or something else is."""
-    if not (app.stdin.isatty() and app.stdout.isatty()):
-        return False
+def declined(reason: str) -> InstallError:
+    """Return the error for what nobody agreed to."""
+    return InstallError("declined", f"{reason}; nothing was changed", exit_code=ExitCode.INTERRUPTED)
+
+
+def _answer(app: App, question: str) -> str:
     app.stdout.write(question)
     app.stdout.flush()
-    return app.stdin.readline().strip() == expected
+    line = ""
+    try:
+        with ending_at_once():
+            line = app.stdin.readline()
+    except KeyboardInterrupt:
+        raise declined("interrupted") from None
+    finally:
+        if not line.endswith("\n"):
+            app.stdout.write("\n")
+            app.stdout.flush()
+    if not line:
+        raise declined("there was no answer")
+    return line.strip()

@@ -13,7 +13,7 @@ from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.ask import require_yes
 from contextcore_install.commands.chosen_file import chosen_file
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
@@ -72,8 +72,8 @@ def run(app: App) -> int:
             state = read_records(app.layout, name).state
             provider = read_stack(app, state).provider
             restarted = sorted({volume.component for volume in volumes_of(provider) if volume.restarts})
-            if restarted and not agreed(app, f"This ends {', '.join(restarted)} for a moment. Go on?"):
-                raise KeyboardInterrupt
+            if restarted:
+                require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
             made = make_backup(app, state, provider, ctx, target=chosen_file(app, _file_name(app, "")))
         finally:
             lock.release()

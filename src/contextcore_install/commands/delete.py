@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed, can_ask, typed
+from contextcore_install.commands.ask import agreed, can_ask, require_name
 from contextcore_install.commands.backup import Backup, make_backup
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
-from contextcore_install.core.errors import ExitCode, InstallError, usage_error
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.remote import alone_in_cluster
@@ -52,13 +52,9 @@ def _backup_wanted(app: App) -> bool:
 
 
 def _confirm(app: App) -> None:
-    name, settings = app.settings.cluster, app.settings
-    if settings.yes and settings.cluster_given:
-        return
+    name = app.settings.cluster
     question = f"This ends {name} and removes its data. Type its name to go on: "
-    if settings.yes or not typed(app, name, question):
-        command = f"{settings.program} delete --yes --cluster {name}"
-        raise usage_error(f"{name} was not deleted: its name was not given", command)
+    require_name(app, question, "was not deleted", f"{app.settings.program} delete --yes --cluster {name}")
 
 
 def _runs_without_records(app: App) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed, can_ask
+from contextcore_install.commands.ask import can_ask, require_yes
 from contextcore_install.commands.backup import make_backup
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
@@ -58,7 +58,10 @@ def mend(app: App, session: Session, console: Console, run_engine: RunEngine) ->
 
 
 def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
-    """Show what is to be done, and tell whether it may be: by --yes, or by somebody at a terminal."""
+    """Show what is to be done, and tell whether it may be: by --yes, or by somebody at a terminal.
+
+    Raises InstallError `declined` where somebody says no.
+    """
     if app.settings.yes:
         if not app.json:  # there, the findings are among the run's events
             tell_remedies(app, provider, found)
@@ -66,14 +69,12 @@ def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
     command = app.commands("--repair", "--yes")
     if can_ask(app):
         tell_remedies(app, provider, found)
-        if not curable(found, may_lose_data=app.settings.allow_data_loss) or agreed(app, "Carry these out?"):
-            return True
-        sentence = "Nothing was changed."
-    else:
-        sentence = f"Nothing was changed: nobody can be asked here. {command} carries these out."
-        tell_remedies(app, provider, found, refused="needs --yes", next=command)
+        if curable(found, may_lose_data=app.settings.allow_data_loss):
+            require_yes(app, "Carry these out?")
+        return True
+    tell_remedies(app, provider, found, refused="needs --yes", next=command)
     if not app.json:
-        app.stdout.write(f"\n{sentence}\n")
+        app.stdout.write(f"\nNothing was changed: nobody can be asked here. {command} carries these out.\n")
     return False
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import typed
+from contextcore_install.commands.ask import require_name
 from contextcore_install.commands.backup import MIB, make_backup, volumes_of
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.running import RunEngine, carry_out
@@ -100,17 +100,14 @@ def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) ->
 
 
 def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> None:
-    name, settings = app.settings.cluster, app.settings
+    name = app.settings.cluster
     if not app.json:
         for line in _plan(app, manifest, archived, replaced):
             app.stdout.write(f"{line}\n")
         app.stdout.flush()
-    if settings.yes and settings.cluster_given:
-        return
     question = f"This replaces what {name} holds. Type its name to go on: "
-    if settings.yes or not typed(app, name, question):
-        command = f"{settings.program} restore --yes --cluster {name} '{source}'"
-        raise usage_error(f"{name} was not restored: its name was not given", command)
+    command = f"{app.settings.program} restore --yes --cluster {name} '{source}'"
+    require_name(app, question, "was not restored", command)
 
 
 def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed, can_ask, typed
+from contextcore_install.commands.ask import can_ask, require_name, require_yes
 from contextcore_install.commands.backup import make_backup, volumes_of
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.running import RunEngine, carry_out
@@ -119,18 +119,15 @@ def _about_data(app: App, intent: _Intent) -> str:
 def _confirm(app: App, intent: _Intent) -> None:
     name, settings = app.settings.cluster, app.settings
     if intent.loses_data and settings.arguments["no_backup"]:
-        if settings.yes and settings.cluster_given:
-            return
-        if settings.yes or not typed(app, name, f"The data of {name} is lost. Type its name to go on: "):
-            command = f"{settings.program} rollback --no-backup --yes --cluster {name}"
-            raise usage_error(f"{name} was not taken back: its name was not given", command)
+        question = f"The data of {name} is lost. Type its name to go on: "
+        command = f"{settings.program} rollback --no-backup --yes --cluster {name}"
+        require_name(app, question, "was not taken back", command)
         return
     if not settings.yes and not can_ask(app):
         raise usage_error(
             f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes"
         )
-    if not agreed(app, "Take this back?"):
-        raise KeyboardInterrupt
+    require_yes(app, "Take this back?")
 
 
 def _last_words(session: Session, console: Console, result: Result, steps: Sequence[str], kept: str) -> str:

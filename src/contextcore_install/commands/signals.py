@@ -30,6 +30,23 @@ def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> I
         asked = True
         ask(_NAMES[signal.Signals(number)])
 
+    with _handled_by(handle):
+        yield
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within the block, raise KeyboardInterrupt at the first signal: it waits for somebody, and nothing is at work."""
+
+    def handle(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handled_by(handle):
+        yield
+
+
+@contextmanager
+def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:

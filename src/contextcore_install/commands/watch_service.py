@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed
+from contextcore_install.commands.ask import require_yes
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -34,8 +34,7 @@ def install(app: App) -> int:
         commands = "".join(f"  {' '.join(argv)}\n" for argv in manager.commands(service.name))
         app.stdout.write(f"This writes {path}:\n\n{shown}\nand runs:\n{commands}")
         app.stdout.flush()
-    if not agreed(app, "Go on?"):
-        return ExitCode.INTERRUPTED
+    require_yes(app, "Go on?")
     with at_work(app) as ctx:
         changed = manager.install(service, ctx)
     sentence = f"{name} is watched by {service.name}" + ("" if changed else ", as it was already")
