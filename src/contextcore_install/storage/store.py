@@ -20,6 +20,9 @@ CLOCK_TOLERANCE_US = 5_000_000
 """How far the records may be ahead of the clock, in microseconds, before it is worth a word."""
 
 
+WITHOUT_JOURNAL = "state file, the journal being gone"
+"""The source of a state that no journal tells."""
+
 PART_GONE = "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
 
 
@@ -72,6 +75,8 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
         return records
     if mend:
         _mend_journal(layout.journal, reader, records)
+    else:
+        _tell_of_journal(layout.journal, reader, records)
     if stored is None and records.mark.events and not records.notices:
         records.notices.append(f"{layout.state.name} was gone: the state is made from the journal")
     return records
@@ -121,9 +126,19 @@ def _fold(reader: JournalReader, state: State, mark: Mark) -> tuple[Mark, bool]:
 def _import(stored: StoredState, records: Records) -> None:
     """Take over what a state file says that the journal does not, as a change to be recorded."""
     if stored.ours and records.mark.events:
-        return  # the state ran ahead of a journal that a crash cut short: nothing had acted on it
-    source = "state file" if records.mark.events or not stored.ours else "state file, the journal being gone"
+        # After a crash nothing had acted on what is lost; somebody else may have cut off more.
+        _tell_of_lost_end(stored.mark.events - records.mark.events, records)
+        return
+    source = "state file" if records.mark.events or not stored.ours else WITHOUT_JOURNAL
     _take_in(stored.state, source, records)
+
+
+def _tell_of_lost_end(events: int, records: Records) -> None:
+    if events > 0:
+        records.notices.append(
+            f"the journal was cut short: its last {events} events are gone, which the state file knew of; the state is "
+            "made from what is left, and each step's check says whether it still holds"
+        )
 
 
 def _bridges(stored: StoredState, journal: Path, records: Records, *, whole: bool) -> bool:
@@ -189,6 +204,16 @@ def _journal_unreadable(
     records.mark = START
     if stored:
         _import(stored, records)
+
+
+def _tell_of_journal(path: Path, reader: JournalReader, records: Records) -> None:
+    """Say what the next run will mend, which says so itself."""
+    if reader.damage.lines:
+        records.notices.append(
+            f"{path} is damaged ({reader.damage.lines} lines); the next run sets it aside, and saves its events"
+        )
+    if records.imported and records.imported["source"] == WITHOUT_JOURNAL:
+        records.notices.append(f"{path.name} is gone or holds no event: the state is the state file's")
 
 
 def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:

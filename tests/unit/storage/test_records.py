@@ -194,6 +194,28 @@ def test_with_the_journal_gone_the_state_file_is_taken_over(layout: ClusterLayou
     assert records.imported["source"] == "state file, the journal being gone"
 
 
+def test_a_journal_that_others_cut_short_is_said_with_how_much_is_lost(layout: ClusterLayout) -> None:
+    write(layout, STORY, len(STORY))
+    lines = layout.journal.read_bytes().splitlines(keepends=True)
+    layout.journal.write_bytes(b"".join(lines[:-2]))
+    for notices in (read_records(layout, "test").notices, mend_records(layout, "test").notices):
+        assert len(notices) == 1
+        assert "cut short: its last 2 events are gone" in notices[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\n", None])
+def test_who_only_reads_is_told_that_the_journal_is_of_no_use(
+    layout: ClusterLayout, content: bytes | None
+) -> None:
+    state = write(layout, STORY, len(STORY))
+    layout.journal.unlink()
+    if content is not None:
+        layout.journal.write_bytes(content)
+    records = read_records(layout, "test")
+    assert records.state.steps == state.steps
+    assert records.notices[-1] == "journal.jsonl is gone or holds no event: the state is the state file's"
+
+
 def test_an_edit_from_outside_is_taken_over_and_said(layout: ClusterLayout) -> None:
     write(layout, STORY, len(STORY))
     document = json.loads(layout.state.read_text())
