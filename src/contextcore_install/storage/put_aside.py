@@ -8,10 +8,13 @@ import shutil
 import time
 from pathlib import Path
 
-from contextcore_install.storage.files import unusable
+from contextcore_install.storage.files import unusable, write_atomically
 from contextcore_install.storage.layout import ClusterLayout, Home, make_private
 from contextcore_install.storage.parts import past_parts
 from contextcore_install.storage.step_logs import KEPT_RUNS
+
+_REPLACED = "replaced-by-a-backup"
+"""The file in an archive whose installation went on with a backup's records."""
 
 
 def put_aside_ms(home: Home, cluster: str) -> int:
@@ -20,7 +23,8 @@ def put_aside_ms(home: Home, cluster: str) -> int:
     What was before was given up on purpose, by `--reset` or `delete`: it is not brought back.
     """
     # A name has whole seconds, so the one that it names may have been reset after.
-    return 1000 * max((_seconds(stamp) + 1 for stamp, _, _ in _archives(home, cluster)), default=0)
+    given_up = (item for item in _archives(home, cluster) if not (item[2] / _REPLACED).exists())
+    return 1000 * max((_seconds(stamp) + 1 for stamp, _, _ in given_up), default=0)
 
 
 def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
@@ -31,10 +35,10 @@ def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
     return (layout.logs, layout.cursors, layout.journal, *aside, layout.past, layout.state)
 
 
-def archive_records(home: Home, cluster: str, *more: Path) -> str:
+def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = False) -> str:
     """Move state, journal, cursors, logs and `more` to the archive; return the folder. The caller holds the lock.
 
-    Raises InstallError.
+    With `replaced` the installation goes on with a backup's records: it is not given up. Raises InstallError.
     """
     layout = home.cluster(cluster)
     make_private(home.archive)
@@ -44,6 +48,8 @@ def archive_records(home: Home, cluster: str, *more: Path) -> str:
         count += 1
         target = target.with_name(f"{target.name.split('.')[0]}.{count}")
     make_private(target)
+    if replaced:
+        write_atomically(target / _REPLACED, b"")
     sources = [(source, source.name) for source in (*more, *records_of(layout))]
     if not home.plan_path.is_symlink():
         sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))

@@ -71,7 +71,7 @@ def place_records(home: Home, cluster: str) -> None:
     records, placing = layout.restore / RECORDS, layout.restore / _PLACING
     try:
         if records.is_dir():
-            archive_records(home, cluster)
+            archive_records(home, cluster, replaced=True)
             records.rename(placing)
         if placing.is_dir():
             for path in sorted(placing.iterdir()):

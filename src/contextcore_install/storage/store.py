@@ -98,7 +98,7 @@ def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | 
     except (StateFormatError, UnreadableFileError) as error:
         where = f"kept as {set_aside(path).name}" if mend else "left as it is"
         records.notices.append(
-            f"{path} holds no state ({error}); it is {where}, and the state is made from the journal and the checks"
+            f"{path} holds no state ({error}); it is {where}, and the state is made from what else there is"
         )
         return None
 

@@ -141,12 +141,16 @@ class _Told:
         return labels.get("run_id", ""), labels.get("provider", "")
 
     def begun_anew_ms(self) -> int:
-        """Return when attempts went down last, as they do where an installation is begun anew; 0 for never."""
-        falls = [0]
-        for step_id in self.steps():
-            points = self.points("step_attempts_total", step=step_id)
-            falls += [at for (_, before), (at, after) in pairwise(points) if after < before]
-        return max(falls)
+        """Return when an installation was begun anew last: all attempts are 0 then, and were not before; 0 for never.
+
+        Attempts of some steps also go down where a backup, or what is left of a journal, is gone on with.
+        """
+        attempts = [self.points("step_attempts_total", step=step_id) for step_id in self.steps()]
+        falls = {
+            at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before
+        }
+        begun = [at for at in falls if all(_value_at(points, at) == 0 for points in attempts)]
+        return max(begun, default=0)
 
 
 def _step(told: _Told, step_id: str) -> StepState:
@@ -179,6 +183,11 @@ def _since_ms(points: _Points) -> int:
             break
         since = at
     return since
+
+
+def _value_at(points: _Points, at_ms: int) -> float:
+    """Return what a series' value was at a time; 0 before the first."""
+    return next((value for at, value in reversed(points) if at <= at_ms), 0.0)
 
 
 def _run(run_id: str, started: float, finished: _Points, state: State) -> RunState:

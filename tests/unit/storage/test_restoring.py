@@ -8,6 +8,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.layout import Home
+from contextcore_install.storage.put_aside import archive_records, put_aside_ms
 from contextcore_install.storage.restoring import begin, begun, give_up, is_begun, place_records, staging
 
 
@@ -28,7 +29,7 @@ def home(tmp_path: Path) -> Home:
 def assert_placed(home: Home) -> None:
     layout = home.cluster("test")
     assert {layout.state.read_text(), layout.journal.read_text()} == {"of the backup"}
-    kept = sorted(home.archive.glob("*/*"))
+    kept = sorted(path for path in home.archive.glob("*/*") if path.stat().st_size)
     assert [(path.name, path.read_text()) for path in kept] == [
         (layout.state.name, "present"),
         (layout.journal.name, "present"),
@@ -47,6 +48,14 @@ def test_records_are_placed_once_and_those_that_were_there_are_kept(home: Home) 
     place_records(home, "test")
     place_records(home, "test")
     assert_placed(home)
+
+
+def test_records_that_a_backup_replaced_are_not_given_up_as_those_of_a_reset_are(home: Home) -> None:
+    begin(home.cluster("test"))
+    place_records(home, "test")
+    assert put_aside_ms(home, "test") == 0
+    archive_records(home, "test")
+    assert put_aside_ms(home, "test") > 0
 
 
 def test_placing_that_was_cut_off_between_two_files_goes_on_with_the_rest(home: Home) -> None:

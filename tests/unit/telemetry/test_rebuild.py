@@ -126,5 +126,24 @@ def test_an_installation_that_was_begun_anew_counts_from_there() -> None:
     assert {step: rebuilt.step(step).attempts for step in STEP_IDS} == dict.fromkeys(STEP_IDS, 1)
 
 
+def test_an_installation_that_goes_on_with_earlier_records_is_dated_from_its_beginning() -> None:
+    """As after a restore, or with a journal that was cut short: some steps' attempts are fewer than before."""
+    before, after = MemoryJournal(NOW_US), MemoryJournal(NOW_US + 60 * MINUTE_US)
+    failed_last(before)
+    document = State("c").apply_all(before.events).as_document()
+    for step in document["steps"].values():
+        step["attempts"] = 1
+    after.add("r3", Kind.STATE_IMPORTED, document=document)
+    after.add("r3", Kind.RUN_STARTED, mode="resume")
+    after.end("r3")
+    series = series_of(before)
+    for key, values in series_of(after).items():
+        series.setdefault(key, {}).update(values)
+    rebuilt = state_from_series("c", series)
+    assert rebuilt
+    assert rebuilt.step("pods_ready").attempts == 1
+    assert rebuilt.started_at == State("c").apply_all(before.events).started_at
+
+
 def test_no_samples_are_no_state() -> None:
     assert state_from_series("c", {}) is None
