@@ -88,7 +88,7 @@ def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     if kept is None:
         return None
     ports = {**kept, **app.settings.ports}
-    endpoints = Stack(app, name, ports, options).provider.endpoints()
+    endpoints = stack.with_ports(ports).provider.endpoints()
     if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
         return None
     url = metrics_url(endpoints) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"

@@ -28,6 +28,7 @@ from contextcore_install.core.remote import (
 )
 from contextcore_install.core.state import State
 from contextcore_install.session import Session
+from contextcore_install.settings import INSTALL_TOOLS
 from contextcore_install.storage.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.mark import Mark
 from contextcore_install.storage.put_aside import put_aside_ms
@@ -113,12 +114,20 @@ def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
     """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
     mark = local.mark
     told = _side_by_side(local.state, remote.state) if local.state.exists else ""
+    _keep_own_consent(local.state, remote.state)
     take_over(local, remote.state, f"cluster: {place.place}", at_us=max(mark.at_us, remote.at_us))
     local.mark = Mark(max(mark.events, remote.events), mark.bytes, max(mark.at_us, remote.at_us))
     why = f"they are newer than this machine's ({told})" if told else "this machine has none"
     local.notices.append(
         f"the records in the cluster count ({place.place}, written by {remote.host}, {second(remote.at_us)}): {why}"
     )
+
+
+def _keep_own_consent(here: State, there: State) -> None:
+    """Whether missing tools may be had is said of one machine, and by who sits at it."""
+    there.settings.pop(INSTALL_TOOLS, None)
+    if INSTALL_TOOLS in here.settings:
+        there.settings[INSTALL_TOOLS] = here.settings[INSTALL_TOOLS]
 
 
 def _side_by_side(here: State, there: State) -> str:

@@ -33,6 +33,9 @@ PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Options that mean something to some providers only, and to which."""
 
+INSTALL_TOOLS = "install_tools"
+"""The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
+
 _FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFESTS"}
 
 # DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it

@@ -24,7 +24,7 @@ from contextcore_install.core.remote import KEEPS_ITS_OWN, RemembersItself
 from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.session import Session
-from contextcore_install.settings import PROVIDER_OPTIONS
+from contextcore_install.settings import INSTALL_TOOLS, PROVIDER_OPTIONS
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.compaction import compact
@@ -58,12 +58,29 @@ class Stack:
     """The provider, and what the steps reach through it. Built when it is used."""
 
     def __init__(
-        self, app: App, provider_name: str, ports: Mapping[str, int], options: Mapping[str, Any]
+        self,
+        app: App,
+        provider_name: str,
+        ports: Mapping[str, int],
+        options: Mapping[str, Any],
+        *,
+        install_tools: bool = False,
     ) -> None:
         self._app = app
         self.provider_name = provider_name
         self.ports = dict(ports)
         self.options = dict(options)
+        self.install_tools = install_tools
+
+    def with_ports(self, ports: Mapping[str, int]) -> Stack:
+        """Return the same stack on other ports."""
+        return Stack(self._app, self.provider_name, ports, self.options, install_tools=self.install_tools)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what later runs of the installation take over."""
+        kept = {name: value for name, value in self.options.items() if name not in OF_ONE_RUN}
+        wish = {INSTALL_TOOLS: True} if self.install_tools else {}
+        return {"provider": self.provider_name, "ports": self.ports, **kept, **wish}
 
     @cached_property
     def config(self) -> ProviderConfig:
@@ -74,7 +91,7 @@ class Stack:
             bin_folder=self._app.home.bin,
             environ=without_contact_points(self._app.environ),
             ports=self.ports,
-            install_tools=self._app.settings.install_tools,
+            install_tools=self.install_tools,
             options={**self.options, "grafana_contact_points": for_grafana(self._app)},
             may_lose_data=self._app.settings.allow_data_loss,
         )
@@ -205,17 +222,16 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
             parts, said = beside_others(app, records.state, parts)
             session = _build(app, mode, records, parts, show, stack, met)
             app.home.link_to(app.settings.cluster)
-            kept = {name: value for name, value in parts.options.items() if name not in OF_ONE_RUN}
-            settings = {"provider": parts.provider_name, "ports": parts.ports, **kept}
-            session.begin(settings, reason, [*records.notices, *said], restoring=restoring)
+            session.begin(parts.settings(), reason, [*records.notices, *said], restoring=restoring)
         yield session
 
 
 def _parts(app: App, state: State) -> tuple[Stack, str]:
     """Return the stack as the state and the settings have it, and why it is this provider's; see `read_stack`."""
     name, reason = choose_provider(app, state)
-    parts = Stack(app, name, ports_of(state, app), options_of(state, app, name))
-    return (parts if app.settings.ports else _as_made(app, state, parts)), reason
+    wish = app.settings.install_tools or state.settings.get(INSTALL_TOOLS) is True
+    parts = Stack(app, name, ports_of(state, app), options_of(state, app, name), install_tools=wish)
+    return (parts if app.settings.ports else _as_made(state, parts)), reason
 
 
 def beside_others(app: App, state: State, parts: Stack) -> tuple[Stack, list[str]]:
@@ -227,7 +243,7 @@ def beside_others(app: App, state: State, parts: Stack) -> tuple[Stack, list[str
     choice = choose_ports(app, parts.provider_name, parts.config)
     if not choice.said:
         return parts, []
-    return Stack(app, parts.provider_name, choice.ports, parts.options), [choice.said]
+    return parts.with_ports(choice.ports), [choice.said]
 
 
 def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
@@ -235,7 +251,7 @@ def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
     return nullcontext() if "ports" in state.settings else turn(app.home.choosing, CHOOSING_S)
 
 
-def _as_made(app: App, state: State, parts: Stack) -> Stack:
+def _as_made(state: State, parts: Stack) -> Stack:
     """Return the stack on the ports that the cluster has, where the last run asked for others and was refused.
 
     So a wish that could not be met is not kept for ever.
@@ -245,7 +261,7 @@ def _as_made(app: App, state: State, parts: Stack) -> Stack:
     from contextcore_install.port_choice import made_before
 
     made = made_before(parts.provider_name, parts.config)
-    return parts if made is None else Stack(app, parts.provider_name, made, parts.options)
+    return parts if made is None else parts.with_ports(made)
 
 
 def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> Meeting | None:

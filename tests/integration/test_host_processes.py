@@ -339,6 +339,7 @@ def test_a_store_whose_program_vanished_is_said_so_with_the_remedy(with_store: W
     assert finding.code == "metrics-store-gone"
     assert finding.remedy is not None
     assert finding.remedy.command == "./create-cluster.sh --install-tools"
+    assert finding.remedy.automatic
     assert requirement.fix is not None
     with pytest.raises(InstallError) as caught:
         provider.apply_release(Told().ctx)

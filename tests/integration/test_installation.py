@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -367,6 +368,19 @@ def test_a_missing_store_is_told_with_the_exact_command(installation: Installati
     refused = installation.run("--provider", "host", environ={"PATH": str(empty)})
     assert refused.returncode == 3
     assert "--install-tools" in refused.stdout
+
+
+def test_later_runs_may_get_tools_where_an_earlier_one_could(installation: Installation) -> None:
+    alone = {"PATH": "/usr/bin:/bin"}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", installation.ports["mimir"]))
+        other.listen()
+        assert installation.install("--install-tools").returncode == 3
+    planned = json.loads(installation.run("plan", "--repair", "--output", "json", environ=alone).stdout)
+    (missing,) = [
+        item for item in planned["checks"][0]["findings"] if item["code"] == "metrics-store-missing"
+    ]
+    assert missing["remedy"]["automatic"]
 
 
 def test_where_kind_is_too_old_another_provider_is_named_and_may_be_chosen(

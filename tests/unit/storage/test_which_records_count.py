@@ -107,6 +107,18 @@ def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None
     assert records.imported
 
 
+def test_whether_tools_may_be_had_is_of_one_machine_and_not_taken_over(app: App) -> None:
+    wished = there(ONE)
+    wished.state.settings = {"provider": "kind", "install_tools": True}
+    empty = Records(State("lab"))
+    met(app, empty, wished)
+    assert empty.state.settings == {"provider": "kind"}
+    own = here(NOON)
+    own.state.settings = {"install_tools": True}
+    met(app, own, there(ONE))
+    assert own.state.settings == {"install_tools": True}
+
+
 def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
     records = Records(State("lab"))
     (app.home.archive / "lab-20260101T120000Z").mkdir(parents=True)

@@ -22,6 +22,7 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
         remedy = Remedy(
             f"Have {tool.name} installed into the program's own folder, or install it yourself: {tool.hint}",
             INSTALL_TOOLS,
+            automatic=config.install_tools,
         )
         if found is None:
             message = f"There is no `{tool.name}` on this machine."

@@ -84,9 +84,8 @@ class Requirements:
         remembered = self._programs.remembered()
         if remembered is not None:
             error = store_gone(remembered, can_install=remembered.name in INSTALLABLE)
-            return Probe(
-                findings=(Finding(error.code, error.message, error.evidence, Remedy(error.hint, error.hint)),)
-            )
+            remedy = Remedy("Have its program again.", error.hint, automatic=self._store_fix() is not None)
+            return Probe(findings=(Finding(error.code, error.message, error.evidence, remedy),))
         names = ", ".join(name for family in FAMILIES for name in family.programs)
         if self._store_fix() is not None:
             remedy = Remedy("Get one into the program's own folder.", automatic=True)
