@@ -18,6 +18,10 @@ WITHOUT_WAITING = "manifests_apply"
 
 def run(app: App) -> int:
     """Install, or carry on with it."""
+    if app.settings.command == "resume":
+        from contextcore_install.commands.known import require_known
+
+        require_known(app, "resume")
 
     def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
         plan = session.plan.until(WITHOUT_WAITING) if app.settings.skip_wait else session.plan

@@ -8,6 +8,7 @@ from contextcore_install.app import App
 from contextcore_install.commands.ask import can_ask, require_yes
 from contextcore_install.commands.backup import make_backup
 from contextcore_install.commands.console import Console
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.survey import checks_document, survey
@@ -33,6 +34,7 @@ BEYOND_REPAIR = "node-lost"
 
 def run(app: App) -> int:
     """Find what is broken, and fix it."""
+    require_known(app, "repair")
     provider, found = diagnose(app)
     broken = {step: result for step, result in found.items() if not result.satisfied}
     if broken and not _consented(app, provider, found):

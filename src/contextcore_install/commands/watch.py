@@ -12,6 +12,7 @@ from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.console import Console, recent_events
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.news import News
 from contextcore_install.commands.remedies import curable
 from contextcore_install.commands.repair import mend
@@ -61,6 +62,8 @@ def run(app: App) -> int:
     arguments = app.settings.arguments
     if arguments["install"] and arguments["uninstall"]:
         raise usage_error("--install contradicts --uninstall: choose one of them")
+    if not arguments["uninstall"]:
+        require_known(app, "watch")
     if arguments["install"] or arguments["uninstall"]:
         from contextcore_install.commands.watch_service import install, uninstall
 
