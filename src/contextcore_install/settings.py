@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from contextcore_install import __version__
-from contextcore_install.core.errors import usage_error
+from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.grammar import COMMANDS, duration, fits
 
 DEFAULT_CLUSTER = "o11y-dev"
@@ -94,13 +94,24 @@ class _Parser(argparse.ArgumentParser):
             message.replace("not allowed with argument", "contradicts"), f"see {self.prog} --help"
         )
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Say what may have been meant, where argparse would list all that may stand there."""
+        if action.choices is None or value in action.choices:
+            return
+        from contextcore_install.mistyped import unknown_choice
+
+        what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+        raise unknown_choice(
+            what if what.startswith("-") else what.lower(), str(value), action.choices, self.prog
+        )
+
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
     """Return what a command line asks for; raises InstallError (exit code 2) when it asks for nothing sensible.
 
     SystemExit(0) is raised for --help and --version, as argparse does.
     """
-    options = build_parser(program).parse_args(list(argv))
+    options = _options(argv, program)
     given = None if options.cluster is None else _checked_name("--cluster", options.cluster)
     default = _default_cluster(environ)
     settings = Settings(
@@ -133,6 +144,16 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     )
     _refuse_contradictions(settings, options)
     return settings
+
+
+def _options(argv: Sequence[str], program: str) -> argparse.Namespace:
+    parser = build_parser(program)
+    try:
+        return parser.parse_args(list(argv))
+    except InstallError as error:
+        from contextcore_install.mistyped import unknown_flag
+
+        raise unknown_flag(parser.format_usage(), argv, program) or error from None
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
