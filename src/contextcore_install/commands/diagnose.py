@@ -15,7 +15,7 @@ from contextcore_install.commands.working import at_work
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.evidence import Evidence, Piece
-from contextcore_install.core.failures import still_wrong
+from contextcore_install.core.failures import found_wrong
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import Provider, StepContext
 from contextcore_install.core.state import State
@@ -95,7 +95,7 @@ class _Case:
         line, finding = diagnose(self._state, self._found)
         if finding is None:
             return Diagnosis(line, self._notices)
-        return Diagnosis(line, [*details(still_wrong((finding,)), self._app.commands), *self._notices])
+        return Diagnosis(line, [*details(found_wrong(finding), self._app.commands), *self._notices])
 
 
 def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:

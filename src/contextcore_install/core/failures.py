@@ -5,15 +5,40 @@ from __future__ import annotations
 import os
 
 from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.findings import Finding, Remedy
+
+REPAIR = "./create-cluster.sh --repair"
+DIAGNOSE = "./create-cluster.sh diagnose"
 
 
 def still_wrong(problems: tuple[Finding, ...]) -> InstallError:
     """Return the error of a step whose check still finds problems after its apply."""
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    hint = first.remedy.command or first.remedy.summary if first.remedy else ""
-    return InstallError(first.code, first.message + more, first.evidence, hint, retryable=True)
+    return InstallError(
+        first.code, first.message + more, first.evidence, hint_after(first.remedy), retryable=True
+    )
+
+
+def hint_after(remedy: Remedy | None) -> str:
+    """Return what to do where a remedy was carried out, if the step does that, and did not help.
+
+    Not the same again: whoever repairs would be told to repair.
+    """
+    if remedy is None:
+        return ""
+    if remedy.automatic and remedy.command in ("", REPAIR):
+        return DIAGNOSE
+    return remedy.command or remedy.summary
+
+
+def found_wrong(finding: Finding) -> InstallError:
+    """Return a finding as an error, with what heals it: nothing was carried out yet."""
+    remedy = finding.remedy
+    hint = ""
+    if remedy is not None:
+        hint = remedy.command or (REPAIR if remedy.automatic else remedy.summary)
+    return InstallError(finding.code, finding.message, finding.evidence, hint)
 
 
 def timed_out(title: str, activity: str) -> InstallError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.failures import hint_after
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.ports import StepContext, Workload
 from contextcore_install.core.retry import RetryPolicy
@@ -46,8 +47,7 @@ def _raise_for_hopeless(workloads: Sequence[Workload]) -> None:
     for workload in workloads:
         finding = workload.finding
         if finding and not workload.ready:
-            hint = (finding.remedy.command or finding.remedy.summary) if finding.remedy else ""
-            retryable = bool(finding.remedy and finding.remedy.automatic)
+            hint, retryable = hint_after(finding.remedy), bool(finding.remedy and finding.remedy.automatic)
             raise InstallError(finding.code, finding.message, finding.evidence, hint, retryable=retryable)
 
 

@@ -277,7 +277,7 @@ def _take(tar: tarfile.TarFile, entry: Entry, staged: Path) -> None:
 
 def _refused(source: Path, reason: str) -> InstallError:
     return InstallError(
-        "backup-unusable", f"{source} is no backup that can be used: {reason}", hint="nothing was changed"
+        "backup-unusable", f"{source} is no backup that can be used: {reason}; nothing was changed"
     )
 
 

@@ -28,6 +28,7 @@ _STEP = {
     "completed": ("done", "good"),
     "failed": ("failed", "bad"),
 }
+REPAIR = ("--repair",)
 _NEXT = {
     "not_installed": (((), "installs"),),
     "running": (
@@ -35,8 +36,8 @@ _NEXT = {
         (("dashboard", "--open"), "shows it on a page"),
         (("logs",), "shows what its commands print"),
     ),
-    "complete": ((("verify",), "checks everything"), (("--repair",), "fixes what is broken")),
-    "failed": ((("--resume",), "carries on from there"), (("--repair",), "checks everything, and fixes it")),
+    "complete": ((("verify",), "checks everything"), (REPAIR, "fixes what is broken")),
+    "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
 }
 _CARRY_ON = ((("--resume",), "carries on from there"),)
 
@@ -91,10 +92,15 @@ def finding_lines(finding: Mapping[str, Any], look: Look, indent: int = 4) -> li
     if evidence:
         lines += look.paragraph(evidence, indent=indent + 2, style="faint")
     remedy = finding.get("remedy")
-    if isinstance(remedy, dict):
+    if isinstance(remedy, dict) and (finding.get("warning") or not _heals_itself(remedy)):
         hint = remedy.get("command") or remedy.get("summary", "")
         lines += hint_lines(look, hint, label=look.symbol("then") + " ", indent=indent + 2)
     return lines
+
+
+def _heals_itself(remedy: Mapping[str, Any]) -> bool:
+    """Whether the next run carries a remedy out, so that nothing but that run is to be typed."""
+    return bool(remedy.get("automatic")) and remedy.get("risk") != "loses-data"
 
 
 def _is_mapping(value: object) -> bool:
@@ -178,8 +184,11 @@ def _when(time: object) -> str:
 
 
 def _next_lines(document: Mapping[str, Any], look: Look, commands: Commands) -> list[str]:
-    typed = [(commands(*words), meaning) for words, meaning in following(str(document.get("overall", "")))]
-    return next_lines(typed, look)
+    ways = following(str(document.get("overall", "")))
+    checks = document.get("checks")
+    if isinstance(checks, list) and not all(check.get("satisfied") for check in checks if _is_mapping(check)):
+        ways = sorted(ways, key=lambda way: way[0] != REPAIR)  # it is known to be broken, and what heals it
+    return next_lines([(commands(*words), meaning) for words, meaning in ways], look)
 
 
 def following(overall: str) -> Sequence[tuple[tuple[str, ...], str]]:

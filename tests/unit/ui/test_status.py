@@ -123,6 +123,32 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
     assert "\n".join(live_findings(checks, Look(80))) in render_status(document, Look(80))
 
 
+def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_comes_first() -> None:
+    remedies = [
+        {"summary": "send it, and read it back", "command": "", "risk": "harmless", "automatic": True},
+        {"summary": "Start it.", "command": "./create-cluster.sh --resume", "automatic": True},
+    ]
+    checks = [
+        {"id": "pods_ready", "satisfied": False, "findings": [{"message": "it is down", "remedy": remedy}]}
+        for remedy in remedies
+    ]
+    document = status_document(state(**{step: done() for step in STEP_IDS}), live=False)
+    shown = render_status(document | {"checks": checks}, Look(80))
+    assert "→" not in shown
+    assert shown.splitlines()[-2:] == [
+        "Next  ./create-cluster.sh --repair  fixes what is broken",
+        "      ./create-cluster.sh verify    checks everything",
+    ]
+    assert "Next  ./create-cluster.sh verify" in render_status(document, Look(80))
+
+
+def test_a_remedy_that_loses_data_is_to_be_typed_though_a_run_can_carry_it_out() -> None:
+    command = "./create-cluster.sh --repair --allow-data-loss --cluster lab"
+    remedy = {"command": command, "risk": "loses-data", "automatic": True}
+    checks = [{"id": "pods_ready", "satisfied": False, "findings": [{"message": "torn", "remedy": remedy}]}]
+    assert live_findings(checks, Look(80))[-1] == f"      → {command}"
+
+
 step_states = st.fixed_dictionaries(
     {"status": st.sampled_from(["pending", "in_progress", "completed", "failed"])},
     optional={
