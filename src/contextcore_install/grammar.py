@@ -66,6 +66,9 @@ def remedies_an_hour(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 1 to 100")
 
 
+EVERYWHERE = frozenset({"--cluster", "--yes", "--output", "--verbose"})
+"""Shared flags that nothing refuses."""
+
 INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
 """Flags that say how an installation is made."""
 
@@ -179,7 +182,7 @@ COMMANDS: Mapping[str, Command] = {
         shared=frozenset({"--timeout"}),
     ),
     "notify": Command(
-        "set, show, try out or forget who is told how runs end",
+        "set, show, try out (test) or clear who is told how runs end",
         (
             argument("action", choices=("set", "show", "test", "clear")),
             argument("urls", nargs="*", metavar="URL", help="refused: the URLs are secrets; see --file"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.grammar import COMMANDS, duration, fits
+from contextcore_install.grammar import COMMANDS, EVERYWHERE, duration, fits
 
 DEFAULT_CLUSTER = "o11y-dev"
 MODES = ("resume", "repair", "reset", "status", "attach")
@@ -167,7 +167,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_modes(parser)
-    _add_shared(parser, suppress=False)
+    _add_shared(parser)
     formatter = partial(argparse.HelpFormatter, width=_help_width())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, grammar in COMMANDS.items():
@@ -175,7 +175,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
         )
-        _add_shared(command, suppress=True)
+        _add_shared(command, grammar.shared)
         for own in grammar.arguments:
             command.add_argument(*own.names, **own.options)
     return parser
@@ -206,15 +206,22 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
 
 
-def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
-    """Add the options that may stand before or behind a subcommand."""
+def _add_shared(parser: argparse.ArgumentParser, fitting: Collection[str] | None = None) -> None:
+    """Add the options that may stand before or behind a subcommand.
 
-    def add(*flags: str, **options: Any) -> None:
-        if suppress:
+    `fitting` names the restricted ones that fit the subcommand that the parser is of. It knows the others too, to say
+    what they contradict; its help does not.
+    """
+
+    def add(flag: str, **options: Any) -> None:
+        if fitting is not None:
             options["default"] = argparse.SUPPRESS
-        group.add_argument(*flags, **options)
+            if _name_in_grammar(flag) not in shown:
+                options["help"] = argparse.SUPPRESS
+        group.add_argument(flag, **options)
 
-    group = parser.add_argument_group("options")
+    shown = EVERYWHERE | frozenset(fitting or ())
+    group = parser.add_argument_group("options" if fitting is None else "options of other commands too")
     add(
         "--cluster",
         metavar="NAME",
@@ -257,6 +264,11 @@ def _add_shared(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
     add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
     add("--open", action="store_true", help="show the run on a local page, and open it in the browser")
     add("--verbose", action="store_true", help="show what commands print")
+
+
+def _name_in_grammar(flag: str) -> str:
+    of_provider = flag.removeprefix("--").replace("-", "_") in PROVIDER_OPTIONS
+    return "--provider-options" if of_provider else flag
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:
@@ -337,27 +349,24 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
         raise usage_error("--tutorial contradicts --output json: it is for people")
     what = mode or options.command or "an installation"
     fitting = fits(settings.command)
-    refused = [flag for flag, name, used in _restricted(settings) if used and name not in fitting]
+    refused = [flag for flag, used in _restricted(settings) if used and _name_in_grammar(flag) not in fitting]
     if refused:
         raise usage_error(
             f"{refused[0]} contradicts {what}", f"leave one of them out, or see {settings.program} --help"
         )
 
 
-def _restricted(settings: Settings) -> list[tuple[str, str, bool]]:
-    """Return the flags that make sense only somewhere: (flag, its name in the grammar, whether it was given)."""
+def _restricted(settings: Settings) -> list[tuple[str, bool]]:
+    """Return the flags that make sense only somewhere, and whether each was given."""
     return [
-        ("--live", "--live", settings.live),
-        ("--tutorial", "--tutorial", settings.tutorial),
-        ("--allow-data-loss", "--allow-data-loss", settings.allow_data_loss),
-        ("--open", "--open", settings.open),
-        ("--skip-wait", "--skip-wait", settings.skip_wait),
-        ("--install-tools", "--install-tools", settings.install_tools),
-        ("--port", "--port", bool(settings.ports)),
-        ("--timeout", "--timeout", settings.timeout_s != float("inf")),
-        ("--provider", "--provider", settings.provider != "auto"),
-        *(
-            (f"--{name.replace('_', '-')}", "--provider-options", name in settings.options)
-            for name in PROVIDER_OPTIONS
-        ),
+        ("--live", settings.live),
+        ("--tutorial", settings.tutorial),
+        ("--allow-data-loss", settings.allow_data_loss),
+        ("--open", settings.open),
+        ("--skip-wait", settings.skip_wait),
+        ("--install-tools", settings.install_tools),
+        ("--port", bool(settings.ports)),
+        ("--timeout", settings.timeout_s != float("inf")),
+        ("--provider", settings.provider != "auto"),
+        *((f"--{name.replace('_', '-')}", name in settings.options) for name in PROVIDER_OPTIONS),
     ]

@@ -1,0 +1,67 @@
+"""The help of a subcommand offers the flags that it takes, and no other."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.grammar import COMMANDS
+from contextcore_install.settings import parse
+
+SHARED = {
+    "--cluster": "two",
+    "--provider": "kind",
+    "--port": "mimir=4000",
+    "--workers": "1",
+    "--node-image": "node",
+    "--pull": "never",
+    "--context": "far",
+    "--manifests": "folder",
+    "--registry": "mirror.example",
+    "--install-tools": "",
+    "--skip-wait": "",
+    "--timeout": "9m",
+    "--yes": "",
+    "--live": "",
+    "--output": "json",
+    "--tutorial": "",
+    "--open": "",
+    "--verbose": "",
+}
+NEEDED = {
+    "report": ["-o", "file"],
+    "restore": ["file"],
+    "notify": ["show"],
+    "state": ["get"],
+    "completion": ["bash"],
+}
+
+
+def is_taken(command: str, flag: str) -> bool:
+    words = [flag, SHARED[flag]] if SHARED[flag] else [flag]
+    try:
+        parse([command, *NEEDED.get(command, []), *words], {}, "p")
+    except InstallError as error:
+        if error.message != f"{flag} contradicts {command}":
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_offers_what_it_takes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([command, "--help"], {}, "p")
+    shown = capsys.readouterr().out
+    offered = set(re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)) & SHARED.keys()
+    assert offered == {flag for flag in SHARED if is_taken(command, flag)}
+    assert shown.count("\noptions:") == 1
+
+
+def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"], {}, "p")
+    shown = capsys.readouterr().out
+    assert [flag for flag in SHARED if f"  {flag}" not in shown] == []
