@@ -43,6 +43,9 @@ from contextcore_install.tools.files import sweep
 OF_ONE_RUN = frozenset({"pull"})
 """Options that say how this run is to go about it; the others belong to the installation, and are kept."""
 
+TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
+"""The codes of preflight's findings that say that a port cannot be had."""
+
 CHOOSING_S = 5.0
 """How long to wait for another new installation of this home to put its ports on record, in seconds."""
 
@@ -256,12 +259,22 @@ def _as_made(state: State, parts: Stack) -> Stack:
 
     So a wish that could not be met is not kept for ever.
     """
-    if (state.step("cluster_create").error or {}).get("code") != "ports-fixed":
+    if not _ports_refused(state):
         return parts
     from contextcore_install.port_choice import made_before
 
     made = made_before(parts.provider_name, parts.config)
     return parts if made is None else parts.with_ports(made)
+
+
+def _ports_refused(state: State) -> bool:
+    """Whether the last run stopped at its ports.
+
+    The cluster has others; or, where a release was there already, something else holds them.
+    """
+    codes = {step: (state.step(step).error or {}).get("code") for step in ("preflight", "cluster_create")}
+    moved_in_vain = codes["preflight"] in TAKEN_PORTS and state.step("manifests_apply").attempts > 0
+    return moved_in_vain or codes["cluster_create"] == "ports-fixed"
 
 
 def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> Meeting | None:

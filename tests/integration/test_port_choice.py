@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -158,3 +159,15 @@ def test_a_port_that_a_cluster_refused_is_not_asked_for_for_ever(moved_in_vain: 
 
     assert planned() == {"grafana": 3005}
     assert planned("--port", "grafana=3002") == {"grafana": 3002}
+
+
+def test_a_port_that_another_program_holds_is_not_asked_for_for_ever(installation: Installation) -> None:
+    assert installation.install().returncode == 0
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        asked_for = f"mimir={other.getsockname()[1]}"
+        assert installation.run("--port", asked_for).returncode == 3
+        resumed = installation.run("--resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert installation.status()["settings"]["ports"] == installation.ports

@@ -163,6 +163,8 @@ def _row(step: Mapping[str, Any], look: Look, running: bool) -> tuple[Span, ...]
     symbol, style = _STEP.get(status, ("waiting", ""))
     if status == "in_progress" and not running:
         status, symbol, style = "interrupted", "stopped", "warn"
+    if status == "pending":  # what was done of it once is undone, or does not count any more
+        step = {"id": step.get("id", "")}
     attempts = step.get("attempts")
     tries = f"{attempts} tries" if isinstance(attempts, int) and attempts > 1 else ""
     return (

@@ -75,6 +75,12 @@ def test_a_step_that_was_cut_off_is_not_said_to_run() -> None:
     assert "in progress" in render_status(status_document(shown, live=True), Look(80)).splitlines()[3]
 
 
+def test_a_step_that_is_to_be_done_again_does_not_look_done() -> None:
+    undone = done() | {"status": "pending", "attempts": 3, "started_at": TIME}
+    shown = render_status(status_document(state(preflight=undone), live=False), Look(80)).splitlines()
+    assert shown[3].split() == ["·", "preflight", "pending"]
+
+
 def test_a_run_under_way_names_who_runs_it() -> None:
     document = status_document(state(), live=True, holder={"pid": 42, "host": "box"})
     assert "by process 42 on box" in render_status(document, Look(80))
