@@ -93,7 +93,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "history": Command("show earlier runs"),
     "logs": Command(
-        "show what a step's commands printed in the latest run",
+        "show what the steps' commands printed in the latest run; of one STEP, in the last in which it did something",
         (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
     ),
     "dashboard": Command(

@@ -317,7 +317,11 @@ def test_history_and_logs_tell_of_earlier_runs(installation: Installation) -> No
     ]
     assert "manifests_apply" in runs[0]["applied"]
     assert runs[1]["applied"] == []
-    assert "[step_started]" in installation.run("logs", "manifests_apply").stdout
+    one = installation.run("logs", "manifests_apply").stdout
+    assert "[step_started]" in one
+    assert one.startswith(
+        f"run {runs[0]['run_id']} (the last that left this; the latest is {runs[1]['run_id']})\n"
+    )
     assert runs[1]["run_id"] in installation.run("logs", "--output", "json").stdout
 
 

@@ -26,10 +26,18 @@ def run(app: App) -> int:
             "no-log", f"there is no log {what}for {app.settings.cluster} yet", hint="see --status"
         )
     run_id = next((run_id for run_id in told if step and _did_something(logs, run_id, step)), told[0])
+    if not app.json:
+        app.stdout.write(_heading(run_id, latest=runs[0]))
     for name in wanted:
         for line in read_log(logs, run_id, name):
             _print(app, run_id, name, line)
     return ExitCode.DONE
+
+
+def _heading(run_id: str, latest: str) -> str:
+    """Name the run, as a step that had nothing to do in the latest is shown as of an earlier one."""
+    when = "the latest" if run_id == latest else f"the last that left this; the latest is {latest}"
+    return f"run {run_id} ({when})\n"
 
 
 def _did_something(logs: Path, run_id: str, step: str) -> bool:

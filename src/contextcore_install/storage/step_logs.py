@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.events import Event, Kind, instant
 
@@ -59,8 +60,29 @@ def _text(event: Event) -> str:
         return f"| {event.data.get('line', '')}"
     if event.kind in (Kind.ACTIVITY, Kind.NOTICE):
         return str(event.data.get("text", ""))
-    told = " ".join(f"{key}={value}" for key, value in event.data.items())
-    return f"[{event.kind}] {told}".rstrip()
+    plain = {key: value for key, value in event.data.items() if not _is_list_of_objects(value)}
+    lines = [f"[{event.kind}] {_words(plain)}".rstrip()]
+    for key, value in event.data.items():
+        if key not in plain:
+            lines += [f"    {key}: {_words(item)}" for item in value]
+    return "\n".join(lines)
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _words(data: Mapping[str, Any], prefix: str = "") -> str:
+    """Return fields as `name=value`, those of an object within as `name.field=value`; what is empty says nothing."""
+    told = []
+    for key, value in data.items():
+        if isinstance(value, dict):
+            told.append(_words(value, f"{prefix}{key}."))
+        elif isinstance(value, list):
+            told.append(f"{prefix}{key}={', '.join(map(str, value))}")
+        elif value not in ("", None):
+            told.append(f"{prefix}{key}={value}")
+    return " ".join(filter(None, told))
 
 
 def runs_with_logs(folder: Path) -> list[str]:
