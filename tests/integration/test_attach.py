@@ -56,3 +56,5 @@ def test_nothing_at_work_is_told(installation: Installation) -> None:
     told = installation.run("--attach")
     assert told.returncode == 1
     assert "no run is at work on test" in told.stderr
+    other = installation.run("--attach", "--cluster", "two", "--output", "json")
+    assert json.loads(other.stdout)["hint"].endswith(" --status --cluster two")

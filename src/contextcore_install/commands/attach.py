@@ -25,7 +25,7 @@ def run(app: App) -> int:
         raise InstallError(
             "nothing-at-work",
             f"no run is at work on {app.settings.cluster}",
-            hint="see where it stands: ./create-cluster.sh --status",
+            hint="./create-cluster.sh --status",
         )
     console = Console(app)
     try:
@@ -54,7 +54,7 @@ def _watch(app: App, console: Console) -> int:
     raise InstallError(
         "ended-silently",
         f"the run on {app.settings.cluster} ended without a word: it was killed, or the machine went down",
-        hint="carry on where it stopped: ./create-cluster.sh --resume",
+        hint="./create-cluster.sh --resume",
     )
 
 

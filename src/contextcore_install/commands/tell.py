@@ -38,7 +38,7 @@ def tell_error(error: InstallError, commands: Commands, *, as_json: bool) -> Non
     if as_json:
         from contextcore_install.ui.json_lines import error_document, one_line
 
-        sys.stdout.write(one_line(error_document(error)))
+        sys.stdout.write(one_line(error_document(error) | {"hint": commands.typed(error.hint)}))
         return
     import os
 

@@ -30,10 +30,14 @@ class Commands:
         self._tail = "" if not cluster or cluster == default_cluster else f" --cluster {_quoted(cluster)}"
 
     def typed(self, text: str) -> str:
-        """Return a hint with the program as it was started, and with the cluster where it is one command."""
+        """Return a hint with the program as it was started, and with the cluster where it is, or ends with, a command.
+
+        It ends with one behind a colon: elsewhere it is not to be seen where a command in a sentence ends.
+        """
         if PROGRAM not in text:
             return text
-        tail = self._tail if _ONE_COMMAND.fullmatch(text) and "--cluster" not in text else ""
+        command = text.rpartition(": ")[2]
+        tail = self._tail if _ONE_COMMAND.fullmatch(command) and "--cluster" not in text else ""
         return text.replace(PROGRAM, self._program) + tail
 
     def __call__(self, *words: str) -> str:

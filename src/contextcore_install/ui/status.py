@@ -32,6 +32,7 @@ REPAIR = ("--repair",)
 _NEXT = {
     "not_installed": (((), "installs"),),
     "running": (
+        (("--attach",), "watches it here"),
         (("--status",), "again"),
         (("dashboard", "--open"), "shows it on a page"),
         (("logs",), "shows what its commands print"),

@@ -83,7 +83,9 @@ def test_a_step_that_is_to_be_done_again_does_not_look_done() -> None:
 
 def test_a_run_under_way_names_who_runs_it() -> None:
     document = status_document(state(), live=True, holder={"pid": 42, "host": "box"})
-    assert "by process 42 on box" in render_status(document, Look(80))
+    shown = render_status(document, Look(80))
+    assert "by process 42 on box" in shown
+    assert "Next  ./create-cluster.sh --attach " in shown
 
 
 def test_commands_name_the_cluster_where_it_is_not_the_usual_one() -> None:
@@ -93,6 +95,24 @@ def test_commands_name_the_cluster_where_it_is_not_the_usual_one() -> None:
     assert "./create-cluster.sh --resume --cluster demo" in render_status(document, Look(80))
     commands = Commands("contextcore-install", "demo", default_cluster="demo")
     assert "contextcore-install --resume  carries" in render_status(document, Look(80), commands)
+
+
+@pytest.mark.parametrize(
+    ("hint", "typed"),
+    [
+        ("./create-cluster.sh --resume", "p --resume --cluster demo"),
+        (
+            "put it on PATH, then: ./create-cluster.sh --resume",
+            "put it on PATH, then: p --resume --cluster demo",
+        ),
+        ("./create-cluster.sh watch --cluster two", "p watch --cluster two"),
+        ("run ./create-cluster.sh --resume: it begins anew", "run p --resume: it begins anew"),
+        ("p --help, or ./create-cluster.sh, which knows", "p --help, or p, which knows"),
+        ("look around", "look around"),
+    ],
+)
+def test_a_command_that_ends_a_hint_names_the_cluster(hint: str, typed: str) -> None:
+    assert Commands("p", "demo").typed(hint) == typed
 
 
 def test_a_cluster_name_with_a_meaning_to_the_shell_is_quoted() -> None:
