@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import sys
 
 from contextcore_install.ui.look import Look
 
@@ -53,6 +55,8 @@ class Terminal:
 UNREAD_S = 60.0
 """For how long a pipe that is full, in seconds, is waited for: who pauses reads on, who hangs holds up no run."""
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 _PIPE_BUF = 512
 """So many bytes go into a pipe that can be written to without waiting, by POSIX at least."""
 
@@ -76,9 +80,11 @@ class Sink:
                 self._stream.flush()
             else:
                 self._fill(self._pipe, self._encodable(text))
-        except (OSError, ValueError):  # a closed pipe, a terminal that went away, a closed stream
+        except (OSError, ValueError) as error:  # a closed pipe, a terminal that went away, a closed stream
             self.gone = True
             self._discard()
+            if isinstance(error, OSError) and error.errno in _FULL:
+                _say_lost(error)
 
     def lines(self, lines: list[str]) -> None:
         """Write lines, each with its end."""
@@ -109,6 +115,15 @@ class Sink:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+
+
+def _say_lost(error: OSError) -> None:
+    """Say where it can still be read that the rest is missing: nobody left, so somebody will look for it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(
+            f"note: standard output cannot be written: {error.strerror}; the run goes on without it\n"
+        )
+        sys.stderr.flush()
 
 
 def _pipe_of(stream: TextIO) -> int | None:

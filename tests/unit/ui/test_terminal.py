@@ -89,13 +89,18 @@ def test_what_a_stream_cannot_encode_is_replaced() -> None:
     assert raw.getvalue() == b"? ? fine\n"
 
 
-def test_a_full_disk_does_not_end_the_run() -> None:
+def test_a_full_disk_does_not_end_the_run_and_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with Path("/dev/full").open("w") as stream:
         sink = Sink(stream)
         sink.lines(["one"])
+        sink.lines(["two"])
         assert sink.gone
+    expected = (
+        "note: standard output cannot be written: No space left on device; the run goes on without it\n"
+    )
+    assert capsys.readouterr().err == expected
 
 
 def test_nothing_buffered_is_left_to_complain_of_at_exit() -> None:
