@@ -193,7 +193,12 @@ def _help_width() -> int:
     try:
         return os.get_terminal_size().columns - 2
     except OSError:
-        return 98
+        columns = os.environ.get("COLUMNS", "")
+        return (
+            max(40, int(columns) - 2)
+            if columns.isascii() and columns.isdecimal() and len(columns) < 5
+            else 98
+        )
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,8 @@ def render_clusters(
     if any("found" in row for row in rows):
         heads.append("now")
     drawn: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
-    return "\n".join(table(look, drawn + [_row(row, usual, now_us, look) for row in rows], indent=0))
+    drawn += [_row(row, usual, now_us, look) for row in rows]
+    return "\n".join(table(look, drawn, indent=0, dispensable=(4, 1, 3, 5)))
 
 
 def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, look: Look) -> tuple[Span, ...]:

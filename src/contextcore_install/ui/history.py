@@ -21,7 +21,7 @@ def render_history(runs: Sequence[Mapping[str, Any]], look: Look) -> str:
         return "No runs yet."
     heads = ("  when (UTC)", "mode", "took", "outcome", "run")
     rows: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
-    return "\n".join(table(look, rows + [_row(run, look) for run in runs], indent=0))
+    return "\n".join(table(look, rows + [_row(run, look) for run in runs], indent=0, dispensable=(4, 2, 1)))
 
 
 def _row(run: Mapping[str, Any], look: Look) -> tuple[Span, ...]:

@@ -141,24 +141,41 @@ def shown_cells(line: str) -> int:
     return total
 
 
-def table(look: Look, rows: Sequence[Sequence[Span]], *, indent: int = 2, gap: int = 2) -> list[str]:
-    """Return rows with aligned columns, without those that are empty; what is too long is cut at the end."""
+def table(
+    look: Look,
+    rows: Sequence[Sequence[Span]],
+    *,
+    indent: int = 2,
+    gap: int = 2,
+    dispensable: Sequence[int] = (),
+) -> list[str]:
+    """Return rows with aligned columns, without those that are empty; what is too long is cut at the end.
+
+    Where there is no room for all, those that are not `dispensable` come first; of these the last is the dearest.
+    """
     if not rows:
         return []
     columns = max(len(row) for row in rows)
     widths = [
         max((cells(look.plain(row[c][0])) for row in rows if c < len(row)), default=0) for c in range(columns)
     ]
-    lines = []
-    for row in rows:
-        spans: list[Span] = [(" " * indent, "")]
-        for column, (text, style) in enumerate(row):
-            shown = look.plain(text)
-            if (
-                column == len(row) - 1
-            ):  # blanks behind it would be cut where others are too long, and marked as cut
-                spans.append((shown, style))
-            elif widths[column]:
-                spans.append((pad(shown, widths[column] + gap), style))
-        lines.append(look.line(*spans))
-    return lines
+    filled = [column for column in range(columns) if widths[column]]
+    shown = {column for column in filled if column not in dispensable}
+    for column in (column for column in reversed(dispensable) if widths[column]):
+        if indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= look.width:
+            shown.add(column)
+    placed = [(column, widths[column] + gap) for column in filled if column in shown]
+    return [_row(look, row, placed, indent) for row in rows]
+
+
+def _row(look: Look, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int) -> str:
+    """Return a row's columns, each given with its width, behind an indent."""
+    spans: list[Span] = [(" " * indent, "")]
+    for column, width in columns:
+        if column >= len(row):
+            continue
+        text, style = look.plain(row[column][0]), row[column][1]
+        # Blanks behind the last would be cut where others are too long, and marked as cut.
+        is_last = (column, width) == columns[-1] or column == len(row) - 1
+        spans.append((text if is_last else pad(text, width), style))
+    return look.line(*spans)

@@ -149,7 +149,8 @@ def _who(document: Mapping[str, Any]) -> str:
 def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any], look: Look) -> list[str]:
     running = document.get("overall") == "running"
     lines: list[str] = []
-    for step, line in zip(steps, table(look, [_row(step, look, running) for step in steps]), strict=True):
+    rows = table(look, [_row(step, look, running) for step in steps], dispensable=(4, 3, 2))
+    for step, line in zip(steps, rows, strict=True):
         lines.append(line)
         error = step.get("error")
         if isinstance(error, dict):

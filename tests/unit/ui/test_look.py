@@ -58,3 +58,13 @@ def test_columns_are_aligned_by_cells_and_not_by_characters() -> None:
 def test_a_column_that_is_empty_in_every_row_takes_no_room() -> None:
     rows = [[("a", ""), ("", ""), ("x", "")], [("b", ""), ("", ""), ("y", "")]]
     assert table(Look(40), rows) == ["  a  x", "  b  y"]
+
+
+def test_where_there_is_no_room_the_dispensable_columns_go_first() -> None:
+    rows = [[("a" * 10, ""), ("b" * 10, ""), ("c" * 10, ""), ("d" * 3, "")]]
+
+    def shown(width: int) -> str:
+        return "".join(dict.fromkeys(table(Look(width), rows, dispensable=(1, 2))[0].replace(" ", "")))
+
+    assert [shown(width) for width in (41, 40, 29, 28, 17)] == ["abcd", "acd", "acd", "ad", "ad"]
+    assert table(Look(12), rows, dispensable=(1, 2)) == ["  aaaaaaaaa…"]
