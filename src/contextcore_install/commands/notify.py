@@ -34,7 +34,7 @@ HOW_TO_SET = "write one URL a line into a file, then ./create-cluster.sh notify 
 
 
 def run(app: App) -> int:
-    """Set, show, try out or forget the contact points."""
+    """Set, show, try out or clear the contact points."""
     arguments = app.settings.arguments
     action = arguments["action"]
     if arguments["urls"]:
@@ -53,14 +53,10 @@ def _set(app: App) -> int:
         raise usage_error("no contact point was given", HOW_TO_SET)
     make_home(app.home)
     withdrawn = replace_contact_points(app, [point.url for point in points])
-    told = count(len(points), "contact point")
-    _tell(
-        app,
-        "\n".join(
-            [f"{told} set, for Grafana from the next run on:", *_lines(points), *_in_grafana(withdrawn)]
-        ),
-        _documents(points),
-    )
+    told = f"{count(len(points), 'contact point')} set"
+    if any(can_send_to(point.url) for point in points):
+        told += "; Grafana, where the stack has it, is told in the next run"
+    _tell(app, "\n".join([f"{told}:", *_lines(points), *_in_grafana(withdrawn)]), _documents(points))
     return ExitCode.DONE
 
 
@@ -89,7 +85,7 @@ def _show(app: App) -> int:
 
 
 def _lines(points: Sequence[ContactPoint]) -> list[str]:
-    who = {True: "this program and Grafana's alerts", False: "this program only"}
+    who = {True: "this program, and alerts of Grafana where the stack has it", False: "this program only"}
     return [f"{place}. {point.name}: {who[can_send_to(point.url)]}" for place, point in enumerate(points, 1)]
 
 
@@ -126,7 +122,10 @@ def _in_grafana(withdrawn: Withdrawn) -> list[str]:
     """Say what is still to be done where alerts may go to what no longer counts."""
     if not withdrawn.clusters:
         return []
-    return [f"Grafana's alerts go there until the next run on each cluster: {', '.join(withdrawn.clusters)}"]
+    names = ", ".join(withdrawn.clusters)
+    return [
+        f"Alerts of Grafana, where the stack has it, go there until the next run on each cluster: {names}"
+    ]
 
 
 def _source(app: App) -> str:
