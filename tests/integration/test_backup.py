@@ -69,9 +69,19 @@ def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -
         again = place.run("backup", "-o", str(kept))
         assert again.returncode == 1
         assert "is there already" in again.stderr
+        earlier = json.loads(place.run("backup", "--output", "json").stdout)["path"]
         deleted = place.run("delete", *NAMED, "--backup", "--output", "json")
         assert deleted.returncode == 0, deleted.stderr
-        assert Path(json.loads(deleted.stdout)["backup"]).is_file()
+        told = json.loads(deleted.stdout)
+        assert Path(told["backup"]).is_file()
+        assert {Path(path).name for path in told["backups"]} == {
+            Path(path).name for path in (earlier, told["backup"])
+        }
+        assert all(Path(path).is_file() for path in told["backups"])
+        assert f"2 backups in {Path(told['backup']).parent}" in told["message"]
+        missing = place.run("restore", earlier, *NAMED)
+        assert missing.returncode == 1
+        assert f"restore '{told['backups'][0]}' --cluster test" in missing.stderr
         assert not place.processes()
         restored = place.run("restore", str(kept), *NAMED)
         assert restored.returncode == 0, restored.stdout + restored.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,24 @@ def run(app: App) -> int:
             lock.release()
     facts: dict[str, Any] = {"archive": kept}
     sentence = f"{name} is deleted; its records are kept in {kept}"
+    backups = _backups_in(Path(kept) / app.layout.backups.name)
+    if backups:
+        facts["backups"] = [str(path) for path in backups]
+        sentence += f", and {_words(backups)}"
     if saved:
         facts["backup"] = str(Path(kept) / app.layout.backups.name / saved.path.name)
-        sentence += f", and a backup in {facts['backup']}"
     tell_done(app, sentence, deleted=True, **facts)
     return ExitCode.DONE
+
+
+def _backups_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.tar.gz") if path.is_file())
+
+
+def _words(backups: Sequence[Path]) -> str:
+    if len(backups) == 1:
+        return f"a backup in {backups[0]}"
+    return f"{len(backups)} backups in {backups[0].parent}: {', '.join(path.name for path in backups)}"
 
 
 def _backup_wanted(app: App) -> bool:
@@ -69,7 +83,7 @@ def _runs_without_records(app: App) -> bool:
 def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
     state = read_records(app.layout, app.settings.cluster).state
     provider = read_stack(app, state).provider
-    saved = make_backup(app, state, provider, ctx) if with_backup else None
+    saved = make_backup(app, state, provider, ctx, about="before-delete-") if with_backup else None
     end_service(app, ctx)
     with alone_in_cluster(app, provider):
         provider.remove_cluster(ctx)

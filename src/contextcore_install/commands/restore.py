@@ -55,7 +55,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
     """Do all that can fail before anything is replaced."""
     with at_work(app) as ctx:
         ctx.activity(f"checking {source}")
-        manifest = unpack(source, staged, lambda found: _accept(app, found))
+        manifest = _unpack(app, source, staged)
         archived = _archived_state(app, source, staged, manifest)
         state = mend_records(app.layout, app.settings.cluster).state
         provider = read_stack(app, state).provider if state.exists else None
@@ -65,6 +65,22 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
             saved = make_backup(app, state, provider, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
     return manifest
+
+
+def _unpack(app: App, source: Path, staged: Path) -> Manifest:
+    try:
+        return unpack(source, staged, lambda found: _accept(app, found))
+    except InstallError as error:
+        moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
+        if moved:
+            error.hint = f"./create-cluster.sh restore '{moved}' --cluster {app.settings.cluster}"
+        raise
+
+
+def _archived_as(app: App, name: str) -> Path | None:
+    """Return where a backup of that name is that `delete` put into the archive; None where there is none."""
+    moved = [path for path in app.home.archive.glob(f"*/{app.layout.backups.name}/*") if path.name == name]
+    return max(moved, default=None)
 
 
 def _accept(app: App, manifest: Manifest) -> None:
