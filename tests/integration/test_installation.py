@@ -259,6 +259,17 @@ def test_delete_wants_the_name_and_then_removes_all_but_the_records(installation
     assert installation.run("delete", "--yes", "--cluster", "test").returncode == 0
 
 
+def test_delete_that_cannot_keep_the_records_ends_nothing(installation: Installation) -> None:
+    installation.install()
+    (installation.home / "archive").write_text("in the way")
+    refused = installation.run("delete", "--yes", "--cluster", "test")
+    assert refused.returncode == 4, refused.stdout + refused.stderr
+    assert len(installation.processes()) == 1
+    assert (installation.files / "host").is_dir()
+    (installation.home / "archive").unlink()
+    assert installation.run("delete", "--yes", "--cluster", "test").returncode == 0
+
+
 def test_without_waiting_the_rest_is_left_to_resume(installation: Installation) -> None:
     started = installation.install("--skip-wait")
     assert started.returncode == 0

@@ -18,7 +18,7 @@ from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.remote import alone_in_cluster
 from contextcore_install.storage.files import unusable
-from contextcore_install.storage.put_aside import archive_records
+from contextcore_install.storage.put_aside import archive_records, require_archivable
 from contextcore_install.storage.store import read_records
 from contextcore_install.wiring import read_stack
 
@@ -34,6 +34,7 @@ def run(app: App) -> int:
     with at_work(app) as ctx:
         lock = take_lock(app)
         try:
+            require_archivable(app.home, name)
             saved = _end_what_runs(app, ctx, with_backup=wanted)
             kept = archive_records(app.home, name, app.layout.backups)
             _remove_folder(app)

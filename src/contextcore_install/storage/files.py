@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,17 +28,31 @@ class UnreadableFileError(ValueError):
 def unusable(path: Path, error: OSError) -> InstallError:
     """Return the error for a file or folder that the system does not let us use."""
     reason = (error.strerror or str(error)).lower()
-    hints = {
-        **MACHINE_REFUSES,
-        errno.EACCES: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
-        errno.EPERM: f"make it yours: sudo chown -R \"$(id -un)\" '{path}'",
-    }
+    hints = dict(MACHINE_REFUSES)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hints[error.errno] = _make_usable(path, error.errno)
     return InstallError(
         "state-unusable",
         f"{path} cannot be used: {reason}",
         hint=hints.get(error.errno or 0, "choose another folder with CONTEXTCORE_HOME=FOLDER"),
         exit_code=ExitCode.STATE_UNUSABLE,
     )
+
+
+def _make_usable(path: Path, number: int) -> str:
+    """Return what makes usable what is refused to us: another owner, another mode, or without attributes."""
+    place = path if os.path.lexists(path) else path.parent
+    try:
+        facts = place.lstat()
+    except OSError:
+        facts = None
+    if facts and facts.st_uid == os.geteuid():
+        if number == errno.EPERM:  # attributes that bind their owner too (man 1 chattr, man 1 chflags)
+            undo = "chflags -R nouchg,noschg" if sys.platform == "darwin" else "chattr -R -ia"
+            return f"sudo {undo} '{place}'"
+        if facts.st_mode & stat.S_IRWXU != stat.S_IRWXU and stat.S_ISDIR(facts.st_mode):
+            return f"chmod -R u+rwX '{place}'"
+    return f"make it yours: sudo chown -R \"$(id -un)\" '{place}'"
 
 
 def open_regular(path: Path) -> int | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import calendar
+import errno
+import os
 import re
 import shutil
 import time
@@ -12,6 +14,7 @@ from contextcore_install.storage.files import unusable, write_atomically
 from contextcore_install.storage.layout import ClusterLayout, Home, make_private
 from contextcore_install.storage.parts import past_parts
 from contextcore_install.storage.step_logs import KEPT_RUNS
+from contextcore_install.tools.files import UNFINISHED
 
 _REPLACED = "replaced-by-a-backup"
 """The file in an archive whose installation went on with a backup's records."""
@@ -64,6 +67,24 @@ def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = Fals
         home.plan_path.unlink(missing_ok=True)
     thin_archives(home, cluster)
     return str(target)
+
+
+def require_archivable(home: Home, cluster: str) -> None:
+    """Raise InstallError where a cluster's records could not be put aside and its folder removed; nothing is changed.
+
+    For whoever takes away first what the records tell of. The caller holds the lock.
+    """
+    layout = home.cluster(cluster)
+    make_private(home.archive)
+    trial, moved = (folder / f".trial{UNFINISHED}" for folder in (layout.folder, home.archive))
+    try:
+        trial.write_bytes(b"")
+        trial.replace(moved)
+        moved.unlink()
+    except OSError as error:
+        raise unusable(layout.folder, error) from error
+    if not os.access(home.clusters, os.W_OK):
+        raise unusable(home.clusters, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def thin_archives(home: Home, cluster: str, keep: int = KEPT_RUNS) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,13 @@ from hypothesis import strategies as st
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.state import State
-from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, write_atomically
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    read_regular,
+    unusable,
+    write_atomically,
+)
 from contextcore_install.storage.journal import JournalReader, JournalWriter
 from contextcore_install.storage.layout import ClusterLayout
 from contextcore_install.storage.state_file import StateWriter, load_state
@@ -249,6 +257,19 @@ def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_pat
     with pytest.raises(InstallError):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_what_is_refused_to_its_owner_is_told_with_what_undoes_it(tmp_path: Path) -> None:
+    def hint(path: Path, number: int) -> str:
+        return unusable(path, OSError(number, "refused")).hint
+
+    assert f"ch{'flags' if sys.platform == 'darwin' else 'attr'}" in hint(tmp_path, errno.EPERM)
+    assert str(tmp_path) in hint(tmp_path / "missing", errno.EPERM)
+    assert "missing" not in hint(tmp_path / "missing", errno.EPERM)
+    tmp_path.chmod(0o500)
+    assert hint(tmp_path, errno.EACCES) == f"chmod -R u+rwX '{tmp_path}'"
+    tmp_path.chmod(0o700)
+    assert "chown" in hint(tmp_path, errno.EACCES)
 
 
 def test_reading_never_waits_for_a_pipe_nor_follows_a_link(tmp_path: Path) -> None:
