@@ -36,10 +36,8 @@ from contextcore_install.storage.parts import size_of
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.files import UNFINISHED
 from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
-from contextcore_install.ui.text import count
+from contextcore_install.ui.text import count, size
 from contextcore_install.wiring import read_stack
-
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Backup:
     def words(self) -> str:
         """What is in it, in words."""
         held = ", ".join(volume.name for volume in self.volumes) or "the records alone"
-        return f"{max(1, round(self.bytes / MIB))} MiB: {held}"
+        return f"{size(self.bytes)}: {held}"
 
 
 def run(app: App) -> int:
@@ -197,8 +195,8 @@ def _stage_or_tell(provider: Provider, volume: Volume, staged: Path, ctx: StepCo
 
 def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext) -> None:
     ctx.raise_if_cancelled()
-    size = f", {max(1, round(volume.bytes / MIB))} MiB" if volume.bytes else ""
-    ctx.activity(f"copying {volume.name}{size} ({volume.promise})")
+    large = f", {size(volume.bytes)}" if volume.bytes else ""
+    ctx.activity(f"copying {volume.name}{large} ({volume.promise})")
     folder = staged / VOLUMES
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{volume.name}.tar"

@@ -22,7 +22,7 @@ from contextcore_install.core.state import State
 from contextcore_install.recall import known_records
 from contextcore_install.storage.bundles import bundle_name
 from contextcore_install.ui.look import Look
-from contextcore_install.ui.text import harmless
+from contextcore_install.ui.text import harmless, size
 from contextcore_install.wiring import Stack, read_stack
 
 DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
@@ -142,7 +142,7 @@ def _render(bundle: Bundle, look: Look) -> str:
         *look.paragraph(harmless(bundle.diagnosis)),
         "",
         f"{bundle.path}",
-        *look.paragraph(f"holds {', '.join(held)} ({max(1, bundle.bytes // 1024)} KiB)."),
+        *look.paragraph(f"holds {', '.join(held)} ({size(bundle.bytes)})."),
         *(
             line
             for item in bundle.not_collected

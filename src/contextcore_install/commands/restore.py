@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import require_name
-from contextcore_install.commands.backup import MIB, make_backup, volumes_of
+from contextcore_install.commands.backup import make_backup, volumes_of
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.working import at_work, take_lock
@@ -29,6 +29,7 @@ from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records
+from contextcore_install.ui.text import size
 from contextcore_install.wiring import choose_provider, is_bound, read_stack
 
 
@@ -128,9 +129,8 @@ def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replac
 
 def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> list[str]:
     done = sum(step.status == "completed" for step in archived.steps.values())
-    size = max(1, round(manifest.bytes / MIB))
     lines = [
-        f"The backup is of {manifest.created_at}, from {manifest.provider}: {size} MiB, {done} steps done.",
+        f"The backup is of {manifest.created_at}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done.",
         f"Its volumes: {', '.join(manifest.volumes) or 'none'}.",
     ]
     if replaced:

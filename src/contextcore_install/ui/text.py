@@ -143,6 +143,18 @@ def duration(seconds: object) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
 
 
+def size(amount: int) -> str:
+    """Return bytes in words: whole ones up to 1 KiB, then to a precision that people read."""
+    if amount < 1024:
+        return count(amount, "byte")
+    value, unit = amount / 1024, "KiB"
+    for larger in ("MiB", "GiB"):
+        if value < 1023.5:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
 def stopwatch(seconds: float) -> str:
     """Return seconds as 0:07 or 1:02:03."""
     whole = max(0, int(seconds))

@@ -14,6 +14,7 @@ from contextcore_install.ui.text import (
     harmless,
     harmless_lines,
     latest_line,
+    size,
     stopwatch,
     wrap,
 )
@@ -78,6 +79,24 @@ def test_wrapped_text_fits_and_loses_no_word(text: str, width: int) -> None:
     lines = wrap(text, width)
     assert all(cells(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
+        (1729, "1.7 KiB"),
+        (20 * 1024, "20 KiB"),
+        (1024 * 1024 - 1, "1.0 MiB"),
+        (300 * 1024 * 1024, "300 MiB"),
+        (3 * 1024**3, "3.0 GiB"),
+        (5000 * 1024**3, "5000 GiB"),
+    ],
+)
+def test_sizes_read_well_however_small_or_large(amount: int, words: str) -> None:
+    assert size(amount) == words
 
 
 @pytest.mark.parametrize(
