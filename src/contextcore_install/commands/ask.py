@@ -51,11 +51,11 @@ def declined(reason: str) -> InstallError:
 
 
 def _answer(app: App, question: str) -> str:
-    app.stdout.write(question)
-    app.stdout.flush()
     line = ""
     try:
         with ending_at_once():
+            app.stdout.write(question)
+            app.stdout.flush()
             line = app.stdin.readline()
     except KeyboardInterrupt:
         raise declined("interrupted") from None
