@@ -325,6 +325,26 @@ def test_the_build_that_wrote_the_data_stays_when_another_comes_first_on_path(wo
     assert str(world.path) in world.provider().overview().programs["mimir"]
 
 
+@pytest.mark.parametrize("has_program", [True, False])
+def test_what_was_never_installed_is_not_called_gone_or_asked(world: World, *, has_program: bool) -> None:
+    if has_program:
+        world.has("victoria-metrics")
+    provider = world.provider()
+    (workload,) = provider.workloads()
+    assert workload.finding is not None
+    assert (workload.finding.code, workload.condition) == ("not-installed", "not installed")
+    assert provider.endpoints() == []
+
+
+def test_a_cluster_is_not_called_well_for_processes_that_do_not_run(with_store: World) -> None:
+    provider = with_store.install()
+    with_store.kill()
+    report = provider.cluster()
+    assert report.state is ClusterState.HEALTHY
+    assert "process" not in report.evidence
+    assert [item.component for item in provider.endpoints()] == ["mimir"], "it is still asked for"
+
+
 def test_a_store_whose_program_vanished_is_said_so_with_the_remedy(with_store: World) -> None:
     provider = with_store.install()
     with_store.kill()

@@ -25,7 +25,10 @@ class ManifestsApply(BaseStep):
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look what differs."""
-        return CheckResult("everything is in place", tuple(map(_finding, self._provider.drift())))
+        findings = tuple(map(_finding, self._provider.drift()))
+        wrong = sum(not finding.warning for finding in findings)
+        summary = f"not in place: {wrong} of what belongs there" if wrong else "everything is in place"
+        return CheckResult(summary, findings)
 
     def apply(self, ctx: StepContext) -> None:
         """Put the release in place."""

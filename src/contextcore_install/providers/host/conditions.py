@@ -23,12 +23,16 @@ FIRST_LOOKS_S, LATER_LOOKS_S, FIRST_LOOKS = 0.1, 0.4, 50
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A component that should run: where it answers, and what the sentences about it need to know."""
+    """A component that should run: where it answers, and what the sentences about it need to know.
+
+    `is_installed` says whether its configuration is in place.
+    """
 
     name: str
     endpoint: Endpoint
     facts: Mapping[str, str]
     has_program: bool
+    is_installed: bool
 
 
 class Conditions:
@@ -84,6 +88,8 @@ class Conditions:
         )
 
     def _dead(self, item: Watched, sighting: Sighting) -> Workload:
+        if not item.is_installed and sighting.record is None:
+            return Workload(item.name, ready=False, condition="not installed", finding=_not_installed(item))
         if not item.has_program:
             return Workload(item.name, ready=False, condition="its program is gone", finding=_gone(item))
         if sighting.record is None or sighting.rebooted:
@@ -97,6 +103,11 @@ class Conditions:
 def _not_running(item: Watched, note: str) -> Finding:
     remedy = Remedy("Start it.", "./create-cluster.sh --resume", Risk.HARMLESS, automatic=True)
     return Finding("not-running", f"{item.facts['title']} is not running.", note, remedy)
+
+
+def _not_installed(item: Watched) -> Finding:
+    remedy = Remedy("Install it.", "./create-cluster.sh", Risk.HARMLESS, automatic=True)
+    return Finding("not-installed", f"{item.facts['title']} is not installed.", remedy=remedy)
 
 
 def _gone(item: Watched) -> Finding:

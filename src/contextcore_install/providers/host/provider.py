@@ -111,9 +111,7 @@ class HostProvider:
         sightings = [self._daemons.look(name) for name in self._daemons.names()]
         if sightings and all(sighting.rebooted for sighting in sightings):
             return ClusterReport(ClusterState.STOPPED, "The machine was restarted since the stack ran.")
-        alive = sum(sighting.alive for sighting in sightings)
-        running = f"{alive} of {len(sightings)} processes run" if sightings else "nothing was started yet"
-        return ClusterReport(ClusterState.HEALTHY, f"{root}: {running}")
+        return ClusterReport(ClusterState.HEALTHY, f"{root} is there, with all its folders")
 
     def create_cluster(self, ctx: StepContext) -> None:
         """Make the folder whole, and clear the records of an earlier boot. Raises InstallError."""
@@ -222,14 +220,17 @@ class HostProvider:
 
     def _watched(self) -> list[Watched]:
         """Return what should run: what is installed, and what will be as its program is there."""
-        found = self._found()
-        wanted = releases.installed(self._layout) | set(found) | {METRICS_STORE}
+        found, installed = self._found(), releases.installed(self._layout)
         return [
             Watched(
-                component.name, self._endpoint(component), self._facts(component), component.name in found
+                component.name,
+                self._endpoint(component),
+                self._facts(component),
+                component.name in found,
+                component.name in installed,
             )
             for component in COMPONENTS
-            if component.name in wanted
+            if component.name in installed | set(found) | {METRICS_STORE}
         ]
 
     def _facts(self, component: Component) -> Mapping[str, str]:
@@ -249,15 +250,17 @@ class HostProvider:
         return Endpoint(component.name, f"http://{LOOPBACK}:{self._ports[component.ready_port]}", path)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component that should run is reached, and who is in its place there."""
-        family = self._programs.family()
+        """Return where each component that is installed is reached, and where others are in the place of one."""
+        found = [(item, self._stranger(item.name)) for item in self._watched()]
         return [
-            replace(
-                watched.endpoint,
-                stranger=stranger_in_place(component_of(watched.name), family, self._ports, self._daemons),
-            )
-            for watched in self._watched()
+            replace(item.endpoint, stranger=stranger)
+            for item, stranger in found
+            if item.is_installed or stranger
         ]
+
+    def _stranger(self, name: str) -> str:
+        family = self._programs.family()
+        return stranger_in_place(component_of(name), family, self._ports, self._daemons)
 
     def storage(self) -> Sequence[Storage]:
         """Return where each component that is installed keeps its data."""

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from contextcore_install.core.ports import Drift
+from contextcore_install.steps.base import Surroundings
+from contextcore_install.steps.manifests_apply import ManifestsApply
+from fakes import FakeProvider
+from stores import QuietContext
+
+MISSING, KEPT = Drift("mimir/command.json", "missing"), Drift("pod mimir-0", "another image", kept=True)
+
+
+class Drifted(FakeProvider):
+    """A provider whose release differs as it is told."""
+
+    def __init__(self, *drift: Drift) -> None:
+        super().__init__()
+        self._drift = drift
+
+    def drift(self) -> Sequence[Drift]:
+        return self._drift
+
+
+@pytest.mark.parametrize(
+    ("drift", "summary"),
+    [
+        ((), "everything is in place"),
+        ((KEPT,), "everything is in place"),
+        ((MISSING, KEPT), "not in place: 1 of what belongs there"),
+    ],
+)
+def test_the_summary_does_not_contradict_what_is_missing(drift: Sequence[Drift], summary: str) -> None:
+    nothing: Any = None
+    step = ManifestsApply(Surroundings(Drifted(*drift), nothing, nothing, nothing, nothing, nothing))
+    assert step.check(cast("Any", QuietContext())).summary == summary
