@@ -52,7 +52,9 @@ def test_a_port_that_a_listener_on_all_addresses_holds_is_found(world: World) ->
     import socket
 
     with socket.create_server(("0.0.0.0", world.ports["mimir"])):
-        assert probe(world, "port-mimir").findings
+        [finding] = probe(world, "port-mimir").findings
+        assert "is held by" in finding.message
+        assert not finding.evidence, "it would say the same again"
 
 
 def test_only_the_ports_of_what_will_run_are_looked_at(world: World) -> None:

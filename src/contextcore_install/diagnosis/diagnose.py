@@ -115,7 +115,7 @@ def _facts(rule: Rule, evidence: Evidence, text: str) -> Mapping[str, str]:
 
 def _ending(code: int | None) -> str:
     if code is None:
-        return "has ended"
+        return "has ended, by itself or killed: only the run that started it could have told"
     return f"ended with exit code {code}" if code >= 0 else f"ended by signal {-code}"
 
 
@@ -140,10 +140,13 @@ def _finding(rule: Rule, evidence: Evidence, facts: Mapping[str, str]) -> Findin
 
 
 def shown(rule: Rule | None, evidence: Evidence) -> str:
-    """Return the evidence in a few lines: the line that a rule fits comes first, then the last ones."""
+    """Return the evidence in a few lines: the line that a rule fits comes first, then the last that tell of trouble."""
     lines = clean_lines(evidence.lines, LOG_LINES)
     telling = [line for line in lines if rule and rule.log and _found(rule.log, line)][-1:]
-    parts = [*telling, *(line for line in lines[-SHOWN_LINES:] if line not in telling)]
+    parts = [
+        *telling,
+        *(line for line in lines[-SHOWN_LINES:] if line not in telling and not _CHATTER.search(line)),
+    ]
     if evidence.message:
         parts.append(clean(evidence.message))
     if evidence.http_status:

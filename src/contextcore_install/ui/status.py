@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextcore_install.ui.commands import Commands, hint_lines
 from contextcore_install.ui.look import Look, Span, table
-from contextcore_install.ui.text import count, duration, harmless
+from contextcore_install.ui.text import count, duration, harmless, harmless_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ _NEXT = {
     "complete": ((("verify",), "checks everything"), (REPAIR, "fixes what is broken")),
     "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
 }
+EVIDENCE_LINES = 8
+"""How much of what shows a finding is shown."""
+
 _CARRY_ON = ((("--resume",), "carries on from there"),)
 
 
@@ -89,9 +92,8 @@ def finding_lines(finding: Mapping[str, Any], look: Look, indent: int = 4) -> li
     lead: list[Span] = [(" " * indent, ""), mark, (" ", "")]
     style = "warn" if finding.get("warning") else ""
     lines = look.paragraph(harmless(finding.get("message", "")), first=lead, indent=indent + 2, style=style)
-    evidence = harmless(finding.get("evidence", ""))
-    if evidence:
-        lines += look.paragraph(evidence, indent=indent + 2, style="faint")
+    for seen in harmless_lines(str(finding.get("evidence") or ""), EVIDENCE_LINES):
+        lines += look.paragraph(seen, indent=indent + 2, style="faint")
     remedy = finding.get("remedy")
     if isinstance(remedy, dict) and (finding.get("warning") or not _heals_itself(remedy)):
         hint = remedy.get("command") or remedy.get("summary", "")

@@ -26,8 +26,18 @@ def test_lines_are_fit_to_be_shown(line: str, expected: str) -> None:
     assert clean(line) == expected
 
 
+def test_what_a_program_said_while_all_went_well_shows_nothing() -> None:
+    lines = [
+        "2026-11-28T00:31:00.123Z\tinfo\tVictoriaMetrics/lib/storage/storage.go:1\topened storage",
+        'ts=2026-11-28T00:31:00Z level=info msg="ready"',
+        "2026-11-28T00:31:01.123Z\twarn\tVictoriaMetrics/lib/memory/memory.go:1\tlittle is left",
+    ]
+    finding = explain(Subject.PROCESS, Evidence("mimir", lines, facts={"title": "it"})).finding
+    assert finding.evidence == lines[-1]
+
+
 @pytest.mark.parametrize(
-    ("code", "says"), [(None, "has ended"), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
+    ("code", "says"), [(None, "has ended, by itself or killed: only the run that started it could have told"), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
 )
 def test_an_ending_that_no_rule_knows_shows_the_last_words(code: int | None, says: str) -> None:
     finding = explain(Subject.PROCESS, Evidence("mimir", ["one", "two"], code, facts={"title": "it"})).finding

@@ -133,7 +133,7 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
             "satisfied": False,
             "summary": "",
             "findings": [
-                {"code": "x", "message": "Docker does not run", "evidence": "no socket", "remedy": remedy}
+                {"code": "x", "message": "Docker does not run", "evidence": "no socket\nno pid", "remedy": remedy}
             ],
         },
     ]
@@ -143,6 +143,7 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
         "  ✗ cluster_create 1 finding",
         "    ! Docker does not run",
         "      no socket",
+        "      no pid",
         "      → sudo systemctl start docker",
     ]
     document = status_document(state(), live=False) | {"checks": checks}

@@ -22,7 +22,6 @@ from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
 from contextcore_install.stack.catalogue import (
     COMPONENTS,
-    LOOPBACK,
     METRICS_STORE,
     PORTS,
     Component,
@@ -209,4 +208,4 @@ def _taken(port: int, key: str, item: Component, problem: int, holder: str = "")
         "why": os.strerror(problem),
         "holder": holder,
     }
-    return limits_met(facts, f"{LOOPBACK}:{port} is held by {holder}" if holder else "")
+    return limits_met(facts)

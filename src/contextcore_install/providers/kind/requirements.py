@@ -21,7 +21,7 @@ from contextcore_install.providers._kubectl.tooling import manifests_requirement
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
 from contextcore_install.providers.kind.engine import Engine, EngineInfo, Node
 from contextcore_install.providers.kind.holders import HOLDING
-from contextcore_install.stack.catalogue import LOOPBACK, PORTS
+from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.tools import machine
 from contextcore_install.tools.ports import bind_problem, free_port
 from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
@@ -158,8 +158,7 @@ class Requirements:
             "why": os.strerror(problem),
             "holder": self._holder(port) if problem == errno.EADDRINUSE else "",
         }
-        seen = f"{LOOPBACK}:{port} is held by {facts['holder']}" if facts["holder"] else ""
-        return Probe(findings=limits_met(facts, seen))
+        return Probe(findings=limits_met(facts))
 
     def _holder(self, port: int) -> str:
         """Say who holds a port; behind the engine's own proxy, which container."""
