@@ -307,7 +307,8 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
         port = int(text[:9])
         if not 1 <= port <= 65535:
             raise usage_error(
-                f"--port {component}={text[:9]} is out of range", "choose a port from 1024 to 65535"
+                f"--port {component}={text[:9]} is out of range",
+                "choose a port from 1 to 65535; one below 1024 works only where this user may have it",
             )
         if ports.get(component, port) != port:
             raise usage_error(f"--port {component} is given twice, as {ports[component]} and {port}")

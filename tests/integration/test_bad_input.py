@@ -97,7 +97,7 @@ def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(
         (["--resume", "delete"], "--resume contradicts delete"),
         (["--status", "--skip-wait"], "--skip-wait contradicts --status"),
         (["--live"], "--live contradicts"),
-        (["--port", "mimir=99999"], "out of range"),
+        (["--port", "mimir=99999"], "from 1 to 65535; one below 1024 works only"),
         (["--port", "mimir=0"], "out of range"),
         (["--port", "mimir"], "no COMPONENT=PORT"),
         (["--port", "nobody=4000"], "nobody"),
