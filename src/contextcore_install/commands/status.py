@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install.app import App
-from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.status import status_document
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import holder
 from contextcore_install.storage.plan_path import cluster_at, foreign_link
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, read_records
+
+if TYPE_CHECKING:
+    from contextcore_install.core.ports import Provider
 
 
 def run(app: App) -> int:
@@ -76,7 +79,20 @@ def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
     telemetry = stack.shipper(records.notices.append)
     checks = checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
     sides = records_document(app, stack.provider, files, checks)
-    return {"checks": checks, **({"records": sides} if sides else {})}
+    return {
+        "checks": checks,
+        "endpoints": _ways(stack.provider),
+        **({"records": sides} if sides else {}),
+    }
+
+
+def _ways(provider: Provider) -> list[dict[str, str]]:
+    """Return where each component is reached; nothing where the provider cannot tell: the checks say why."""
+    try:
+        found = provider.overview().endpoints
+    except InstallError:
+        return []
+    return [{"component": item.component, "url": item.base_url} for item in found if item.has_way]
 
 
 def _show(app: App, document: dict[str, Any], records: Records) -> None:

@@ -55,12 +55,25 @@ def render_status(document: Mapping[str, Any], look: Look, commands: Commands | 
     checks = document.get("checks")
     if isinstance(checks, list):
         lines += ["", *live_findings(checks, look)]
+    lines += _where_lines(document.get("endpoints"), look)
     if isinstance(document.get("records"), dict):
         from contextcore_install.ui.records import records_lines
 
         told = records_lines(document["records"], look)
         lines += ["", *told] if told else []
     return "\n".join([*lines, "", *_next_lines(document, look, commands)])
+
+
+def _where_lines(endpoints: object, look: Look) -> list[str]:
+    """Return where each component is reached; addresses are never cut, so that they can be copied."""
+    ways = [way for way in endpoints if _is_mapping(way)] if isinstance(endpoints, list) else []
+    if not ways:
+        return []
+    lines = ["", look.line(("Where", "strong"))]
+    for way in ways:
+        name, url = harmless(way.get("component", ""), 40), harmless(way.get("url", ""), 200)
+        lines.append(look.line(f"  {name:<8} ", (url, "busy"), whole=True))
+    return lines
 
 
 def live_findings(checks: Sequence[Any], look: Look) -> list[str]:

@@ -26,6 +26,9 @@ def test_lines_are_fit_to_be_shown(line: str, expected: str) -> None:
     assert clean(line) == expected
 
 
+UNTOLD = "has ended, by itself or killed: only the run that started it could have told"
+
+
 def test_what_a_program_said_while_all_went_well_shows_nothing() -> None:
     lines = [
         "2026-11-28T00:31:00.123Z\tinfo\tVictoriaMetrics/lib/storage/storage.go:1\topened storage",
@@ -37,7 +40,7 @@ def test_what_a_program_said_while_all_went_well_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [(None, "has ended, by itself or killed: only the run that started it could have told"), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
+    ("code", "says"), [(None, UNTOLD), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
 )
 def test_an_ending_that_no_rule_knows_shows_the_last_words(code: int | None, says: str) -> None:
     finding = explain(Subject.PROCESS, Evidence("mimir", ["one", "two"], code, facts={"title": "it"})).finding

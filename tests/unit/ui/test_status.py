@@ -133,7 +133,12 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
             "satisfied": False,
             "summary": "",
             "findings": [
-                {"code": "x", "message": "Docker does not run", "evidence": "no socket\nno pid", "remedy": remedy}
+                {
+                    "code": "x",
+                    "message": "Docker does not run",
+                    "evidence": "no socket\nno pid",
+                    "remedy": remedy,
+                }
             ],
         },
     ]
@@ -146,7 +151,9 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
         "      no pid",
         "      → sudo systemctl start docker",
     ]
-    document = status_document(state(), live=False) | {"checks": checks}
+    ways = [{"component": "grafana", "url": "http://127.0.0.1:3000"}]
+    document = status_document(state(), live=False) | {"checks": checks, "endpoints": ways}
+    assert "\nWhere\n  grafana  http://127.0.0.1:3000\n" in render_status(document, Look(20))
     assert "\n".join(live_findings(checks, Look(80))) in render_status(document, Look(80))
 
 
