@@ -17,21 +17,21 @@ from contextcore_install.storage.layout import ClusterLayout
 
 PAST = 10_000
 MOST_RATIO = 1.2
-MOST_S = 1.0
-"""Seconds that an answer may take which tells of every run."""
+MOST_CPU_S = 1.0
+"""Seconds of CPU time that an answer may take which tells of every run."""
 
-_STATUS = {
-    "`--status`": ("--status",),
-    "`--status --output json`": ("--status", "--output", "json"),
-}
-_ASKED = {
-    **_STATUS,
-    "`clusters`": ("clusters",),
-    "`verify`": ("verify",),
-    "everything done already": (),
+_TELLS_ALL = {
     "`history`": ("history",),
     "`history --output json`": ("history", "--output", "json"),
     "`report`": ("report", "--yes", "-o", "REPORT"),
+}
+_ASKED = {
+    "`--status`": ("--status",),
+    "`--status --output json`": ("--status", "--output", "json"),
+    "`clusters`": ("clusters",),
+    "`verify`": ("verify",),
+    "everything done already": (),
+    **_TELLS_ALL,
 }
 
 
@@ -75,9 +75,12 @@ def _row(name: str, taken: dict[str, Runs]) -> Row:
     young, old = taken["young"], taken["old"]
     ratio = statistics.median(map(truediv, old.wall, young.wall))
     beside = f"young: {young.median * 1e3:.0f} ms, {ratio:.2f} x"
-    if name in _STATUS:
-        return Row(name, f"{old.median * 1e3:.0f} ms", beside, f"≤ {MOST_RATIO} x", ratio <= MOST_RATIO)
-    return Row(name, f"{old.median * 1e3:.0f} ms", beside, f"< {MOST_S:.0f} s", old.median < MOST_S)
+    figure = f"{old.median * 1e3:.0f} ms"
+    if name not in _TELLS_ALL:
+        return Row(name, figure, beside, f"≤ {MOST_RATIO} x", ratio <= MOST_RATIO)
+    cpu = statistics.median(old.cpu)
+    target = f"< {MOST_CPU_S:.0f} s of CPU"
+    return Row(name, f"{figure}, {cpu * 1e3:.0f} ms of CPU", beside, target, cpu < MOST_CPU_S)
 
 
 def _size(layout: ClusterLayout, past: int) -> Row:
