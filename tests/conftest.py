@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["stores", "installation", "receivers", "recordings"]
 
 # A machine that is busy elsewhere makes an example slow, not wrong.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and nohup what it starts with SIGHUP; what is started
