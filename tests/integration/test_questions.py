@@ -24,7 +24,7 @@ def answered(place: Installation, answer: bytes, *words: str) -> tuple[int, str]
     process, ours = _on_terminal(place, words)
     try:
         said = ""
-        while not said.rstrip().endswith(("[Y/n]", "go on:")):
+        while not said.rstrip().endswith(("[Y/n]", "[y/N]", "go on:")):
             said += _read(ours)
         os.write(ours, answer)
         after = ""
@@ -97,6 +97,13 @@ def test_what_is_declined_is_not_done_and_said(broken: Installation, command: st
             assert after.removeprefix("^C").startswith("\r\n"), "what follows has a line of its own"
     assert broken.state.read_bytes() == before
     assert not (broken.files / "restore").exists()
+
+
+def test_enter_alone_takes_nothing_away(broken: Installation) -> None:
+    before = broken.state.read_bytes()
+    code, after = answered(broken, b"\n", "rollback")
+    assert (code, "nothing was changed" in after) == (130, True)
+    assert broken.state.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ASKING)

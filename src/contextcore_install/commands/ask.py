@@ -16,17 +16,18 @@ def can_ask(app: App) -> bool:
     return on_terminal and not app.settings.yes and not app.json
 
 
-def agreed(app: App, question: str) -> bool:
+def agreed(app: App, question: str, *, takes_away: bool = False) -> bool:
     """Ask a yes-or-no question where one can ask; elsewhere the command itself is the answer.
 
-    Raises InstallError `declined` for an answer that is none.
+    Enter alone is a yes, but to what takes something away. Raises InstallError `declined` for an answer that is none.
     """
-    return not can_ask(app) or _answer(app, f"{question} [Y/n] ").lower() in ("", "y", "yes")
+    choices, yes = ("[y/N]", ("y", "yes")) if takes_away else ("[Y/n]", ("", "y", "yes"))
+    return not can_ask(app) or _answer(app, f"{question} {choices} ").lower() in yes
 
 
-def require_yes(app: App, question: str) -> None:
-    """Have a question answered with yes where one can ask; raises InstallError `declined`."""
-    if not agreed(app, question):
+def require_yes(app: App, question: str, *, takes_away: bool = False) -> None:
+    """Have a question answered with yes where one can ask; raises InstallError `declined`. See `agreed`."""
+    if not agreed(app, question, takes_away=takes_away):
         raise declined("the answer was no")
 
 

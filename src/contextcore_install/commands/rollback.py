@@ -127,7 +127,7 @@ def _confirm(app: App, intent: _Intent) -> None:
         raise usage_error(
             f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes"
         )
-    require_yes(app, "Take this back?")
+    require_yes(app, "Take this back?", takes_away=True)
 
 
 def _last_words(session: Session, console: Console, result: Result, steps: Sequence[str], kept: str) -> str:
