@@ -35,7 +35,7 @@ e2e: ## run the tests that make clusters: need a container engine, kind and kube
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
 	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \
 	  CHAOS_FAULTS=1 CHAOS_RUNS=1000 FUZZ_EXAMPLES=1000 \
-	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos tests/fuzz --timeout 3600 $(ARGS))
+	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos tests/fuzz -n $(workers) --timeout 3600 $(ARGS))
 
 e2e-repair: ## break a cluster of three nodes in every way that is known, and have it repaired
 	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 \
