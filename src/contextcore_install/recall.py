@@ -16,13 +16,13 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.remote import Remote, RemoteRecords
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.remote import adopt_remote, is_given_up, look, remote_of
+from contextcore_install.selection import Stack, choose_provider, options_of, read_stack
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
 from contextcore_install.stack.intake import metrics_url
 from contextcore_install.storage.put_aside import put_aside_ms
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
-from contextcore_install.wiring import Stack, choose_provider, options_of, read_stack
 
 LIMIT_S = 3.0
 """What looking for the store and asking it may take together, in seconds, where somebody only wants to know."""

@@ -14,7 +14,7 @@ from contextcore_install.verification.results import Result
 from contextcore_install.verification.standing import PrivateFile
 
 if TYPE_CHECKING:
-    from contextcore_install.wiring import Stack
+    from contextcore_install.selection import Stack
 
 
 def verify_stack(app: App, stack: Stack, limit_s: float) -> list[Result]:

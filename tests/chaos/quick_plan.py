@@ -20,8 +20,8 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.core.state import STEP_IDS
+from contextcore_install.selection import Stack
 from contextcore_install.storage.compaction import PART_BYTES, compact
-from contextcore_install.wiring import Stack
 from fakes import FakeProvider
 
 CLUSTER = "chaos"

@@ -21,6 +21,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import second
 from contextcore_install.core.ports import ClusterState, Provider, StepContext, Volume
 from contextcore_install.core.state import State
+from contextcore_install.selection import read_stack
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.archive import (
     GRAFANA,
@@ -37,7 +38,6 @@ from contextcore_install.storage.store import read_records
 from contextcore_install.tools.files import UNFINISHED
 from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
 from contextcore_install.ui.text import count, size
-from contextcore_install.wiring import read_stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
     """Return what is there under the cluster's name, as its provider sees it now."""
     from dataclasses import replace
 
+    from contextcore_install.selection import read_stack
     from contextcore_install.storage.store import read_records
-    from contextcore_install.wiring import read_stack
 
     about = replace(app, settings=replace(app.settings, cluster=name))
     try:

@@ -17,10 +17,10 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.ports import ClusterState, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.remote import alone_in_cluster
+from contextcore_install.selection import read_stack
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.put_aside import archive_records, require_archivable
 from contextcore_install.storage.store import read_records
-from contextcore_install.wiring import read_stack
 
 
 def run(app: App) -> int:

@@ -20,10 +20,10 @@ from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import Provider, StepContext
 from contextcore_install.core.state import State
 from contextcore_install.recall import known_records
+from contextcore_install.selection import Stack, read_stack
 from contextcore_install.storage.bundles import bundle_name
 from contextcore_install.ui.look import Look
 from contextcore_install.ui.text import harmless, size
-from contextcore_install.wiring import Stack, read_stack
 
 DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
 LIMITS = Limits(quick_s=60.0, slow_s=120.0)

@@ -9,10 +9,10 @@ from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.ports import ClusterState
 from contextcore_install.core.state import State
 from contextcore_install.recall import known_records
+from contextcore_install.selection import read_stack
 from contextcore_install.settings import is_cluster_name
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.plan_path import cluster_at
-from contextcore_install.wiring import read_stack
 
 NAMED = 10
 """How many installations an error names."""

@@ -202,7 +202,7 @@ class Where:
             self._told(None)
 
     def _overview(self) -> dict[str, Any] | None:
-        from contextcore_install.wiring import read_stack
+        from contextcore_install.selection import read_stack
 
         state = read_records(self._app.layout, self._app.settings.cluster).state
         if not state.exists:

@@ -8,8 +8,8 @@ from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.recall import known_records
+from contextcore_install.selection import beside_others, choose_provider, read_stack
 from contextcore_install.steps.registry import NEEDS, TITLES
-from contextcore_install.wiring import beside_others, choose_provider, read_stack
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
 

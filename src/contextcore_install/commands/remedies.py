@@ -9,7 +9,7 @@ from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.findings import CheckResult, Risk
 from contextcore_install.recall import known_records
-from contextcore_install.wiring import choose_provider, read_stack
+from contextcore_install.selection import choose_provider, read_stack
 
 REPAIR_SCHEMA = "contextcore-install/repair/v1"
 

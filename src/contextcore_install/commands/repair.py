@@ -21,10 +21,10 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.remote import CLUSTER_STEP
 from contextcore_install.remote import alone_in_cluster
+from contextcore_install.selection import read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.store import read_records
-from contextcore_install.wiring import read_stack
 
 ROUNDS = 2
 """What the second round cannot mend is for people."""

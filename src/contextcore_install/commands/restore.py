@@ -22,6 +22,7 @@ from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.outcome import Result
 from contextcore_install.core.ports import Volume
 from contextcore_install.core.state import State
+from contextcore_install.selection import choose_provider, is_bound, read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.files import UnreadableFileError
@@ -30,7 +31,6 @@ from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records
 from contextcore_install.ui.text import size
-from contextcore_install.wiring import choose_provider, is_bound, read_stack
 
 
 def run(app: App) -> int:

@@ -18,10 +18,10 @@ from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.ports import ClusterState, Provider
 from contextcore_install.core.rollback import steps_to_undo
 from contextcore_install.core.state import COMPLETED
+from contextcore_install.selection import Stack, read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_rolled_back
-from contextcore_install.wiring import Stack, read_stack
 
 REMOVES_CLUSTER = "cluster_create"
 _UNDOING = {

@@ -16,11 +16,12 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.state import COMPLETED
+from contextcore_install.selection import is_bound
 from contextcore_install.session import Session
 from contextcore_install.storage.lock import Lock
 from contextcore_install.tools.process import kill_all_children
 from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_success
-from contextcore_install.wiring import is_bound, open_session
+from contextcore_install.wiring import open_session
 
 TELEMETRY_PATIENCE_S = 2.0
 """What a metrics store that does not answer may cost at the end of a run."""

@@ -73,7 +73,7 @@ def _records(app: App) -> Records:
 def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
     from contextcore_install.commands.sides import records_document
     from contextcore_install.commands.survey import checks_document, survey
-    from contextcore_install.wiring import read_stack
+    from contextcore_install.selection import read_stack
 
     stack = read_stack(app, records.state)
     telemetry = stack.shipper(records.notices.append)

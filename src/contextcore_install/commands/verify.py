@@ -15,13 +15,14 @@ from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.outcome import Outcome
 from contextcore_install.core.plan import Plan
 from contextcore_install.recall import known_records
+from contextcore_install.selection import Stack, read_stack
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
 from contextcore_install.verification.checklist import of_steps
 from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
 from contextcore_install.verification.together import together
 from contextcore_install.verifying import verify_stack
-from contextcore_install.wiring import Stack, open_records, read_stack
+from contextcore_install.wiring import open_records
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
 LIMIT_S = 40.0

@@ -29,12 +29,13 @@ from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.state import PENDING, State
+from contextcore_install.selection import Stack, read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.lease import ELSEWHERE
 from contextcore_install.storage.lock import Lock, holder
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.process import kill_all_children
-from contextcore_install.wiring import Stack, open_records, read_stack
+from contextcore_install.wiring import open_records
 
 WATCHED_UNTIL = "services_verify"
 """The last step that is looked at: whether the store shows everything is no reason to restart anything."""
