@@ -10,7 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
 RECORD = b"x" * 261 + b"\n"
-"""As long as what a step appends to the journal before each of its two syncs."""
+"""Half as long as what a step appends to the journal: a record when it begins, and one when it is done."""
 
 _sync = getattr(os, "fdatasync", os.fsync)
 

@@ -96,11 +96,13 @@ def _wide_row(pace: Pace, count: int) -> Row:
 
 _NOTE = """\
 {runs} turns, each in processes of their own whose start is not counted; ratios are medians of the turns' ratios. A
-step checks, is recorded as begun, is applied, checks again and is recorded as done. The journal is synced before it is
-applied and after it is done, and the state file is kept up beside it. Steps that wait for each other cannot share a
-sync; independent ones do, and pass that limit. DBOS (`@DBOS.workflow`, `@DBOS.step`, its own settings) runs
+step checks, is recorded as begun, is applied, checks again and is recorded as done. That it is begun is synced before
+it is applied, that it is done before what needs it is applied, and within a millisecond; the state file is kept up
+beside it. These steps check in no time: so in a chain the end of one and the beginning of the next share a sync, where
+the limit counts two, and a check that takes longer than a millisecond costs a second sync while it runs. Independent
+steps share more of them, and pass that limit. DBOS (`@DBOS.workflow`, `@DBOS.step`, its own settings) runs
 {dbos_steps:,} steps beside every size, as it takes long; it records a step once, when it is done.
 
-Where a step's time goes in a chain, by a profile: more than half of it is the two syncs, a tenth the hand-over to the
-thread that applies it, a sixth making and writing its four events. Rewriting the state file every 80 ms takes one part
-in forty at 1,000 steps and one in twelve at 10,000, as the file grows: that is why the pace falls there."""
+Where a step's time goes in a chain, by a profile: not quite four tenths of it are the sync, as much the hand-over to
+the threads that check and apply, there and back twice, and a sixth making and writing its four events. Rewriting the
+state file every 80 ms takes about one part in thirty at 10,000 steps, half of that for the disk to take it."""
