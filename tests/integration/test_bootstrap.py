@@ -70,7 +70,7 @@ def test_it_says_what_it_does_once_and_then_nothing(checkout: Checkout) -> None:
 
 
 def test_two_first_starts_at_once_prepare_one_runtime(checkout: Checkout) -> None:
-    notes = slow_uv(checkout, 1)
+    notes = slow_uv(checkout, 6)
     starts = [begin(checkout, str(number)) for number in range(3)]
     ends = [start.communicate(timeout=90) for start in starts]
 
@@ -81,7 +81,7 @@ def test_two_first_starts_at_once_prepare_one_runtime(checkout: Checkout) -> Non
 
 
 def test_killed_in_the_middle_it_starts_as_if_nothing_had_been(checkout: Checkout) -> None:
-    notes = slow_uv(checkout, 1)
+    notes = slow_uv(checkout, 6)
     killed = begin(checkout)
     until(notes.exists)
     killed.kill()

@@ -19,6 +19,8 @@ _CHATTER = re.compile(
 )
 #: Log lines that are looked at, and how many of them are shown.
 LOG_LINES, SHOWN_LINES = 30, 5
+READ_LINES = 150
+"""How many lines to read of a log, so that those are among them: the stack of a panic can take a hundred."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ from contextcore_install.core.redaction import hide_secrets
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]"
 )
+#: A frame of a stack that Go prints when a program panics, as runtime/traceback.go writes it: the cause is above.
+_STACK_FRAME = re.compile(
+    r"goroutine \d+ .*\]:|\s*\S+\.go:\d+( \+0x[0-9a-f]+)?|[\w./()*\[\]-]+\.[\w.()*\[\]]+\(.*\)|created by \S+.*"
+)
 #: Characters of one line that are shown.
 LINE_LIMIT = 400
 
@@ -44,5 +48,6 @@ def clean(line: str) -> str:
 
 
 def clean_lines(lines: Sequence[str], count: int) -> list[str]:
-    """Return the last `count` lines, clean."""
-    return [clean(line) for line in lines[-count:]]
+    """Return the last `count` lines, clean, without the stack of a program that panicked."""
+    told = [line for line in lines if not _STACK_FRAME.fullmatch(line.rstrip())]
+    return [clean(line) for line in told[-count:]]

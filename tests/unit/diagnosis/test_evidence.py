@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.diagnosis.diagnose import diagnose, explain
-from contextcore_install.diagnosis.evidence import Evidence, clean
+from contextcore_install.diagnosis.evidence import Evidence, clean, clean_lines
 from contextcore_install.diagnosis.rule import Subject
 
 
@@ -86,3 +86,28 @@ def test_an_error_says_what_to_type_and_whether_to_try_again(
 ) -> None:
     error = explain(Subject.KUBECTL, Evidence("kubectl", [line])).error()
     assert (error.retryable, error.hint, error.evidence) == (retryable, hint, line)
+
+
+def test_the_stack_of_a_panic_does_not_hide_its_cause() -> None:
+    cause = "panic: FATAL: write /data/vm/parts.json: no space left on device"
+    step = "github.com/x/y/lib/fs.(*Writer).Step(0xc0, {0x1, 0x2})\n\t/src/fs/fs.go:12 +0x1a5"
+    frames = [step] * 40
+    log = [
+        cause,
+        "",
+        "goroutine 1 [running]:",
+        *"\n".join(frames).splitlines(),
+        "main.main()",
+        "\t/src/main.go:97",
+    ]
+    assert [line for line in clean_lines(log, 30) if line] == [cause]
+
+
+def test_lines_that_only_look_like_a_stack_are_kept() -> None:
+    said = [
+        "could not load config.yaml (line 3)",
+        "panic(err) in main",
+        "see https://x.y/z(1)?",
+        "a.go:3: bad",
+    ]
+    assert clean_lines(said, 30) == said

@@ -10,7 +10,7 @@ from functools import partial
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import Workload
-from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
+from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import RESUME, Subject
 from contextcore_install.diagnosis.rules import pod_reasons
@@ -37,7 +37,6 @@ WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
 CRASHES = 2
 #: Seconds in ContainerCreating after which the events are asked why.
 CREATING_S = 10.0
-LOG_TAIL = 30
 
 
 @dataclass
@@ -244,7 +243,7 @@ class Conditions:
             return [pod.message]
         asked = (pod.uid, pod.restarts)
         if asked not in self._logs:
-            arguments = ["logs", pod.name, "-n", pod.namespace, "-c", pod.container, f"--tail={LOG_TAIL}"]
+            arguments = ["logs", pod.name, "-n", pod.namespace, "-c", pod.container, f"--tail={READ_LINES}"]
             try:
                 done = self._kubectl.attempt(*arguments, "--previous", timeout_s=10)
                 if done.exit_code != 0:

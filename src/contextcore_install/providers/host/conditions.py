@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import Endpoint, Http, StepContext, Workload
-from contextcore_install.diagnosis.diagnose import LOG_LINES, explain
+from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.stack.catalogue import component as component_of
@@ -95,7 +95,7 @@ class Conditions:
         if sighting.record is None or sighting.rebooted:
             finding = _not_running(item, sighting.note)
             return Workload(item.name, ready=False, condition="not running", finding=finding)
-        lines = self._daemons.last_words(item.name, LOG_LINES)
+        lines = self._daemons.last_words(item.name, READ_LINES)
         found = explain(Subject.PROCESS, Evidence(item.name, lines, sighting.exit_code, facts=item.facts))
         return Workload(item.name, ready=False, condition="ended", finding=found.finding)
 
