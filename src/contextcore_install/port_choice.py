@@ -70,11 +70,11 @@ def _taken(app: App) -> dict[int, str]:
 
 def recorded_ports(settings: Mapping[str, Any]) -> dict[str, int]:
     """Return the ports of this machine that an installation with these settings has, by key."""
-    provider, ports = settings.get("provider"), settings.get("ports")
+    provider, ports = str(settings.get("provider")), settings.get("ports")
     if provider not in PROVIDERS or not isinstance(ports, dict):
         return {}
     try:
-        return held_ports(str(provider), _known(ports))
+        return held_ports(provider, _known(ports))
     except InstallError:  # written by others: one port for two
         return {}
 

@@ -25,19 +25,19 @@ def decided_by(live: Manifest, path: Path) -> str:
     """Return which manager goes on deciding a field; empty where none does but us."""
     for entry in _managers(live):
         applies = entry.get("operation") == "Apply"
-        scales = path == REPLICAS and str(entry["manager"]).startswith(AUTOSCALERS)
+        scales = path == REPLICAS and _name(entry).startswith(AUTOSCALERS)
         if (applies or scales) and _has(entry.get("fieldsV1") or {}, path):
-            return str(entry["manager"])
+            return _name(entry)
     return ""
 
 
 def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:
     """Yield fields that somebody added with kubectl to an object of ours: (path, manager)."""
     for entry in _managers(live):
-        if str(entry["manager"]).startswith(_BY_HAND):
+        if _name(entry).startswith(_BY_HAND):
             for path in _outermost(entry.get("fieldsV1") or {}, wanted):
                 if path[: len(_NOTES)] != _NOTES and _NOTES[1] not in path:
-                    yield shown_path(path), str(entry["manager"])
+                    yield shown_path(path), _name(entry)
 
 
 def last_changed_by_others(live: Manifest) -> str:
@@ -55,6 +55,10 @@ def without(item: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
         if isinstance(place, dict):
             place.pop(path[-1], None)
     return item
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("manager", ""))
 
 
 def _managers(live: Manifest) -> Iterator[Mapping[str, Any]]:
