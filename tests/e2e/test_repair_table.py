@@ -57,6 +57,7 @@ def ward(request: pytest.FixtureRequest) -> ClusterInstallation:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(1800)
 def test_a_healthy_cluster_is_found_healthy_every_time(ward: ClusterInstallation) -> None:
     for number in range(CHECKS):
         began = time.monotonic()
