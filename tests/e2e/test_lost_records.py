@@ -47,6 +47,7 @@ REPEATED = {"cluster_create"}
 """Its note of whose cluster it is was lost with the home; writing it again is an attempt."""
 
 
+@pytest.mark.thorough
 def test_grafana_reads_the_contact_points_that_were_set(installed: ClusterInstallation) -> None:
     def pod() -> str:
         return installed.kubectl("get", "pod", "grafana-0", "-o", "jsonpath={.metadata.uid}")

@@ -131,6 +131,7 @@ def test_another_machine_carries_on_and_the_first_one_follows(
     assert installed.status()["run"]["outcome"] == "succeeded"
 
 
+@pytest.mark.thorough
 def test_of_two_machines_one_acts_and_what_a_killed_one_held_is_taken(
     installed: ClusterInstallation, other: Machine, at_work: tuple[Machine, subprocess.Popen[str]]
 ) -> None:

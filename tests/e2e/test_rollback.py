@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from e2e.lab import ON_DISK_S, ClusterInstallation, ask, engine, node_states, state_of
 
@@ -29,6 +30,7 @@ def machine(place: ClusterInstallation) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.thorough
 def test_a_complete_rollback_takes_everything_back_and_keeps_the_data(installed: ClusterInstallation) -> None:
     before = machine(installed)
     written = installed.written()
