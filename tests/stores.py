@@ -218,7 +218,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     return found
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 120.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + limit_s
     while not condition():
