@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import can_ask, require_yes
-from contextcore_install.commands.backup import make_backup
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.known import require_known
 from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
@@ -98,6 +97,8 @@ def _make_room(app: App, found: dict[str, CheckResult]) -> Lock | None:
 
 
 def _save_and_remove(app: App, ctx: StepContext) -> None:
+    from contextcore_install.commands.backup import make_backup
+
     state = read_records(app.layout, app.settings.cluster).state
     provider = read_stack(app, state).provider
     try:
