@@ -15,17 +15,16 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.evidence import Evidence, Piece
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import (
+from contextcore_install.core.ports import HttpAnswer, StepContext
+from contextcore_install.core.provider import (
     Absent,
     ClusterReport,
     ClusterState,
     Drift,
     Endpoint,
-    HttpAnswer,
     Overview,
     Probe,
     Requirement,
-    StepContext,
     Volume,
     Workload,
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contextcore_install.core.ports import ProviderConfig, Workload
+from contextcore_install.core.provider import ProviderConfig, Workload
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.stack.catalogue import PORTS

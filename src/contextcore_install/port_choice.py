@@ -14,7 +14,7 @@ from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import ProviderConfig
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.registry import PROVIDERS, held_ports, recollect
 from contextcore_install.settings import is_cluster_name
 from contextcore_install.stack.catalogue import PORTS

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.plan import Plan, Step
-from contextcore_install.core.ports import Provider, StepContext, Volume
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.core.retry import ONCE
 from contextcore_install.core.state import REFILLED
 from contextcore_install.storage.archive import Manifest

@@ -16,7 +16,7 @@ from pathlib import Path
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
-from contextcore_install.core.ports import Provider
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.remote import (
     KEEPS_ITS_OWN,

@@ -10,10 +10,12 @@ from contextcore_install.app import App
 from contextcore_install.contacts import for_grafana, without_contact_points
 from contextcore_install.core.errors import usage_error
 from contextcore_install.core.plan import Plan
-from contextcore_install.core.ports import Provider, ProviderConfig, Telemetry
+from contextcore_install.core.ports import Telemetry
+from contextcore_install.core.provider import Provider, ProviderConfig
 from contextcore_install.core.state import COMPLETED, State
+from contextcore_install.parser import PROVIDER_OPTIONS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
-from contextcore_install.settings import INSTALL_TOOLS, PROVIDER_OPTIONS
+from contextcore_install.settings import INSTALL_TOOLS
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
 from contextcore_install.storage.cursors import CursorFile

@@ -17,7 +17,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.outcome import Limits, Result
 from contextcore_install.core.plan import Plan
-from contextcore_install.core.ports import Provider
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.state import COMPLETED, REFILLED
 from contextcore_install.core.undoing import UndoEngine

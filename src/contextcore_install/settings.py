@@ -1,37 +1,23 @@
-"""What a command line asks for: argv and environment in, frozen settings out.
-
-The parser is argparse: it is there without an import from disk that would slow every start, and
-shtab makes the shells' completions from it.
-"""
+"""What a command line asks for: argv and environment in, frozen settings out."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.grammar import COMMANDS, EVERYWHERE, duration, fits
-
-DEFAULT_CLUSTER = "o11y-dev"
-MODES = ("resume", "repair", "reset", "status", "attach")
-PROVIDERS = ("auto", "kind", "kube-context", "host")
-
-PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "workers": ("kind",),
-    "node_image": ("kind",),
-    "pull": ("kind",),
-    "context": ("kube-context",),
-    "manifests": ("kind", "kube-context"),
-    "registry": ("kind", "kube-context"),
-}
-"""Options that mean something to some providers only, and to which."""
+from contextcore_install.grammar import COMMANDS, fits
+from contextcore_install.parser import (
+    DEFAULT_CLUSTER,
+    MODES,
+    PROVIDER_OPTIONS,
+    absolute,
+    build_parser,
+    name_in_grammar,
+)
 
 INSTALL_TOOLS = "install_tools"
 """The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
@@ -40,20 +26,6 @@ _FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFEST
 
 # DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-EPILOG = """\
-examples:
-  {program} --install-tools --yes     install, and get what is missing without asking
-  {program} --status                  where the installation stands
-  {program} --resume                  carry on where it stopped
-  {program} --repair                  find what broke, and fix it
-  {program} --status --output json    the same for a script
-  {program} logs pods_ready           what a step's commands printed
-  {program} --cluster demo --port grafana=3001
-
-exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusable,
-            5 another run is at work, 70 a bug, 130 interrupted
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +58,6 @@ class Settings:
     program: str = "contextcore-install"
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that raises instead of ending the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise usage_error(
-            message.replace("not allowed with argument", "contradicts"), f"see {self.prog} --help"
-        )
-
-    def _check_value(self, action: argparse.Action, value: object) -> None:
-        """Say what may have been meant, where argparse would list all that may stand there."""
-        if action.choices is None or value in action.choices:
-            return
-        from contextcore_install.mistyped import unknown_choice
-
-        what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
-        raise unknown_choice(
-            what if what.startswith("-") else what.lower(), str(value), action.choices, self.prog
-        )
-
-
 def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
     """Return what a command line asks for; raises InstallError (exit code 2) when it asks for nothing sensible.
 
@@ -125,7 +77,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
             name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None
         },
         environment_options={
-            name: _absolute(environ[variable]) if name == "manifests" else environ[variable]
+            name: absolute(environ[variable]) if name == "manifests" else environ[variable]
             for name, variable in _FROM_ENVIRONMENT.items()
             if environ.get(variable)
         },
@@ -156,124 +108,11 @@ def _options(argv: Sequence[str], program: str) -> argparse.Namespace:
         raise unknown_flag(parser.format_usage(), argv, program) or error from None
 
 
-def build_parser(program: str) -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
-    parser = _Parser(
-        prog=program,
-        description="Install an observability stack and keep track of it: any state of the machine, one command.",
-        epilog=EPILOG.format(program=program),
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=_help_width()),
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    _add_modes(parser)
-    _add_shared(parser)
-    formatter = partial(argparse.HelpFormatter, width=_help_width())
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for name, grammar in COMMANDS.items():
-        summary = grammar.summary
-        command = commands.add_parser(
-            name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
-        )
-        _add_shared(command, grammar.shared)
-        for own in grammar.arguments:
-            command.add_argument(*own.names, **own.options)
-    return parser
-
-
 def _own_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what only the chosen subcommand takes, by the name that argparse gives it."""
     grammar = COMMANDS.get(options.command or "")
     names = [own.destination for own in grammar.arguments] if grammar else []
     return {name: getattr(options, name) for name in names}
-
-
-def _help_width() -> int:
-    """Return the columns for help texts. Left to itself, argparse asks shutil for every option, which is slow."""
-    try:
-        return os.get_terminal_size().columns - 2
-    except OSError:
-        columns = os.environ.get("COLUMNS", "")
-        return (
-            max(40, int(columns) - 2)
-            if columns.isascii() and columns.isdecimal() and len(columns) < 5
-            else 98
-        )
-
-
-def _add_modes(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to do (default: install, which is safe to repeat)")
-    modes = group.add_mutually_exclusive_group()
-    modes.add_argument("--resume", action="store_true", help="carry on where the installation stopped")
-    modes.add_argument("--repair", action="store_true", help="check everything, and fix what is broken")
-    modes.add_argument("--reset", action="store_true", help="put the state aside; touches no cluster")
-    modes.add_argument("--status", action="store_true", help="show where the installation stands")
-    modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
-
-
-def _add_shared(parser: argparse.ArgumentParser, fitting: Collection[str] | None = None) -> None:
-    """Add the options that may stand before or behind a subcommand.
-
-    `fitting` names the restricted ones that fit the subcommand that the parser is of. It knows the others too, to say
-    what they contradict; its help does not.
-    """
-
-    def add(flag: str, **options: Any) -> None:
-        if fitting is not None:
-            options["default"] = argparse.SUPPRESS
-            if _name_in_grammar(flag) not in shown:
-                options["help"] = argparse.SUPPRESS
-        group.add_argument(flag, **options)
-
-    shown = EVERYWHERE | frozenset(fitting or ())
-    group = parser.add_argument_group("options" if fitting is None else "options of other commands too")
-    add(
-        "--cluster",
-        metavar="NAME",
-        help=f"the cluster's name (default {DEFAULT_CLUSTER}, or CONTEXTCORE_CLUSTER)",
-    )
-    add("--provider", choices=PROVIDERS, help="where the stack runs (default auto)")
-    add("--port", metavar="COMPONENT=PORT", action="append", help="the host port of a component; repeatable")
-    add(
-        "--workers",
-        metavar="N",
-        type=_workers,
-        help="kind: worker nodes beside the control plane (default 0)",
-    )
-    add("--node-image", metavar="IMAGE", help="kind: the node image (or KIND_NODE_IMAGE)")
-    add("--pull", choices=("missing", "never"), help="kind: pull images that the engine lacks, or never")
-    add("--context", metavar="NAME", help="kube-context: kubectl's context of the cluster to install into")
-    add(
-        "--manifests",
-        metavar="DIR",
-        type=_absolute,
-        help="install this kustomization instead of ours (or K8S_MANIFESTS)",
-    )
-    add(
-        "--registry",
-        metavar="PREFIX",
-        type=_registry,
-        help="take images from this mirror, as in mirror.example:5000/hub",
-    )
-    add("--install-tools", action="store_true", help="get missing tools into the program's own folder")
-    add("--skip-wait", action="store_true", help="do not wait until everything is ready")
-    add("--timeout", metavar="TIME", type=duration, help="limit of the whole run, as 90s, 10m or 1h30m")
-    add("--yes", action="store_true", help="answer questions with yes")
-    add(
-        "--allow-data-loss",
-        action="store_true",
-        help="with --repair and --cluster NAME: also carry out remedies that lose data",
-    )
-    add("--live", action="store_true", help="with --status: also check how things really are")
-    add("--output", choices=("human", "json"), help="json: for scripts")
-    add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
-    add("--open", action="store_true", help="show the run on a local page, and open it in the browser")
-    add("--verbose", action="store_true", help="show what commands print")
-
-
-def _name_in_grammar(flag: str) -> str:
-    of_provider = flag.removeprefix("--").replace("-", "_") in PROVIDER_OPTIONS
-    return "--provider-options" if of_provider else flag
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:
@@ -323,26 +162,6 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
     return ports
 
 
-def _absolute(folder: str) -> str:
-    """Return a folder so that a later run from elsewhere finds it."""
-    return str(Path(folder).absolute())
-
-
-def _registry(text: str) -> str:
-    """Return a mirror's prefix: a part of images' names, which everybody sees and which hold no credentials."""
-    if "@" in text or "://" in text:
-        raise argparse.ArgumentTypeError(
-            "it is the beginning of images' names, without scheme and credentials, as in mirror.example:5000/hub"
-        )
-    return text
-
-
-def _workers(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and int(text) <= 16):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of workers from 0 to 16")
-    return int(text)
-
-
 def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> None:
     mode = next((f"--{name}" for name in MODES if getattr(options, name)), "")
     if mode and options.command:
@@ -355,7 +174,7 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
         raise usage_error("--tutorial contradicts --output json: it is for people")
     what = mode or options.command or "an installation"
     fitting = fits(settings.command)
-    refused = [flag for flag, used in _restricted(settings) if used and _name_in_grammar(flag) not in fitting]
+    refused = [flag for flag, used in _restricted(settings) if used and name_in_grammar(flag) not in fitting]
     if refused:
         raise usage_error(
             f"{refused[0]} contradicts {what}", f"leave one of them out, or see {settings.program} --help"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.core.ports import ClusterState, Provider
+from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.stack.catalogue import METRICS_STORE
 from contextcore_install.tools.trees import check_tree
 from fakes import FakeProvider, Told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.core.ports import Volume
+from contextcore_install.core.provider import Volume
 from contextcore_install.providers.host.provider import HostProvider
 from fakes import Told
 from host_world import World

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import ClusterState
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.tools.machine import start_time
 from fakes import Told
 from host_world import World, until

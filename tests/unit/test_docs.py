@@ -14,7 +14,8 @@ import pytest
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.core.state import STEP_IDS
 from contextcore_install.grammar import COMMANDS
-from contextcore_install.settings import build_parser, parse
+from contextcore_install.parser import build_parser
+from contextcore_install.settings import parse
 from contextcore_install.stack.catalogue import PORTS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,8 @@ from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import second
-from contextcore_install.core.ports import ClusterState, Provider, StepContext, Volume
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import ClusterState, Provider, Volume
 from contextcore_install.core.state import State
 from contextcore_install.selection import read_stack
 from contextcore_install.stack.catalogue import COMPONENTS

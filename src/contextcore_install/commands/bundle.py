@@ -17,7 +17,8 @@ from contextcore_install.commands.redacting import redaction
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Evidence, Piece
-from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.storage.bundles import bundle_name, thin_bundles, write_bundle
 from contextcore_install.storage.layout import make_home, make_private

@@ -6,7 +6,7 @@ import re
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.settings import build_parser
+from contextcore_install.parser import build_parser
 
 COMMAND, LAUNCHER = "contextcore-install", "create-cluster.sh"
 

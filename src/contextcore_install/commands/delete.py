@@ -14,7 +14,8 @@ from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.ports import ClusterState, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.state import State
 from contextcore_install.remote import alone_in_cluster
 from contextcore_install.selection import read_stack

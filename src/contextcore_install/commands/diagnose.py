@@ -17,7 +17,8 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.evidence import Evidence, Piece
 from contextcore_install.core.failures import found_wrong
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.state import State
 from contextcore_install.recall import known_records
 from contextcore_install.selection import Stack, read_stack

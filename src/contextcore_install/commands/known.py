@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.ports import ClusterState
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.state import State
 from contextcore_install.recall import known_records
 from contextcore_install.selection import read_stack

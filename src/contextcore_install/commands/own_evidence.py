@@ -16,7 +16,8 @@ from contextcore_install.contacts import without_contact_points
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, second
 from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
-from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import names_a_secret
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.storage.contact_file import ContactFile

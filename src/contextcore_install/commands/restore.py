@@ -20,7 +20,7 @@ from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.outcome import Result
-from contextcore_install.core.ports import Volume
+from contextcore_install.core.provider import Volume
 from contextcore_install.core.state import State
 from contextcore_install.selection import choose_provider, is_bound, read_stack
 from contextcore_install.session import Session

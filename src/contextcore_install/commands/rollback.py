@@ -15,7 +15,7 @@ from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.outcome import Outcome, Result
-from contextcore_install.core.ports import ClusterState, Provider
+from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.core.rollback import steps_to_undo
 from contextcore_install.core.state import COMPLETED
 from contextcore_install.selection import Stack, read_stack

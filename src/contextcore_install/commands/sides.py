@@ -8,7 +8,7 @@ from typing import Any
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
-from contextcore_install.core.ports import Provider
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.remote import Remote, last_change
 from contextcore_install.core.state import State
 from contextcore_install.remote import differing, identity, is_newer, look, remote_of

@@ -16,7 +16,7 @@ from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, read_records
 
 if TYPE_CHECKING:
-    from contextcore_install.core.ports import Provider
+    from contextcore_install.core.provider import Provider
 
 
 def run(app: App) -> int:

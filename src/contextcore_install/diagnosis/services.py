@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import Endpoint, HttpAnswer
+from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
-from contextcore_install.core.ports import Provider, ProviderConfig
+from contextcore_install.core.provider import Provider, ProviderConfig
 
 PROVIDERS = {
     "host": "contextcore_install.providers.host",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from contextcore_install.core.ports import Endpoint
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
 
 OTLP_PORT = "alloy-http"

@@ -8,15 +8,8 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import (
-    Endpoint,
-    Http,
-    HttpAnswer,
-    Programs,
-    Provider,
-    StepContext,
-    Telemetry,
-)
+from contextcore_install.core.ports import Http, HttpAnswer, Programs, StepContext, Telemetry
+from contextcore_install.core.provider import Endpoint, Provider
 from contextcore_install.core.retry import RetryPolicy
 
 Explain = Callable[[Endpoint, HttpAnswer | InstallError], Finding]

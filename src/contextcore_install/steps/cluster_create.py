@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.core.ports import ClusterState, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.steps.base import BaseStep
 
 _REMEDIES = {

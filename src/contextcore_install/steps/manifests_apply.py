@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 

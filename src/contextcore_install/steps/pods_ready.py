@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.failures import hint_after
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.core.ports import StepContext, Workload
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Workload
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 

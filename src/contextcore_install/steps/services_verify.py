@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import Endpoint, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 

@@ -8,7 +8,8 @@ from functools import partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.ports import Http, Probe, Provider, Requirement
+from contextcore_install.core.ports import Http
+from contextcore_install.core.provider import Probe, Provider, Requirement
 from contextcore_install.core.standing import Category
 from contextcore_install.verification.facts import Facts, observe
 from contextcore_install.verification.grafana import Grafana

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Endpoint, Overview, Provider, Requirement, Workload
+from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
 from contextcore_install.core.standing import Listener, Storage
 from contextcore_install.verification.together import together
 

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Http, HttpAnswer, Probe, Requirement
+from contextcore_install.core.ports import Http, HttpAnswer
+from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.standing import Category
 from contextcore_install.verification.results import skipped, unmet
 from contextcore_install.verification.together import Once

@@ -9,7 +9,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import Probe, Requirement
+from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.core.standing import Category
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from contextcore_install.core.ports import Http, HttpAnswer, Probe
+from contextcore_install.core.ports import Http, HttpAnswer
+from contextcore_install.core.provider import Probe
 from contextcore_install.verification.results import skipped, unmet
 
 ANSWER_WITHIN_S = 3.0

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Probe, Requirement, Workload
+from contextcore_install.core.provider import Probe, Requirement, Workload
 from contextcore_install.core.standing import Category, Listener, Storage
 from contextcore_install.verification.facts import Facts
 from contextcore_install.verification.results import skipped, unmet

@@ -16,7 +16,8 @@ from contextcore_install.app import App
 from contextcore_install.commands.bundle import Bundle, Diagnosis, Limits, make_bundle
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence, Piece
-from contextcore_install.core.ports import Provider, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import Home
 from contextcore_install.tools.clock import SystemClock

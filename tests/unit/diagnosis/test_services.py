@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Endpoint, HttpAnswer
+from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.diagnosis.rules.service import NODE_PORT, PORT_FORWARD
 from contextcore_install.diagnosis.services import explain_service
 

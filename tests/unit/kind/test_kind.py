@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import ClusterState
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import engine_trouble, kind_failure
 from contextcore_install.providers.kind.config import (
     NODE_IMAGE,

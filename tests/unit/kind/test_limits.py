@@ -12,7 +12,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import Probe, ProviderConfig
+from contextcore_install.core.provider import Probe, ProviderConfig
 from contextcore_install.providers.kind.engine import Engine, EngineInfo
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import resolve_ports

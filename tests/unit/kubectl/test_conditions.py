@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.core.ports import Workload
+from contextcore_install.core.provider import Workload
 from contextcore_install.providers._kubectl.conditions import Conditions, Patience
 from contextcore_install.providers._kubectl.pods import is_rolled_out, read_pod
 from contextcore_install.providers._kubectl.render import Release

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.ports import ProviderConfig
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers._kubectl.objects import RELEASE_LABEL
 from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers.kube_context.provider import KubeContextProvider

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.ports import Endpoint
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import OTLP_PATH, logs_url, metrics_url, traces_url
 

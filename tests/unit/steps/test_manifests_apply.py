@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.ports import Drift
+from contextcore_install.core.provider import Drift
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.manifests_apply import ManifestsApply
 from fakes import FakeProvider

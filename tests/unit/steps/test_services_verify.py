@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import Endpoint, HttpAnswer
+from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.services_verify import ServicesVerify
 from fakes import FakeHttp, FakeProvider

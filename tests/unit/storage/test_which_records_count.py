@@ -11,7 +11,7 @@ import pytest
 
 from contextcore_install.app import App
 from contextcore_install.core.events import microseconds
-from contextcore_install.core.ports import Provider
+from contextcore_install.core.provider import Provider
 from contextcore_install.core.remote import KEEPS_ITS_OWN, Remote, RemoteRecords
 from contextcore_install.core.state import RunState, State
 from contextcore_install.remote import Meeting, alone_in_cluster, identity, is_newer, meet

@@ -10,7 +10,7 @@ import pytest
 
 from apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Endpoint, Overview
+from contextcore_install.core.provider import Endpoint, Overview
 from contextcore_install.tools.http import LoopbackHttp
 from contextcore_install.verification import signals
 from contextcore_install.verification.checklist import Subject, look_at, requirements

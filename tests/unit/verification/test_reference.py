@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Endpoint, Overview, ProviderConfig, Requirement, Workload
+from contextcore_install.core.provider import Endpoint, Overview, ProviderConfig, Requirement, Workload
 from contextcore_install.core.standing import Category, Storage
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.stack.catalogue import PORTS

@@ -13,7 +13,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import Endpoint, Overview, Probe, Requirement, Workload
+from contextcore_install.core.provider import Endpoint, Overview, Probe, Requirement, Workload
 from contextcore_install.core.standing import Category, Listener, Storage, socket_listener
 from contextcore_install.verification.checklist import look_at, of_steps
 from contextcore_install.verification.facts import Facts, observe

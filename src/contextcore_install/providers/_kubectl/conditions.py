@@ -9,7 +9,7 @@ from functools import partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import Workload
+from contextcore_install.core.provider import Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import RESUME, Subject

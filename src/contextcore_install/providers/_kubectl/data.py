@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext, Volume
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Volume
 from contextcore_install.providers._kubectl.objects import FIELD_MANAGER, RELEASE_LABEL, Key, Manifest
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN, is_claim_of
 from contextcore_install.providers._kubectl.stack import KubernetesStack

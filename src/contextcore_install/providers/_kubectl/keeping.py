@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Drift
+from contextcore_install.core.provider import Drift
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of, pod_specs
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot

@@ -13,7 +13,8 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence
-from contextcore_install.core.ports import Drift, ProviderConfig, StepContext, Workload
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift, ProviderConfig, Workload
 from contextcore_install.core.remote import Remote
 from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl

@@ -10,7 +10,8 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
 from contextcore_install.providers._kubectl.namespaces import DELETE_WITHIN_S, wait_until_gone

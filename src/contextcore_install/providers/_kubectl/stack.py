@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
-from contextcore_install.core.ports import Drift, StepContext, Workload
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift, Workload
 from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl import releases
 from contextcore_install.providers._kubectl.client import Kubectl

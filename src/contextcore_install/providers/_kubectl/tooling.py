@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.providers._kubectl.render import Source, manifests_probe
 from contextcore_install.tools.kube_tools import install_tool
 from contextcore_install.tools.programs import Tool, ToolBox

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext, Workload
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Workload
 from contextcore_install.core.shape import ShapeError
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import Conditions, Patience

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.ports import Endpoint, Http, StepContext, Workload
+from contextcore_install.core.ports import Http, StepContext
+from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject

@@ -11,7 +11,8 @@ from typing import IO
 from urllib.parse import quote
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext, Volume
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Volume
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.programs import FAMILIES

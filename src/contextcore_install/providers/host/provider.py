@@ -10,18 +10,17 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.ports import (
+from contextcore_install.core.ports import Http, StepContext
+from contextcore_install.core.provider import (
     Absent,
     ClusterReport,
     ClusterState,
     Data,
     Drift,
     Endpoint,
-    Http,
     Overview,
     ProviderConfig,
     Requirement,
-    StepContext,
     Workload,
 )
 from contextcore_install.core.standing import Listener, Storage

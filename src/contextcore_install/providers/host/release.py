@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from contextcore_install.core.ports import Drift, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift
 from contextcore_install.providers.host.layout import Layout, unwritable
 from contextcore_install.providers.host.render import Release, Rendered
 from contextcore_install.stack.catalogue import METRICS_STORE

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import Probe, ProviderConfig, Requirement, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.standing import Category
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.providers.host.holders import other_holder, used_ports

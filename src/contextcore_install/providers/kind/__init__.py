@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contextcore_install.core.ports import Provider, ProviderConfig
+from contextcore_install.core.provider import Provider, ProviderConfig
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import choose_engine, engine_answers
 from contextcore_install.providers.kind.look import other_ports

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import ClusterState, StepContext
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.config import as_text, cluster_config, mapped_ports

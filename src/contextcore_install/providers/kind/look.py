@@ -10,7 +10,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.ports import ClusterReport, ClusterState
+from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.diagnosis.diagnose import explain, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject

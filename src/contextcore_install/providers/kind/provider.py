@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 
 from contextcore_install.core.evidence import Evidence
-from contextcore_install.core.ports import (
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
     Data,
@@ -16,7 +17,6 @@ from contextcore_install.core.ports import (
     Overview,
     ProviderConfig,
     Requirement,
-    StepContext,
 )
 from contextcore_install.core.standing import Listener, socket_listener
 from contextcore_install.diagnosis.rules.service import NODE_PORT

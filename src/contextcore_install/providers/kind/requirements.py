@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import Probe, ProviderConfig, Requirement
+from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.standing import Category
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.diagnosis.rules.machine import ENGINE_DISK_WANTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contextcore_install.core.ports import Provider, ProviderConfig
+from contextcore_install.core.provider import Provider, ProviderConfig
 from contextcore_install.providers.kube_context.provider import CONTEXT_FILE, KubeContextProvider
 
 

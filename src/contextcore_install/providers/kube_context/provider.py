@@ -11,7 +11,8 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import (
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
     Data,
@@ -20,7 +21,6 @@ from contextcore_install.core.ports import (
     Probe,
     ProviderConfig,
     Requirement,
-    StepContext,
 )
 from contextcore_install.core.standing import Category, Listener
 from contextcore_install.diagnosis.rules.service import PORT_FORWARD
