@@ -98,6 +98,9 @@ def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
     for name in ("provider", "run_id", "progress", "overall", "started_at"):
         assert after[name] == before[name], name
     assert after["settings"]["ports"] == before["settings"]["ports"]
+    looked = json.loads(installation.run("--status", "--live", "--output", "json").stdout)
+    unlike = [check for check in looked["checks"] if not check["satisfied"]]
+    assert not unlike, "the store knows how complete it is, though nothing here says so"
     assert not (installation.files / "journal.jsonl").exists(), "--status only reads"
 
     resumed = installation.run("--resume")
