@@ -29,6 +29,7 @@ _STEP = {
     "failed": ("failed", "bad"),
 }
 REPAIR = ("--repair",)
+LOOK_NOW = ("--status", "--live")
 _NEXT = {
     "not_installed": (((), "installs"),),
     "running": (
@@ -37,7 +38,11 @@ _NEXT = {
         (("dashboard", "--open"), "shows it on a page"),
         (("logs",), "shows what its commands print"),
     ),
-    "complete": ((("verify",), "checks everything"), (REPAIR, "fixes what is broken")),
+    "complete": (
+        (LOOK_NOW, "how it is now, and its URLs"),
+        (("verify",), "checks everything"),
+        (REPAIR, "fixes what is broken"),
+    ),
     "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
 }
 EVIDENCE_LINES = 8
@@ -203,10 +208,13 @@ def _when(time: object) -> str:
 
 
 def _next_lines(document: Mapping[str, Any], look: Look, commands: Commands) -> list[str]:
-    ways = following(str(document.get("overall", "")))
+    ways = list(following(str(document.get("overall", ""))))
     checks = document.get("checks")
-    if isinstance(checks, list) and not all(check.get("satisfied") for check in checks if _is_mapping(check)):
-        ways = sorted(ways, key=lambda way: way[0] != REPAIR)  # it is known to be broken, and what heals it
+    if isinstance(checks, list):
+        ways = [way for way in ways if way[0] != LOOK_NOW]
+        fine = all(check.get("satisfied") for check in checks if _is_mapping(check))
+        if not fine:  # it is known to be broken, and what heals it
+            ways.sort(key=lambda way: way[0] != REPAIR)
     return next_lines([(commands(*words), meaning) for words, meaning in ways], look)
 
 

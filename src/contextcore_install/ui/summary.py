@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.ports import Overview
+from contextcore_install.core.provider import Overview
 from contextcore_install.ui.commands import Commands, hint_lines
 from contextcore_install.ui.look import Look, Span
 from contextcore_install.ui.status import next_lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def _heading(row: Mapping[str, Any], look: Look) -> str:
 
 def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
     rows: list[tuple[Span, ...]] = []
-    for each in requirements:
+    for each, like_it in _gathered(requirements):
         status = str(each["status"])
         style = {"met": "", "unmet": "bad"}.get(status, "faint")
         seen, mark = harmless(each.get("evidence") or "", 200), _MARKS.get(status, "finding")
@@ -55,8 +56,21 @@ def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
             seen = f"skipped: {seen}"
         elif status == "met" and each.get("findings"):  # warnings, or it would not be met
             mark, seen = "finding", harmless(each["findings"][0].get("message", ""), 200)
-        rows.append((look.mark(mark), (harmless(each["title"], 70), style), (seen, "faint")))
+        title = harmless(each["title"], 70) + (f" and {like_it} more" if like_it else "")
+        rows.append((look.mark(mark), (title, style), (seen, "faint")))
     return table(look, rows, gap=1)
+
+
+def _gathered(requirements: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
+    """Return what gets a row each, with how many more it stands for: what was skipped for one reason has one row."""
+    skipped = Counter(each.get("evidence") for each in requirements if each["status"] == "skipped")
+    rows = []
+    for each in requirements:
+        if each["status"] != "skipped":
+            rows.append((each, 0))
+        elif alike := skipped.pop(each.get("evidence"), 0):
+            rows.append((each, alike - 1))
+    return rows
 
 
 def _verdict(document: Mapping[str, Any], look: Look, commands: Commands) -> Iterator[str]:

@@ -173,7 +173,10 @@ def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_com
         "Next  ./create-cluster.sh --repair  fixes what is broken",
         "      ./create-cluster.sh verify    checks everything",
     ]
-    assert "Next  ./create-cluster.sh verify" in render_status(document, Look(80))
+    assert "Next  ./create-cluster.sh --status --live  how it is now, and its URLs" in render_status(
+        document, Look(80)
+    )
+    assert "--status --live" not in shown, "that is what was just done"
 
 
 def test_a_remedy_that_loses_data_is_to_be_typed_though_a_run_can_carry_it_out() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.ports import Absent, Endpoint, Overview
+from contextcore_install.core.provider import Absent, Endpoint, Overview
 from contextcore_install.ui.commands import Commands
 from contextcore_install.ui.look import Look
 from contextcore_install.ui.summary import (

@@ -74,6 +74,15 @@ def test_what_is_not_critical_is_said_and_is_no_failure() -> None:
     )
 
 
+def test_what_was_skipped_for_one_reason_has_one_row() -> None:
+    lines = shown(*(requirement(name, "skipped") for name in "abc"), requirement("d", "met")).splitlines()
+    rows = [line.split() for line in lines if line.startswith("  ") and " The " in line]
+    assert [row[1:6] for row in rows] == [
+        ["The", "a", "and", "2", "more"],
+        ["The", "d", "what", "was", "seen"],
+    ]
+
+
 def test_what_was_skipped_has_its_reason_and_is_not_shown_as_passed() -> None:
     lines = shown(requirement("a", "skipped"), requirement("b", "skipped", category="tooling")).splitlines()
     assert "observability  nothing could be looked at" in lines
