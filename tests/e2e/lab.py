@@ -9,10 +9,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from contextcore_install.stack.catalogue import COMPONENTS, PORTS
 from contextcore_install.telemetry.backends import probe, query, show_recent
@@ -236,6 +237,22 @@ class ClusterInstallation(Installation):
         found = query(client, backend, f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, PATIENCE)
         client.close()
         return [float(value) for series in found for _, value in series["values"]]
+
+    @contextmanager
+    def store_forwarded(self) -> Iterator[Self]:
+        """Within the block, have a way to the metrics store of a cluster that has no port on this machine."""
+        port = free_port()
+        command = ["kubectl", "--context", self.context, "-n", NAMESPACE, "port-forward", "svc/mimir"]
+        process = subprocess.Popen(
+            [*command, f"{port}:9009"], env=self.environ(), stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout
+            assert process.stdout.readline(), "kubectl forwards nothing"
+            yield replace(self, ports={"mimir": port})
+        finally:
+            process.kill()
+            process.communicate()
 
     def report(self) -> str:
         """Return what helps to understand a failure: what the program said, and how the cluster is."""

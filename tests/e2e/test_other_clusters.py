@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from contextcore_install.core.state import STEP_IDS
 from e2e.lab import (
+    ON_DISK_S,
     ClusterInstallation,
     ask,
     cluster_name,
@@ -87,6 +89,31 @@ def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
     kept = place.objects("pods,services,statefulsets,pvc,configmaps,leases")
     assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}
     assert place.identity() == identity
+
+
+@pytest.mark.thorough
+def test_what_was_taken_out_of_a_cluster_that_exists_comes_back_from_a_backup(
+    foreign: tuple[str, Path], tmp_path: Path
+) -> None:
+    name, kubeconfig = foreign
+    place = ClusterInstallation(
+        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
+    )
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    place.must(*place.flags(), "--context", place.context)
+    with place.store_forwarded() as store:
+        store.write(42.5)
+        time.sleep(ON_DISK_S)
+    backup = tmp_path / "kept.tar.gz"
+    place.must("backup", "-o", str(backup))
+    place.must("delete", "--yes", "--cluster", place.cluster)
+    assert not place.objects("pvc")
+    place.must("restore", str(backup), "--yes", "--cluster", place.cluster)
+    with place.store_forwarded() as store:
+        assert store.written() == [42.5]
+    place.must("verify")
+    assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
+    place.must("delete", "--yes", "--cluster", place.cluster)
 
 
 def test_a_context_that_is_not_there_is_named(foreign: tuple[str, Path], tmp_path: Path) -> None:

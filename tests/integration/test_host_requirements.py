@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.ports import Probe
+from contextcore_install.core.provider import Probe
 from host_world import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.has("victoria-metrics")
-    yield made
-    made.close()
 
 
 def probe(world: World, name: str) -> Probe:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from contextcore_install.core.ports import Endpoint
+from contextcore_install.core.provider import Endpoint
 from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.telemetry.backends import probe
 from contextcore_install.telemetry.client import Client, StoreError
@@ -18,14 +18,6 @@ from fakes import Told
 from host_world import World
 from installation import Installation, end
 from stores import PATIENCE, Store, free_port, wait_until
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.has("victoria-metrics")
-    yield made
-    made.close()
 
 
 @pytest.fixture
