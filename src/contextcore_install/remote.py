@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.app import App
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import second
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
@@ -28,7 +28,7 @@ from contextcore_install.core.remote import (
 )
 from contextcore_install.core.state import State
 from contextcore_install.session import Session
-from contextcore_install.settings import INSTALL_TOOLS
+from contextcore_install.settings import OF_ONE_MACHINE
 from contextcore_install.storage.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.mark import Mark
 from contextcore_install.storage.put_aside import put_aside_ms
@@ -114,7 +114,7 @@ def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
     """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
     mark = local.mark
     told = _side_by_side(local.state, remote.state) if local.state.exists else ""
-    _keep_own_consent(local.state, remote.state)
+    _keep_own(local.state, remote.state)
     take_over(local, remote.state, f"cluster: {place.place}", at_us=max(mark.at_us, remote.at_us))
     local.mark = Mark(max(mark.events, remote.events), mark.bytes, max(mark.at_us, remote.at_us))
     why = f"they are newer than this machine's ({told})" if told else "this machine has none"
@@ -123,11 +123,12 @@ def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
     )
 
 
-def _keep_own_consent(here: State, there: State) -> None:
-    """Whether missing tools may be had is said of one machine, and by who sits at it."""
-    there.settings.pop(INSTALL_TOOLS, None)
-    if INSTALL_TOOLS in here.settings:
-        there.settings[INSTALL_TOOLS] = here.settings[INSTALL_TOOLS]
+def _keep_own(here: State, there: State) -> None:
+    """Leave this machine what it alone says."""
+    for name in OF_ONE_MACHINE:
+        there.settings.pop(name, None)
+        if name in here.settings:
+            there.settings[name] = here.settings[name]
 
 
 def _side_by_side(here: State, there: State) -> str:
@@ -188,6 +189,17 @@ def meet(app: App, remote: Remote, records: Records, mode: str) -> Meeting | Non
             f"than this machine's, which count: {_side_by_side(records.state, there.state)}"
         )
     return Meeting(remote, lease, found)
+
+
+def require_same_place(met: Meeting, provider: Provider) -> None:
+    """Raise a usage error where the records that count lead to another cluster than the one that holds them."""
+    there = remote_of(provider)
+    if there is None or there.place != met.remote.place:
+        raise usage_error(
+            f"the records that count are in {met.remote.place}, and the provider that they name, {provider.name}, "
+            f"leads to {there.place if there else 'no cluster'}",
+            "work on it from the machine that wrote them, or choose another name with --cluster NAME",
+        )
 
 
 def _pause(app: App) -> Callable[[float], None]:

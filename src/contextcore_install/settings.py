@@ -21,6 +21,8 @@ from contextcore_install.parser import (
 
 INSTALL_TOOLS = "install_tools"
 """The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
+OF_ONE_MACHINE = (INSTALL_TOOLS, "context")
+"""Settings that no other machine takes over: who sits there says the one, and a context has its name there only."""
 
 _FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFESTS"}
 

@@ -58,7 +58,10 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
         restoring = app.layout.restore.is_dir()
         met = _meet_cluster(app, KEEPS_ITS_OWN if restoring else mode, parts, records, stack)
         if met:
+            from contextcore_install.remote import require_same_place
+
             parts, reason = parts_of(app, records.state)  # whose records count was decided
+            require_same_place(met, parts.provider)
         with _choosing_ports(app, records.state):
             parts, said = beside_others(app, records.state, parts)
             session = _build(app, mode, records, parts, show, stack, met)

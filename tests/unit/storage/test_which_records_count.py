@@ -10,11 +10,12 @@ from typing import cast
 import pytest
 
 from contextcore_install.app import App
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import microseconds
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.remote import KEEPS_ITS_OWN, Remote, RemoteRecords
 from contextcore_install.core.state import RunState, State
-from contextcore_install.remote import Meeting, alone_in_cluster, identity, is_newer, meet
+from contextcore_install.remote import Meeting, alone_in_cluster, identity, is_newer, meet, require_same_place
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.mark import Mark
@@ -119,6 +120,28 @@ def test_whether_tools_may_be_had_is_of_one_machine_and_not_taken_over(app: App)
     assert own.state.settings == {"install_tools": True}
 
 
+def test_a_context_is_known_by_its_name_on_one_machine_and_not_taken_over(app: App) -> None:
+    elsewhere = there(ONE)
+    elsewhere.state.settings = {"provider": "kube-context", "context": "default"}
+    empty, own = Records(State("lab")), here(NOON)
+    own.state.settings = {"context": "prod"}
+    met(app, empty, elsewhere)
+    assert empty.state.settings == {"provider": "kube-context"}
+    elsewhere.state.settings["context"] = "default"
+    met(app, own, elsewhere)
+    assert own.state.settings == {"provider": "kube-context", "context": "prod"}
+
+
+def test_records_that_lead_to_another_cluster_than_theirs_are_refused(app: App) -> None:
+    found, same, other = met(app, here(NOON), there(ONE)), Place(), Place()
+    assert found
+    other.port = replace(other.port, place="ConfigMap of the office")
+    require_same_place(found, cast("Provider", same))
+    with pytest.raises(InstallError, match="leads to ConfigMap of the office") as caught:
+        require_same_place(found, cast("Provider", other))
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
 def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
     records = Records(State("lab"))
     (app.home.archive / "lab-20260101T120000Z").mkdir(parents=True)
@@ -178,6 +201,8 @@ def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) ->
 
 class Place:
     """A provider whose cluster keeps records."""
+
+    name = "kube-context"
 
     def __init__(self) -> None:
         self.port, self.records, self.lease = fake_remote()
