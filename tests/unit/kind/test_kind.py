@@ -114,7 +114,7 @@ def test_a_cluster_is_ours_by_its_containers_or_by_when_and_how_they_were_made(
 def test_the_note_survives_and_a_damaged_or_foreign_one_is_none(tmp_path: Path) -> None:
     file = OwnerFile(tmp_path / "new" / "owner.json", "demo")
     assert file.read() is None
-    owner = file.begin([3000, 9009])
+    owner = file.begin([3000, 9009], "docker")
     assert not owner.complete
     assert file.read() == owner
     assert file.finish(owner, [NODE]).complete

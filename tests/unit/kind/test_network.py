@@ -39,7 +39,7 @@ def test_a_network_is_removed_by_its_name(engine: Engine, tmp_path: Path) -> Non
 @pytest.mark.parametrize("makes_network", [True, False])
 def test_who_made_the_network_is_noted(tmp_path: Path, makes_network: bool) -> None:
     file = OwnerFile(tmp_path / "owner.json", "o11y-dev")
-    file.finish(file.begin([1], makes_network=makes_network), [])
+    file.finish(file.begin([1], "docker", makes_network=makes_network), [])
     owner = file.read()
     assert owner
     assert owner.made_network == makes_network

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.core.provider import Provider, ProviderConfig
+from contextcore_install.providers.kind.choice import choose_engine, engine_answers
 from contextcore_install.providers.kind.config import mapped_ports
-from contextcore_install.providers.kind.engine import choose_engine, engine_answers
 from contextcore_install.providers.kind.look import other_ports
+from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.stack.catalogue import resolve_ports
 
@@ -24,7 +25,7 @@ def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
 
     Raises InstallError when the engine does not answer.
     """
-    nodes = choose_engine(config.environ).nodes(config.cluster)
+    nodes = choose_engine(config.environ, owner_file(config).read()).nodes(config.cluster)
     return other_ports(nodes, resolve_ports({})) if nodes else None
 
 

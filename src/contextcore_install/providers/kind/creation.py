@@ -163,7 +163,8 @@ class Creation:
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
         wish = self._wish
         ports = [here for _, here in mapped_ports(wish.ports).values()]
-        owner = self._owners.begin(ports, makes_network=not self._engine.has_network())
+        network = not self._engine.has_network()
+        owner = self._owners.begin(ports, self._engine.name, makes_network=network)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / "kind.json"
         config = cluster_config(wish.cluster, owner.id, wish.ports, wish.node_image, wish.workers)
@@ -201,7 +202,7 @@ class Creation:
 
     def _finish(self, sight: Sight) -> None:
         """Note that the cluster is whole."""
-        owner = sight.owner or self._owners.adopt(sight.identity, sight.nodes)
+        owner = sight.owner or self._owners.adopt(sight.identity, sight.nodes, self._engine.name)
         self._owners.finish(owner, sight.nodes)
 
     def _turns_out_whole(self, sight: Sight, ctx: StepContext) -> bool:
@@ -228,7 +229,9 @@ class Creation:
         if other := other_ports(sight.nodes, self._wish.ports):
             raise ports_fixed(other, self._wish.ports)
         if sight.owner is None:
-            self._owners.adopt(sight.identity, sight.nodes)
+            self._owners.adopt(sight.identity, sight.nodes, self._engine.name)
+        else:
+            self._owners.seen_in(sight.owner, self._engine.name)
         self._start(sight.nodes, ctx)
         if not self._kubectl_knows(ctx):
             self._export(ctx)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.shape import Shape, shaped
 from contextcore_install.diagnosis.failures import engine_trouble
@@ -20,9 +18,8 @@ from contextcore_install.tools import process
 from contextcore_install.tools.capture import Captured, capture
 
 CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
-#: Seconds for the engine to say that it is there, and to answer a question.
-ANSWERS_WITHIN_S, ASK_S = 3.0, 20.0
-ENGINES = ("docker", "podman", "nerdctl")
+#: Seconds for the engine to answer a question.
+ASK_S = 20.0
 MIB = 1024 * 1024
 _PORT = re.compile(r"[0-9]{1,5}")
 
@@ -59,14 +56,17 @@ class Node:
 
 
 class Engine:
-    """Asks and tells the engine. Nothing is started before it is asked for."""
+    """Asks and tells the engine. Nothing is started before it is asked for; `refused` is why it is asked nothing."""
 
-    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environ: Mapping[str, str], refused: InstallError | None = None) -> None:
         self.name = name
         self.environ = environ
+        self._refused = refused
 
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
         """Run a command of the engine and return how it ended. Raises InstallError."""
+        if self._refused is not None:
+            raise self._refused
         return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
 
     def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
@@ -87,6 +87,8 @@ class Engine:
 
     def trouble(self) -> tuple[EngineInfo | None, Finding | None]:
         """Return what the engine says about itself, or why it does not."""
+        if why := self._refused:
+            return None, Finding(why.code, why.message, why.evidence, Remedy(why.hint, why.hint))
         try:
             done = self.ask("info", "--format", "{{json .}}")
         except InstallError as error:
@@ -136,34 +138,6 @@ class Engine:
         """Start a node's container. Raises InstallError."""
         verb = "unpause" if node.state == "paused" else "start"
         process.run([self.name, verb, node.name], ctx, environ=self.environ, timeout_s=60)
-
-
-def choose_engine(environ: Mapping[str, str]) -> Engine:
-    """Return kind's engine: the one asked for, else the first that answers, else the first there is."""
-    asked = environ.get("KIND_EXPERIMENTAL_PROVIDER", "")
-    if asked in ENGINES:
-        return Engine(asked, environ)
-    there = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
-    for name in there if len(there) > 1 else ():
-        if _answers(name, environ):
-            return Engine(name, {**environ, "KIND_EXPERIMENTAL_PROVIDER": name})
-    name = there[0] if there else ENGINES[0]
-    return Engine(name, {**environ, "KIND_EXPERIMENTAL_PROVIDER": name} if name != "docker" else environ)
-
-
-def engine_answers(environ: Mapping[str, str]) -> bool:
-    """Tell within a few seconds whether a container engine is there and answers."""
-    names = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
-    return any(_answers(name, environ) for name in names)
-
-
-def _answers(name: str, environ: Mapping[str, str]) -> bool:
-    # `ps` asks the daemon and nothing else; `docker info` and `version` may end well without one.
-    try:
-        done = capture([name, "ps", "--quiet", "--last", "1"], environ=environ, timeout_s=ANSWERS_WITHIN_S)
-    except InstallError:
-        return False
-    return done.exit_code == 0
 
 
 def read_info(document: Mapping[str, Any]) -> EngineInfo:

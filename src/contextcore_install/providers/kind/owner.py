@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine import Node
 from contextcore_install.tools.files import read_text, write_atomically
 
@@ -25,7 +26,8 @@ CLOCKS_DIFFER_S = 120.0
 class Owner:
     """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well.
 
-    `made_network` says that the engine had no network for kind before it.
+    `made_network` says that the engine had no network for kind before it. `engine` is where it was made; older notes do
+    not say.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Owner:
     nodes: tuple[str, ...] = ()
     complete: bool = False
     made_network: bool = False
+    engine: str = ""
 
     def owns(self, nodes: Sequence[Node]) -> bool:
         """Tell whether containers are of this creation.
@@ -57,8 +60,13 @@ def _created(node: Node) -> float:
         return 0.0
 
 
+def owner_file(config: ProviderConfig) -> OwnerFile:
+    """Return the note of an installation, in the provider's folder."""
+    return OwnerFile(config.folder.absolute() / "kind" / "owner.json", config.cluster)
+
+
 class OwnerFile:
-    """The note, in the cluster's folder."""
+    """The note, as a file."""
 
     def __init__(self, path: Path, cluster: str) -> None:
         self._path = path
@@ -76,21 +84,38 @@ class OwnerFile:
                 tuple(document["nodes"]),
                 bool(document["complete"]),
                 bool(document.get("made_network")),
+                str(document.get("engine") or ""),
             )
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         return owner if owner.cluster == self._cluster else None
 
-    def begin(self, ports: Sequence[int], *, makes_network: bool = False) -> Owner:
-        """Note that a creation begins, before it does. Raises InstallError."""
+    def begin(self, ports: Sequence[int], engine: str, *, makes_network: bool = False) -> Owner:
+        """Note that a creation begins, before it does, in an engine that has no cluster of the name.
+
+        Raises InstallError; `cluster-elsewhere` where our cluster is noted to be in another engine.
+        """
+        before = self.read()
+        if before is not None and before.complete and before.engine not in {"", engine}:
+            raise InstallError(
+                "cluster-elsewhere",
+                f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it.",
+                hint="./create-cluster.sh --resume",
+            )
         identity = secrets.token_hex(8)
-        owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network)
+        owner = Owner(
+            identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine
+        )
         return self._write(owner)
 
-    def adopt(self, identity: str, nodes: Sequence[Node]) -> Owner:
+    def adopt(self, identity: str, nodes: Sequence[Node], engine: str) -> Owner:
         """Note a cluster of ours whose note was lost. Raises InstallError."""
         ids = tuple(node.id for node in nodes)
-        return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True))
+        return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True, engine=engine))
+
+    def seen_in(self, owner: Owner, engine: str) -> Owner:
+        """Note the engine that has our cluster, where an older note does not. Raises InstallError."""
+        return owner if owner.engine else self._write(replace(owner, engine=engine))
 
     def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
         """Note that the creation ended well. Raises InstallError."""

@@ -25,15 +25,16 @@ from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
 from contextcore_install.providers._kubectl.render import OURS
 from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers.kind.choice import choose_engine
 from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
 from contextcore_install.providers.kind.data import through_node
-from contextcore_install.providers.kind.engine import Engine, Node, choose_engine
+from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.holders import Holders
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import EXPORT, Look, unlike
-from contextcore_install.providers.kind.owner import OwnerFile
+from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
@@ -55,14 +56,14 @@ class KindProvider(KubernetesProvider):
         self.context = f"kind-{config.cluster}"
         self.context_remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
         self._ports = resolve_ports(config.ports)
-        self._owners = OwnerFile(self._folder / "owner.json", config.cluster)
+        self._owners = owner_file(config)
         self._node_image = str(config.options.get("node_image") or NODE_IMAGE)
 
     # The parts
 
     @cached_property
     def _engine(self) -> Engine:
-        return choose_engine(self._box.environ)
+        return choose_engine(self._box.environ, self._owners.read())
 
     @cached_property
     def _images(self) -> Images:
