@@ -77,24 +77,20 @@ def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
     """Tell whether the cluster's journal goes on where this machine's ends.
 
     It does where another machine has held the lease since this one wrote last, whatever this one noted meanwhile;
-    within one term, and where terms are not known, what was changed last is newer.
+    within one term, where terms are not known, and of two installations, what was changed last is newer.
     """
     if is_given_up(app, remote):
         return False
-    term = _term(app)
-    if term and remote.term and term != remote.term:
-        return remote.term > term
     here, there = local.state, remote.state
+    term = _term(app)
+    if term and remote.term and term != remote.term and here.installation_id == there.installation_id:
+        return remote.term > term
     return (last_change(there), remote.events) > (last_change(here), local.mark.events)
-
-
-def _term_file(app: App) -> Path:
-    return app.layout.folder / "lease-term"
 
 
 def _term(app: App) -> int:
     try:
-        return int(_term_file(app).read_text(encoding="utf-8"))
+        return int(app.layout.lease_term.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
 
@@ -165,6 +161,7 @@ def meet(app: App, remote: Remote, records: Records, mode: str) -> Meeting | Non
     None where the place is another installation's. Raises InstallError `locked-elsewhere`.
     """
     lease = Lease(remote.lease, identity(app))
+    lease.least_term = _term(app)
     try:
         lease.take(_pause(app), make=False)
         found = look(remote, app.settings.cluster)
@@ -178,6 +175,7 @@ def meet(app: App, remote: Remote, records: Records, mode: str) -> Meeting | Non
         release(lease)
         return None
     there = found.records
+    lease.least_term = max(lease.least_term, there.term if there else 0)
     if there is None or is_given_up(app, there):
         return Meeting(remote, lease, found)
     if is_newer(app, there, records) and mode != KEEPS_ITS_OWN:
@@ -233,7 +231,7 @@ def keeper_for(app: App, met: Meeting, records: Records, session: Callable[[], S
         host=_host(),
         writer=identity(app),
         version=met.found.version,
-        term_file=_term_file(app),
+        term_file=app.layout.lease_term,
         tail=met.tail,
         has_place=met.found.records is not None,
         redaction=Redaction(home=app.environ.get("HOME", "")),
@@ -255,7 +253,8 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
         return
     with renewing(met.lease):
         yield
-    with suppress(InstallError):
+    with suppress(InstallError, OSError):
+        app.layout.lease_term.unlink(missing_ok=True)
         met.remote.records.remove()
         met.remote.lease.remove()
 

@@ -50,6 +50,11 @@ class ClusterLayout:
         return self.folder / "cursors.json"
 
     @property
+    def lease_term(self) -> Path:
+        """The term of the cluster's lease under which this machine wrote last."""
+        return self.folder / "lease-term"
+
+    @property
     def logs(self) -> Path:
         """One folder a run, one file a step."""
         return self.folder / "logs"

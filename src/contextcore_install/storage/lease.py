@@ -47,6 +47,8 @@ class Lease:
         self._slot = slot
         self._identity = identity
         self._clock = clock
+        self.least_term = 0
+        """The latest term that is known otherwise: one that we take is later, also where the lease was made anew."""
         self._lock = threading.RLock()
         self._standing = _Standing.NONE
         self._version = ""
@@ -164,7 +166,7 @@ class Lease:
 
     def _put(self, found: Kept) -> None:
         transitions = found.content.get("leaseTransitions")
-        before = transitions if isinstance(transitions, int) else 0
+        before = max(self.least_term, transitions if isinstance(transitions, int) else 0)
         is_same = found.content.get("holderIdentity") == self._identity
         now = _now()
         content = {

@@ -35,11 +35,11 @@ def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
     # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
     # what is left of it is a journal.
     aside = (part.path for part in past_parts(layout.journal) if not part.is_packed)
-    return (layout.logs, layout.cursors, layout.journal, *aside, layout.past, layout.state)
+    return (layout.logs, layout.cursors, layout.lease_term, layout.journal, *aside, layout.past, layout.state)
 
 
 def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = False) -> str:
-    """Move state, journal, cursors, logs and `more` to the archive; return the folder. The caller holds the lock.
+    """Move what `records_of` names and `more` to the archive; return the folder. The caller holds the lock.
 
     With `replaced` the installation goes on with a backup's records: it is not given up. Raises InstallError.
     """

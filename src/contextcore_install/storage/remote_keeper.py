@@ -245,6 +245,8 @@ class RemoteKeeper:
 
     def _finish(self) -> None:
         if self._removed:
+            with suppress(OSError):
+                self._term_file.unlink(missing_ok=True)
             self._remote.records.remove()
             self._remote.lease.remove()
             return

@@ -220,6 +220,7 @@ def test_a_cluster_that_is_given_up_keeps_nothing(lab: Lab) -> None:
     lab.tell(Kind.RUN_FINISHED, outcome="succeeded")
     keeper.close(10)
     assert lab.records.kept is lab.lease.kept is None
+    assert not lab.journal.with_name("lease-term").exists()
     assert not lab.reports
 
 

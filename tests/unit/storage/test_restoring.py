@@ -54,8 +54,11 @@ def test_records_that_a_backup_replaced_are_not_given_up_as_those_of_a_reset_are
     begin(home.cluster("test"))
     place_records(home, "test")
     assert put_aside_ms(home, "test") == 0
+    term = home.cluster("test").lease_term
+    term.write_text("3\n")
     archive_records(home, "test")
     assert put_aside_ms(home, "test") > 0
+    assert not term.exists()
 
 
 def test_placing_that_was_cut_off_between_two_files_goes_on_with_the_rest(home: Home) -> None:

@@ -93,12 +93,29 @@ def test_what_is_the_same_is_no_news_nor_is_our_own_copy_that_stayed_behind(app:
 
 
 def test_a_machine_that_noted_something_after_it_lost_the_lease_is_not_newer(app: App) -> None:
-    (app.layout.folder / "lease-term").write_text("3\n")
+    app.layout.lease_term.write_text("3\n")
     assert is_newer(app, there(NOON, term=4), here(ONE))
     assert not is_newer(app, there(ONE, term=2), here(NOON))
     assert not is_newer(app, there(NOON, term=3), here(ONE))
-    (app.layout.folder / "lease-term").write_text("no number")
+    app.layout.lease_term.write_text("no number")
     assert not is_newer(app, there(NOON, term=4), here(ONE))
+
+
+def test_terms_of_two_installations_are_not_compared(app: App) -> None:
+    app.layout.lease_term.write_text("9\n")
+    anew = there(ONE, term=1)
+    anew.state.installation_id = "two"
+    assert is_newer(app, anew, here(NOON))
+    assert not is_newer(app, replace(anew, term=20), Records(state(ONE), Mark(60, 900, 0)))
+
+
+def test_a_lease_that_was_made_anew_has_a_later_term_than_what_is_known(app: App) -> None:
+    for noted, written in ((3, 5), (5, 3)):
+        app.layout.lease_term.write_text(str(noted))
+        found = met(app, here(ONE), there(NOON, term=written))
+        assert found
+        assert found.lease.take(lambda _: None, make=True)
+        assert found.lease.term == 6
 
 
 def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None:
@@ -215,10 +232,12 @@ def test_what_is_removed_outside_of_a_run_is_ours_alone_and_leaves_no_records(ap
     place = Place()
     place.records.put(there(NOON).pack())
     place.lease.put({})
+    app.layout.lease_term.write_text("3\n")
     with alone_in_cluster(app, cast("Provider", place)):
         assert place.lease.kept
         assert place.lease.kept.content["holderIdentity"] == identity(app)
     assert place.records.kept is place.lease.kept is None
+    assert not app.layout.lease_term.exists()
 
 
 def test_what_could_not_be_removed_keeps_its_records_and_is_free_again(app: App) -> None:
