@@ -22,6 +22,8 @@ CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 ASK_S = 20.0
 MIB = 1024 * 1024
 _PORT = re.compile(r"[0-9]{1,5}")
+# moby/api and podman/libpod/define/errors.go
+_GONE = re.compile(r"no such (?:container|object)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,12 @@ class Engine:
         """Run a command of the engine and return what it printed; raises InstallError where it fails."""
         done = self.ask(*arguments, timeout_s=timeout_s, ctx=ctx)
         if done.exit_code != 0:
-            raise replace(engine_trouble(done.stderr.splitlines(), self.facts()).error(), retryable=True)
+            raise self._failure(done)
         return done.stdout
+
+    def _failure(self, done: Captured) -> InstallError:
+        lines = done.stderr.splitlines() or [done.stdout[:400]]
+        return replace(engine_trouble(lines, self.facts()).error(), retryable=True)
 
     def facts(self) -> dict[str, str]:
         """Return what the sentences about the engine need to know."""
@@ -101,13 +107,19 @@ class Engine:
         return read_info(document), None
 
     def nodes(self, cluster: str) -> list[Node]:
-        """Return the containers that are nodes of exactly this cluster. Raises InstallError."""
+        """Return the containers that are nodes of exactly this cluster.
+
+        Raises InstallError, also where there are some and the engine does not say what they are: none is taken for gone
+        that may be there.
+        """
         label = f"label={CLUSTER_LABEL}={cluster}"
         ids = self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", label).split()
         if not ids:
             return []
-        done = self.ask("inspect", "--type", "container", *ids)  # one that has just gone makes it fail
+        done = self.ask("inspect", "--type", "container", *ids)
         found = [read_node(item) for item in _json(done.stdout, _NODES, [])]
+        if not found or (done.exit_code != 0 and not _only_gone(done.stderr)):
+            raise self._failure(done)
         return sorted(found, key=lambda node: (not node.is_control_plane, node.name))
 
     def image_ids(self, images: Sequence[str]) -> dict[str, str]:
@@ -176,6 +188,11 @@ def read_node(item: Mapping[str, Any]) -> Node:
         image=str(config.get("Image", "")),
         ports=_ports((item.get("HostConfig") or {}).get("PortBindings") or {}),
     )
+
+
+def _only_gone(said: str) -> bool:
+    """Tell whether what an engine complains of is nothing but containers that have gone since it named them."""
+    return bool(said.strip()) and all(_GONE.search(line) for line in said.splitlines() if line.strip())
 
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
