@@ -9,7 +9,8 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import Engine, read_node
+from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.tools.capture import Captured
 
 ONE = json.dumps([{"Id": "id1", "Name": "/demo-control-plane"}])
@@ -55,3 +56,24 @@ def test_an_answer_that_says_nothing_of_them_is_an_error_and_worth_another_try(
     with pytest.raises(InstallError) as caught:
         Answering(exit_code, stdout, stderr).nodes("demo")
     assert (caught.value.code, caught.value.retryable) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "utc"),
+    [
+        ("2025-05-05T16:15:56.740123456Z", "2025-05-05T16:15:56.740123456Z"),
+        ("2025-05-05T18:15:56.74+02:00", "2025-05-05T16:15:56.74Z"),
+        ("2025-05-05T20:15:56-05:30", "2025-05-06T01:45:56Z"),
+        ("0001-01-01T00:00:00+02:00", "0001-01-01T00:00:00+02:00"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_times_are_in_utc_whichever_engine_tells_them(told: str, utc: str) -> None:
+    node = read_node({"Created": told, "State": {"StartedAt": told}})
+    assert (node.created, node.started) == (utc, utc)
+
+
+def test_a_container_that_podman_made_before_ours_was_begun_is_not_ours() -> None:
+    began = 1746461756.0  # 2025-05-05T16:15:56Z
+    node = read_node({"Created": "2025-05-05T17:15:56.74+02:00"})
+    assert not Owner("abc", "demo", began, ()).owns([node])

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -22,6 +23,7 @@ CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 ASK_S = 20.0
 MIB = 1024 * 1024
 _PORT = re.compile(r"[0-9]{1,5}")
+_WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d)")
 # moby/api and podman/libpod/define/errors.go
 _GONE = re.compile(r"no such (?:container|object)", re.IGNORECASE)
 
@@ -40,7 +42,10 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here."""
+    """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here.
+
+    `created` and `started` are in UTC, as in 2026-01-01T10:00:05.1Z.
+    """
 
     id: str
     name: str
@@ -183,8 +188,8 @@ def read_node(item: Mapping[str, Any]) -> Node:
         name=str(item.get("Name", "")).lstrip("/"),
         role=str(labels.get(ROLE_LABEL, "")),
         state=str(state.get("Status", "")),
-        created=str(item.get("Created", "")),
-        started=str(state.get("StartedAt", "")),
+        created=_utc(str(item.get("Created", ""))),
+        started=_utc(str(state.get("StartedAt", ""))),
         image=str(config.get("Image", "")),
         ports=_ports((item.get("HostConfig") or {}).get("PortBindings") or {}),
     )
@@ -193,6 +198,18 @@ def read_node(item: Mapping[str, Any]) -> Node:
 def _only_gone(said: str) -> bool:
     """Tell whether what an engine complains of is nothing but containers that have gone since it named them."""
     return bool(said.strip()) and all(_GONE.search(line) for line in said.splitlines() if line.strip())
+
+
+def _utc(moment: str) -> str:
+    """Return a time of RFC 3339 in UTC, as Docker tells it: Podman has it with this machine's offset."""
+    found = _WITH_OFFSET.fullmatch(moment)
+    if not found:
+        return moment
+    second, fraction, offset = found.groups(default="")
+    try:
+        return f"{datetime.fromisoformat(second + offset).astimezone(UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    except (ValueError, OverflowError):
+        return moment
 
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
