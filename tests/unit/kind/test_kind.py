@@ -14,6 +14,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import engine_trouble, kind_failure
+from contextcore_install.providers.kind.comeback import MANAGER, came_back_lately, has_come_back
 from contextcore_install.providers.kind.config import (
     NODE_IMAGE,
     cluster_config,
@@ -24,10 +25,7 @@ from contextcore_install.providers.kind.config import (
 from contextcore_install.providers.kind.engine import Node, read_info, read_node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import (
-    MANAGER,
     Sight,
-    came_back_lately,
-    has_come_back,
     other_ports,
     report_of,
     unlike,
@@ -77,6 +75,11 @@ STOPPED = replace(NODE, state="exited")
         (replace(SIGHT, members=()), ClusterState.STOPPED, []),
         (replace(SIGHT, api=API_AWAY), ClusterState.STOPPED, []),
         (replace(SIGHT, api=InstallError("context-missing", "")), ClusterState.HEALTHY, ["context-missing"]),
+        (
+            replace(SIGHT, api=InstallError("context-elsewhere", "")),
+            ClusterState.HEALTHY,
+            ["context-missing"],
+        ),
         (replace(SIGHT, api=InstallError("api-credentials", "")), ClusterState.HEALTHY, ["context-missing"]),
         (replace(SIGHT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
         (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.LOST, []),
@@ -239,7 +242,7 @@ def test_a_cordon_counts_where_a_pod_has_no_other_place(*, waiting: bool) -> Non
 
 
 def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_themselves_since() -> None:
-    sight = replace(SIGHT, nodes=(replace(NODE, started="2026-01-01T10:00:00.5Z"),))
+    nodes = [replace(NODE, started="2026-01-01T10:00:00.5Z")]
     before, after = "2026-01-01T09:59:59.000000Z", "2026-01-01T10:00:09.000000Z"
     for told, back in (
         ({}, False),
@@ -248,7 +251,7 @@ def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_thems
         ({NODE.name: after, MANAGER: after}, True),
         ({NODE.name: after}, True),  # one that keeps its lock elsewhere cannot be asked
     ):
-        assert has_come_back(sight, partial(dict, told)) is back
+        assert has_come_back(nodes, partial(dict, told)) is back
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ class Creation:
         else:
             self._owners.seen_in(sight.owner, self._engine.name)
         self._start(sight.nodes, ctx)
-        if not self._kubectl_knows(ctx):
+        if not self._look.leads_to(sight.nodes, ctx):
             self._export(ctx)
         if lost := lost_nodes(sight):  # once the others run: what they hold can be saved then
             raise nodes_lost(self._wish.cluster, lost)
@@ -251,21 +251,6 @@ class Creation:
                     self._engine.start(node, ctx)
                 except InstallError as error:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
-
-    def _kubectl_knows(self, ctx: StepContext) -> bool:
-        """Tell whether kubectl's contexts hold this cluster where it is now."""
-        done = self._kubectl.attempt(
-            "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}", ctx=ctx
-        )
-        here = next(
-            (
-                node.ports.get(6443, ("", 0))[1]
-                for node in self._engine.nodes(self._wish.cluster)
-                if node.is_control_plane
-            ),
-            0,
-        )
-        return done.exit_code == 0 and done.stdout.strip().endswith(f":{here}")
 
     def _export(self, ctx: StepContext, *, quiet: bool = False) -> bool:
         """Have kind write kubectl's context again."""

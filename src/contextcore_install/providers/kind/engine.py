@@ -61,6 +61,11 @@ class Node:
         """Whether the API server runs in it."""
         return self.role == "control-plane"
 
+    @property
+    def is_member(self) -> bool:
+        """Whether it is a node to Kubernetes: a load balancer is a container of the cluster, and no node of it."""
+        return self.role in {"control-plane", "worker"}
+
 
 class Engine:
     """Asks and tells the engine. Nothing is started before it is asked for; `refused` is why it is asked nothing."""

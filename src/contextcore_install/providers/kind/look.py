@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.diagnosis.diagnose import explain, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
@@ -19,13 +19,12 @@ from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import label_of
 from contextcore_install.providers._kubectl.pods import read_pod
 from contextcore_install.providers._kubectl.snapshot import Reader
+from contextcore_install.providers.kind.comeback import came_back_lately
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 
 EXPORT = "kind export kubeconfig --name {cluster}"
-#: Seconds for which a node has been started lately, and in which one that is made is started first.
-LATELY_S, FIRST_START_WITHIN_S = 120.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,7 @@ class Sight:
     def unready(self) -> list[str]:
         """Names of the nodes that are not Ready."""
         ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
-        return [node.name for node in self.nodes if node.name not in ready and node.role in _MEMBERS]
-
-
-MANAGER = "kube-controller-manager"
-"""The Lease by which it leads, in kube-system."""
-_MEMBERS = frozenset(
-    {"control-plane", "worker"}
-)  # a load balancer is a container of the cluster, and no node of it
+        return [node.name for node in self.nodes if node.name not in ready and node.is_member]
 
 
 def is_ready(member: Mapping[str, Any]) -> bool:
@@ -118,8 +110,18 @@ class Look:
         identity = next((found for member in members if (found := label_of(member, NODE_LABEL))), "")
         if owner is not None and not owner.nodes:
             ours = ours and (not members or identity == owner.id)
+        elif owner is not None and ours and identity != owner.id and not self.leads_to(nodes):
+            return Sight(nodes, owner, ours, api=_elsewhere(self._cluster))
         ours = ours or (owner is None and bool(identity))
         return Sight(nodes, owner, ours, identity, members, waiting=waiting)
+
+    def leads_to(self, nodes: Sequence[Node], ctx: StepContext | None = None) -> bool:
+        """Tell whether kubectl's context leads to these containers. Raises InstallError."""
+        done = self._kubectl.attempt(
+            "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}", ctx=ctx
+        )
+        here = next((node.ports.get(6443, ("", 0))[1] for node in nodes if node.is_control_plane), 0)
+        return done.exit_code == 0 and done.stdout.strip().endswith(f":{here}")
 
     def require_running(self) -> None:
         """Raise InstallError `cluster-not-running` where asking the API would only be waiting for nothing."""
@@ -149,8 +151,13 @@ class Look:
         return report_of(self._cluster, sight, ports)
 
 
-_ABOUT_CONTEXT = frozenset({"context-missing", "api-credentials"})
+_ABOUT_CONTEXT = frozenset({"context-missing", "context-elsewhere", "api-credentials"})
 """Errors that a new kubeconfig heals."""
+
+
+def _elsewhere(cluster: str) -> InstallError:
+    """Return the error for a context that another home or engine has written for a cluster of the same name."""
+    return InstallError("context-elsewhere", f"kind-{cluster} leads to another cluster of that name.")
 
 
 def report_of(cluster: str, sight: Sight, ports: Mapping[str, int]) -> ClusterReport:
@@ -211,7 +218,7 @@ def _findings(cluster: str, sight: Sight, ports: Mapping[str, int]) -> list[Find
 def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:
     """Return warnings where a cluster is not as options ask for that count when a cluster is made."""
     workers = sum(node.role == "worker" for node in nodes)
-    images = sorted({node.image for node in nodes if node.role in _MEMBERS})
+    images = sorted({node.image for node in nodes if node.is_member})
     asked = {"workers": options.get("workers"), "node-image": options.get("node_image")}
     has = {"workers": workers, "node-image": ", ".join(images)}
     remedy = Remedy(
@@ -260,30 +267,3 @@ def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallE
         f"The cluster was made with other ports: {named}.",
         hint=f"./create-cluster.sh --resume {flags}",
     )
-
-
-def has_come_back(sight: Sight, renewed: Callable[[], Mapping[str, str]]) -> bool:
-    """Tell whether every node has told of itself since its container started: what it said before is history.
-
-    So must the controller manager: until it leads again, and that takes it some 20 seconds, nobody counts pods or tells
-    Services where they are now.
-    """
-    told = renewed()
-    started = {node.name: _seconds(node.started) for node in sight.nodes if node.role in _MEMBERS}
-    managed = max(_seconds(node.started) for node in sight.nodes if node.is_control_plane)
-    return all(_seconds(told.get(name, "")) >= began for name, began in started.items()) and (
-        MANAGER not in told or _seconds(told[MANAGER]) >= managed
-    )
-
-
-def came_back_lately(node: Node, now: float) -> bool:
-    """Tell whether a node was started in the last `LATELY_S` seconds, and not for the first time."""
-    started = _seconds(node.started)
-    return now - started < LATELY_S and started - _seconds(node.created) > FIRST_START_WITHIN_S
-
-
-def _seconds(moment: str) -> float:
-    try:
-        return datetime.fromisoformat(moment[:19] + "+00:00").timestamp()
-    except ValueError:
-        return 0.0

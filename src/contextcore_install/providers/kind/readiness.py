@@ -12,8 +12,9 @@ from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers.kind.comeback import has_come_back
 from contextcore_install.providers.kind.engine import Engine
-from contextcore_install.providers.kind.look import Look, Sight, conditions_of, has_come_back
+from contextcore_install.providers.kind.look import Look, Sight, conditions_of
 from contextcore_install.tools import process
 
 #: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
@@ -38,7 +39,7 @@ class Readiness:
         while True:
             sight = self._look.see(fresh=True)
             told = bool(sight.nodes) and sight.running and sight.api is None and not sight.unready
-            if told and has_come_back(sight, self._renewed):
+            if told and has_come_back(sight.nodes, self._renewed):
                 return sight
             waited = time.monotonic() - began
             if (
