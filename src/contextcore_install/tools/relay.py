@@ -1,11 +1,12 @@
-"""A step's context with an ear for what a command prints."""
+"""A step's context with an ear for what a command prints, and one for work beside it that can be ended by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.ports import StepContext
 
 
@@ -61,3 +62,33 @@ class Relay:
     def remaining_s(self) -> float:
         """Seconds left of the step's time limit."""
         return self._ctx.remaining_s
+
+
+@contextmanager
+def beside(ctx: StepContext) -> Iterator[StepContext]:
+    """Give the context of work in another thread, which is to end when the step is, or as soon as the block fails."""
+    token = CancelToken()
+    with ctx.on_cancel(lambda: token.cancel("the step is to end")):
+        try:
+            yield _Beside(ctx, token)
+        except BaseException:
+            token.cancel("what it was done for has failed")
+            raise
+
+
+class _Beside(Relay):
+    def __init__(self, ctx: StepContext, token: CancelToken) -> None:
+        super().__init__(ctx, hear=lambda _: None)
+        self._token = token
+
+    def wait(self, seconds: float) -> None:
+        """Pause; raises CancelledError as soon as the work is to end."""
+        self._token.wait(seconds)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise CancelledError when the work is to end."""
+        self._token.raise_if_cancelled()
+
+    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within the block, have an action called when the work is to end."""
+        return self._token.on_cancel(action)

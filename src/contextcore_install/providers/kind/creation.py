@@ -30,7 +30,7 @@ from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import Readiness
 from contextcore_install.tools import process
 from contextcore_install.tools.files import write_atomically
-from contextcore_install.tools.relay import Relay
+from contextcore_install.tools.relay import Relay, beside
 
 #: Seconds for kind to make a cluster, and to remove one.
 CREATE_S, REMOVE_S = 900.0, 120.0
@@ -128,17 +128,17 @@ class Creation:
     # Making
 
     def _create(self, ctx: StepContext, lock: int) -> None:
-        """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run."""
+        """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.
+
+        Where the cluster fails, its images are not waited for: why it failed is what matters then.
+        """
         gate = Gate()
-        with ThreadPoolExecutor(1) as pool:
-            provided = pool.submit(self._provide_images, gate, ctx)
-            try:
-                with ctx.part("cluster"):
-                    self._run_kind(ctx, lock, gate.open)
-                    sight = self._readiness.wait(ctx)
-                gate.open()
-            finally:
-                gate.give_up()
+        with ThreadPoolExecutor(1) as pool, beside(ctx) as aside:
+            provided = pool.submit(self._provide_images, gate, aside)
+            with ctx.part("cluster"):
+                self._run_kind(ctx, lock, gate.open)
+                sight = self._readiness.wait(ctx)
+            gate.open()
             refused, loaded = provided.result()
         if not loaded:
             self._images.load(self._wish.images(), ctx)
@@ -151,8 +151,7 @@ class Creation:
         with ctx.part("images"):
             images = self._wish.images()
             refused = self._images.get(images, ctx)
-            if not gate.wait(ctx):
-                return refused, False
+            gate.wait(ctx)
             try:
                 self._images.load(images, ctx)
             except InstallError as error:

@@ -50,23 +50,16 @@ def _taken(descriptor: int) -> bool:
 
 
 class Gate:
-    """What one thread waits at until another one says that the way is free, or that it never will be."""
+    """What one thread waits at until another one says that the way is free."""
 
     def __init__(self) -> None:
-        self._moved = threading.Event()
-        self._free = False
+        self._free = threading.Event()
 
     def open(self) -> None:
         """Let through."""
-        self._free = True
-        self._moved.set()
+        self._free.set()
 
-    def give_up(self) -> None:
-        """Send back who still waits."""
-        self._moved.set()
-
-    def wait(self, ctx: StepContext) -> bool:
-        """Return whether the way is free, once that is known. Raises CancelledError."""
-        while not self._moved.wait(0.2):
+    def wait(self, ctx: StepContext) -> None:
+        """Return once the way is free. Raises CancelledError."""
+        while not self._free.wait(0.2):
             ctx.raise_if_cancelled()
-        return self._free
