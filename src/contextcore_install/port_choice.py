@@ -41,7 +41,8 @@ def choose_ports(app: App, provider: str, config: ProviderConfig) -> Choice:
     neighbours = ", ".join(sorted({taken[port] for port in usual.values() if port in taken}))
     if not neighbours:
         return Choice(given)
-    chosen = made_before(provider, config) or _free_block(usual, {*taken, *given.values()})
+    made = made_before(provider, config)
+    chosen = _free_block(usual, {*taken, *given.values()}) if made is None else made
     if not chosen:
         return Choice(given)
     shown = ", ".join(f"{key} {port}" for key, port in chosen.items() if not PORTS[key].internal)

@@ -126,17 +126,29 @@ case "$1" in ps) echo id1;; inspect) cat "${0%/*}/node.json";; esac
 """
 
 
-@pytest.fixture
-def moved_in_vain(installation: Installation) -> Installation:
-    """Return an installation in kind with Grafana on 3005, whose last run asked for 3001 and was refused."""
-    programs = installation.folder / "programs"
+def in_kind(place: Installation, grafana: int) -> Installation:
+    """Return an installation for whose cluster an engine shows a node with Grafana on a port."""
+    programs = place.folder / "programs"
     programs.mkdir()
     (programs / "docker").write_text(ENGINE)
     (programs / "docker").chmod(0o755)
-    bound = {"30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "3005"}]}
-    labels = {CLUSTER_LABEL: installation.cluster, ROLE_LABEL: "control-plane"}
+    bound = {"30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(grafana)}]}
+    labels = {CLUSTER_LABEL: place.cluster, ROLE_LABEL: "control-plane"}
     node = {"Id": "id1", "Config": {"Labels": labels}, "HostConfig": {"PortBindings": bound}}
     (programs / "node.json").write_text(json.dumps([node]))
+    return replace(place, path=(str(programs),), ports={})
+
+
+def test_a_cluster_that_is_there_with_the_usual_ports_keeps_them_beside_others(usual: Installation) -> None:
+    place = in_kind(replace(usual, cluster="one"), PORTS["grafana"].host)
+    planned = json.loads(place.run("plan", "--provider", "kind", "--output", "json").stdout)
+    assert planned["ports"] == {}
+
+
+@pytest.fixture
+def moved_in_vain(installation: Installation) -> Installation:
+    """Return an installation in kind with Grafana on 3005, whose last run asked for 3001 and was refused."""
+    place = in_kind(installation, 3005)
     refused = {"code": "ports-fixed", "message": "The cluster was made with other ports", "hint": ""}
     state = {
         "version": "1.0",
@@ -148,7 +160,7 @@ def moved_in_vain(installation: Installation) -> Installation:
     }
     installation.files.mkdir(parents=True, mode=0o700)
     installation.state.write_text(json.dumps(state))
-    return replace(installation, path=(str(programs),), ports={})
+    return place
 
 
 def test_a_port_that_a_cluster_refused_is_not_asked_for_for_ever(moved_in_vain: Installation) -> None:
