@@ -129,22 +129,46 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes], *, durable: b
 
 
 _ASIDE = ".unreadable-"
+_CHUNK = 1024 * 1024
 KEPT_ASIDE = 20
 """How many of the files that were set aside stay in a folder; the events of a journal were saved before."""
 
 
 def set_aside(path: Path) -> Path:
     """Rename something unusable out of the way, beside where it was, and return its new path."""
+    target = _path_aside(path)
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise unusable(path, error) from error
+    return target
+
+
+def keep_aside(path: Path) -> Path:
+    """Keep a file under a second name, beside the one that it has; return that. Raises InstallError."""
+    target = _path_aside(path)
+    try:
+        os.link(path, target)
+    except OSError:  # not every file system has links
+        _copy(path, target)
+    return target
+
+
+def _copy(path: Path, target: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            files.write_atomically(target, iter(lambda: file.read(_CHUNK), b""))
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def _path_aside(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target = path.with_name(f"{path.name}{_ASIDE}{stamp}")
     count = 1
     while os.path.lexists(target):
         count += 1
         target = path.with_name(f"{path.name}{_ASIDE}{stamp}-{count}")
-    try:
-        path.rename(target)
-    except OSError as error:
-        raise unusable(path, error) from error
     return target
 
 

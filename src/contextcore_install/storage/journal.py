@@ -19,13 +19,14 @@ from typing import BinaryIO
 from contextcore_install.core.events import Event, event_from_document
 from contextcore_install.storage.files import (
     UnreadableFileError,
+    keep_aside,
     parse_json,
-    set_aside,
     unusable,
+    write_atomically,
 )
 from contextcore_install.storage.mark import START, Mark
 from contextcore_install.storage.parts import OpenPart, base_of, open_at, size_of
-from contextcore_install.tools.files import sync_folder, write_all
+from contextcore_install.tools.files import UNFINISHED, sync_folder, write_all
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024
@@ -189,7 +190,7 @@ class JournalWriter:
 
     def append(self, event: Event) -> None:
         """Write an event behind the last. What a full disk took of it is taken back."""
-        line = (_encode(event.as_document()) + "\n").encode("utf-8", "backslashreplace")
+        line = _line(event)
         try:
             write_all(self._descriptor, line)
         except OSError as error:
@@ -218,16 +219,19 @@ def repair(path: Path, reader: JournalReader) -> Path | None:
     """Put a journal right that `reader` has just read to its end; return what was set aside, if anything.
 
     A torn tail is what a crash in the middle of a write leaves: it is cut off. Lines that hold no event
-    in the middle are no crash's doing: the file is set aside whole, and its events written anew.
+    in the middle are no crash's doing: its events are written anew, and the file is set aside whole.
+    The damaged file counts until the new one is durable, so that this can be cut off anywhere. Raises InstallError.
     """
     damage, base = reader.damage, reader.base
     if damage.lines:
-        events = [event for _, event in reader.read(base)]
-        aside = set_aside(path)
-        writer = JournalWriter(path)
-        for event in events:
-            writer.append(event)
-        writer.close()
+        anew = path.with_name(f".{path.name}{UNFINISHED}")
+        write_atomically(anew, (_line(event) for _, event in reader.read(base)))
+        aside = keep_aside(path)
+        try:
+            anew.replace(path)
+        except OSError as error:
+            raise unusable(path, error) from error
+        sync_folder(path.parent)
         return aside
     if damage.torn_tail:
         try:
@@ -261,6 +265,10 @@ def _is_torn_record(tail: bytes) -> bool:
     """Whether a crash can have left this: the beginning of a record, or blocks never written (NULs)."""
     start = tail[: len(_RECORD_START)]
     return _RECORD_START.startswith(start) or start == _RECORD_START or not tail.strip(b"\0")
+
+
+def _line(event: Event) -> bytes:
+    return (_encode(event.as_document()) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _event(line: bytes) -> Event | None:

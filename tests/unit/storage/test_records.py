@@ -143,6 +143,67 @@ def test_a_line_longer_than_is_read_at_once_is_damage_and_not_a_torn_tail(layout
     assert _aside(layout).stat().st_size > 5 * 1024 * 1024
 
 
+def damaged_journal(layout: ClusterLayout) -> bytes:
+    """Write a journal with a line that is no event, and return its bytes."""
+    write(layout, STORY)
+    lines = layout.journal.read_bytes().splitlines(keepends=True)
+    layout.journal.write_bytes(b"".join([*lines[:2], b"garbage\n", *lines[2:]]))
+    return layout.journal.read_bytes()
+
+
+@pytest.mark.parametrize("written", range(len(STORY)))
+def test_a_repair_of_the_journal_that_the_disk_cuts_off_loses_no_event(
+    layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    damaged = damaged_journal(layout)
+    room, real_write = [written], os.write
+
+    def write_until_full(descriptor: int, content: bytes) -> int:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real_write(descriptor, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write_until_full)
+        with pytest.raises(InstallError, match="no space left"):
+            mend_records(layout, "test")
+    assert [path.name for path in layout.folder.iterdir()] == [layout.journal.name]
+    assert layout.journal.read_bytes() == damaged
+    assert mend_records(layout, "test").mark.events == len(STORY)
+    assert _aside(layout).read_bytes() == damaged
+
+
+@pytest.mark.parametrize("ended_at", ["link", "replace"])
+def test_a_repair_of_the_journal_that_is_killed_is_made_again(
+    layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch, ended_at: str
+) -> None:
+    damaged = damaged_journal(layout)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as ending:
+        ending.setattr(os, ended_at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            mend_records(layout, "test")
+    assert layout.journal.read_bytes() == damaged
+    assert mend_records(layout, "test").mark.events == len(STORY)
+
+
+def test_a_damaged_journal_is_kept_where_the_file_system_has_no_links(
+    layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = damaged_journal(layout)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert mend_records(layout, "test").mark.events == len(STORY)
+    assert _aside(layout).read_bytes() == damaged
+
+
 def _aside(layout: ClusterLayout) -> Path:
     (aside,) = layout.folder.glob("*.unreadable-*")
     return aside
