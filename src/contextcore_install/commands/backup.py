@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from contextcore_install.commands.chosen_file import chosen_file
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import second
+from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
 from contextcore_install.core.state import State
-from contextcore_install.selection import read_stack
+from contextcore_install.selection import Stack, read_stack
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.archive import (
     GRAFANA,
@@ -31,11 +32,12 @@ from contextcore_install.storage.archive import (
     pack,
     require_room,
 )
-from contextcore_install.storage.files import read_regular, unusable
+from contextcore_install.storage.files import UnreadableFileError, unusable
 from contextcore_install.storage.journal import copy_lines
 from contextcore_install.storage.layout import make_private
 from contextcore_install.storage.parts import size_of
-from contextcore_install.storage.store import read_records
+from contextcore_install.storage.state_file import StateWriter
+from contextcore_install.storage.store import Records, read_records
 from contextcore_install.tools.files import UNFINISHED
 from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
 from contextcore_install.ui.text import count, size
@@ -60,26 +62,33 @@ def run(app: App) -> int:
     """Make a backup and say where it is."""
     name = app.settings.cluster
     if not app.layout.folder.is_dir():
-        raise InstallError(
-            "not-installed",
-            f"there is no installation {name} to back up",
-            hint="./create-cluster.sh clusters",
-        )
+        raise _nothing_there(name)
     with at_work(app) as ctx:
         lock = take_lock(app)
         try:
-            state = read_records(app.layout, name).state
-            provider = read_stack(app, state).provider
-            restarted = sorted({volume.component for volume in volumes_of(provider) if volume.restarts})
+            records = read_records(app.layout, name)
+            stack = read_stack(app, records.state)
+            provider = stack.provider
+            volumes = volumes_of(provider)
+            if not volumes and not records.state.exists:
+                raise _nothing_there(name)
+            restarted = sorted({volume.component for volume in volumes if volume.restarts})
             if restarted:
                 require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
-            made = make_backup(app, state, provider, ctx, target=chosen_file(app, _file_name(app, "")))
+            target = chosen_file(app, _file_name(app, ""))
+            made = make_backup(app, recorded(app, records, stack), provider, ctx, target=target)
         finally:
             lock.release()
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
     sentence = f"{name} is backed up in {made.path} ({made.words})"
     tell_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
     return ExitCode.DONE
+
+
+def _nothing_there(name: str) -> InstallError:
+    return InstallError(
+        "not-installed", f"there is no installation {name} to back up", hint="./create-cluster.sh clusters"
+    )
 
 
 def volumes_of(provider: Provider) -> Sequence[Volume]:
@@ -89,6 +98,22 @@ def volumes_of(provider: Provider) -> Sequence[Volume]:
     return provider.data().volumes()
 
 
+def recorded(app: App, records: Records, stack: Stack) -> Records:
+    """Return the records; where they tell of no installation, those of one that begins now with these settings.
+
+    A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
+    """
+    if records.state.exists:
+        return records
+    data = {
+        "installation_id": uuid.uuid4().hex,
+        "provider": stack.provider_name,
+        "settings": stack.settings(),
+    }
+    begins = Event(1, app.clock.now_us(), "", Kind.INSTALLATION_STARTED, data=data)
+    return Records(State(app.settings.cluster).apply_all([begins]))
+
+
 def _file_name(app: App, about: str) -> str:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
     return f"{app.settings.cluster}-{about}{stamp}.tar.gz"
@@ -96,7 +121,7 @@ def _file_name(app: App, about: str) -> str:
 
 def make_backup(
     app: App,
-    state: State,
+    records: Records,
     provider: Provider,
     ctx: StepContext,
     *,
@@ -117,12 +142,12 @@ def make_backup(
     staged = app.layout.backups / f".backup{UNFINISHED}"
     shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
     try:
-        _stage_records(app, staged)
+        _stage_records(app, records, staged)
         _stage_grafana(provider, staged, ctx)
         volumes = tuple(
             item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it)
         )
-        document = _about(app, state, provider, volumes)
+        document = _about(app, records.state, provider, volumes)
         pack(staged, path, document, ctx.activity)
         return Backup(path, path.stat().st_size, volumes)
     except OSError as error:
@@ -146,16 +171,19 @@ def _about(app: App, state: State, provider: Provider, volumes: Sequence[Volume]
     }
 
 
-def _stage_records(app: App, staged: Path) -> None:
+def _stage_records(app: App, records: Records, staged: Path) -> None:
+    """Write the state as it was made out, whatever its file is like now, and the journal where there is one."""
     folder = staged / RECORDS
     folder.mkdir(mode=0o700, parents=True)
-    content = read_regular(app.layout.state)
-    if content is not None:
-        (folder / app.layout.state.name).write_bytes(content)
-    if not size_of(app.layout.journal):
-        return
-    with (folder / app.layout.journal.name).open("wb") as file:
-        copy_lines(app.layout.journal, file)
+    state = folder / app.layout.state.name
+    if records.imported:  # by no mark of ours, so that whoever opens it records the change
+        state.write_text(json.dumps(records.imported["document"]), encoding="utf-8")
+    else:
+        StateWriter(state).save(records.state, records.mark)
+    with suppress(UnreadableFileError):  # then the state counts, as it does here
+        if size_of(app.layout.journal):
+            with (folder / app.layout.journal.name).open("wb") as file:
+                copy_lines(app.layout.journal, file)
 
 
 def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:

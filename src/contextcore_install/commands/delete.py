@@ -9,7 +9,7 @@ from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import agreed, can_ask, require_name
-from contextcore_install.commands.backup import Backup, make_backup
+from contextcore_install.commands.backup import Backup, make_backup, recorded
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
@@ -83,9 +83,11 @@ def _runs_without_records(app: App) -> bool:
 
 
 def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
-    state = read_records(app.layout, app.settings.cluster).state
-    provider = read_stack(app, state).provider
-    saved = make_backup(app, state, provider, ctx, about="before-delete-") if with_backup else None
+    records = read_records(app.layout, app.settings.cluster)
+    stack = read_stack(app, records.state)
+    provider, saved = stack.provider, None
+    if with_backup:
+        saved = make_backup(app, recorded(app, records, stack), provider, ctx, about="before-delete-")
     end_service(app, ctx)
     with alone_in_cluster(app, provider):
         provider.remove_cluster(ctx)

@@ -99,10 +99,10 @@ def _make_room(app: App, found: dict[str, CheckResult]) -> Lock | None:
 def _save_and_remove(app: App, ctx: StepContext) -> None:
     from contextcore_install.commands.backup import make_backup
 
-    state = read_records(app.layout, app.settings.cluster).state
-    provider = read_stack(app, state).provider
+    records = read_records(app.layout, app.settings.cluster)
+    provider = read_stack(app, records.state).provider
     try:
-        saved = make_backup(app, state, provider, ctx, about="before-recreate-", all_of_it=False)
+        saved = make_backup(app, records, provider, ctx, about="before-recreate-", all_of_it=False)
     except InstallError as error:
         error.message = (
             f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"

@@ -58,12 +58,13 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
         ctx.activity(f"checking {source}")
         manifest = _unpack(app, source, staged)
         archived = _archived_state(app, source, staged, manifest)
-        state = mend_records(app.layout, app.settings.cluster).state
+        records = mend_records(app.layout, app.settings.cluster)
+        state = records.state
         provider = read_stack(app, state).provider if state.exists else None
         replaced = list(volumes_of(provider)) if provider and is_bound(state) else []
         _confirm(app, source, manifest, archived, replaced)
         if provider and (replaced or state.exists) and not app.settings.arguments["no_backup"]:
-            saved = make_backup(app, state, provider, ctx, about="before-restore-")
+            saved = make_backup(app, records, provider, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
     return manifest
 

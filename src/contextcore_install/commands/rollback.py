@@ -66,8 +66,8 @@ def run(app: App) -> int:
 
 def _prepare(app: App) -> tuple[_Intent, str]:
     """Find out what is to be done, have it agreed to, and save what would be lost; return also where data is kept."""
-    state = read_records(app.layout, app.settings.cluster).state
-    stack = read_stack(app, state)
+    records = read_records(app.layout, app.settings.cluster)
+    state, stack = records.state, read_stack(app, records.state)
     steps = steps_to_undo(stack.plan(stack.shipper(lambda _: None)), state, app.settings.arguments["to"])
     if not steps:
         return _Intent((), loses_data=False), ""
@@ -79,7 +79,7 @@ def _prepare(app: App) -> tuple[_Intent, str]:
         if intent.loses_data and app.settings.arguments["no_backup"]:
             kept = "Its data went with it."
         elif intent.loses_data:
-            saved = make_backup(app, state, stack.provider, ctx, about="before-rollback-")
+            saved = make_backup(app, records, stack.provider, ctx, about="before-rollback-")
             kept = f"Its data is in {saved.path}"
         if REMOVES_CLUSTER in steps:
             end_service(app, ctx)
