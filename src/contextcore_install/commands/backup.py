@@ -22,7 +22,8 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
-from contextcore_install.core.state import State
+from contextcore_install.core.state import State, state_from_document
+from contextcore_install.port_choice import made_before
 from contextcore_install.selection import Stack, read_stack
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.archive import (
@@ -67,7 +68,7 @@ def run(app: App) -> int:
         lock = take_lock(app)
         try:
             records = read_records(app.layout, name)
-            stack = read_stack(app, records.state)
+            stack = stack_there(app, records.state, records.state)
             provider = stack.provider
             volumes = volumes_of(provider)
             if not volumes and not records.state.exists:
@@ -98,20 +99,33 @@ def volumes_of(provider: Provider) -> Sequence[Volume]:
     return provider.data().volumes()
 
 
+def stack_there(app: App, state: State, like: State) -> Stack:
+    """Return the stack that the state tells of; where it tells of none, one as in `like`, on the ports of what runs.
+
+    Raises a usage error where they contradict the settings.
+    """
+    if state.exists:
+        return read_stack(app, state)
+    stack = read_stack(app, like)
+    made = made_before(stack.provider_name, stack.config)
+    return stack.with_ports({**made, **app.settings.ports}) if made else stack
+
+
 def recorded(app: App, records: Records, stack: Stack) -> Records:
-    """Return the records; where they tell of no installation, those of one that begins now with these settings.
+    """Return the records; where they tell of no installation on this stack, with one that begins now.
 
     A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
     """
-    if records.state.exists:
+    known = records.state
+    if known.exists and known.provider == stack.provider_name:
         return records
     data = {
-        "installation_id": uuid.uuid4().hex,
+        "installation_id": known.installation_id or uuid.uuid4().hex,
         "provider": stack.provider_name,
         "settings": stack.settings(),
     }
     begins = Event(1, app.clock.now_us(), "", Kind.INSTALLATION_STARTED, data=data)
-    return Records(State(app.settings.cluster).apply_all([begins]))
+    return Records(state_from_document(known.as_document()).apply_all([begins]))
 
 
 def _file_name(app: App, about: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import agreed, can_ask, require_name
-from contextcore_install.commands.backup import Backup, make_backup, recorded
+from contextcore_install.commands.backup import Backup, make_backup, recorded, stack_there
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.commands.working import at_work, take_lock
@@ -84,7 +84,7 @@ def _runs_without_records(app: App) -> bool:
 
 def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
     records = read_records(app.layout, app.settings.cluster)
-    stack = read_stack(app, records.state)
+    stack = stack_there(app, records.state, records.state)
     provider, saved = stack.provider, None
     if with_backup:
         saved = make_backup(app, recorded(app, records, stack), provider, ctx, about="before-delete-")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import require_name
-from contextcore_install.commands.backup import make_backup, volumes_of
+from contextcore_install.commands.backup import make_backup, recorded, stack_there, volumes_of
 from contextcore_install.commands.console import Console
 from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.working import at_work, take_lock
@@ -22,7 +22,8 @@ from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.outcome import Result
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.state import State
-from contextcore_install.selection import choose_provider, is_bound, read_stack
+from contextcore_install.providers.registry import PROVIDERS
+from contextcore_install.selection import Stack, choose_provider, is_bound
 from contextcore_install.session import Session
 from contextcore_install.storage.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.files import UnreadableFileError
@@ -60,13 +61,24 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
         archived = _archived_state(app, source, staged, manifest)
         records = mend_records(app.layout, app.settings.cluster)
         state = records.state
-        provider = read_stack(app, state).provider if state.exists else None
-        replaced = list(volumes_of(provider)) if provider and is_bound(state) else []
+        stack = stack_there(_on_provider(app, manifest), state, archived)
+        replaced = _replaced(app, stack, state)
         _confirm(app, source, manifest, archived, replaced)
-        if provider and (replaced or state.exists) and not app.settings.arguments["no_backup"]:
-            saved = make_backup(app, records, provider, ctx, about="before-restore-")
+        if (replaced or state.exists) and not app.settings.arguments["no_backup"]:
+            kept = recorded(app, records, stack)
+            saved = make_backup(app, kept, stack.provider, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
     return manifest
+
+
+def _replaced(app: App, stack: Stack, state: State) -> Sequence[Volume]:
+    """Return the volumes that are there now, recorded or not; raises InstallError where that cannot be told."""
+    try:
+        return volumes_of(stack.provider)
+    except InstallError:
+        if state.exists or not app.settings.arguments["no_backup"]:
+            raise
+        return ()  # it may be the run itself that gets the tools to ask with
 
 
 def _unpack(app: App, source: Path, staged: Path) -> Manifest:
@@ -93,7 +105,7 @@ def _accept(app: App, manifest: Manifest) -> None:
             "name the backup's cluster with --cluster NAME",
         )
     state = mend_records(app.layout, name).state
-    runs_on = choose_provider(app, state)[0] if is_bound(state) else ""
+    runs_on = choose_provider(app, state)[0] if is_bound(state) else _left_behind(app, state)
     wanted = app.settings.provider
     other = runs_on or ("" if wanted == "auto" else wanted)
     if other and other != manifest.provider:
@@ -102,6 +114,13 @@ def _accept(app: App, manifest: Manifest) -> None:
             "delete that installation first, or restore on another machine",
         )
     require_room(app.layout.folder, manifest.bytes)
+
+
+def _left_behind(app: App, state: State) -> str:
+    """Return the provider of which there are files here and no records, as after a reset; empty where there is none."""
+    if state.exists:
+        return ""
+    return next((name for name in PROVIDERS if (app.layout.folder / name).is_dir()), "")
 
 
 def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) -> State:
@@ -156,5 +175,8 @@ def _carry_out(app: App, manifest: Manifest, lock: Lock) -> int:
     def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
         return run_engine(session.engine(session.plan))
 
-    on_provider = replace(app, settings=replace(app.settings, provider=manifest.provider))
-    return carry_out(on_provider, work, lock=lock)
+    return carry_out(_on_provider(app, manifest), work, lock=lock)
+
+
+def _on_provider(app: App, manifest: Manifest) -> App:
+    return replace(app, settings=replace(app.settings, provider=manifest.provider))

@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contextcore_install.app import App
-from contextcore_install.commands import backup, restore
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import State
-from contextcore_install.settings import parse
-from contextcore_install.storage.journal import JournalWriter
-from contextcore_install.storage.layout import Home, make_home, make_private
-from contextcore_install.storage.restoring import place_records
-from contextcore_install.storage.state_file import StateWriter
+from contextcore_install.storage.layout import Home
 from contextcore_install.storage.store import mend_records
-from contextcore_install.tools.clock import SystemClock
-
-START_US = 1_700_000_000_000_000
-STORY = [
-    Event(
-        1,
-        START_US,
-        "run-1",
-        Kind.INSTALLATION_STARTED,
-        data={"installation_id": "abc", "provider": "host", "settings": {"provider": "host", "ports": {}}},
-    ),
-    Event(2, START_US + 1, "run-1", Kind.RUN_STARTED, data={"mode": "install"}),
-    Event(3, START_US + 2, "run-1", Kind.STEP_STARTED, "preflight", {"attempt": 1}),
-    Event(4, START_US + 3, "run-1", Kind.STEP_COMPLETED, "preflight", {"duration_seconds": 1.0}),
-]
-
-
-def app(folder: Path, *words: str) -> App:
-    streams = io.StringIO(), io.StringIO(), io.StringIO()
-    environ = {"HOME": str(folder), "PATH": str(folder)}
-    settings = parse([*words, "--cluster", "test"], {}, "./create-cluster.sh")
-    return App(settings, environ, Home(folder / "home"), *streams, SystemClock())
-
-
-def write_records(folder: Path) -> State:
-    """Record an installation of which the first step is done."""
-    home = Home(folder / "home")
-    make_home(home)
-    layout = home.cluster("test")
-    make_private(layout.folder)
-    writer, state = JournalWriter(layout.journal), State("test")
-    for event in STORY:
-        writer.append(event)
-        state.apply(event)
-    StateWriter(layout.state).save(state, writer.mark)
-    writer.close()
-    return state
-
-
-def put_back(folder: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    """Restore as far as the records are placed, and return what did."""
-    done = app(folder, "restore", str(source), "--yes", "--no-backup")
-    monkeypatch.setattr(restore, "carry_out", lambda *_, lock, **__: lock.release())
-    restore.run(done)
-    place_records(done.home, "test")
-    return done
-
+from installed_records import STORY, make_backup, put_back, write_records
 
 SPOILT: dict[str, Callable[[Path], object]] = {
     "missing": lambda path: None,
@@ -85,8 +31,7 @@ def test_a_backup_is_put_back_whatever_its_records_were_like(
     spoilt = Home(tmp_path / "home").cluster("test").folder / name
     spoilt.unlink()
     SPOILT[what](spoilt)
-    backup.run(app(tmp_path, "backup", "-o", str(tmp_path / "kept.tar.gz")))
-    back = put_back(tmp_path, tmp_path / "kept.tar.gz", monkeypatch)
+    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
     records = mend_records(back.layout, "test")
     assert (records.state.as_document(), records.notices) == (state.as_document(), [])
 
@@ -97,11 +42,19 @@ def test_a_change_that_is_not_recorded_yet_is_recorded_by_whoever_restores_it(
     write_records(tmp_path)
     path = Home(tmp_path / "home").cluster("test").state
     path.write_text(path.read_text().replace("completed", "failed", 1))
-    backup.run(app(tmp_path, "backup", "-o", str(tmp_path / "kept.tar.gz")))
-    back = put_back(tmp_path, tmp_path / "kept.tar.gz", monkeypatch)
+    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
     imported = mend_records(back.layout, "test").imported
     assert imported
     assert imported["changes"] == ["preflight: completed -> failed"]
+
+
+def test_records_that_a_script_began_without_a_provider_are_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = replace(STORY[0], data={"installation_id": "abc", "provider": "", "settings": {}})
+    state = write_records(tmp_path, [began, *STORY[1:]])
+    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
+    assert mend_records(back.layout, "test").state.steps == state.steps
 
 
 def test_a_folder_without_records_and_data_is_nothing_to_back_up(tmp_path: Path) -> None:
@@ -109,4 +62,4 @@ def test_a_folder_without_records_and_data_is_nothing_to_back_up(tmp_path: Path)
     for path in Home(tmp_path / "home").cluster("test").folder.iterdir():
         path.unlink()
     with pytest.raises(InstallError, match="no installation test to back up"):
-        backup.run(app(tmp_path, "backup"))
+        make_backup(tmp_path)
