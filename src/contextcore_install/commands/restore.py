@@ -23,7 +23,7 @@ from contextcore_install.core.outcome import Result
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.state import State
 from contextcore_install.providers.registry import PROVIDERS
-from contextcore_install.selection import Stack, choose_provider, is_bound
+from contextcore_install.selection import Stack, choose_provider, is_bound, read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.files import UnreadableFileError
@@ -61,7 +61,9 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
         archived = _archived_state(app, source, staged, manifest)
         records = mend_records(app.layout, app.settings.cluster)
         state = records.state
-        stack = stack_there(_on_provider(app, manifest), state, archived)
+        on_provider = _on_provider(app, manifest)
+        read_stack(on_provider, archived)  # what the run is made with: refused here, or too late
+        stack = stack_there(on_provider, state, archived)
         replaced = _replaced(app, stack, state)
         _confirm(app, source, manifest, archived, replaced)
         if (replaced or state.exists) and not app.settings.arguments["no_backup"]:
@@ -83,7 +85,7 @@ def _replaced(app: App, stack: Stack, state: State) -> Sequence[Volume]:
 
 def _unpack(app: App, source: Path, staged: Path) -> Manifest:
     try:
-        return unpack(source, staged, lambda found: _accept(app, found))
+        return unpack(source, staged, lambda found: _accept(app, source, found))
     except InstallError as error:
         moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
         if moved:
@@ -97,8 +99,10 @@ def _archived_as(app: App, name: str) -> Path | None:
     return max(moved, default=None)
 
 
-def _accept(app: App, manifest: Manifest) -> None:
+def _accept(app: App, source: Path, manifest: Manifest) -> None:
     name = app.settings.cluster
+    if manifest.provider not in PROVIDERS:
+        raise _unusable(source, f"it is of the provider {manifest.provider[:20]!r}, which is not known here")
     if manifest.cluster != name:
         raise usage_error(
             f"the backup is of the cluster {manifest.cluster[:63]!r}, and this would restore {name!r}",
@@ -110,7 +114,7 @@ def _accept(app: App, manifest: Manifest) -> None:
     other = runs_on or ("" if wanted == "auto" else wanted)
     if other and other != manifest.provider:
         raise usage_error(
-            f"the backup is of an installation on {manifest.provider[:20]}, and {name} is on {other}",
+            f"the backup is of an installation on {manifest.provider}, and {name} is on {other}",
             "delete that installation first, or restore on another machine",
         )
     require_room(app.layout.folder, manifest.bytes)
@@ -133,7 +137,11 @@ def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) ->
         if stored and stored.state.exists and stored.state.provider == manifest.provider:
             return stored.state
         reason = "its records tell of no installation"
-    raise InstallError("backup-unusable", f"{source} is no backup that can be used: {reason}")
+    raise _unusable(source, reason)
+
+
+def _unusable(source: Path, reason: str) -> InstallError:
+    return InstallError("backup-unusable", f"{source} is no backup that can be used: {reason}")
 
 
 def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> None:

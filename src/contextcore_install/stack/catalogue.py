@@ -174,7 +174,7 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
             raise usage_error(
                 f"There is no port named {key!r}.", hint=f"The names are: {', '.join(sorted(PORTS))}"
             )
-        if not 1 <= number <= 65_535:
+        if type(number) is not int or not 1 <= number <= 65_535:  # it may be from a file
             raise usage_error(
                 f"{key}={number} is not a port.", hint=f"For example: --port {key}={PORTS[key].host}"
             )

@@ -28,6 +28,7 @@ from contextcore_install.storage.files import (
     unusable,
     write_atomically,
 )
+from contextcore_install.storage.layout import JOURNAL_FILE, STATE_FILE
 from contextcore_install.tools.files import UNFINISHED, sync_folder
 from contextcore_install.tools.trees import TreeError, check_tree
 
@@ -45,7 +46,11 @@ _LEVEL = 3
 """Of gzip: stores compress what they keep themselves, so trying harder costs time and wins little."""
 _CHUNK = 1024 * 1024
 _HEADERS = 64 * 1024
-_NAME = re.compile(rf"(?:{RECORDS}|{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}")
+_NAME = re.compile(
+    rf"{RECORDS}/(?:{re.escape(STATE_FILE)}|{re.escape(JOURNAL_FILE)})"
+    rf"|(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}"
+)
+"""Records are moved to where the program's own files are: by no other name than those that a backup has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from contextcore_install.storage.files import unusable
 from contextcore_install.storage.parts import folder_of
 
 STATE_FILE = "install-state.json"
+JOURNAL_FILE = "journal.jsonl"
 _OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+\.link")
 """The plan's path, and what it is made from, which a crash may leave behind."""
 
@@ -32,7 +33,7 @@ class ClusterLayout:
     @property
     def journal(self) -> Path:
         """The events, one JSON object a line."""
-        return self.folder / "journal.jsonl"
+        return self.folder / JOURNAL_FILE
 
     @property
     def past(self) -> Path:

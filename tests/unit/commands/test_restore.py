@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contextcore_install.commands import restore
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.state import State
 from contextcore_install.providers.host.layout import Layout
+from contextcore_install.storage.archive import pack
 from contextcore_install.storage.layout import ClusterLayout, Home
 from installed_records import app, make_backup, put_back, write_records
 
@@ -49,6 +53,39 @@ def test_data_of_which_nothing_is_recorded_is_backed_up_before_it_is_replaced(
     shutil.rmtree(layout.restore)
     put_back(tmp_path, saved, monkeypatch, "--no-backup")
     assert (layout.restore / "volumes" / "grafana.tar").is_file()
+
+
+BEGAN = "2026-01-01T00:00:00Z"
+
+
+def crafted(folder: Path, *, provider: str = "host", made: str = BEGAN, ports: object = None) -> Path:
+    """Return a backup without data that says what this program's own never say."""
+    state = State("test", provider=provider, started_at=BEGAN, settings={"ports": ports or {}})
+    about = {"cluster": "test", "provider": provider, "created_at": made, "volumes": []}
+    records = folder / "crafted" / "records"
+    records.mkdir(parents=True)
+    (records / "install-state.json").write_text(json.dumps(state.as_document()))
+    pack(records.parent, folder / "crafted.tar.gz", about, lambda _: None)
+    return folder / "crafted.tar.gz"
+
+
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "the provider 'podman', which is not known here": {"provider": "podman"},
+    "no port named 'nosuch'": {"ports": {"nosuch": 3000}},
+    "grafana=3000 is not a port": {"ports": {"grafana": "3000"}},
+}
+
+
+@pytest.mark.parametrize("said", UNUSABLE)
+def test_a_backup_that_no_run_can_go_by_is_refused_before_anything_is_touched(
+    tmp_path: Path, layout: ClusterLayout, said: str
+) -> None:
+    source = crafted(tmp_path, **UNUSABLE[said])
+    before = layout.state.read_bytes()
+    with pytest.raises(InstallError, match=said):
+        restore.run(app(tmp_path, "restore", str(source), "--yes", "--no-backup"))
+    assert not layout.restore.exists()
+    assert layout.state.read_bytes() == before
 
 
 def test_what_another_provider_left_behind_is_not_passed_over(
