@@ -21,6 +21,7 @@ from contextcore_install.remote import alone_in_cluster
 from contextcore_install.selection import read_stack
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.put_aside import archive_records, require_archivable
+from contextcore_install.storage.restoring import give_up
 from contextcore_install.storage.store import read_records
 
 
@@ -37,6 +38,7 @@ def run(app: App) -> int:
         try:
             require_archivable(app.home, name)
             saved = _end_what_runs(app, ctx, with_backup=wanted)
+            give_up(app.layout)  # or what is cut off here would be brought back by the next run
             kept = archive_records(app.home, name, app.layout.backups)
             _remove_folder(app)
         finally:

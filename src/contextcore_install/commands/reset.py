@@ -25,8 +25,8 @@ def run(app: App) -> int:
     make_private(app.layout.folder)
     lock = Lock(app.layout.lock, owner())
     try:
+        give_up(app.layout)  # first: while there are records, the next reset sees what is left to do
         kept = archive_records(app.home, app.settings.cluster)
-        give_up(app.layout)
     finally:
         lock.release()
     tell_done(
@@ -39,8 +39,11 @@ def run(app: App) -> int:
 
 
 def _is_recorded(app: App) -> bool:
-    """Tell whether there is anything to put aside: records of the cluster, or a file of others at the plan's path."""
+    """Tell whether there is anything to put aside.
+
+    It may be records of the cluster, those of a restore that was begun, or a file of others at the plan's path.
+    """
     layout, home = app.layout, app.home
-    if any(os.path.lexists(path) for path in records_of(layout)):
+    if any(os.path.lexists(path) for path in (layout.restore, *records_of(layout))):
         return True
     return os.path.lexists(home.plan_path) and not home.linked_cluster()
