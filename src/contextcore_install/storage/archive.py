@@ -30,7 +30,7 @@ from contextcore_install.storage.files import (
 )
 from contextcore_install.storage.layout import JOURNAL_FILE, STATE_FILE
 from contextcore_install.tools.files import UNFINISHED, sync_folder
-from contextcore_install.tools.trees import TreeError, check_tree
+from contextcore_install.tools.trees import HEADERS_FAIL, TreeError, check_tree
 
 SCHEMA = "contextcore-install/backup/v1"
 MANIFEST = "manifest.json"
@@ -174,10 +174,10 @@ def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> M
                 with (staged / entry.name).open("rb") as file:
                     check_tree(file)
         _keep_manifest(manifest, staged)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _refused(source, f"it is damaged or cut short ({error})") from None
     except (UnreadableFileError, TreeError) as error:
         raise _refused(source, str(error)) from None
+    except (*HEADERS_FAIL, zlib.error, gzip.BadGzipFile) as error:
+        raise _refused(source, f"it is damaged or cut short ({error})") from None
     return manifest
 
 

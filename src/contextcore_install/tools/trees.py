@@ -24,6 +24,10 @@ _LARGEST_READ = 1024 * 1024
 _CHUNK = 256 * 1024
 
 
+HEADERS_FAIL = (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError, RecursionError)
+"""What `tarfile` raises for headers: by intent, and for numbers, lengths and chains of them as nobody writes them."""
+
+
 class TreeError(ValueError):
     """A tar that is not taken apart; the message says why."""
 
@@ -33,7 +37,13 @@ class _Bounded:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.seek, self.tell = file.seek, file.tell
+        self.tell = file.tell
+
+    def seek(self, position: int) -> None:
+        try:
+            self._file.seek(position)
+        except OSError:  # no file has such a place
+            raise TreeError("it has a header that leads out of it") from None
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LARGEST_READ:
@@ -84,7 +94,7 @@ def keep_harmless(source: IO[bytes], sink: IO[bytes]) -> int:
     pack = tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
     with _damage_told(), _opened(source) as tar, pack as kept:
         known: set[str] = set()
-        for member in tar:
+        for member in _entries(tar):
             if _reason(member, known):
                 left_out += 1
                 continue
@@ -124,7 +134,9 @@ def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
 def _damage_told() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError) as error:
+    except TreeError:
+        raise
+    except HEADERS_FAIL as error:
         raise TreeError(f"it is damaged ({error})") from None
 
 
@@ -139,13 +151,22 @@ def _opened(source: IO[bytes]) -> tarfile.TarFile:
 def _members(source: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     known: set[str] = set()
     with _damage_told(), _opened(source) as tar:
-        for member in tar:
+        for member in _entries(tar):
             if reason := _reason(member, known):
                 raise TreeError(f"{member.name[:80]!r} {reason}")
             known.add(_plain(member.name))
-            if len(known) > MOST_MEMBERS:
-                raise TreeError(f"it holds more than {MOST_MEMBERS} files")
             yield tar, member
+
+
+def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    reached = -1
+    for number, member in enumerate(tar):
+        if member.size < 0 or member.offset <= reached:  # what came before would come again, for ever
+            raise TreeError("it has a header that leads back")
+        reached = member.offset
+        if number >= MOST_MEMBERS:
+            raise TreeError(f"it holds more than {MOST_MEMBERS} files")
+        yield member
 
 
 def _plain(name: str) -> str:

@@ -11,6 +11,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.archive import SCHEMA, Manifest, pack, require_room, unpack
+from tar_headers import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")
 ABOUT = {
@@ -131,6 +133,10 @@ def bomb() -> bytes:
     return gzip.compress(head, 1) + gzip.compress(b"\1" * 20_000_000, 9)
 
 
+def with_volume(content: bytes) -> bytes:
+    return crafted(contents={"volumes/mimir.tar": content})
+
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "text": lambda: b"hello\n" * 1000,
@@ -158,6 +164,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a link in a volume": lambda: crafted(contents={"volumes/mimir.tar": a_tree(link("a", tarfile.SYMTYPE))}),
     "a volume leads out": lambda: crafted(contents={"volumes/mimir.tar": a_tree(tarfile.TarInfo("../x"))}),
     "a bomb": bomb,
+    **{kind: partial(gzip.compress, headers + END) for kind, headers in ABSURD.items()},
+    **{f"{kind}, in a volume": partial(with_volume, headers + END) for kind, headers in ABSURD.items()},
 }
 
 

@@ -7,11 +7,14 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless, read_tree, write_tree
+from tar_headers import ABSURD, END
 
 
 def member(name: str, **facts: object) -> tarfile.TarInfo:
@@ -74,6 +77,7 @@ HOSTILE: dict[str, Callable[[], io.BytesIO]] = {
     "setuid": lambda: tar_of(member("a", size=1, mode=stat.S_ISUID | 0o755)),
     "twice": lambda: tar_of(member("a", size=1), member("./a", size=2)),
     "cut short": lambda: io.BytesIO(tar_of(member("a", size=5000)).getvalue()[:2000]),
+    **{kind: partial(io.BytesIO, headers + END) for kind, headers in ABSURD.items()},
     "no tar": lambda: io.BytesIO(b"hello" * 1000),
     "absurd header": lambda: io.BytesIO(
         member("a", type=tarfile.XHDTYPE, size=900_000_000).tobuf(tarfile.GNU_FORMAT) + b"x" * 4096
@@ -100,3 +104,14 @@ def test_what_would_be_refused_is_left_out_of_a_copy() -> None:
     check_tree(kept)
     with tarfile.open(fileobj=kept) as tar:
         assert tar.getnames() == ["file"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ABSURD)
+def test_a_copy_without_what_is_refused_is_made_of_any_headers_or_refused(kind: str) -> None:
+    kept = io.BytesIO()
+    with suppress(TreeError):
+        keep_harmless(io.BytesIO(ABSURD[kind] + END), kept)
+        check_tree(kept)
+        with tarfile.open(fileobj=kept) as tar:
+            assert tar.getnames() == []
