@@ -31,7 +31,7 @@ from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records
-from contextcore_install.ui.text import size
+from contextcore_install.ui.text import harmless, size
 
 
 def run(app: App) -> int:
@@ -157,8 +157,9 @@ def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replac
 
 def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> list[str]:
     done = sum(step.status == "completed" for step in archived.steps.values())
+    made = harmless(manifest.created_at, 40)
     lines = [
-        f"The backup is of {manifest.created_at}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done.",
+        f"The backup is of {made}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done.",
         f"Its volumes: {', '.join(manifest.volumes) or 'none'}.",
     ]
     if replaced:

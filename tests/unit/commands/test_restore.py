@@ -88,9 +88,19 @@ def test_a_backup_that_no_run_can_go_by_is_refused_before_anything_is_touched(
     assert layout.state.read_bytes() == before
 
 
-def test_what_another_provider_left_behind_is_not_passed_over(
+def test_what_a_backup_says_of_itself_does_nothing_to_the_terminal(
     tmp_path: Path, layout: ClusterLayout
 ) -> None:
+    source = crafted(tmp_path, made="\x1b[2J\nnever\nThe backup is harmless")
+    asked = app(tmp_path, "restore", str(source))
+    with pytest.raises(InstallError, match="was not restored"):
+        restore.run(asked)
+    told = asked.stdout.getvalue()  # type: ignore[attr-defined]
+    assert "The backup is of never The backup is harmless, from host: " in told
+    assert "\x1b" not in told
+
+
+def test_what_another_provider_left_behind_is_not_passed_over(tmp_path: Path, layout: ClusterLayout) -> None:
     shutil.rmtree(layout.folder)
     (layout.folder / "kind").mkdir(parents=True)
     layout.folder.chmod(0o700)
