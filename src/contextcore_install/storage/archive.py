@@ -46,11 +46,9 @@ _LEVEL = 3
 """Of gzip: stores compress what they keep themselves, so trying harder costs time and wins little."""
 _CHUNK = 1024 * 1024
 _HEADERS = 64 * 1024
-_NAME = re.compile(
-    rf"{RECORDS}/(?:{re.escape(STATE_FILE)}|{re.escape(JOURNAL_FILE)})"
-    rf"|(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}"
-)
-"""Records are moved to where the program's own files are: by no other name than those that a backup has."""
+_RECORDS = frozenset({f"{RECORDS}/{STATE_FILE}", f"{RECORDS}/{JOURNAL_FILE}"})
+"""All that takes the place of files of the program's own."""
+_NAME = re.compile(rf"(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,7 @@ def _check_manifest(manifest: Manifest) -> None:
     if len(names) > MOST_FILES or len(set(names)) != len(names):
         raise UnreadableFileError(f"its {MANIFEST} names a file twice, or too many")
     for entry in manifest.files:
-        if not _NAME.fullmatch(entry.name) or entry.bytes < 0:
+        if not (entry.name in _RECORDS or _NAME.fullmatch(entry.name)) or entry.bytes < 0:
             raise UnreadableFileError(f"its {MANIFEST} names what no backup holds: {entry.name[:80]!r}")
     volumes = {name.partition("/")[2] for name in names if name.startswith(f"{VOLUMES}/")}
     if volumes != {f"{name}.tar" for name in manifest.volumes}:
