@@ -162,7 +162,7 @@ def make_backup(
             item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it)
         )
         document = _about(app, records.state, provider, volumes)
-        pack(staged, path, document, ctx.activity)
+        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled)
         return Backup(path, path.stat().st_size, volumes)
     except OSError as error:
         raise unusable(app.layout.backups, error) from error

@@ -90,8 +90,10 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
     provider, saved = stack.provider, None
     if with_backup:
         saved = make_backup(app, recorded(app, records, stack), provider, ctx, about="before-delete-")
+    ctx.raise_if_cancelled()
     end_service(app, ctx)
     with alone_in_cluster(app, provider):
+        ctx.raise_if_cancelled()
         provider.remove_cluster(ctx)
     return saved
 

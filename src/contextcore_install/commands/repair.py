@@ -110,6 +110,7 @@ def _save_and_remove(app: App, ctx: StepContext) -> None:
         raise
     ctx.notice(f"saved in {saved.path} ({saved.words}); `restore` puts it back")
     with alone_in_cluster(app, provider):
+        ctx.raise_if_cancelled()
         provider.remove_cluster(ctx)
 
 

@@ -20,6 +20,7 @@ from contextcore_install.commands.running import RunEngine, carry_out
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.outcome import Result
+from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.state import State
 from contextcore_install.providers.registry import PROVIDERS
@@ -57,7 +58,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
     """Do all that can fail before anything is replaced."""
     with at_work(app) as ctx:
         ctx.activity(f"checking {source}")
-        manifest = _unpack(app, source, staged)
+        manifest = _unpack(app, source, staged, ctx)
         archived = _archived_state(app, source, staged, manifest)
         records = mend_records(app.layout, app.settings.cluster)
         state = records.state
@@ -70,6 +71,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
             kept = recorded(app, records, stack)
             saved = make_backup(app, kept, stack.provider, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
+        ctx.raise_if_cancelled()
     return manifest
 
 
@@ -83,9 +85,9 @@ def _replaced(app: App, stack: Stack, state: State) -> Sequence[Volume]:
         return ()  # it may be the run itself that gets the tools to ask with
 
 
-def _unpack(app: App, source: Path, staged: Path) -> Manifest:
+def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     try:
-        return unpack(source, staged, lambda found: _accept(app, source, found))
+        return unpack(source, staged, lambda found: _accept(app, source, found), ctx.raise_if_cancelled)
     except InstallError as error:
         moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
         if moved:

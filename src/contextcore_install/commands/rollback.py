@@ -82,7 +82,9 @@ def _prepare(app: App) -> tuple[_Intent, str]:
             saved = make_backup(app, records, stack.provider, ctx, about="before-rollback-")
             kept = f"Its data is in {saved.path}"
         if REMOVES_CLUSTER in steps:
+            ctx.raise_if_cancelled()
             end_service(app, ctx)
+        ctx.raise_if_cancelled()
     return intent, kept
 
 

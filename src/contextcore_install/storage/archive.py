@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.files import (
@@ -77,16 +77,26 @@ class Manifest:
         return sum(entry.bytes for entry in self.files)
 
 
-def pack(staged: Path, target: Path, about: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-    """Write what lies in a folder as an archive, mode 0600; raises InstallError, and then nothing is there."""
+def pack(
+    staged: Path,
+    target: Path,
+    about: Mapping[str, Any],
+    tell: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
+    """Write what lies in a folder as an archive, mode 0600; raises InstallError, and then nothing is there.
+
+    `go_on` is called again and again, and ends the work by what it raises: nothing is there then either.
+    """
     names = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
     temporary = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
     try:
-        files = [_entry(staged, name) for name in names]
+        files = [_entry(staged, name, go_on) for name in names]
         document = {"schema": SCHEMA, **about, "files": [_document(entry) for entry in files]}
         manifest = json.dumps(document, indent=1, ensure_ascii=False).encode()
         try:
-            _write(temporary, manifest, staged, files, tell)
+            _write(temporary, manifest, staged, files, tell, go_on)
+            go_on()
             if os.path.lexists(target):
                 raise there_already(target)
             temporary.rename(target)
@@ -102,8 +112,24 @@ def there_already(target: Path) -> InstallError:
     return InstallError("file-exists", f"{target} is there already, and is left alone", hint="choose another")
 
 
+class _Endable:
+    """A file whose reading `go_on` can end: tarfile copies it in one call, however large it is."""
+
+    def __init__(self, file: IO[bytes], go_on: Callable[[], None]) -> None:
+        self._file, self._go_on = file, go_on
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._go_on()
+        return self._file.read(size)
+
+
 def _write(
-    path: Path, manifest: bytes, staged: Path, files: Sequence[Entry], tell: Callable[[str], None]
+    path: Path,
+    manifest: bytes,
+    staged: Path,
+    files: Sequence[Entry],
+    tell: Callable[[str], None],
+    go_on: Callable[[], None],
 ) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as raw:
@@ -115,7 +141,7 @@ def _write(
             for entry in files:
                 tell(f"packing {entry.name}")
                 with (staged / entry.name).open("rb") as file:
-                    tar.addfile(_member(entry.name, entry.bytes), file)
+                    tar.addfile(_member(entry.name, entry.bytes), _Endable(file, go_on))
         raw.flush()
         os.fsync(raw.fileno())
 
@@ -126,10 +152,11 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _entry(folder: Path, name: str) -> Entry:
+def _entry(folder: Path, name: str, go_on: Callable[[], None]) -> Entry:
     digest, size = hashlib.sha256(), 0
     with (folder / name).open("rb") as file:
         while chunk := file.read(_CHUNK):
+            go_on()
             digest.update(chunk)
             size += len(chunk)
     return Entry(name, size, digest.hexdigest())
@@ -139,16 +166,22 @@ def _document(entry: Entry) -> dict[str, Any]:
     return {"name": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
 
 
-def unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> Manifest:
+def unpack(
+    source: Path,
+    staged: Path,
+    accept: Callable[[Manifest], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> Manifest:
     """Lay an archive out in a new folder, its manifest too; return that once every file has been checked.
 
     `accept` is given the manifest before the rest is read, and raises InstallError for one that is not wanted.
-    Raises InstallError `backup-unusable` for what is damaged or hostile; the folder is then gone again.
+    Raises InstallError `backup-unusable` for what is damaged or hostile, and what `go_on` does, which is called again
+    and again; the folder is then gone again.
     """
     try:
         staged.mkdir(mode=0o700)
         try:
-            return _unpack(source, staged, accept)
+            return _unpack(source, staged, accept, go_on)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
@@ -156,7 +189,9 @@ def unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> Ma
         raise unusable(staged, error) from error
 
 
-def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> Manifest:
+def _unpack(
+    source: Path, staged: Path, accept: Callable[[Manifest], None], go_on: Callable[[], None]
+) -> Manifest:
     try:
         with os.fdopen(_open(source), "rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
             limited = _Limited(unzipped, MOST_MANIFEST_BYTES + _HEADERS)
@@ -165,10 +200,11 @@ def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None]) -> M
                 accept(manifest)
                 limited.most += manifest.bytes + _HEADERS * (len(manifest.files) + 1)
                 for entry in manifest.files:
-                    _take(tar, entry, staged)
+                    _take(tar, entry, staged, go_on)
                 _read_to_the_end(tar, limited)
         for entry in manifest.files:
             if entry.name.startswith(f"{VOLUMES}/"):
+                go_on()
                 with (staged / entry.name).open("rb") as file:
                     check_tree(file)
         _keep_manifest(manifest, staged)
@@ -255,7 +291,7 @@ def _check_manifest(manifest: Manifest) -> None:
         raise UnreadableFileError("its volumes are not those that it names")
 
 
-def _take(tar: tarfile.TarFile, entry: Entry, staged: Path) -> None:
+def _take(tar: tarfile.TarFile, entry: Entry, staged: Path, go_on: Callable[[], None]) -> None:
     member = tar.next()
     if member is None:
         raise UnreadableFileError("it is cut short")
@@ -270,6 +306,7 @@ def _take(tar: tarfile.TarFile, entry: Entry, staged: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
         while content and (chunk := content.read(_CHUNK)):
+            go_on()
             digest.update(chunk)
             file.write(chunk)
         file.flush()

@@ -6,8 +6,10 @@ import copy
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Mapping
@@ -211,3 +213,26 @@ def test_room_is_asked_for_before(tmp_path: Path) -> None:
     with pytest.raises(InstallError) as caught:
         require_room(tmp_path, 2**60)
     assert caught.value.code == "disk-full"
+
+
+def test_packing_and_unpacking_end_at_any_moment_and_leave_nothing(tmp_path: Path) -> None:
+    source = packed(tmp_path)
+    wanted, there = tmp_path / "wanted.tar.gz", sorted(tmp_path.iterdir())
+
+    def ends(work: Callable[[Callable[[], None]], object]) -> int:
+        """Return after how many looks whether to go on the work was ended; each ends it."""
+        for looks in itertools.count(1):
+            left = itertools.repeat(None, looks - 1)
+            try:
+                work(partial(next, left))
+            except StopIteration:
+                assert sorted(tmp_path.iterdir()) == there
+            else:
+                return looks - 1
+        raise AssertionError
+
+    assert ends(lambda go_on: unpack(source, tmp_path / "out", accept, go_on)) >= len(FILES)
+    shutil.rmtree(tmp_path / "out")
+    assert ends(lambda go_on: pack(tmp_path / "staged", wanted, ABOUT, lambda _: None, go_on)) > 2 * len(
+        FILES
+    )
