@@ -49,7 +49,7 @@ def mend(app: App, session: Session, console: Console, run_engine: RunEngine) ->
     while True:
         rounds += 1
         result = run_engine(session.engine(session.plan))
-        if result.outcome is Outcome.INTERRUPTED:
+        if result.outcome is Outcome.INTERRUPTED or result.reason:  # told to end, whatever had failed by then
             return result
         left = survey(session.plan, app.clock)
         if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):

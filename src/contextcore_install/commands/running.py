@@ -45,16 +45,65 @@ class Applied:
             self.steps.append(event.step)
 
 
-def carry_out(app: App, work: Work, *, lock: Lock | None = None, words: Words = lambda *_: None) -> int:
+class Ending:
+    """How a run is told to end: through its engine while one runs, else by KeyboardInterrupt, until its work is over.
+
+    `told` is called whenever that is, from a signal handler.
+    """
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        self._told = told
+        self._reason = ""
+        self._over = False
+        self._engine: Engine | None = None
+
+    def run(self, engine: Engine) -> Result:
+        """Run an engine; raises KeyboardInterrupt where the run is to end already."""
+        if self._reason:  # it came when the engine before this one heard nothing any more
+            raise KeyboardInterrupt
+        self._engine = engine
+        try:
+            return engine.run()
+        finally:
+            self._engine = None
+
+    def ask(self, reason: str) -> None:
+        """Have the run end; raises KeyboardInterrupt where no engine runs that could."""
+        self._reason = reason
+        self._told()
+        if self._engine:
+            self._engine.interrupt(reason)
+        elif not self._over:
+            raise KeyboardInterrupt
+
+    def result_of(self, work: Callable[[], Result]) -> Result:
+        """Do the work; an interruption where no engine runs ends it as one of an engine does."""
+        try:
+            result = work()
+            self._over = True
+        except KeyboardInterrupt:
+            return Result(Outcome.INTERRUPTED, reason=self._reason)
+        return result
+
+
+def carry_out(
+    app: App,
+    work: Work,
+    *,
+    lock: Lock | None = None,
+    words: Words = lambda *_: None,
+    told_to_end: Callable[[], None] = lambda: None,
+) -> int:
     """Open a session, do the work in it, record how it ended, and tell the user; return the exit code.
 
     `work` gets the session, the console, and a function that runs an engine under the eyes of both. The contact
     points are told last, when the lock is free and the user knows already. A `lock` that is held is taken over.
+    `told_to_end` is called from the handler of a signal, which may come too late to end anything but the caller.
     """
     news = News(app)
     note_taken_back(app)
     try:
-        return _carry_out(app, work, news, lock, words)
+        return _carry_out(app, work, news, lock, words, Ending(told_to_end))
     except InstallError as error:
         news.run_refused(error)
         raise
@@ -62,20 +111,12 @@ def carry_out(app: App, work: Work, *, lock: Lock | None = None, words: Words = 
         news.tell_failures()
 
 
-def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words) -> int:
+def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words, ending: Ending) -> int:
     console, applied = Console(app), Applied()
-    current: list[Engine] = []
 
     def run(engine: Engine) -> Result:
-        current[:] = [engine]
         console.start()
-        return engine.run()
-
-    def ask(reason: str) -> None:
-        for engine in current:
-            engine.interrupt(reason)
-        if not current:
-            raise KeyboardInterrupt
+        return ending.run(engine)
 
     def at_once() -> None:
         kill_all_children()
@@ -83,12 +124,12 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
 
     mode = app.settings.command
     with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)], lock) as session:
-        with ending_signals(ask, at_once), page_of_run(app, console.say):
+        with ending_signals(ending.ask, at_once), page_of_run(app, console.say):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
             session.shipper.start()
             try:
-                result = _uninterrupted(work, session, console, run)
+                result = ending.result_of(lambda: work(session, console, run))
                 code = exit_code(result, session.lost)
                 session.finish(result, code)
                 news.run_ended(session, result)
@@ -106,14 +147,6 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
         if bundle and app.json:
             app.stderr.write(f"note: what helps to find out what is wrong is in {bundle}\n")
     return code
-
-
-def _uninterrupted(work: Work, session: Session, console: Console, run: RunEngine) -> Result:
-    """Do the work; an interruption where no engine runs ends it as one of an engine does."""
-    try:
-        return work(session, console, run)
-    except KeyboardInterrupt:
-        return Result(Outcome.INTERRUPTED, reason="Ctrl-C")
 
 
 def exit_code(result: Result, lost: InstallError | None = None) -> ExitCode:

@@ -27,7 +27,11 @@ def survey(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dict[s
     """
     ending = token or CancelToken()
     with ThreadPoolExecutor(max(1, len(plan))) as pool:
-        looked = list(pool.map(lambda step: _check(step, clock, ending), plan))
+        try:
+            looked = list(pool.map(lambda step: _check(step, clock, ending), plan))
+        except BaseException:
+            ending.cancel("interrupted")  # else the pool waits for all that is being looked at
+            raise
     found: dict[str, CheckResult] = {}
     for step, result in zip(plan, looked, strict=True):
         needed = plan.until(step.id)

@@ -217,6 +217,8 @@ class Watch:
         results: list[Result] = []
 
         def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
+            if self._ended:
+                return Result(Outcome.INTERRUPTED, reason="the watch was told to end")
             result = mend(self.app, session, console, run_engine)
             results.append(result)
             told = [problem.message for problem in problems]
@@ -224,7 +226,8 @@ class Watch:
             return result
 
         try:
-            code = carry_out(self.app, work, lock=lock, words=self._words.of_remedy)
+            words, told = self._words.of_remedy, self._end
+            code = carry_out(self.app, work, lock=lock, words=words, told_to_end=told)
         except InstallError as error:
             if error.code != ELSEWHERE:
                 raise
