@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from contextcore_install.ui.commands import Commands
 
 _MODULES = {"resume": "install"}
 """Modes that another mode's module carries out; every other command has a module in `commands` of its own name."""
+
+_REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +86,8 @@ def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
 
 
 def _machine_refuses(error: Exception) -> InstallError | None:
-    """Return the error for a machine that is at its end, with a full disk say; None for what is a bug."""
-    if not isinstance(error, OSError) or error.errno not in MACHINE_REFUSES:
+    """Return the error for what the system refuses, with a full disk or a closed folder say; None for a bug."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     from contextcore_install.storage.files import unusable
 

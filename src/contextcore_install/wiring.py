@@ -23,6 +23,7 @@ from contextcore_install.selection import Stack, beside_others, parts_of, read_s
 from contextcore_install.session import Session
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.storage.compaction import compact
+from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.files import thin_aside
 from contextcore_install.storage.journal import JournalWriter
 from contextcore_install.storage.layout import ClusterLayout, make_home, make_private, require_own
@@ -147,7 +148,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
         from contextcore_install.recall import BEFORE_A_RUN_S, recall  # needs what is above it
 
         recall(app, records, BEFORE_A_RUN_S)
-        layout.cursors.unlink(missing_ok=True)  # they count the events of a journal that has gone
+        CursorFile(layout.cursors).forget()
     records.notices = [*notices, *records.notices, *clock_notices(records.mark, app.clock.now_us())]
     return records
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation
+from installation import LAUNCHER, Installation
 
 needs_mounts = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount") or os.uname().sysname != "Linux",
@@ -169,6 +169,58 @@ def test_folders_that_are_not_ours_alone_are_not_used(installation: Installation
     refused = installation.install()
     assert refused.returncode == 4
     assert "chmod 700" in refused.stderr
+
+
+CLOSED = """\
+import os
+
+def refusing(call):
+    def called(path, *more, **named):
+        if str(path).startswith(os.environ["CONTEXTCORE_HOME"] + "/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return call(path, *more, **named)
+    return called
+
+for name in ("stat", "lstat", "open", "scandir", "listdir", "mkdir"):
+    setattr(os, name, refusing(getattr(os, name)))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rollback --yes",
+        "backup",
+        "restore nothing --yes --cluster test",
+        "delete --yes --cluster test",
+        "watch",
+        "watch --install",
+        "--resume",
+        "--reset",
+        "history",
+        "logs",
+        "clusters",
+        "state get",
+    ],
+)
+def test_a_home_that_may_not_be_entered_is_named_and_not_taken_for_an_empty_one(
+    installation: Installation, words: str
+) -> None:
+    installation.home.mkdir(mode=0o700)
+    (installation.folder / "create-cluster.sh").write_text(CLOSED + LAUNCHER)
+    refused = installation.run(*words.split())
+    assert (refused.returncode, refused.stdout) == (4, ""), refused.stderr
+    assert "cannot be used: permission denied" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_folder_in_the_place_of_the_cursors_is_put_aside(installation: Installation) -> None:
+    (installation.files / "cursors.json").mkdir(parents=True)
+    for folder in (installation.home, installation.files.parent, installation.files):
+        folder.chmod(0o700)
+    done = installation.run("state", "set", "preflight", "completed")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(installation.files.glob("cursors.json.unreadable-*"))) == 1
 
 
 def test_a_link_at_the_plans_path_that_is_not_ours_is_not_followed(

@@ -62,7 +62,7 @@ class Backup:
 def run(app: App) -> int:
     """Make a backup and say where it is."""
     name = app.settings.cluster
-    if not app.layout.folder.is_dir():
+    if not app.layout.exists:
         raise _nothing_there(name)
     with at_work(app) as ctx:
         lock = take_lock(app)

@@ -28,7 +28,7 @@ from contextcore_install.storage.store import read_records
 def run(app: App) -> int:
     """Remove the installation; its records go to the archive."""
     name = app.settings.cluster
-    if not app.layout.folder.is_dir() and not _runs_without_records(app):
+    if not app.layout.exists and not _runs_without_records(app):
         tell_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
         return ExitCode.DONE
     _confirm(app)
@@ -66,7 +66,7 @@ def _words(backups: Sequence[Path]) -> str:
 
 
 def _backup_wanted(app: App) -> bool:
-    return can_ask(app) and app.layout.folder.is_dir() and agreed(app, "Back it up first?")
+    return can_ask(app) and app.layout.exists and agreed(app, "Back it up first?")
 
 
 def _confirm(app: App) -> None:

@@ -37,7 +37,7 @@ def require_known(app: App, verb: str) -> None:
 
 
 def _is_known(app: App) -> bool:
-    return app.layout.folder.exists() or _left_by_others(app) or _answers(app)
+    return app.layout.exists or _left_by_others(app) or _answers(app)
 
 
 def _left_by_others(app: App) -> bool:

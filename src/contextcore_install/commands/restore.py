@@ -38,7 +38,7 @@ from contextcore_install.ui.text import harmless, size
 def run(app: App) -> int:
     """Check the backup, show what would be replaced, and replace it."""
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
-    was_there = app.layout.folder.is_dir()
+    was_there = app.layout.exists
     lock = take_lock(app)
     staged = staging(app.layout)
     try:

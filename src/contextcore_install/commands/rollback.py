@@ -41,7 +41,7 @@ class _Intent:
 def run(app: App) -> int:
     """Show what would be taken back, ask, and take it back."""
     name = app.settings.cluster
-    if not app.layout.folder.is_dir():
+    if not app.layout.exists:
         tell_done(app, f"there is no installation {name}; nothing was taken back", undone=[])
         return ExitCode.DONE
     lock = take_lock(app)

@@ -152,7 +152,7 @@ class Watch:
     def _state(self) -> State:
         """Return the state; raises InstallError where there is no installation."""
         name = self.app.settings.cluster
-        state = read_records(self.app.layout, name).state if self.app.layout.folder.is_dir() else State(name)
+        state = read_records(self.app.layout, name).state if self.app.layout.exists else State(name)
         if not state.exists:
             raise InstallError(
                 "not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh"

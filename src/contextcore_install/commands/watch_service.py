@@ -22,7 +22,7 @@ NEEDED = ("PATH", "CONTEXTCORE_HOME", "KUBECONFIG", "DOCKER_HOST", "KIND_EXPERIM
 def install(app: App) -> int:
     """Show what would be written and run, ask, and have the watch run from now on."""
     name = app.settings.cluster
-    if not (app.layout.folder.is_dir() and read_records(app.layout, name).state.exists):
+    if not (app.layout.exists and read_records(app.layout, name).state.exists):
         raise InstallError(
             "not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh"
         )

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, write_atomically
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    read_regular,
+    set_aside,
+    write_atomically,
+)
 
 
 class CursorFile:
@@ -26,6 +32,13 @@ class CursorFile:
         if not isinstance(document, dict):
             return {}
         return {name: cursor for name, cursor in document.items() if isinstance(cursor, dict)}
+
+    def forget(self) -> None:
+        """Begin anew: they count the events of a journal that has gone. Raises InstallError."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:  # a folder, say
+            set_aside(self._path)
 
     def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the cursors; raises InstallError.

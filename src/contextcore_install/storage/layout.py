@@ -26,6 +26,16 @@ class ClusterLayout:
     folder: Path
 
     @property
+    def exists(self) -> bool:
+        """Whether the cluster has a folder; raises InstallError where the system does not tell."""
+        try:
+            return stat.S_ISDIR(self.folder.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise unusable(self.folder, error) from error
+
+    @property
     def state(self) -> Path:
         """The state file, in the plan's schema."""
         return self.folder / STATE_FILE
@@ -112,12 +122,14 @@ class Home:
         return ClusterLayout(self.clusters / name)
 
     def cluster_names(self) -> list[str]:
-        """Return the names that have a folder of their own, in their order; links are nobody's."""
+        """Return the names that have a folder of their own, in their order; links are nobody's. Raises InstallError."""
         try:
             with os.scandir(self.clusters) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise unusable(self.clusters, error) from error
 
     @property
     def choosing(self) -> Path:

@@ -30,14 +30,9 @@ class Lock:
     """An flock on a file that holds its owner's description. Released on close and on death."""
 
     def __init__(self, path: Path, owner: Mapping[str, Any]) -> None:
-        """Take the lock; raises InstallError (exit code 5) with the owner when it is held."""
-        self._path = path
+        """Take the lock; raises InstallError (exit code 5) with the owner when it is held, 4 where none can be."""
         deadline = time.monotonic() + PATIENCE_S
-        while True:
-            self._descriptor = _open(path)
-            if _try(self._descriptor, fcntl.LOCK_EX) and _is_still(path, self._descriptor):
-                break
-            os.close(self._descriptor)
+        while not self._take(path):
             if time.monotonic() > deadline:
                 raise _held(path)
             time.sleep(0.02)
@@ -47,6 +42,15 @@ class Lock:
         except OSError as error:
             self.release()
             raise unusable(path, error) from error
+
+    def _take(self, path: Path) -> bool:
+        self._descriptor, taken = _open(path), False
+        try:
+            taken = _try(path, self._descriptor, fcntl.LOCK_EX) and _is_still(path, self._descriptor)
+        finally:
+            if not taken:
+                os.close(self._descriptor)
+        return taken
 
     def release(self) -> None:
         """Let the next one in."""
@@ -60,7 +64,7 @@ def turn(path: Path, limit_s: float) -> Iterator[None]:
     descriptor = _open(path)
     try:
         deadline = time.monotonic() + limit_s
-        while not _try(descriptor, fcntl.LOCK_EX) and time.monotonic() < deadline:
+        while not _try(path, descriptor, fcntl.LOCK_EX) and time.monotonic() < deadline:
             time.sleep(0.02)
         yield
     finally:
@@ -68,13 +72,15 @@ def turn(path: Path, limit_s: float) -> Iterator[None]:
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """Return the description of the run that holds the lock; None when none does."""
+    """Return the description of the run that holds the lock; None when none does, or none can."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return None if _try(descriptor, fcntl.LOCK_SH) else _owner(path)
+        return None if _try(path, descriptor, fcntl.LOCK_SH) else _owner(path)
+    except InstallError:
+        return None
     finally:
         os.close(descriptor)
 
@@ -98,11 +104,14 @@ def _no_lock(path: Path, error: OSError) -> InstallError:
     return refused
 
 
-def _try(descriptor: int, operation: int) -> bool:
+def _try(path: Path, descriptor: int, operation: int) -> bool:
+    """Return whether the lock is ours now; raises InstallError where the file system knows no locks, say."""
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise unusable(path, error) from error
     return True
 
 

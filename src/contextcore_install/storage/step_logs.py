@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, instant
+from contextcore_install.storage.files import unusable
 
 KEPT_RUNS = 20
 """How many runs keep their logs."""
@@ -86,17 +89,20 @@ def _words(data: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def runs_with_logs(folder: Path) -> list[str]:
-    """Return the runs that have logs, the latest last: run ids sort by time."""
+    """Return the runs that have logs, the latest last: run ids sort by time. Raises InstallError."""
     try:
         return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise unusable(folder, error) from error
 
 
 def thin_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
-    """Remove the logs of all but the latest runs."""
-    for run in runs_with_logs(folder)[:-keep]:
-        shutil.rmtree(folder / run, ignore_errors=True)
+    """Remove the logs of all but the latest runs, where the system lets us."""
+    with suppress(InstallError):
+        for run in runs_with_logs(folder)[:-keep]:
+            shutil.rmtree(folder / run, ignore_errors=True)
 
 
 def has_log(folder: Path, run_id: str, step: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -68,3 +70,19 @@ def test_a_lock_file_with_nonsense_is_a_lock_all_the_same(tmp_path: Path) -> Non
     path = tmp_path / "lock"
     path.write_bytes(b"\xff\x00nonsense")
     Lock(path, {"pid": 3}).release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_the_file_system_knows_no_locks_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "lock"
+    Lock(path, {}).release()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InstallError, match="lock cannot be used") as refused:
+        Lock(path, {})
+    assert (refused.value.exit_code, "CONTEXTCORE_HOME" in refused.value.hint) == (4, True)
+    assert holder(path) is None
