@@ -140,6 +140,44 @@ def test_errors_are_json_where_json_was_asked_for(installation: Installation) ->
     assert refused.stderr == ""
 
 
+def foreign_step(place: Installation, step: str) -> None:
+    """Leave a state file with a step that is none of ours."""
+    place.files.mkdir(parents=True)
+    document = {"version": "1.0", "cluster_name": place.cluster, "started_at": "2026-01-01T00:00:00Z"}
+    place.state.write_text(json.dumps(document | {"steps": {step: {"status": "completed"}}}))
+
+
+@pytest.mark.parametrize("command", [("state", "get"), ("--status",), ("--reset",)])
+def test_json_is_json_whatever_the_output_is_encoded_in(
+    installation: Installation, command: tuple[str, ...]
+) -> None:
+    foreign_step(installation, "schöner 😀")
+    home = installation.home.rename(installation.folder / "jü😀")
+    for folder in (home, *home.rglob("*/")):
+        folder.chmod(0o700)
+    environ = {"CONTEXTCORE_HOME": str(home), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    told = installation.run(*command, "--output", "json", environ=environ)
+    assert told.returncode == 0, told.stderr
+    assert "😀" in str(json.loads(told.stdout))
+
+
+def test_a_step_of_others_does_nothing_to_a_terminal(installation: Installation) -> None:
+    foreign_step(installation, "pre\x1b[31mX\nY")
+    assert installation.run("state", "get").stdout.splitlines()[-1] == "preX Y completed"
+
+
+def test_a_contact_point_that_is_no_text_is_refused(installation: Installation) -> None:
+    refused = subprocess.run(
+        installation.command("notify", "set"),
+        env=installation.environ({"PYTHONIOENCODING": "utf-8"}),
+        input=b"https\xff://example.org\n",
+        capture_output=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert b"contact point 1 of 1 is no URL" in refused.stderr
+
+
 def test_a_wrong_cluster_name_in_the_environment_names_the_variable(installation: Installation) -> None:
     refused = installation.run("--status", environ={"CONTEXTCORE_CLUSTER": "", "CLUSTER_NAME": "a b"})
     assert refused.returncode == 2

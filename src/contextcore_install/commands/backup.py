@@ -220,7 +220,8 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     folder = staged / GRAFANA
     folder.mkdir(mode=0o700)
     for name, items in objects.items():
-        (folder / f"{name}.json").write_text(json.dumps(items, indent=1, ensure_ascii=False))
+        text = json.dumps(items, indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _stage_or_tell(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:

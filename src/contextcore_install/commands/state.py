@@ -11,6 +11,7 @@ from contextcore_install.core.events import Kind, microseconds
 from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.state import COMPLETED, FAILED, IN_PROGRESS, PENDING, State
 from contextcore_install.storage.store import read_records
+from contextcore_install.ui.text import harmless
 
 STATE_SCHEMA = "contextcore-install/step-state/v1"
 SENDING_PATIENCE_S = 2.0
@@ -36,7 +37,9 @@ def _get(app: App, step: str | None) -> int:
     steps = {name: state.step(name).as_document() for name in chosen}
     document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
     lines = (
-        [f"{name} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
+        [f"{harmless(name)} {steps[name]['status']}" for name in chosen]
+        if not step
+        else [str(steps[step]["status"])]
     )
     tell_document(app, document, lambda _: "\n".join(lines))
     return ExitCode.DONE

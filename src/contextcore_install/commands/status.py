@@ -36,7 +36,7 @@ def run(app: App) -> int:
     if app.json:
         if records.notices:
             document["notices"] = records.notices
-        app.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        app.stdout.write(json.dumps(document, indent=2) + "\n")
         return ExitCode.DONE
     _show(app, document, records)
     return ExitCode.DONE

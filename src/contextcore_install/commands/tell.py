@@ -20,9 +20,9 @@ RESULT_SCHEMA = "contextcore-install/result/v1"
 
 
 def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Look], str]) -> None:
-    """Print a document: as JSON for scripts, as `render` draws it for people."""
+    """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
     if app.json:
-        app.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+        app.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
     else:
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).look()) + "\n")
 

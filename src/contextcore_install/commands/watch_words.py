@@ -54,7 +54,7 @@ class WatchWords:
                 "state": state,
                 "message": text,
             }
-            line = json.dumps(document, ensure_ascii=False)
+            line = json.dumps(document)
         else:
             line = f"{self._now()}  {harmless(text)}"
         self._app.stdout.write(line + "\n")
