@@ -55,6 +55,7 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
         records = _open_records(app, lock, stack)
+        records.notices += clock_notices(records.mark, app.clock.now_us())
         parts, reason = parts_of(app, records.state)
         restoring = app.layout.restore.is_dir()
         met = _meet_cluster(app, KEEPS_ITS_OWN if restoring else mode, parts, records, stack)
@@ -149,7 +150,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
 
         recall(app, records, BEFORE_A_RUN_S)
         CursorFile(layout.cursors).forget()
-    records.notices = [*notices, *records.notices, *clock_notices(records.mark, app.clock.now_us())]
+    records.notices = [*notices, *records.notices]
     return records
 
 
@@ -158,7 +159,7 @@ def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Record
     """Take the lock and open the records for a change outside of a run; raises InstallError.
 
     What is recorded is sent while the block lasts, where a metrics store is there to take it. The cluster becomes the
-    one last used, unless it is only looked at.
+    one last used, unless it is only looked at. What had to be mended is on record, and said on standard error.
     """
     with ExitStack() as stack:
         records = _open_records(app, None, stack)
@@ -166,6 +167,9 @@ def open_records(app: App, *, used: bool = True) -> Iterator[tuple[State, Record
         recorder, _ = _recorder(app, records, _new_run_id(), [shipper], stack)
         if records.imported:
             recorder.record(Kind.STATE_IMPORTED, **records.imported)
+        for text in records.notices:
+            recorder.record(Kind.NOTICE, text=text)
+            app.stderr.write(f"note: {text}\n")
         if used:
             app.home.link_to(app.settings.cluster)
         yield records.state, recorder, shipper

@@ -61,6 +61,33 @@ def test_a_spoilt_state_file_is_told_of_kept_and_made_good(recorded: Installatio
     assert json.loads(recorded.state.read_text())["steps"]["preflight"]["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    "words", [("state", "set", "preflight", "completed", "--output", "json"), ("state", "send"), ("verify",)]
+)
+def test_what_is_mended_outside_of_a_run_is_told_and_on_record(
+    recorded: Installation, words: tuple[str, ...]
+) -> None:
+    BROKEN["torn"](recorded.state)
+    told = recorded.run(*words)
+    (aside,) = recorded.files.glob("install-state.json.unreadable-*")
+    assert f"note: {recorded.state} holds no state" in told.stderr
+    assert f"it is kept as {aside.name}" in told.stderr
+    events = [json.loads(line) for line in (recorded.files / "journal.jsonl").read_text().splitlines()]
+    assert [event for event in events if event["kind"] == "notice" and aside.name in event["text"]]
+    assert recorded.run("state", "get", "preflight").stdout == "completed\n", "standard output is for answers"
+
+
+@pytest.mark.parametrize("output", ["human", "json"])
+def test_what_a_restore_mends_is_told(recorded: Installation, output: str) -> None:
+    kept = recorded.folder / "kept.tar.gz"
+    assert recorded.run("backup", "-o", str(kept)).returncode == 0
+    BROKEN["torn"](recorded.state)
+    restored = recorded.run("restore", str(kept), "--yes", "--cluster", "test", "--output", output)
+    assert restored.returncode == 0, restored.stderr
+    told = restored.stderr if output == "json" else restored.stdout
+    assert told.count("holds no state") == 1
+
+
 def test_a_newer_state_is_refused_and_left_alone_until_it_is_reset(recorded: Installation) -> None:
     document = json.loads(recorded.state.read_text()) | {"version": "9.0"}
     recorded.state.write_text(json.dumps(document))

@@ -31,7 +31,7 @@ from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
-from contextcore_install.storage.store import mend_records
+from contextcore_install.storage.store import mend_records, read_records
 from contextcore_install.ui.text import harmless, size
 
 
@@ -60,7 +60,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
         ctx.activity(f"checking {source}")
         manifest = _unpack(app, source, staged, ctx)
         archived = _archived_state(app, source, staged, manifest)
-        records = mend_records(app.layout, app.settings.cluster)
+        records = read_records(app.layout, app.settings.cluster)
         state = records.state
         on_provider = _on_provider(app, manifest)
         read_stack(on_provider, archived)  # what the run is made with: refused here, or too late
@@ -87,7 +87,7 @@ def _replaced(app: App, stack: Stack, state: State) -> Sequence[Volume]:
 
 def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     try:
-        return unpack(source, staged, lambda found: _accept(app, source, found), ctx.raise_if_cancelled)
+        return unpack(source, staged, lambda found: _accept(app, source, found, ctx), ctx.raise_if_cancelled)
     except InstallError as error:
         moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
         if moved:
@@ -101,7 +101,7 @@ def _archived_as(app: App, name: str) -> Path | None:
     return max(moved, default=None)
 
 
-def _accept(app: App, source: Path, manifest: Manifest) -> None:
+def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> None:
     name = app.settings.cluster
     if manifest.provider not in PROVIDERS:
         raise _unusable(source, f"it is of the provider {manifest.provider[:20]!r}, which is not known here")
@@ -110,7 +110,10 @@ def _accept(app: App, source: Path, manifest: Manifest) -> None:
             f"the backup is of the cluster {manifest.cluster[:63]!r}, and this would restore {name!r}",
             "name the backup's cluster with --cluster NAME",
         )
-    state = mend_records(app.layout, name).state
+    records = mend_records(app.layout, name)
+    for text in records.notices:
+        ctx.notice(text)
+    state = records.state
     runs_on = choose_provider(app, state)[0] if is_bound(state) else _left_behind(app, state)
     wanted = app.settings.provider
     other = runs_on or ("" if wanted == "auto" else wanted)

@@ -28,14 +28,16 @@ def take_lock(app: App) -> Lock:
 
 @contextmanager
 def at_work(app: App, limit_s: float = float("inf")) -> Iterator[Context]:
-    """Within the block, have a context whose activities are shown, and which Ctrl-C ends: KeyboardInterrupt.
+    """Within the block, have a context that shows activities and notices, and which Ctrl-C ends: KeyboardInterrupt.
 
     Its time limit is `--timeout`, and `limit_s` at most.
     """
     token = CancelToken()
 
     def tell(kind: Kind, _: str, data: dict[str, Any]) -> None:
-        if kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
+        if app.json and kind is Kind.NOTICE:
+            app.stderr.write(f"note: {harmless(data['text'])}\n")
+        elif kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
             app.stdout.write(f"  {harmless(data['text'])}\n")
             app.stdout.flush()
 
