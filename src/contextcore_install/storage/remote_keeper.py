@@ -88,7 +88,7 @@ class RemoteKeeper:
         self._leaving = self._removed = False
         self._may_write_without_lease = False
         self._written_at = time.monotonic()
-        self._renewed_at = float("-inf")
+        self._renewed_at = time.monotonic() if lease.held else float("-inf")  # it was taken a moment ago
         self._told = False
         self._thread = threading.Thread(target=self._work, name="cluster records", daemon=True)
 

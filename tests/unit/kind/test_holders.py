@@ -47,15 +47,3 @@ def test_what_the_engine_does_not_tell_is_held_against_nobody() -> None:
         raise InstallError("engine-away", "no answer")
 
     assert not Holders(silent, lambda: OWNER, lambda _: True).stranger(9009)
-
-
-def test_the_engine_is_asked_once_for_all_ports() -> None:
-    asked = []
-
-    def nodes() -> list[Node]:
-        asked.append(1)
-        return [NODE]
-
-    holders = Holders(nodes, lambda: OWNER, lambda _: True)
-    assert [bool(holders.stranger(port)) for port in (9009, 3000, 3100)] == [False, True, True]
-    assert len(asked) == 1

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.provider import ClusterState
+from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.providers.kind.engine import Node
 from contextcore_install.providers.kind.look import Look, Sight, report_of
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
@@ -33,9 +34,6 @@ class Machine:
     owner: Owner | None = OWNER
     asked: list[str] = field(default_factory=list)
 
-    def nodes(self, _: str) -> list[Node]:
-        return [NODE]
-
     def read(self, *, fresh: bool = False) -> Any:
         labels = {NODE_LABEL: self.mark} if self.mark else {}
         node = {"kind": "Node", "metadata": {"name": NODE.name, "labels": labels}, "status": READY}
@@ -47,7 +45,9 @@ class Machine:
 
     def see(self) -> Sight:
         owners = SimpleNamespace(read=lambda: self.owner)
-        return Look("demo", *(cast("Any", part) for part in (self, self, self, owners))).see()
+        return Look(
+            "demo", *(cast("Any", part) for part in (SharedRead(lambda: [NODE]), self, self, owners))
+        ).see()
 
     def report(self) -> tuple[ClusterState, list[str]]:
         found = report_of("demo", self.see(), resolve_ports({}))

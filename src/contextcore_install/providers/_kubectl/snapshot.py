@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import CLUSTER_KINDS, Key, key_of, resource_of
 from contextcore_install.providers._kubectl.render import Release
 
-#: Seconds for which what was read stands for what is: the checks of one run that follow on each other.
-FRESH_S = 1.0
 MANAGED = "--show-managed-fields"
 """Has kubectl (since 1.21) tell who set which field."""
 ALWAYS = (
@@ -51,32 +48,15 @@ class Reader:
         self._kubectl = kubectl
         self._release = release
         self._extra = tuple(extra)
-        self._lock = threading.Lock()
-        self._read_at = float("-inf")
-        self._snapshot = Snapshot(())
-        self._error: InstallError | None = None
+        self._shared = SharedRead(self._ask)
 
     def read(self, *, fresh: bool = False) -> Snapshot:
         """Return what the cluster holds in the release's namespaces. Raises InstallError."""
-        asked_at = time.monotonic()
-        with self._lock:
-            # The checks that wait for one read need not fail one after another; who asks after it, asks anew.
-            failed_before = self._error is not None and asked_at > self._read_at
-            if fresh or failed_before or time.monotonic() - self._read_at > FRESH_S:
-                self._error = None
-                try:
-                    self._snapshot = self._ask()
-                except InstallError as error:
-                    self._error = error
-                self._read_at = time.monotonic()
-            if self._error is not None:
-                raise self._error
-            return self._snapshot
+        return self._shared.read(fresh=fresh)
 
     def forget(self) -> None:
         """Have the next read ask the cluster, as something was changed."""
-        with self._lock:
-            self._read_at = float("-inf")
+        self._shared.forget()
 
     def scope(self) -> tuple[str, ...]:
         """Return the arguments that select the release's namespaces."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from contextcore_install.core.errors import InstallError
@@ -11,9 +10,6 @@ from contextcore_install.providers.kind.owner import Owner
 
 HOLDING = frozenset({"running", "paused", "restarting"})
 """States of a container in which the engine keeps its ports for it."""
-
-FRESH_S = 1.0
-"""For how long what the engine said of the nodes stands for what is."""
 
 
 class Holders:
@@ -32,8 +28,6 @@ class Holders:
         self._nodes = nodes
         self._owner = owner
         self._takes_connections = takes_connections
-        self._held: frozenset[int] = frozenset()
-        self._asked_at = float("-inf")
 
     def stranger(self, port: int) -> str:
         """Say who listens on a port in place of our nodes; empty where that is they, nobody, or not known."""
@@ -46,10 +40,7 @@ class Holders:
         return "" if port in held else f"port {port} is held, and not by a node of this cluster that runs"
 
     def _ports(self) -> frozenset[int]:
-        if time.monotonic() - self._asked_at > FRESH_S:
-            nodes, owner = self._nodes(), self._owner()
-            ours = owner is None or owner.owns(nodes)
-            holding = [node for node in nodes if ours and node.state in HOLDING]
-            self._held = frozenset(port for node in holding for _, port in node.ports.values())
-            self._asked_at = time.monotonic()
-        return self._held
+        nodes, owner = self._nodes(), self._owner()
+        ours = owner is None or owner.owns(nodes)
+        holding = [node for node in nodes if ours and node.state in HOLDING]
+        return frozenset(port for node in holding for _, port in node.ports.values())

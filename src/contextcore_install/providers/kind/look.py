@@ -11,6 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterReport, ClusterState
+from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.diagnosis.diagnose import explain, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
@@ -21,7 +22,7 @@ from contextcore_install.providers._kubectl.pods import read_pod
 from contextcore_install.providers._kubectl.snapshot import Reader
 from contextcore_install.providers.kind.comeback import came_back_lately
 from contextcore_install.providers.kind.config import mapped_ports
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 
 EXPORT = "kind export kubeconfig --name {cluster}"
@@ -83,10 +84,15 @@ class Look:
     """Looks at a cluster."""
 
     def __init__(
-        self, cluster: str, engine: Engine, kubectl: Kubectl, reader: Reader, owners: OwnerFile
+        self,
+        cluster: str,
+        nodes: SharedRead[Sequence[Node]],
+        kubectl: Kubectl,
+        reader: Reader,
+        owners: OwnerFile,
     ) -> None:
         self._cluster = cluster
-        self._engine = engine
+        self._read_nodes = nodes.read
         self._kubectl = kubectl
         self._reader = reader
         self._owners = owners
@@ -94,7 +100,7 @@ class Look:
 
     def see(self, *, fresh: bool = False) -> Sight:
         """Return what is there now. Raises InstallError when the engine does not answer."""
-        nodes = self._nodes = tuple(self._engine.nodes(self._cluster))
+        nodes = self._nodes = tuple(self._read_nodes(fresh=fresh))
         owner = self._owners.read()
         if not nodes:
             return Sight((), owner, ours=True)
@@ -125,7 +131,7 @@ class Look:
 
     def require_running(self) -> None:
         """Raise InstallError `cluster-not-running` where asking the API would only be waiting for nothing."""
-        nodes = self._engine.nodes(self._cluster)
+        nodes = self._read_nodes()
         still = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
         if nodes and not still:
             return
@@ -143,7 +149,7 @@ class Look:
     def started(self) -> Mapping[str, str]:
         """Return when each node's container was started last, as of the last look. Raises InstallError."""
         if not self._nodes:
-            self._nodes = tuple(self._engine.nodes(self._cluster))
+            self._nodes = tuple(self._read_nodes())
         return {node.name: node.started for node in self._nodes}
 
     def report(self, sight: Sight, ports: Mapping[str, int]) -> ClusterReport:

@@ -18,6 +18,7 @@ from contextcore_install.core.provider import (
     ProviderConfig,
     Requirement,
 )
+from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.core.standing import Listener, socket_listener
 from contextcore_install.diagnosis.rules.service import NODE_PORT
 from contextcore_install.providers._kubectl.by_hand import by_hand
@@ -66,6 +67,10 @@ class KindProvider(KubernetesProvider):
         return choose_engine(self._box.environ, self._owners.read())
 
     @cached_property
+    def _nodes(self) -> SharedRead[Sequence[Node]]:
+        return SharedRead(lambda: self._engine.nodes(self._config.cluster))
+
+    @cached_property
     def _images(self) -> Images:
         return Images(
             self._engine,
@@ -86,11 +91,11 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _look(self) -> Look:
-        return Look(self._config.cluster, self._engine, self._kubectl, self._stack.reader, self._owners)
+        return Look(self._config.cluster, self._nodes, self._kubectl, self._stack.reader, self._owners)
 
     @cached_property
     def _holders(self) -> Holders:
-        return Holders(lambda: self._engine.nodes(self._config.cluster), self._owners.read, takes_connections)
+        return Holders(self._nodes.read, self._owners.read, takes_connections)
 
     @cached_property
     def _creation(self) -> Creation:
@@ -139,12 +144,18 @@ class KindProvider(KubernetesProvider):
 
     def create_cluster(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy. Raises InstallError."""
-        self._creation.bring_up(ctx)
-        self._stack.reader.forget()
+        try:
+            self._creation.bring_up(ctx)
+        finally:
+            self._nodes.forget()
+            self._stack.reader.forget()
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove the cluster with all that is in it, its volumes too: they are in its nodes. Raises InstallError."""
-        self._creation.remove(ctx)
+        try:
+            self._creation.remove(ctx)
+        finally:
+            self._nodes.forget()
         self._forget_claims()
 
     def data(self) -> Data:
