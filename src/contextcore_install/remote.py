@@ -155,15 +155,19 @@ class Meeting:
     tail: Sequence[str] = ()
 
 
-def meet(app: App, remote: Remote, records: Records, mode: str) -> Meeting | None:
+def meet(
+    app: App, remote: Remote, records: Records, mode: str, alone: Callable[[], None] = lambda: None
+) -> Meeting | None:
     """Take the lease, and decide between the records here and in the cluster, which is told in the records' notices.
 
-    None where the place is another installation's. Raises InstallError `locked-elsewhere`.
+    `alone` is called once nobody else acts. None where the place is another installation's. Raises InstallError
+    `locked-elsewhere`.
     """
     lease = Lease(remote.lease, identity(app))
     lease.least_term = _term(app)
     try:
         lease.take(_pause(app), make=False)
+        alone()
         found = look(remote, app.settings.cluster)
     except InstallError as error:
         if error.code == ELSEWHERE:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from contextcore_install.app import App
@@ -39,6 +40,7 @@ CHOOSING_S = 5.0
 """How long to wait for another new installation of this home to put its ports on record, in seconds."""
 
 if TYPE_CHECKING:
+    from contextcore_install.core.provider import Provider
     from contextcore_install.remote import Meeting
     from contextcore_install.storage.remote_keeper import RemoteKeeper
 
@@ -58,11 +60,12 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
         records.notices += clock_notices(records.mark, app.clock.now_us())
         parts, reason = parts_of(app, records.state)
         restoring = app.layout.restore.is_dir()
+        known = records.state
         met = _meet_cluster(app, KEEPS_ITS_OWN if restoring else mode, parts, records, stack)
-        if met:
+        if met and records.state is not known:
             from contextcore_install.remote import require_same_place
 
-            parts, reason = parts_of(app, records.state)  # whose records count was decided
+            parts, reason = parts_of(app, records.state)  # the cluster's records count
             require_same_place(met, parts.provider)
         with _choosing_ports(app, records.state):
             parts, said = beside_others(app, records.state, parts)
@@ -83,10 +86,22 @@ def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: Ex
         return None
     from contextcore_install.remote import meet, release
 
-    met = meet(app, parts.provider.remote(), records, mode)
+    met = meet(app, parts.provider.remote(), records, mode, lambda: _look_ahead(parts.provider, stack))
     if met:
         stack.callback(release, met.lease)
     return met
+
+
+def _look_ahead(provider: Provider, stack: ExitStack) -> None:
+    """Have what the first checks ask for read meanwhile; the provider remembers it for as long as they take to ask."""
+
+    def look() -> None:
+        with suppress(InstallError):  # the checks find the same, and tell it
+            provider.cluster()
+
+    thread = threading.Thread(target=look, name="look ahead", daemon=True)
+    thread.start()
+    stack.callback(thread.join)
 
 
 def _build(

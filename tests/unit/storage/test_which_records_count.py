@@ -187,6 +187,14 @@ def test_another_installations_records_are_named_and_left_alone(app: App) -> Non
     assert "holderIdentity" not in lease.kept.content
 
 
+def test_what_is_looked_at_ahead_is_looked_at_with_the_lease_in_hand(app: App) -> None:
+    port, _, lease = fake_remote()
+    lease.put({"leaseTransitions": 4})
+    holders = []
+    meet(app, port, here(NOON), "resume", lambda: holders.append(lease.kept and lease.kept.content))
+    assert [content and content["holderIdentity"] for content in holders] == [identity(app)]
+
+
 def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
     port, slot, _ = fake_remote()
     slot.put({"about.json": "{"})
