@@ -35,8 +35,8 @@ from contextcore_install.storage.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, L
 from contextcore_install.storage.mark import Mark
 from contextcore_install.tools.files import write_atomically
 
-WRITE_S = 2.0
-"""How often the records are written at most while only details happen; a step's transitions are written at once."""
+WRITE_S, URGENT_S = 2.0, 1.0
+"""How often, in seconds, the records are written at most: while only details happen, and where a step goes on."""
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
@@ -153,7 +153,7 @@ class RemoteKeeper:
                 ending, due = self._ending, self._due()
                 news = list(self._news)
                 self._news.clear()
-                self._urgent = False
+                self._urgent = self._urgent and not due
             self._take_in(news)
             if self._lease.taken_by is not None:
                 return
@@ -170,14 +170,15 @@ class RemoteKeeper:
                 self._trouble(error)
 
     def _due(self) -> bool:
-        waits = bool(self._news) or self._unwritten
-        return self._urgent or (waits and time.monotonic() - self._written_at >= WRITE_S)
+        return self._write_in_s() <= 0
+
+    def _write_in_s(self) -> float:
+        if not self._news and not self._unwritten:
+            return RENEW_S
+        return self._written_at + (URGENT_S if self._urgent else WRITE_S) - time.monotonic()
 
     def _rest_s(self) -> float:
-        now = time.monotonic()
-        waits = bool(self._news) or self._unwritten
-        write = self._written_at + WRITE_S - now if waits else RENEW_S
-        return max(0.05, min(write, self._renewed_at + RENEW_S - now))
+        return max(0.05, min(self._write_in_s(), self._renewed_at + RENEW_S - time.monotonic()))
 
     def _take_in(self, news: list[Event]) -> None:
         for event in news:

@@ -242,7 +242,7 @@ def test_a_cordon_counts_where_a_pod_has_no_other_place(*, waiting: bool) -> Non
 
 
 def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_themselves_since() -> None:
-    nodes = [replace(NODE, started="2026-01-01T10:00:00.5Z")]
+    node = replace(NODE, created="2026-01-01T09:00:00Z", started="2026-01-01T10:00:00.5Z")
     before, after = "2026-01-01T09:59:59.000000Z", "2026-01-01T10:00:09.000000Z"
     for told, back in (
         ({}, False),
@@ -251,7 +251,9 @@ def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_thems
         ({NODE.name: after, MANAGER: after}, True),
         ({NODE.name: after}, True),  # one that keeps its lock elsewhere cannot be asked
     ):
-        assert has_come_back(nodes, partial(dict, told)) is back
+        assert has_come_back([node], partial(dict, told)) is back
+    at_its_first_start = replace(node, created="2026-01-01T09:59:58Z")
+    assert has_come_back([at_its_first_start], dict), "what it says, it has said since"
 
 
 @pytest.mark.parametrize(

@@ -95,4 +95,4 @@ def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
     kubectl = Watching(machine, Sight((NODE,), None, ours=True, members=(ready,)))
     watched = readiness.Readiness("demo", cast(Engine, machine), cast(Any, kubectl), cast(Look, machine))
     assert watched.wait(Told().ctx) is machine.sight
-    assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=10s"]
+    assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]

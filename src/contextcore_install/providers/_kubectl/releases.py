@@ -129,7 +129,6 @@ class Applier:
     def apply(self, release: Release, ctx: StepContext) -> None:
         """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
         snapshot = self._reader.read(fresh=True)
-        self._reader.forget()
         refuse_to_strand_data(release, snapshot)
         live = {id(item): snapshot.get(key_of(item, release.namespace)) for item in release.objects}
         wanted = [
@@ -185,6 +184,7 @@ class Applier:
         except InstallError as error:
             if error.code != "field-immutable":
                 raise
+            self._reader.forget()
             self._make_room(items, ctx, _immutable_differs)
             self._apply_once(items, ctx)
 

@@ -16,9 +16,11 @@ MANAGER = "kube-controller-manager"
 def has_come_back(nodes: Sequence[Node], renewed: Callable[[], Mapping[str, str]]) -> bool:
     """Tell whether every node has told of itself since its container started: what it said before is history.
 
-    So must the controller manager: until it leads again, and that takes it some 20 seconds, nobody counts pods or tells
-    Services where they are now.
+    One at its first start has none, and is not asked about. The controller manager must have told of itself, too: until
+    it leads again, and that takes it some 20 seconds, nobody counts pods or tells Services where they are now.
     """
+    if not any(_has_history(node) for node in nodes):
+        return True
     told = renewed()
     started = {node.name: _seconds(node.started) for node in nodes if node.is_member}
     managed = max(_seconds(node.started) for node in nodes if node.is_control_plane)
@@ -29,8 +31,11 @@ def has_come_back(nodes: Sequence[Node], renewed: Callable[[], Mapping[str, str]
 
 def came_back_lately(node: Node, now: float) -> bool:
     """Tell whether a node was started in the last `LATELY_S` seconds, and not for the first time."""
-    started = _seconds(node.started)
-    return now - started < LATELY_S and started - _seconds(node.created) > FIRST_START_WITHIN_S
+    return now - _seconds(node.started) < LATELY_S and _has_history(node)
+
+
+def _has_history(node: Node) -> bool:
+    return _seconds(node.started) - _seconds(node.created) > FIRST_START_WITHIN_S
 
 
 def _seconds(moment: str) -> float:

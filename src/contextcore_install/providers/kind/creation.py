@@ -78,7 +78,7 @@ class Creation:
         self._readiness = Readiness(wish.cluster, engine, kubectl, look)
 
     def bring_up(self, ctx: StepContext) -> None:
-        """Bring the cluster to healthy. Raises InstallError; repeating it is safe."""
+        """Bring the cluster to healthy, and look at it last. Raises InstallError; repeating it is safe."""
         with alone(self._lock, ctx) as lock:
             sight = self._look.see(fresh=True)
             report = self._look.report(sight, self._wish.ports)
@@ -240,6 +240,7 @@ class Creation:
         if sight.cordoned and sight.waiting:
             ctx.notice(f"{', '.join(sight.cordoned)} takes pods again, as some have no other place")
             self._kubectl.call("uncordon", *sight.cordoned, ctx=ctx)
+            self._look.see(fresh=True)
 
     def _start(self, nodes: Sequence[Node], ctx: StepContext) -> None:
         """Start the containers that do not run; the control plane comes first in the list."""

@@ -146,9 +146,10 @@ class KindProvider(KubernetesProvider):
         """Bring the cluster to healthy. Raises InstallError."""
         try:
             self._creation.bring_up(ctx)
-        finally:
+        except BaseException:
             self._nodes.forget()
             self._stack.reader.forget()
+            raise
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove the cluster with all that is in it, its volumes too: they are in its nodes. Raises InstallError."""

@@ -20,7 +20,7 @@ from contextcore_install.tools import process
 #: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
 READY_S, RESTART_AFTER_S = 180.0, 60.0
 #: Seconds between two looks at nodes that boot, and for which one that is not Ready is watched between them.
-LOOK_S, WATCH_S = 0.3, 10.0
+LOOK_S, WATCH_S = 0.3, 30.0
 
 
 class Readiness:
