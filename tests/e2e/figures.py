@@ -20,16 +20,16 @@ def note(what: str, seconds: float) -> None:
 
 
 def write(page: Path, wanted: Collection[str], taken: Mapping[str, Sequence[float]] = _taken) -> None:
-    """Write the figures, where all that are wanted were measured, and what they are compared with."""
-    if not {ANEW, CHECKED, *wanted} <= taken.keys():
+    """Write each of the two tables for which all that it holds was measured."""
+    if checks := taken.get(CHECKED):
+        head = ["checks", "median, seconds", "false findings"]
+        write_table(page, "checks", head, [[f"{len(checks)}", f"{statistics.median(checks):.2f}", "0"]])
+    if not {ANEW, *wanted} <= taken.keys():
         return
     anew = statistics.median(taken[ANEW])
-    medians = {what: statistics.median(seconds) for what, seconds in taken.items()}
-    checked = medians.pop(CHECKED)
+    medians = {what: statistics.median(taken[what]) for what in taken.keys() - {CHECKED}}
     rows = [
         [what, f"{seconds:.0f}", f"{seconds / anew:.2f}"]
         for what, seconds in sorted(medians.items(), key=lambda item: item[1])
     ]
     write_table(page, "figures", ["broken", "seconds", "of an installation"], rows)
-    head = ["checks", "median, seconds", "false findings"]
-    write_table(page, "checks", head, [[f"{len(taken[CHECKED])}", f"{checked:.2f}", "0"]])
