@@ -26,16 +26,11 @@ from contextcore_install.core.state import State, state_from_document
 from contextcore_install.port_choice import made_before
 from contextcore_install.selection import Stack, read_stack
 from contextcore_install.stack.catalogue import COMPONENTS
-from contextcore_install.storage.archive import (
-    GRAFANA,
-    RECORDS,
-    VOLUMES,
-    pack,
-    require_room,
-)
+from contextcore_install.storage.archive import GRAFANA, RECORDS, VOLUMES
 from contextcore_install.storage.files import UnreadableFileError, unusable
 from contextcore_install.storage.journal import copy_lines
 from contextcore_install.storage.layout import make_private
+from contextcore_install.storage.packing import pack, require_room
 from contextcore_install.storage.parts import size_of
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import Records, read_records

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.archive import there_already
+from contextcore_install.storage.packing import there_already
 
 
 def chosen_file(app: App, name: str) -> Path | None:

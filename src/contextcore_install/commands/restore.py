@@ -26,12 +26,14 @@ from contextcore_install.core.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.selection import Stack, choose_provider, is_bound, read_stack
 from contextcore_install.session import Session
-from contextcore_install.storage.archive import RECORDS, Manifest, require_room, unpack
+from contextcore_install.storage.archive import RECORDS, Manifest
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import Lock
+from contextcore_install.storage.packing import require_room
 from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records
+from contextcore_install.storage.unpacking import unpack
 from contextcore_install.ui.text import harmless, size
 
 

@@ -57,6 +57,10 @@ def test_a_signal_while_it_prepares_ends_it_with_nothing_destroyed(
     for name, instead in {
         work: asked_to_end,
         "read_stack": lambda *_: stack,
+        "stack_there": lambda *_: stack,
+        "recorded": lambda *_: None,
+        "volumes_of": lambda *_: (),
+        "_on_provider": lambda app, _: app,
         "steps_to_undo": lambda *_: ("cluster_create",),
         "_loses_data": lambda _: True,
         "_archived_state": lambda *_: None,

@@ -14,8 +14,8 @@ from contextcore_install.commands import restore
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.state import State
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.storage.archive import pack
 from contextcore_install.storage.layout import ClusterLayout, Home
+from contextcore_install.storage.packing import pack
 from installed_records import app, make_backup, put_back, write_records
 
 

@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.archive import SCHEMA, Manifest, pack, require_room, unpack
+from contextcore_install.storage.archive import SCHEMA, Manifest
+from contextcore_install.storage.packing import pack, require_room
+from contextcore_install.storage.unpacking import unpack
 from tar_headers import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")
