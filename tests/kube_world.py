@@ -27,8 +27,19 @@ for wanted, said in failures:
         raise SystemExit(1)
 state = json.loads((folder / "objects").read_text())
 name = lambda o: [o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]]
-if args[0] == "get":
-    print(json.dumps({{"kind": "List", "items": state}}))
+forbidden = json.loads((folder / "forbidden").read_text())
+if "SelfSubjectAccessReview" in text:
+    asked = [item["spec"]["resourceAttributes"] for item in json.loads(text)["items"]]
+    may = [[a["verb"], a["resource"], a["namespace"]] not in forbidden for a in asked]
+    print(json.dumps({{"kind": "List", "items": [{{"kind": "Review", "metadata": {{}}, "status": {{"allowed": a}}}} for a in may]}}))
+elif args[0] == "get":
+    lists = ["list", "namespaces", ""] in forbidden and "namespace" in args[1]
+    gets = args[1] == "namespace" and ["get", "namespaces", args[2]] not in forbidden
+    print(json.dumps({{"kind": "List", "items": [o for o in state if gets or not lists or o["kind"] != "Namespace"]}}))
+    if lists and not gets:
+        print('Error from server (Forbidden): namespaces is forbidden: User "me" cannot list resource "namespaces" '
+              'in API group "" at the cluster scope', file=sys.stderr)
+        raise SystemExit(1)
 elif args[0] in ("apply", "create"):
     document = json.loads(text)
     for item in document.get("items", [document]):
@@ -52,6 +63,7 @@ class Cluster:
         self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
         self.put([])
         self.fails()
+        self.forbids()
 
     @property
     def kubectl(self) -> Kubectl:
@@ -86,3 +98,7 @@ class Cluster:
     def fails(self, *failures: tuple[str, str]) -> None:
         """Have the next call that contains a text fail with a message."""
         (self._folder / "failures").write_text(json.dumps(failures))
+
+    def forbids(self, *rights: tuple[str, str, str]) -> None:
+        """Have this user be without some rights: verb, resource and namespace, which is empty for the whole cluster."""
+        (self._folder / "forbidden").write_text(json.dumps(rights))

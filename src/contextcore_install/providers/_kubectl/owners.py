@@ -11,7 +11,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contextcore_install.providers._kubectl.objects import FIELD_MANAGER, Manifest, Path, shown_path
+from contextcore_install.providers._kubectl.objects import (
+    FIELD_MANAGER,
+    FINGERPRINT,
+    RELEASE_LABEL,
+    Manifest,
+    Path,
+    annotation_of,
+    label_of,
+    shown_path,
+)
 
 AUTOSCALERS = ("kube-controller-manager", "horizontal-pod-autoscaler", "keda")
 """What the managers that set `replicas` by themselves are called, or begin with."""
@@ -29,6 +38,14 @@ def decided_by(live: Manifest, path: Path) -> str:
         if (applies or scales) and _has(entry.get("fieldsV1") or {}, path):
             return _name(entry)
     return ""
+
+
+def shows_us(live: Manifest) -> bool:
+    """Tell whether an object was applied by this program, whatever was taken off it by hand since."""
+    applied = any(
+        entry.get("manager") == FIELD_MANAGER for entry in live.get("metadata", {}).get("managedFields") or []
+    )
+    return applied or bool(label_of(live, RELEASE_LABEL) or annotation_of(live, FINGERPRINT))
 
 
 def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
     Data,
+    Drift,
     Endpoint,
     Overview,
     Probe,
@@ -27,13 +28,13 @@ from contextcore_install.diagnosis.rules.service import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards
-from contextcore_install.providers._kubectl.objects import RELEASE_LABEL, label_of
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
 from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
+from contextcore_install.providers.kube_context.place import is_taken, other_installation, others_objects
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
@@ -95,21 +96,17 @@ class KubeContextProvider(KubernetesProvider):
 
         Raises InstallError when it is not reached: there is nothing that we could make or start.
         """
-        others = self._others()
-        if others:
-            return ClusterReport(
-                ClusterState.FOREIGN,
-                self._held_by(others[0]),
-            )
+        if taken := self._taken():
+            return ClusterReport(ClusterState.FOREIGN, taken.evidence)
         finding = self._rights()
         return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
 
     def create_cluster(self, ctx: StepContext) -> None:
         """Make nothing: the cluster is somebody's. Raises InstallError for what stands in the way."""
+        if taken := self._taken():
+            raise taken
         report = self.cluster()
         problem = next((finding for finding in report.findings if not finding.warning), None)
-        if report.state is ClusterState.FOREIGN:
-            raise self._foreign(report.evidence)
         if problem is not None:
             hint = problem.remedy.command if problem.remedy else ""
             raise InstallError(problem.code, problem.message, problem.evidence, hint)
@@ -119,8 +116,9 @@ class KubeContextProvider(KubernetesProvider):
 
         Raises InstallError.
         """
-        if others := self._others():
-            raise self._foreign(f"its objects are those of the installation {others[0]}")
+        release, snapshot = self._stack.release(), self._stack.reader.read()
+        if others := other_installation(release, snapshot, self._config.cluster, self.context):
+            raise others
         self._forwards.close()
         self._stack.remove(ctx, with_data=not keep_data)
         if not keep_data:
@@ -131,8 +129,14 @@ class KubeContextProvider(KubernetesProvider):
         reach = through_pod(self._kubectl, self._stack.release, self._config.cluster)
         return ClaimData(self._stack, self._config.cluster, reach, on_node=False, outlives_cluster=True)
 
+    def drift(self) -> Sequence[Drift]:
+        """Return how the cluster differs from the release; raises InstallError, also for objects that are others'."""
+        self._refuse_others_objects()
+        return super().drift()
+
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, and note where: the state may be reset. Raises InstallError."""
+        self._refuse_others_objects()
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._folder / CONTEXT_FILE, self.context + "\n")
@@ -237,15 +241,13 @@ class KubeContextProvider(KubernetesProvider):
                 raise
             return False  # what may not be looked at may not be used either; the other rights say so too
 
-    def _others(self) -> list[str]:
-        """Return the names of other installations whose objects are in the place of ours."""
-        wanted = {item["metadata"]["name"] for item in self._stack.release().objects}
-        labels = {
-            label_of(item, RELEASE_LABEL)
-            for key, item in self._stack.reader.read().all().items()
-            if key.name in wanted and key.kind != "Namespace"
-        }
-        return sorted(labels - {"", self._config.cluster})
+    def _taken(self) -> InstallError | None:
+        snapshot = self._stack.reader.read()
+        return is_taken(self._stack.release(), snapshot, self._config.cluster, self._kubectl)
+
+    def _refuse_others_objects(self) -> None:
+        if found := others_objects(self._stack.release(), self._stack.reader.read(), self._kubectl):
+            raise found
 
     def _stranger(self) -> str:
         """Say whose the Services in the place of ours are; empty where they are ours, or nobody knows.
@@ -255,22 +257,11 @@ class KubeContextProvider(KubernetesProvider):
         if self._is_no_others:
             return ""
         try:
-            others = self._others()
+            taken = self._taken()
         except InstallError:
             return ""
-        self._is_no_others = not others
-        return self._held_by(others[0]) if others else ""
-
-    def _held_by(self, other: str) -> str:
-        return f"the namespace {NAMESPACE} of {self.context} holds the release of the installation {other}"
-
-    def _foreign(self, evidence: str) -> InstallError:
-        return InstallError(
-            "cluster-foreign",
-            f"The place of this installation in {self.context} is another one's; it is left alone.",
-            evidence,
-            "use the name of that installation (--cluster NAME), or another context",
-        )
+        self._is_no_others = taken is None
+        return taken.evidence if taken else ""
 
 
 def _inside_only(item: dict[str, Any]) -> None:
