@@ -143,12 +143,16 @@ def test_removing_keeps_claims_and_the_password_unless_data_is_to_go(world: Worl
     claim = thing("PersistentVolumeClaim", "data-grafana-0")
     others = thing("PersistentVolumeClaim", "data-postgres-0")
     others["metadata"]["labels"] = {}
-    world.cluster.put([*world.cluster.objects, claim, others])
+    longer = thing("PersistentVolumeClaim", "data-grafana-image-0")
+    elsewhere = thing("PersistentVolumeClaim", "data-grafana-0", namespace="elsewhere")
+    world.cluster.put([*world.cluster.objects, claim, others, longer, elsewhere])
     world.applier.remove(RELEASE, Told().ctx)
-    rest = {"Namespace/obs", "PersistentVolumeClaim/data-grafana-0", "PersistentVolumeClaim/data-postgres-0"}
-    assert world.cluster.names == rest | {"Secret/grafana-admin"}
+    kept = {"Namespace/obs", "PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-grafana-image-0"}
+    assert world.cluster.names == kept | {"PersistentVolumeClaim/data-grafana-0", "Secret/grafana-admin"}
     world.applier.remove(RELEASE, Told().ctx, with_data=True)
-    assert world.cluster.names == {"Namespace/obs", "PersistentVolumeClaim/data-postgres-0"}
+    assert world.cluster.names == kept | {"PersistentVolumeClaim/data-grafana-0"}
+    assert elsewhere in world.cluster.objects
+    assert claim not in world.cluster.objects
 
 
 def test_what_cannot_be_changed_in_place_is_made_anew_and_its_pods_stay(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState, ProviderConfig
 from contextcore_install.providers._kubectl.objects import FIELD_MANAGER, FINGERPRINT, RELEASE_LABEL
+from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers.kube_context.provider import KubeContextProvider
 from fakes import Told
@@ -126,3 +127,19 @@ def test_in_a_place_of_ours_somebodys_object_is_neither_taken_over_nor_a_reason_
             refused()
     place.remove_cluster(Told().ctx)
     assert cluster.objects == [unlabelled("loki")]
+
+
+def test_the_data_that_another_installation_left_is_neither_used_nor_removed(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "lab")
+    theirs = {"name": GRAFANA_ADMIN, "namespace": NAMESPACE, "labels": {RELEASE_LABEL: "theirs"}}
+    cluster.put([{"apiVersion": "v1", "kind": "Secret", "metadata": theirs}])
+    env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": GRAFANA_ADMIN, "key": "admin-password"}}}]
+    pods = {"spec": {"containers": [{"name": "grafana", "image": "grafana", "env": env}]}}
+    grafana = {**unlabelled("grafana"), "kind": "StatefulSet", "spec": {"template": pods}}
+    place = provider(tmp_path, cluster, grafana)
+    assert place.cluster().state is ClusterState.FOREIGN
+    for refused in (place.create_cluster, place.remove_cluster):
+        with pytest.raises(InstallError) as caught:
+            refused(Told().ctx)
+        assert caught.value.code == "cluster-foreign"
+        assert "--cluster theirs" in caught.value.hint

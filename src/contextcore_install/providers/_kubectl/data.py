@@ -14,7 +14,13 @@ from typing import IO, Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
-from contextcore_install.providers._kubectl.objects import FIELD_MANAGER, RELEASE_LABEL, Key, Manifest
+from contextcore_install.providers._kubectl.objects import (
+    FIELD_MANAGER,
+    RELEASE_LABEL,
+    Key,
+    Manifest,
+    key_of,
+)
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN, is_claim_of
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.tools.streams import stream
@@ -126,17 +132,17 @@ class ClaimData:
     # Claims
 
     def _claims(self) -> list[Claim]:
-        snapshot = self._stack.reader.read()
+        snapshot, release = self._stack.reader.read(), self._stack.release()
         claims = []
-        for item in self._stack.release().objects:
+        for item in release.objects:
             if item["kind"] != "StatefulSet":
                 continue
-            name = item["metadata"]["name"]
+            workload = key_of(item, release.namespace)
             claims += [
                 Claim(key, found, item, tuple(_users(snapshot.of_kind("Pod"), key)))
                 for key, found in snapshot.all().items()
                 if key.kind == "PersistentVolumeClaim"
-                and is_claim_of(key, found, {name}, self._cluster)
+                and is_claim_of(key, found, [workload], self._cluster)
                 and found.get("spec", {}).get("volumeName")
             ]
         return sorted(claims, key=lambda claim: claim.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -154,7 +155,7 @@ class Applier:
         snapshot = self._reader.read(fresh=True)
         nothing = Release((), release.namespace)
         doomed = superfluous(nothing, snapshot, self._cluster)
-        workloads = {key_of(item, release.namespace).name for item in release.objects if any(pod_specs(item))}
+        workloads = [key_of(item, release.namespace) for item in release.objects if any(pod_specs(item))]
         if with_data:
             doomed += [
                 key
@@ -261,10 +262,13 @@ def _immutable_differs(wanted: Manifest, live: Manifest) -> bool:
     return any(difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields)
 
 
-def is_claim_of(key: Key, item: Manifest, workloads: set[str], cluster: str) -> bool:
-    """Tell whether a claim was made from one of our StatefulSets' templates (NAME-WORKLOAD-NUMBER)."""
+def is_claim_of(key: Key, item: Manifest, workloads: Sequence[Key], cluster: str) -> bool:
+    """Tell whether a claim was made from one of our StatefulSets' templates (TEMPLATE-WORKLOAD-NUMBER)."""
     ours = (
         label_of(item, "app.kubernetes.io/managed-by") == FIELD_MANAGER
         or label_of(item, RELEASE_LABEL) == cluster
     )
-    return ours and any(f"-{name}-" in key.name for name in workloads)
+    return ours and any(
+        key.namespace == workload.namespace and re.fullmatch(rf".+-{re.escape(workload.name)}-\d+", key.name)
+        for workload in workloads
+    )

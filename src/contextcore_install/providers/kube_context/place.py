@@ -15,6 +15,7 @@ from contextcore_install.providers._kubectl.objects import (
     label_of,
 )
 from contextcore_install.providers._kubectl.owners import shows_us
+from contextcore_install.providers._kubectl.releases import secrets_wanted
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot
 
@@ -38,7 +39,9 @@ def other_installation(
     release: Release, snapshot: Snapshot, cluster: str, context: str
 ) -> InstallError | None:
     """Return `cluster-foreign` where objects in the place of ours are another installation's."""
-    labels = {label_of(item, RELEASE_LABEL): key for key, item in _there(release, snapshot)}
+    # Grafana's password stays, like the claims, where an installation is taken back: whose data they are, it tells.
+    kept = [(key, item) for key in secrets_wanted(release) if (item := snapshot.get(key)) is not None]
+    labels = {label_of(item, RELEASE_LABEL): key for key, item in (*_there(release, snapshot), *kept)}
     others = sorted(labels.keys() - {"", cluster})
     if not others:
         return None
@@ -46,8 +49,9 @@ def other_installation(
     return InstallError(
         "cluster-foreign",
         f"The place of this installation in {context} is another one's; it is left alone.",
-        f"the namespace {namespace} of {context} holds the release of the installation {others[0]}",
-        "use the name of that installation (--cluster NAME), or another context",
+        f"the namespace {namespace} of {context} holds the release, or the data, of the installation {others[0]}",
+        f"use the name of that installation (--cluster {others[0]}), or another context; or remove that one with its "
+        f"data (delete --cluster {others[0]})",
     )
 
 
