@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers.kube_context.provider import KubeContextProvider
 
 _PROGRAM = r"""#!{python} -S
 import json, os, pathlib, sys
@@ -27,19 +29,26 @@ for wanted, said in failures:
         raise SystemExit(1)
 state = json.loads((folder / "objects").read_text())
 name = lambda o: [o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]]
-forbidden = json.loads((folder / "forbidden").read_text())
+may = lambda *right: list(right) not in json.loads((folder / "forbidden").read_text())
+def refuse(verb):
+    print(f'Error from server (Forbidden): namespaces is forbidden: User "me" cannot {{verb}} resource "namespaces" '
+          'in API group "" at the cluster scope', file=sys.stderr)
+    raise SystemExit(1)
 if "SelfSubjectAccessReview" in text:
     asked = [item["spec"]["resourceAttributes"] for item in json.loads(text)["items"]]
-    may = [[a["verb"], a["resource"], a["namespace"]] not in forbidden for a in asked]
-    print(json.dumps({{"kind": "List", "items": [{{"kind": "Review", "metadata": {{}}, "status": {{"allowed": a}}}} for a in may]}}))
+    print(json.dumps({{"items": [{{"kind": "SelfSubjectAccessReview", "metadata": {{}}, "spec": {{"resourceAttributes": a}},
+        "status": {{"allowed": may(a["verb"], a["resource"], a["namespace"])}}}} for a in asked]}}))
+elif args[0] == "auth":
+    print("yes" if may(args[2], "namespaces", "") else "no")
+elif args[:2] == ["get", "namespace"] and not may("get", "namespaces", ""):
+    refuse("get")
 elif args[0] == "get":
-    lists = ["list", "namespaces", ""] in forbidden and "namespace" in args[1]
-    gets = args[1] == "namespace" and ["get", "namespaces", args[2]] not in forbidden
-    print(json.dumps({{"kind": "List", "items": [o for o in state if gets or not lists or o["kind"] != "Namespace"]}}))
-    if lists and not gets:
-        print('Error from server (Forbidden): namespaces is forbidden: User "me" cannot list resource "namespaces" '
-              'in API group "" at the cluster scope', file=sys.stderr)
-        raise SystemExit(1)
+    hidden = "Namespace" if args[1] != "namespace" and not may("list", "namespaces", "") else ""
+    print(json.dumps({{"kind": "List", "items": [o for o in state if o["kind"] != hidden]}}))
+    if hidden and "namespace" in args[1].split(","):
+        refuse("list")
+elif args[0] == "apply" and '"Namespace"' in text and not may("patch", "namespaces", ""):
+    refuse("patch")
 elif args[0] in ("apply", "create"):
     document = json.loads(text)
     for item in document.get("items", [document]):
@@ -100,5 +109,27 @@ class Cluster:
         (self._folder / "failures").write_text(json.dumps(failures))
 
     def forbids(self, *rights: tuple[str, str, str]) -> None:
-        """Have this user be without some rights: verb, resource and namespace, which is empty for the whole cluster."""
+        """Have this user be without some rights: verb, resource, and namespace, which is empty for cluster-wide ones."""
         (self._folder / "forbidden").write_text(json.dumps(rights))
+
+
+_RENDERING = """\
+#!/bin/sh
+case " $* " in
+*" label "*) echo '{release}';;
+*) exec '{program}' "$@";;
+esac
+"""
+
+
+def in_context(folder: Path, cluster: Cluster, objects: list[dict[str, Any]]) -> KubeContextProvider:
+    """Return a provider, of the installation dev, whose release is some objects."""
+    path = folder / "path"
+    path.mkdir()
+    release = json.dumps({"kind": "List", "items": objects})
+    (path / "kubectl").write_text(_RENDERING.format(release=release, program=cluster.program))
+    (path / "kubectl").chmod(0o755)
+    environ = {**os.environ, "PATH": os.pathsep.join([str(path), "/usr/bin", "/bin"])}
+    return KubeContextProvider(
+        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"})
+    )

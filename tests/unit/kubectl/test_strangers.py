@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.provider import ClusterState, ProviderConfig
+from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers._kubectl.objects import FIELD_MANAGER, FINGERPRINT, RELEASE_LABEL
 from contextcore_install.providers._kubectl.releases import GRAFANA_ADMIN
 from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers.kube_context.provider import KubeContextProvider
 from fakes import Told
-from kube_world import Cluster
-
-KUBECTL = """\
-#!/bin/sh
-case " $* " in
-*" label "*) echo '{release}';;
-*) exec '{program}' "$@";;
-esac
-"""
-
+from kube_world import Cluster, in_context
 
 def provider(folder: Path, cluster: Cluster, *more: dict[str, Any]) -> KubeContextProvider:
     """Return a provider whose release is a Service and what is asked for besides."""
-    path = folder / "path"
-    path.mkdir()
-    release = json.dumps({"kind": "List", "items": [service("dev"), *more]})
-    (path / "kubectl").write_text(KUBECTL.format(release=release, program=cluster.program))
-    (path / "kubectl").chmod(0o755)
-    environ = {**os.environ, "PATH": os.pathsep.join([str(path), "/usr/bin", "/bin"])}
-    return KubeContextProvider(
-        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"})
-    )
+    return in_context(folder, cluster, [service("dev"), *more])
 
 
 def service(release: str) -> dict[str, Any]:

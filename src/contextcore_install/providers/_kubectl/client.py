@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -18,6 +19,8 @@ from contextcore_install.tools.capture import Captured, Follower, capture, follo
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
+# As the API says it (k8s.io/apiserver, responsewriters/errors.go)
+_REFUSED = re.compile(r'cannot list resource "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,16 @@ class Kubectl:
 
     def items(self, *arguments: str, ctx: StepContext | None = None) -> list[dict[str, Any]]:
         """Return the objects of a `get`; but not those that this user may not read. Raises InstallError."""
+        return self.readable(*arguments, ctx=ctx)[0]
+
+    def readable(
+        self, *arguments: str, ctx: StepContext | None = None
+    ) -> tuple[list[dict[str, Any]], frozenset[str]]:
+        """Return the objects of a `get`, and of which resources this user may not read any. Raises InstallError."""
         done = self.attempt("get", *arguments, "-o", "json", "--ignore-not-found", ctx=ctx, timeout_s=READ_S)
         if done.exit_code != 0 and not (done.stdout.strip() and _only_forbidden(done.stderr)):
             raise self.failure(done)
-        return items_of(done.stdout)
+        return items_of(done.stdout), frozenset(_REFUSED.findall(done.stderr))
 
     def watch(self, kind: str, *scope: str) -> AbstractContextManager[Follower]:
         """Start to watch a kind; see `tools.capture.following`."""

@@ -1,4 +1,4 @@
-"""Waiting for a namespace that is being deleted, and what holds one that does not go."""
+"""Namespaces: who may change one, waiting for one that is being deleted, and what holds one that does not go."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ LOOK_EVERY_S = 20.0
 #: As Kubernetes says it (pkg/controller/namespace/deletion/status_condition_utils.go).
 _FINALIZER = re.compile(r"([\w./-]+) in \d+ resource instances")
 _KUBERNETES_OWN = re.compile(r"^(kubernetes\.io/.*|[\w.-]+\.kubernetes\.io/.*|foregroundDeletion|orphan)$")
+
+
+def may_change(kubectl: Kubectl, name: str) -> bool:
+    """Tell whether this user may change a namespace; where the API does not say, changing it will. Raises InstallError."""
+    done = kubectl.attempt("auth", "can-i", "patch", f"namespaces/{name}", "-n", name)
+    return not done.stdout.startswith("no")
 
 
 def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -58,6 +59,19 @@ def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]
         if snapshot.get(key) is None:
             yield Drift(key.label, "missing", Risk.HARMLESS)
     yield from (Drift(key.label, "superfluous") for key in superfluous(release, snapshot, cluster))
+
+
+def within_rights(release: Release, snapshot: Snapshot, may_change: Callable[[str], bool]) -> Release:
+    """Return the release without the namespaces that this user may not look at, or may not change: others made them."""
+
+    def is_left(item: Manifest) -> bool:
+        name, live = item["metadata"]["name"], snapshot.get(key_of(item))
+        if live is None:
+            return name in snapshot.unseen
+        return bool(_change(item, live)) and not may_change(name)
+
+    kept = (item for item in release.objects if item["kind"] != "Namespace" or not is_left(item))
+    return replace(release, objects=tuple(kept))
 
 
 def _change(wanted: Manifest, live: Manifest | None) -> str:

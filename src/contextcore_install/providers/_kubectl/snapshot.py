@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -21,10 +21,11 @@ ALWAYS = (
 
 
 class Snapshot:
-    """What a cluster holds, by key."""
+    """What a cluster holds, by key. `unseen` names the namespaces of which this user may not know whether they are."""
 
-    def __init__(self, items: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, items: Sequence[dict[str, Any]], unseen: Iterable[str] = ()) -> None:
         self._items = {key_of(item): item for item in items}
+        self.unseen = frozenset(unseen)
 
     def get(self, key: Key) -> dict[str, Any] | None:
         """Return an object, or None. Of kinds that we do not know, some have no namespace."""
@@ -68,13 +69,28 @@ class Reader:
         kinds = list(dict.fromkeys([*ALWAYS, *self._extra, *(resource_of(item) for item in release.objects)]))
         known = {resource_of(item) for item in release.objects if item["kind"] in CLUSTER_KINDS}
         try:
-            return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, known)), *self.scope(), MANAGED))
+            return self._snapshot_of(_by_scope(kinds, known))
         except InstallError as error:
             if error.code != "manifest-unknown-kind":
                 raise
         # What defines a kind may be part of the release, and not be applied yet.
         kinds = [*ALWAYS, *self._extra]
-        return Snapshot(self._kubectl.items(",".join(_by_scope(kinds, set())), *self.scope(), MANAGED))
+        return self._snapshot_of(_by_scope(kinds, set()))
+
+    def _snapshot_of(self, kinds: Sequence[str]) -> Snapshot:
+        items, refused = self._kubectl.readable(",".join(kinds), *self.scope(), MANAGED)
+        if "namespaces" not in refused:
+            return Snapshot(items)
+        # Who has rights in a namespace may not list them all, but perhaps look at that one.
+        unseen = []
+        for name in self._release().namespaces:
+            try:
+                items += self._kubectl.items("namespace", name, MANAGED)
+            except InstallError as error:
+                if error.code != "api-forbidden":
+                    raise
+                unseen.append(name)
+        return Snapshot(items, unseen)
 
 
 def _by_scope(kinds: Sequence[str], cluster_wide: set[str]) -> list[str]:

@@ -13,10 +13,11 @@ from contextcore_install.providers._kubectl import releases
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
 from contextcore_install.providers._kubectl.keeping import lost_claims
+from contextcore_install.providers._kubectl.namespaces import may_change
 from contextcore_install.providers._kubectl.objects import key_of, resource_of
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
-from contextcore_install.providers._kubectl.snapshot import Reader
+from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
 from contextcore_install.providers._kubectl.starting import end_pod, getting_nowhere
 from contextcore_install.providers._kubectl.watching import Watch
 
@@ -60,7 +61,8 @@ class KubernetesStack:
 
     def drift(self, claims: Container[str] = ()) -> Sequence[Drift]:
         """Return how the cluster differs from the release; `claims` are those known before. Raises InstallError."""
-        release, snapshot = self.release(), self.reader.read()
+        snapshot = self.reader.read()
+        release = self._within_rights(snapshot)
         return [
             *releases.drift(release, snapshot, self._source.cluster),
             *lost_claims(release, snapshot, claims),
@@ -68,7 +70,10 @@ class KubernetesStack:
 
     def apply(self, ctx: StepContext) -> None:
         """Put the release in place. Raises InstallError."""
-        self._applier.apply(self.release(), ctx)
+        self._applier.apply(self._within_rights(self.reader.read()), ctx)
+
+    def _within_rights(self, snapshot: Snapshot) -> Release:
+        return releases.within_rights(self.release(), snapshot, lambda name: may_change(self.kubectl, name))
 
     def remove(self, ctx: StepContext, *, with_data: bool = False) -> None:
         """Take the release away. Raises InstallError."""

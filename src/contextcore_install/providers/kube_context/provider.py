@@ -29,7 +29,7 @@ from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
-from contextcore_install.providers._kubectl.render import NAMESPACE
+from contextcore_install.providers._kubectl.render import NAMESPACE, Release
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
@@ -229,13 +229,16 @@ class KubeContextProvider(KubernetesProvider):
     def _rights(self) -> Finding | None:
         release = self._stack.release()
         missing = rights_missing(self._kubectl, release)
-        if any(right.resource == "namespaces" for right in missing) and self._namespace_is_there():
+        if any(right.resource == "namespaces" for right in missing) and self._namespaces_are_there(release):
             missing = [right for right in missing if right.resource != "namespaces"]
         return rights_finding(missing, self._kubectl, release)
 
-    def _namespace_is_there(self) -> bool:
+    def _namespaces_are_there(self, release: Release) -> bool:
+        wanted = {item["metadata"]["name"] for item in release.objects if item["kind"] == "Namespace"}
         try:
-            return bool(self._kubectl.items("serviceaccounts", "-n", NAMESPACE))
+            return all(
+                self._kubectl.items("serviceaccounts", "-n", name) for name in {*wanted, *release.namespaces}
+            )
         except InstallError as error:
             if error.code != "api-forbidden":
                 raise
