@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.providers._kubectl.client import Kubectl, items_of
-from contextcore_install.providers._kubectl.objects import CLUSTER_KINDS, Manifest
+from contextcore_install.providers._kubectl.objects import Manifest, key_of
 from contextcore_install.providers._kubectl.render import Release
 
 _VERBS = ("get", "list", "create", "patch", "delete")
@@ -46,11 +46,11 @@ class Right:
 def rights_needed(release: Release) -> list[Right]:
     """Return what applying, watching and pruning the release takes."""
     found = [
-        Right(verb, *_resource(item), "", "" if item["kind"] in CLUSTER_KINDS else release.namespace)
+        Right(verb, *_resource(item), "", key_of(item, release.namespace).namespace)
         for item in release.objects
         for verb in (_VERBS if item["kind"] != "Namespace" else ("get", "create", "patch"))
     ]
-    found += [Right(*more, release.namespace) for more in _MORE]
+    found += [Right(*more, name) for name in release.namespaces for more in _MORE]
     return list(dict.fromkeys(found))
 
 
@@ -84,13 +84,14 @@ def rights_finding(missing: Sequence[Right], kubectl: Kubectl, release: Release)
     """Return what stands in the way; a namespace that is there need not be made."""
     if not missing:
         return None
+    places = " and ".join(sorted({right.namespace for right in missing} - {""})) or release.namespace
     remedy = Remedy(
         "Ask the cluster's administrator for these rights, or use another context.",
         kubectl.shown("auth", "can-i", *missing[0].shown.split()),
     )
     return Finding(
         "rights-missing",
-        f"This user may not do all that the installation needs in the namespace {release.namespace}.",
+        f"This user may not do all that the installation needs in the namespace {places}.",
         "may not: " + "; ".join(right.shown for right in missing),
         remedy,
     )
