@@ -36,8 +36,11 @@ def refuse(verb):
     raise SystemExit(1)
 if "SelfSubjectAccessReview" in text:
     asked = [item["spec"]["resourceAttributes"] for item in json.loads(text)["items"]]
-    print(json.dumps({{"items": [{{"kind": "SelfSubjectAccessReview", "metadata": {{}}, "spec": {{"resourceAttributes": a}},
+    print(json.dumps({{"items": [{{"kind": "SelfSubjectAccessReview", "metadata": {{}},
+        "spec": {{"resourceAttributes": a}},
         "status": {{"allowed": may(a["verb"], a["resource"], a["namespace"])}}}} for a in asked]}}))
+elif args[0] == "config":
+    print("https://lab:6443")
 elif args[0] == "auth":
     print("yes" if may(args[2], "namespaces", "") else "no")
 elif args[:2] == ["get", "namespace"] and not may("get", "namespaces", ""):
@@ -109,7 +112,7 @@ class Cluster:
         (self._folder / "failures").write_text(json.dumps(failures))
 
     def forbids(self, *rights: tuple[str, str, str]) -> None:
-        """Have this user be without some rights: verb, resource, and namespace, which is empty for cluster-wide ones."""
+        """Have this user be without some rights: verb, resource, and namespace (empty: cluster-wide)."""
         (self._folder / "forbidden").write_text(json.dumps(rights))
 
 
@@ -122,14 +125,18 @@ esac
 """
 
 
-def in_context(folder: Path, cluster: Cluster, objects: list[dict[str, Any]]) -> KubeContextProvider:
+def in_context(
+    folder: Path, cluster: Cluster, objects: list[dict[str, Any]], given: frozenset[str] = frozenset()
+) -> KubeContextProvider:
     """Return a provider, of the installation dev, whose release is some objects."""
     path = folder / "path"
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     release = json.dumps({"kind": "List", "items": objects})
     (path / "kubectl").write_text(_RENDERING.format(release=release, program=cluster.program))
     (path / "kubectl").chmod(0o755)
     environ = {**os.environ, "PATH": os.pathsep.join([str(path), "/usr/bin", "/bin"])}
     return KubeContextProvider(
-        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"})
+        ProviderConfig(
+            "dev", folder / "dev", folder / "bin", environ, options={"context": "lab"}, given_now=given
+        )
     )

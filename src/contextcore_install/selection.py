@@ -68,6 +68,7 @@ class Stack:
             ports=self.ports,
             install_tools=self.install_tools,
             options={**self.options, "grafana_contact_points": for_grafana(self._app)},
+            given_now=frozenset(self._app.settings.options),
             may_lose_data=self._app.settings.allow_data_loss,
         )
 

@@ -20,10 +20,10 @@ def records_document(
     app: App, provider: Provider, local: Records, checks: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """Return the member `records` of the status document; None where the provider's cluster holds none."""
-    remote = remote_of(provider)
-    if remote is None:
-        return None
     try:
+        remote = remote_of(provider)
+        if remote is None:
+            return None
         found, lease = look(remote, app.settings.cluster), _lease(app, remote)
     except InstallError as error:
         return {"trouble": error.message}

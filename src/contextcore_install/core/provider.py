@@ -146,8 +146,8 @@ class ProviderConfig:
 
     `folder` is the cluster's own (the provider makes it), `bin_folder` where tools that we installed
     are; `environ` is the environment in which programs are looked for and started. `options` are the
-    provider's own, by the name of their flag (parser.PROVIDER_OPTIONS), where they were given. `may_lose_data` is the
-    user's consent to remedies that lose data.
+    provider's own, by the name of their flag (parser.PROVIDER_OPTIONS), where they were given, now or before;
+    `given_now` names those of this command line. `may_lose_data` is the user's consent to remedies that lose data.
     """
 
     cluster: str
@@ -157,6 +157,7 @@ class ProviderConfig:
     ports: Mapping[str, int] = field(default_factory=dict)
     install_tools: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    given_now: frozenset[str] = frozenset()
     may_lose_data: bool = False
 
 

@@ -147,7 +147,11 @@ def test_removing_keeps_claims_and_the_password_unless_data_is_to_go(world: Worl
     elsewhere = thing("PersistentVolumeClaim", "data-grafana-0", namespace="elsewhere")
     world.cluster.put([*world.cluster.objects, claim, others, longer, elsewhere])
     world.applier.remove(RELEASE, Told().ctx)
-    kept = {"Namespace/obs", "PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-grafana-image-0"}
+    kept = {
+        "Namespace/obs",
+        "PersistentVolumeClaim/data-postgres-0",
+        "PersistentVolumeClaim/data-grafana-image-0",
+    }
     assert world.cluster.names == kept | {"PersistentVolumeClaim/data-grafana-0", "Secret/grafana-admin"}
     world.applier.remove(RELEASE, Told().ctx, with_data=True)
     assert world.cluster.names == kept | {"PersistentVolumeClaim/data-grafana-0"}

@@ -1,4 +1,4 @@
-"""Rights in a shared cluster: those of one namespace are enough where it is there, and each object's own is asked for."""
+"""Rights in a shared cluster: those of one namespace are enough where it is there, and each object's are asked for."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def test_what_is_in_another_namespace_is_asked_for_there(tmp_path: Path) -> None
 
 def test_objects_are_another_installations_only_in_the_place_of_ours(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path / "lab")
-    cluster.put([thing("Service", "mimir", "edge", "theirs"), thing("ConfigMap", "mimir", "observability", "theirs")])
+    cluster.put(
+        [thing("Service", "mimir", "edge", "theirs"), thing("ConfigMap", "mimir", "observability", "theirs")]
+    )
     place = in_context(tmp_path, cluster, [*RELEASE, thing("Service", "agent", "edge")])
     assert place.cluster().state is ClusterState.HEALTHY
     cluster.put([thing("Service", "agent", "edge", "theirs")])

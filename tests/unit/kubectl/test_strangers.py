@@ -16,6 +16,7 @@ from contextcore_install.providers.kube_context.provider import KubeContextProvi
 from fakes import Told
 from kube_world import Cluster, in_context
 
+
 def provider(folder: Path, cluster: Cluster, *more: dict[str, Any]) -> KubeContextProvider:
     """Return a provider whose release is a Service and what is asked for besides."""
     return in_context(folder, cluster, [service("dev"), *more])

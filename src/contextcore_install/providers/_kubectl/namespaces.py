@@ -22,7 +22,7 @@ _KUBERNETES_OWN = re.compile(r"^(kubernetes\.io/.*|[\w.-]+\.kubernetes\.io/.*|fo
 
 
 def may_change(kubectl: Kubectl, name: str) -> bool:
-    """Tell whether this user may change a namespace; where the API does not say, changing it will. Raises InstallError."""
+    """Tell whether this user may change a namespace, as far as the API says. Raises InstallError."""
     done = kubectl.attempt("auth", "can-i", "patch", f"namespaces/{name}", "-n", name)
     return not done.stdout.startswith("no")
 

@@ -23,6 +23,7 @@ from contextcore_install.core.provider import (
     ProviderConfig,
     Requirement,
 )
+from contextcore_install.core.remote import Remote
 from contextcore_install.core.standing import Category, Listener
 from contextcore_install.diagnosis.rules.service import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
@@ -34,7 +35,8 @@ from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
-from contextcore_install.providers.kube_context.place import is_taken, other_installation, others_objects
+from contextcore_install.providers.kube_context.identity import KnownCluster
+from contextcore_install.providers.kube_context.place import Place
 from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
@@ -68,6 +70,15 @@ class KubeContextProvider(KubernetesProvider):
         return KubernetesStack(self._kubectl, self._source, reads_nodes=False)
 
     @cached_property
+    def _place(self) -> Place:
+        return Place(self._stack, self._config.cluster)
+
+    @cached_property
+    def _known(self) -> KnownCluster:
+        is_chosen = "context" in self._config.given_now
+        return KnownCluster(self._kubectl, self._folder, self._config.cluster, is_chosen=is_chosen)
+
+    @cached_property
     def _forwards(self) -> Forwards:
         forwards = Forwards(self._kubectl)
         atexit.register(forwards.close)
@@ -96,16 +107,19 @@ class KubeContextProvider(KubernetesProvider):
 
         Raises InstallError when it is not reached: there is nothing that we could make or start.
         """
-        if taken := self._taken():
+        self._known.require()
+        if taken := self._place.taken():
             return ClusterReport(ClusterState.FOREIGN, taken.evidence)
+        if (self._folder / CONTEXT_FILE).is_file() and self._place.is_ours():
+            self._known.note_where_ours_is()
         finding = self._rights()
         return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
 
     def create_cluster(self, ctx: StepContext) -> None:
         """Make nothing: the cluster is somebody's. Raises InstallError for what stands in the way."""
-        if taken := self._taken():
-            raise taken
         report = self.cluster()
+        if taken := self._place.taken():
+            raise taken
         problem = next((finding for finding in report.findings if not finding.warning), None)
         if problem is not None:
             hint = problem.remedy.command if problem.remedy else ""
@@ -116,8 +130,8 @@ class KubeContextProvider(KubernetesProvider):
 
         Raises InstallError.
         """
-        release, snapshot = self._stack.release(), self._stack.reader.read()
-        if others := other_installation(release, snapshot, self._config.cluster, self.context):
+        self._known.require()
+        if others := self._place.other_installation():
             raise others
         self._forwards.close()
         self._stack.remove(ctx, with_data=not keep_data)
@@ -129,17 +143,27 @@ class KubeContextProvider(KubernetesProvider):
         reach = through_pod(self._kubectl, self._stack.release, self._config.cluster)
         return ClaimData(self._stack, self._config.cluster, reach, on_node=False, outlives_cluster=True)
 
+    def remote(self) -> Remote:
+        """Return the way to the installation's records. Raises InstallError `cluster-changed`."""
+        self._known.require()
+        return super().remote()
+
     def drift(self) -> Sequence[Drift]:
         """Return how the cluster differs from the release; raises InstallError, also for objects that are others'."""
-        self._refuse_others_objects()
+        self._require_cluster()
+        if others := self._place.others_objects():
+            raise others
         return super().drift()
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, and note where: the state may be reset. Raises InstallError."""
-        self._refuse_others_objects()
+        self._known.require()
+        if others := self._place.others_objects():
+            raise others
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._folder / CONTEXT_FILE, self.context + "\n")
+        self._known.note()
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -203,7 +227,8 @@ class KubeContextProvider(KubernetesProvider):
     # Helpers
 
     def _require_cluster(self) -> None:
-        """Ask the API in any case: whether somebody's cluster runs is known by nothing else."""
+        """Raise InstallError for a cluster that is another one; whether it runs is known by nothing but its API."""
+        self._known.require()
 
     def _remembered(self) -> str:
         try:
@@ -244,14 +269,6 @@ class KubeContextProvider(KubernetesProvider):
                 raise
             return False  # what may not be looked at may not be used either; the other rights say so too
 
-    def _taken(self) -> InstallError | None:
-        snapshot = self._stack.reader.read()
-        return is_taken(self._stack.release(), snapshot, self._config.cluster, self._kubectl)
-
-    def _refuse_others_objects(self) -> None:
-        if found := others_objects(self._stack.release(), self._stack.reader.read(), self._kubectl):
-            raise found
-
     def _stranger(self) -> str:
         """Say whose the Services in the place of ours are; empty where they are ours, or nobody knows.
 
@@ -260,9 +277,10 @@ class KubeContextProvider(KubernetesProvider):
         if self._is_no_others:
             return ""
         try:
-            taken = self._taken()
-        except InstallError:
-            return ""
+            self._known.require()
+            taken = self._place.taken()
+        except InstallError as error:
+            return error.message if error.code == "cluster-changed" else ""
         self._is_no_others = taken is None
         return taken.evidence if taken else ""
 
