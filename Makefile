@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e e2e-repair chaos lint types dashboards reference format lock bench clean
+.PHONY: help test e2e e2e-repair chaos fuzz lint types dashboards reference format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -34,8 +34,12 @@ e2e: ## run the tests that make clusters: need a container engine, kind and kube
 
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
 	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \
-	  CHAOS_FAULTS=1 CHAOS_RUNS=1000 FUZZ_EXAMPLES=1000 \
-	  CHAOS_REPORT='$(root)/docs/reliability.md' run -m pytest tests/chaos tests/fuzz -n $(workers) --timeout 3600 $(ARGS))
+	  CHAOS_FAULTS=1 CHAOS_RUNS=1000 CHAOS_REPORT='$(root)/docs/reliability.md' \
+	  run -m pytest tests/chaos -n $(workers) --dist worksteal --timeout 3600 $(ARGS))
+
+fuzz: ## 1,000 examples of every hostile input, where `make test` tries some
+	@$(call with_tools,requirements-dev.lock,FUZZ_EXAMPLES=1000 \
+	  run -m pytest tests/fuzz -n $(workers) --dist worksteal --timeout 3600 $(ARGS))
 
 e2e-repair: ## break a cluster of three nodes in every way that is known, and have it repaired
 	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 \
