@@ -37,6 +37,16 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         delete_cluster(name)
 
 
+def guest(foreign: tuple[str, Path], folder: Path, context: str = "") -> ClusterInstallation:
+    """Return an installation that is to go into the cluster that exists."""
+    name, kubeconfig = foreign
+    place = ClusterInstallation(
+        folder, "e2e-guest", context=context or f"kind-{name}", provider="kube-context", ports={}
+    )
+    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    return place
+
+
 def test_a_cluster_of_that_name_that_others_made_is_left_alone(
     foreign: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -60,11 +70,7 @@ def test_a_cluster_of_that_name_that_others_made_is_left_alone(
 def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
     foreign: tuple[str, Path], tmp_path: Path
 ) -> None:
-    name, kubeconfig = foreign
-    place = ClusterInstallation(
-        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
-    )
-    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    place = guest(foreign, tmp_path)
     identity = place.identity()
     running = place.start(*place.flags(), "--context", place.context)
     read_until(running, "step_started", "pods_ready")
@@ -77,10 +83,7 @@ def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
     place.must("--repair", "--yes")
     place.must("verify")
     assert (place.identity(), place.volumes()) == (identity, volumes)
-    other = ClusterInstallation(
-        tmp_path / "other", place.cluster, context=place.context, provider="kube-context", ports={}
-    )
-    other.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    other = guest(foreign, tmp_path / "other")
     said = other.must(*other.flags(), "--context", other.context, "--resume")
     assert "the records in the cluster count" in " ".join(said.split())
     assert other.status()["installation_id"] == place.status()["installation_id"]
@@ -95,11 +98,7 @@ def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
 def test_what_was_taken_out_of_a_cluster_that_exists_comes_back_from_a_backup(
     foreign: tuple[str, Path], tmp_path: Path
 ) -> None:
-    name, kubeconfig = foreign
-    place = ClusterInstallation(
-        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
-    )
-    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    place = guest(foreign, tmp_path)
     place.must(*place.flags(), "--context", place.context)
     with place.store_forwarded() as store:
         store.write(42.5)
@@ -117,11 +116,7 @@ def test_what_was_taken_out_of_a_cluster_that_exists_comes_back_from_a_backup(
 
 
 def test_a_context_that_is_not_there_is_named(foreign: tuple[str, Path], tmp_path: Path) -> None:
-    _, kubeconfig = foreign
-    place = ClusterInstallation(
-        tmp_path, "e2e-guest", context="e2e-nobody", provider="kube-context", ports={}
-    )
-    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    place = guest(foreign, tmp_path, context="e2e-nobody")
     refused = place.run(*place.flags(), "--context", "e2e-nobody")
     assert refused.returncode == 3, refused.stdout
     assert "e2e-nobody" in refused.stdout
@@ -129,11 +124,7 @@ def test_a_context_that_is_not_there_is_named(foreign: tuple[str, Path], tmp_pat
 
 
 def test_without_the_rights_nothing_is_begun(foreign: tuple[str, Path], tmp_path: Path) -> None:
-    name, kubeconfig = foreign
-    place = ClusterInstallation(
-        tmp_path, "e2e-guest", context=f"kind-{name}", provider="kube-context", ports={}
-    )
-    place.kubeconfig.write_bytes(kubeconfig.read_bytes())
+    place = guest(foreign, tmp_path)
     become_nobody(place)
     refused = place.run(*place.flags(), "--context", "nobody")
     assert refused.returncode == 3, refused.stdout
