@@ -24,7 +24,7 @@ from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
 
-LIMIT_S = 3.0
+LIMIT_S = 5.0
 """What looking for the store and asking it may take together, in seconds, where somebody only wants to know."""
 
 BEFORE_A_RUN_S = 10.0
