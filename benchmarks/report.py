@@ -12,6 +12,16 @@ from measure import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 
+_HEAD = """\
+# Benchmarks
+
+Written by `make bench ARGS=--write`, or section by section with `make bench ARGS='kind --write'`; `make bench` measures
+again and prints the same tables.
+
+Each figure is a median. What is compared ran in turns in one run, on one machine and one disk: trust the
+ratios, which another machine shows alike, more than the figures.
+"""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -53,23 +63,26 @@ def as_text(sections: Sequence[Section]) -> str:
 
 
 def write_page(sections: Sequence[Section]) -> None:
-    """Rewrite the page."""
-    text = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench ARGS=--write`; `make bench` measures again and prints the same tables.",
-        f"These are from {datetime.now(UTC):%Y-%m-%d} ({machine()}).",
-        "",
-        "Each figure is a median. What is compared ran in turns in one run, on one machine and one disk: trust the",
-        "ratios, which another machine shows alike, more than the figures.",
-    ]
-    for section in sections:
-        text += ["", f"## {section.title}", "", "| what | figure | beside | target |", "|---|---|---|---|"]
-        text += [f"| {row.what} | {row.figure} | {row.beside} | {_verdict(row)} |" for row in section.rows]
-        if section.note:
-            text += ["", section.note]
+    """Rewrite these sections of the page; the others stay as they were measured."""
+    parts = _kept() | {section.title: _as_markdown(section) for section in sections}
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text("\n".join(text) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join([_HEAD, *parts.values()]), encoding="utf-8")
+
+
+def _kept() -> dict[str, str]:
+    """Return the sections of the page by their titles, in its order."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    parts = ("## " + part.rstrip() + "\n" for part in text.split("\n## ")[1:])
+    return {part.partition("\n")[0].removeprefix("## "): part for part in parts}
+
+
+def _as_markdown(section: Section) -> str:
+    text = [f"## {section.title}", "", f"Measured on {datetime.now(UTC):%Y-%m-%d} ({machine()}).", ""]
+    text += ["| what | figure | beside | target |", "|---|---|---|---|"]
+    text += [f"| {row.what} | {row.figure} | {row.beside} | {_verdict(row)} |" for row in section.rows]
+    if section.note:
+        text += ["", section.note]
+    return "\n".join(text) + "\n"
 
 
 def _verdict(row: Row) -> str:

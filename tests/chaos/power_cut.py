@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class PowerCut:
     _renamed: dict[str, tuple[str, bytes | str | None]] = field(default_factory=dict)
     """By the new name, the old one and its content, as long as the folder does not hold the change."""
     _real: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    _one_at_a_time: threading.RLock = field(default_factory=threading.RLock)
 
     @contextmanager
     def plugged_in(self) -> Iterator[PowerCut]:
@@ -77,6 +79,10 @@ class PowerCut:
         def call(*args: Any, **kwargs: Any) -> Any:
             if not self._concerns(name, args):
                 return real(*args, **kwargs)
+            with self._one_at_a_time:  # else another thread goes on while the power fails
+                return passing(*args, **kwargs)
+
+        def passing(*args: Any, **kwargs: Any) -> Any:
             if name in ("replace", "rename", "symlink", "unlink"):
                 self._remember(args)
             if name == "rename":
