@@ -56,7 +56,7 @@ def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
             seen = f"skipped: {seen}"
         elif status == "met" and each.get("findings"):  # warnings, or it would not be met
             mark, seen = "finding", harmless(each["findings"][0].get("message", ""), 200)
-        title = harmless(each["title"], 70) + (f" and {like_it} more" if like_it else "")
+        title = harmless(each["title"], 70) + (f", and {like_it} more" if like_it else "")
         rows.append((look.mark(mark), (title, style), (seen, "faint")))
     return table(look, rows, gap=1)
 

@@ -78,7 +78,7 @@ def test_what_was_skipped_for_one_reason_has_one_row() -> None:
     lines = shown(*(requirement(name, "skipped") for name in "abc"), requirement("d", "met")).splitlines()
     rows = [line.split() for line in lines if line.startswith("  ") and " The " in line]
     assert [row[1:6] for row in rows] == [
-        ["The", "a", "and", "2", "more"],
+        ["The", "a,", "and", "2", "more"],
         ["The", "d", "what", "was", "seen"],
     ]
 
