@@ -11,11 +11,17 @@ from contextcore_install.core.ports import StepContext
 
 
 class Relay:
-    """Passes everything on to a StepContext; `hear` is told each line of output as well."""
+    """Passes everything on to a StepContext; `hear` is told each line of output as well.
 
-    def __init__(self, ctx: StepContext, hear: Callable[[str], None]) -> None:
+    With a `token`, it is that which ends the work.
+    """
+
+    def __init__(
+        self, ctx: StepContext, hear: Callable[[str], None] = lambda _: None, token: CancelToken | None = None
+    ) -> None:
         self._ctx = ctx
         self._hear = hear
+        self._end = token or ctx
 
     def activity(self, text: str) -> None:
         """Say what is being done now."""
@@ -48,15 +54,15 @@ class Relay:
 
     def wait(self, seconds: float) -> None:
         """Pause; raises CancelledError as soon as the step is to end."""
-        self._ctx.wait(seconds)
+        self._end.wait(seconds)
 
     def raise_if_cancelled(self) -> None:
         """Raise CancelledError when the step is to end."""
-        self._ctx.raise_if_cancelled()
+        self._end.raise_if_cancelled()
 
     def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
         """Within the block, have an action called when the step is to end."""
-        return self._ctx.on_cancel(action)
+        return self._end.on_cancel(action)
 
     @property
     def remaining_s(self) -> float:
@@ -70,25 +76,7 @@ def beside(ctx: StepContext) -> Iterator[StepContext]:
     token = CancelToken()
     with ctx.on_cancel(lambda: token.cancel("the step is to end")):
         try:
-            yield _Beside(ctx, token)
+            yield Relay(ctx, token=token)
         except BaseException:
             token.cancel("what it was done for has failed")
             raise
-
-
-class _Beside(Relay):
-    def __init__(self, ctx: StepContext, token: CancelToken) -> None:
-        super().__init__(ctx, hear=lambda _: None)
-        self._token = token
-
-    def wait(self, seconds: float) -> None:
-        """Pause; raises CancelledError as soon as the work is to end."""
-        self._token.wait(seconds)
-
-    def raise_if_cancelled(self) -> None:
-        """Raise CancelledError when the work is to end."""
-        self._token.raise_if_cancelled()
-
-    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
-        """Within the block, have an action called when the work is to end."""
-        return self._token.on_cancel(action)
