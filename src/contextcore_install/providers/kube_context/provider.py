@@ -24,6 +24,7 @@ from contextcore_install.core.provider import (
     Requirement,
 )
 from contextcore_install.core.remote import Remote
+from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.core.standing import Category, Listener
 from contextcore_install.diagnosis.rules.service import PORT_FORWARD
 from contextcore_install.providers._kubectl.by_hand import by_hand
@@ -79,6 +80,10 @@ class KubeContextProvider(KubernetesProvider):
         return KnownCluster(self._kubectl, self._folder, self._config.cluster, is_chosen=is_chosen)
 
     @cached_property
+    def _rights(self) -> SharedRead[Finding | None]:
+        return SharedRead(self._look_at_rights)
+
+    @cached_property
     def _forwards(self) -> Forwards:
         forwards = Forwards(self._kubectl)
         atexit.register(forwards.close)
@@ -112,7 +117,7 @@ class KubeContextProvider(KubernetesProvider):
             return ClusterReport(ClusterState.FOREIGN, taken.evidence)
         if (self._folder / CONTEXT_FILE).is_file() and self._place.is_ours():
             self._known.note_where_ours_is()
-        finding = self._rights()
+        finding = self._rights.read()
         return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
 
     def create_cluster(self, ctx: StepContext) -> None:
@@ -246,12 +251,12 @@ class KubeContextProvider(KubernetesProvider):
 
     def _rights_probe(self) -> Probe:
         try:
-            finding = self._rights()
+            finding = self._rights.read()
         except InstallError as error:
             return Probe(f"not known: {error.message}", skipped=True)  # the probe of the context says why
         return Probe("sufficient", (finding,) if finding else ())
 
-    def _rights(self) -> Finding | None:
+    def _look_at_rights(self) -> Finding | None:
         release = self._stack.release()
         missing = rights_missing(self._kubectl, release)
         if any(right.resource == "namespaces" for right in missing) and self._namespaces_are_there(release):
