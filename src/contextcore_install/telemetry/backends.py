@@ -130,18 +130,21 @@ def raw_samples(
         parts.insert(0, f'__name__=~"{PREFIX}.+"')
     if anew:
         parts.append(f'asked!="{secrets.token_hex(4)}"')  # true of every series, as none has this label
-    # The range leaves its start out (Prometheus since 3.0, VictoriaMetrics), hence the millisecond more.
-    expression = f"{{{','.join(parts)}}}[{end_ms - start_ms + 1}ms]"
+    # Whole seconds with one to spare, as stores differ: the start of a range is left out (Prometheus since 3.0,
+    # VictoriaMetrics) or not, and VictoriaMetrics before the end of 2024 rounds some milliseconds off.
+    end_s = -(-end_ms // 1000)
+    expression = f"{{{','.join(parts)}}}[{end_s - start_ms // 1000 + 1}s]"
     found: Series = {}
-    for item in query(client, backend, expression, end_ms, patience):
+    for item in query(client, backend, expression, end_s * 1000, patience):
         try:
             metric = {str(name): str(value) for name, value in item["metric"].items()}
             name = metric.pop("__name__", "")
-            values = found.setdefault((name, tuple(sorted(metric.items()))), {})
-            values.update((round(float(at) * 1000), float(value)) for at, value in item["values"])
+            samples = [(round(float(at) * 1000), float(value)) for at, value in item["values"]]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             said = f"{client.base_url} shows what is no series of samples: {str(item)[:200]}"
             raise StoreError(Trouble.REFUSES, said) from error
+        if wanted := {at: value for at, value in samples if start_ms <= at <= end_ms}:
+            found.setdefault((name, tuple(sorted(metric.items()))), {}).update(wanted)
     return found
 
 
