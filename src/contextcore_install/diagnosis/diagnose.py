@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.diagnosis.catalogue import rules_of
-from contextcore_install.diagnosis.evidence import Evidence, clean, clean_lines
+from contextcore_install.diagnosis.evidence import Evidence, clean, clean_lines, shorten
 from contextcore_install.diagnosis.rule import Rule, Subject
 
 #: Lines that a program logs at a level that explains no failure.
 _CHATTER = re.compile(
     r"(?i)\blevel=\"?(info|debug)\b|\"level\":\s*\"(info|debug)\"|\t(info|debug)\t|\s(INFO|DEBUG)\s"
 )
+_GIVES_UP = r"^(panic|fatal( error)?):|\t(fatal|panic)\t|\blevel\"?[=:]\s*\"?(fatal|panic)\b"
+"""What Go programs say last; registers and stacks may follow."""
 #: Log lines that are looked at, and how many of them are shown.
 LOG_LINES, SHOWN_LINES = 30, 5
 READ_LINES = 150
@@ -142,15 +144,28 @@ def _finding(rule: Rule, evidence: Evidence, facts: Mapping[str, str]) -> Findin
 
 
 def shown(rule: Rule | None, evidence: Evidence) -> str:
-    """Return the evidence in a few lines: the line that a rule fits comes first, then the last that tell of trouble."""
+    """Return the evidence in a few lines: the one that tells the cause, then the last that tell of trouble.
+
+    The cause is what the rule fits, else what the program said as it gave up.
+    """
     lines = clean_lines(evidence.lines, LOG_LINES)
-    telling = [line for line in lines if rule and rule.log and _found(rule.log, line)][-1:]
+    pattern = (rule.log if rule else "") or _GIVES_UP
+    telling = [line for line in lines if _found(pattern, line)][-1:]
     parts = [
-        *telling,
-        *(line for line in lines[-SHOWN_LINES:] if line not in telling and not _CHATTER.search(line)),
+        *(shorten(line, _last_match(pattern, line)) for line in telling),
+        *(
+            shorten(line)
+            for line in lines[-SHOWN_LINES:]
+            if line not in telling and not _CHATTER.search(line)
+        ),
     ]
     if evidence.message:
         parts.append(clean(evidence.message))
     if evidence.http_status:
         parts.append(f"HTTP {evidence.http_status}: {clean(evidence.http_text[:400])}")
     return "\n".join(parts)
+
+
+def _last_match(pattern: str, line: str) -> tuple[int, int] | None:
+    found = [match.span() for match in re.finditer(pattern, line, re.IGNORECASE)]
+    return found[-1] if found and pattern != _GIVES_UP else None

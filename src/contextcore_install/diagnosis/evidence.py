@@ -16,8 +16,11 @@ _CONTROL = re.compile(
 _STACK_FRAME = re.compile(
     r"goroutine \d+ .*\]:|\s*\S+\.go:\d+( \+0x[0-9a-f]+)?|[\w./()*\[\]-]+\.[\w.()*\[\]]+\(.*\)|created by \S+.*"
 )
-#: Characters of one line that are shown.
-LINE_LIMIT = 400
+#: Characters of one line that are shown, and that rules look at: a chain of errors has its cause at the end.
+LINE_LIMIT, WHOLE_LINE = 400, 16_384
+_READ = 4 * WHOLE_LINE
+_BEGINNING, _BEFORE, _BEHIND = 100, 180, 100
+"""Characters of a long line that are shown: its beginning, and around what a rule fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,27 @@ class Evidence:
 
 
 def clean(line: str) -> str:
-    """Return a line without terminal codes and secrets, cut to `LINE_LIMIT` characters."""
-    line = hide_secrets(_CONTROL.sub("", line).strip())
-    return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1] + "…"
+    """Return a line without terminal codes and secrets; of one beyond `LINE_LIMIT`, its beginning and its end."""
+    return shorten(_harmless(line))
+
+
+def shorten(line: str, cause: tuple[int, int] | None = None) -> str:
+    """Return a clean line in `LINE_LIMIT` characters: its beginning, and the part around its cause, or its end."""
+    if len(line) <= LINE_LIMIT:
+        return line
+    if cause is None:
+        return f"{line[:_BEGINNING]}…{line[_BEGINNING + 1 - LINE_LIMIT :]}"
+    start, end = max(0, cause[0] - _BEFORE), min(len(line), cause[0] + _BEHIND)
+    beginning = f"{line[:_BEGINNING]}…" if start > _BEGINNING else line[:start]
+    return beginning + line[start:end] + ("…" if end < len(line) else "")
 
 
 def clean_lines(lines: Sequence[str], count: int) -> list[str]:
-    """Return the last `count` lines, clean, without the stack of a program that panicked."""
+    """Return the last `count` lines, clean and long, without the stack of a program that panicked."""
     told = [line for line in lines if not _STACK_FRAME.fullmatch(line.rstrip())]
-    return [clean(line) for line in told[-count:]]
+    return [_harmless(line)[:WHOLE_LINE] for line in told[-count:]]
+
+
+def _harmless(line: str) -> str:
+    # What is behind the cut is far from what is kept, so that no half of a secret is.
+    return hide_secrets(_CONTROL.sub("", line[:_READ]).strip())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
+_STORE = "mimir"
+"""The workload that is the metrics store, whichever program it is."""
 CONTEXTCORE_WITHIN_S, MEASURE_WITHIN_S = 60.0, 20.0
 
 
@@ -43,7 +47,14 @@ class MetricsSeed(BaseStep):
         return CheckResult(f"{self._telemetry.backend()} shows every status change", findings)
 
     def apply(self, ctx: StepContext) -> None:
-        """Measure, send, and read back."""
+        """Measure, send, and read back; raises InstallError, with why the store has ended where it has."""
+        try:
+            self._seed(ctx)
+        except InstallError as error:
+            raise self._cause(error) from error
+        self._ask_contextcore(ctx)
+
+    def _seed(self, ctx: StepContext) -> None:
         ctx.activity("measuring how complete it is")
         ctx.verified(self._measure(min(MEASURE_WITHIN_S, ctx.remaining_s)))
         ctx.activity(f"sending to {self._telemetry.backend()}")
@@ -59,7 +70,16 @@ class MetricsSeed(BaseStep):
                 retryable=True,
             )
         ctx.notice(f"{sent} samples sent to {self._telemetry.backend()} and read back")
-        self._ask_contextcore(ctx)
+
+    def _cause(self, error: InstallError) -> InstallError:
+        """Return why the store does not answer, where its provider sees that: it may die of what it was asked for."""
+        if not error.code.startswith("metrics-store-"):
+            return error
+        with suppress(InstallError):
+            for workload in self._provider.workloads():
+                if workload.name == _STORE and not workload.ready and workload.finding:
+                    return still_wrong((workload.finding,))
+        return error
 
     def _ask_contextcore(self, ctx: StepContext) -> None:
         """Run ContextCore's own verification where it is installed, and tell its result: it is not ours to judge."""

@@ -27,6 +27,8 @@ MARKER = "CONTEXTCORE_CLUSTER_COMPONENT"
 """Environment variable that every process of ours carries: the path of its record."""
 #: Bytes after which a log is put aside (as NAME.log.1) at the next start.
 LOG_LIMIT = 16 * 1024 * 1024
+LAST_WORDS_BYTES = 1024 * 1024
+"""How much of a log's end is read: a store may print a whole damaged block behind the error, twice."""
 #: Seconds by which two readings of one start time may differ (macOS gives microseconds, Linux hundredths).
 _SAME_START_S = 0.02
 
@@ -201,7 +203,8 @@ class Daemons:
     def last_words(self, name: str, count: int) -> list[str]:
         """Return the last lines that the process of the present record printed."""
         record = self.look(name).record
-        return last_lines(self.log_path(name), count, start=record.log_start if record else 0)
+        start = record.log_start if record else 0
+        return last_lines(self.log_path(name), count, start=start, limit=LAST_WORDS_BYTES)
 
     def _write(self, name: str, record: Record) -> None:
         write_atomically(self.record_path(name), json.dumps(asdict(record)) + "\n")

@@ -24,6 +24,7 @@ _POD = {
 }
 _PROCESS = {
     "title": "the metrics store",
+    "cluster": "demo",
     "port": "9009",
     "port_key": "mimir",
     "folder": "/data/vm",

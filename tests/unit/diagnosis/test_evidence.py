@@ -19,7 +19,7 @@ from contextcore_install.diagnosis.rule import Subject
         ("http://user:hunter2@host/path", "http://<hidden>@host/path"),
         ("api_key=abc", "api_key=<hidden>"),
         ("level=info msg=plain", "level=info msg=plain"),
-        ("x" * 1000, "x" * 399 + "…"),
+        ("a" * 500 + "b" * 500, "a" * 100 + "…" + "b" * 299),
     ],
 )
 def test_lines_are_fit_to_be_shown(line: str, expected: str) -> None:
@@ -52,6 +52,24 @@ def test_the_line_that_tells_comes_first_and_the_last_ones_follow() -> None:
     lines = ["a: permission denied", *(f"line {number}" for number in range(9))]
     shown = explain(Subject.PROCESS, Evidence("mimir", lines, 1)).finding.evidence
     assert shown.splitlines() == ["a: permission denied", *(f"line {number}" for number in range(4, 9))]
+
+
+def test_a_line_of_kilobytes_shows_the_cause_wherever_it_stands() -> None:
+    chain = "cannot open a storage: " + "cannot open it at /data/vm: " * 60
+    line = (
+        f"10:00\tfatal\t{chain}expecting non-zero metaindex rows; got zero; block data (hex): {'F5' * 3000}"
+    )
+    found = explain(Subject.PROCESS, Evidence("mimir", [line], 1)).finding
+    assert found.code == "data-damaged"
+    assert found.evidence.startswith("10:00\tfatal\tcannot open a storage")
+    assert "expecting non-zero metaindex rows; got zero" in found.evidence
+    assert len(found.evidence) <= 400
+
+
+def test_what_a_program_said_as_it_gave_up_is_shown_whatever_follows() -> None:
+    lines = ["panic: the reason", *(f"r{number} 0x0" for number in range(20))]
+    shown = explain(Subject.PROCESS, Evidence("mimir", lines, 2)).finding.evidence
+    assert shown.splitlines()[0] == "panic: the reason"
 
 
 def test_facts_that_are_missing_do_no_harm() -> None:

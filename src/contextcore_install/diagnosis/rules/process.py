@@ -9,6 +9,16 @@ from contextcore_install.core.findings import Risk
 from contextcore_install.diagnosis.rule import REPAIR, RESUME, Rule
 from contextcore_install.diagnosis.rules import _patterns
 
+_DAMAGED = (
+    r"corrupt(ed|ion)?\b|checksum mismatch|unexpected EOF|invalid magic number|malformed|bad block"
+    # VictoriaMetrics 1.79 to 1.112, each file of its parts emptied, cut, overwritten and removed in turn
+    r"|cannot unmarshal (metaindex|index|block)|expecting non-zero metaindex|cannot decompress"
+    r"|cannot read \d+ bytes at offset|out of allowed range \[|unexpected end of JSON"
+    r"|invalid character .{1,8} looking for|cannot parse (metadata|minimum dedup interval)"
+    r"|cannot (open|read|stat)( file)?:? .{1,4096}\.(bin|json).{1,4096}no such file"
+    r"|cannot open (table|part|partition|(prev |curr |next )?indexdb)\b"
+)
+
 RULES: tuple[Rule, ...] = (
     # A signal that nothing can catch: what it logged before does not explain it.
     Rule(
@@ -77,15 +87,15 @@ RULES: tuple[Rule, ...] = (
         "{title} cannot read its data: another version of it wrote them.",
         "Put the program that wrote them back on PATH, before the other one.",
         RESUME,
-        log=r"cannot open (prev |curr |next )?indexdb|unsupported (format|index|block) version|written by a newer",
+        log=r"cannot parse path to part: unexpected number of substrings|unsupported (format|index|block) version"
+        r"|(unknown|invalid) (index file|chunk format|chunk segment|index format) version|written by a newer",
     ),
     Rule(
         "data-damaged",
-        "{title} cannot read its data: it is damaged.",
-        "Put the data aside and start with none.",
-        "mv {folder} {folder}.damaged",
-        log=r"corrupt(ed|ion)?\b|checksum mismatch|unexpected EOF|invalid magic number"
-        r"|cannot open (table|part|partition)|malformed|bad block",
+        "{title} cannot read its data in {folder}: it is damaged.",
+        "Put the data aside and start with none. It is kept beside its folder.",
+        REPAIR + " --allow-data-loss --cluster {cluster}",
+        log=_DAMAGED,
         risk=Risk.LOSES_DATA,
     ),
     Rule(

@@ -236,6 +236,7 @@ class HostProvider:
         family = self._family().name if component.name == METRICS_STORE else component.name
         return {
             "title": component.title,
+            "cluster": self._config.cluster,
             "port": str(self._ports[component.ready_port]),
             "port_key": component.ready_port,
             "folder": str(self._layout.data / family),
