@@ -18,7 +18,7 @@ from contextcore_install.tools.files import read_text, write_atomically
 
 #: Seconds that a tool gets to say its version.
 VERSION_WITHIN_S = 10.0
-_VERSION = re.compile(r"\bv?(\d+)\.(\d+)(?:\.(\d+))?")
+_VERSION = re.compile(r"(?<![\w.-])v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,8 @@ class Found:
     @property
     def label(self) -> str:
         """Name, version and place, for people."""
-        return (
-            f"{Path(self.path).name} {'.'.join(map(str, self.version)) or '(version unknown)'} ({self.path})"
-        )
+        version = ".".join(map(str, self.version))
+        return " ".join(filter(None, (Path(self.path).name, version, f"({self.path})")))
 
 
 KIND = Tool("kind", ("version",), (0, 20), "https://kind.sigs.k8s.io/docs/user/quick-start/#installation")

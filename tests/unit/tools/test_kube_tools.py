@@ -197,3 +197,10 @@ def test_a_tool_that_does_not_run_or_is_not_there_is_told(tmp_path: Path) -> Non
     found = box(tmp_path).find(KUBECTL)
     assert found is not None
     assert found.version == ()
+
+
+def test_a_tool_that_was_built_without_a_version_is_not_called_by_that_of_go(tmp_path: Path) -> None:
+    path = tool(tmp_path / "path", "kind", "kind (devel) go1.27.3 linux/amd64")
+    found = box(tmp_path).find(KIND)
+    assert found is not None
+    assert (found.version, found.label) == ((), f"kind ({path})")

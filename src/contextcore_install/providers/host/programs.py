@@ -18,8 +18,12 @@ from contextcore_install.tools.files import write_atomically
 
 #: Seconds that a program gets to say its version.
 VERSION_WITHIN_S = 10.0
-#: A version in what programs print: `v1.112.0`, `3.1.1`, `1.79.5+ds1`.
-_VERSION = re.compile(r"\bv?(\d+\.\d+(?:\.\d+)?)")
+#: Where programs print their own version, and nothing else: `loki, version 3.7.6 (…`, `grafana version 13.2.3`,
+#: `victoria-metrics-…-tags-v1.112.0-…`. A build without one still prints that of Go, some lines below.
+_VERSION = re.compile(
+    r"^(?:\S+, |grafana )?version v?(\d+\.\d+(?:\.\d+)?)|^victoria-metrics-(?:\S*-)?v?(\d+\.\d+\.\d+)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Program:
     @property
     def label(self) -> str:
         """Name, version and place, for people."""
-        return f"{self.path.name} {self.version or '(version unknown)'} ({self.path})"
+        return " ".join(filter(None, (self.path.name, self.version, f"({self.path})")))
 
 
 class Programs:
@@ -129,8 +133,7 @@ class Programs:
             found = shutil.which(name, path=self._path)
             said = self._said(Path(found), flag) if found else None
             if found and said is not None and re.search(identity, said, re.MULTILINE):
-                version = _VERSION.search(said)
-                return Program(component, Path(found).absolute(), version.group(1) if version else "")
+                return Program(component, Path(found).absolute(), _version_in(said))
         return None
 
     def _said(self, path: Path, flag: str) -> str | None:
@@ -164,6 +167,11 @@ class Programs:
             if done.returncode == 0
             else None
         )
+
+
+def _version_in(said: str) -> str:
+    version = _VERSION.search(said)
+    return version.group(version.lastindex or 0) if version else ""
 
 
 INSTALLABLE = frozenset({"mimir", "victoria-metrics", "prometheus"})
