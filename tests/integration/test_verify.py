@@ -115,6 +115,11 @@ def test_what_is_critical_fails_and_a_repair_after_it_is_whole(installation: Ins
     assert finding["remedy"]["command"].endswith("create-cluster.sh --resume")
     assert installation.status()["overall"] == "complete", "what a verification finds is no step's failure"
     assert installation.run("--repair", "--yes").returncode == 0
+    wait_until(
+        lambda: in_store(installation, "requirement_status_ratio").get("mimir_running") == 1.0,
+        "the repair measures again",
+    )
+    wait_until(lambda: in_store(installation, "completeness_percent").get("") == 100.0, "as a whole, too")
     assert verify(installation)[0] == 0
     assert history(installation)[1:] == [
         ("verify", "failed"),

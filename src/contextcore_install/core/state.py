@@ -25,6 +25,9 @@ STEP_IDS = (
 REFILLED = "manifests_apply"
 """The step behind which a restore fills volumes: what has them is in place, and nothing was waited for yet."""
 
+MEASURING = "metrics_seed"
+"""The step that measures how complete the installation is."""
+
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
 
 MOST = 10**9

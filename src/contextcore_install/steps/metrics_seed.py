@@ -40,7 +40,7 @@ class MetricsSeed(BaseStep):
             )
             return CheckResult(findings=(finding,))
         if not self._telemetry.measured():
-            text = "the metrics store knows nothing of how complete the installation is"
+            text = "Completeness has not been measured since the last change"
             return CheckResult(findings=(Finding("metrics-unmeasured", text, remedy=remedy),))
         missing = self._telemetry.unconfirmed()
         findings = tuple(Finding("metrics-missing", text, remedy=remedy) for text in missing)

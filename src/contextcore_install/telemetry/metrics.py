@@ -16,6 +16,7 @@ from contextcore_install.core.state import (
     COMPLETED,
     FAILED,
     IN_PROGRESS,
+    MEASURING,
     PENDING,
     State,
     StateFormatError,
@@ -82,6 +83,7 @@ class MetricsFold:
         self._provider = ""
         self._info_sent = False
         self._remedies: dict[str, int] = {}
+        self._found_unmet = False
 
     def take(self, event: Event) -> list[Sample]:
         """Take one event in and return the samples that it gives; most kinds give none."""
@@ -107,6 +109,7 @@ class MetricsFold:
             ],
             "run": [self._run_id, self._version, self._provider, self._info_sent],
             "remedies": dict(self._remedies),
+            "found_unmet": self._found_unmet,
         }
 
     @classmethod
@@ -121,6 +124,7 @@ class MetricsFold:
             fold._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
             fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
             fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
+            fold._found_unmet = snapshot.get("found_unmet") is True
         except (KeyError, TypeError, ValueError, AttributeError, StateFormatError) as error:
             raise SnapshotError(str(error)) from error
         return fold
@@ -201,6 +205,9 @@ class MetricsFold:
         }
         if not measured:
             return
+        # What a run measures is the result of its work; what `verify` alone found may have been repaired since.
+        works = all(each.ratio == 1.0 for each in measured.values() if each.critical)
+        self._found_unmet = event.stands_alone and not works
         by_category: dict[str, list[float]] = {}
         for each in measured.values():
             labels = {"requirement": each.name, "category": each.category}
@@ -212,7 +219,7 @@ class MetricsFold:
             yield self._sample("category_completeness_percent", _percent(ratios), category=category)
         yield self._sample("completeness_percent", _percent(each.ratio for each in measured.values()))
         yield self._sample("verification_timestamp", _seconds(event))
-        if all(each.ratio == 1.0 for each in measured.values() if each.critical):
+        if works:
             yield self._sample("verified_timestamp", _seconds(event))
 
     def _info(self, event: Event) -> Iterator[Sample]:
@@ -227,6 +234,22 @@ class MetricsFold:
             self._info_sent = True
             known = {"run_id": self._run_id, "provider": provider, "version": self._version}
             yield self._sample("info", 1.0, trace_id=trace_id(self._run_id), **known)
+
+
+def is_measured(snapshot: Mapping[str, Any]) -> bool:
+    """Tell whether a fold's snapshot holds a measurement of the installation as it is now.
+
+    It does not if a step was applied after the last verification, or if `verify` found something critical unmet: that
+    may have been repaired since.
+    """
+    state = snapshot["state"]
+    verified_at = str(state.get("verified_at") or "")
+    applied = [
+        str(step.get("started_at", ""))
+        for name, step in state.get("steps", {}).items()
+        if name != MEASURING
+    ]
+    return bool(verified_at) and snapshot.get("found_unmet") is not True and max(applied, default="") <= verified_at
 
 
 def _sorted(labels: Mapping[str, str]) -> Labels:

@@ -148,13 +148,15 @@ class Shipper:
             return []
 
     def measured(self) -> bool:
-        """Say whether the store used last has taken what a verification measured.
+        """Say whether the store used last has a measurement of the installation as it is now.
 
-        It goes by the cursor, and asks the store only where nothing is recorded here, as on another machine.
+        It goes by the cursor, and asks the store only if nothing is recorded here, as on another machine.
         """
-        state = self._cursor().sent.fold.get("state")
-        if isinstance(state, dict):
-            return bool(state.get("verified_at"))
+        from contextcore_install.telemetry.metrics import is_measured
+
+        fold = self._cursor().sent.fold
+        if isinstance(fold.get("state"), dict):
+            return is_measured(fold)
         return next(iter(self._events.read(0)), None) is None and self._shows_verification()
 
     def _shows_verification(self) -> bool:
