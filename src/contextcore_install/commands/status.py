@@ -86,13 +86,19 @@ def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
     }
 
 
-def _ways(provider: Provider) -> list[dict[str, str]]:
-    """Return where each component is reached; nothing where the provider cannot tell: the checks say why."""
+def _ways(provider: Provider) -> list[dict[str, Any]]:
+    """Return where each component is reached and whether it answers; empty if the provider cannot tell."""
+    from contextcore_install.tools.http import LoopbackHttp
+    from contextcore_install.verification.answering import answering
+
     try:
         found = provider.overview().endpoints
     except InstallError:
         return []
-    return [{"component": item.component, "url": item.base_url} for item in found if item.has_way]
+    return [
+        {"component": item.component, "url": item.base_url, "answers": answers}
+        for item, answers in answering(found, LoopbackHttp())
+    ]
 
 
 def _show(app: App, document: dict[str, Any], records: Records) -> None:

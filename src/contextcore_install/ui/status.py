@@ -77,7 +77,9 @@ def _where_lines(endpoints: object, look: Look) -> list[str]:
     lines = ["", look.line(("Where", "strong"))]
     for way in ways:
         name, url = harmless(way.get("component", ""), 40), harmless(way.get("url", ""), 200)
-        lines.append(look.line(f"  {name:<8} ", (url, "busy"), whole=True))
+        down = way.get("answers") is False
+        note = ("  does not answer", "bad") if down else ("", "")
+        lines.append(look.line(f"  {name:<8} ", (url, "" if down else "busy"), note, whole=True))
     return lines
 
 
@@ -141,6 +143,8 @@ def _findings(check: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
     overall = str(document.get("overall", ""))
     words, style = _OVERALL.get(overall, (harmless(overall, 40), ""))
+    if overall == "complete" and _is_broken_now(document):
+        words, style = "installed, and broken now", "bad"
     spans: list[Span] = [(harmless(document.get("cluster") or "", 63), "strong")]
     if document.get("provider"):
         spans.append((f" on {harmless(document['provider'], 40)}", ""))
@@ -154,6 +158,16 @@ def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], loo
         text = f"last change {when} UTC"
         lines.append(look.line((text + _who(document), "faint")))
     return lines
+
+
+def _is_broken_now(document: Mapping[str, Any]) -> bool:
+    """Whether the checks that were made just now found anything, or a component does not answer."""
+    checks, ways = document.get("checks"), document.get("endpoints")
+    unsatisfied = isinstance(checks, list) and any(
+        _is_mapping(check) and not check.get("satisfied") for check in checks
+    )
+    silent = isinstance(ways, list) and any(_is_mapping(way) and way.get("answers") is False for way in ways)
+    return unsatisfied or silent
 
 
 def _who(document: Mapping[str, Any]) -> str:

@@ -186,6 +186,23 @@ def test_a_remedy_that_loses_data_is_to_be_typed_though_a_run_can_carry_it_out()
     assert live_findings(checks, Look(80))[-1] == f"      → {command}"
 
 
+def test_what_is_complete_on_record_and_down_now_is_headed_as_broken_and_its_address_is_marked() -> None:
+    document = status_document(state(**{step: done() for step in STEP_IDS}), live=False)
+    ways = [
+        {"component": "mimir", "url": "http://127.0.0.1:9009", "answers": False},
+        {"component": "grafana", "url": "http://127.0.0.1:3000", "answers": True},
+    ]
+    shown = render_status(document | {"endpoints": ways, "checks": []}, Look(80, colour=True))
+    header = shown.splitlines()[0]
+    assert "installed, and broken now" in header
+    assert "\x1b[32m" not in header, "nothing is green while something is down"
+    plain = render_status(document | {"endpoints": ways, "checks": []}, Look(80))
+    assert "  mimir    http://127.0.0.1:9009  does not answer\n" in plain
+    assert "  grafana  http://127.0.0.1:3000\n" in plain
+    unsatisfied = [{"id": "pods_ready", "satisfied": False, "findings": []}]
+    assert "broken now" in render_status(document | {"checks": unsatisfied}, Look(80)).splitlines()[0]
+
+
 step_states = st.fixed_dictionaries(
     {"status": st.sampled_from(["pending", "in_progress", "completed", "failed"])},
     optional={
