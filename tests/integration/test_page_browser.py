@@ -87,7 +87,7 @@ def test_what_happens_is_seen_while_it_happens_and_the_end_as_well(browser: Brow
     with served(story) as (server, feed), sight(browser) as seen:
         page = seen.show(server.url)
         expect(page.locator("#headline")).to_have_text("Nothing is installed yet")
-        expect(page.locator("#link")).to_have_text("Live", timeout=LIMIT_MS)
+        expect(page.locator("#link")).to_have_text("Connected", timeout=LIMIT_MS)
         expect(page.locator("#standing code")).to_have_text("./create-cluster.sh")
         with story.running():
             story.begin()
@@ -107,7 +107,7 @@ def test_everything_can_be_reached_by_keyboard_and_is_seen_to_be(browser: Browse
     failed(story)
     with served(story) as (server, _), sight(browser) as seen:
         page = seen.show(server.url)
-        expect(page.locator("#link")).to_have_text("Live", timeout=LIMIT_MS)
+        expect(page.locator("#link")).to_have_text("Connected", timeout=LIMIT_MS)
         reached: list[str] = []
         while not reached or reached[-1] != "BODY":
             page.keyboard.press("Tab")

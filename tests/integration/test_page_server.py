@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,15 @@ def test_a_reader_that_leaves_and_one_that_says_nothing_are_let_go(server: PageS
         stream.close()
     with socket.create_connection(("127.0.0.1", port)) as silent:
         silent.sendall(b"GET / HT")
+        assert ask(server).status == 200
+
+
+def test_many_slow_connections_keep_no_reader_waiting(server: PageServer) -> None:
+    port = int(server.base.rpartition(":")[2])
+    with ExitStack() as slow:
+        for _ in range(300):
+            connection = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(b"GET / HT")
         assert ask(server).status == 200
 
 

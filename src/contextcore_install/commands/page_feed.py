@@ -20,6 +20,9 @@ LOOK_EVERY_S = 0.2
 ALIVE_EVERY_S = 10.0
 """How often a silent stream says that it lives: so a reader that went away is noticed."""
 
+ASK_EVERY_S = 5.0
+"""How often the endpoints are asked whether they answer, while somebody reads and no run is at work."""
+
 _HTML, _JSON, _STREAM = "text/html; charset=utf-8", "application/json", "text/event-stream; charset=utf-8"
 
 
@@ -32,6 +35,7 @@ class Feed:
         self._source = Source(app, Redaction())
         self._where = Where(app, self._take_where)
         self._asked_where: object = None
+        self._asked_at = float("-inf")
         self._looked_at = float("-inf")
         self._sections: dict[str, str] = {}
         self._ending = threading.Event()
@@ -89,12 +93,13 @@ class Feed:
             return self._sections
 
     def _look_where(self) -> None:
-        """See what runs where when a run begins, when it ends, and once without any."""
-        story = self._source.story
+        """See what runs where when a run begins and ends, and whether it still answers every few seconds between."""
+        story, now = self._source.story, time.monotonic()
         asked = (story.run_id, story.finished)
-        if asked != self._asked_where:
-            self._asked_where = asked
-            self._where.look()
+        anew = asked != self._asked_where
+        if anew or (now - self._asked_at >= ASK_EVERY_S and not self._source.live):
+            self._asked_where, self._asked_at = asked, now
+            self._where.look(anew=anew)
 
     def _take_where(self, where: dict[str, object] | None) -> None:
         self._source.where = where

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
 from contextcore_install.app import App
@@ -25,6 +25,9 @@ from contextcore_install.tools.files import last_lines
 from contextcore_install.ui.eta import usual
 from contextcore_install.ui.page.document import LOG_LINES, Facts, bounded, history, run_section, sections
 from contextcore_install.ui.page.story import RunStory
+
+if TYPE_CHECKING:
+    from contextcore_install.core.provider import Overview
 
 LOOK_S = 1.0
 """How often it is asked whether the run that seems to live still does; never where none seems to."""
@@ -181,43 +184,55 @@ class Source:
 
 
 class Where:
-    """Looks, in a thread of its own, at what runs where: the provider may start programs for it."""
+    """Looks, in a thread of its own, at what runs where and whether it answers.
+
+    The provider may start programs to tell what runs where: it is asked once a run, the endpoints each time.
+    """
 
     def __init__(self, app: App, told: Callable[[dict[str, Any] | None], None]) -> None:
         self._app = app
         self._told = told
         self._thread: threading.Thread | None = None
+        self._overview: Overview | None = None
 
-    def look(self, patience_s: float = 0.0) -> None:
-        """Begin to look, unless it is being looked already; wait for it up to `patience_s` seconds."""
+    def look(self, patience_s: float = 0.0, *, anew: bool = True) -> None:
+        """Begin to look, unless it is being looked already; wait for it up to `patience_s` seconds.
+
+        With `anew` the provider is asked again, and else only the endpoints that it named.
+        """
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, name="page-where", daemon=True)
+            self._thread = threading.Thread(target=self._look, args=(anew,), name="page-where", daemon=True)
             self._thread.start()
         self._thread.join(patience_s)
 
-    def _look(self) -> None:
+    def _look(self, anew: bool) -> None:
         try:
-            self._told(self._overview())
+            if anew or self._overview is None:
+                self._overview = self._ask_provider()
+            self._told(self._document(self._overview) if self._overview else None)
         except (InstallError, OSError):
             self._told(None)
 
-    def _overview(self) -> dict[str, Any] | None:
+    def _ask_provider(self) -> Overview | None:
         from contextcore_install.selection import read_stack
 
         state = read_records(self._app.layout, self._app.settings.cluster).state
-        if not state.exists:
-            return None
+        return read_stack(self._app, state).provider.overview() if state.exists else None
+
+    def _document(self, found: Overview) -> dict[str, Any]:
+        from contextcore_install.tools.http import LoopbackHttp
+        from contextcore_install.verification.answering import answering
+
         typed = self._app.commands.typed
-        found = read_stack(self._app, state).provider.overview()
         return {
             "endpoints": [
                 {
                     "component": item.component,
                     "url": item.base_url,
                     "program": found.programs.get(item.component, ""),
+                    "answers": answers,
                 }
-                for item in found.endpoints
-                if item.has_way
+                for item, answers in answering(found.endpoints, LoopbackHttp())
             ],
             "absent": [
                 {"component": item.component, "reason": item.reason, "hint": typed(item.hint)}

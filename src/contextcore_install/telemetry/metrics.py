@@ -245,11 +245,13 @@ def is_measured(snapshot: Mapping[str, Any]) -> bool:
     state = snapshot["state"]
     verified_at = str(state.get("verified_at") or "")
     applied = [
-        str(step.get("started_at", ""))
-        for name, step in state.get("steps", {}).items()
-        if name != MEASURING
+        str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING
     ]
-    return bool(verified_at) and snapshot.get("found_unmet") is not True and max(applied, default="") <= verified_at
+    return (
+        bool(verified_at)
+        and snapshot.get("found_unmet") is not True
+        and max(applied, default="") <= verified_at
+    )
 
 
 def _sorted(labels: Mapping[str, str]) -> Labels:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -121,22 +123,46 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._counting = threading.Lock()
+        self._asking: dict[Any, None] = {}  # in the order of their coming; a dict, as sets have no order
         self.connections = 0
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection its thread, where there are not too many."""
-        if self.connections >= MOST_CONNECTIONS:
+        """Give a connection its thread.
+
+        If there are too many, the one that has been silent longest makes room; if all of them are being answered, the
+        new one is refused.
+        """
+        if self.connections >= MOST_CONNECTIONS and not self._drop_silent():
             self.shutdown_request(request)
             return
+        with self._counting:
+            self._asking[request] = None
         self._count(1)
         super().process_request(request, client_address)
+
+    def has_asked(self, request: Any) -> None:
+        """Note that a connection has sent its whole request."""
+        with self._counting:
+            self._asking.pop(request, None)
+
+    def _drop_silent(self) -> bool:
+        """End the connection that has been waited for longest; return whether there was one."""
+        with self._counting:
+            oldest = next(iter(self._asking), None)
+            self._asking.pop(oldest, None)
+        if oldest is None:
+            return False
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer on a connection's thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.has_asked(request)
             self._count(-1)
 
     def _count(self, change: int) -> None:
@@ -149,6 +175,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     page: PageServer
+    server: _Server
     timeout = SLOW_S
     server_version = "contextcore-install"
     sys_version = ""
@@ -157,6 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Take a request in, and refuse what is not for us to answer."""
         if not super().parse_request():
             return False
+        self.server.has_asked(self.connection)
         refused = self._refused()
         if refused:
             self._send(refused)

@@ -66,6 +66,7 @@ class Result:
         """Return the result as the event `verified` holds it."""
         return {
             "requirement": self.id,
+            "title": self.requirement.title,
             "category": self.requirement.category.value,
             "ratio": float(self.status is Status.MET),
             "critical": self.requirement.critical,

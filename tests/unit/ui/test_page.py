@@ -135,6 +135,26 @@ def test_the_headline_says_how_the_run_stands(last: str | None, live: bool, tone
     assert (head["tone"], head["headline"]) == (tone, headline)
 
 
+def test_what_does_not_answer_is_the_headline_of_a_complete_installation() -> None:
+    told = Told()
+    told.add(Kind.INSTALLATION_STARTED, installation_id="i", provider="host")
+    for step in TITLES:
+        told.add(Kind.STEP_COMPLETED, step, duration_seconds=1.0)
+    told.add(Kind.RUN_FINISHED, outcome="succeeded")
+    endpoints = [
+        {"component": "mimir", "url": "http://127.0.0.1:9009", "answers": False},
+        {"component": "grafana", "url": "http://127.0.0.1:3000", "answers": True},
+    ]
+    where = {"endpoints": endpoints, "absent": [], "hints": []}
+    head = sections(facts(told.story(), told.events, where=where))["head"]
+
+    assert (head["tone"], head["headline"]) == ("bad", "mimir does not answer")
+    assert head["next"][0][0].endswith("--repair")
+    endpoints[0]["answers"] = True
+    head = sections(facts(told.story(), told.events, where=where))["head"]
+    assert (head["tone"], head["headline"]) == ("good", "Complete")
+
+
 def test_before_any_run_it_says_what_to_type() -> None:
     head = sections(facts(RunStory(), []))["head"]
 

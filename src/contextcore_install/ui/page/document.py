@@ -14,7 +14,7 @@ from contextcore_install.core.state import State
 from contextcore_install.core.status import overall
 from contextcore_install.ui.commands import Commands, is_command
 from contextcore_install.ui.page.story import RunStory
-from contextcore_install.ui.status import following
+from contextcore_install.ui.status import REPAIR, following
 from contextcore_install.ui.text import LIMIT, harmless
 
 PAGE_SCHEMA = "contextcore-install/page/v1"
@@ -106,6 +106,10 @@ def _head(facts: Facts) -> dict[str, Any]:
     state, story = facts.state, facts.story
     standing = overall(state, live=facts.live)
     tone, headline, detail = _HEADLINES[standing](facts)
+    ways = list(following(standing))
+    if down := _down(facts):
+        tone, headline = "bad", f"{' and '.join(down)} {'does' if len(down) == 1 else 'do'} not answer"
+        ways.sort(key=lambda way: way[0] != REPAIR)
     return {
         "cluster": state.cluster_name,
         "provider": state.provider,
@@ -113,7 +117,7 @@ def _head(facts: Facts) -> dict[str, Any]:
         "tone": tone,
         "headline": headline,
         "detail": detail,
-        "next": [[facts.commands(*words), meaning] for words, meaning in following(standing)],
+        "next": [[facts.commands(*words), meaning] for words, meaning in ways],
         "done": sum(step.status == "completed" for step in state.steps.values()),
         "total": len(state.steps),
         "live": facts.live,
@@ -123,6 +127,14 @@ def _head(facts: Facts) -> dict[str, Any]:
         "program_version": facts.program_version,
         "notices": list(facts.notices)[:20],
     }
+
+
+def _down(facts: Facts) -> list[str]:
+    """Return the components that should answer, as the installation is complete, and do not."""
+    if not facts.where or overall(facts.state, live=facts.live) != "complete":
+        return []
+    known = (item for item in facts.where["endpoints"] if isinstance(item, Mapping))
+    return [str(item["component"]) for item in known if item.get("answers") is False]
 
 
 def _without_a_word(facts: Facts) -> bool:

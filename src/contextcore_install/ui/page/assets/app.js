@@ -42,7 +42,8 @@ function logStep() {
 function drawLog() {
   const body = byId("log-body");
   const shown = logStep();
-  if (!shown) return replace(body, el("p.faint", {}, "No run has left a log yet."));
+  byId("log").hidden = !shown;
+  if (!shown) return;
   let out = body.querySelector("pre");
   if (!out) {
     const choice = el("select", { id: "log-step", onchange: () => { view.step = choice.value; drawLog(); } });
@@ -68,7 +69,7 @@ function drawWhere() {
   byId("requirements").hidden = !doc.requirements.length;
   for (const [one, other] of [["where", "requirements"], ["requirements", "where"]]) byId(one).classList.toggle("alone", byId(other).hidden);
   if (doc.where) replace(byId("where-body"), where(doc.where));
-  replace(byId("requirements-body"), requirements(doc.requirements));
+  replace(byId("requirements-body"), requirements(doc.requirements, doc.head.verified_at));
 }
 
 /** Rows are kept by their number: the document brings the latest, a question to the server older ones. */
@@ -107,7 +108,7 @@ async function showRun(row) {
 
 const DRAWN = [
   [drawStanding, ["head", "steps"]], [drawProblems, ["run", "steps"]], [drawTimeline, ["run"]],
-  [() => replace(byId("steps-body"), steps(doc.steps, now())), ["steps"]], [drawWhere, ["where", "requirements"]], [drawHistory, ["history"]],
+  [() => replace(byId("steps-body"), steps(doc.steps, now())), ["steps"]], [drawWhere, ["where", "requirements", "head"]], [drawHistory, ["history"]],
 ];
 
 function draw(changed) {

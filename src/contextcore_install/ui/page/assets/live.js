@@ -9,7 +9,7 @@ function saying(words, tone) {
 
 function listen() {
   const source = new EventSource("events");
-  source.addEventListener("open", () => saying("Live", "good"));
+  source.addEventListener("open", () => saying("Connected", "idle"));
   source.addEventListener("change", (event) => {
     const change = JSON.parse(event.data);
     skew = change.now_us - Date.now() * 1000;

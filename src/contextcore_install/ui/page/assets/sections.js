@@ -74,8 +74,9 @@ function timeline(run, titles, now) {
     const took = last ? ((last[1] ?? now) - row.bars[0][0]) / 1e6 : null;
     return el("li", {}, el(row.part ? "span.name.part" : "span.name", {}, name), track, el("span.number.faint.took", {}, duration(took)));
   });
+  const spent = (end - run.began_us) / 1e6;
   const scale = el("span.scale", {},
-    el("span", {}, "0 s"), el("span", {}, duration((end - run.began_us) / 2e6)), el("span", {}, duration((end - run.began_us) / 1e6)));
+    [0, 0.5, 1].map((part) => el("span", {}, onAxis(part * spent, spent))));
   const seen = new Set(run.rows.flatMap((row) => row.bars.map((bar) => bar[2])));
   const colours = { completed: "good", already: "faint", failed: "bad", "cut off": "warn", "": "busy" };
   const key = Object.keys(colours).filter((state) => seen.has(state)).map((state) => {
@@ -91,19 +92,23 @@ function remarks(all) {
 }
 
 function where(all) {
-  const places = all.endpoints.map((it) => [it.component, link(it.url), it.program]);
-  const absent = all.absent.map((it) => el("p.faint", {}, `${it.component} is not there: ${it.reason}; ${it.hint}`));
+  const places = all.endpoints.map((it) => [it.component, link(it.url), it.answers == null ? "" : badge(it.answers ? "answers" : "silent"), it.program]);
+  const absent = all.absent.map((it) => el("li", {}, `${it.component}: ${it.reason}; ${it.hint}`));
+  const heads = [["Component"], ["Address"], ["Now"], ["Program", ".optional.faint"]];
+  const folded = absent.length ? el("details.faint", { "data-key": "absent" },
+    el("summary", { "data-key": "absent-summary" }, `${plural(absent.length, "component")} not installed`), el("ul", {}, absent)) : null;
   return [
-    places.length ? table("Components and their addresses on this machine", [["Component"], ["Address"], ["Program", ".optional.faint"]], places) : null,
-    ...absent, ...all.hints.map((text) => el("p.faint", {}, text)),
+    places.length ? table("Components and their addresses on this machine", heads, places) : el("p.faint", {}, "Nothing runs yet."),
+    folded, ...all.hints.map((text) => el("p.faint", {}, text)),
   ];
 }
 
-function requirements(all) {
+function requirements(all, verifiedAt) {
   const sorted = [...all].sort((one, other) => String(one.category).localeCompare(String(other.category)));
   const rows = sorted.map((it, at) => [
-    String(it.requirement).replaceAll("_", " "),
+    it.title || sentence(String(it.requirement)),
     at && sorted[at - 1].category === it.category ? unseen(it.category) : String(it.category),
-    el(`span.nowrap.${it.ratio >= 1 ? "good" : "warn"}`, {}, `${it.ratio >= 1 ? "✓" : "■"} ${Math.floor(it.ratio * 100)} %`)]);
-  return table("How far each requirement was met", [["Requirement"], ["Category", ".faint"], ["Met", ".number"]], rows);
+    badge(it.ratio >= 1 ? "met" : "unmet")]);
+  const when = verifiedAt ? `, as verified on ${moment(verifiedAt)}` : "";
+  return table(`Requirements of a complete installation${when}`, [["Requirement"], ["Category", ".faint"], ["Met", ".nowrap"]], rows);
 }
