@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from contextcore_install.flags import DEFAULT_CLUSTER
 from contextcore_install.settings import Settings
 from contextcore_install.storage.layout import ClusterLayout, Home
-from contextcore_install.ui.commands import Commands
+from contextcore_install.ui.commands import Commands, Given
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
     from contextcore_install.core.ports import Clock
@@ -38,6 +39,14 @@ class App:
 
     @property
     def commands(self) -> Commands:
-        """The commands that a user of this invocation types."""
+        """The commands that a user of this invocation types, with what they need of its flags and variables."""
         settings = self.settings
-        return Commands(settings.program, settings.cluster, settings.default_cluster)
+        usual = self.environ.get("HOME", "") + "/.contextcore"
+        chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
+        given = Given(
+            settings.given_flags,
+            {"CONTEXTCORE_HOME": str(self.home.folder)} if chosen else {},
+            settings.given_variables,
+        )
+        unnamed = DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else ""
+        return Commands(settings.program, settings.cluster, unnamed, given)

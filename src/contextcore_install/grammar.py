@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from contextcore_install.core.state import STATUSES, STEP_IDS
+from contextcore_install.flags import Argument, argument, duration, port, remedies_an_hour
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+EVERYWHERE = frozenset({"--cluster", "--yes", "--output", "--verbose"})
+"""Shared flags that nothing refuses."""
 
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An argument of one command: its name or flags, and what argparse wants to know of it."""
-
-    names: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def destination(self) -> str:
-        """The name under which it is found once parsed, as argparse derives it."""
-        return str(self.options.get("dest") or self.names[-1].lstrip("-").replace("-", "_"))
-
-
-def argument(*names: str, **options: Any) -> Argument:
-    """Return an argument, written as argparse has it."""
-    return Argument(names, options)
+QUIETLY = frozenset({"--yes", "--verbose"})
+"""What is taken by commands that ask nothing and run nothing, so that scripts may always give it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A subcommand. Its module in `commands` has its name; `shared` names restricted flags that fit it."""
+    """A subcommand. Its module in `commands` has its name.
+
+    `shared` names the restricted flags that fit it. `unused` names those of `EVERYWHERE` that it takes although they
+    mean nothing to it: its help and hints leave them out.
+    """
 
     summary: str
     arguments: tuple[Argument, ...] = ()
     shared: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset({"--verbose"})
 
-
-def port(text: str) -> int:
-    """Return the port that an argument names; raises ValueError, which argparse tells of."""
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 65_535:
-        return int(text[:9])
-    raise ValueError(text)
-
-
-def duration(text: str) -> float:
-    """Return the seconds of a time such as 90s, 10m or 1h30m; raises argparse's error for what is none."""
-    match = _DURATION.fullmatch(text.strip())
-    if not match or not any(match.groups()):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total <= 7 * 86_400:
-        raise argparse.ArgumentTypeError("it must be more than nothing and at most a week")
-    return total
-
-
-def remedies_an_hour(text: str) -> int:
-    """Return a watch's budget; raises argparse's error for what is none."""
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 100:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 1 to 100")
-
-
-EVERYWHERE = frozenset({"--cluster", "--yes", "--output", "--verbose"})
-"""Shared flags that nothing refuses."""
 
 INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
 """Flags that say how an installation is made."""
@@ -87,14 +47,18 @@ COMMANDS: Mapping[str, Command] = {
         "show what an installation, or a repair, would do now, and change nothing",
         (argument("--repair", action="store_true", dest="for_repair", help="show what --repair would do"),),
         shared=(INSTALLING - {"--timeout"}) | {"--skip-wait"},
+        unused=QUIETLY,
     ),
     "verify": Command(
-        "check everything, and that the metrics can be read back", shared=frozenset({"--timeout"})
+        "check everything, and that the metrics can be read back",
+        shared=frozenset({"--timeout"}),
+        unused=QUIETLY,
     ),
-    "history": Command("show earlier runs"),
+    "history": Command("show earlier runs", unused=QUIETLY),
     "logs": Command(
         "show what the steps' commands printed in the latest run; of one STEP, in the last in which it did something",
         (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
+        unused=QUIETLY,
     ),
     "dashboard": Command(
         "show the installation on a local page, live, until Ctrl-C",
@@ -104,6 +68,7 @@ COMMANDS: Mapping[str, Command] = {
             ),
         ),
         shared=frozenset({"--open"}),
+        unused=QUIETLY,
     ),
     "report": Command(
         "write that page as one file, to attach to a bug report",
@@ -147,6 +112,7 @@ COMMANDS: Mapping[str, Command] = {
             argument("--no-backup", action="store_true", help="do not back up what is replaced"),
         ),
         shared=frozenset({"--timeout"}),
+        unused=frozenset(),
     ),
     "rollback": Command(
         "take back what was installed, the last step first, and keep the data",
@@ -160,6 +126,7 @@ COMMANDS: Mapping[str, Command] = {
             argument("--no-backup", action="store_true", help="lose data that cannot outlive the cluster"),
         ),
         shared=frozenset({"--timeout"}),
+        unused=frozenset(),
     ),
     "watch": Command(
         "stay, look again and again, and heal what breaks; gives up when that does not help",
@@ -175,6 +142,7 @@ COMMANDS: Mapping[str, Command] = {
             argument("--install", action="store_true", help="have a service of yours do it from now on"),
             argument("--uninstall", action="store_true", help="end that service, and take it away"),
         ),
+        unused=frozenset(),
     ),
     "delete": Command(
         "end what runs, and remove the cluster with its data",
@@ -188,9 +156,12 @@ COMMANDS: Mapping[str, Command] = {
             argument("urls", nargs="*", metavar="URL", help="refused: the URLs are secrets; see --file"),
             argument("--file", metavar="FILE", help="set: read the URLs from here, not from standard input"),
         ),
+        unused=QUIETLY | {"--cluster"},
     ),
     "clusters": Command(
-        "list the installations, how each stands and when it was last used", shared=frozenset({"--live"})
+        "list the installations, how each stands and when it was last used",
+        shared=frozenset({"--live"}),
+        unused=QUIETLY | {"--cluster"},
     ),
     "state": Command(
         "read or write a step's status from a script",
@@ -199,10 +170,12 @@ COMMANDS: Mapping[str, Command] = {
             argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),
             argument("value", nargs="?", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES)),
         ),
+        unused=QUIETLY,
     ),
     "completion": Command(
         "print a completion script for a shell",
-        (argument("shell", choices=("bash", "zsh", "tcsh")),),
+        (argument("shell", choices=("bash", "zsh", "fish", "tcsh")),),
+        unused=EVERYWHERE,
     ),
 }
 

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.redaction import hide_secrets
+from contextcore_install.flags import PROGRAM
 from contextcore_install.grammar import COMMANDS
 
 LONGEST = 40
@@ -21,7 +22,7 @@ TYPED_AS_WORDS = ("status", "resume", "repair", "reset", "attach", "help", "vers
 """Flags that are taken for commands."""
 
 
-def unknown_flag(usage: str, words: Sequence[str], program: str) -> InstallError | None:
+def unknown_flag(usage: str, words: Sequence[str]) -> InstallError | None:
     """Return the error for the first flag that is none, or another command's; None where all are known.
 
     `usage` names every flag that goes without a command. Without this, the value of a mistyped flag takes the blame.
@@ -36,16 +37,16 @@ def unknown_flag(usage: str, words: Sequence[str], program: str) -> InstallError
         if not flag.startswith("--") or flag in shared:
             continue
         if flag not in owners:
-            hint = f"see {program} --help"
+            hint = f"see {PROGRAM} --help"
             spelt = {known: known for known in (*shared, *owners)} | {f"--{name}": name for name in COMMANDS}
             return usage_error(f"there is no flag {_shown(flag)}{_meant(flag, spelt)}", hint)
         if not set(owners[flag]) & set(words):
             theirs = " and ".join(owners[flag])
-            return usage_error(f"{flag} belongs to {theirs}", f"see {program} {owners[flag][0]} --help")
+            return usage_error(f"{flag} belongs to {theirs}", f"see {PROGRAM} {owners[flag][0]} --help")
     return None
 
 
-def unknown_choice(what: str, word: str, choices: Iterable[str], program: str) -> InstallError:
+def unknown_choice(what: str, word: str, choices: Iterable[str], hint: str) -> InstallError:
     """Return the error for a word that is none of those that may stand there; `what` is a flag, or a kind of word."""
     known = list(choices)
     shown = _shown(word)
@@ -53,15 +54,17 @@ def unknown_choice(what: str, word: str, choices: Iterable[str], program: str) -
     candidates = {name: name for name in known}
     if what == "command":
         candidates |= {name: f"--{name}" for name in TYPED_AS_WORDS}
-    return usage_error(
-        lead + (_meant(word, candidates) or f"; choose from {', '.join(known)}"), f"see {program} --help"
-    )
+    return usage_error(lead + (_meant(word, candidates) or f"; choose from {', '.join(known)}"), hint)
 
 
 def _meant(word: str, spelt: Mapping[str, str]) -> str:
-    """Return what may have been meant, spelt as it is typed; empty where nothing is like it."""
-    close = get_close_matches(word[:LONGEST], spelt, 1, LIKENESS)
-    return f": did you mean {spelt[close[0]]}?" if close else ""
+    """Return what may have been meant, spelt as it is typed; empty where nothing is like it.
+
+    The dashes do not count: two flags are alike in their names, or not.
+    """
+    bare = {name.lstrip("-"): typed for name, typed in spelt.items()}
+    close = get_close_matches(word[:LONGEST].lstrip("-"), bare, 1, LIKENESS)
+    return f": did you mean {bare[close[0]]}?" if close else ""
 
 
 def _shown(word: str) -> str:

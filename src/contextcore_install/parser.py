@@ -1,4 +1,4 @@
-"""The command line's grammar, as argparse takes it; the subcommands' own part is in `grammar.py`.
+"""The command line's grammar, as argparse takes it, made of `flags.py` and `grammar.py`.
 
 The parser is argparse: it is there without an import from disk that would slow every start, and
 shtab makes the shells' completions from it.
@@ -8,28 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import usage_error
-from contextcore_install.grammar import COMMANDS, EVERYWHERE, duration
+from contextcore_install.flags import FLAGS, PROGRAM
+from contextcore_install.grammar import COMMANDS, EVERYWHERE, Command
 
-DEFAULT_CLUSTER = "o11y-dev"
 MODES = ("resume", "repair", "reset", "status", "attach")
-PROVIDERS = ("auto", "kind", "kube-context", "host")
-
-PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "workers": ("kind",),
-    "node_image": ("kind",),
-    "pull": ("kind",),
-    "context": ("kube-context",),
-    "manifests": ("kind", "kube-context"),
-    "registry": ("kind", "kube-context"),
-}
-"""Options that mean something to some providers only, and to which."""
 
 EPILOG = """\
 examples:
@@ -49,10 +36,11 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
 class _Parser(argparse.ArgumentParser):
     """An argument parser that raises instead of ending the process."""
 
+    help_hint = f"see {PROGRAM} --help"
+    """What to type to see what may be typed, as hints name the program."""
+
     def error(self, message: str) -> NoReturn:
-        raise usage_error(
-            message.replace("not allowed with argument", "contradicts"), f"see {self.prog} --help"
-        )
+        raise usage_error(message.replace("not allowed with argument", "contradicts"), self.help_hint)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Say what may have been meant, where argparse would list all that may stand there."""
@@ -62,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
         what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
         raise unknown_choice(
-            what if what.startswith("-") else what.lower(), str(value), action.choices, self.prog
+            what if what.startswith("-") else what.lower(), str(value), action.choices, self.help_hint
         )
 
 
@@ -85,7 +73,8 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
         )
-        _add_shared(command, grammar.shared)
+        command.help_hint = f"see {PROGRAM} {name} --help"
+        _add_shared(command, grammar)
         for own in grammar.arguments:
             command.add_argument(*own.names, **own.options)
     return parser
@@ -114,87 +103,16 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
 
 
-def _add_shared(parser: argparse.ArgumentParser, fitting: Collection[str] | None = None) -> None:
-    """Add the options that may stand before or behind a subcommand.
+def _add_shared(parser: argparse.ArgumentParser, command: Command | None = None) -> None:
+    """Add the flags that may stand before or behind a subcommand.
 
-    `fitting` names the restricted ones that fit the subcommand that the parser is of. It knows the others too, to say
-    what they contradict; its help does not.
+    A subcommand's parser knows all of them, to say what they contradict; its help shows what has a meaning there.
     """
-
-    def add(flag: str, **options: Any) -> None:
-        if fitting is not None:
+    group = parser.add_argument_group("options of other commands too" if command else "options")
+    for flag in FLAGS:
+        options = dict(flag.options)
+        if command is not None:
             options["default"] = argparse.SUPPRESS
-            if name_in_grammar(flag) not in shown:
+            if flag.family not in (EVERYWHERE | command.shared) - command.unused:
                 options["help"] = argparse.SUPPRESS
-        group.add_argument(flag, **options)
-
-    shown = EVERYWHERE | frozenset(fitting or ())
-    group = parser.add_argument_group("options" if fitting is None else "options of other commands too")
-    add(
-        "--cluster",
-        metavar="NAME",
-        help=f"the cluster's name (default {DEFAULT_CLUSTER}, or CONTEXTCORE_CLUSTER)",
-    )
-    add("--provider", choices=PROVIDERS, help="where the stack runs (default auto)")
-    add("--port", metavar="COMPONENT=PORT", action="append", help="the host port of a component; repeatable")
-    add(
-        "--workers",
-        metavar="N",
-        type=_workers,
-        help="kind: worker nodes beside the control plane (default 0)",
-    )
-    add("--node-image", metavar="IMAGE", help="kind: the node image (or KIND_NODE_IMAGE)")
-    add("--pull", choices=("missing", "never"), help="kind: pull images that the engine lacks, or never")
-    add("--context", metavar="NAME", help="kube-context: kubectl's context of the cluster to install into")
-    add(
-        "--manifests",
-        metavar="DIR",
-        type=absolute,
-        help="install this kustomization instead of ours (or K8S_MANIFESTS)",
-    )
-    add(
-        "--registry",
-        metavar="PREFIX",
-        type=_registry,
-        help="take images from this mirror, as in mirror.example:5000/hub",
-    )
-    add("--install-tools", action="store_true", help="get missing tools into the program's own folder")
-    add("--skip-wait", action="store_true", help="do not wait until everything is ready")
-    add("--timeout", metavar="TIME", type=duration, help="limit of the whole run, as 90s, 10m or 1h30m")
-    add("--yes", action="store_true", help="answer questions with yes")
-    add(
-        "--allow-data-loss",
-        action="store_true",
-        help="with --repair and --cluster NAME: also carry out remedies that lose data",
-    )
-    add("--live", action="store_true", help="with --status: also check how things really are")
-    add("--output", choices=("human", "json"), help="json: for scripts")
-    add("--tutorial", action="store_true", help="explain each step while it runs, and how to do it by hand")
-    add("--open", action="store_true", help="show the run on a local page, and open it in the browser")
-    add("--verbose", action="store_true", help="show what commands print")
-
-
-def name_in_grammar(flag: str) -> str:
-    """Return the name under which `grammar.py` says what a flag fits."""
-    of_provider = flag.removeprefix("--").replace("-", "_") in PROVIDER_OPTIONS
-    return "--provider-options" if of_provider else flag
-
-
-def absolute(folder: str) -> str:
-    """Return a folder so that a later run from elsewhere finds it."""
-    return str(Path(folder).absolute())
-
-
-def _registry(text: str) -> str:
-    """Return a mirror's prefix: a part of images' names, which everybody sees and which hold no credentials."""
-    if "@" in text or "://" in text:
-        raise argparse.ArgumentTypeError(
-            "it is the beginning of images' names, without scheme and credentials, as in mirror.example:5000/hub"
-        )
-    return text
-
-
-def _workers(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and int(text) <= 16):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of workers from 0 to 16")
-    return int(text)
+        group.add_argument(*flag.names, **options)

@@ -13,7 +13,7 @@ from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Telemetry
 from contextcore_install.core.provider import Provider, ProviderConfig
 from contextcore_install.core.state import COMPLETED, State
-from contextcore_install.parser import PROVIDER_OPTIONS
+from contextcore_install.flags import PROVIDER_OPTIONS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.settings import INSTALL_TOOLS
 from contextcore_install.stack.catalogue import resolve_ports

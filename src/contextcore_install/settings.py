@@ -9,15 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.grammar import COMMANDS, fits
-from contextcore_install.parser import (
-    DEFAULT_CLUSTER,
-    MODES,
-    PROVIDER_OPTIONS,
-    absolute,
-    build_parser,
-    name_in_grammar,
-)
+from contextcore_install.flags import DEFAULT_CLUSTER, FLAGS, PROGRAM, PROVIDER_OPTIONS, Argument, absolute
+from contextcore_install.grammar import COMMANDS, EVERYWHERE, fits
+from contextcore_install.parser import MODES, build_parser
 
 INSTALL_TOOLS = "install_tools"
 """The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
@@ -58,6 +52,26 @@ class Settings:
     open: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     program: str = "contextcore-install"
+
+    @property
+    def given_flags(self) -> tuple[tuple[str, str], ...]:
+        """The flags given that say how the installation is made, each with its value ("" for none)."""
+        options = {flag.destination: flag.names[0] for flag in FLAGS if flag.providers}
+        return (
+            *([("--provider", self.provider)] if self.provider != "auto" else []),
+            *(("--port", f"{name}={port}") for name, port in self.ports.items()),
+            *((options[name], str(value)) for name, value in self.options.items()),
+            *([("--install-tools", "")] if self.install_tools else []),
+        )
+
+    @property
+    def given_variables(self) -> Mapping[str, tuple[str, str]]:
+        """The variables given in place of flags, by the flag: each with its name and value."""
+        options = {flag.destination: flag.names[0] for flag in FLAGS if flag.providers}
+        return {
+            options[name]: (_FROM_ENVIRONMENT[name], str(value))
+            for name, value in self.environment_options.items()
+        }
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
@@ -107,7 +121,7 @@ def _options(argv: Sequence[str], program: str) -> argparse.Namespace:
     except InstallError as error:
         from contextcore_install.mistyped import unknown_flag
 
-        raise unknown_flag(parser.format_usage(), argv, program) or error from None
+        raise unknown_flag(parser.format_usage(), argv) or error from None
 
 
 def _own_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -175,25 +189,14 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
     if settings.tutorial and settings.output == "json":
         raise usage_error("--tutorial contradicts --output json: it is for people")
     what = mode or options.command or "an installation"
-    fitting = fits(settings.command)
-    refused = [flag for flag, used in _restricted(settings) if used and name_in_grammar(flag) not in fitting]
+    fitting = EVERYWHERE | fits(settings.command)
+    refused = [flag.names[0] for flag in FLAGS if _is_given(options, flag) and flag.family not in fitting]
     if refused:
         raise usage_error(
-            f"{refused[0]} contradicts {what}", f"leave one of them out, or see {settings.program} --help"
+            f"{refused[0]} contradicts {what}", f"leave one of them out, or see {PROGRAM} --help"
         )
 
 
-def _restricted(settings: Settings) -> list[tuple[str, bool]]:
-    """Return the flags that make sense only somewhere, and whether each was given."""
-    return [
-        ("--live", settings.live),
-        ("--tutorial", settings.tutorial),
-        ("--allow-data-loss", settings.allow_data_loss),
-        ("--open", settings.open),
-        ("--skip-wait", settings.skip_wait),
-        ("--install-tools", settings.install_tools),
-        ("--port", bool(settings.ports)),
-        ("--timeout", settings.timeout_s != float("inf")),
-        ("--provider", settings.provider != "auto"),
-        *((f"--{name.replace('_', '-')}", name in settings.options) for name in PROVIDER_OPTIONS),
-    ]
+def _is_given(options: argparse.Namespace, flag: Argument) -> bool:
+    value = getattr(options, flag.destination, None)
+    return value not in (None, False, "auto", [])  # auto is the default, given or not

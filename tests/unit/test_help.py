@@ -1,4 +1,4 @@
-"""The help of a subcommand offers the flags that it takes, and no other."""
+"""The help of a subcommand offers the flags that mean something to it, and no other."""
 
 from __future__ import annotations
 
@@ -51,13 +51,21 @@ def is_taken(command: str, flag: str) -> bool:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_offers_what_it_takes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_a_command_offers_what_means_something_to_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parse([command, "--help"], {}, "p")
     shown = capsys.readouterr().out
     offered = set(re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)) & SHARED.keys()
-    assert offered == {flag for flag in SHARED if is_taken(command, flag)}
+    assert offered == {flag for flag in SHARED if is_taken(command, flag)} - COMMANDS[command].unused
     assert shown.count("\noptions:") == 1
+
+
+def test_only_what_runs_commands_shows_what_they_print() -> None:
+    assert {name for name, command in COMMANDS.items() if "--verbose" not in command.unused} == {
+        *("restore", "rollback", "watch"),
+    }
 
 
 def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.app import App
 from contextcore_install.commands.ask import require_name
@@ -23,6 +24,7 @@ from contextcore_install.core.outcome import Result
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.state import State
+from contextcore_install.flags import PROGRAM
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.selection import Stack, choose_provider, is_bound, read_stack
 from contextcore_install.session import Session
@@ -93,7 +95,7 @@ def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     except InstallError as error:
         moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
         if moved:
-            error.hint = f"./create-cluster.sh restore '{moved}' --cluster {app.settings.cluster}"
+            error.hint = f"./create-cluster.sh restore {quote(str(moved))} --cluster {app.settings.cluster}"
         raise
 
 
@@ -158,7 +160,7 @@ def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replac
             app.stdout.write(f"{line}\n")
         app.stdout.flush()
     question = f"This replaces what {name} holds. Type its name to go on: "
-    command = f"{app.settings.program} restore --yes --cluster {name} '{source}'"
+    command = f"{PROGRAM} restore --yes --cluster {name} {quote(str(source))}"
     require_name(app, question, "was not restored", command)
 
 

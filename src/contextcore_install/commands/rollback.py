@@ -18,6 +18,7 @@ from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.core.rollback import steps_to_undo
 from contextcore_install.core.state import COMPLETED
+from contextcore_install.flags import PROGRAM
 from contextcore_install.selection import Stack, read_stack
 from contextcore_install.session import Session
 from contextcore_install.storage.store import read_records
@@ -122,7 +123,7 @@ def _confirm(app: App, intent: _Intent) -> None:
     name, settings = app.settings.cluster, app.settings
     if intent.loses_data and settings.arguments["no_backup"]:
         question = f"The data of {name} is lost. Type its name to go on: "
-        command = f"{settings.program} rollback --no-backup --yes --cluster {name}"
+        command = f"{PROGRAM} rollback --no-backup --yes --cluster {name}"
         require_name(app, question, "was not taken back", command)
         return
     if not settings.yes and not can_ask(app):

@@ -183,4 +183,5 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
         return "\n" + render_interrupted(
             ended, done, len(state.steps), console.look, session.app.commands, result.reason
         )
-    return "\n" + render_success(ended, session.provider.overview(), console.look, session.app.commands)
+    commands = session.app.commands.on_record()  # what was given is kept from now on
+    return "\n" + render_success(ended, session.provider.overview(), console.look, commands)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -75,7 +76,7 @@ class ContactFile:
                 str(error), "set them again: ./create-cluster.sh notify set --file FILE"
             ) from None
         if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
-            raise self._refused("others can read it", f"chmod 600 '{self.path}'")
+            raise self._refused("others can read it", f"chmod 600 {quote(str(self.path))}")
         return document
 
     def remove(self) -> bool:

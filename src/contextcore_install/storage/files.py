@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
@@ -49,10 +50,10 @@ def _make_usable(path: Path, number: int) -> str:
     if facts and facts.st_uid == os.geteuid():
         if number == errno.EPERM:  # attributes that bind their owner too (man 1 chattr, man 1 chflags)
             undo = "chflags -R nouchg,noschg" if sys.platform == "darwin" else "chattr -R -ia"
-            return f"sudo {undo} '{place}'"
+            return f"sudo {undo} {quote(str(place))}"
         if facts.st_mode & stat.S_IRWXU != stat.S_IRWXU and stat.S_ISDIR(facts.st_mode):
-            return f"chmod -R u+rwX '{place}'"
-    return f"make it yours: sudo chown -R \"$(id -un)\" '{place}'"
+            return f"chmod -R u+rwX {quote(str(place))}"
+    return f'make it yours: sudo chown -R "$(id -un)" {quote(str(place))}'
 
 
 def open_regular(path: Path) -> int | None:

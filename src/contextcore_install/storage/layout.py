@@ -8,6 +8,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.storage.files import unusable
@@ -249,10 +250,12 @@ def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
             continue
         if stat.S_ISLNK(facts.st_mode) and not (links and links.fullmatch(path.name)):
             raise _unsafe(
-                path, "it is a link, which this program did not make", f"remove the link: rm '{path}'"
+                path,
+                "it is a link, which this program did not make",
+                f"remove the link: rm {quote(str(path))}",
             )
         if facts.st_uid != os.geteuid():
-            hint = f"make it yours: sudo chown -R \"$(id -un)\" '{path}'"
+            hint = f'make it yours: sudo chown -R "$(id -un)" {quote(str(path))}'
             raise _unsafe(path, "it belongs to another user", hint)
 
 

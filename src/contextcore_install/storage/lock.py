@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -100,7 +101,7 @@ def _open(path: Path) -> int:
 def _no_lock(path: Path, error: OSError) -> InstallError:
     refused = unusable(path, error)
     if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
-        refused.hint = f"move it away: mv '{path}' '{path}.aside'"
+        refused.hint = f"move it away: {shlex.join(['mv', str(path), f'{path}.aside'])}"
     return refused
 
 

@@ -11,6 +11,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
@@ -121,5 +122,5 @@ def require_room(folder: Path, wanted: int) -> None:
         raise InstallError(
             "disk-full",
             f"{folder} has {free // mib} MiB free, and {(wanted + SPARE_BYTES) // mib + 1} MiB are needed",
-            hint=f"df -h {folder}",
+            hint=f"df -h {quote(str(folder))}",
         )

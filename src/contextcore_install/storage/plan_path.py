@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.state import NewerSchemaError
 from contextcore_install.storage.files import set_aside, unusable
@@ -18,7 +20,7 @@ def foreign_link(home: Home) -> InstallError | None:
     return InstallError(
         "unsafe-link",
         f"{path} is a link to {str(path.readlink())!r}, which this program did not make",
-        hint=f"remove the link: rm '{path}'",
+        hint=f"remove the link: rm {quote(str(path))}",
         exit_code=ExitCode.STATE_UNUSABLE,
     )
 

@@ -14,6 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.archive import CHUNK, MANIFEST, VOLUMES, Entry, Manifest, read_manifest
@@ -87,7 +88,9 @@ def _keep_manifest(manifest: Manifest, staged: Path) -> None:
 def _open(source: Path) -> int:
     descriptor = open_regular(source)
     if descriptor is None:
-        raise InstallError("backup-missing", f"there is no file {source}", hint=f"ls {source.parent}")
+        raise InstallError(
+            "backup-missing", f"there is no file {source}", hint=f"ls {quote(str(source.parent))}"
+        )
     return descriptor
 
 

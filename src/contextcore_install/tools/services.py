@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 from contextcore_install.core.errors import InstallError
@@ -264,5 +265,5 @@ def _systemd_quoted(word: str, *, command: bool = True) -> str:
 def _unwritable(path: Path, error: OSError) -> InstallError:
     reason = (error.strerror or str(error)).lower()
     return InstallError(
-        "folder-unwritable", f"{path} cannot be written: {reason}", hint=f"ls -ld {path.parent}"
+        "folder-unwritable", f"{path} cannot be written: {reason}", hint=f"ls -ld {quote(str(path.parent))}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Probe, Requirement, Workload
@@ -136,7 +137,7 @@ def _private(files: Sequence[PrivateFile]) -> Probe:
             open_to_others.append((file, mode))
     if open_to_others:
         seen = ", ".join(f"{file.path} has mode {mode:04o}" for file, mode in open_to_others)
-        command = " && ".join(f"chmod {file.mode:o} '{file.path}'" for file, _ in open_to_others)
+        command = " && ".join(f"chmod {file.mode:o} {quote(str(file.path))}" for file, _ in open_to_others)
         message = "Others can read files of the installation."
         return unmet("files-open", message, seen, fix="Take it from them", command=command)
     return Probe(f"{there} looked at") if there else skipped("there is nothing yet")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -163,7 +164,7 @@ def unwritable(error: OSError, folder: Path) -> InstallError:
         "folder-unwritable",
         f"{where} cannot be written: {error.strerror or error}.",
         evidence=str(error),
-        hint=f"df -h {folder}; ls -ld {folder}",
+        hint=f"df -h {quote(str(folder))}; ls -ld {quote(str(folder))}",
     )
 
 

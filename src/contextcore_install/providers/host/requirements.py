@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -187,12 +188,12 @@ def _existing(path: Path) -> Path:
 def _writable(folder: Path) -> Probe:
     place = _existing(folder)
     if not place.is_dir():
-        remedy = Remedy(f"Move {place} away.", f"mv {place} {place}.old")
+        remedy = Remedy(f"Move {place} away.", shlex.join(["mv", str(place), f"{place}.old"]))
         return Probe(findings=(Finding("folder-in-the-way", f"{place} is not a folder.", "", remedy),))
     # Also root may not write on a read-only file system.
     if os.access(place, os.W_OK | os.X_OK):
         return Probe(str(folder))
-    remedy = Remedy("Give it to this user.", f'sudo chown -R "$(id -un)" {place}')
+    remedy = Remedy("Give it to this user.", f'sudo chown -R "$(id -un)" {shlex.quote(str(place))}')
     seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
     return Probe(findings=(Finding("folder-unwritable", f"{place} cannot be written.", seen, remedy),))
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -28,7 +29,9 @@ def alone(path: Path, ctx: StepContext) -> Iterator[int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InstallError(
-            "folder-unwritable", f"{path} cannot be written: {error.strerror}.", hint=f"ls -ld {path.parent}"
+            "folder-unwritable",
+            f"{path} cannot be written: {error.strerror}.",
+            hint=f"ls -ld {quote(str(path.parent))}",
         ) from error
     try:
         while not _taken(descriptor):

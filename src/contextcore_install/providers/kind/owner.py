@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
@@ -134,6 +135,6 @@ class OwnerFile:
             raise InstallError(
                 "folder-unwritable",
                 f"{self._path} cannot be written: {error.strerror}.",
-                hint=f"df -h {self._path.parent}; ls -ld {self._path.parent}",
+                hint=f"df -h {quote(str(self._path.parent))}; ls -ld {quote(str(self._path.parent))}",
             ) from error
         return owner
