@@ -45,11 +45,12 @@ class Requirement:
 
 
 class ClusterState(StrEnum):
-    """What is there under the cluster's name."""
+    """What is there under the cluster's name. What is wrong with a degraded one, which runs, its findings say."""
 
     ABSENT = "absent"
     PARTIAL = "partial"
     STOPPED = "stopped"
+    DEGRADED = "degraded"
     LOST = "lost"
     HEALTHY = "healthy"
     FOREIGN = "foreign"

@@ -24,13 +24,9 @@ from contextcore_install.providers.kind.config import (
 )
 from contextcore_install.providers.kind.engine import Node, read_info, read_node
 from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.look import (
-    Sight,
-    other_ports,
-    report_of,
-    unlike,
-)
+from contextcore_install.providers.kind.look import Sight
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
+from contextcore_install.providers.kind.report import other_ports, report_of, unlike
 from contextcore_install.stack.catalogue import resolve_ports
 
 PORTS = resolve_ports({})
@@ -59,6 +55,9 @@ def report(sight: Sight) -> tuple[ClusterState, list[str]]:
 
 API_AWAY = InstallError("api-unreachable", "no answer")
 STOPPED = replace(NODE, state="exited")
+UNREADABLE = InstallError(
+    "kubeconfig-unreadable", "", 'error: error loading config file "/tmp/it\'s": yaml: line 3: x'
+)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +70,26 @@ STOPPED = replace(NODE, state="exited")
         (replace(SIGHT, owner=replace(OWNER, complete=False)), ClusterState.PARTIAL, []),
         (replace(SIGHT, nodes=(STOPPED,)), ClusterState.STOPPED, []),
         (replace(SIGHT, nodes=(replace(NODE, state="paused"),)), ClusterState.STOPPED, []),
-        (replace(SIGHT, members=(member(NODE.name, ready=False),)), ClusterState.STOPPED, []),
-        (replace(SIGHT, members=()), ClusterState.STOPPED, []),
-        (replace(SIGHT, api=API_AWAY), ClusterState.STOPPED, []),
-        (replace(SIGHT, api=InstallError("context-missing", "")), ClusterState.HEALTHY, ["context-missing"]),
+        (
+            replace(SIGHT, members=(member(NODE.name, ready=False),)),
+            ClusterState.DEGRADED,
+            ["nodes-not-ready"],
+        ),
+        (replace(SIGHT, members=()), ClusterState.DEGRADED, ["nodes-not-ready"]),
+        (replace(SIGHT, members=(), api=API_AWAY, silent=API_AWAY), ClusterState.DEGRADED, ["api-silent"]),
+        (replace(SIGHT, api=API_AWAY), ClusterState.HEALTHY, ["context-missing"]),
         (
             replace(SIGHT, api=InstallError("context-elsewhere", "")),
             ClusterState.HEALTHY,
             ["context-missing"],
         ),
-        (replace(SIGHT, api=InstallError("api-credentials", "")), ClusterState.HEALTHY, ["context-missing"]),
+        (replace(SIGHT, api=UNREADABLE), ClusterState.HEALTHY, ["kubeconfig-unreadable"]),
+        (replace(SIGHT, nodes=(replace(NODE, networks={}),)), ClusterState.DEGRADED, ["node-detached"]),
+        (
+            replace(SIGHT, nodes=(replace(STOPPED, networks={}),)),
+            ClusterState.STOPPED,
+            ["node-detached"],
+        ),
         (replace(SIGHT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
         (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.LOST, []),
         (replace(SIGHT, members=(CORDONED,)), ClusterState.HEALTHY, ["node-cordoned"]),
@@ -89,6 +98,14 @@ STOPPED = replace(NODE, state="exited")
 )
 def test_what_is_seen_comes_to_a_state(sight: Sight, state: ClusterState, codes: list[str]) -> None:
     assert report(sight) == (state, codes)
+
+
+def test_a_file_that_kubectl_cannot_read_is_moved_aside_by_whom_it_belongs_to_and_never_by_a_repair() -> None:
+    (finding,) = report_of("demo", replace(SIGHT, api=UNREADABLE), PORTS).findings
+    assert finding.remedy is not None
+    assert not finding.remedy.automatic
+    said = "mv '/tmp/it'\"'\"'s' '/tmp/it'\"'\"'s.aside' && kind export kubeconfig --name demo"
+    assert finding.remedy.command == said
 
 
 def test_other_ports_than_wanted_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,8 +12,10 @@ import pytest
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.look import Look, Sight, report_of
+from contextcore_install.providers.kind.inside import Inside
+from contextcore_install.providers.kind.look import Look, Sight
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
+from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.tools.capture import Captured
 
@@ -43,11 +46,15 @@ class Machine:
         self.asked.append(" ".join(arguments))
         return Captured(arguments, 0, f"https://127.0.0.1:{self.port}", "")
 
+    def ask(self, *arguments: str, **_: object) -> Captured:
+        labels = {NODE_LABEL: "abc"}
+        node = {"kind": "Node", "metadata": {"name": NODE.name, "labels": labels}, "status": READY}
+        return Captured(arguments, 0, json.dumps({"items": [node]}), "")
+
     def see(self) -> Sight:
         owners = SimpleNamespace(read=lambda: self.owner)
-        return Look(
-            "demo", *(cast("Any", part) for part in (SharedRead(lambda: [NODE]), self, self, owners))
-        ).see()
+        parts = (SharedRead(lambda: [NODE]), self, self, owners, Inside(cast("Any", self)))
+        return Look("demo", *(cast("Any", part) for part in parts)).see()
 
     def report(self) -> tuple[ClusterState, list[str]]:
         found = report_of("demo", self.see(), resolve_ports({}))
@@ -57,8 +64,11 @@ class Machine:
 @pytest.mark.parametrize("mark", ["xyz", ""])
 def test_a_context_that_leads_to_another_cluster_of_the_name_is_written_again(mark: str) -> None:
     machine = Machine(mark, port=40999)
-    assert machine.see().members == ()
-    said = "kubectl cannot reach the cluster: kind-demo leads to another cluster of that name."
+    assert machine.see().identity == ""
+    said = (
+        "kubectl cannot reach the cluster, whose API answers in its own node: "
+        "kind-demo leads to another cluster of that name."
+    )
     assert machine.report() == (ClusterState.HEALTHY, [said])
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kind import readiness
 from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.look import Look, Sight
+from contextcore_install.providers.kind.readiness import LIMITS, Limits, Readiness
 from contextcore_install.tools.capture import Captured
 from fakes import Told
 
@@ -29,13 +30,17 @@ class Machine:
         assert arguments[:2] == ("exec", "demo-control-plane")
         return Captured(tuple(arguments), 0, self.log, "")
 
-    def see(self, *, fresh: bool) -> Sight:
+    def see(self, *, fresh: bool, thorough: bool = True) -> Sight:
         return self.sight
 
 
-def why(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> InstallError:
-    monkeypatch.setattr(readiness, "READY_S", 0.0)
-    watched = readiness.Readiness("demo", cast(Engine, machine), cast(Any, None), cast(Look, machine))
+def watching(machine: Machine, kubectl: Any = None, limits: Limits = LIMITS) -> Readiness:
+    engine = cast(Engine, machine)
+    return Readiness("demo", engine, kubectl, cast(Look, machine), Inside(engine), lambda *_: None, limits)
+
+
+def why(machine: Machine) -> InstallError:
+    watched = watching(machine, limits=replace(LIMITS, ready=0.0))
     with pytest.raises(InstallError) as caught:
         watched.wait(Told().ctx)
     assert caught.value.code == "nodes-not-ready"
@@ -48,26 +53,23 @@ def member(reason: str, message: str) -> dict[str, Any]:
     return {"metadata": {"name": NODE.name}, "status": {"conditions": [condition]}}
 
 
-def test_a_node_says_itself_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_says_itself_what_it_waits_for() -> None:
     said = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"
-    error = why(
-        Machine(Sight((NODE,), None, ours=True, members=(member("KubeletNotReady", said),))), monkeypatch
-    )
+    error = why(Machine(Sight((NODE,), None, ours=True, members=(member("KubeletNotReady", said),))))
     assert "not ready: demo-control-plane, as its network does not start." in error.message
     assert said in error.evidence
 
 
-def test_what_its_kubelet_logs_tells_why_the_api_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    sight = Sight((NODE,), None, ours=True, api=InstallError("api-unreachable", "It cannot be reached."))
-    error = why(
-        Machine(sight, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'), monkeypatch
-    )
+def test_what_its_kubelet_logs_tells_why_the_api_is_silent() -> None:
+    away = InstallError("api-unreachable", "It cannot be reached.")
+    sight = Sight((NODE,), None, ours=True, api=away, silent=away)
+    error = why(Machine(sight, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'))
     assert "its API does not answer, as there is no space left" in error.message
     assert error.hint == "docker system df; docker image prune"
 
 
-def test_nodes_without_a_known_cause_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = why(Machine(Sight((NODE,), None, ours=True)), monkeypatch)
+def test_nodes_without_a_known_cause_are_named() -> None:
+    error = why(Machine(Sight((NODE,), None, ours=True)))
     assert error.message == "The cluster did not get ready within 0 s: not ready: demo-control-plane."
     assert error.hint == "kind export logs --name demo"
 
@@ -93,6 +95,6 @@ def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
     boots = Sight((NODE,), None, ours=True, members=(member("KubeletNotReady", "starting"),))
     machine = Machine(boots)
     kubectl = Watching(machine, Sight((NODE,), None, ours=True, members=(ready,)))
-    watched = readiness.Readiness("demo", cast(Engine, machine), cast(Any, kubectl), cast(Look, machine))
+    watched = watching(machine, kubectl)
     assert watched.wait(Told().ctx) is machine.sight
     assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]

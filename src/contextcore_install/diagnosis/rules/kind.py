@@ -76,7 +76,14 @@ RULES: tuple[Rule, ...] = (
         "The file of kubectl's contexts is locked by another program.",
         "Remove the lock if no other kubectl or kind is at work.",
         'rm "${{KUBECONFIG:-$HOME/.kube/config}}.lock"',
-        log=r"failed to lock config file|failed to write kubeconfig.*\.lock|\.lock: file exists",
+        log=r"failed to lock config file.*file exists|\.lock: file exists",
+    ),
+    Rule(
+        "kubeconfig-unwritable",
+        "The file of kubectl's contexts cannot be written, or not be read.",
+        "Correct it, and let this user write it and its folder; or use another file (KUBECONFIG).",
+        "kubectl config view",
+        log=r"failed to (lock config file|write kubeconfig|get kubeconfig to merge)",
     ),
     Rule(
         "snap-docker",

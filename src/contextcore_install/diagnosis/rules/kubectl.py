@@ -14,6 +14,47 @@ RULES: tuple[Rule, ...] = (
         log=r"context \"[^\"]*\" does not exist|context was not found|no context exists with the name",
     ),
     Rule(
+        "kubeconfig-unreadable",
+        "kubectl cannot read its configuration, {file}.",
+        "Correct the file, or move it aside.",
+        "kubectl config view",
+        log=r"error loading config file \"(?P<file>[^\"]+)\": (yaml: |couldn't get version/kind|json: |no kind \""
+        r"|(open|read) .*: (is a directory|permission denied|input/output error))",
+    ),
+    Rule(
+        "context-damaged",
+        "kubectl cannot use what its configuration holds for {context}: {last}.",
+        "{context_remedy}",
+        "{context_command}",
+        log=r"illegal base64 data|unable to load root certificates|private key does not match public key"
+        r"|failed to find any pem data|unable to read (client-|certificate-)|must be specified for \S+ to use the"
+        r"|\berror: EOF$|invalid 'proxy-url'|unsupported protocol scheme|auth info .* does not exist"
+        r"|auth plugin has been removed|cluster \"[^\"]*\" does not exist|has no server defined",
+    ),
+    Rule(
+        "api-proxy",
+        "kubectl asks a proxy for the API of {context}, and the proxy does not lead to it.",
+        "Leave the API's address out of what goes through the proxy.",
+        "NO_PROXY=127.0.0.1,localhost kubectl --context {context} get --raw /readyz",
+        log=r"proxyconnect|proxy authentication required|http proxy|socks connect",
+    ),
+    Rule(
+        "api-other-server",
+        "What answers at the address that kubectl has for {context} is no Kubernetes API.",
+        "{context_remedy}",
+        "{context_command}",
+        log=r"gave http response to https client|sent an http request to an https server"
+        r"|rejected our request for an unknown reason|api group list: the server could not find the requested resource",
+    ),
+    Rule(
+        "clock-behind",
+        "The API's certificate is valid from {since} on, and this machine's clock says {now}.",
+        "Set this machine's clock.",
+        "date",
+        log=r"certificate has expired or is not yet valid: current time (?P<now>\S+) is before (?P<since>\S+)",
+        code="api-clock",
+    ),
+    Rule(
         "api-unreachable",
         "The Kubernetes API of {context} cannot be reached.",
         "See whether the cluster runs, and whether this machine reaches it.",
@@ -31,7 +72,7 @@ RULES: tuple[Rule, ...] = (
         "Log in to the cluster again.",
         "kubectl --context {context} auth whoami",
         log=r"unauthorized|you must be logged in|certificate (has expired|signed by unknown authority)"
-        r"|x509:|exec plugin|executable .* not found",
+        r"|x509:|exec plugin|executable .* (not found|failed)|getting credentials|credential",
     ),
     Rule(
         "namespace-terminating",

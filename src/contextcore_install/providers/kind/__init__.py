@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextcore_install.core.provider import Provider, ProviderConfig
 from contextcore_install.providers.kind.choice import choose_engine, engine_answers
 from contextcore_install.providers.kind.config import mapped_ports
-from contextcore_install.providers.kind.look import other_ports
 from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.provider import KindProvider
+from contextcore_install.providers.kind.report import other_ports
 from contextcore_install.stack.catalogue import resolve_ports
 
 __all__ = ["create", "engine_answers"]

@@ -16,18 +16,21 @@ from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.config import as_text, cluster_config, mapped_ports
 from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.lock import Gate, alone
-from contextcore_install.providers.kind.look import (
+from contextcore_install.providers.kind.look import Look, Sight
+from contextcore_install.providers.kind.network import reconnect
+from contextcore_install.providers.kind.owner import OwnerFile
+from contextcore_install.providers.kind.readiness import Readiness
+from contextcore_install.providers.kind.report import (
     EXPORT,
-    Look,
-    Sight,
     lost_nodes,
     nodes_lost,
     other_ports,
     ports_fixed,
+    report_of,
+    unreached,
 )
-from contextcore_install.providers.kind.owner import OwnerFile
-from contextcore_install.providers.kind.readiness import Readiness
 from contextcore_install.tools import process
 from contextcore_install.tools.files import write_atomically
 from contextcore_install.tools.relay import Relay, beside
@@ -75,13 +78,13 @@ class Creation:
         self._look = look
         self._owners = owners
         self._images = images
-        self._readiness = Readiness(wish.cluster, engine, kubectl, look)
+        self._readiness = Readiness(wish.cluster, engine, kubectl, look, Inside(engine), self._lead_back)
 
     def bring_up(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy, and look at it last. Raises InstallError; repeating it is safe."""
         with alone(self._lock, ctx) as lock:
             sight = self._look.see(fresh=True)
-            report = self._look.report(sight, self._wish.ports)
+            report = report_of(self._wish.cluster, sight, self._wish.ports)
             if report.state is ClusterState.FOREIGN:
                 raise InstallError(
                     "cluster-foreign",
@@ -208,8 +211,8 @@ class Creation:
         """Tell whether a creation that was cut off had done all there was to do: then nothing has to be made again."""
         if sight.owner is None or not sight.running or len(sight.nodes) != 1 + self._wish.workers:
             return False
-        if sight.api is not None and not self._export(ctx, quiet=True):
-            return False
+        if sight.misled:
+            self._lead_back(sight, ctx)
         try:
             if not self._kubectl.call(*STORAGE, ctx=ctx).strip():
                 return False
@@ -231,9 +234,8 @@ class Creation:
             self._owners.adopt(sight.identity, sight.nodes, self._engine.name)
         else:
             self._owners.seen_in(sight.owner, self._engine.name)
+        reconnect(self._engine, self._wish.cluster, sight, ctx)
         self._start(sight.nodes, ctx)
-        if not self._look.leads_to(sight.nodes, ctx):
-            self._export(ctx)
         if lost := lost_nodes(sight):  # once the others run: what they hold can be saved then
             raise nodes_lost(self._wish.cluster, lost)
         sight = self._readiness.wait(ctx)
@@ -252,15 +254,20 @@ class Creation:
                 except InstallError as error:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
 
-    def _export(self, ctx: StepContext, *, quiet: bool = False) -> bool:
-        """Have kind write kubectl's context again."""
+    def _lead_back(self, sight: Sight, ctx: StepContext) -> None:
+        """Have kind write kubectl's context again. Raises InstallError; no file that kind cannot read is touched."""
+        if sight.api is not None and sight.api.code == "kubeconfig-unreadable":
+            raise unreached(self._wish.cluster, sight.api)
+        why = sight.api.message if sight.api else ""
+        ctx.notice(
+            f"the context kind-{self._wish.cluster} is written again, as the API answers in its node: {why}"
+        )
         done = process.run(
             [self._kind(), *EXPORT.format(cluster=self._wish.cluster).split()[1:]],
             ctx, environ=self._engine.environ, timeout_s=60, check=False,
         )  # fmt: skip
-        if done.exit_code != 0 and not quiet:
+        if done.exit_code != 0:
             raise kind_failure(process.failure(done), done.lines, self._facts())
-        return done.exit_code == 0
 
     # Removing
 

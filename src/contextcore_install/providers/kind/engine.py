@@ -44,7 +44,8 @@ class EngineInfo:
 class Node:
     """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here.
 
-    `created` and `started` are in UTC, as in 2026-01-01T10:00:05.1Z.
+    `created` and `started` are in UTC, as in 2026-01-01T10:00:05.1Z. `networks` maps the engine's networks that the
+    container is on to its IPv4 address there; None if the engine does not say.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Node:
     started: str
     image: str
     ports: Mapping[int, tuple[str, int]]
+    networks: Mapping[str, str] | None = None
 
     @property
     def is_control_plane(self) -> bool:
@@ -145,14 +147,15 @@ class Engine:
 
     def has_network(self) -> bool:
         """Tell whether the network is there on which kind puts its nodes. Raises InstallError."""
-        return self.ask("network", "inspect", self._network).exit_code == 0
+        return self.ask("network", "inspect", self.network).exit_code == 0
 
     def remove_unused_network(self) -> None:
         """Remove the network that kind makes and leaves, unless something is on it: then the engine refuses."""
-        self.ask("network", "rm", self._network)
+        self.ask("network", "rm", self.network)
 
     @property
-    def _network(self) -> str:
+    def network(self) -> str:
+        """The network that kind puts its nodes on."""
         # The variable is kind's own: pkg/cluster/internal/providers/docker/provider.go
         return self.environ.get("KIND_EXPERIMENTAL_DOCKER_NETWORK") or "kind"
 
@@ -160,6 +163,10 @@ class Engine:
         """Start a node's container. Raises InstallError."""
         verb = "unpause" if node.state == "paused" else "start"
         process.run([self.name, verb, node.name], ctx, environ=self.environ, timeout_s=60)
+
+    def restart(self, node: Node, ctx: StepContext) -> None:
+        """Restart a node's container. Raises InstallError."""
+        process.run([self.name, "restart", node.name], ctx, environ=self.environ, timeout_s=90)
 
 
 def read_info(document: Mapping[str, Any]) -> EngineInfo:
@@ -197,6 +204,7 @@ def read_node(item: Mapping[str, Any]) -> Node:
         started=_utc(str(state.get("StartedAt", ""))),
         image=str(config.get("Image", "")),
         ports=_ports((item.get("HostConfig") or {}).get("PortBindings") or {}),
+        networks=_networks((item.get("NetworkSettings") or {}).get("Networks")),
     )
 
 
@@ -229,6 +237,12 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     return found
 
 
+def _networks(found: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {name: str(at.get("IPAddress", "")) if isinstance(at, dict) else "" for name, at in found.items()}
+
+
 _OBJECT: dict[str, Any] = {}
 _PODMAN = {"memTotal": int, "cpus": int, "distribution": _OBJECT}
 _INFO = {
@@ -239,7 +253,14 @@ _INFO = {
     "store": _OBJECT,
     "version": _OBJECT,
 }
-_NODES = [{"Config": {"Labels": _OBJECT}, "State": _OBJECT, "HostConfig": {"PortBindings": _OBJECT}}]
+_NODES = [
+    {
+        "Config": {"Labels": _OBJECT},
+        "State": _OBJECT,
+        "HostConfig": {"PortBindings": _OBJECT},
+        "NetworkSettings": {"Networks": _OBJECT},
+    }
+]
 """What an engine's answers look like where they are read (Docker Engine API, GET /info and /containers/{id}/json)."""
 
 

@@ -34,8 +34,10 @@ from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.holders import Holders
 from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.look import EXPORT, Look, unlike
+from contextcore_install.providers.kind.inside import Inside
+from contextcore_install.providers.kind.look import Look
 from contextcore_install.providers.kind.owner import owner_file
+from contextcore_install.providers.kind.report import EXPORT, report_of, unlike
 from contextcore_install.providers.kind.requirements import Requirements
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
@@ -91,7 +93,14 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _look(self) -> Look:
-        return Look(self._config.cluster, self._nodes, self._kubectl, self._stack.reader, self._owners)
+        return Look(
+            self._config.cluster,
+            self._nodes,
+            self._kubectl,
+            self._stack.reader,
+            self._owners,
+            Inside(self._engine),
+        )
 
     @cached_property
     def _holders(self) -> Holders:
@@ -136,7 +145,8 @@ class KindProvider(KubernetesProvider):
     def cluster(self) -> ClusterReport:
         """Return what is there under the cluster's name. Raises InstallError when the engine does not answer."""
         sight = self._look.see()
-        report = self._look.report(sight, self._ports)
+        engine = self._engine
+        report = report_of(self._config.cluster, sight, self._ports, engine.name, engine.network)
         if report.state is not ClusterState.HEALTHY:
             return report
         unlikeness = unlike(self._config.cluster, sight.nodes, self._config.options)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -14,57 +15,111 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.comeback import has_come_back
 from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.inside import API_DEAD, Inside
 from contextcore_install.providers.kind.look import Look, Sight, conditions_of
-from contextcore_install.tools import process
+from contextcore_install.providers.kind.report import unreached
 
-#: Seconds for the nodes to be Ready once they run, and after which one that is not is restarted, once.
-READY_S, RESTART_AFTER_S = 180.0, 60.0
-#: Seconds between two looks at nodes that boot, and for which one that is not Ready is watched between them.
-LOOK_S, WATCH_S = 0.3, 30.0
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long to wait for what, in seconds.
+
+    Nodes must be Ready within `ready`; those that are sick after `restart_after` are restarted. Nodes that boot are
+    looked at every `look`, and one that is not Ready is watched for `watch` in between. If kubectl gets no answer, the
+    nodes themselves are asked every `ask_inside`. `reached` is how long a context that was just written may take.
+    """
+
+    ready: float = 180.0
+    restart_after: float = 60.0
+    look: float = 0.3
+    watch: float = 30.0
+    ask_inside: float = 5.0
+    reached: float = 15.0
+
+
+LIMITS = Limits()
 
 
 class Readiness:
-    """Knows when the nodes are there."""
+    """Knows when the nodes are there. `lead_back` writes kubectl's context again; it may raise InstallError."""
 
-    def __init__(self, cluster: str, engine: Engine, kubectl: Kubectl, look: Look) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        engine: Engine,
+        kubectl: Kubectl,
+        look: Look,
+        inside: Inside,
+        lead_back: Callable[[Sight, StepContext], None],
+        limits: Limits = LIMITS,
+    ) -> None:
         self._cluster = cluster
         self._engine = engine
         self._kubectl = kubectl
         self._look = look
+        self._inside = inside
+        self._lead_back = lead_back
+        self._limits = limits
 
     def wait(self, ctx: StepContext) -> Sight:
-        """Wait until all nodes are Ready and have said so since they were started. Raises `nodes-not-ready`."""
+        """Wait until all nodes are Ready and have said so since they were started.
+
+        Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault.
+        """
         ctx.activity("waiting until the nodes are ready")
-        began, restarted = time.monotonic(), False
+        began = looked_at_health = time.monotonic()
+        asked, led, restarted = float("-inf"), float("inf"), set[str]()
         while True:
-            sight = self._look.see(fresh=True)
-            told = bool(sight.nodes) and sight.running and sight.api is None and not sight.unready
-            if told and has_come_back(sight.nodes, self._renewed):
+            now = time.monotonic()
+            sight = self._look.see(fresh=True, thorough=now - asked >= self._limits.ask_inside)
+            if _is_told(sight) and has_come_back(sight.nodes, self._renewed):
                 return sight
-            waited = time.monotonic() - began
-            if (
-                waited > RESTART_AFTER_S
-                and not restarted
-                and sight.owner is not None
-                and sight.owner.complete
-            ):
-                restarted = True
-                self._restart(sight, ctx)
-            if waited > READY_S:
-                raise self._not_ready(sight)
+            if sight.api is not None and now - asked >= self._limits.ask_inside:
+                asked = now
+            if sight.misled:
+                led = self._lead(sight, led, ctx)
+            if now - looked_at_health > self._limits.restart_after:
+                looked_at_health = now
+                restarted |= self._restart_sick(restarted, ctx)
+            if now - began > self._limits.ready:
+                raise self._not_ready(self._look.see(fresh=True))
             if not (sight.unready and sight.api is None and self._get_ready(ctx)):
-                ctx.wait(LOOK_S)
+                ctx.wait(self._limits.look)
+
+    def _lead(self, sight: Sight, led: float, ctx: StepContext) -> float:
+        """Have the context written again, once, and return when that was; raises `api-unreached` if it is no help."""
+        now = time.monotonic()
+        if led > now:
+            self._lead_back(sight, ctx)
+            return now
+        if sight.api is not None and (not sight.api.retryable or now - led > self._limits.reached):
+            raise unreached(self._cluster, sight.api)
+        return led
 
     def _get_ready(self, ctx: StepContext) -> bool:
         """Watch until every node is Ready, and tell whether they are: looking all the time would slow their boot."""
-        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={WATCH_S:g}s")
-        return self._kubectl.attempt(*wait, ctx=ctx, timeout_s=WATCH_S + 10).exit_code == 0
+        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={self._limits.watch:g}s")
+        return self._kubectl.attempt(*wait, ctx=ctx, timeout_s=self._limits.watch + 10).exit_code == 0
 
-    def _restart(self, sight: Sight, ctx: StepContext) -> None:
-        names = sight.unready or [node.name for node in sight.nodes if node.is_control_plane]
-        for name in names:
-            ctx.notice(f"{name} runs and is not ready; its container is restarted")
-            process.run([self._engine.name, "restart", name], ctx, environ=self._engine.environ, timeout_s=90)
+    def _restart_sick(self, restarted: Collection[str], ctx: StepContext) -> set[str]:
+        """Restart the containers of nodes that are sick, and return their names; those given were restarted before."""
+        sight = self._look.see(fresh=True)
+        if sight.owner is None or not sight.owner.complete:
+            return set()
+        sick = {name: why for name, why in self._sick(sight).items() if name not in restarted}
+        for node in sight.nodes:
+            if node.name in sick:
+                ctx.notice(f"{node.name} is sick ({sick[node.name]}); its container is restarted")
+                self._engine.restart(node, ctx)
+        return set(sick)
+
+    def _sick(self, sight: Sight) -> dict[str, str]:
+        """Return what shows nodes to be sick: they themselves, never what kubectl says here."""
+        if sight.silent is not None:
+            dead = sight.silent.code == API_DEAD
+            return {node.name: "its API is dead" for node in sight.nodes if dead and node.is_control_plane}
+        found = {node.name: self._inside.sickness(node) for node in sight.nodes if node.name in sight.unready}
+        return {name: why for name, why in found.items() if why}
 
     def _renewed(self) -> Mapping[str, str]:
         """Return when each node, and what manages them, last said that it lives (by Leases, renewed within 10 s)."""
@@ -79,22 +134,28 @@ class Readiness:
         }
 
     def _not_ready(self, sight: Sight) -> InstallError:
-        api = f"{sight.api.message}\n{sight.api.evidence}" if sight.api else ""
-        names = [node.name for node in sight.nodes] if sight.api else sight.unready
+        if sight.misled and sight.api is not None:
+            return unreached(self._cluster, sight.api)
+        silent = sight.silent
+        names = [node.name for node in sight.nodes if node.is_control_plane] if silent else sight.unready
         facts = {
             "cluster": self._cluster,
             "engine": self._engine.name,
-            "seconds": f"{READY_S:g}",
-            "what": "its API does not answer" if sight.api else f"not ready: {', '.join(names)}",
+            "seconds": f"{self._limits.ready:g}",
+            "what": "its API does not answer" if silent else f"not ready: {', '.join(names)}",
             "node": " ".join(names),
         }
-        lines = [*api.splitlines(), *conditions_of(sight), *self._kubelet(sight).splitlines()]
+        api = f"{silent.message}\n{silent.evidence}" if silent else ""
+        lines = [*api.splitlines(), *conditions_of(sight), *self._kubelet(names).splitlines()]
         return explain(Subject.NODE, Evidence("node", lines, facts=facts)).error()
 
-    def _kubelet(self, sight: Sight) -> str:
-        """Return the end of what the kubelet of a node that is not ready says."""
-        name = next(iter(sight.unready), "")
+    def _kubelet(self, names: Sequence[str]) -> str:
+        """Return the end of what the kubelet of the first of these nodes logs."""
+        said = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
         with suppress(InstallError):
-            said = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
-            return self._engine.ask("exec", name, *said).stdout
+            return self._engine.ask("exec", names[0], *said).stdout if names else ""
         return ""
+
+
+def _is_told(sight: Sight) -> bool:
+    return bool(sight.nodes) and sight.running and sight.api is None and not sight.unready
