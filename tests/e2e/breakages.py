@@ -311,7 +311,7 @@ TABLE: tuple[Row, ...] = (
     Row("the control plane stopped", nodes("stop", "control-plane"), "cluster-stopped .*"),
     Row("the control plane killed", nodes("kill", "control-plane"), "cluster-stopped .*"),
     Row("the context lost", lose_context, "context-missing .*", risk="harmless"),
-    Row("the context spoilt", spoil_context, "cluster-stopped|context-missing .*"),
+    Row("the context spoilt", spoil_context, "context-missing .*", risk="harmless"),
     Row("a worker stopped", nodes("stop", "worker"), "cluster-stopped .*", workers=1),
     Row("a worker paused", nodes("pause", "worker2"), "cluster-stopped .*", workers=2),
     Row("both workers stopped", nodes("stop", "worker", "worker2"), "cluster-stopped .*", workers=2),
@@ -327,7 +327,7 @@ TABLE: tuple[Row, ...] = (
         "node-cordoned .*",
         touches=pod("loki"),
     ),
-    Row("a kubelet stopped", stop_kubelet, "cluster-stopped .*", workers=1, touches="Pod"),
+    Row("a kubelet stopped", stop_kubelet, "nodes-not-ready .*", workers=1, touches="Pod"),
     Row(
         "the namespace deleted",
         lambda place: ask(
