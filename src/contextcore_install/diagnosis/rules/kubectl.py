@@ -23,7 +23,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "context-damaged",
-        "kubectl cannot use what its configuration holds for {context}: {last}.",
+        "kubectl cannot use the address or the credentials that its configuration has for {context}.",
         "{context_remedy}",
         "{context_command}",
         log=r"illegal base64 data|unable to load root certificates|private key does not match public key"
