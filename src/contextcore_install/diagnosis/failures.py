@@ -27,9 +27,21 @@ def kubectl_failure(argv: str, lines: Sequence[str], facts: Mapping[str, str]) -
     return explain(Subject.KUBECTL, Evidence("kubectl", lines, facts={**facts, "argv": argv})).error()
 
 
-def pull_failure(image: str, engine: str, error: InstallError) -> InstallError:
-    """Return the error that says why an image cannot be pulled."""
+def pull_failure(
+    image: str, engine: str, error: InstallError, facts: Mapping[str, str] | None = None
+) -> InstallError:
+    """Return the error that says why an image cannot be pulled; `facts` are those of the engine."""
     if error.code == "command-missing":
         return error
-    evidence = Evidence("pull", error.evidence.splitlines(), facts={"image": image, "engine": engine})
+    evidence = Evidence(
+        "pull",
+        error.evidence.splitlines(),
+        facts={
+            "trust": f"{engine} pull {image}",
+            "restart": f"{engine} info",
+            **(facts or {}),
+            "image": image,
+            "engine": engine,
+        },
+    )
     return explain(Subject.PULL, evidence).error()

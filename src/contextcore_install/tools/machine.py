@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,8 @@ from pathlib import Path
 #: Process states in proc(5) of what no longer runs: zombie, dead.
 _GONE = {"Z", "X", "x"}
 LINUX = sys.platform == "linux"
+#: Seconds for a Unix socket of this machine to take a connection.
+PEER_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,22 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def privileged_below() -> int:
+    """Return the first port that every user may listen on (ip-sysctl: ip_unprivileged_port_start)."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
+    return 1024
+
+
+def delegated_controllers() -> frozenset[str]:
+    """Return the cgroup controllers that systemd delegates to this user's manager; none where it does not run."""
+    uid = os.getuid()
+    path = Path(f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers")
+    with contextlib.suppress(OSError):
+        return frozenset(path.read_text(encoding="ascii").split())
+    return frozenset()
+
+
 def listens(pid: int, port: int) -> bool:
     """Tell, at little cost, whether a process itself listens on a TCP port; False also where that cannot be told.
 
@@ -228,6 +248,24 @@ def _listens(connections: Sequence[object], port: int) -> bool:
         and getattr(getattr(connection, "laddr", None), "port", 0) == port
         for connection in connections
     )
+
+
+def in_another_network(path: Path) -> bool:
+    """Tell whether the process behind a Unix socket has another network than ours; False where that is not known.
+
+    SO_PEERCRED (unix(7)) names the process, and /proc/PID/ns/net its network to those who may look (namespaces(7)). A
+    process outside of our own PID namespace has the pid 0.
+    """
+    if not LINUX:
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PEER_WITHIN_S)
+        probe.connect(str(path))
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, _, _ = struct.unpack("3i", credentials)
+        theirs = Path(f"/proc/{pid}/ns/net").readlink() if pid > 0 else None
+        return theirs is not None and theirs != Path("/proc/self/ns/net").readlink()
+    return False
 
 
 def descends_from(pid: int, ancestor: int) -> bool:

@@ -36,3 +36,19 @@ def free_port(near: int) -> int:
     """Return a free port to suggest, a round distance away; 0 where none is found."""
     candidates = (near + 1000 * step for step in range(1, 40))
     return next((port for port in candidates if port < 65_536 and bind_problem(port) == 0), 0)
+
+
+def speaks_tls(port: int, timeout_s: float = 2.0) -> bool:
+    """Tell whether what listens on a port of loopback completes a TLS handshake, whoever its certificate names.
+
+    An engine's proxy takes connections for a container in which nothing listens yet: a handshake needs the server.
+    """
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout_s) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:  # SSLError is one
+        return False

@@ -31,7 +31,14 @@ _PROCESS = {
     "path": "/ready",
     "version": "3.1.1",
 }
-_ENGINE = {"engine": "docker", "start": "sudo systemctl start docker"}
+_ENGINE = {
+    "engine": "docker",
+    "product": "The container engine",
+    "start": "sudo systemctl start docker",
+    "restart": "sudo systemctl restart docker",
+    "trust": "sudo update-ca-certificates",
+    "local": "docker context use default",
+}
 FACTS: Mapping[Subject, Mapping[str, str]] = {
     Subject.MACHINE: {},
     Subject.ENGINE: _ENGINE,
@@ -41,7 +48,7 @@ FACTS: Mapping[Subject, Mapping[str, str]] = {
         "control_plane": "demo-control-plane",
         "port_key": "COMPONENT",
     },
-    Subject.PULL: {"image": "grafana/loki:3.7.6", "engine": "docker"},
+    Subject.PULL: {**_ENGINE, "image": "grafana/loki:3.7.6"},
     Subject.CLUSTER: {
         "cluster": "demo",
         "nodes": "demo-worker, demo-worker2",

@@ -98,6 +98,12 @@ HEALTHY: list[tuple[Subject, Evidence]] = [
     evidence(Subject.MACHINE, facts={"proxies": "HTTP_PROXY", "no_proxy": "*"}),
     evidence(Subject.MACHINE, facts={"proxies": "", "no_proxy": ""}),
     evidence(Subject.MACHINE, facts={"memory": "900", "wanted": "900"}),
+    evidence(
+        Subject.MACHINE,
+        facts={"rootless": "yes", "cgroup": "2", "node_image": "takes", "lacks": "", "delegated": "yes"},
+    ),
+    evidence(Subject.MACHINE, facts={"rootless": "yes", "port": "3000", "privileged_below": "1024"}),
+    evidence(Subject.MACHINE, facts={"rootless": "no", "port": "80", "privileged_below": "1024"}),
     evidence(Subject.MACHINE, facts={"disk": "2048", "place": "/home"}),
     evidence(
         Subject.KIND,

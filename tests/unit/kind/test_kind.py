@@ -22,7 +22,8 @@ from contextcore_install.providers.kind.config import (
     mapped_ports,
     needs_cgroup_v2,
 )
-from contextcore_install.providers.kind.engine import Node, read_info, read_node
+from contextcore_install.providers.kind.engine import Node, read_node
+from contextcore_install.providers.kind.engine_info import read_info
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.look import Sight
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -25,6 +26,7 @@ class Answering(Engine):
     stdout: str
     stderr: str = ""
     name: str = "docker"
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def ask(self, *arguments: str, timeout_s: float = 0, ctx: StepContext | None = None) -> Captured:
         if arguments[0] == "ps":

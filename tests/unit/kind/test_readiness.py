@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind.endpoint import Endpoint
 from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.look import Look, Sight
-from contextcore_install.providers.kind.readiness import LIMITS, Limits, Readiness
+from contextcore_install.providers.kind.readiness import LIMITS, Door, Limits, Readiness
 from contextcore_install.tools.capture import Captured
 from fakes import Told
 
-NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {})
+NODE = Node(
+    "id1", "demo-control-plane", "control-plane", "running", "", "", "image", {6443: ("127.0.0.1", 40000)}
+)
+AWAY = InstallError("api-unreachable", "It cannot be reached.", retryable=True)
 
 
 @dataclass
 class Machine:
-    """An engine and a look at the cluster: what the kubelet logs, and what is seen."""
+    """An engine and a look at the cluster: what the kubelet logs, and what is seen, one sight after another."""
 
     sight: Sight
     log: str = ""
     name: str = "docker"
+    endpoint: Endpoint = field(default_factory=lambda: Endpoint("unix:///srv/docker.sock"))
+    then: list[Sight] = field(default_factory=list)
+    looks: int = 0
 
     def ask(self, *arguments: str) -> Captured:
         assert arguments[:2] == ("exec", "demo-control-plane")
         return Captured(tuple(arguments), 0, self.log, "")
 
     def see(self, *, fresh: bool, thorough: bool = True) -> Sight:
+        self.looks += 1
+        if self.looks > 1 and self.then:
+            self.sight = self.then.pop(0)
         return self.sight
 
 
-def watching(machine: Machine, kubectl: Any = None, limits: Limits = LIMITS) -> Readiness:
-    engine = cast(Engine, machine)
-    return Readiness("demo", engine, kubectl, cast(Look, machine), Inside(engine), lambda *_: None, limits)
+def watching(
+    machine: Machine, kubectl: Any = None, limits: Limits = LIMITS, door: Door | None = None
+) -> Readiness:
+    engine, look = cast(Engine, machine), cast(Look, machine)
+    door = door or Door(unheld=lambda _: False, answers=lambda _: True)
+    return Readiness("demo", engine, kubectl, look, Inside(engine), lambda *_: None, limits, door)
 
 
 def why(machine: Machine) -> InstallError:
@@ -98,3 +112,56 @@ def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
     watched = watching(machine, kubectl)
     assert watched.wait(Told().ctx) is machine.sight
     assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]
+
+
+READY = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+WELL = Sight((NODE,), None, ours=True, members=(READY,))
+QUICK = replace(LIMITS, ready=5.0, published=0.2, look=0.01, longest_look=0.1, try_port=0.01)
+
+
+def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() -> None:
+    tries: list[int] = []
+
+    def answers(port: int) -> bool:
+        tries.append(port)
+        return len(tries) > 50
+
+    machine = Machine(Sight((NODE,), None, ours=True, api=AWAY, silent=AWAY), then=[WELL])
+    watching(machine, limits=QUICK, door=Door(unheld=lambda _: False, answers=answers)).wait(Told().ctx)
+    assert (machine.looks, len(tries), set(tries)) == (2, 51, {40000})
+
+
+def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often() -> None:
+    machine = Machine(Sight((NODE,), None, ours=True, api=AWAY, silent=AWAY))
+    with pytest.raises(InstallError, match="its API does not answer"):
+        watching(machine, limits=replace(LIMITS, ready=1.0, look=0.05, longest_look=0.3)).wait(Told().ctx)
+    assert machine.looks < 12
+
+
+def test_an_api_that_answers_in_its_node_and_is_not_published_here_is_told_at_once() -> None:
+    began = time.monotonic()
+    machine = Machine(Sight((NODE,), None, ours=True, api=AWAY, members=(READY,)))
+    door = Door(unheld=lambda _: True, answers=lambda _: False)
+    with pytest.raises(InstallError) as caught:
+        watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+    error = caught.value
+    assert (error.code, error.retryable) == ("engine-remote", False)
+    assert error.message.startswith(
+        "The container engine at unix:///srv/docker.sock publishes its ports on another"
+    )
+    assert error.hint == "./create-cluster.sh delete --cluster demo"
+    assert "127.0.0.1:40000" in error.evidence
+    assert time.monotonic() - began < 2
+
+
+def test_a_port_that_is_forwarded_late_is_waited_for() -> None:
+    """What forwards the ports of a virtual machine notices a new one after some seconds."""
+    began = time.monotonic()
+
+    def late(_: int) -> bool:
+        return time.monotonic() - began > 0.1
+
+    machine = Machine(Sight((NODE,), None, ours=True, api=AWAY, members=(READY,)), then=[WELL])
+    door = Door(unheld=lambda port: not late(port), answers=late)
+    watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+    assert machine.looks == 2

@@ -20,6 +20,9 @@ RATE_LIMITED = r"toomanyrequests|rate limit|\b429\b"
 NO_SUCH_PLATFORM = (
     r"no match(ing manifest)? for (linux|platform)|does not match the (specified|detected host) platform"
 )
+CLOCK_BEHIND = r"certificate has expired or is not yet valid: current time (?P<now>\S+) is before"
+"""Whoever says it has a clock that is behind: what a virtual machine has after its host has slept."""
+EXPIRED = r"certificate has expired or is not yet valid"
 UNTRUSTED = r"x509:|certificate signed by unknown authority|failed to verify certificate"
 NO_PROXY = r"proxyconnect|proxy authentication required"
 NO_NAME = r"lookup \S+.*(no such host|server misbehaving|i/o timeout)|temporary failure in name resolution"

@@ -12,7 +12,37 @@ from contextcore_install.diagnosis.rules import _patterns
 
 INOTIFY = "sudo sysctl -w fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"
 
+DELEGATE = (
+    "sudo mkdir -p /etc/systemd/system/user@.service.d"
+    r" && printf '[Service]\nDelegate=yes\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf"
+    " && sudo systemctl daemon-reload"
+)
+"""kind's documentation on rootless engines; it counts from the next login on."""
+_PULL = r"failed to pull image[\s\S]*"
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "cgroup-delegation",
+        "The rootless engine may not limit what its containers take, which the nodes need.",
+        "Have systemd delegate the controllers of cgroups to users, then log in anew.",
+        DELEGATE,
+        log=r'requires setting systemd property "Delegate=yes"',
+    ),
+    Rule(
+        "rootless-cgroup-v1",
+        "A rootless engine needs cgroup v2 for the nodes, and this machine has cgroup v1.",
+        "Boot with cgroup v2 (kernel option systemd.unified_cgroup_hierarchy=1), or use one that is not rootless.",
+        log=r"rootless provider requires cgroup v2",
+        code="cgroup-v1",
+    ),
+    Rule(
+        "port-privileged",
+        "The rootless engine may not use port {low}.",
+        "Allow ports from there on to everyone, or choose a higher one with --port.",
+        "sudo sysctl -w net.ipv4.ip_unprivileged_port_start={low}",
+        log=r"(cannot expose privileged port|failed to bind port) (?P<low>\d+)"
+        r"(?=.*(ip_unprivileged_port_start|permission denied))",
+    ),
     Rule(
         "port-in-use",
         "A port that the cluster needs is held by another program.",
@@ -44,22 +74,40 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "engine-networks",
         "The engine has no free address range for another network.",
-        "Remove networks that nothing uses.",
-        "docker network prune",
-        log=r"non-overlapping ipv4 address pool|fully subnetted|could not find an available.*address pool",
+        "Remove networks that nothing uses; a VPN that has taken all ranges must be off while the cluster is made, or"
+        " the engine is given others (default-address-pools in its daemon.json).",
+        "{engine} network prune",
+        log=r"non-overlapping ipv4 address pool|fully subnetted|could not find an available.*address pool"
+        r"|pool overlaps with other one|could not find free subnet",
+    ),
+    Rule(
+        "image-clock",
+        "The node image {node_image} cannot be pulled: the clock of the container engine is behind, at {now}.",
+        "Start the engine anew: its virtual machine has slept, and takes the time from this machine then.",
+        "{restart}",
+        log=_PULL + _patterns.CLOCK_BEHIND,
+        code="image-unavailable",
+    ),
+    Rule(
+        "image-untrusted",
+        "The node image {node_image} cannot be pulled: the engine does not trust the certificate that it is shown.",
+        "Have the engine trust the authority of the proxy that looks into TLS, here in the file ca.crt.",
+        "{trust}",
+        log=_PULL + f"({_patterns.UNTRUSTED})",
+        code="image-unavailable",
     ),
     Rule(
         "image-unavailable",
         "The node image {node_image} cannot be pulled.",
         "Get it on another network, or choose one that is here.",
-        "docker pull {node_image}",
+        "{engine} pull {node_image}",
         log=r"failed to pull image|pull access denied|toomanyrequests|manifest unknown|manifest for \S+ not found",
     ),
     Rule(
         "disk-full",
         "There is no space left on the container engine's disk.",
         "Free some space.",
-        "docker system df; docker image prune",
+        "{engine} system df; {engine} image prune",
         log=r"no space left on device",
     ),
     Rule(
@@ -97,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         "kubeadm-failed",
         "Kubernetes did not start in its node.",
         "Look at what the kubelet said; memory, disk or cgroups are the usual causes.",
-        "docker exec {control_plane} journalctl -u kubelet --no-pager -n 50",
+        "{engine} exec {control_plane} journalctl -u kubelet --no-pager -n 50",
         log=r"failed to (init|join) node with kubeadm",
     ),
 )

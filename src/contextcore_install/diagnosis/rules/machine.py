@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contextcore_install.diagnosis.rule import Rule
-from contextcore_install.diagnosis.rules.kind import INOTIFY
+from contextcore_install.diagnosis.rules.kind import DELEGATE, INOTIFY
 
 ENGINE_MEMORY_NEEDED, ENGINE_MEMORY_WANTED = 1900, 3800
 """Without which the stack does not start in a node, and with which it runs well."""
@@ -51,8 +51,83 @@ _CGROUP = Rule(
     where={"cgroup": "^1$", "node_image": "^refuses$"},
     code="cgroup-v1",
 )
+_ELSEWHERE = "the stack would not be on this machine's 127.0.0.1."
+_REMOTE = Rule(
+    "engine-remote",
+    "{chosen_by} leads to a container engine on {remote_host}: " + _ELSEWHERE,
+    "Use an engine of this machine, or run this program on that one.",
+    "{local}",
+    where={"remote_host": "."},
+    code="engine-remote",
+)
 
 RULES: tuple[Rule, ...] = (
+    _REMOTE,
+    replace(
+        _REMOTE,
+        id="engine-elsewhere",
+        sentence="The container engine at {endpoint} has another network than this program: " + _ELSEWHERE,
+        remedy="Use an engine of this network, or run this program in that one.",
+        where={"engine_network": "^another$"},
+    ),
+    replace(
+        _REMOTE,
+        id="engine-unpublished",
+        sentence="The container engine at {endpoint} publishes its ports on another machine or in another network: "
+        + _ELSEWHERE,
+        remedy="Remove what was made there, and use an engine of this machine.",
+        command="./create-cluster.sh delete --cluster {cluster}",
+        where={"published": "^nowhere$"},
+    ),
+    Rule(
+        "engine-clock",
+        "The container engine's clock is {clock_off} s {clock} this machine's: certificates may not count as valid.",
+        "Start the engine anew: its virtual machine takes the time from this machine then.",
+        "{restart}",
+        where={"clock": "^(behind|ahead of)$"},
+        warning=True,
+    ),
+    Rule(
+        "rootless-cgroup-v1",
+        "A rootless engine needs cgroup v2 for the nodes, and this machine has cgroup v1.",
+        "Boot with cgroup v2 (kernel option systemd.unified_cgroup_hierarchy=1), or use one that is not rootless.",
+        where={"rootless": "^yes$", "cgroup": "^1$"},
+        code="cgroup-v1",
+    ),
+    Rule(
+        "cgroup-scope",
+        "{engine} may not use the cgroup controllers {lacks} in this session, which the nodes need.",
+        "Start this program in a scope of its own, to which systemd delegates them.",
+        'systemd-run --scope --user -p "Delegate=yes" ./create-cluster.sh --resume',
+        where={"lacks": ".", "delegated": "^yes$"},
+        code="cgroup-delegation",
+    ),
+    Rule(
+        "cgroup-delegation",
+        "{engine} is rootless and may not use the cgroup controllers {lacks}, which the nodes need.",
+        "Have systemd delegate them to users, then log in anew.",
+        DELEGATE,
+        where={"lacks": "."},
+    ),
+    Rule(
+        "addresses-taken",
+        "Routes of {interface} take every address range that the engine has for a network: it may not be able to make"
+        " one.",
+        "If the cluster cannot be made, disconnect the VPN meanwhile, or give the engine other ranges"
+        " (default-address-pools in its daemon.json).",
+        "ip route",
+        where={"interface": "."},
+        warning=True,
+    ),
+    Rule(
+        "port-privileged",
+        "The rootless engine may not use port {port}, which {who_needs} needs: those below {privileged_below} are the"
+        " system's.",
+        "Choose another port for {purpose}, or allow ports from {port} on to everyone.",
+        "sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port}",
+        where={"rootless": "^yes$"},
+        below={"port": "privileged_below"},
+    ),
     _MEMORY,
     replace(_MEMORY, id="engine-memory-low", below={"engine_memory": ENGINE_MEMORY_WANTED}, warning=True),
     Rule(

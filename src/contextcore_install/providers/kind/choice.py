@@ -7,6 +7,10 @@ import shutil
 from collections.abc import Mapping
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.diagnosis.diagnose import diagnose
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kind.endpoint import Endpoint, endpoint_of
 from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.tools.capture import capture
@@ -21,23 +25,35 @@ ANSWERS_WITHIN_S = 3.0
 def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> Engine:
     """Return kind's engine: the noted one, else the one asked for, else the first that answers, else the first.
 
-    One that is noted has our cluster, so no other stands in for it. Where another is asked for, the engine raises
-    InstallError `engine-contradicts` for whatever it is asked.
+    One that is noted has our cluster, so no other stands in for it. The engine raises InstallError for whatever it is
+    asked: `engine-contradicts` if another one is asked for, and `engine-remote` if it is on another machine.
     """
     asked, noted = environ.get(CHOICE, ""), owner.engine if owner else ""
-    if noted in ENGINES:
-        contradicts = asked in ENGINES and asked != noted
-        return Engine(
-            noted, {**environ, CHOICE: noted}, _contradiction(noted, asked) if contradicts else None
-        )
-    if asked in ENGINES:
-        return Engine(asked, environ)
+    if noted not in ENGINES:
+        name, environ = (asked, environ) if asked in ENGINES else _found(environ)
+        return Engine(name, environ, _remote(endpoint_of(name, environ)))
+    environ = {**environ, CHOICE: noted}
+    if asked in ENGINES and asked != noted:
+        return Engine(noted, environ, _contradiction(noted, asked))
+    return Engine(noted, environ, _remote(endpoint_of(noted, environ)))
+
+
+def _found(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Return the first engine that answers, else the first, and the environment in which kind uses it."""
     there = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
     for name in there if len(there) > 1 else ():
         if _answers(name, environ):
-            return Engine(name, {**environ, CHOICE: name})
+            return name, {**environ, CHOICE: name}
     name = there[0] if there else ENGINES[0]
-    return Engine(name, {**environ, CHOICE: name} if name != "docker" else environ)
+    return name, {**environ, CHOICE: name} if name != "docker" else environ
+
+
+def _remote(endpoint: Endpoint) -> InstallError | None:
+    """Return the error for an engine on another machine; None for one on this."""
+    host = endpoint.remote_host
+    facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
+    found = diagnose(Subject.MACHINE, Evidence("machine", [endpoint.url], facts=facts)) if host else None
+    return found.error() if found else None
 
 
 def _contradiction(noted: str, asked: str) -> InstallError:
@@ -49,12 +65,14 @@ def _contradiction(noted: str, asked: str) -> InstallError:
 
 
 def engine_answers(environ: Mapping[str, str]) -> bool:
-    """Tell within a few seconds whether a container engine is there and answers."""
+    """Tell within a few seconds whether a container engine of this machine is there and answers."""
     names = [name for name in ENGINES[:2] if shutil.which(name, path=environ.get("PATH", os.defpath))]
     return any(_answers(name, environ) for name in names)
 
 
 def _answers(name: str, environ: Mapping[str, str]) -> bool:
+    if endpoint_of(name, environ).remote_host:
+        return False
     # `ps` asks the daemon and nothing else; `docker info` and `version` may end well without one.
     try:
         done = capture([name, "ps", "--quiet", "--last", "1"], environ=environ, timeout_s=ANSWERS_WITHIN_S)

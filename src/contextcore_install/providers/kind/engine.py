@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.shape import Shape, shaped
 from contextcore_install.diagnosis.failures import engine_trouble
+from contextcore_install.providers.kind.endpoint import Endpoint, endpoint_of
+from contextcore_install.providers.kind.engine_info import EngineInfo, as_json, read_info_text
+from contextcore_install.providers.kind.products import Product, product_of
 from contextcore_install.tools import process
 from contextcore_install.tools.capture import Captured, capture
 
 CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
-#: Seconds for the engine to answer a question.
-ASK_S = 20.0
-MIB = 1024 * 1024
+#: Seconds for the engine to answer a question, and for which one that did not is asked nothing more.
+ASK_S, SILENT_S = 20.0, 30.0
+_IN_A_CONTAINER = frozenset({"exec", "cp", "logs"})
+"""Commands whose silence may be a container's, and says nothing of the engine."""
 _PORT = re.compile(r"[0-9]{1,5}")
 _WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d)")
 # moby/api and podman/libpod/define/errors.go
 _GONE = re.compile(r"no such (?:container|object)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What an engine says about itself; `memory_mib` and `cpus` are what it may use, 0 where it does not tell."""
-
-    version: str
-    memory_mib: int
-    cpus: int
-    cgroup: int
-    root: str
-    system: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +67,33 @@ class Engine:
         self.name = name
         self.environ = environ
         self._refused = refused
+        self._silent: tuple[float, InstallError] | None = None
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where the engine's command leads."""
+        return endpoint_of(self.name, self.environ)
 
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
-        """Run a command of the engine and return how it ended. Raises InstallError."""
+        """Run a command of the engine and return how it ended.
+
+        Raises InstallError: what the engine's silence or absence means. One that has just been silent is not asked for
+        a while: else a hung engine would be waited for at each of its ports and nodes.
+        """
         if self._refused is not None:
             raise self._refused
-        return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
+        if self._silent is not None and time.monotonic() - self._silent[0] < SILENT_S:
+            raise self._silent[1]
+        try:
+            return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
+        except InstallError as error:
+            if error.code == "command-timeout" and arguments[0] in _IN_A_CONTAINER:
+                raise
+            found = engine_trouble([error.message], self.facts(), error.code)
+            why = replace(found.error(), retryable=error.retryable)
+            if error.code == "command-timeout":
+                self._silent = (time.monotonic(), why)
+            raise why from error
 
     def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
         """Run a command of the engine and return what it printed; raises InstallError where it fails."""
@@ -92,31 +104,38 @@ class Engine:
 
     def _failure(self, done: Captured) -> InstallError:
         lines = done.stderr.splitlines() or [done.stdout[:400]]
-        return replace(engine_trouble(lines, self.facts()).error(), retryable=True)
+        return replace(engine_trouble(lines, self.facts(lines)).error(), retryable=True)
 
-    def facts(self) -> dict[str, str]:
-        """Return what the sentences about the engine need to know."""
-        start = {"darwin": "open -a Docker"}.get(sys.platform, f"sudo systemctl start {self.name}")
-        if self.name == "podman":
-            start = (
-                "podman machine start" if sys.platform == "darwin" else "systemctl --user start podman.socket"
-            )
-        return {"engine": self.name, "start": start}
+    def product(self, told: Sequence[str] = (), info: EngineInfo | None = None) -> Product:
+        """Return the product that the engine is, as far as its socket, what it said, and its system tell."""
+        system = (info.system, info.host) if info is not None else ()
+        places = (*told, self.endpoint.url, str(self.endpoint.socket or ""))
+        return product_of(self.name, places, self.environ, system=system)
+
+    def facts(self, told: Sequence[str] = ()) -> dict[str, str]:
+        """Return what the sentences about the engine need to know; `told` is what it, or who asked it, has said."""
+        product = self.product(told)
+        return {
+            "engine": self.name,
+            "product": product.name,
+            "start": product.start,
+            "restart": product.restart,
+            "trust": product.trust or f"{self.name} info",
+            "chosen_by": self.endpoint.chosen_by or "nothing else was chosen",
+            "local": self.endpoint.local or "docker context use default",
+        }
 
     def trouble(self) -> tuple[EngineInfo | None, Finding | None]:
         """Return what the engine says about itself, or why it does not."""
-        if why := self._refused:
-            return None, Finding(why.code, why.message, why.evidence, Remedy(why.hint, why.hint))
         try:
             done = self.ask("info", "--format", "{{json .}}")
-        except InstallError as error:
-            return None, engine_trouble([error.message], self.facts(), error.code).finding
-        document = _json(done.stdout, _INFO, {})
-        problems = document.get("ServerErrors") or []
-        if done.exit_code != 0 or problems or not document:
-            lines = [*map(str, problems), *done.stderr.splitlines()]
-            return None, engine_trouble(lines, self.facts()).finding
-        return read_info(document), None
+        except InstallError as why:
+            return None, Finding(why.code, why.message, why.evidence, Remedy(why.hint, why.hint))
+        info, problems = read_info_text(done.stdout)
+        if done.exit_code != 0 or problems or info is None:
+            lines = [*problems, *done.stderr.splitlines()]
+            return None, engine_trouble(lines, self.facts(lines)).finding
+        return info, None
 
     def nodes(self, cluster: str) -> list[Node]:
         """Return the containers that are nodes of exactly this cluster.
@@ -129,7 +148,7 @@ class Engine:
         if not ids:
             return []
         done = self.ask("inspect", "--type", "container", *ids)
-        found = [read_node(item) for item in _json(done.stdout, _NODES, [])]
+        found = [read_node(item) for item in as_json(done.stdout, _NODES, [])]
         if not found or (done.exit_code != 0 and not _only_gone(done.stderr)):
             raise self._failure(done)
         return sorted(found, key=lambda node: (not node.is_control_plane, node.name))
@@ -167,28 +186,6 @@ class Engine:
     def restart(self, node: Node, ctx: StepContext) -> None:
         """Restart a node's container. Raises InstallError."""
         process.run([self.name, "restart", node.name], ctx, environ=self.environ, timeout_s=90)
-
-
-def read_info(document: Mapping[str, Any]) -> EngineInfo:
-    """Return what `docker info` or `podman info` says."""
-    if "host" in document:  # Podman
-        host, store = document.get("host") or {}, document.get("store") or {}
-        return EngineInfo(
-            str((document.get("version") or {}).get("Version", "")),
-            int(host.get("memTotal", 0)) // MIB,
-            int(host.get("cpus", 0)),
-            2 if host.get("cgroupVersion") == "v2" else 1,
-            str(store.get("graphRoot", "")),
-            str((host.get("distribution") or {}).get("distribution", "")),
-        )
-    return EngineInfo(
-        str(document.get("ServerVersion", "")),
-        int(document.get("MemTotal", 0)) // MIB,
-        int(document.get("NCPU", 0)),
-        2 if str(document.get("CgroupVersion")) == "2" else 1,
-        str(document.get("DockerRootDir", "")),
-        str(document.get("OperatingSystem", "")),
-    )
 
 
 def read_node(item: Mapping[str, Any]) -> Node:
@@ -244,15 +241,6 @@ def _networks(found: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 _OBJECT: dict[str, Any] = {}
-_PODMAN = {"memTotal": int, "cpus": int, "distribution": _OBJECT}
-_INFO = {
-    "ServerErrors": [str],
-    "MemTotal": int,
-    "NCPU": int,
-    "host": _PODMAN,
-    "store": _OBJECT,
-    "version": _OBJECT,
-}
 _NODES = [
     {
         "Config": {"Labels": _OBJECT},
@@ -261,12 +249,4 @@ _NODES = [
         "NetworkSettings": {"Networks": _OBJECT},
     }
 ]
-"""What an engine's answers look like where they are read (Docker Engine API, GET /info and /containers/{id}/json)."""
-
-
-def _json(text: str, shape: Shape, instead: Any) -> Any:
-    """Return what the engine printed as JSON; `instead` where it is nothing that an engine says."""
-    try:
-        return shaped(json.loads(text), shape)
-    except (ValueError, RecursionError):
-        return instead
+"""What an engine says of containers where it is read (Docker Engine API, GET /containers/{id}/json)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,26 +18,48 @@ from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.providers.kind.inside import API_DEAD, Inside
 from contextcore_install.providers.kind.look import Look, Sight, conditions_of
 from contextcore_install.providers.kind.report import unreached
+from contextcore_install.tools.ports import bind_problem, speaks_tls
+
+API_PORT = 6443
+"""The API server's port inside the control plane's container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long to wait for what, in seconds.
 
-    Nodes must be Ready within `ready`; those that are sick after `restart_after` are restarted. Nodes that boot are
-    looked at every `look`, and one that is not Ready is watched for `watch` in between. If kubectl gets no answer, the
-    nodes themselves are asked every `ask_inside`. `reached` is how long a context that was just written may take.
+    Nodes must be Ready within `ready`; those that are sick after `restart_after` are restarted. The pause between two
+    looks grows from `look` to `longest_look`, and a node that is not Ready is watched for `watch` in between. While
+    nothing answers at the API server's port, that is tried every `try_port`, and the cluster is looked at every
+    `look_anew` only: a look starts several programs. If kubectl gets no answer, the nodes themselves are asked every
+    `ask_inside`. `reached` is how long a context that was just written may take, and `published` how long a port that
+    a container publishes may be missing here: the forwarding of a virtual machine follows within seconds.
     """
 
     ready: float = 180.0
     restart_after: float = 60.0
     look: float = 0.3
+    longest_look: float = 3.0
+    look_anew: float = 20.0
+    try_port: float = 1.0
     watch: float = 30.0
     ask_inside: float = 5.0
     reached: float = 15.0
+    published: float = 15.0
 
 
 LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The API server's port as this machine sees it: whether nobody holds it, and whether a server answers there."""
+
+    unheld: Callable[[int], bool] = lambda port: bind_problem(port) == 0
+    answers: Callable[[int], bool] = speaks_tls
+
+
+DOOR = Door()
 
 
 class Readiness:
@@ -52,6 +74,7 @@ class Readiness:
         inside: Inside,
         lead_back: Callable[[Sight, StepContext], None],
         limits: Limits = LIMITS,
+        door: Door = DOOR,
     ) -> None:
         self._cluster = cluster
         self._engine = engine
@@ -60,15 +83,17 @@ class Readiness:
         self._inside = inside
         self._lead_back = lead_back
         self._limits = limits
+        self._door = door
 
     def wait(self, ctx: StepContext) -> Sight:
         """Wait until all nodes are Ready and have said so since they were started.
 
-        Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault.
+        Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault; `engine-remote`
+        if what the control plane publishes is not on this machine.
         """
         ctx.activity("waiting until the nodes are ready")
         began = looked_at_health = time.monotonic()
-        asked, led, restarted = float("-inf"), float("inf"), set[str]()
+        asked, led, restarted, pauses = float("-inf"), float("inf"), set[str](), self._pauses()
         while True:
             now = time.monotonic()
             sight = self._look.see(fresh=True, thorough=now - asked >= self._limits.ask_inside)
@@ -83,11 +108,49 @@ class Readiness:
                 restarted |= self._restart_sick(restarted, ctx)
             if now - began > self._limits.ready:
                 raise self._not_ready(self._look.see(fresh=True))
-            if not (sight.unready and sight.api is None and self._get_ready(ctx)):
-                ctx.wait(self._limits.look)
+            if sight.api is not None:
+                self._await_api(_api_port(sight), ctx, next(pauses))
+            elif not (sight.unready and self._get_ready(ctx)):
+                ctx.wait(next(pauses))
+
+    def _pauses(self) -> Iterator[float]:
+        pause = self._limits.look
+        while True:
+            yield pause
+            pause = min(pause * 1.5, self._limits.longest_look)
+
+    def _await_api(self, port: int, ctx: StepContext, pause: float) -> None:
+        """Wait until a server answers at a port, or it is time to look at the containers; for a pause if one does."""
+        until = time.monotonic() + self._limits.look_anew
+        if not port or self._door.answers(port):
+            ctx.wait(pause)  # what it says is not what kubectl wants to hear
+            return
+        while time.monotonic() < until:
+            ctx.wait(self._limits.try_port)
+            if self._door.answers(port):
+                return
+
+    def _require_published(self, sight: Sight, ctx: StepContext) -> None:
+        """Raise `engine-remote` if the API answers in its own node, and nobody holds its port on this machine."""
+        port, began = _api_port(sight), time.monotonic()
+        while port and self._door.unheld(port):
+            if time.monotonic() - began > self._limits.published:
+                raise self._unpublished(sight, port)
+            ctx.wait(self._limits.try_port)
+
+    def _unpublished(self, sight: Sight, port: int) -> InstallError:
+        node = next(node.name for node in sight.nodes if node.is_control_plane)
+        seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
+        facts = {
+            "cluster": self._cluster,
+            "endpoint": self._engine.endpoint.url or self._engine.name,
+            "published": "nowhere",
+        }
+        return explain(Subject.MACHINE, Evidence("machine", [seen], facts=facts)).error()
 
     def _lead(self, sight: Sight, led: float, ctx: StepContext) -> float:
         """Have the context written again, once, and return when that was; raises `api-unreached` if it is no help."""
+        self._require_published(sight, ctx)
         now = time.monotonic()
         if led > now:
             self._lead_back(sight, ctx)
@@ -155,6 +218,11 @@ class Readiness:
         with suppress(InstallError):
             return self._engine.ask("exec", names[0], *said).stdout if names else ""
         return ""
+
+
+def _api_port(sight: Sight) -> int:
+    """Return the port of this machine that leads to the API server; 0 where it is not known."""
+    return next((node.ports.get(API_PORT, ("", 0))[1] for node in sight.nodes if node.is_control_plane), 0)
 
 
 def _is_told(sight: Sight) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,14 +17,14 @@ from contextcore_install.diagnosis.rules.machine import ENGINE_DISK_WANTED
 from contextcore_install.providers._kubectl.render import Source
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
-from contextcore_install.providers.kind.engine import Engine, EngineInfo, Node
-from contextcore_install.providers.kind.holders import HOLDING
-from contextcore_install.stack.catalogue import PORTS
-from contextcore_install.tools import machine
-from contextcore_install.tools.ports import bind_problem, free_port
+from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, EngineInfo
+from contextcore_install.providers.kind.port_requirement import PortProbe
+from contextcore_install.tools import machine, routes
 from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
 
-MIB = 1024 * 1024
+#: Seconds by which clocks may differ: an engine takes some to answer.
+CLOCKS_DIFFER_S = 60.0
 
 
 class Requirements:
@@ -58,9 +56,11 @@ class Requirements:
             tool_requirement(KUBECTL, self._box, self._config),
             _of_machine("memory", "Memory and processors of the engine", self._resources),
             _of_machine("disk", "Disk space of the engine", self._disk),
+            _of_machine("clock", "The engine's clock", self._clock),
             _of_machine("cgroup", "Control groups", self._cgroup),
             _of_machine("inotify", "Limits of inotify", _inotify),
             _of_machine("proxy", "Proxies", lambda: proxies(self._config.environ)),
+            _of_machine("addresses", "Address ranges for the engine's networks", self._addresses),
             manifests_requirement(self._source, self._box, KUBECTL),
             *(
                 _of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
@@ -84,6 +84,11 @@ class Requirements:
         if finding is not None or info is None:
             return Probe(findings=(finding,) if finding else ())
         evidence = f"{self._engine.name} {info.version} on {info.system}"
+        if not info.rootless and self._engine.endpoint.elsewhere:
+            # A rootless engine has a network of its own, and passes what it publishes on to ours.
+            url, local = self._engine.endpoint.url, self._engine.endpoint.local or "docker context ls"
+            facts = {"engine_network": "another", "endpoint": url, "local": local}
+            return Probe(evidence, limits_met(facts, evidence))
         path = shutil.which(self._engine.name, path=self._config.environ.get("PATH", os.defpath)) or ""
         at_home = self._config.environ.get("TMPDIR", "").startswith(str(Path.home()))
         facts = {
@@ -97,9 +102,7 @@ class Requirements:
         if info is None or not info.memory_mib:
             return Probe("not known", skipped=True)
         evidence = f"{info.memory_mib} MiB and {info.cpus} processors given to {self._engine.name}"
-        where = (
-            "Docker Desktop: Settings, Resources" if sys.platform == "darwin" else "this machine needs more"
-        )
+        where = self._engine.product(info=info).memory
         facts = {"engine_memory": str(info.memory_mib), "more": where}
         processors = {"engine_cpus": str(info.cpus or ""), "more": where}
         return Probe(evidence, (*limits_met(facts, evidence), *limits_met(processors, evidence)))
@@ -133,45 +136,49 @@ class Requirements:
         if info is None:
             return Probe("not known", skipped=True)
         evidence = f"cgroup v{info.cgroup}; node image {self._node_image.partition('@')[0]}"
-        if info.cgroup != 1 or any(node.state == "running" for node in self._nodes):
+        if any(node.state == "running" for node in self._nodes):
             return Probe(evidence)  # where nodes run already, nothing needs to be foretold
         refused = needs_cgroup_v2(self._node_image)
-        facts = {"cgroup": str(info.cgroup), "node_image": "refuses" if refused else "takes"}
+        facts = {
+            "engine": self._engine.name,
+            "cgroup": str(info.cgroup),
+            "node_image": "refuses" if refused else "takes",
+            "rootless": "yes" if info.rootless else "no",
+            "lacks": ", ".join(info.lacks),
+            "delegated": "yes" if machine.delegated_controllers() >= DELEGATED else "no",
+        }
         return Probe(evidence, limits_met(facts, evidence))
 
-    def _port(self, key: str, inside: int, port: int) -> Probe:
-        problem = bind_problem(port)
-        if problem == 0:
-            return Probe(f"{port} is free")
-        bound = next(
-            (node.ports for node in self._nodes if node.is_control_plane and node.state in HOLDING), {}
-        )
-        if bound.get(inside, ("", 0))[1] == port:
-            return Probe(f"{port} is held by our own cluster")
-        facts = {
-            "port": str(port),
-            "port_key": key,
-            "who_needs": key,
-            "purpose": PORTS[key].purpose,
-            "free_port": str(free_port(max(port, 1024))),
-            "bind": errno.errorcode.get(problem, "?"),
-            "why": os.strerror(problem),
-            "holder": self._holder(port) if problem == errno.EADDRINUSE else "",
-        }
-        return Probe(findings=limits_met(facts))
+    def _clock(self) -> Probe:
+        info, _ = self._about
+        if info is None:
+            return Probe("not known", skipped=True)
+        if abs(info.ahead_s) < CLOCKS_DIFFER_S:
+            return Probe("as this machine's")
+        side = "ahead of" if info.ahead_s > 0 else "behind"
+        restart = self._engine.product(info=info).restart
+        facts = {"clock": side, "clock_off": f"{abs(info.ahead_s):.0f}", "restart": restart}
+        return Probe(findings=limits_met(facts, f"{abs(info.ahead_s):.0f} s {side} this machine's"))
 
-    def _holder(self, port: int) -> str:
-        """Say who holds a port; behind the engine's own proxy, which container."""
+    def _addresses(self) -> Probe:
+        info, _ = self._about
+        if info is None or info.rootless or info.kernel != os.uname().release:
+            return Probe("not of concern", skipped=True)  # it has a network, or a machine, of its own
         try:
-            names = self._engine.call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
+            table = routes.TABLE.read_text(encoding="ascii")
+        except OSError:
+            return Probe("not known", skipped=True)
+        interface = routes.taker_of_pools(table)
+        try:
+            if not interface or self._engine.has_network():
+                return Probe("there is one")
         except InstallError:
-            names = []
-        if names:
-            return f"the container {names[0]}"
-        holder = machine.listener(port)
-        if holder is None or not holder.pid:
-            return "another program"
-        return f"{holder.name or 'a process'} (pid {holder.pid})"
+            return Probe("not known", skipped=True)
+        return Probe(interface, limits_met({"interface": interface}, f"routes of {interface}"))
+
+    def _port(self, key: str, inside: int, port: int) -> Probe:
+        info, _ = self._about
+        return PortProbe(self._engine, info, lambda: self._nodes).look(key, inside, port)
 
 
 def _of_machine(name: str, title: str, probe: Callable[[], Probe]) -> Requirement:

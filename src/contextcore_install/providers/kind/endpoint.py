@@ -1,0 +1,123 @@
+"""Where the container engine's command leads: to an engine of this machine, or to one whose ports are not ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from contextcore_install.tools.machine import in_another_network
+
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+"""Where Docker's command looks when nothing else is chosen (docker/cli, opts/hosts.go)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address of an engine, and what chose it: `local` is the command that chooses this machine's engine again.
+
+    `url` is empty where the command asks no server (Podman on Linux), or where the address is not known.
+    """
+
+    url: str = ""
+    chosen_by: str = ""
+    local: str = ""
+
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket, with symbolic links followed; None for any other address."""
+        scheme, _, path = self.url.partition("://")
+        return Path(os.path.realpath(path)) if scheme == "unix" and path else None
+
+    @property
+    def remote_host(self) -> str:
+        """The name of another machine to which the address leads; empty for an address of this machine."""
+        try:
+            parts = urlsplit(self.url)
+            host = (parts.hostname or "") if parts.scheme in {"tcp", "ssh", "http", "https"} else ""
+        except ValueError:  # it is no address, as the engine's command will say
+            return ""
+        return "" if not host or _is_here(host) else host
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the engine is known to run in another network than this program, on the same machine."""
+        return self.socket is not None and in_another_network(self.socket)
+
+
+def endpoint_of(engine: str, environ: Mapping[str, str], platform: str = sys.platform) -> Endpoint:
+    """Return where an engine's command leads, from its variables and files; no process is started."""
+    if engine == "docker":
+        return _docker(environ)
+    return _podman(environ, platform) if engine == "podman" else Endpoint()
+
+
+def _docker(environ: Mapping[str, str]) -> Endpoint:
+    # The order is that of docker/cli, cli/command/cli.go, resolveContextName.
+    if host := environ.get("DOCKER_HOST"):
+        url = host if "://" in host else f"tcp://{host}"
+        return Endpoint(url, f"DOCKER_HOST={host}", "unset DOCKER_HOST")
+    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
+    asked = environ.get("DOCKER_CONTEXT", "")
+    name = asked or _inside(_read(folder / "config.json"), "currentContext")
+    if name in {"", "default"}:
+        return Endpoint(DEFAULT_SOCKET)
+    # docker/cli, cli/context/store/metadatastore.go
+    meta = _read(folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json")
+    url = _inside(meta, "Endpoints", "docker", "Host")
+    local = "unset DOCKER_CONTEXT" if asked else "docker context use default"
+    return Endpoint(url, f"the context {name}", local)
+
+
+def _podman(environ: Mapping[str, str], platform: str) -> Endpoint:
+    if host := environ.get("CONTAINER_HOST"):
+        return Endpoint(host, f"CONTAINER_HOST={host}", "unset CONTAINER_HOST")
+    asked = environ.get("CONTAINER_CONNECTION", "")
+    if not asked and platform == "linux":
+        return Endpoint()  # it works without a server there
+    # containers/common, pkg/config/connections.go
+    home = Path(environ.get("HOME") or Path.home())
+    folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers"
+    document = _read(folder / "podman-connections.json")
+    name = asked or _inside(document, "Connection", "Default")
+    url = _inside(document, "Connection", "Connections", name, "URI")
+    local = "unset CONTAINER_CONNECTION" if asked else "podman system connection list"
+    return Endpoint(url, f"the connection {name}", local) if name else Endpoint()
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine: whoever can have an address for a socket of his own, has that address."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(_can_have(family, address) for family, _, _, _, address in found)
+
+
+def _can_have(family: int, address: tuple[Any, ...]) -> bool:
+    with suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((address[0], 0, *address[2:]))
+        return True
+    return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError, RecursionError):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return document if isinstance(document, dict) else {}
+    return {}
+
+
+def _inside(document: Any, *names: str) -> str:
+    """Return the text at a place in a document; empty where there is none."""
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, str) else ""
