@@ -18,21 +18,22 @@ while [ -L "$self" ]; do
 done
 root=${self%/*}
 
-if [ -n "${CONTEXTCORE_HOME:-}" ]; then
-    home=$CONTEXTCORE_HOME
-elif [ -n "${HOME:-}" ]; then
-    home=$HOME/.contextcore
-else
-    say_and_exit 2 "HOME is not set, so there is no place for the installation's state; type: HOME=/your/home $0"
-fi
+home=${CONTEXTCORE_HOME:-${HOME:-}/.contextcore}
+case $home in \~/*) home=${HOME:-}${home#\~} ;; esac
 
 # The remembered interpreter is one line; every further line names a file it cannot start without, so that an
-# interpreter that was half removed is searched for again instead of failing below.
+# interpreter that was half removed is searched for again instead of failing below. The last is the first again:
+# a note that was cut off may name another interpreter.
 python=
 if [ -f "$home/runtime/python" ] && [ -r "$home/runtime/python" ]; then
     {
         IFS= read -r python
-        while IFS= read -r needed; do [ -e "$needed" ] || python=; done
+        last=
+        while IFS= read -r needed; do
+            [ -e "$needed" ] || python=
+            last=$needed
+        done
+        [ "$last" = "$python" ] || python=
     } <"$home/runtime/python"
 fi
 if [ -f "$python" ] && [ -x "$python" ]; then

@@ -1,98 +1,107 @@
-"""From create-cluster.sh to the program: find what it depends on, or prepare it once, and go.
+"""Starts the program for the launcher, with bytecode that is cached in the program's own folder and checked.
 
-Every start passes through here and nothing caches a script's compiled form, so this stays short and imports
-little. What only a first start needs is in `tools/runtime.py`.
+Every start passes through here, and nothing caches a script's compiled form, so this module is short and imports
+little: `launch.py` does what takes thought.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from _imp import source_hash
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-LOCK = os.path.join(os.path.dirname(SOURCE), "requirements.lock")
-#: The launcher speaks to us through -X, as variables would reach every program started from here.
-OPTIONS = sys._xoptions  # noqa: SLF001 - documented, for want of a public name
+#: Bytes of a checksum; its key says which kind of file it is of.
+CHECKSUM, KEY = 8, 0x00CC
+IN_THE_WAY = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
 
-BUG = 70
-"""What the program ends with where it is wrong; its own name for this may not be imported yet."""
+
+class CheckedLoader(SourceFileLoader):
+    """Loads a module, and compiles it again unless its cached bytecode is exactly what was written.
+
+    Python's own loader trusts what it finds: bytecode that a full disk cut off ends every later start with EOFError,
+    and damage in the middle of it may do anything. The checksum stands at the end, which other loaders ignore.
+    """
+
+    blocked = False
+    """Whether bytecode could not be cached for what lies in its place."""
+
+    def get_data(self, path: str) -> bytes:
+        """Return a file's content; raises OSError for damaged bytecode, as if there were none."""
+        content = super().get_data(path)
+        if path.endswith(".pyc") and source_hash(KEY, content[:-CHECKSUM]) != content[-CHECKSUM:]:
+            raise OSError("damaged bytecode")
+        return content
+
+    def set_data(self, path: str, data: bytes, *, _mode: int = 0) -> None:  # type: ignore[override]  # always bytes
+        """Cache bytecode, whole or not at all. A disk that is full or read-only only costs time."""
+        content = bytes(data) + source_hash(KEY, bytes(data))
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            CheckedLoader.blocked |= isinstance(error, IN_THE_WAY)
+            return
+        try:
+            if os.write(descriptor, content) == len(content):
+                os.replace(temporary, path)
+                return
+        except OSError as error:
+            CheckedLoader.blocked |= isinstance(error, IN_THE_WAY)
+        finally:
+            os.close(descriptor)
+        os.unlink(temporary)
 
 
 def main() -> int:
     """Run the program with the arguments of this process and return its exit code."""
-    sys.argv[0] = str(OPTIONS.get("launcher", "create-cluster.sh"))
-    if home := foreign_home():
-        return refuse(home)
-    own = os.environ.get("CONTEXTCORE_HOME") or os.path.join(os.environ["HOME"], ".contextcore")
-    runtimes = os.path.join(os.path.abspath(own), "runtime")
+    os.umask(0o077)  # whatever is made from here on is this user's alone
     sys.path.insert(0, SOURCE)
+    runtimes = runtimes_folder()
     keep_bytecode_in(runtimes)
-    from contextcore_install.tools.runtime_folder import is_complete, runtime_key
+    from contextcore_install.launch import launch
 
-    folder = os.path.join(runtimes, runtime_key(LOCK))
-    if "remember" in OPTIONS or not is_complete(folder):
-        import shlex
+    code = launch(runtimes, keep_bytecode_in)
+    if CheckedLoader.blocked and sys.pycache_prefix:
+        from pathlib import Path
 
-        from contextcore_install.tools.runtime import first_start
+        from contextcore_install.tools.files import discard
 
-        if code := first_start(LOCK, folder, again=shlex.join(sys.argv)):
-            return code
-        keep_bytecode_in(runtimes)
-    sys.path.insert(1, folder)
-    return run(folder)
+        discard(Path(sys.pycache_prefix))
+    return code
 
 
-def foreign_home() -> str | None:
-    """Return HOME if this is sudo and it is another user's: what we write there would lock its owner out."""
-    if "SUDO_USER" not in os.environ or os.environ.get("CONTEXTCORE_HOME"):
-        return None
-    home = os.environ["HOME"]
-    try:
-        return home if os.stat(home).st_uid != os.geteuid() else None
-    except OSError:
-        return None
-
-
-def refuse(home: str) -> int:
-    """Say why this is not run under sudo, and what to type."""
-    import shlex
-
-    why = f"this runs as another user than the owner of HOME ({home})"
-    sys.stderr.write(f"create-cluster.sh: {why}; type it without sudo: {shlex.join(sys.argv)}\n")
-    return 3
+def runtimes_folder() -> str:
+    """Return where the program's packages are kept; empty where there is no home, which the program says."""
+    home = os.environ.get("CONTEXTCORE_HOME") or os.path.join(os.environ.get("HOME", ""), ".contextcore")
+    home = os.path.expanduser(home)
+    return os.path.join(home, "runtime") if os.path.isabs(home) else ""
 
 
 def keep_bytecode_in(runtimes: str) -> None:
     """Have imports cached in our own folder and not beside the sources, which may belong to somebody else.
 
-    Until that folder exists nothing is cached: the import would create it, open to everybody.
+    Until that folder exists nothing is cached.
     """
     sys.dont_write_bytecode = not os.path.isdir(runtimes)
     sys.pycache_prefix = None if sys.dont_write_bytecode else os.path.join(runtimes, "pycache")
-
-
-def run(folder: str) -> int:
-    """Run the program; if it fails for want of a file that its runtime has lost, prepare that again first."""
-    try:
-        from contextcore_install.cli import main as program
-
-        code = program(sys.argv[1:])
-    except ImportError:
-        heal(folder)
-        raise
-    except KeyboardInterrupt:  # before the program could handle it
-        return 130
-    if code == BUG:  # in a step, whose errors never get here
-        heal(folder)
-    return code
-
-
-def heal(folder: str) -> None:
-    """Begin anew if the runtime has lost files, with one that is prepared again; return if it has not."""
-    from contextcore_install.tools.runtime import discard_if_damaged
-
-    if discard_if_damaged(folder):
-        os.execv(sys.executable, sys.orig_argv)
+    if sys.pycache_prefix:
+        sys.path_hooks[-1] = FileFinder.path_hook(
+            (ExtensionFileLoader, EXTENSION_SUFFIXES),
+            (CheckedLoader, SOURCE_SUFFIXES),
+            (SourcelessFileLoader, BYTECODE_SUFFIXES),
+        )
+        sys.path_importer_cache.clear()
 
 
 if __name__ == "__main__":

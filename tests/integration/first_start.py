@@ -72,9 +72,9 @@ class Checkout:
             shutil.copy(ROOT / name, self.root / name)
         package = self.root / "src" / "contextcore_install"
         ours = ROOT / "src" / "contextcore_install"
-        for part in ("tools", "core"):
+        for part in ("tools", "core", "storage"):
             shutil.copytree(ours / part, package / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("__init__.py", "bootstrap.py"):
+        for name in ("__init__.py", "bootstrap.py", "launch.py"):
             shutil.copy(ours / name, package / name)
         (package / "cli.py").write_text(PROGRAM)
         self.lock.write_text(f"wheelhouse-package==1.0 \\\n    --hash=sha256:{make_wheel(self.wheels)}\n")

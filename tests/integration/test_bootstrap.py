@@ -144,7 +144,7 @@ def test_a_runtime_that_has_lost_a_file_is_prepared_again(checkout: Checkout) ->
     started = checkout.start("two words")
 
     assert started.arguments == ["two words"]
-    assert "wheelhouse_package.py is missing; preparing the packages again." in started.stderr
+    assert "wheelhouse_package.py is missing or damaged; preparing the packages again." in started.stderr
 
 
 def test_a_lost_file_that_only_a_step_missed_is_replaced_and_the_run_begun_anew(checkout: Checkout) -> None:
@@ -159,7 +159,7 @@ def test_a_lost_file_that_only_a_step_missed_is_replaced_and_the_run_begun_anew(
     started = checkout.start()
 
     assert (started.returncode, started.stdout.count("begun")) == (0, 1)
-    assert "wheelhouse_package.py is missing; preparing the packages again." in started.stderr
+    assert "wheelhouse_package.py is missing or damaged; preparing the packages again." in started.stderr
 
 
 def test_a_missing_module_of_our_own_is_no_reason_to_prepare_again(checkout: Checkout) -> None:
@@ -188,26 +188,36 @@ def test_other_pins_get_a_runtime_of_their_own_and_old_ones_are_thinned(checkout
     assert [folder.exists() for folder in old] == [False, False, False]
 
 
-@pytest.mark.parametrize("what", ["file", "folder of the runtime", "home"])
-def test_something_in_the_way_is_named(checkout: Checkout, what: str) -> None:
-    in_the_way = {
-        "file": checkout.runtimes,
-        "folder of the runtime": checkout.runtimes / "lock",
-        "home": checkout.home,
-    }
-    path = in_the_way[what]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.name == "lock":
-        path.mkdir()
-    else:
-        path.write_text("mine")
+def test_a_file_in_the_place_of_the_home_is_named(checkout: Checkout) -> None:
+    checkout.home.write_text("mine")
 
     started = checkout.start()
 
     assert started.returncode == 3
-    assert str(path) in started.stderr
+    assert str(checkout.home) in started.stderr
     assert "Traceback" not in started.stderr
-    assert path.is_dir() or path.read_text() == "mine"
+    assert checkout.home.read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_the_runtimes_is_put_aside(checkout: Checkout) -> None:
+    checkout.home.mkdir()
+    checkout.runtimes.write_text("mine")
+
+    assert checkout.start("x").arguments == ["x"]
+    assert checkout.runtimes.with_name("runtime.aside").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["lock", "python"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("nothing")])
+def test_what_is_no_file_in_the_place_of_a_file_of_ours_gives_way(
+    checkout: Checkout, name: str, make: Callable[[Path], None]
+) -> None:
+    checkout.runtimes.mkdir(parents=True)
+    make(checkout.runtimes / name)
+
+    assert checkout.start("x").arguments == ["x"]
+    assert checkout.remembered()[0] == INTERPRETER
+    assert (checkout.runtimes / name).is_file()
 
 
 @needs_pip

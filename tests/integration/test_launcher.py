@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from integration.first_start import INTERPRETER, Checkout, executable
+from integration.first_start import INTERPRETER, ROOT, Checkout, executable
+
+REAL = ROOT / "create-cluster.sh"
+"""The program itself, which needs its packages only for what it does with them."""
 
 
 @pytest.fixture
@@ -51,25 +54,80 @@ def test_the_program_knows_the_command_that_was_typed(checkout: Checkout) -> Non
     assert started.program == "./create-cluster.sh"
 
 
-def test_everything_is_kept_in_a_private_folder(checkout: Checkout) -> None:
-    checkout.start(umask=0o022)
+@pytest.mark.parametrize("umask", [0o022, 0])
+def test_everything_is_kept_in_private_folders(checkout: Checkout, umask: int) -> None:
+    for _ in range(2):  # bytecode is cached from the second start on
+        checkout.start(umask=umask)
 
-    assert (checkout.home.stat().st_mode & 0o777, checkout.runtimes.stat().st_mode & 0o777) == (0o700, 0o700)
+    everything = [checkout.home, *checkout.home.rglob("*")]
+    assert [path for path in everything if path.stat().st_mode & 0o022] == []
+    assert [path for path in everything if path.is_dir() and path.stat().st_mode & 0o777 != 0o700] == []
     assert not list(checkout.root.rglob("__pycache__"))
 
 
 @pytest.mark.parametrize("home", [None, ""])
 def test_without_home_it_says_what_to_type(checkout: Checkout, home: str | None) -> None:
-    started = checkout.start(HOME=home, CONTEXTCORE_HOME=None)
+    started = checkout.start("--status", script=REAL, HOME=home, CONTEXTCORE_HOME=None)
 
-    assert started.returncode == 2
-    assert started.stderr.count("\n") == 1
+    assert started.returncode == 4
     assert "HOME is not set" in started.stderr
+    assert "Traceback" not in started.stderr
 
 
-def test_contextcore_home_is_enough_and_may_be_relative(checkout: Checkout, tmp_path: Path) -> None:
-    assert checkout.start("x", HOME=None, CONTEXTCORE_HOME="own", cwd=tmp_path).arguments == ["x"]
+def test_contextcore_home_is_enough(checkout: Checkout, tmp_path: Path) -> None:
+    assert checkout.start("x", HOME=None, CONTEXTCORE_HOME=str(tmp_path / "own")).arguments == ["x"]
     assert (tmp_path / "own" / "runtime" / "python").exists()
+
+
+def test_a_tilde_that_no_shell_expanded_is_the_users_home(checkout: Checkout) -> None:
+    assert checkout.start("x", CONTEXTCORE_HOME="~/.contextcore").arguments == ["x"]
+    assert checkout.remembered()[0] == INTERPRETER
+
+
+def test_a_home_that_follows_the_working_directory_is_refused_with_one_that_does_not(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+
+    started = checkout.start("--status", script=REAL, CONTEXTCORE_HOME="own", cwd=folder)
+
+    assert started.returncode == 4
+    assert f"export CONTEXTCORE_HOME={shlex.quote(str(folder / 'own'))}" in started.stderr
+    assert list(folder.iterdir()) == []
+
+
+HELP = [["--help"], ["-h"], ["--version"], ["logs", "--help"], ["--cluster", "two", "state", "-h"]]
+
+
+@pytest.mark.parametrize("words", HELP, ids=" ".join)
+@pytest.mark.parametrize(
+    "home", [None, "/nonexistent/home", "/proc", "relative"], ids=["none", "gone", "read-only", "relative"]
+)
+def test_help_and_version_need_no_packages_no_network_and_no_home(
+    checkout: Checkout, words: list[str], home: str | None
+) -> None:
+    (checkout.bin / "uv").unlink()
+    started = checkout.start(*words, script=REAL, HOME=home, PIP_FIND_LINKS="", SUDO_USER="joe")
+
+    assert (started.returncode, started.stderr) == (0, "")
+    assert ("usage: " in started.stdout) == ("--version" not in words)
+    assert not checkout.runtimes.exists()
+
+
+def test_help_is_given_in_a_folder_that_was_deleted(checkout: Checkout, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'cd "$1" && rmdir "$1" && exec "$2" --help', "sh", str(gone), str(REAL)]
+    done = subprocess.run(command, env=checkout.environment(), capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout[:6]) == (0, "usage:")
+    assert "Traceback" not in done.stderr  # some shells say themselves that they cannot tell where they are
+
+
+def test_a_word_that_only_looks_like_help_is_no_reason_to_go_without_packages(checkout: Checkout) -> None:
+    assert checkout.start("--", "--help").arguments == ["--", "--help"]
+    assert checkout.start("x", "--help").arguments == ["x", "--help"]
 
 
 def test_a_shim_is_looked_through_once_and_the_interpreter_remembered(checkout: Checkout) -> None:
@@ -96,7 +154,9 @@ def test_a_remembered_interpreter_that_has_gone_is_searched_for_again(checkout: 
     assert checkout.remembered()[0] == INTERPRETER
 
 
-@pytest.mark.parametrize("content", ["", "\n", "\0\0", "/\n", "x" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "\0\0", "/\n", "x" * 100_000, "/bin/true\n", f"/bin/true\n{os.__file__}\n"]
+)
 def test_a_spoilt_memory_is_replaced(checkout: Checkout, content: str) -> None:
     checkout.start()
     (checkout.runtimes / "python").write_text(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -184,13 +185,41 @@ def test_only_pins_for_this_system_are_counted(tmp_path: Path) -> None:
         "rich==15.0.0 \\\n    --hash=sha256:00\n    # via x==1\ncolorama==0.4 ; sys_platform == 'win32' \\\n"
     )
 
-    assert packages.count(lock) == 1
+    assert packages.pins(lock) == [("rich", "15.0.0")]
 
 
-def test_files_that_a_package_has_lost_are_found(tmp_path: Path) -> None:
-    info = tmp_path / "x-1.dist-info"
-    info.mkdir()
-    (info / "RECORD").write_text('x.py,sha256=0,1\n"a,b.py",,\n../../bin/x,,\nx-1.dist-info/RECORD,,\n')
-    (tmp_path / "x.py").touch()
+@pytest.fixture
+def installed(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a lock file and a folder with the one package that it pins."""
+    lock, folder = tmp_path / "lock", tmp_path / "packages"
+    lock.write_text("a-package==1.0 \\\n    --hash=sha256:00\n")
+    info = folder / "A_Package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "a,b.py").write_text("pass\n")
+    digest = "n1bnYdeb_bNDBKASWGywTRa0Ne9hMAkal3AuVZJgovI"
+    rows = f'"a,b.py",sha256={digest},5\n../../bin/x,sha256=0,1\na.pyc,,\nA_Package-1.0.dist-info/RECORD,,\n'
+    (info / "RECORD").write_text(rows)
+    return lock, folder
 
-    assert list(packages.missing_files(tmp_path)) == [tmp_path / "a,b.py"]
+
+def test_a_package_that_is_as_it_was_installed_is_whole(installed: tuple[Path, Path]) -> None:
+    assert list(packages.damaged_files(*installed)) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"pass", b"pasS\n", b"\xff\0", b"pass\npass\n"])
+@pytest.mark.parametrize("name", ["a,b.py", "A_Package-1.0.dist-info/RECORD"])
+def test_a_file_of_a_package_that_is_missing_or_changed_is_found(
+    installed: tuple[Path, Path], name: str, content: bytes | None
+) -> None:
+    path = installed[1] / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+    assert list(packages.damaged_files(*installed)) == [path]
+
+
+def test_a_package_that_is_gone_with_its_list_of_files_is_found(installed: tuple[Path, Path]) -> None:
+    shutil.rmtree(installed[1])
+
+    assert list(packages.damaged_files(*installed)) == [installed[1] / "a-package-1.0.dist-info"]

@@ -170,7 +170,10 @@ def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
     """Return the program's home folder without touching it; raises InstallError where there is none."""
     chosen = environ.get("CONTEXTCORE_HOME")
     if chosen:
-        return Home(Path(chosen).expanduser().absolute())
+        folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - pathlib raises for an unknown user
+        if not folder.is_absolute():
+            raise _relative_home(chosen)
+        return Home(folder)
     user_home = environ.get("HOME", "")
     if not user_home or not Path(user_home).is_absolute():
         raise _no_home("HOME is not set", "set HOME, or choose a folder with CONTEXTCORE_HOME=FOLDER")
@@ -187,6 +190,15 @@ def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
         )
         raise _no_home(f"HOME is {user_home}, which belongs to another user", hint)
     return Home(Path(user_home) / ".contextcore")
+
+
+def _relative_home(chosen: str) -> InstallError:
+    """Return the error for a home that would be another one in each working directory."""
+    try:
+        hint = f"export CONTEXTCORE_HOME={quote(str(Path(chosen).absolute()))}"
+    except OSError:  # the working directory was deleted
+        hint = "choose a folder by its whole path with CONTEXTCORE_HOME=FOLDER"
+    return _no_home(f"CONTEXTCORE_HOME is {chosen}, which is not an absolute path", hint)
 
 
 def _no_home(message: str, hint: str) -> InstallError:
@@ -212,14 +224,15 @@ def make_private(folder: Path) -> None:
         raise _unsafe(
             folder,
             "it is a link",
-            f"replace it by a folder, or set CONTEXTCORE_HOME={os.path.realpath(folder)}",
+            f"replace it by a folder, or set CONTEXTCORE_HOME={quote(os.path.realpath(folder))}",
         )
     if not stat.S_ISDIR(facts.st_mode):
-        raise _unsafe(folder, "it is not a folder", f"move it away: mv '{folder}' '{folder}.aside'")
+        aside = f"mv {quote(str(folder))} {quote(f'{folder}.aside')}"
+        raise _unsafe(folder, "it is not a folder", f"move it away: {aside}")
     if facts.st_uid != os.geteuid():
         raise _unsafe(folder, "it belongs to another user", "set CONTEXTCORE_HOME to a folder of your own")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _unsafe(folder, "others can write to it", f"close it: chmod 700 '{folder}'")
+        raise _unsafe(folder, "others can write to it", f"close it: chmod 700 {quote(str(folder))}")
 
 
 def make_home(home: Home) -> None:

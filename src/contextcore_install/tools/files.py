@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,6 +73,25 @@ def sweep(folder: Path) -> None:
     for leftover in folder.glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError):
             leftover.unlink()
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder, also one that its owner has closed; what cannot be removed stays."""
+    if path.is_symlink() or not path.is_dir():
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return
+    _open_to_owner(path)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            _open_to_owner(Path(folder, name))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_to_owner(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        if not folder.is_symlink():
+            folder.chmod(0o700)
 
 
 def sync_folder(folder: Path) -> None:

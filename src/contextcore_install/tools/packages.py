@@ -7,6 +7,9 @@ user's configuration of each (index, proxy, certificates) holds. Every hash is c
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import os
 import re
 import shutil
@@ -24,10 +27,12 @@ from contextcore_install.tools.watched import Outcome, Run
 PIP_PACKAGES = ("python3-pip-whl", "python3-pip")
 
 
-def count(lock: Path) -> int:
-    """Return how many packages `lock` pins for this system."""
-    pins = re.findall(r"^[A-Za-z0-9][^\n]*==[^\n]*", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    return sum("win32" not in pin for pin in pins)
+def pins(lock: Path) -> list[tuple[str, str]]:
+    """Return the name and version of each package that `lock` pins for this system."""
+    found = re.findall(
+        r"^([A-Za-z0-9][^\s=]*)==([^\s;\\]+)([^\n]*)", lock.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return [(name, version) for name, version, where in found if "win32" not in where]
 
 
 def install(lock: Path, target: Path, *, workdir: Path, run: Run) -> None:
@@ -121,15 +126,42 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
-def missing_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that installed packages list as theirs (PEP 376's RECORD) and that are gone."""
-    for record in sorted(folder.glob("*.dist-info/RECORD")):
-        for line in record.read_text(encoding="utf-8").splitlines():
-            name = line.rsplit(",", 2)[0].strip('"')
-            path = folder / name
-            # Scripts are listed relative to where they would be outside of --target.
-            if not name.startswith("..") and not path.exists():
-                yield path
+def damaged_files(lock: Path, folder: Path) -> Iterator[Path]:
+    """Yield the files of the packages that `lock` pins that are missing, unreadable or changed.
+
+    Each package lists its files with their hashes (RECORD: PEP 376, PEP 627). Its own bytecode is not installed, and
+    scripts are listed where they would be outside of --target.
+    """
+    installed = {_spelled_alike(path.name): path for path in folder.glob("*.dist-info")}
+    for name, version in pins(lock):
+        info = installed.get(_spelled_alike(f"{name}-{version}.dist-info"))
+        if info is None:
+            yield folder / f"{name}-{version}.dist-info"
+            continue
+        try:
+            rows = list(csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines(), strict=True))
+        except (OSError, ValueError, csv.Error):
+            rows = []
+        if [f"{info.name}/RECORD", "", ""] not in rows or any(len(row) != 3 for row in rows):
+            yield info / "RECORD"
+            continue
+        for path, expected, _size in rows:
+            if expected and not path.startswith("..") and not _has_hash(folder / path, expected):
+                yield folder / path
+
+
+def _spelled_alike(name: str) -> str:
+    """Return the one spelling of a project's name, or of its folder (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _has_hash(path: Path, expected: str) -> bool:
+    algorithm, _, value = expected.partition("=")
+    try:
+        digest = hashlib.new(algorithm, path.read_bytes()).digest()
+    except (OSError, ValueError):
+        return False
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == value
 
 
 def no_pip(evidence: str) -> InstallError:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,26 +22,49 @@ from types import FrameType
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.tools import packages
+from contextcore_install.tools.files import discard
 from contextcore_install.tools.package_failures import explain_os_error
-from contextcore_install.tools.runtime_folder import DAY, MARKER, is_complete, runtime_key
+from contextcore_install.tools.runtime_folder import DAY, MARKER, is_complete, is_touched, runtime_key
 from contextcore_install.tools.watched import SIGN_OF_LIFE, WatchedRun
 
 #: A runtime used within this time may be in use by a program that runs now.
 IN_USE = 14 * DAY
 
 
-def first_start(lock: str, folder: str, again: str) -> int:
-    """Prepare the program's runtime in `folder` and remember the interpreter for the launcher.
+def make_ready(lock: str, folder: str, again: str) -> int:
+    """Have the program's runtime whole in `folder`, and remember the interpreter for the launcher.
 
-    Returns 0, or the exit code after saying what is wrong; `again` is what the user typed.
+    Returns 0, or the exit code after saying what is wrong; `again` is what the user typed. A damaged runtime that
+    cannot be replaced now is good enough to try: most commands need little of it.
     """
 
     def work() -> None:
-        if not is_complete(folder):
-            prepare(Path(lock), Path(folder))
+        if is_complete(folder) and (not is_touched(folder) or is_whole(lock, folder)):
+            mark_whole(Path(folder))
+        else:
+            replace_if_possible()
         remember_interpreter(Path(folder).parent)
 
+    def replace_if_possible() -> None:
+        try:
+            prepare(Path(lock), Path(folder))
+        except InstallError as error:
+            if not is_complete(folder):
+                raise
+            tell(f"{error.message}\n  seen: {error.evidence}\nCarrying on with the packages as they are.")
+
     return told(work, again)
+
+
+def is_whole(lock: str, folder: str) -> bool:
+    """Tell whether a runtime is complete and each of its files is what was installed."""
+    return is_complete(folder) and next(packages.damaged_files(Path(lock), Path(folder)), None) is None
+
+
+def mark_whole(folder: Path) -> None:
+    """Note that a runtime was found whole now (see `runtime_folder.is_touched`)."""
+    with contextlib.suppress(OSError):  # a read-only home is looked at again next time
+        os.utime(folder / MARKER)
 
 
 def told(work: Callable[[], None], again: str) -> int:
@@ -60,16 +83,23 @@ def told(work: Callable[[], None], again: str) -> int:
 
 
 def prepare(lock: Path, folder: Path) -> None:
-    """Fill `folder` with what `lock` pins, or raise InstallError with exit code 3 and leave nothing behind."""
+    """Fill `folder` with what `lock` pins, or raise InstallError with exit code 3 and leave nothing behind.
+
+    A runtime that is there stays until the new one can take its place.
+    """
     base = folder.parent
     try:
         make_private(base)
         with exclusive(base / "lock") as descriptor:
             # Whoever holds the lock is the only one at work: all others' staging folders are dead.
             for stale in base.glob("*.staging-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            if not is_complete(str(folder)):
+                discard(stale)
+            damaged = next(packages.damaged_files(lock, folder), None) if is_complete(str(folder)) else None
+            if damaged:
+                tell(f"{damaged} is missing or damaged; preparing the packages again.")
+            if damaged or not is_complete(str(folder)):
                 fill(lock, folder, descriptor)
+            mark_whole(folder)
             thin(base, keep=folder.name)
     except OSError as error:
         raise explain_os_error(error, base) from error
@@ -80,7 +110,7 @@ def fill(lock: Path, folder: Path, descriptor: int) -> None:
     staging = folder.with_name(f"{folder.name}.staging-{os.getpid()}")
     target = staging / "packages"
     began = time.monotonic()
-    tell(f"Preparing once: {packages.count(lock)} packages into {folder.parent}")
+    tell(f"Preparing once: {len(packages.pins(lock))} packages into {folder.parent}")
 
     def still_waiting(last: str) -> None:
         tell(f"  still preparing ({time.monotonic() - began:.0f} s) {last}")
@@ -89,21 +119,25 @@ def fill(lock: Path, folder: Path, descriptor: int) -> None:
     try:
         target.mkdir(parents=True)
         packages.install(lock, target, workdir=staging, run=WatchedRun(still_waiting, keep=[descriptor]))
+        discard(target / ".lock")  # uv's, open to everybody
         (target / MARKER).write_text(f"{lock.name}\n", encoding="utf-8")
         make_durable(target)
-        if folder.exists():  # torn: it has no marker
-            folder.rename(staging / "torn")
+        if os.path.lexists(folder):  # torn or damaged
+            if folder.is_dir():
+                folder.chmod(0o700)
+            folder.rename(staging / "before")
         target.rename(folder)
         sync(folder.parent)
     finally:
         os.umask(previous)
-        shutil.rmtree(staging, ignore_errors=True)
+        discard(staging)
     tell(f"Prepared in {time.monotonic() - began:.0f} s; later starts need no network.")
 
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[int]:
     """Hold the lock file at `path`, waiting for whoever holds it now; yields its descriptor."""
+    clear_the_way(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         began = time.monotonic()
@@ -130,44 +164,62 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def clear_the_way(path: Path) -> None:
+    """Have a file of ours opened or replaced: remove what is no file, and open what its owner closed."""
+    if not os.path.lexists(path):
+        return
+    if path.is_file() and not path.is_symlink():
+        with contextlib.suppress(OSError):
+            path.chmod(0o600)
+    else:
+        discard(path)
+
+
 def thin(base: Path, keep: str) -> None:
-    """Remove old runtimes: all but the one in use now, the one used last before it, and those used lately."""
+    """Remove old runtimes: all but the one in use now, the one used last before it, and those used lately.
+
+    With them goes their bytecode, and what was left of bytecode when its writer was killed.
+    """
     others = [(marker.stat().st_mtime, marker.parent) for marker in base.glob(f"*/{MARKER}")]
     others = sorted((entry for entry in others if entry[1].name != keep), reverse=True)
     for used, folder in others[1:]:
         if time.time() - used > IN_USE:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(base / "pycache" / folder.relative_to(folder.anchor), ignore_errors=True)
-
-
-def discard_if_damaged(folder: str) -> bool:
-    """Put a runtime that has lost files out of the way, so that the next start prepares it again."""
-    lost = next(packages.missing_files(Path(folder)), None)
-    if lost is None:
-        return False
-    tell(f"{lost} is missing; preparing the packages again.")
-    with contextlib.suppress(OSError):
-        (Path(folder) / MARKER).unlink()
-        return True
-    return False
+            discard(folder)
+            discard(base / "pycache" / folder.relative_to(folder.anchor))
+    for leftover in (base / "pycache").rglob("*.pyc.[0-9]*"):
+        discard(leftover)
 
 
 def remember_interpreter(base: Path) -> None:
-    """Note the interpreter for the launcher, and the files it cannot start without: one path a line."""
-    needed = [os.path.realpath(sys.executable), os.__file__]
+    """Note the interpreter for the launcher: its path, a file it cannot start without, and its path again.
+
+    A note that does not end as it begins was cut off, and is not used.
+    """
+    executable = os.path.realpath(sys.executable)
     temporary = base / f"python.{os.getpid()}"
+    for leftover in base.glob("python.[0-9]*"):
+        discard(leftover)
+    clear_the_way(base / "python")
     with contextlib.suppress(OSError):  # the next start then searches again
         temporary.write_text(
-            "".join(f"{path}\n" for path in needed), encoding="utf-8", errors="surrogateescape"
+            f"{executable}\n{os.__file__}\n{executable}\n", encoding="utf-8", errors="surrogateescape"
         )
         temporary.replace(base / "python")
 
 
 def make_private(folder: Path) -> None:
-    """Create `folder` and its missing parents for this user alone (mkdir's mode reaches only the last one)."""
+    """Create `folder` and its missing parents for this user alone (mkdir's mode reaches only the last one).
+
+    What is no folder is put aside, and one of ours that was closed is opened again.
+    """
     previous = os.umask(0o077)
     try:
+        if os.path.lexists(folder) and not folder.is_dir():
+            folder.rename(folder.with_name(f"{folder.name}.aside"))
         folder.mkdir(parents=True, exist_ok=True)
+        facts = folder.stat()
+        if facts.st_uid == os.geteuid() and facts.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            folder.chmod(0o700)
     finally:
         os.umask(previous)
 

@@ -6,6 +6,7 @@ already; hashlib, say, would load OpenSSL, which takes as long as the rest of th
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -29,15 +30,37 @@ def runtime_key(lock: str) -> str:
 
 
 def is_complete(folder: str) -> bool:
-    """Tell whether a runtime is whole, and note once a day that it is in use (see `runtime.thin`)."""
+    """Tell whether a runtime was completed."""
+    return os.path.exists(os.path.join(folder, MARKER))
+
+
+def is_touched(folder: str) -> bool:
+    """Tell whether anything in a complete runtime was changed since it was last found whole.
+
+    What is written, cut off, removed or closed has a later change time than the marker. Some hundred files are looked
+    at and none is read. Once a day the marker also says that the runtime is in use (see `runtime.thin`).
+    """
     marker = os.path.join(folder, MARKER)
     try:
-        used = os.stat(marker).st_mtime
-    except OSError:
-        return False
-    if abs(time.time() - used) > DAY:
-        try:  # noqa: SIM105 - contextlib is not loaded yet
+        found_whole = os.stat(marker).st_mtime_ns
+        if time.time_ns() < found_whole or _newer_below(folder, found_whole):
+            return True
+        if time.time_ns() - found_whole > DAY * 1_000_000_000:
             os.utime(marker)
-        except OSError:
-            pass  # a read-only home runs as well as any other
-    return True
+    except OSError as error:
+        return error.errno != errno.EROFS  # a read-only home runs as well as any other
+    return False
+
+
+def _newer_below(folder: str, moment: int) -> bool:
+    if os.stat(folder).st_ctime_ns > moment:
+        return True
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_ctime_ns > moment:
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return False

@@ -1,0 +1,137 @@
+"""From the launcher to the program: makes sure of the packages that it depends on, and goes.
+
+What only a first start or a damaged runtime needs is in `tools/runtime.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from contextcore_install.tools.runtime_folder import is_complete, is_touched, runtime_key
+
+LOCK = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock"
+)
+#: The launcher speaks to us through -X, as variables would reach every program started from here.
+OPTIONS = sys._xoptions  # noqa: SLF001 - documented, for want of a public name
+
+BUG = 70
+"""What the program ends with where it is wrong; its own name for this may not be imported yet."""
+
+
+def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
+    """Run the program with the arguments of this process and return its exit code.
+
+    `runtimes` is where its packages are kept, empty where there is no place for them: the program says so.
+    """
+    sys.argv[0] = str(OPTIONS.get("launcher", "create-cluster.sh"))
+    if not runtimes:
+        return program()
+    if asks_for_help(sys.argv[1:]):
+        try:
+            return program()
+        except ImportError:  # it asked for something else
+            pass
+    if home := foreign_home():
+        return refuse(home)
+    folder = os.path.join(runtimes, runtime_key(LOCK))
+    whole = is_complete(folder) and (only_reads(sys.argv[1:]) or not is_touched(folder))
+    if "remember" in OPTIONS or not whole:
+        import shlex
+
+        from contextcore_install.tools.runtime import make_ready
+
+        if not has_home():
+            return program()
+        if code := make_ready(LOCK, folder, again=shlex.join(sys.argv)):
+            return code
+        keep_bytecode_in(runtimes)
+    sys.path.insert(1, folder)
+    return run(folder)
+
+
+def asks_for_help(arguments: list[str]) -> bool:
+    """Tell whether the program will only print its help or version, for which it needs no packages."""
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return not {"-h", "--help", "--version"}.isdisjoint(words)
+
+
+def only_reads(arguments: list[str]) -> bool:
+    """Tell whether the program will only read its records, for which it needs no packages either.
+
+    A look at every file of theirs would be a good part of the time that it takes.
+    """
+    return "--status" in arguments or arguments[:2] == ["state", "get"]
+
+
+def foreign_home() -> str | None:
+    """Return HOME if this is sudo and it is another user's: what we write there would lock its owner out."""
+    if "SUDO_USER" not in os.environ or os.environ.get("CONTEXTCORE_HOME"):
+        return None
+    home = os.environ["HOME"]
+    try:
+        return home if os.stat(home).st_uid != os.geteuid() else None
+    except OSError:
+        return None
+
+
+def refuse(home: str) -> int:
+    """Say why this is not run under sudo, and what to type."""
+    import shlex
+
+    why = f"this runs as another user than the owner of HOME ({home})"
+    sys.stderr.write(f"create-cluster.sh: {why}; type it without sudo: {shlex.join(sys.argv)}\n")
+    return 3
+
+
+def has_home() -> bool:
+    """Tell whether the program accepts its home folder; why not is said by the program."""
+    from contextcore_install.core.errors import InstallError
+    from contextcore_install.storage.layout import find_home
+
+    try:
+        find_home(os.environ, os.geteuid())
+    except InstallError:
+        return False
+    return True
+
+
+def program() -> int:
+    """Run the program itself and return its exit code."""
+    from contextcore_install.cli import main
+
+    return main(sys.argv[1:])
+
+
+def run(folder: str) -> int:
+    """Run the program; if it fails while files of its runtime are damaged, have them replaced and begin anew."""
+    try:
+        code = program()
+    except ImportError:
+        if (code := heal(folder)) == 0:
+            raise
+    except KeyboardInterrupt:  # before the program could handle it
+        return 130
+    if code == BUG:  # in a step, whose errors never get here
+        code = heal(folder) or code
+    return code
+
+
+def heal(folder: str) -> int:
+    """Begin anew if files of the runtime were damaged and could be replaced.
+
+    Returns 0 where they are whole, and else the exit code after saying why they could not be replaced.
+    """
+    import shlex
+    from pathlib import Path
+
+    from contextcore_install.tools.runtime import is_whole, prepare, told
+
+    if "healed" in OPTIONS or is_whole(LOCK, folder):
+        return 0
+    code = told(lambda: prepare(Path(LOCK), Path(folder)), again=shlex.join(sys.argv))
+    if code == 0:
+        os.execv(sys.executable, [sys.executable, "-X", "healed", *sys.orig_argv[1:]])
+    return code
