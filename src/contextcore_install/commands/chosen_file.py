@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from contextcore_install.app import App
@@ -21,7 +22,9 @@ def chosen_file(app: App, name: str) -> Path | None:
     path = Path(chosen).expanduser().absolute()
     path = path / name if path.is_dir() else path
     if not path.parent.is_dir():
-        raise InstallError("no-folder", f"there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
+        raise InstallError(
+            "no-folder", f"there is no folder {path.parent}", hint=f"mkdir -p {shlex.quote(str(path.parent))}"
+        )
     if os.path.lexists(path):
         raise there_already(path)
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -91,11 +92,12 @@ def workshop(bin_folder: Path) -> Iterator[Path]:
         bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         workdir = Path(tempfile.mkdtemp(prefix=".getting-", dir=bin_folder))
     except OSError as error:
+        quoted = shlex.quote(str(bin_folder))
         raise InstallError(
             "folder-unwritable",
             f"{bin_folder} cannot be written: {error.strerror}.",
             str(error),
-            f"ls -ld {bin_folder}; df -h {bin_folder}",
+            f"ls -ld {quoted}; df -h {quoted}",
         ) from error
     try:
         yield workdir

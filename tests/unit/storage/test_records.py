@@ -328,7 +328,7 @@ def test_what_is_refused_to_its_owner_is_told_with_what_undoes_it(tmp_path: Path
     assert str(tmp_path) in hint(tmp_path / "missing", errno.EPERM)
     assert "missing" not in hint(tmp_path / "missing", errno.EPERM)
     tmp_path.chmod(0o500)
-    assert hint(tmp_path, errno.EACCES) == f"chmod -R u+rwX '{tmp_path}'"
+    assert hint(tmp_path, errno.EACCES) == f"chmod -R u+rwX {tmp_path}"
     tmp_path.chmod(0o700)
     assert "chown" in hint(tmp_path, errno.EACCES)
 
