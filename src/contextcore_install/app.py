@@ -47,6 +47,20 @@ class App:
             settings.given_flags,
             {"CONTEXTCORE_HOME": str(self.home.folder)} if chosen else {},
             settings.given_variables,
+            self._free_port,
         )
         unnamed = DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else ""
         return Commands(settings.program, settings.cluster, unnamed, given)
+
+    def _free_port(self, key: str) -> int:
+        """Return a free port for a component in place of its own: neither given nor usual for another; else 0."""
+        from contextcore_install.stack.catalogue import PORTS
+        from contextcore_install.tools.ports import free_port
+
+        if key not in PORTS:
+            return 0
+        usual = {port.host for port in PORTS.values()}
+        port = free_port(self.settings.ports.get(key, PORTS[key].host))
+        while port in usual or port in self.settings.ports.values():
+            port = free_port(port)
+        return port

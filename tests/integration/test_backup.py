@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,8 +68,7 @@ def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -
         kept = tmp_path / "kept.tar.gz"
         assert place.run("backup", "-o", str(kept)).returncode == 0
         again = place.run("backup", "-o", str(kept))
-        assert again.returncode == 1
-        assert "is there already" in again.stderr
+        assert (again.returncode, "add --yes to replace it" in again.stderr) == (2, True)
         earlier = json.loads(place.run("backup", "--output", "json").stdout)["path"]
         deleted = place.run("delete", *NAMED, "--backup", "--output", "json")
         assert deleted.returncode == 0, deleted.stderr
@@ -128,3 +128,31 @@ def test_nothing_installed_is_no_backup(tmp_path: Path) -> None:
     answer = Installation(tmp_path).run("backup")
     assert answer.returncode == 1
     assert "no installation test" in answer.stderr
+
+
+def test_a_backup_goes_to_standard_output_or_in_place_of_a_file_only_if_told_so(
+    installed: Installation, tmp_path: Path
+) -> None:
+    target = tmp_path / "mine.tar.gz"
+    with target.open("wb") as file:
+        printed = subprocess.run(
+            installed.command("backup", "-o", "-"),
+            env=installed.environ(),
+            cwd=tmp_path,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    assert printed.returncode == 0, printed.stderr
+    assert "is backed up on standard output" in printed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tar.gz"]
+    with tarfile.open(target) as tar:
+        assert tar.getnames()[0] == "manifest.json"
+    first = target.read_bytes()
+    refused = installed.run("backup", "-o", str(target))
+    assert (refused.returncode, target.read_bytes()) == (2, first)
+    replaced = installed.run("backup", "-o", str(target), "--yes")
+    assert replaced.returncode == 0, replaced.stderr
+    assert target.read_bytes() != first

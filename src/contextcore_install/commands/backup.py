@@ -15,7 +15,7 @@ from typing import Any
 from contextcore_install import __version__
 from contextcore_install.app import App
 from contextcore_install.commands.ask import require_yes
-from contextcore_install.commands.chosen_file import chosen_file
+from contextcore_install.commands.chosen_file import binary_file
 from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -56,9 +56,15 @@ class Backup:
 
 def run(app: App) -> int:
     """Make a backup and say where it is."""
-    name = app.settings.cluster
     if not app.layout.exists:
-        raise _nothing_there(name)
+        raise _nothing_there(app.settings.cluster)
+    make_private(app.layout.backups)
+    with binary_file(app, _file_name(app, ""), app.layout.backups) as (app_telling, target):
+        return _write(app_telling, target)
+
+
+def _write(app: App, target: Path | None) -> int:
+    name = app.settings.cluster
     with at_work(app) as ctx:
         lock = take_lock(app)
         try:
@@ -71,12 +77,12 @@ def run(app: App) -> int:
             restarted = sorted({volume.component for volume in volumes if volume.restarts})
             if restarted:
                 require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
-            target = chosen_file(app, _file_name(app, ""))
             made = make_backup(app, recorded(app, records, stack), provider, ctx, target=target)
         finally:
             lock.release()
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
-    sentence = f"{name} is backed up in {made.path} ({made.words})"
+    where = "on standard output" if app.stdout is app.stderr else f"in {made.path}"
+    sentence = f"{name} is backed up {where} ({made.words})"
     tell_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
     return ExitCode.DONE
 
@@ -157,7 +163,8 @@ def make_backup(
             item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it)
         )
         document = _about(app, records.state, provider, volumes)
-        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled)
+        replace = target is not None and app.settings.yes
+        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replace)
         return Backup(path, path.stat().st_size, volumes)
     except OSError as error:
         raise unusable(app.layout.backups, error) from error

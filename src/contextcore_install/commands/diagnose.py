@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.commands.bundle import REDACTED, Bundle, Diagnosis, Limits, details, make_bundle
-from contextcore_install.commands.chosen_file import chosen_file
+from contextcore_install.commands.chosen_file import binary_file
 from contextcore_install.commands.own_evidence import machine_evidence, own_evidence
 from contextcore_install.commands.survey import NOT_KNOWN, checks_document, survey
 from contextcore_install.commands.tell import tell_document
@@ -33,7 +34,12 @@ LIMITS = Limits(quick_s=60.0, slow_s=120.0)
 
 def run(app: App) -> int:
     """Collect, write, and say what is wrong and where the file is."""
-    target = chosen_file(app, bundle_name(app.settings.cluster, app.clock.now_us()))
+    name = bundle_name(app.settings.cluster, app.clock.now_us())
+    with binary_file(app, name) as (app_telling, target):
+        return _write(app_telling, target)
+
+
+def _write(app: App, target: Path | None) -> int:
     with at_work(app) as ctx:
         ctx.activity("collecting what helps to find out what is wrong")
         case = _Case(app)
@@ -134,15 +140,16 @@ def _tell(app: App, bundle: Bundle) -> None:
         "members": list(bundle.members),
         "not_collected": list(bundle.not_collected),
     }
-    tell_document(app, document, lambda look: _render(bundle, look))
+    where = "Standard output" if app.stdout is app.stderr else str(bundle.path)
+    tell_document(app, document, lambda look: _render(bundle, where, look))
 
 
-def _render(bundle: Bundle, look: Look) -> str:
+def _render(bundle: Bundle, where: str, look: Look) -> str:
     held = list(dict.fromkeys(name.partition("/")[0] for name in bundle.members))
     lines = [
         *look.paragraph(harmless(bundle.diagnosis)),
         "",
-        f"{bundle.path}",
+        where,
         *look.paragraph(f"holds {', '.join(held)} ({size(bundle.bytes)})."),
         *(
             line

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
+import time
 from pathlib import Path
 
 from contextcore_install import __version__
 from contextcore_install.app import App
+from contextcore_install.commands.chosen_file import chosen_file, is_standard_output
 from contextcore_install.commands.redacting import redaction
 from contextcore_install.commands.tell import tell_done
-from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 
 DETAILED_RUNS = 5
@@ -25,21 +26,23 @@ def run(app: App) -> int:
     """Write the report."""
     from contextcore_install.core.errors import ExitCode
 
-    target, hides = str(app.settings.arguments["file"]), not app.settings.arguments["no_redact"]
-    if target == "-" and app.json:
-        raise usage_error("-o - contradicts --output json: both want standard output")
-    if target != "-":
-        _refuse_to_overwrite(app, Path(target))
+    hides = not app.settings.arguments["no_redact"]
+    target = None if is_standard_output(app) else chosen_file(app, _file_name(app))
     if not hides:
         app.stderr.write("note: --no-redact: the report may hold names, paths and secrets of this machine\n")
     html = _html(app, hides=hides)
-    if target == "-":
+    if target is None:
         app.stdout.write(html)
         return ExitCode.DONE
-    _write(Path(target), html)
+    _write(target, html)
     hidden = "home paths, host and user names and secrets are hidden" if hides else "nothing is hidden in it"
-    tell_done(app, f"The report is in {target}; {hidden}.", file=str(Path(target).absolute()), redacted=hides)
+    tell_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
     return ExitCode.DONE
+
+
+def _file_name(app: App) -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
+    return f"{app.settings.cluster}-report-{stamp}.html"
 
 
 def _html(app: App, *, hides: bool) -> str:
@@ -60,17 +63,6 @@ def _html(app: App, *, hides: bool) -> str:
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
     document = {"now_us": now_us, "sections": sections, "runs": runs}
     return render(document, live=False, footer=made + hidden)
-
-
-def _refuse_to_overwrite(app: App, target: Path) -> None:
-    try:
-        kind = target.lstat().st_mode
-    except OSError:
-        return  # writing tells what is wrong, if anything is
-    if not stat.S_ISREG(kind):
-        raise usage_error(f"{target} is no regular file", "choose a file, or -o - for standard output")
-    if not app.settings.yes:
-        raise usage_error(f"{target} exists", "choose another name, or add --yes to replace it")
 
 
 def _write(target: Path, html: str) -> None:

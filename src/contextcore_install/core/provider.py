@@ -96,7 +96,7 @@ class Endpoint:
     machine and the component, where something does: it decides what silence means. `steady_s` is for how long it must
     answer before that counts, in seconds: behind a node that has just been started, ways open, and may close again.
     `stranger` says who listens there in the component's place, as far as the provider knows: nothing is sent to it, and
-    what it answers says nothing of the installation.
+    what it answers says nothing of the installation. `port_is_fixed` says that it cannot have another port.
     """
 
     component: str
@@ -106,6 +106,7 @@ class Endpoint:
     accepts: frozenset[int] = frozenset()
     steady_s: float = 0.0
     stranger: str = ""
+    port_is_fixed: bool = False
 
     @property
     def ready_url(self) -> str:

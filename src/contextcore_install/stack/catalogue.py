@@ -185,6 +185,6 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
         if other != key:
             raise usage_error(
                 f"Port {number} would serve both {other} and {key}.",
-                hint=f"Choose another: --port {key}=PORT",
+                hint=f"choose another: ./create-cluster.sh --port {key}=PORT",
             )
     return ports

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.retry import RetryPolicy
@@ -78,9 +80,16 @@ class ServicesVerify(BaseStep):
 
 def _foreign(endpoint: Endpoint) -> Finding:
     name = endpoint.component
+    if endpoint.port_is_fixed:
+        port = urlsplit(endpoint.base_url).port or 0
+        remedy = Remedy(
+            "End it: the cluster keeps the ports that it was made with.", how_to_end(endpoint.stranger, port)
+        )
+    else:
+        remedy = Remedy("End it, or choose another port.", f"./create-cluster.sh --resume --port {name}=PORT")
     return Finding(
         "service-foreign",
         f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked.",
         endpoint.stranger,
-        Remedy("End it, or choose another port.", f"./create-cluster.sh --resume --port {name}=PORT"),
+        remedy,
     )

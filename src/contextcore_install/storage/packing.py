@@ -14,7 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO, Any
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.storage.archive import CHUNK, MANIFEST, SCHEMA, Entry
 from contextcore_install.storage.files import unusable
 from contextcore_install.tools.files import UNFINISHED, sync_folder
@@ -32,9 +32,12 @@ def pack(
     about: Mapping[str, Any],
     tell: Callable[[str], None],
     go_on: Callable[[], None] = lambda: None,
+    *,
+    replace: bool = False,
 ) -> None:
     """Write what lies in a folder as an archive, mode 0600; raises InstallError, and then nothing is there.
 
+    A file that is there already is left alone, unless it is to be replaced (`replace`).
     `go_on` is called again and again, and ends the work by what it raises: nothing is there then either.
     """
     names = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
@@ -46,7 +49,7 @@ def pack(
         try:
             _write(temporary, manifest, staged, files, tell, go_on)
             go_on()
-            if os.path.lexists(target):
+            if os.path.lexists(target) and not replace:
                 raise there_already(target)
             temporary.rename(target)
         finally:
@@ -57,8 +60,13 @@ def pack(
 
 
 def there_already(target: Path) -> InstallError:
-    """Return the error for a backup that would take another file's place."""
-    return InstallError("file-exists", f"{target} is there already, and is left alone", hint="choose another")
+    """Return the error for a file that would take another one's place."""
+    return InstallError(
+        "file-exists",
+        f"{target} exists",
+        hint="choose another name, or add --yes to replace it",
+        exit_code=ExitCode.USAGE,
+    )
 
 
 class _Endable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contextcore_install.flags import DEFAULT_CLUSTER, PROGRAM, PROVIDER_OPTIONS, PROVIDER_OPTIONS_NAME
@@ -27,16 +27,18 @@ class Given:
     """What an invocation was given that a later command needs again to mean the same.
 
     `flags` say how the installation is made, each with its value ("" for none); `variables` always count, and
-    `option_variables` (by the flag that each stands for) where such flags do.
+    `option_variables` (by the flag that each stands for) where such flags do. `free_port` finds a port that a
+    component may have instead of its own; 0 where there is none to name.
     """
 
     flags: tuple[tuple[str, str], ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    free_port: Callable[[str], int] = lambda _: 0
 
     def on_record(self) -> Given:
         """Return what is needed where the installation has its settings on record."""
-        return Given(variables=self.variables)
+        return Given(variables=self.variables, free_port=self.free_port)
 
 
 NOTHING = Given()
@@ -73,7 +75,7 @@ class Commands:
         return Commands(self._program, self._cluster, "", self._given.on_record())
 
     def _typed(self, found: OwnCommand) -> str:
-        words = [_quoted(self._program), *found.words]
+        words = [_quoted(self._program), *map(self._with_port, found.words)]
         command = found.command
         if not command:
             return " ".join(words)
@@ -91,6 +93,12 @@ class Commands:
         if self._cluster and not found.names("--cluster") and _is_of_one_cluster(command):
             words += ["--cluster", _quoted(self._cluster)]
         return " ".join([*(f"{name}={value}" for name, value in variables.items()), *words])
+
+    def _with_port(self, word: str) -> str:
+        """Return a word of a command, with a free port in place of the placeholder in `--port COMPONENT=PORT`."""
+        key, placeholder, _ = word.partition("=PORT")
+        port = self._given.free_port(key) if placeholder else 0
+        return f"{key}={port}" if port else word
 
     def _missing(self, found: OwnCommand, taken: frozenset[str]) -> list[tuple[str, str]]:
         """Return the given flags that a command takes and lacks, and that do not contradict those it has."""

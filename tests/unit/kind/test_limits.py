@@ -16,7 +16,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.engine_info import EngineInfo
 from contextcore_install.providers.kind.port_requirement import PortProbe
 from contextcore_install.providers.kind.requirements import Requirements
@@ -193,3 +193,15 @@ def test_a_port_that_is_held_is_told_with_its_holder_and_another_one(tmp_path: P
     assert f"pid {os.getpid()}" in finding.message
     assert finding.remedy is not None
     assert finding.remedy.command.startswith("./create-cluster.sh --port grafana=")
+
+
+def test_a_port_of_a_cluster_that_exists_is_freed_and_not_changed(tmp_path: Path) -> None:
+    node = Node("id", "demo-control-plane", "control-plane", "exited", "", "", "node:1", {})
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux")
+        (finding,) = PortProbe(Nameless(info), info, lambda: (node,)).look("grafana", 30000, port).findings
+    assert finding.code == "port-in-use"
+    assert finding.remedy is not None
+    assert finding.remedy.command == f"kill {os.getpid()}"
+    assert "keeps the ports" in finding.remedy.summary

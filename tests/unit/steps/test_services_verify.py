@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import HttpAnswer
 from contextcore_install.core.provider import Endpoint
@@ -70,3 +72,27 @@ def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> Non
     )
     step.apply(cast("Any", QuietContext()))
     assert http.asked == ["http://127.0.0.1:0/ready", "http://127.0.0.1:10000/ready"]
+
+
+class Taken(FakeProvider):
+    """A provider in whose service's place another program listens; with `fixed`, the port cannot be changed."""
+
+    fixed = False
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        holder = "port 10000 is held by nginx (pid 17)"
+        url = "http://127.0.0.1:10000"
+        return [Endpoint("mimir", url, "/ready", stranger=holder, port_is_fixed=self.fixed)]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "command"), [(False, "./create-cluster.sh --resume --port mimir=PORT"), (True, "kill 17")]
+)
+def test_another_port_is_offered_only_where_it_can_be_had(fixed: bool, command: str) -> None:
+    nothing: Any = None
+    provider = Taken()
+    provider.fixed = fixed
+    surroundings = Surroundings(provider, FakeHttp({}), nothing, nothing, nothing, lambda _: [])
+    (finding,) = ServicesVerify(surroundings).check(cast("Any", QuietContext())).findings
+    assert finding.remedy is not None
+    assert finding.remedy.command == command

@@ -75,7 +75,7 @@ def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
 
 def test_no_file_is_replaced_and_nothing_half_written_stays(tmp_path: Path) -> None:
     (tmp_path / "backup.tar.gz").write_text("mine")
-    with pytest.raises(InstallError, match="there already"):
+    with pytest.raises(InstallError, match="exists"):
         packed(tmp_path)
     assert (tmp_path / "backup.tar.gz").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"staged", "backup.tar.gz"}

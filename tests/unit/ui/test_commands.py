@@ -121,6 +121,16 @@ def test_what_is_on_record_is_not_repeated() -> None:
     )
 
 
+def test_a_placeholder_for_a_port_becomes_one_that_is_free() -> None:
+    hint = "./create-cluster.sh --resume --port mimir=PORT"
+    here = Commands("p", given=Given(free_port=lambda key: {"mimir": 10_009}.get(key, 0)))
+    assert here.typed(hint) == "p --resume --port mimir=10009"
+    assert here.typed("p --port other=PORT") == "p --port other=PORT"
+    found = commands_of("--resume", "--port", "mimir=9009").typed(hint).split()[-1]
+    parse(["--resume", "--port", found], {}, "p")
+    assert found != "mimir=9009"
+
+
 def test_an_invocation_hands_on_its_flags_and_variables() -> None:
     typed = commands_of("--provider", "host", "--port", "mimir=21030", "--install-tools")("--resume")
     assert typed == "./create-cluster.sh --resume --provider host --port mimir=21030 --install-tools"

@@ -173,6 +173,21 @@ RULES: tuple[Rule, ...] = (
         warning=True,
     ),
     Rule(
+        "port-of-cluster-in-use",
+        "Port {port}, which {who_needs} needs, is held by {holder}.",
+        "End it: the cluster keeps the ports that it was made with.",
+        "{end_holder}",
+        where={"bind": "^EADDRINUSE$", "ports": "^fixed$"},
+        code="port-in-use",
+    ),
+    Rule(
+        "port-of-cluster-unusable",
+        "Port {port} cannot be used: {why}.",
+        "Let this user have it: the cluster keeps the ports that it was made with.",
+        where={"bind": ".", "ports": "^fixed$"},
+        code="port-unusable",
+    ),
+    Rule(
         "port-in-use",
         "Port {port}, which {who_needs} needs, is held by {holder}.",
         "End it, or choose another port for {purpose}.",

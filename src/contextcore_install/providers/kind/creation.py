@@ -191,15 +191,18 @@ class Creation:
             keep=(lock,),
         )
         if done.exit_code != 0:
-            raise kind_failure(process.failure(done), done.lines, self._facts())
+            raise kind_failure(process.failure(done), done.lines, self._facts(done.lines))
 
-    def _facts(self) -> dict[str, str]:
-        """Return what the sentences about a failure of kind need to know."""
+    def _facts(self, lines: Sequence[str] = ()) -> dict[str, str]:
+        """Return what the sentences about a failure of kind need to know; its output may name a port."""
+        named = (
+            key for key, port in self._wish.ports.items() if any(f":{port} " in f"{line} " for line in lines)
+        )
         return {
             **self._engine.facts(),
             "node_image": self._wish.node_image,
             "control_plane": f"{self._wish.cluster}-control-plane",
-            "port_key": "COMPONENT",
+            "port_key": next(named, "COMPONENT"),
         }
 
     def _finish(self, sight: Sight) -> None:

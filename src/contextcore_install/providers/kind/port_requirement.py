@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.provider import Probe
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.providers.kind.engine import Engine, Node
@@ -56,6 +57,8 @@ class PortProbe:
         except InstallError as error:
             return Probe(f"{port} is held; by whom, the engine does not say: {error.message}", skipped=True)
         facts |= {
+            "ports": "fixed" if self.nodes() else "chosen",
+            "end_holder": how_to_end(holder, port, self.engine.name),
             "free_port": str(free_port(max(port, 1024))),
             "bind": errno.errorcode.get(problem, "?"),
             "why": os.strerror(problem),

@@ -205,7 +205,9 @@ class KindProvider(KubernetesProvider):
     def _endpoint(self, component: str, port_key: str, path: str) -> Endpoint:
         port = self._ports[port_key]
         stranger = self._holders.stranger(port)
-        return Endpoint(component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger)
+        return Endpoint(
+            component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True
+        )
 
     def listeners(self) -> Sequence[Listener]:
         """Return the ports of this machine that lead into the nodes, as the engine binds them. Raises InstallError."""
