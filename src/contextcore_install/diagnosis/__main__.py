@@ -65,12 +65,14 @@ class _Capitals(dict[str, str]):
 
 _WORDS = _Words(
     argv="COMMAND",
+    by=" by *whom*",
     code=" *(exit code)*",
     ending="*ended with an exit code or by a signal*",
     image_remedy="*Load it from the container engine into the nodes*, or have it where the nodes get theirs.",
     kubectl="kubectl",
     last="*its last line*",
     more="*where*",
+    of_configuration=" of *its configuration*",
     said="*what it said*",
     said_by_kubectl="*what kubectl said*",
 )

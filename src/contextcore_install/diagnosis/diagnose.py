@@ -19,6 +19,8 @@ _CHATTER = re.compile(
 )
 _GIVES_UP = r"^(panic|fatal( error)?):|\t(fatal|panic)\t|\blevel\"?[=:]\s*\"?(fatal|panic)\b"
 """What Go programs say last; registers and stacks may follow."""
+#: The query of a URL is somebody's parameters, and says nothing of what happened: `?timeout=3s` is no timeout.
+_QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']*")
 #: Log lines that are looked at, and how many of them are shown.
 LOG_LINES, SHOWN_LINES = 30, 5
 READ_LINES = 150
@@ -48,7 +50,8 @@ class Diagnosis:
 
 def diagnose(subject: Subject, evidence: Evidence) -> Diagnosis | None:
     """Return what evidence means; None where no rule about the subject fits."""
-    text = "\n".join(line for line in clean_lines(evidence.lines, LOG_LINES) if not _CHATTER.search(line))
+    told = (line for line in clean_lines(evidence.lines, LOG_LINES) if not _CHATTER.search(line))
+    text = without_queries("\n".join(told))
     rule = next((rule for rule in rules_of(subject) if _fits(rule, evidence, text)), None)
     if rule is None:
         return None
@@ -74,7 +77,7 @@ def _fits(rule: Rule, evidence: Evidence, text: str) -> bool:
     facts = {"component": evidence.component, **evidence.facts}
     return (
         (not rule.log or _found(rule.log, text))
-        and (not rule.message or _found(rule.message, evidence.message))
+        and (not rule.message or _found(rule.message, without_queries(evidence.message)))
         and (not rule.reasons or evidence.reason in rule.reasons)
         and (not rule.exit_codes or evidence.exit_code in rule.exit_codes)
         and (not rule.errors or evidence.error in rule.errors)
@@ -82,6 +85,11 @@ def _fits(rule: Rule, evidence: Evidence, text: str) -> bool:
         and all(_found(pattern, facts.get(name, "")) for name, pattern in rule.where.items())
         and all(_is_below(facts, name, limit) for name, limit in rule.below.items())
     )
+
+
+def without_queries(text: str) -> str:
+    """Return a text whose URLs end before their `?`."""
+    return _QUERY.sub(r"\1", text)
 
 
 def _found(pattern: str, text: str) -> bool:
@@ -112,7 +120,7 @@ def _facts(rule: Rule, evidence: Evidence, text: str) -> Mapping[str, str]:
             "code": "" if code is None else f" (exit code {code})",
             "ending": _ending(code),
             **_groups(rule.log, text),
-            **_groups(rule.message, evidence.message),
+            **_groups(rule.message, without_queries(evidence.message)),
         },
     )
 

@@ -24,7 +24,9 @@ def kind_failure(error: InstallError, lines: Sequence[str], facts: Mapping[str, 
 
 def kubectl_failure(argv: str, lines: Sequence[str], facts: Mapping[str, str]) -> InstallError:
     """Return the error that says why kubectl failed."""
-    return explain(Subject.KUBECTL, Evidence("kubectl", lines, facts={**facts, "argv": argv})).error()
+    return explain(
+        Subject.KUBECTL, Evidence("kubectl", lines, facts={"again": argv, **facts, "argv": argv})
+    ).error()
 
 
 def pull_failure(

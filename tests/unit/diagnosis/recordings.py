@@ -39,6 +39,11 @@ _ENGINE = {
     "trust": "sudo update-ca-certificates",
     "local": "docker context use default",
 }
+_WEBHOOK = {
+    "of_configuration": " of the ValidatingWebhookConfiguration policies",
+    "webhook_removal": "kubectl --context kind-demo delete validatingwebhookconfiguration policies",
+    "webhook_look": "kubectl --context kind-demo describe validatingwebhookconfiguration policies",
+}
 FACTS: Mapping[Subject, Mapping[str, str]] = {
     Subject.MACHINE: {},
     Subject.ENGINE: _ENGINE,
@@ -79,7 +84,10 @@ FACTS: Mapping[Subject, Mapping[str, str]] = {
         "manifests": "/m",
         "context_remedy": "Name one that is there.",
         "context_command": "kubectl config get-contexts -o name",
-        "argv": "kubectl get pods",
+        "argv": "kubectl apply --server-side -f -",
+        "again": "./create-cluster.sh diagnose",
+        "kubectl": "kubectl --context kind-demo -n observability",
+        **_WEBHOOK,
     },
     Subject.NAMESPACE: {"context": "kind-demo", "namespace": "observability"},
     Subject.WORKLOAD: {
@@ -87,6 +95,12 @@ FACTS: Mapping[Subject, Mapping[str, str]] = {
         "kind": "statefulset",
         "kubectl": "kubectl --context kind-demo -n observability",
         "object": "StatefulSet/loki",
+        "namespace": "observability",
+        "replicas": "0",
+        "wanted": "1",
+        "by": " by kubectl-scale",
+        "manager": "flux",
+        **_WEBHOOK,
     },
     Subject.CLAIM: {**_POD, "claim": "data-loki-0"},
     Subject.POD: _POD,

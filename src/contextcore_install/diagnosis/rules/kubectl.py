@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
 from contextcore_install.diagnosis.rule import Rule
+from contextcore_install.diagnosis.rules._admission import in_output, refusals
 
 RULES: tuple[Rule, ...] = (
+    # Before the API's own troubles: a webhook that cannot be asked is told in the same words.
+    *in_output(refusals("The cluster does not take what is applied: ", "manifest-invalid")),
     Rule(
         "context-missing",
         "kubectl knows no context {context}.",
@@ -116,7 +119,7 @@ RULES: tuple[Rule, ...] = (
         "The manifests are not valid for this cluster.",
         "Correct them.",
         log=r"error validating|is invalid:|unknown field|strict decoding error|error parsing"
-        r"|error converting yaml|admission webhook .* denied",
+        r"|error converting yaml",
     ),
     Rule(
         "kustomization-invalid",
@@ -129,7 +132,7 @@ RULES: tuple[Rule, ...] = (
         "kubectl-failed",
         "`{argv}` failed.",
         "See what it says.",
-        "{argv}",
+        "{again}",
         transient=True,
     ),
 )

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.failures import DIAGNOSE
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.shape import ShapeError
 from contextcore_install.diagnosis.failures import kubectl_failure
+from contextcore_install.providers._kubectl.admission import webhook_facts
 from contextcore_install.providers._kubectl.shapes import as_kubernetes_object
 from contextcore_install.tools.capture import Captured, Follower, capture, following, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
+MANAGED = "--show-managed-fields"
+"""Has kubectl (since 1.21) tell who set which field."""
 # As the API says it (k8s.io/apiserver, responsewriters/errors.go)
 _REFUSED = re.compile(r'cannot list resource "([^"]+)"')
 
@@ -90,7 +94,7 @@ class Kubectl:
 
     def watch(self, kind: str, *scope: str) -> AbstractContextManager[Follower]:
         """Start to watch a kind; see `tools.capture.following`."""
-        arguments = ("get", kind, *scope, "--watch", "--output-watch-events", "-o", "json")
+        arguments = ("get", kind, *scope, "--watch", "--output-watch-events", MANAGED, "-o", "json")
         return following(self.argv(*arguments, timeout="0"), environ=self.environ)
 
     def beside(self, *arguments: str) -> Follower:
@@ -99,8 +103,13 @@ class Kubectl:
 
     def failure(self, done: Captured) -> InstallError:
         """Return the error for a command that failed."""
-        command = self.shown(*(item for item in done.argv[3:] if item != "-"))
-        return kubectl_failure(command, done.stderr.splitlines() or done.stdout.splitlines(), self.facts)
+        command, said = self.shown(*done.argv[3:]), done.stderr or done.stdout
+        # What a command was given to read is not there to be given again.
+        again = DIAGNOSE if "-" in done.argv else command
+        facts = {**self.facts, "again": again, "kubectl": self.shown("-n", self.facts.get("namespace", ""))}
+        if "webhook" in said:
+            facts |= webhook_facts(self, said)
+        return kubectl_failure(command, said.splitlines(), facts)
 
 
 def items_of(text: str) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ from functools import partial
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Workload
-from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose, problem_of
+from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import RESUME, Subject
 from contextcore_install.diagnosis.rules import pod_reasons
-from contextcore_install.diagnosis.rules.workload import MISSING
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.events import Events
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of
+from contextcore_install.providers._kubectl.podless import Podless, is_scaled_down, wanted_pods
 from contextcore_install.providers._kubectl.pods import (
     Pod,
     is_history,
@@ -76,6 +76,7 @@ class Conditions:
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
         self._events = Events(kubectl)
+        self._podless = Podless(kubectl, self._events)
 
     def now(self, snapshot: Snapshot, patience: Patience | None = None) -> list[Workload]:
         """Return each workload's condition. With patience, only troubles that have lasted are findings."""
@@ -91,19 +92,27 @@ class Conditions:
     ) -> Workload:
         live = snapshot.get(key)
         if live is None:
-            return Workload(key.name, ready=False, condition="is not there", finding=_absent(key))
+            return Workload(
+                key.name, ready=False, condition="is not there", finding=self._podless.absent(key)
+            )
         pods = [read_pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
         started = self._node_started()
         if any(is_history(pod, started) for pod in pods if not pod.deleting):
             return Workload(key.name, ready=False, condition="comes back after its node's start")
+        if is_scaled_down(wanted, live):
+            finding = self._podless.scaled_down(key, wanted, live)
+            return Workload(key.name, ready=False, condition="is scaled down", finding=finding)
         ready = [pod for pod in pods if pod.ready and not pod.deleting]
         # What its controller counted may be from before a node's start as well: the pods themselves must say so.
         if is_rolled_out(live) and len(ready) >= int(live.get("spec", {}).get("replicas", 1)):
-            return self._rolled_out(key, wanted, live, ready, snapshot)
+            return self._rolled_out(key, live, ready, snapshot)
         waiting = [pod for pod in pods if not pod.ready and not pod.deleting]
         if not waiting:
             condition = pods[0].condition if pods else "has no pod yet"
-            finding = None if pods else self._refused(key, live, patience)
+            lacking = len(pods) < wanted_pods(live)
+            finding = (
+                self._podless.refused(key, live, patience.lasted if patience else None) if lacking else None
+            )
             return Workload(key.name, ready=False, condition=condition, finding=finding)
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
         found = self._diagnose(key, pod, snapshot, patience)
@@ -112,11 +121,7 @@ class Conditions:
             key.name, ready=False, condition=condition, finding=self._counted(found, pod, patience)
         )
 
-    def _rolled_out(
-        self, key: Key, wanted: Manifest, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot
-    ) -> Workload:
-        if int(live.get("spec", {}).get("replicas", 1)) < int(wanted["spec"].get("replicas", 1)):
-            return Workload(key.name, ready=False, condition="is scaled down")
+    def _rolled_out(self, key: Key, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> Workload:
         for service in services_of(live, snapshot.of_kind("Service")) if self._reads_endpoints else ():
             endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
@@ -203,19 +208,6 @@ class Conditions:
             return tries[-1] if tries else pod.message
         return self._pulls[pod.uid]
 
-    def _refused(self, key: Key, live: Manifest, patience: Patience | None) -> Finding | None:
-        """Say why a workload's pod cannot be made, where the cluster says so."""
-        uid = str(live["metadata"].get("uid", ""))
-        if patience is not None and patience.lasted(uid, "podless") < CREATING_S:
-            return None
-        reason, message = self._events.last(uid, key.namespace)
-        facts = {
-            "workload": key.name,
-            "kind": key.kind.lower(),
-            "kubectl": self._kubectl.shown("-n", key.namespace),
-        }
-        return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=reason, message=message, facts=facts))
-
     def _claim(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
         """Return what keeps the first of a pod's claims that has no volume."""
         for item in snapshot.of_kind("PersistentVolumeClaim"):
@@ -269,10 +261,6 @@ def _by_hand(finding: Finding) -> Finding:
     """Return a finding whose remedy is not carried out by applying the step again."""
     remedy = finding.remedy
     return replace(finding, remedy=replace(remedy, automatic=False) if remedy else None)
-
-
-def _absent(key: Key) -> Finding | None:
-    return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=MISSING, facts={"object": key.label}))
 
 
 def _words(pod: Pod) -> str:

@@ -40,6 +40,12 @@ def decided_by(live: Manifest, path: Path) -> str:
     return ""
 
 
+def set_by(live: Manifest, path: Path) -> str:
+    """Return which manager other than us set a field last; empty where that is not known."""
+    setters = [entry for entry in _managers(live) if _has(entry.get("fieldsV1") or {}, path)]
+    return _name(max(setters, key=lambda entry: str(entry.get("time", "")))) if setters else ""
+
+
 def shows_us(live: Manifest) -> bool:
     """Tell whether an object was applied by this program, whatever was taken off it by hand since."""
     applied = any(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from contextcore_install.diagnosis.rules import pod_reasons
@@ -102,6 +103,14 @@ def read_pod(item: Manifest) -> Pod:
         unready_since=str(conditions.get("Ready", {}).get("lastTransitionTime", "")),
         revision=str((metadata.get("labels") or {}).get("controller-revision-hash", "")),
     )
+
+
+def moment(text: str) -> float:
+    """Return a time of Kubernetes' in seconds since 1970; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

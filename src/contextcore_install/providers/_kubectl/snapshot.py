@@ -7,12 +7,10 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.shared_read import SharedRead
-from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.client import MANAGED, Kubectl
 from contextcore_install.providers._kubectl.objects import CLUSTER_KINDS, Key, key_of, resource_of
 from contextcore_install.providers._kubectl.render import Release
 
-MANAGED = "--show-managed-fields"
-"""Has kubectl (since 1.21) tell who set which field."""
 ALWAYS = (
     "pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount",
     "statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Any
 
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, Workload
@@ -15,6 +16,8 @@ from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Co
 from contextcore_install.providers._kubectl.keeping import lost_claims
 from contextcore_install.providers._kubectl.namespaces import may_change
 from contextcore_install.providers._kubectl.objects import key_of, resource_of
+from contextcore_install.providers._kubectl.owners import REPLICAS, decided_by
+from contextcore_install.providers._kubectl.podless import is_scaled_down, nudge
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
 from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
@@ -80,18 +83,16 @@ class KubernetesStack:
         self._applier.remove(self.release(), ctx, with_data=with_data)
 
     def start(self, ctx: StepContext) -> None:
-        """End, once a pod and cause, the pods that get nowhere; Kubernetes makes them anew at once."""
-        snapshot = self.reader.read(fresh=True)
-        live = [
-            snapshot.get(key_of(item)) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS
-        ]
+        """Scale up what was scaled down, have pods made that are lacking, and end those that get nowhere.
+
+        A pod is ended once for each cause; Kubernetes makes it anew at once.
+        """
+        snapshot = self._scaled_up(ctx)
+        live = [found for item in self._workloads() if (found := snapshot.get(key_of(item)))]
         pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
-        stuck = [
-            found
-            for item in live
-            if item is not None
-            for found in getting_nowhere(item, pods, claims, time.time())
-        ]
+        stuck = [found for item in live for found in getting_nowhere(item, pods, claims, time.time())]
+        for item in live:
+            nudge(self.kubectl, item, pods, ctx)
         lacking = [pod.image for pod, _ in stuck if pod.reason in pod_reasons.IMAGE]
         if lacking and self._get_images is not None:
             self._get_images(list(dict.fromkeys(lacking)), ctx)
@@ -102,13 +103,27 @@ class KubernetesStack:
                 end_pod(self.kubectl, pod, ctx)
         self.reader.forget()
 
+    def _workloads(self) -> list[dict[str, Any]]:
+        return [item for item in self.release().objects if item["kind"] in WORKLOAD_KINDS]
+
+    def _scaled_up(self, ctx: StepContext) -> Snapshot:
+        """Put back numbers of pods that somebody has changed since the release was applied; return what is there."""
+        snapshot = self.reader.read(fresh=True)
+        pairs = ((item, snapshot.get(key_of(item))) for item in self._workloads())
+        if any(
+            live and is_scaled_down(item, live) and not decided_by(live, REPLICAS) for item, live in pairs
+        ):
+            self.apply(ctx)
+            return self.reader.read(fresh=True)
+        return snapshot
+
     def workloads(self) -> Sequence[Workload]:
         """Return each workload's condition now. Raises InstallError."""
         return self._conditions.now(self.reader.read())
 
     def watch(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         """Yield the conditions now and at every change. Raises InstallError."""
-        kinds = {resource_of(item) for item in self.release().objects if item["kind"] in WORKLOAD_KINDS}
+        kinds = {resource_of(item) for item in self._workloads()}
         kinds |= {"pod", *self._extra} - {"node"}
         watch = Watch(self.kubectl, self.reader, self._conditions, sorted(kinds))
         try:

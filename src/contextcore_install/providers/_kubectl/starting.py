@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.objects import Manifest, containers, key_of, pod_specs
 from contextcore_install.providers._kubectl.owners import last_changed_by_others
-from contextcore_install.providers._kubectl.pods import Pod, read_pod, selected
+from contextcore_install.providers._kubectl.pods import Pod, moment, read_pod, selected
 
 #: Seconds for which a pod that has started may be not ready, before that counts as getting nowhere.
 UNREADY_S = 45.0
@@ -42,7 +41,7 @@ def getting_nowhere(
 
 def is_unready_for_long(pod: Pod, now: float) -> bool:
     """Tell whether a pod has started, and is not ready since `UNREADY_S` seconds or more."""
-    return pod.started and not pod.ready and 0 < _moment(pod.unready_since) < now - UNREADY_S
+    return pod.started and not pod.ready and 0 < moment(pod.unready_since) < now - UNREADY_S
 
 
 def _lacks_its_claim(pod: Pod, claims: Sequence[Manifest]) -> bool:
@@ -98,10 +97,3 @@ def _read_by(pod: Manifest) -> set[str]:
                 str((source.get(kind) or {}).get("name", "")) for kind in ("configMapKeyRef", "secretKeyRef")
             }
     return found - {""}
-
-
-def _moment(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
