@@ -52,6 +52,8 @@ elif args[0] == "get":
         refuse("list")
 elif args[0] == "apply" and '"Namespace"' in text and not may("patch", "namespaces", ""):
     refuse("patch")
+elif "--dry-run=server" in args:
+    print("pod/loki-x")
 elif args[0] in ("apply", "create"):
     document = json.loads(text)
     for item in document.get("items", [document]):

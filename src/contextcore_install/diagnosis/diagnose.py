@@ -15,7 +15,7 @@ from contextcore_install.diagnosis.rule import Rule, Subject
 
 #: Lines that a program logs at a level that explains no failure.
 _CHATTER = re.compile(
-    r"(?i)\blevel=\"?(info|debug)\b|\"level\":\s*\"(info|debug)\"|\t(info|debug)\t|\s(INFO|DEBUG)\s"
+    r"(?i)\blevel=\"?(info|debug)\b|\"level\":\s*\"(info|debug)\"|\t(info|debug)\t|(?-i:\s(INFO|DEBUG)\s)"
 )
 _GIVES_UP = r"^(panic|fatal( error)?):|\t(fatal|panic)\t|\blevel\"?[=:]\s*\"?(fatal|panic)\b"
 """What Go programs say last; registers and stacks may follow."""
