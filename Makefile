@@ -63,8 +63,9 @@ types: ## check types only
 dashboards: ## write the dashboard and the alert rules that Grafana is provisioned with
 	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.stack.dashboards)
 
-reference: ## write docs/reference/diagnosis.md from the rules of diagnosis
-	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.diagnosis)
+reference: ## write what docs/reference has from the code: the rules of diagnosis, and the rights in a cluster
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.diagnosis && \
+	  PYTHONPATH="$$tools:src" run -m contextcore_install.providers.kube_context)
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)

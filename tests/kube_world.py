@@ -50,6 +50,11 @@ elif args[0] == "get":
     print(json.dumps({{"kind": "List", "items": [o for o in state if o["kind"] != hidden]}}))
     if hidden and "namespace" in args[1].split(","):
         refuse("list")
+elif args[0] == "create" and "--dry-run=server" in args:
+    namespace = args[args.index("-n") + 1]
+    if ["Namespace", "", namespace] not in [name(o) for o in state]:
+        print(f'Error from server (NotFound): namespaces "{{namespace}}" not found', file=sys.stderr)
+        raise SystemExit(1)
 elif args[0] == "apply" and '"Namespace"' in text and not may("patch", "namespaces", ""):
     refuse("patch")
 elif "--dry-run=server" in args:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers._kubectl.objects import RELEASE_LABEL
 from contextcore_install.providers._kubectl.render import Release
-from contextcore_install.providers.kube_context.rights import rights_needed
+from contextcore_install.providers.kube_context.__main__ import PAGE, page
+from contextcore_install.providers.kube_context.rights import Right, rights_needed
 from fakes import Told
 from kube_world import Cluster, in_context
 
@@ -24,7 +26,6 @@ def thing(kind: str, name: str, namespace: str = "", release: str = "dev") -> di
 
 
 MADE_BEFORE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "observability"}}
-ACCOUNT = thing("ServiceAccount", "default", "observability")
 RELEASE = [thing("Namespace", "observability"), thing("Service", "mimir", "observability")]
 CREATE, GET, LIST, PATCH = ((verb, "namespaces", "") for verb in ("create", "get", "list", "patch"))
 
@@ -34,13 +35,54 @@ def test_rights_in_a_namespace_that_is_there_are_enough(
     tmp_path: Path, lacking: tuple[tuple[str, str, str], ...]
 ) -> None:
     cluster = Cluster(tmp_path / "lab")
-    cluster.put([MADE_BEFORE, ACCOUNT])
+    cluster.put([MADE_BEFORE])
     cluster.forbids(*lacking)
     place = in_context(tmp_path, cluster, RELEASE)
     place.create_cluster(Told().ctx)
     place.apply_release(Told().ctx)
     assert not place.drift()
     assert MADE_BEFORE in cluster.objects
+
+
+def test_without_rights_to_namespaces_one_that_is_not_there_is_said_to_be_needed(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "lab")
+    cluster.forbids(CREATE, PATCH, LIST, GET)
+    with pytest.raises(InstallError, match="may not do all") as caught:
+        in_context(tmp_path, cluster, RELEASE).create_cluster(Told().ctx)
+    assert "create namespaces" in caught.value.evidence
+    assert not cluster.objects
+
+
+@pytest.mark.parametrize("lacking", [right for right in rights_needed(Release(())) if not right.subresource])
+def test_each_right_that_the_documentation_lists_for_installing_is_asked_for(
+    tmp_path: Path, lacking: Right
+) -> None:
+    cluster = Cluster(tmp_path / "lab")
+    cluster.put([MADE_BEFORE])
+    cluster.forbids((lacking.verb, lacking.resource, lacking.namespace))
+    with pytest.raises(InstallError) as caught:
+        in_context(tmp_path, cluster, RELEASE).create_cluster(Told().ctx)
+    assert f"may not: {lacking.shown}" in caught.value.evidence
+
+
+def test_the_documented_role_is_what_the_code_asks_for() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "the grants have changed: `make reference` writes them anew"
+    )
+    role, wide = yaml.safe_load_all(page())
+    granted = {
+        (verb, group, resource)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    asked = rights_needed(Release((thing("Service", "mimir", "observability"),)))
+    needed = {
+        (item.verb, item.group, "/".join(filter(None, (item.resource, item.subresource)))) for item in asked
+    }
+    assert needed <= granted
+    assert (role["metadata"]["namespace"], wide["rules"][0]["resources"]) == ("observability", ["namespaces"])
 
 
 def test_who_may_make_the_namespace_but_not_list_all_has_it_made(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ RULES: tuple[Rule, ...] = (
         "{context_command}",
         log=r"illegal base64 data|unable to load root certificates|private key does not match public key"
         r"|failed to find any pem data|unable to read (client-|certificate-)|must be specified for \S+ to use the"
-        r"|\berror: EOF$|invalid 'proxy-url'|unsupported protocol scheme|auth info .* does not exist"
+        r"|\berror: EOF$|invalid 'proxy-url'|unsupported protocol scheme"
         r"|auth plugin has been removed|cluster \"[^\"]*\" does not exist|has no server defined",
     ),
     Rule(

@@ -31,14 +31,18 @@ from contextcore_install.providers._kubectl.by_hand import by_hand
 from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.forwards import Forwards
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
-from contextcore_install.providers._kubectl.render import NAMESPACE, Release
+from contextcore_install.providers._kubectl.render import NAMESPACE
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.standing import reach_of_services
 from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kube_context.data import through_pod
 from contextcore_install.providers.kube_context.identity import KnownCluster
 from contextcore_install.providers.kube_context.place import Place
-from contextcore_install.providers.kube_context.rights import rights_finding, rights_missing
+from contextcore_install.providers.kube_context.rights import (
+    namespaces_are_there,
+    rights_finding,
+    rights_missing,
+)
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.tools.files import read_text, write_atomically
@@ -259,20 +263,11 @@ class KubeContextProvider(KubernetesProvider):
     def _look_at_rights(self) -> Finding | None:
         release = self._stack.release()
         missing = rights_missing(self._kubectl, release)
-        if any(right.resource == "namespaces" for right in missing) and self._namespaces_are_there(release):
+        if any(right.resource == "namespaces" for right in missing) and namespaces_are_there(
+            self._kubectl, release
+        ):
             missing = [right for right in missing if right.resource != "namespaces"]
         return rights_finding(missing, self._kubectl, release)
-
-    def _namespaces_are_there(self, release: Release) -> bool:
-        wanted = {item["metadata"]["name"] for item in release.objects if item["kind"] == "Namespace"}
-        try:
-            return all(
-                self._kubectl.items("serviceaccounts", "-n", name) for name in {*wanted, *release.namespaces}
-            )
-        except InstallError as error:
-            if error.code != "api-forbidden":
-                raise
-            return False  # what may not be looked at may not be used either; the other rights say so too
 
     def _stranger(self) -> str:
         """Say whose the Services in the place of ours are; empty where they are ours, or nobody knows.

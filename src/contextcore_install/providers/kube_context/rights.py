@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.providers._kubectl.client import Kubectl, items_of
 from contextcore_install.providers._kubectl.objects import Manifest, key_of
 from contextcore_install.providers._kubectl.render import Release
+from contextcore_install.providers.kube_context.grants import APPLIED, GRANTS, NAMESPACES, Use
 
-_VERBS = ("get", "list", "create", "patch", "delete")
-#: Besides the release's own kinds: what is watched, read when something fails, and passed through.
-_MORE = (
-    ("list", "", "pods", ""),
-    ("watch", "", "pods", ""),
-    ("delete", "", "pods", ""),
-    ("get", "", "pods", "log"),
-    ("create", "", "pods", "portforward"),
-    ("list", "", "persistentvolumeclaims", ""),
-    ("list", "", "events", ""),
-    ("create", "", "secrets", ""),
-)
+# As the API says it (k8s.io/apimachinery, api/errors). Where this user may make nothing, other rights are missing too.
+_NOT_THERE = re.compile(r'\(NotFound\).*namespaces "|\(Forbidden\)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +38,22 @@ class Right:
 
 
 def rights_needed(release: Release) -> list[Right]:
-    """Return what applying, watching and pruning the release takes."""
+    """Return what installing takes: the grants for it, and the same verbs on whatever else the release holds."""
     found = [
-        Right(verb, *_resource(item), "", key_of(item, release.namespace).namespace)
-        for item in release.objects
-        for verb in (_VERBS if item["kind"] != "Namespace" else ("get", "create", "patch"))
+        Right(verb, grant.group, *grant.parts, namespace)
+        for namespace in release.namespaces
+        for grant in GRANTS
+        if grant.use is Use.INSTALL
+        for verb in grant.verbs
     ]
-    found += [Right(*more, name) for name in release.namespaces for more in _MORE]
+    known = {(grant.group, grant.resource) for grant in GRANTS}
+    for item in release.objects:
+        resource = _resource(item)
+        if item["kind"] == "Namespace":
+            verbs: Sequence[str] = NAMESPACES.verbs
+        else:
+            verbs = () if resource in known else APPLIED
+        found += [Right(verb, *resource, "", key_of(item, release.namespace).namespace) for verb in verbs]
     return list(dict.fromkeys(found))
 
 
@@ -78,6 +81,24 @@ def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
     answers = items_of(text)
     allowed = [bool((answer.get("status") or {}).get("allowed")) for answer in answers]
     return [right for right, may in zip(needed, allowed, strict=False) if not may]
+
+
+def namespaces_are_there(kubectl: Kubectl, release: Release) -> bool:
+    """Tell whether the release's namespaces exist, by no more than rights in them. Raises InstallError."""
+    wanted = {item["metadata"]["name"] for item in release.objects if item["kind"] == "Namespace"}
+    return all(_is_there(kubectl, name) for name in sorted({*wanted, *release.namespaces}))
+
+
+def _is_there(kubectl: Kubectl, namespace: str) -> bool:
+    try:
+        return bool(kubectl.items("namespace", namespace))
+    except InstallError as error:
+        if error.code != "api-forbidden":
+            raise
+    # Lists of what is in a namespace are empty if there is none; only who would make something in it is told.
+    name = f"contextcore-install-{secrets.token_hex(4)}"
+    done = kubectl.attempt("create", "configmap", name, "-n", namespace, "--dry-run=server", "-o", "name")
+    return done.exit_code == 0 or not _NOT_THERE.search(done.stderr)
 
 
 def rights_finding(missing: Sequence[Right], kubectl: Kubectl, release: Release) -> Finding | None:
