@@ -52,7 +52,7 @@ def _remote(endpoint: Endpoint) -> InstallError | None:
     """Return the error for an engine on another machine; None for one on this."""
     host = endpoint.remote_host
     facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
-    found = diagnose(Subject.MACHINE, Evidence("machine", [endpoint.url], facts=facts)) if host else None
+    found = diagnose(Subject.MACHINE, Evidence("machine", [endpoint.shown], facts=facts)) if host else None
     return found.error() if found else None
 
 

@@ -32,6 +32,12 @@ class Endpoint:
     local: str = ""
 
     @property
+    def shown(self) -> str:
+        """The address without a user's name and password."""
+        scheme, mark, rest = self.url.partition("://")
+        return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+    @property
     def socket(self) -> Path | None:
         """The Unix socket, with symbolic links followed; None for any other address."""
         scheme, _, path = self.url.partition("://")
@@ -64,7 +70,7 @@ def _docker(environ: Mapping[str, str]) -> Endpoint:
     # The order is that of docker/cli, cli/command/cli.go, resolveContextName.
     if host := environ.get("DOCKER_HOST"):
         url = host if "://" in host else f"tcp://{host}"
-        return Endpoint(url, f"DOCKER_HOST={host}", "unset DOCKER_HOST")
+        return Endpoint(url, "DOCKER_HOST", "unset DOCKER_HOST")
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
     asked = environ.get("DOCKER_CONTEXT", "")
     name = asked or _inside(_read(folder / "config.json"), "currentContext")
@@ -79,7 +85,7 @@ def _docker(environ: Mapping[str, str]) -> Endpoint:
 
 def _podman(environ: Mapping[str, str], platform: str) -> Endpoint:
     if host := environ.get("CONTAINER_HOST"):
-        return Endpoint(host, f"CONTAINER_HOST={host}", "unset CONTAINER_HOST")
+        return Endpoint(host, "CONTAINER_HOST", "unset CONTAINER_HOST")
     asked = environ.get("CONTAINER_CONNECTION", "")
     if not asked and platform == "linux":
         return Endpoint()  # it works without a server there

@@ -143,7 +143,7 @@ class Readiness:
         seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
         facts = {
             "cluster": self._cluster,
-            "endpoint": self._engine.endpoint.url or self._engine.name,
+            "endpoint": self._engine.endpoint.shown or self._engine.name,
             "published": "nowhere",
         }
         return explain(Subject.MACHINE, Evidence("machine", [seen], facts=facts)).error()

@@ -86,7 +86,7 @@ class Requirements:
         evidence = f"{self._engine.name} {info.version} on {info.system}"
         if not info.rootless and self._engine.endpoint.elsewhere:
             # A rootless engine has a network of its own, and passes what it publishes on to ours.
-            url, local = self._engine.endpoint.url, self._engine.endpoint.local or "docker context ls"
+            url, local = self._engine.endpoint.shown, self._engine.endpoint.local or "docker context ls"
             facts = {"engine_network": "another", "endpoint": url, "local": local}
             return Probe(evidence, limits_met(facts, evidence))
         path = shutil.which(self._engine.name, path=self._config.environ.get("PATH", os.defpath)) or ""
