@@ -147,7 +147,7 @@ def choose_provider(app: App, state: State) -> tuple[str, str]:
 
         if engine_answers(app.environ):
             return "kind", "a container engine answers"
-        return "host", "no container engine answers"
+        return "host", "no container engine of this machine answers"
     return "host", "the stack runs as processes of this user"
 
 

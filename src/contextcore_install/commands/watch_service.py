@@ -15,7 +15,10 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.services import Service, manager_of
 
-NEEDED = ("PATH", "CONTEXTCORE_HOME", "KUBECONFIG", "DOCKER_HOST", "KIND_EXPERIMENTAL_PROVIDER")
+NEEDED = (
+    *("PATH", "CONTEXTCORE_HOME", "KUBECONFIG", "KIND_EXPERIMENTAL_PROVIDER"),
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "CONTAINER_HOST", "CONTAINER_CONNECTION"),
+)
 """Variables that the watch needs as they are now. No others: a service's file is no place for secrets."""
 
 

@@ -14,8 +14,22 @@ from contextcore_install.ui.text import LIMIT, cells, harmless
 
 _PROGRAMS = (
     *("apt", "apt-get", "brew", "chmod", "chown", "colima", "contextcore-install", "cp", "curl", "df", "dnf"),
-    *("docker", "export", "kill", "kind", "kubectl", "lsof", "minikube", "mkdir", "mv", "nerdctl", "open"),
-    *("pip", "podman", "ps", "rm", "ss", "sudo", "sysctl", "systemctl", "ulimit", "unset", "wsl"),
+    *("docker", "export", "kill", "kind", "kubectl", "limactl", "lsof", "minikube", "mkdir", "mv"),
+    *(
+        "nerdctl",
+        "open",
+        "orb",
+        "pip",
+        "podman",
+        "powershell.exe",
+        "ps",
+        "rdctl",
+        "rm",
+        "ss",
+        "sudo",
+        "sysctl",
+    ),
+    *("systemctl", "systemd-run", "ulimit", "unset", "wsl", "wsl.exe"),
 )
 """What hints and remedies begin with when they are to be typed as they stand."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,48 @@ def test_the_note_of_a_whole_cluster_is_overwritten_only_in_its_own_engine(note:
     again = note.begin([3000], "docker")  # it was removed by hand there
     assert not again.complete
     assert note.begin([3000], "podman").engine == "podman"
+
+
+def an_engine(folder: Path, identity: str, nodes: str = "") -> dict[str, str]:
+    """Have `docker` lead to an engine of some identity, whose containers have some ids."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "docker"
+    program.write_text(
+        f"#!/bin/sh\ncase $1 in info) echo {shlex.quote(identity)};; *) echo {shlex.quote(nodes)};; esac\n"
+    )
+    program.chmod(0o755)
+    return {"PATH": str(folder), "HOME": str(folder), "DOCKER_HOST": f"unix://{folder}/docker.sock"}
+
+
+def test_a_cluster_is_not_gone_if_another_engine_does_not_know_it(
+    config: ProviderConfig, note: OwnerFile
+) -> None:
+    """Docker's context leads to Docker Desktop today and to Colima tomorrow: both are `docker`."""
+    made = an_engine(config.folder.parent / "desktop", "AAAA:1")
+    note.made_at(choose_engine(made, None).endpoint.shown, choose_engine(made, None).identity())
+    other = an_engine(config.folder.parent / "colima", "BBBB:2")
+    with pytest.raises(InstallError) as caught:
+        create(replace(config, environ=other)).cluster()
+    assert caught.value.code == "engine-contradicts"
+    assert caught.value.hint == f"export DOCKER_HOST={made['DOCKER_HOST']}"
+    with pytest.raises(InstallError, match="leads to another one"):
+        recollect(replace(config, environ=other))
+
+
+def test_a_cluster_is_gone_if_its_own_engine_does_not_know_it(
+    config: ProviderConfig, note: OwnerFile
+) -> None:
+    made = an_engine(config.folder.parent / "desktop", "AAAA:1")
+    note.made_at(made["DOCKER_HOST"], "AAAA:1")
+    assert recollect(replace(config, environ=made)) is None
+    note.made_at(made["DOCKER_HOST"], "reset since")
+    assert recollect(replace(config, environ=made)) is None
+    note.made_at("unix:///moved.sock", "AAAA:1")
+    assert recollect(replace(config, environ=made)) is None
+
+
+def test_an_engine_that_does_not_say_who_it_is_changes_no_note(note: OwnerFile) -> None:
+    note.made_at("unix:///a.sock", "AAAA:1")
+    before = note.read()
+    note.made_at("unix:///b.sock", "")
+    assert note.read() == before

@@ -136,9 +136,7 @@ def test_a_remote_engine_is_asked_nothing(tmp_path: Path, owner: Owner | None) -
         CHOICE: "docker",
     }
     engine = choose_engine(environ, owner)
-    with pytest.raises(
-        InstallError, match=r"DOCKER_HOST leads to .* on build\.example"
-    ) as caught:
+    with pytest.raises(InstallError, match=r"DOCKER_HOST leads to .* on build\.example") as caught:
         engine.nodes("demo")
     assert (caught.value.code, caught.value.hint) == ("engine-remote", "unset DOCKER_HOST")
     _, finding = engine.trouble()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.core.provider import Provider, ProviderConfig
-from contextcore_install.providers.kind.choice import choose_engine, engine_answers
+from contextcore_install.providers.kind.choice import choose_engine, engine_answers, nodes_of
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.provider import KindProvider
@@ -25,7 +25,8 @@ def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
 
     Raises InstallError when the engine does not answer.
     """
-    nodes = choose_engine(config.environ, owner_file(config).read()).nodes(config.cluster)
+    owner = owner_file(config).read()
+    nodes = nodes_of(choose_engine(config.environ, owner), config.cluster, owner)
     return other_ports(nodes, resolve_ports({})) if nodes else None
 
 

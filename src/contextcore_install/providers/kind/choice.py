@@ -11,7 +11,7 @@ from contextcore_install.diagnosis.diagnose import diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.endpoint import Endpoint, endpoint_of
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.tools.capture import capture
 
@@ -54,6 +54,27 @@ def _remote(endpoint: Endpoint) -> InstallError | None:
     facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
     found = diagnose(Subject.MACHINE, Evidence("machine", [endpoint.shown], facts=facts)) if host else None
     return found.error() if found else None
+
+
+def nodes_of(engine: Engine, cluster: str, owner: Owner | None) -> list[Node]:
+    """Return the containers of a cluster.
+
+    Raises InstallError: `engine-contradicts` if there are none as the command leads to another engine than the one
+    that the cluster was made in. One at the same address was only set up anew.
+    """
+    nodes = engine.nodes(cluster)
+    if nodes or owner is None or not owner.complete or not owner.engine_id:
+        return nodes
+    here = engine.endpoint.shown
+    if here == owner.engine_at or engine.identity() in {"", owner.engine_id}:
+        return nodes
+    raise InstallError(
+        "engine-contradicts",
+        f"The cluster {cluster} was made in the container engine at {owner.engine_at}, and {engine.name} leads to"
+        f" another one, at {here}.",
+        engine.endpoint.chosen_by,
+        f"export DOCKER_HOST={owner.engine_at}",
+    )
 
 
 def _contradiction(noted: str, asked: str) -> InstallError:

@@ -137,6 +137,11 @@ class Engine:
             return None, engine_trouble(lines, self.facts(lines)).finding
         return info, None
 
+    def identity(self) -> str:
+        """Return what the engine calls itself, and no other does; empty where it does not say (Podman)."""
+        done = self.ask("info", "--format", "{{.ID}}") if self.name == "docker" else None
+        return done.stdout.strip() if done is not None and done.exit_code == 0 else ""
+
     def nodes(self, cluster: str) -> list[Node]:
         """Return the containers that are nodes of exactly this cluster.
 

@@ -27,8 +27,9 @@ CLOCKS_DIFFER_S = 120.0
 class Owner:
     """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well.
 
-    `made_network` says that the engine had no network for kind before it. `engine` is where it was made; older notes do
-    not say.
+    `made_network` says that the engine had no network for kind before it. `engine` is the command by which it was made,
+    `engine_at` the address of the engine, and `engine_id` the identity that this one gives itself; older notes do not
+    say.
     """
 
     id: str
@@ -39,6 +40,8 @@ class Owner:
     complete: bool = False
     made_network: bool = False
     engine: str = ""
+    engine_at: str = ""
+    engine_id: str = ""
 
     def owns(self, nodes: Sequence[Node]) -> bool:
         """Tell whether containers are of this creation.
@@ -85,7 +88,7 @@ class OwnerFile:
                 tuple(document["nodes"]),
                 bool(document["complete"]),
                 bool(document.get("made_network")),
-                str(document.get("engine") or ""),
+                *(str(document.get(name) or "") for name in ("engine", "engine_at", "engine_id")),
             )
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
@@ -117,6 +120,12 @@ class OwnerFile:
     def seen_in(self, owner: Owner, engine: str) -> Owner:
         """Note the engine that has our cluster, where an older note does not. Raises InstallError."""
         return owner if owner.engine else self._write(replace(owner, engine=engine))
+
+    def made_at(self, address: str, identity: str) -> None:
+        """Note which engine has our cluster: the same command can lead to another one. Raises InstallError."""
+        owner = self.read()
+        if owner is not None and identity and (owner.engine_at, owner.engine_id) != (address, identity):
+            self._write(replace(owner, engine_at=address, engine_id=identity))
 
     def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
         """Note that the creation ended well. Raises InstallError."""

@@ -26,7 +26,7 @@ from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
 from contextcore_install.providers._kubectl.render import OURS
 from contextcore_install.providers._kubectl.stack import KubernetesStack
-from contextcore_install.providers.kind.choice import choose_engine
+from contextcore_install.providers.kind.choice import choose_engine, nodes_of
 from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
 from contextcore_install.providers.kind.data import through_node
@@ -70,7 +70,7 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _nodes(self) -> SharedRead[Sequence[Node]]:
-        return SharedRead(lambda: self._engine.nodes(self._config.cluster))
+        return SharedRead(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()))
 
     @cached_property
     def _images(self) -> Images:
@@ -156,6 +156,7 @@ class KindProvider(KubernetesProvider):
         """Bring the cluster to healthy. Raises InstallError."""
         try:
             self._creation.bring_up(ctx)
+            self._owners.made_at(self._engine.endpoint.shown, self._engine.identity())
         except BaseException:
             self._nodes.forget()
             self._stack.reader.forget()
