@@ -184,4 +184,5 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
             ended, done, len(state.steps), console.look, session.app.commands, result.reason
         )
     commands = session.app.commands.on_record()  # what was given is kept from now on
-    return "\n" + render_success(ended, session.provider.overview(), console.look, commands)
+    start = "" if ended.nothing_to_do else "\n"
+    return start + render_success(ended, session.provider.overview(), console.look, commands)

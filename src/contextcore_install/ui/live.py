@@ -12,7 +12,7 @@ from contextcore_install.core.ports import Clock
 from contextcore_install.ui.frame import Heading, draw, draw_final
 from contextcore_install.ui.look import Look, Span
 from contextcore_install.ui.painter import HIDE_CURSOR, SHOW_CURSOR, Painter
-from contextcore_install.ui.progress import Progress
+from contextcore_install.ui.progress import Phase, Progress
 from contextcore_install.ui.remarks import needs_a_hand, remark
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.terminal import Sink, Terminal
@@ -82,7 +82,8 @@ class LiveConsole:
         with self._lock:
             now = self._clock.monotonic()
             self._progress.stop(now)
-            lines = draw_final(self._progress, self._heading, self._look(), now)
+            up_to_date = all(step.phase is Phase.ALREADY for step in self._progress.steps.values())
+            lines = [] if up_to_date else draw_final(self._progress, self._heading, self._look(), now)
             above = self._take_above()
         self._painter.paint(lines, above=above, after=SHOW_CURSOR)
 

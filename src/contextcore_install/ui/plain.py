@@ -52,6 +52,7 @@ class PlainConsole:
         self._total = len(progress.steps)
         self._names = min(24, max((cells(name) for name in progress.steps), default=0))
         self._last = self._began = clock.monotonic()
+        self._held: list[str] = []  # until there is more to say than that nothing had to be done
 
     def handle(self, event: Event) -> None:
         """Take one event in."""
@@ -64,9 +65,17 @@ class PlainConsole:
         else:
             tell = _TELLERS.get(event.kind)
             lines = tell(self, event, step) if tell else []
-        if lines:
-            self._sink.lines(lines)
+        if self._says_nothing_new(event) and not self._verbose:
+            self._held += lines
+        elif lines:
+            self._sink.lines([*self._held, *lines])
+            self._held = []
             self._last = now
+
+    def _says_nothing_new(self, event: Event) -> bool:
+        """Whether a line for the event is news only beside others: a run begins, or a step was done before."""
+        begins = event.kind is Kind.RUN_STARTED
+        return begins or (event.kind is Kind.STEP_COMPLETED and event.data.get("already") is True)
 
     # One line, and what hangs below it
 

@@ -44,12 +44,13 @@ def render_success(ended: Ended, overview: Overview, look: Look, commands: Comma
     took = duration(ended.seconds)
     if not ended.waited:
         return _not_waited(ended, look, commands)
-    state = "was complete already, nothing had to be done" if ended.nothing_to_do else "is up and running"
+    if ended.nothing_to_do:
+        return _up_to_date(ended, overview, look, commands)
     mark: list[Span] = [look.mark("done"), (" ", "")]
-    text = f"{ended.place} {state}" + (f" ({took})" if took else "") + "."
+    text = f"{ended.place} is up and running" + (f" ({took})" if took else "") + "."
     lines = look.paragraph(text, first=mark, indent=2, style="good")
     lines += _section("", _running(overview, look))
-    lines += _section("Not there, and not needed to go on", _absent(overview, look))
+    lines += _absent(overview, look, commands)
     hints: list[str] = []
     for hint in overview.hints:
         hints += hint_lines(look, hint)
@@ -59,9 +60,33 @@ def render_success(ended: Ended, overview: Overview, look: Look, commands: Comma
         (commands("dashboard", "--open"), "shows it on a page"),
         (commands("verify"), "checks everything"),
         (commands("--repair"), "fixes what broke"),
-        (commands("delete"), "removes it"),
     ]
     return "\n".join([*lines, "", *next_lines(typed, look)])
+
+
+def _up_to_date(ended: Ended, overview: Overview, look: Look, commands: Commands) -> str:
+    """Return what, where and next: a line each."""
+    took = duration(ended.seconds)
+    mark: list[Span] = [look.mark("done"), (" ", "")]
+    text = f"{ended.place} is up to date: nothing had to be done" + (f" ({took})" if took else "") + "."
+    lines = look.paragraph(text, first=mark, indent=2, style="good")
+    if where := _where(overview, look):
+        lines.append(look.line("  ", (where, "busy"), whole=True))
+    return "\n".join([*lines, *next_lines([(commands("--status", "--live"), "how it is now")], look)])
+
+
+def _where(overview: Overview, look: Look) -> str:
+    """Return the address of the first component, Grafana's where it runs, and the ports of the others."""
+    reached = sorted(overview.endpoints, key=lambda item: item.component != "grafana")
+    if not reached:
+        return ""
+    first, *others = reached
+    ports = (
+        f"{harmless(item.component, 40)} :{harmless(item.base_url, 200).rpartition(':')[2]}"
+        for item in others
+    )
+    start = f"{harmless(first.component, 40)} {harmless(first.base_url, 200)}"
+    return look.symbol("dash").join([start, *ports])
 
 
 def _not_waited(ended: Ended, look: Look, commands: Commands) -> str:
@@ -202,11 +227,10 @@ def _program(overview: Overview, component: str) -> str:
     return harmless(overview.programs.get(component, ""), 80)
 
 
-def _absent(overview: Overview, look: Look) -> list[str]:
-    names = max((cells(harmless(item.component, 40)) for item in overview.absent), default=0)
-    lines: list[str] = []
-    for item in overview.absent:
-        lead: list[Span] = [("  ", ""), (pad(harmless(item.component, 40), names + 2), "")]
-        lines += look.paragraph(harmless(item.reason), first=lead, indent=names + 4, style="faint")
-        lines += hint_lines(look, item.hint, label=look.symbol("then") + " ", indent=min(names + 4, 12))
-    return lines
+def _absent(overview: Overview, look: Look, commands: Commands) -> list[str]:
+    """Return in one line what the installation goes without, and who says how to have it."""
+    names = ", ".join(harmless(item.component, 40) for item in overview.absent)
+    if not names:
+        return []
+    text = f"Not installed, and not needed: {names}; what they take is shown by: {commands('verify')}"
+    return ["", *hint_lines(look, text, indent=0)]

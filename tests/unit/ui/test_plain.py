@@ -73,6 +73,16 @@ def test_a_run_reads_as_aligned_lines() -> None:
     ]
 
 
+def test_a_run_in_which_nothing_had_to_be_done_leaves_no_line() -> None:
+    for verbose, lines in ((False, 0), (True, 3)):
+        log = Log(verbose=verbose)
+        log.say(Kind.RUN_STARTED, mode="install")
+        log.say(Kind.STEP_COMPLETED, "preflight", already=True, summary="14 met")
+        log.say(Kind.STEP_COMPLETED, "cluster_create", already=True)
+        log.say(Kind.RUN_FINISHED, outcome="succeeded")
+        assert len(log.stream.getvalue().splitlines()) == lines
+
+
 def test_a_finding_comes_with_the_command_to_type_whole_on_its_line() -> None:
     command = "sudo sysctl -w fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"
     lines = Log(width=80).say(

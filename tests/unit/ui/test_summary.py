@@ -39,9 +39,8 @@ def test_success_says_what_runs_where_what_is_missing_and_what_to_type() -> None
         "  grafana  http://127.0.0.1:3000",
         "  mimir    http://127.0.0.1:9009  victoria-metrics 1.79.5",
         "",
-        "Not there, and not needed to go on",
-        "  loki  no loki on PATH",
-        "        → brew install loki",
+        "Not installed, and not needed: loki; what they take is shown by:",
+        "./create-cluster.sh verify",
         "",
         "How to look",
         "  open http://127.0.0.1:3000",
@@ -50,13 +49,16 @@ def test_success_says_what_runs_where_what_is_missing_and_what_to_type() -> None
         "      ./create-cluster.sh dashboard --open  shows it on a page",
         "      ./create-cluster.sh verify            checks everything",
         "      ./create-cluster.sh --repair          fixes what broke",
-        "      ./create-cluster.sh delete            removes it",
     ]
 
 
-def test_a_run_that_had_nothing_to_do_says_so() -> None:
-    shown = render_success(Ended("o11y-dev", nothing_to_do=True), Overview(), Look(80), COMMANDS)
-    assert shown.startswith("✓ o11y-dev was complete already, nothing had to be done.")
+def test_a_run_that_had_nothing_to_do_is_three_lines() -> None:
+    ended = Ended("o11y-dev", "host", 0.4, nothing_to_do=True)
+    assert render_success(ended, OVERVIEW, Look(80), COMMANDS).splitlines() == [
+        "✓ o11y-dev on host is up to date: nothing had to be done (0.4 s).",
+        "  grafana http://127.0.0.1:3000 · mimir :9009",
+        "Next  ./create-cluster.sh --status --live  how it is now",
+    ]
 
 
 def test_failure_says_which_step_why_what_to_do_and_how_to_carry_on() -> None:
