@@ -45,7 +45,14 @@ MODES: Mapping[str, frozenset[str]] = {
 COMMANDS: Mapping[str, Command] = {
     "plan": Command(
         "show what an installation, or a repair, would do now, and change nothing",
-        (argument("--repair", action="store_true", dest="for_repair", help="show what --repair would do"),),
+        (
+            argument("--repair", action="store_true", dest="for_repair", help="show what --repair would do"),
+            argument(
+                "--detailed-exitcode",
+                action="store_true",
+                help="exit code 0: nothing to do, 1: an error or an obstacle, 2: something to do",
+            ),
+        ),
         shared=(INSTALLING - {"--timeout"}) | {"--skip-wait"},
         unused=QUIETLY,
     ),

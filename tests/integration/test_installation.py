@@ -329,9 +329,10 @@ def test_history_and_logs_tell_of_earlier_runs(installation: Installation) -> No
     assert "manifests_apply" in runs[0]["applied"]
     assert runs[1]["applied"] == []
     one = installation.run("logs", "manifests_apply").stdout
-    assert "[step_started]" in one
+    assert "begins" in one
     assert one.startswith(
-        f"run {runs[0]['run_id']} (the last that left this; the latest is {runs[1]['run_id']})\n"
+        f"run {runs[0]['run_id']} (the last that left this; the latest is {runs[1]['run_id']}; "
+        "times are UTC)\n"
     )
     assert runs[1]["run_id"] in installation.run("logs", "--output", "json").stdout
 

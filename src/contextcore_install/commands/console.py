@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from contextcore_install.app import App
 from contextcore_install.core.events import Event
@@ -16,6 +17,9 @@ from contextcore_install.ui.look import Look
 from contextcore_install.ui.progress import Progress
 from contextcore_install.ui.terminal import Sink, Terminal
 
+if TYPE_CHECKING:
+    from contextcore_install.ui.plain import PlainConsole
+
 RECENT_BYTES = 512 * 1024
 """How much of the journal's end the estimate of the remaining time is made from."""
 
@@ -28,6 +32,8 @@ class Console:
         self._terminal = Terminal(app.stdout, app.environ, app.commands.typed)
         self._sink = Sink(app.stdout)
         self._live: LiveConsole | None = None
+        self._plain: PlainConsole | None = None
+        self._was_complete = False
 
     @property
     def look(self) -> Look:
@@ -41,6 +47,7 @@ class Console:
 
             return [JsonLines(self._app.stdout)]
         progress = _progress(self._app, state)
+        self._was_complete = all(known.status == COMPLETED for known in state.steps.values())
         mode = self._app.settings.command
         if self._terminal.live and not (self._app.settings.verbose or self._app.settings.tutorial):
             from contextcore_install.ui.frame import Heading
@@ -50,17 +57,15 @@ class Console:
             return [self._live]
         from contextcore_install.ui.plain import PlainConsole
 
-        heading_line = f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}"
-        return [
-            PlainConsole(
-                self._app.stdout,
-                progress,
-                self._app.clock,
-                look=self.look,
-                heading=heading_line,
-                verbose=self._app.settings.verbose,
-            )
-        ]
+        self._plain = PlainConsole(
+            self._app.stdout,
+            progress,
+            self._app.clock,
+            look=self.look,
+            heading=f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}",
+            verbose=self._app.settings.verbose,
+        )
+        return [self._plain]
 
     def teach(self, plan: Plan) -> Projection:
         """Return what explains each step as it begins."""
@@ -88,6 +93,13 @@ class Console:
         """Print for people; nothing where standard output is for a script."""
         if not self._app.json:
             self._sink.write(text + "\n")
+
+    def mention(self, text: str) -> None:
+        """Print for people beside a run's lines: not where nothing may have to be done, which takes three lines."""
+        if self._plain and not self._app.settings.verbose:
+            self._plain.hold(text)
+        elif not self._was_complete:
+            self.say(text)
 
 
 def _progress(app: App, state: State) -> Progress:

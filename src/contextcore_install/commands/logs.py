@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.state import STEP_IDS
-from contextcore_install.storage.step_logs import has_log, read_log, runs_with_logs
+from contextcore_install.flags import PROGRAM
+from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
 from contextcore_install.ui.text import harmless
 
 LOGS_SCHEMA = "contextcore-install/log-line/v1"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z ")
+_WIDTH = max(map(len, STEP_IDS))
 
 
 def run(app: App) -> int:
@@ -23,9 +26,9 @@ def run(app: App) -> int:
     if not told:
         what = f"of {step} " if step else ""
         raise InstallError(
-            "no-log", f"there is no log {what}for {app.settings.cluster} yet", hint="see --status"
+            "no-log", f"there is no log {what}for {app.settings.cluster} yet", hint=f"{PROGRAM} --status"
         )
-    run_id = next((run_id for run_id in told if step and _did_something(logs, run_id, step)), told[0])
+    run_id = next((run_id for run_id in told if step and did_something(logs, run_id, step)), told[0])
     if not app.json:
         app.stdout.write(_heading(run_id, latest=runs[0]))
     for name in wanted:
@@ -37,11 +40,7 @@ def run(app: App) -> int:
 def _heading(run_id: str, latest: str) -> str:
     """Name the run, as a step that had nothing to do in the latest is shown as of an earlier one."""
     when = "the latest" if run_id == latest else f"the last that left this; the latest is {latest}"
-    return f"run {run_id} ({when})\n"
-
-
-def _did_something(logs: Path, run_id: str, step: str) -> bool:
-    return any("[step_started]" in line or "[step_failed]" in line for line in read_log(logs, run_id, step))
+    return f"run {run_id} ({when}; times are UTC)\n"
 
 
 def _print(app: App, run_id: str, step: str, line: str) -> None:
@@ -49,4 +48,7 @@ def _print(app: App, run_id: str, step: str, line: str) -> None:
         document = {"schema": LOGS_SCHEMA, "run_id": run_id, "step": step, "line": line}
         app.stdout.write(json.dumps(document) + "\n")
     else:
-        app.stdout.write(f"{step}  {harmless(line, 4096)}\n")
+        found = _TIME.match(line)
+        when, text = (found[1], line[found.end() :]) if found else (" " * 8, line)
+        indent = " " * (len(text) - len(text.lstrip()))
+        app.stdout.write(f"{when}  {step:<{_WIDTH}}  {indent}{app.commands.typed(harmless(text, 8192))}\n")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextcore_install.app import App
-from contextcore_install.commands.remedies import diagnose, tell_remedies
+from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
-from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.recall import known_records
 from contextcore_install.selection import beside_others, choose_provider, read_stack
 from contextcore_install.steps.registry import NEEDS, TITLES
@@ -14,24 +14,53 @@ from contextcore_install.steps.registry import NEEDS, TITLES
 PLAN_SCHEMA = "contextcore-install/plan/v1"
 
 
+PREFLIGHT = "preflight"
+SOMETHING_TO_DO = 2
+"""What `--detailed-exitcode` ends with where a run would do something; it is no error then."""
+
+
 def run(app: App) -> int:
     """Show the plan, and change nothing."""
-    if app.settings.arguments["for_repair"]:
-        tell_remedies(app, *diagnose(app))
+    if not app.settings.arguments["detailed_exitcode"]:
+        _show(app)
         return ExitCode.DONE
-    return _tell_installation(app)
+    try:
+        return _show(app)
+    except InstallError as error:
+        error.exit_code = ExitCode.STEP_FAILED  # the others have a meaning of their own here
+        raise
 
 
-def _tell_installation(app: App) -> int:
+def _show(app: App) -> int:
+    """Show the plan; return what `--detailed-exitcode` ends with."""
+    if not app.settings.arguments["for_repair"]:
+        return _show_installation(app)
+    provider, found = diagnose(app)
+    todo = curable(found, may_lose_data=False)
+    problems = any(result.problems for result in found.values())
+    command = app.commands("--repair")
+    after = [(command, "carries the remedies out" if todo else "looks again, and does what it can")]
+    tell_remedies(app, provider, found, typed=after if problems else ())
+    if not problems:
+        return ExitCode.DONE
+    return SOMETHING_TO_DO if todo else ExitCode.STEP_FAILED
+
+
+def _show_installation(app: App) -> int:
     from contextcore_install.ui.plans import render_plan
+    from contextcore_install.ui.status import next_lines
 
     records = known_records(app)
     provider, reason = choose_provider(app, records.state)
     stack, said = beside_others(app, records.state, read_stack(app, records.state))
-    checks = checks_document(
-        survey(stack.plan(stack.shipper(records.notices.append)), app.clock), app.commands.typed
-    )
+    found = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
+    checks = checks_document(found, app.commands.typed)
     head = [f"{app.settings.cluster} on {provider} ({reason})", *said]
+    obstacles = any(
+        not finding.remedy or not finding.remedy.automatic for finding in found[PREFLIGHT].problems
+    )
+    todo = sum(not check["satisfied"] for check in checks)
+    typed = _next(app, known=records.state.exists, todo=todo, obstacles=obstacles)
     document = {
         "schema": PLAN_SCHEMA,
         "cluster": app.settings.cluster,
@@ -41,10 +70,21 @@ def _tell_installation(app: App) -> int:
         "steps": [
             {**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks
         ],
+        "next": typed[0],
     }
     tell_document(
         app,
         document,
-        lambda look: "\n".join([*head, render_plan(checks, look, TITLES)]),
+        lambda look: "\n".join([*head, render_plan(checks, look, TITLES), "", *next_lines([typed], look)]),
     )
-    return ExitCode.DONE
+    if obstacles:
+        return ExitCode.STEP_FAILED
+    return SOMETHING_TO_DO if todo else ExitCode.DONE
+
+
+def _next(app: App, *, known: bool, todo: int, obstacles: bool) -> tuple[str, str]:
+    """Return the command that follows a plan, and what it does."""
+    if not todo:
+        return app.commands("verify"), "checks more than a plan does"
+    does = "carries this out" + (", once nothing stands in its way" if obstacles else "")
+    return app.commands("--resume") if known else app.commands(), does

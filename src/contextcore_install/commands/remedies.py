@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from contextcore_install.app import App
@@ -10,6 +11,7 @@ from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.findings import CheckResult, Risk
 from contextcore_install.recall import known_records
 from contextcore_install.selection import choose_provider, read_stack
+from contextcore_install.ui.look import Look
 
 REPAIR_SCHEMA = "contextcore-install/repair/v1"
 
@@ -22,9 +24,20 @@ def diagnose(app: App) -> tuple[str, dict[str, CheckResult]]:
     return provider, survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
 
 
-def tell_remedies(app: App, provider: str, found: dict[str, CheckResult], **facts: Any) -> None:
-    """Print what was found, and what a repair does about it. `facts` are more members of the JSON document."""
+def tell_remedies(
+    app: App,
+    provider: str,
+    found: dict[str, CheckResult],
+    *,
+    typed: Sequence[tuple[str, str]] = (),
+    **facts: Any,
+) -> None:
+    """Print what was found, and what a repair does about it; at the end what to type, and what that does (`typed`).
+
+    `facts` are more members of the JSON document.
+    """
     from contextcore_install.ui.plans import remedies, render_remedies
+    from contextcore_install.ui.status import next_lines
 
     checks = checks_document(found, app.commands.typed)
     document = {
@@ -36,7 +49,14 @@ def tell_remedies(app: App, provider: str, found: dict[str, CheckResult], **fact
         "remedies": [item.as_document() for item in remedies(checks)],
         **facts,
     }
-    tell_document(app, document, lambda look: render_remedies(checks, look))
+    if typed:
+        document["next"] = typed[0][0]
+
+    def render(look: Look) -> str:
+        after = ["", *next_lines(typed, look)] if typed else []
+        return "\n".join([render_remedies(checks, look), *after])
+
+    tell_document(app, document, render)
 
 
 def curable(found: dict[str, CheckResult], *, may_lose_data: bool) -> bool:

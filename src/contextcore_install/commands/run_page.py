@@ -10,13 +10,13 @@ from contextcore_install.core.errors import InstallError
 
 
 @contextmanager
-def page_of_run(app: App, say: Callable[[str], None]) -> Iterator[None]:
+def page_of_run(app: App, say: Callable[[str], None], mention: Callable[[str], None]) -> Iterator[None]:
     """Within the block, serve the page where it was asked for, and open it where there is a browser.
 
-    `say` tells people, where they are who watches.
+    `say` tells people where it is; `mention` tells them how to have it, beside what else there is to tell.
     """
     if not app.settings.open:
-        say(f"Page  {app.commands('dashboard', '--open')}")
+        mention(f"Page  {app.commands.on_record()('dashboard', '--open')}")
         yield
         return
     from contextcore_install.commands.page_feed import Feed

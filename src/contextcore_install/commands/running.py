@@ -124,7 +124,7 @@ def _carry_out(app: App, work: Work, news: News, lock: Lock | None, words: Words
 
     mode = app.settings.command
     with open_session(app, mode, lambda *about: [applied, news, *console.show(*about)], lock) as session:
-        with ending_signals(ending.ask, at_once), page_of_run(app, console.say):
+        with ending_signals(ending.ask, at_once), page_of_run(app, console.say, console.mention):
             if app.settings.tutorial:
                 session.recorder.attach(console.teach(session.plan))
             session.shipper.start()

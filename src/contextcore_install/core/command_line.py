@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from contextcore_install.core.redaction import HIDDEN, hide_secrets
 
-LONGEST = 500
-"""Characters that are kept: enough to know a command again."""
+LONGEST = 4_000
+"""Characters that are kept: enough to paste all but generated commands."""
 
 
 def command_line(argv: Sequence[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -63,12 +64,84 @@ def _text(event: Event) -> str:
         return f"| {event.data.get('line', '')}"
     if event.kind in (Kind.ACTIVITY, Kind.NOTICE):
         return str(event.data.get("text", ""))
+    if event.kind in _SENTENCES:
+        return _SENTENCES[event.kind](event.data)
     plain = {key: value for key, value in event.data.items() if not _is_list_of_objects(value)}
     lines = [f"[{event.kind}] {_words(plain)}".rstrip()]
     for key, value in event.data.items():
         if key not in plain:
             lines += [f"    {key}: {_words(item)}" for item in value]
     return "\n".join(lines)
+
+
+def _begun(data: Mapping[str, Any]) -> str:
+    return "begins" if data.get("attempt") in (None, 1) else f"begins, try {data['attempt']}"
+
+
+def _found(data: Mapping[str, Any]) -> str:
+    seen = f" ({data['evidence']})" if data.get("evidence") else ""
+    remedy = data.get("remedy")
+    do = (remedy.get("command") or remedy.get("summary")) if isinstance(remedy, Mapping) else ""
+    return f"found: {data.get('message', '')}{seen}" + (f"\n    -> {do}" if do else "")
+
+
+def _failed(data: Mapping[str, Any]) -> str:
+    error = data.get("error")
+    told: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
+    lines = [f"failed{_took(data, 'after')}: {told.get('message', '')}"]
+    lines += [f"    {line}" for line in str(told.get("evidence", "")).splitlines()]
+    return "\n".join([*lines, *([f"    -> {told['hint']}"] if told.get("hint") else [])])
+
+
+def _completed(data: Mapping[str, Any]) -> str:
+    state = "was done before" if data.get("already") else f"done{_took(data, 'in')}"
+    return f"{state}: {data['summary']}" if data.get("summary") else state
+
+
+def _retried(data: Mapping[str, Any]) -> str:
+    error = data.get("error")
+    reason = error.get("message", "") if isinstance(error, Mapping) else ""
+    return f"tries again in {data.get('delay_seconds', 0)} s: {reason}"
+
+
+def _part_ended(data: Mapping[str, Any]) -> str:
+    how = "failed" if data.get("outcome") == "failed" else "done"
+    return f"{data.get('part', '')}: {how}{_took(data, 'after' if how == 'failed' else 'in')}"
+
+
+def _command_ended(data: Mapping[str, Any]) -> str:
+    took = f", {data['duration_seconds']} s" if data.get("duration_seconds") is not None else ""
+    return f"$ {data.get('command', '')}  (exit code {data.get('exit_code')}{took})"
+
+
+def _took(data: Mapping[str, Any], word: str) -> str:
+    seconds = data.get("duration_seconds")
+    return f" {word} {seconds} s" if seconds is not None else ""
+
+
+_SENTENCES: Mapping[Kind, Callable[[Mapping[str, Any]], str]] = {
+    Kind.STEP_CHECKING: lambda _: "checks what is there",
+    Kind.STEP_STARTED: _begun,
+    Kind.STEP_COMPLETED: _completed,
+    Kind.STEP_FAILED: _failed,
+    Kind.STEP_RETRYING: _retried,
+    Kind.STEP_INVALIDATED: lambda data: f"is to be done again: {data.get('reason', '')}",
+    Kind.STEP_UNDO_STARTED: lambda _: "begins to be undone",
+    Kind.STEP_UNDONE: lambda data: f"undone{_took(data, 'in')}",
+    Kind.PART_STARTED: lambda data: f"{data.get('part', '')}: begins",
+    Kind.PART_FINISHED: _part_ended,
+    Kind.COMMAND_FINISHED: _command_ended,
+    Kind.FINDING: _found,
+}
+"""What a log says of an event; what has no sentence here is written field by field."""
+
+_DID_SOMETHING = re.compile(r"^\S+ (?:begins\b|failed\b|\[step_started\]|\[step_failed\])")
+"""A line of a step that had something to do; the last two as earlier versions wrote them."""
+
+
+def did_something(folder: Path, run_id: str, step: str) -> bool:
+    """Whether a step had something to do in a run, by its log."""
+    return any(_DID_SOMETHING.match(line) for line in read_log(folder, run_id, step))
 
 
 def _is_list_of_objects(value: object) -> bool:

@@ -72,6 +72,10 @@ class PlainConsole:
             self._held = []
             self._last = now
 
+    def hold(self, line: str) -> None:
+        """Keep a line until there is more to say."""
+        self._held.append(line)
+
     def _says_nothing_new(self, event: Event) -> bool:
         """Whether a line for the event is news only beside others: a run begins, or a step was done before."""
         begins = event.kind is Kind.RUN_STARTED

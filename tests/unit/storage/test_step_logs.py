@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.storage.step_logs import StepLogs, read_log
+from contextcore_install.storage.step_logs import StepLogs, did_something, read_log
 
 
 def written(folder: Path, kind: Kind, **data: Any) -> list[str]:
@@ -18,11 +20,51 @@ def written(folder: Path, kind: Kind, **data: Any) -> list[str]:
     ]
 
 
-def test_objects_are_told_field_by_field(tmp_path: Path) -> None:
-    remedy = {"summary": "Get one.", "command": "", "risk": "harmless", "automatic": True}
-    (line,) = written(tmp_path, Kind.FINDING, code="missing", message="There is none.", remedy=remedy)
-    assert line.startswith("[finding] code=missing message=There is none. remedy.summary=Get one. ")
-    assert line.endswith(" remedy.risk=harmless remedy.automatic=True")
+ERROR = {"code": "crash", "message": "mimir keeps crashing", "evidence": "exit 1\nbad config", "hint": "look"}
+REMEDY = {"summary": "Get one.", "command": "", "risk": "harmless", "automatic": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "lines"),
+    [
+        (
+            Kind.FINDING,
+            {"message": "There is none.", "remedy": REMEDY},
+            ["found: There is none.", "    -> Get one."],
+        ),
+        (Kind.STEP_STARTED, {"attempt": 2}, ["begins, try 2"]),
+        (
+            Kind.STEP_FAILED,
+            {"error": ERROR, "duration_seconds": 70.1},
+            ["failed after 70.1 s: mimir keeps crashing", "    exit 1", "    bad config", "    -> look"],
+        ),
+        (Kind.STEP_COMPLETED, {"already": True, "summary": "14 met"}, ["was done before: 14 met"]),
+        (Kind.STEP_COMPLETED, {"duration_seconds": 1.5}, ["done in 1.5 s"]),
+        (
+            Kind.COMMAND_FINISHED,
+            {"command": "kubectl apply -f -", "exit_code": 0, "duration_seconds": 0.2},
+            ["$ kubectl apply -f -  (exit code 0, 0.2 s)"],
+        ),
+        (Kind.PART_FINISHED, {"part": "mimir", "outcome": "failed"}, ["mimir: failed"]),
+        (Kind.OUTPUT, {"line": "what it printed"}, ["| what it printed"]),
+    ],
+)
+def test_what_happened_is_a_sentence(
+    tmp_path: Path, kind: Kind, data: dict[str, Any], lines: list[str]
+) -> None:
+    assert written(tmp_path, kind, **data) == lines
+
+
+def test_a_step_that_was_done_before_did_nothing(tmp_path: Path) -> None:
+    written(tmp_path, Kind.STEP_COMPLETED, already=True)
+    assert not did_something(tmp_path, "run", "preflight")
+    written(tmp_path, Kind.STEP_STARTED, attempt=1)
+    assert did_something(tmp_path, "run", "preflight")
+
+
+def test_objects_without_a_sentence_are_told_field_by_field(tmp_path: Path) -> None:
+    (line,) = written(tmp_path, Kind.VERIFIED, outcome="failed", of={"a": 1})
+    assert line == "[verified] outcome=failed of.a=1"
 
 
 def test_each_of_many_has_its_line(tmp_path: Path) -> None:
