@@ -56,10 +56,19 @@ IMAGES: tuple[Rule, ...] = (
     ),
     replace(
         _PULL,
+        id="image-clock",
+        sentence="{workload}: the image {image} cannot be pulled: the clock of its node is behind, at {now}.",
+        remedy="Set the clock of the nodes: an engine's virtual machine does so when it is started anew."
+        " Else: {image_remedy}",
+        message=_patterns.CLOCK_BEHIND,
+    ),
+    replace(
+        _PULL,
         id="image-untrusted",
         sentence="{workload}: the image {image} cannot be pulled: "
         "the nodes do not trust the certificate that they are shown.",
-        remedy="Have the nodes trust it: a proxy that looks into TLS has one of its own. Else: {image_remedy}",
+        remedy="Put the authority of the proxy that looks into TLS into /usr/local/share/ca-certificates of each node,"
+        " then update-ca-certificates and restart containerd there. Else: {image_remedy}",
         message=_patterns.UNTRUSTED,
     ),
     replace(

@@ -35,8 +35,13 @@ def engine_evidence(cluster: str, engine: Engine) -> list[Evidence]:
 
     def about(_: StepContext) -> Iterator[Piece]:
         info, finding = engine.trouble()
-        found = asdict(info) if info else {"trouble": finding.as_document() if finding else {}}
-        yield f"{FOLDER}/engine.json", {"engine": engine.name, **found}
+        found = (
+            {**asdict(info), "host": HIDDEN}
+            if info
+            else {"trouble": finding.as_document() if finding else {}}
+        )
+        leads_to = {"endpoint": engine.endpoint.shown, "product": engine.product(info=info).name}
+        yield f"{FOLDER}/engine.json", {"engine": engine.name, **leads_to, **found}
         nodes = [asdict(node) for node in engine.nodes(cluster)]
         yield f"{FOLDER}/nodes.json", {"nodes": nodes}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from contextcore_install.diagnosis.rules.engine import START_IN_WINDOWS
 
+IN_WINDOWS = "microsoft" in os.uname().release.lower()
+"""Whether this is a Linux of WSL2."""
 DOCKER_APP = Path("/Applications/Docker.app")
 
 
@@ -158,7 +161,7 @@ def product_of(
     *,
     system: Iterable[str] = (),
     platform: str = sys.platform,
-    windows: bool = False,
+    windows: bool = IN_WINDOWS,
 ) -> Product:
     """Return the product that an engine is, from texts that may hold the path of its socket, and its system's names.
 
