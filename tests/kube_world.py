@@ -104,9 +104,16 @@ class Cluster:
 
     @property
     def calls(self) -> list[str]:
+        return [" ".join(arguments) for arguments, _ in self._noted()]
+
+    @property
+    def inputs(self) -> list[str]:
+        """What each call was given to read."""
+        return [text for _, text in self._noted()]
+
+    def _noted(self) -> list[tuple[list[str], str]]:
         path = self._folder / "calls"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [" ".join(json.loads(line)[0]) for line in lines]
+        return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
     def put(self, objects: list[dict[str, Any]]) -> None:
         (self._folder / "objects").write_text(json.dumps(objects))

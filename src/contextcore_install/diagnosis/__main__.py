@@ -36,6 +36,7 @@ _TITLES = {
     Subject.ENGINE: "The container engine",
     Subject.KIND: "kind",
     Subject.PULL: "Pulling an image into the engine",
+    Subject.LOAD: "Loading an image into the nodes",
     Subject.CLUSTER: "A cluster of kind",
     Subject.NODE: "Nodes",
     Subject.KUBECTL: "kubectl",

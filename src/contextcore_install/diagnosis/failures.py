@@ -47,3 +47,8 @@ def pull_failure(
         },
     )
     return explain(Subject.PULL, evidence).error()
+
+
+def load_failure(lines: Sequence[str], facts: Mapping[str, str]) -> InstallError:
+    """Return the error that says why an image cannot be loaded into nodes."""
+    return explain(Subject.LOAD, Evidence("load", lines, facts=facts)).error()

@@ -19,6 +19,7 @@ class Subject(StrEnum):
     ENGINE = "engine"
     KIND = "kind"
     PULL = "pull"
+    LOAD = "load"
     CLUSTER = "cluster"
     NODE = "node"
     KUBECTL = "kubectl"

@@ -54,6 +54,12 @@ FACTS: Mapping[Subject, Mapping[str, str]] = {
         "port_key": "COMPONENT",
     },
     Subject.PULL: {**_ENGINE, "image": "grafana/loki:3.7.6"},
+    Subject.LOAD: {
+        **_ENGINE,
+        "image": "grafana/loki:3.7.6",
+        "nodes": "demo-control-plane",
+        "by_hand": "docker save grafana/loki:3.7.6 | docker exec -i demo-control-plane ctr -n k8s.io images import -",
+    },
     Subject.CLUSTER: {
         "cluster": "demo",
         "nodes": "demo-worker, demo-worker2",

@@ -24,7 +24,7 @@ RULES = [(subject, rule) for subject, known in all_rules().items() for rule in k
 CONDITIONS = ("log", "message", "reasons", "exit_codes", "errors", "http_statuses", "where", "below")
 WITH_FALLBACK = {
     Subject.ENGINE, Subject.PULL, Subject.NODE, Subject.KUBECTL, Subject.NAMESPACE, Subject.PROCESS, Subject.HTTP,
-    Subject.SERVICE,
+    Subject.SERVICE, Subject.LOAD,
 }  # fmt: skip
 """Of what is asked about these, something is wrong in any case."""
 

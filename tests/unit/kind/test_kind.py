@@ -227,7 +227,7 @@ def test_an_engine_that_does_not_answer_is_told_by_how_it_failed(error: str, cod
 
 
 def test_images_that_every_node_has_need_no_loading() -> None:
-    images = Images(None, lambda: "kind", {}, "demo", may_pull=False)  # type: ignore[arg-type]
+    images = Images(None, "demo", may_pull=False)  # type: ignore[arg-type]
     has = {"status": {"images": [{"names": ["docker.io/grafana/loki:3", "docker.io/library/b:1"]}]}}
     assert images.lacking(["grafana/loki:3", "b:1", "ghcr.io/c:1"], [has]) == ["ghcr.io/c:1"]
     assert images.lacking(["grafana/loki:3"], [has, {"status": {}}]) == ["grafana/loki:3"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contextcore_install.providers._kubectl.starting import UNREADY_S, getting_nowhere
+from contextcore_install.providers._kubectl.pods import read_pod
+from contextcore_install.providers._kubectl.starting import UNREADY_S, end_unstarted, getting_nowhere
+from fakes import Told
+from kube_world import Cluster
 
 LABELS = {"app": "mimir"}
 WORKLOAD = {
@@ -96,3 +101,66 @@ def test_a_pod_whose_claim_was_taken_away_is_started_anew(said: str, claims: lis
 
 def test_a_pod_whose_claim_is_there_only_waits_until_the_scheduler_has_heard_of_it() -> None:
     assert why([pod(unscheduled=NO_CLAIM)], [claim()]) == []
+
+
+WAITS = {"state": {"waiting": {"reason": "ImagePullBackOff"}}, "lastState": {}, "restartCount": 0}
+
+
+def unstarted(version: str = "7", **status: list[dict[str, Any]]) -> dict[str, Any]:
+    """A pod of two containers, neither of which has an image."""
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "mimir-0", "namespace": "obs", "uid": "u1", "resourceVersion": version},
+        "spec": {"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]},
+        "status": {"initContainerStatuses": [WAITS], "containerStatuses": [WAITS], **status},
+    }
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"containerStatuses": []},
+        {"containerStatuses": [{**WAITS, "state": {"running": {}}}]},
+        {"containerStatuses": [{**WAITS, "restartCount": 1}]},
+        {"containerStatuses": [{**WAITS, "containerID": "containerd://1"}]},
+        {"initContainerStatuses": [{**WAITS, "lastState": {"terminated": {"exitCode": 1}}}]},
+        {"initContainerStatuses": [{**WAITS, "state": {"terminated": {"exitCode": 0}}}]},
+    ],
+)
+def test_a_pod_of_which_anything_may_have_started_gets_its_grace_period(
+    tmp_path: Path, status: dict[str, Any]
+) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.put([unstarted(**status)])
+    assert not end_unstarted(cluster.kubectl, read_pod(unstarted()), Told().ctx)
+    assert not [call for call in cluster.calls if call.startswith("delete")]
+
+
+def test_a_pod_of_which_nothing_ever_started_goes_at_once_as_it_was_read(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.put([unstarted("7")])
+    cluster.fails(("delete --raw", "Error from server (Conflict): the object has been modified"))
+    assert end_unstarted(cluster.kubectl, read_pod(unstarted()), Told().ctx)
+    raw = "delete --raw /api/v1/namespaces/obs/pods/mimir-0 -f -"
+    options = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u1", "resourceVersion": "7"},
+    }
+    assert [call for call in cluster.calls if call.startswith("delete")] == [raw, raw]
+    assert json.loads(cluster.inputs[-1]) == options
+
+
+def test_a_pod_that_keeps_changing_gets_its_grace_period(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.put([unstarted()])
+    cluster.fails(*[("delete --raw", "Error from server (Conflict)")] * 3)
+    assert not end_unstarted(cluster.kubectl, read_pod(unstarted()), Told().ctx)
+
+
+def test_a_pod_that_was_made_anew_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.put([{**unstarted(), "metadata": {**unstarted()["metadata"], "uid": "u2"}}])
+    assert end_unstarted(cluster.kubectl, read_pod(unstarted()), Told().ctx)
+    assert not [call for call in cluster.calls if call.startswith("delete")]

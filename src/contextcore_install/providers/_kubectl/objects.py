@@ -193,3 +193,9 @@ def _same_quantity(wanted: Any, live: Any) -> bool:
     if not first or not second or isinstance(wanted, bool) or isinstance(live, bool):
         return False
     return Decimal(first[1]) * _SUFFIXES[first[2] or ""] == Decimal(second[1]) * _SUFFIXES[second[2] or ""]
+
+
+def is_ready(member: Manifest) -> bool:
+    """Tell whether a node is Ready, as it said itself last."""
+    conditions = (member.get("status") or {}).get("conditions") or []
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)

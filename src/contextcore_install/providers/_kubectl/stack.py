@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, Workload
 from contextcore_install.diagnosis.rules import pod_reasons
@@ -15,18 +17,21 @@ from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
 from contextcore_install.providers._kubectl.keeping import lost_claims
 from contextcore_install.providers._kubectl.namespaces import may_change
-from contextcore_install.providers._kubectl.objects import key_of, resource_of
+from contextcore_install.providers._kubectl.objects import is_ready, key_of, resource_of
 from contextcore_install.providers._kubectl.owners import REPLICAS, decided_by
 from contextcore_install.providers._kubectl.podless import is_scaled_down, nudge
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
 from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
-from contextcore_install.providers._kubectl.starting import end_pod, getting_nowhere
+from contextcore_install.providers._kubectl.starting import end_pod, end_unstarted, getting_nowhere
 from contextcore_install.providers._kubectl.watching import Watch
 
 
 class KubernetesStack:
-    """A release in a cluster. `get_images` provides images that pods lack, `image_remedy` says whether it could.
+    """A release in a cluster.
+
+    `get_images` provides images that pods lack, and returns why it could not provide some; `image_remedy` says whether
+    it could.
 
     With `reads_nodes`, the cluster is ours as a whole: its nodes are read, which may be started anew, and what Services
     lead to, which lags behind after that.
@@ -38,7 +43,7 @@ class KubernetesStack:
         source: Source,
         *,
         image_remedy: Callable[[str], str] = lambda _: "",
-        get_images: Callable[[Sequence[str], StepContext], None] | None = None,
+        get_images: Callable[[Sequence[str], StepContext], Mapping[str, InstallError]] | None = None,
         node_started: Callable[[], Mapping[str, str]] = dict,
         reads_nodes: bool = True,
     ) -> None:
@@ -85,7 +90,8 @@ class KubernetesStack:
     def start(self, ctx: StepContext) -> None:
         """Scale up what was scaled down, have pods made that are lacking, and end those that get nowhere.
 
-        A pod is ended once for each cause; Kubernetes makes it anew at once.
+        A pod is ended once for each cause; Kubernetes makes it anew at once. Raises InstallError, also where an image
+        cannot be had; pods that lack others are started anew before that.
         """
         snapshot = self._scaled_up(ctx)
         live = [found for item in self._workloads() if (found := snapshot.get(key_of(item)))]
@@ -94,14 +100,20 @@ class KubernetesStack:
         for item in live:
             nudge(self.kubectl, item, pods, ctx)
         lacking = [pod.image for pod, _ in stuck if pod.reason in pod_reasons.IMAGE]
+        refused: Mapping[str, InstallError] = {}
         if lacking and self._get_images is not None:
-            self._get_images(list(dict.fromkeys(lacking)), ctx)
+            refused = self._get_images(list(dict.fromkeys(lacking)), ctx)
+        ready = {node["metadata"]["name"] for node in snapshot.of_kind("Node") if is_ready(node)}
         for pod, why in stuck:
-            if (pod.uid, why) not in self._restarted:
+            still_lacks = pod.reason in pod_reasons.IMAGE and pod.image in refused
+            if (pod.uid, why) not in self._restarted and not still_lacks:
                 self._restarted.add((pod.uid, why))
                 ctx.notice(f"{pod.name} {why}; it is started anew, without waiting for its next turn")
-                end_pod(self.kubectl, pod, ctx)
+                if pod.node not in ready or not end_unstarted(self.kubectl, pod, ctx):
+                    end_pod(self.kubectl, pod, ctx)
         self.reader.forget()
+        for error in refused.values():
+            raise replace(error, retryable=False)  # to load it once more heals nothing
 
     def _workloads(self) -> list[dict[str, Any]]:
         return [item for item in self.release().objects if item["kind"] in WORKLOAD_KINDS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,8 @@ from contextcore_install.providers._kubectl.pods import Pod, moment, read_pod, s
 
 #: Seconds for which a pod that has started may be not ready, before that counts as getting nowhere.
 UNREADY_S = 45.0
+#: Tries to delete a pod as it was read, while its kubelet goes on writing what it says of it.
+DELETE_TRIES = 3
 CLAIM_GONE = re.compile(r"persistentvolumeclaim \"(?P<claim>[^\"]+)\" (not found|is being deleted)")
 """What the scheduler says (Kubernetes, volumebinding and nodevolumelimits) of a claim that somebody has deleted.
 
@@ -79,6 +82,47 @@ def end_pod(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> None:
     """Delete a pod. Raises InstallError."""
     kubectl.call(
         "delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx
+    )
+
+
+def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
+    """Delete a pod at once if none of its containers has ever been made, and tell whether that was done.
+
+    A kubelet that waits between two tries takes half a minute to let such a pod go, whatever its grace period; there is
+    nothing in it that could be cut off. The API deletes it only as it was read. Raises InstallError.
+    """
+    path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+    for _ in range(DELETE_TRIES):
+        read = kubectl.items("pod", pod.name, "-n", pod.namespace, ctx=ctx)
+        if not read or read[0]["metadata"].get("uid") != pod.uid:
+            return True  # it has gone meanwhile
+        if not never_started(read[0]):
+            return False
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {
+                "uid": pod.uid,
+                "resourceVersion": read[0]["metadata"].get("resourceVersion", ""),
+            },
+        }
+        done = kubectl.attempt("delete", "--raw", path, "-f", "-", stdin=json.dumps(options), ctx=ctx)
+        if done.exit_code == 0:
+            return True
+        ctx.output(done.stderr.strip())
+    return False
+
+
+def never_started(item: Manifest) -> bool:
+    """Tell whether a pod's JSON says of every container that it waits, and that it was never made."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    kinds = ("initContainer", "container", "ephemeralContainer")
+    told = [entry for kind in kinds for entry in status.get(f"{kind}Statuses") or []]
+    return len(told) == sum(len(spec.get(f"{kind}s") or []) for kind in kinds) and all(
+        (entry.get("state") or {}).get("waiting")
+        and not (entry.get("containerID") or entry.get("lastState") or entry.get("restartCount"))
+        for entry in told
     )
 
 

@@ -39,6 +39,8 @@ from contextcore_install.tools.relay import Relay, beside
 CREATE_S, REMOVE_S = 900.0, 120.0
 #: What a complete cluster has, made last by kind before workers join.
 STORAGE = ("get", "storageclass", "-o", "name")
+#: Tries to ask for it, a second apart: an API that fails once has not lost it.
+STORAGE_TRIES = 3
 #: What kind says when its nodes run and their container runtime is up.
 _NODES_RUN = "Starting control-plane"
 
@@ -79,6 +81,7 @@ class Creation:
         self._owners = owners
         self._images = images
         self._readiness = Readiness(wish.cluster, engine, kubectl, look, Inside(engine), self._lead_back)
+        self._was_ready = False
 
     def bring_up(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy, and look at it last. Raises InstallError; repeating it is safe."""
@@ -99,7 +102,9 @@ class Creation:
                     report.evidence,
                     f"./create-cluster.sh delete --cluster {self._wish.cluster}",
                 )
-            if report.state is ClusterState.PARTIAL and not self._turns_out_whole(sight, ctx):
+            if report.state is ClusterState.PARTIAL and self._was_ready:
+                self._finish(sight)
+            elif report.state is ClusterState.PARTIAL and not self._turns_out_whole(sight, ctx):
                 ctx.notice("what is left of a creation that was cut off is removed")
                 self._delete(ctx)
                 sight = Sight((), None, ours=True)
@@ -133,7 +138,8 @@ class Creation:
     def _create(self, ctx: StepContext, lock: int) -> None:
         """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.
 
-        Where the cluster fails, its images are not waited for: why it failed is what matters then.
+        If the cluster fails, its images are not waited for: why it failed is what matters then. An image that cannot be
+        had fails nothing here: the nodes may be able to pull it, and whoever waits for the pods tells what they cannot.
         """
         gate = Gate()
         with ThreadPoolExecutor(1) as pool, beside(ctx) as aside:
@@ -141,26 +147,26 @@ class Creation:
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, gate.open)
                 sight = self._readiness.wait(ctx)
+                self._was_ready = True
+                self._finish(sight)
             gate.open()
-            refused, loaded = provided.result()
-        if not loaded:
-            self._images.load(self._wish.images(), ctx)
-        self._finish(sight)
-        if refused:
-            raise refused[0]
+            provided.result()
 
-    def _provide_images(self, gate: Gate, ctx: StepContext) -> tuple[list[InstallError], bool]:
-        """Return what could not be had, and whether the rest is in the nodes."""
-        with ctx.part("images"):
-            images = self._wish.images()
-            refused = self._images.get(images, ctx)
-            gate.wait(ctx)
-            try:
-                self._images.load(images, ctx)
-            except InstallError as error:
-                ctx.output(f"not loaded yet: {error.message} {error.evidence}")
-                return refused, False
-        return refused, True
+    def _provide_images(self, gate: Gate, ctx: StepContext) -> None:
+        """Pull and load the images, and tell which of them could not be. Raises CancelledError."""
+        refused: dict[str, InstallError] = {}
+        try:
+            with ctx.part("images"):
+                images = self._wish.images()
+                refused = self._images.get(images, ctx)
+                gate.wait(ctx)
+                refused |= self._images.load(images, ctx)
+                if refused:
+                    raise next(iter(refused.values()))  # so that the part is recorded as failed
+        except InstallError as failed:
+            for error in dict.fromkeys(refused.values()) or [failed]:
+                ctx.notice(f"{error.message} The nodes pull what they lack, if they can.")
+                ctx.output(error.evidence)
 
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
         wish = self._wish
@@ -217,16 +223,24 @@ class Creation:
         if sight.misled:
             self._lead_back(sight, ctx)
         try:
-            if not self._kubectl.call(*STORAGE, ctx=ctx).strip():
+            if not self._storage(ctx):
                 return False
             whole = self._readiness.wait(ctx)
-            self._images.load(self._wish.images(), ctx)
         except InstallError as error:
             ctx.output(f"not whole: {error.message} {error.evidence}")
             return False
+        self._was_ready = True
         self._finish(whole)
         ctx.notice("the creation that was cut off had made the cluster whole; it is used")
         return True
+
+    def _storage(self, ctx: StepContext) -> str:
+        """Return the names of the storage classes. Raises InstallError."""
+        for _ in range(STORAGE_TRIES - 1):
+            with suppress(InstallError):
+                return self._kubectl.call(*STORAGE, ctx=ctx).strip()
+            ctx.wait(1)
+        return self._kubectl.call(*STORAGE, ctx=ctx).strip()
 
     # Mending
 

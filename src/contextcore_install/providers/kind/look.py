@@ -11,7 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.shared_read import SharedRead
 from contextcore_install.providers._kubectl.client import Kubectl
-from contextcore_install.providers._kubectl.objects import label_of
+from contextcore_install.providers._kubectl.objects import is_ready, label_of
 from contextcore_install.providers._kubectl.pods import read_pod
 from contextcore_install.providers._kubectl.snapshot import Reader
 from contextcore_install.providers.kind.comeback import came_back_lately
@@ -65,12 +65,6 @@ class Sight:
             return []
         ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
         return [node.name for node in self.nodes if node.name not in ready and node.is_member]
-
-
-def is_ready(member: Mapping[str, Any]) -> bool:
-    """Tell whether a node is Ready, as it said itself last."""
-    conditions = (member.get("status") or {}).get("conditions") or []
-    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
 def conditions_of(sight: Sight) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import (
@@ -34,6 +35,7 @@ from contextcore_install.providers.kind.engine import Engine, Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.holders import Holders
 from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.images import by_hand as load_by_hand
 from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.look import Look
 from contextcore_install.providers.kind.owner import owner_file
@@ -74,13 +76,8 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _images(self) -> Images:
-        return Images(
-            self._engine,
-            lambda: self._box.path(KIND),
-            self._engine.environ,
-            self._config.cluster,
-            may_pull=self._config.options.get("pull") != "never",
-        )
+        may_pull = self._config.options.get("pull") != "never"
+        return Images(self._engine, self._config.cluster, may_pull=may_pull)
 
     def _make_stack(self) -> KubernetesStack:
         return KubernetesStack(
@@ -183,9 +180,8 @@ class KindProvider(KubernetesProvider):
         )
         if lacking:
             with ctx.part("images"):
-                for error in self._images.get(lacking, ctx):
-                    ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to
-                self._images.load(lacking, ctx)
+                for error in self._images.provide(lacking, ctx).values():
+                    ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to pull it
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -229,7 +225,7 @@ class KindProvider(KubernetesProvider):
             return [
                 f"kind create cluster --name {name} --config {config}",
                 *(f"{self._engine.name} pull {image}" for image in images),
-                f"kind load docker-image --name {name} {' '.join(images)}",
+                *(load_by_hand(self._engine.name, image, f"{name}-control-plane") for image in images),
             ]
         return by_hand(step_id, self._kubectl, self._source.folder)
 
@@ -274,12 +270,9 @@ class KindProvider(KubernetesProvider):
     def _image_remedy(self, image: str) -> str:
         return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
 
-    def _get_images(self, images: Sequence[str], ctx: StepContext) -> None:
+    def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
         with ctx.part("images"):
-            refused = self._images.get(images, ctx)
-            self._images.load(images, ctx)
-        if refused:
-            raise replace(refused[0], retryable=False)  # neither the node nor the engine can have it
+            return self._images.provide(images, ctx, again=True)
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
