@@ -20,8 +20,10 @@ from fakes import Told
 from stores import free_ports, program
 
 STAND_IN = '''#!{python} -S
-"""Takes the arguments and the configuration of {name}, and answers as it does."""
-import configparser, http.server, json, sys
+"""Takes the arguments and the configuration of {name}, and answers as it does; not any more after SIGUSR1."""
+import configparser, http.server, json, signal, sys, time
+hung = []
+signal.signal(signal.SIGUSR1, lambda *_: hung.append(True))
 if sys.argv[1:] in (["-version"], ["--version"], ["-v"]):
     print("{version}")
     raise SystemExit
@@ -38,6 +40,8 @@ def port():
 class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args): pass
     def do_GET(self):
+        while hung:
+            time.sleep(60)
         self.send_response(200 if self.path == "{ready}" else 404)
         self.end_headers()
 http.server.ThreadingHTTPServer(("127.0.0.1", int(port())), Handler).serve_forever()

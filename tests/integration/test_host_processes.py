@@ -229,16 +229,32 @@ def test_two_clusters_do_not_share_a_port(with_store: World) -> None:
     assert "the mimir of the cluster o11y-dev" in finding.message
 
 
-def test_a_store_that_hangs_is_started_anew(with_store: World) -> None:
+def test_a_store_that_hangs_is_started_anew(world: World) -> None:
+    world.stands_in("mimir")
+    provider = world.install()
+    hung = world.pid()
+    os.kill(hung, signal.SIGUSR1)
+    until(lambda: provider.workloads()[0].condition == "does not answer")
+    told = Told()
+    provider.start_workloads(told.ctx)
+    assert all(item.ready for item in world.ready(provider))
+    assert start_time(hung) is None
+    assert "does not answer" in told.notices[0]
+
+
+def test_a_store_that_was_suspended_is_called_so_and_goes_on(with_store: World) -> None:
     provider = with_store.install()
-    hung = with_store.pid()
-    os.kill(hung, signal.SIGSTOP)
-    assert provider.workloads()[0].condition == "does not answer"
+    suspended = with_store.pid()
+    os.kill(suspended, signal.SIGSTOP)
+    (workload,) = provider.workloads()
+    assert "is suspended" in workload.condition
+    assert workload.finding is not None
+    assert workload.finding.code == "process-suspended"
     told = Told()
     provider.start_workloads(told.ctx)
     assert all(item.ready for item in with_store.ready(provider))
-    assert start_time(hung) is None
-    assert "does not answer" in told.notices[0]
+    assert with_store.pid() == suspended, "it is the same process: nothing of what it had in memory is lost"
+    assert "is suspended" in told.notices[0]
 
 
 def test_a_data_folder_that_is_not_one_is_explained(with_store: World) -> None:

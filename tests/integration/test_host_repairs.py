@@ -146,7 +146,7 @@ def freeze(name: str) -> Break:
 TABLE = (
     Row("the store killed", kill(STORE), "killed|not-running|process-ended", (STORE,)),
     Row("another killed", kill(OTHER), "killed|not-running|process-ended", (OTHER,)),
-    Row("the store frozen", freeze(STORE), "workload-not-ready .*does not answer", (STORE,)),
+    Row("the store frozen", freeze(STORE), "process-suspended .* is suspended"),
     Row("a configuration edited", spoil, f"drift {OTHER}/.*: changed", (OTHER,)),
     Row(
         "a configuration deleted",

@@ -74,6 +74,27 @@ def test_each_contact_point_has_its_receipt(
     assert MARK not in repr(receipts)
 
 
+def test_a_redirect_is_said_and_not_followed(misbehaving: Make, hook: Hook) -> None:
+    elsewhere = misbehaving(
+        lambda _, handler: (
+            handler.rfile.read(int(handler.headers["Content-Length"])),
+            answer(handler, 302, headers={"Location": f"http://127.0.0.1:{free_port()}/"}),
+        )
+    )
+    moved = misbehaving(
+        lambda _, handler: (
+            handler.rfile.read(int(handler.headers["Content-Length"])),
+            answer(handler, 307, headers={"Location": hook.url}),
+        )
+    )
+    receipts = sent([f"{elsewhere.url}/{MARK}", f"{moved.url}/{MARK}"])
+    assert [receipt.reason.partition(":")[0] for receipt in receipts] == [
+        "it redirects to another address (HTTP 302), which is not followed",
+        "it redirects to another address (HTTP 307), which is not followed",
+    ]
+    assert not hook.got
+
+
 def test_one_that_hangs_costs_the_limit_and_keeps_nobody_else(misbehaving: Make, hook: Hook) -> None:
     sent([hook.url])  # the library is imported now
     began = time.monotonic()

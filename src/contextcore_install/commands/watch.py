@@ -35,6 +35,7 @@ from contextcore_install.storage.lease import ELSEWHERE
 from contextcore_install.storage.lock import Lock, holder
 from contextcore_install.storage.store import read_records
 from contextcore_install.tools.process import kill_all_children
+from contextcore_install.ui.text import duration
 from contextcore_install.wiring import open_records
 
 WATCHED_UNTIL = "services_verify"
@@ -85,9 +86,11 @@ class Watch:
     _stack: tuple[dict[str, Any], Stack] | None = field(default=None, init=False)
     _noted_at: float = field(default=float("-inf"), init=False)
     _problems: int = field(default=-1, init=False)
+    _began: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._words = WatchWords(self.app)
+        self._began = self.app.clock.now_us() / 1e6
 
     def run(self) -> int:
         """Watch; return the exit code. Raises InstallError when the budget is spent, or nothing is left to watch."""
@@ -128,7 +131,7 @@ class Watch:
 
     def _unwell(self, state: State, found: dict[str, CheckResult], problems: list[Finding]) -> int | None:
         if not _healable(found):
-            self._words.say("for people", f"not for a watch to heal: {problems[0].message}")
+            self._words.say("for people", f"not for a watch to heal: {_sentence(problems)}")
             self._note_look(problems)
             self._rest(self.every_s)
             return None
@@ -142,7 +145,7 @@ class Watch:
         if self.budget.exhausted(remedies, now):
             self._give_up(problems)
         if pause := self.budget.pause_s(remedies, now):
-            self._words.say("pause", f"{problems[0].message}; the next remedy begins in {pause:.0f} s")
+            self._words.say("pause", f"{_sentence(problems)} The next remedy begins in {duration(pause)}.")
             self._rest(pause)
             return None
         return self._heal(problems)
@@ -213,7 +216,7 @@ class Watch:
         if not _is_installed(state):
             lock.release()
             return None
-        self._words.say("heals", f"healing: {problems[0].message}")
+        self._words.say("heals", f"healing: {_sentence(problems)}")
         results: list[Result] = []
 
         def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
@@ -251,8 +254,21 @@ class Watch:
             raise
 
     def _remedies(self) -> list[float]:
-        """Return when remedies ended, in seconds since 1970: those of earlier watches count as well."""
-        return [event.at_us / 1e6 for event in recent_events(self.app) if event.kind is Kind.WATCH_REMEDIED]
+        """Return when the remedies that count ended, in seconds since 1970.
+
+        All of this watch count, as what breaks again and again is not well. Of earlier watches those that failed count:
+        what they healed was healed, and a new watch is to try for itself.
+        """
+        return [
+            event.at_us / 1e6
+            for event in recent_events(self.app)
+            if event.kind is Kind.WATCH_REMEDIED
+            and (event.at_us / 1e6 >= self._began or event.data.get("outcome") != Outcome.SUCCEEDED.value)
+        ]
+
+    def _spent(self) -> str:
+        most = self.budget.most
+        return f"{most} {'remedy' if most == 1 else 'remedies'} in an hour"
 
     def _note_look(self, problems: list[Finding]) -> None:
         """Have it noted that a watch lives and what it saw: when that changes, and every few minutes."""
@@ -280,7 +296,7 @@ class Watch:
         self._record(Kind.WATCH_GAVE_UP, problems=[problem.message for problem in problems])
         error = InstallError(
             "watch-gave-up",
-            f"{self.budget.most} remedies in an hour did not keep {state.cluster_name} well: the watch gives up",
+            f"{self._spent()} did not keep {state.cluster_name} well: the watch gives up",
             "\n".join(problem.message for problem in problems),
             "./create-cluster.sh --repair",
         )
@@ -303,6 +319,11 @@ def _is_installed(state: State) -> bool:
     steps = list(state.steps)
     watched = steps[: steps.index(WATCHED_UNTIL) + 1] if WATCHED_UNTIL in steps else steps
     return all(state.step(step).status != PENDING for step in watched)
+
+
+def _sentence(problems: list[Finding]) -> str:
+    """Return what the first problem says as one whole sentence."""
+    return problems[0].message.rstrip(". ") + "."
 
 
 def _problems(found: dict[str, CheckResult]) -> list[Finding]:

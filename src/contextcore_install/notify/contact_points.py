@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "CONTEXTCORE_NOTIFY"
 """The variable that takes the place of the contact points that were set, for one invocation."""
 
-_BETWEEN = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
-"""What stands between URLs: white space, or a comma in front of another URL (others belong to a URL)."""
+_BETWEEN = re.compile(r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+"""What stands between URLs: white space or a comma in front of another URL (others belong to a URL)."""
 
 _OF_A_SERVICE = re.compile(
     r"https?://(hooks\.slack(-gov)?\.com|discord(app)?\.com/api/webhooks|chat\.googleapis\.com|ntfy\.sh"

@@ -23,6 +23,10 @@ _SHORTEST_SECRET = 4
 TOO_LATE = "it did not answer in time"
 
 _CAUSES = (
+    (
+        re.compile(r"error=(3\d\d)\b"),
+        "it redirects to another address (HTTP {0}), which is not followed: set that address instead",
+    ),
     (re.compile(r"error=(\d{3})\b"), "it answered HTTP {0}"),
     (re.compile(r"(?i)timed? ?out"), TOO_LATE),
     (re.compile(r"(?i)refused"), "nothing listens there"),
@@ -117,6 +121,7 @@ def _reason_against(point: ContactPoint, message: Message) -> str:
     """Send, and return why it did not arrive; empty where it did."""
     point.service.socket_connect_timeout = _CONNECT_S
     point.service.socket_read_timeout = _ANSWER_S
+    point.service.redirects = False  # who was named gets the message, and nobody else
     with _heard() as lines:
         try:
             from apprise import NotifyType

@@ -10,6 +10,7 @@ from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.core.text import count
 from contextcore_install.steps.base import BaseStep
 
 _STORE = "mimir"
@@ -36,7 +37,7 @@ class MetricsSeed(BaseStep):
         unsent = self._telemetry.unsent()
         if unsent:
             finding = Finding(
-                "metrics-unsent", f"{unsent} events are not in the metrics store", remedy=remedy
+                "metrics-unsent", f"not in the metrics store: {count(unsent, 'event')}", remedy=remedy
             )
             return CheckResult(findings=(finding,))
         if not self._telemetry.measured():
@@ -59,7 +60,7 @@ class MetricsSeed(BaseStep):
         ctx.verified(self._measure(min(MEASURE_WITHIN_S, ctx.remaining_s)))
         ctx.activity(f"sending to {self._telemetry.backend()}")
         sent = self._telemetry.flush(ctx)
-        ctx.activity(f"reading {sent} samples back")
+        ctx.activity(f"reading {count(sent, 'sample')} back")
         missing = self._telemetry.unconfirmed()
         if missing:
             raise InstallError(
@@ -69,7 +70,7 @@ class MetricsSeed(BaseStep):
                 hint="run --resume again; if it stays so, look at the store's log",
                 retryable=True,
             )
-        ctx.notice(f"{sent} samples sent to {self._telemetry.backend()} and read back")
+        ctx.notice(f"{count(sent, 'sample')} sent to {self._telemetry.backend()} and read back")
 
     def _cause(self, error: InstallError) -> InstallError:
         """Return why the store does not answer, where its provider sees that: it may die of what it was asked for."""

@@ -10,6 +10,7 @@ from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.core.text import count
 from contextcore_install.steps.base import BaseStep
 
 PROBES_AT_ONCE = 8
@@ -33,7 +34,7 @@ class Preflight(BaseStep):
         probes = self._probe(requirements)
         met = sum(not any(not finding.warning for finding in probe.findings) for probe in probes)
         findings = tuple(finding for probe in probes for finding in probe.findings)
-        return CheckResult(f"{met} of {len(probes)} requirements met", findings)
+        return CheckResult(f"{met} of {count(len(probes), 'requirement')} met", findings)
 
     def apply(self, ctx: StepContext) -> None:
         """Provide what is missing where that is possible and wanted; raise for the rest."""

@@ -9,6 +9,7 @@ from typing import Any
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind, second
 from contextcore_install.core.state import NewerSchemaError, State, StateFormatError, state_from_document
+from contextcore_install.core.text import count
 from contextcore_install.storage.files import UnreadableFileError, set_aside
 from contextcore_install.storage.journal import JournalReader, repair
 from contextcore_install.storage.layout import ClusterLayout
@@ -136,7 +137,7 @@ def _import(stored: StoredState, records: Records) -> None:
 def _tell_of_lost_end(events: int, records: Records) -> None:
     if events > 0:
         records.notices.append(
-            f"the journal was cut short: its last {events} events are gone, which the state file knew of; the state is "
+            f"the journal was cut short: the state file knew of {count(events, 'more event')}; the state is "
             "made from what is left, and each step's check says whether it still holds"
         )
 
@@ -210,7 +211,8 @@ def _tell_of_journal(path: Path, reader: JournalReader, records: Records) -> Non
     """Say what the next run will mend, which says so itself."""
     if reader.damage.lines:
         records.notices.append(
-            f"{path} is damaged ({reader.damage.lines} lines); the next run sets it aside, and saves its events"
+            f"{path} is damaged ({count(reader.damage.lines, 'line')}); "
+            "the next run sets it aside, and saves its events"
         )
     if records.imported and records.imported["source"] == WITHOUT_JOURNAL:
         records.notices.append(f"{path.name} is gone or holds no event: the state is the state file's")
@@ -221,7 +223,7 @@ def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
     aside = repair(path, reader)
     if aside:
         records.notices.append(
-            f"{path} was damaged ({damaged} lines); it is kept as {aside.name}, its events were saved"
+            f"{path} was damaged ({count(damaged, 'line')}); it is kept as {aside.name}, its events were saved"
         )
         end = reader.base + path.stat().st_size
         records.mark = Mark(records.mark.events, end, records.mark.at_us)

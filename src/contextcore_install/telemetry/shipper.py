@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
+from contextcore_install.core.text import count
 from contextcore_install.telemetry.complaints import Complaints
 from contextcore_install.telemetry.lane import Lane
 
@@ -134,7 +135,7 @@ class Shipper:
 
         with self._store() as link:
             if unsent := self._unsent_behind(link.cursor):
-                return [f"{link.backend} has nothing of {unsent} events of earlier runs"]
+                return [f"{link.backend} has nothing of {count(unsent, 'event')} of earlier runs"]
             samples, base = sent_samples(link.feed, link.cursor)
             missing = absent_after_wait(
                 link.client, link.backend, self._cluster, samples, self._metrics.patience(), _READ_BACK_S

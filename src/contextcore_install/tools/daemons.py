@@ -114,6 +114,17 @@ class Daemons:
         sighting = self.look(name)
         return sighting.record.pid if sighting.alive and sighting.record else 0
 
+    def is_suspended(self, name: str) -> bool:
+        """Tell whether the process of ours under a name was stopped by a signal, and not by us."""
+        pid = self.pid(name)
+        return pid != 0 and machine.is_suspended(pid)
+
+    def wake(self, name: str) -> None:
+        """Let the process of ours under a name go on (SIGCONT); does nothing if none lives."""
+        if pid := self.pid(name):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGCONT)
+
     def _judge(self, name: str, record: Record) -> Sighting:
         if record.boot_id != self._boot_id():
             note = f"{name} ran before the machine was restarted."

@@ -80,6 +80,16 @@ def _linux_start_time(pid: int) -> float | None:
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+def is_suspended(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal (SIGSTOP, SIGTSTP) and waits for SIGCONT."""
+    import psutil  # only what does not answer is asked this
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def marked_processes(variable: str, value: str, argv: Sequence[str] = ()) -> Iterator[int]:
     """Yield the processes of this user that lead a session and carry a variable in their environment.
 

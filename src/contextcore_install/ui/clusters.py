@@ -68,4 +68,7 @@ def _ago(instant: object, now_us: int) -> str:
     if not isinstance(instant, str) or not instant:
         return ""
     seconds = (now_us - microseconds(instant)) // 1_000_000
-    return f"{duration(seconds)} ago" if seconds > 0 else "just now"
+    if seconds <= 0:
+        return "just now"
+    since = duration(seconds)
+    return f"{since} ago" if since else f"on {instant[:10]}"  # longer ago than anybody counts

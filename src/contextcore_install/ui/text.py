@@ -1,9 +1,11 @@
 """Text for people: made harmless, measured in terminal cells, cut, wrapped; durations in words.
 
-Everything here is imported by `--status`, whose start is measured, so it imports nothing at the top.
+Everything here is imported by `--status`, whose start is measured, so it imports next to nothing at the top.
 """
 
 from __future__ import annotations
+
+from contextcore_install.core.text import count as count  # noqa: PLC0414 - offered here too, beside its like
 
 LIMIT = 400
 """How many characters of one value from outside are shown; the rest is in the logs."""
@@ -166,8 +168,3 @@ def time_of_day(at_us: int) -> str:
     """Return the UTC time of day as 15:30:05."""
     second = at_us // 1_000_000 % 86_400
     return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-
-
-def count(number: int, thing: str) -> str:
-    """Return "1 step", "2 steps"."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

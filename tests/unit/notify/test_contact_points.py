@@ -14,6 +14,14 @@ def test_urls_stand_one_a_line_or_several_with_commas_of_their_own() -> None:
     assert split_urls(text) == ["mailto://u:p@h.example?to=a@b.c,d@e.f", "ntfy://topic", "https://h/x"]
 
 
+def test_a_line_of_words_is_one_contact_point_that_is_none() -> None:
+    urls = split_urls("https://h/x\nask me later\n")
+    assert urls == ["https://h/x", "ask me later"]
+    with pytest.raises(InstallError) as caught:
+        open_contact_points(urls)
+    assert "contact point 2 of 2" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

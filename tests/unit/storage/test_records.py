@@ -129,7 +129,7 @@ def test_damage_in_the_middle_is_set_aside_whole_and_the_events_saved(layout: Cl
     damaged = layout.journal.read_bytes()
     records = mend_records(layout, "test")
     assert records.mark.events == len(STORY)
-    assert "was damaged (1 lines)" in records.notices[0]
+    assert "was damaged (1 line)" in records.notices[0]
     assert _aside(layout).read_bytes() == damaged
     assert not any("damaged" in notice for notice in mend_records(layout, "test").notices)
 
@@ -269,7 +269,7 @@ def test_a_journal_that_others_cut_short_is_said_with_how_much_is_lost(layout: C
     layout.journal.write_bytes(b"".join(lines[:-2]))
     for notices in (read_records(layout, "test").notices, mend_records(layout, "test").notices):
         assert len(notices) == 1
-        assert "cut short: its last 2 events are gone" in notices[0]
+        assert "cut short: the state file knew of 2 more events" in notices[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n", None])

@@ -7,7 +7,18 @@ from contextcore_install.diagnosis.rule import RESUME, Rule
 HANGS = "does not answer"
 """The condition of what takes connections and gives no answer: it may heal by waiting, or by being started anew."""
 
+SUSPENDED = "process-suspended"
+"""The reason, and the code, of what takes connections and cannot answer, as its process was stopped by a signal."""
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        SUSPENDED,
+        "{title} is suspended: its process was stopped by a signal (SIGSTOP), and answers nobody.",
+        "Let it go on.",
+        RESUME,
+        reasons=frozenset({SUSPENDED}),
+        automatic=True,
+    ),
     Rule(
         "not-listening",
         "Nothing listens on port {port}: {title} is still starting, or has ended.",

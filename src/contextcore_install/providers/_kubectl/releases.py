@@ -14,6 +14,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
+from contextcore_install.core.text import count
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
 from contextcore_install.providers._kubectl.namespaces import DELETE_WITHIN_S, wait_until_gone
@@ -192,7 +193,7 @@ class Applier:
     def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
         if not items:
             return
-        ctx.activity(f"applying {len(items)} objects")
+        ctx.activity(f"applying {count(len(items), 'object')}")
         self._make_room(items, ctx, mixed_volumes)
         try:
             self._apply_once(items, ctx)

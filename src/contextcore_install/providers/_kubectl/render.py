@@ -14,6 +14,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers._kubectl.client import items_of
 from contextcore_install.providers._kubectl.contact_points import with_contact_points
@@ -173,7 +174,7 @@ def manifests_probe(source: Source) -> tuple[str, tuple[Finding, ...]]:
     except InstallError as error:
         remedy = Remedy(error.hint, error.hint) if error.hint else None
         return "", (Finding(error.code, error.message, error.evidence, remedy),)
-    return f"{len(release.objects)} objects, {len(release.images)} images", ()
+    return f"{count(len(release.objects), 'object')}, {count(len(release.images), 'image')}", ()
 
 
 _FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "Secret",

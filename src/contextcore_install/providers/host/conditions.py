@@ -13,6 +13,7 @@ from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.diagnosis.rules.http import SUSPENDED
 from contextcore_install.stack.catalogue import component as component_of
 from contextcore_install.tools.daemons import Daemons, Sighting
 
@@ -70,7 +71,8 @@ class Conditions:
         try:
             answer = self._http.get(item.endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
-            evidence = Evidence(item.name, error=error.code, facts=item.facts)
+            reason = SUSPENDED if self._daemons.is_suspended(item.name) else ""
+            evidence = Evidence(item.name, reason=reason, error=error.code, facts=item.facts)
         else:
             if 200 <= answer.status < 300:
                 return self._ready(item)

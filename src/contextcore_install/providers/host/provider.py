@@ -24,7 +24,7 @@ from contextcore_install.core.provider import (
     Workload,
 )
 from contextcore_install.core.standing import Listener, Storage
-from contextcore_install.diagnosis.rules.http import HANGS
+from contextcore_install.diagnosis.rules.http import HANGS, SUSPENDED
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import Conditions, Watched
@@ -197,6 +197,9 @@ class HostProvider:
             if (item.name, code) in self._restarted:
                 return False
             ctx.notice(f"{item.name}: {workload.finding.message}")
+            if code == SUSPENDED:
+                self._daemons.wake(item.name)
+                return False
             remedy = workload.finding.remedy
             if self._config.may_lose_data and remedy is not None and remedy.risk is Risk.LOSES_DATA:
                 self._put_data_aside(item, ctx)
