@@ -75,18 +75,14 @@ def test_each_contact_point_has_its_receipt(
 
 
 def test_a_redirect_is_said_and_not_followed(misbehaving: Make, hook: Hook) -> None:
-    elsewhere = misbehaving(
-        lambda _, handler: (
-            handler.rfile.read(int(handler.headers["Content-Length"])),
-            answer(handler, 302, headers={"Location": f"http://127.0.0.1:{free_port()}/"}),
-        )
-    )
-    moved = misbehaving(
-        lambda _, handler: (
-            handler.rfile.read(int(handler.headers["Content-Length"])),
-            answer(handler, 307, headers={"Location": hook.url}),
-        )
-    )
+    def redirect(status: int, location: str) -> Misbehaving:
+        def reply(_: Misbehaving, handler: BaseHTTPRequestHandler) -> None:
+            handler.rfile.read(int(handler.headers["Content-Length"]))
+            answer(handler, status, headers={"Location": location})
+
+        return misbehaving(reply)
+
+    elsewhere, moved = redirect(302, f"http://127.0.0.1:{free_port()}/"), redirect(307, hook.url)
     receipts = sent([f"{elsewhere.url}/{MARK}", f"{moved.url}/{MARK}"])
     assert [receipt.reason.partition(":")[0] for receipt in receipts] == [
         "it redirects to another address (HTTP 302), which is not followed",
