@@ -25,7 +25,8 @@ class WatchWords:
         """Say what is watched, and how."""
         text = (
             f"watching {self._app.settings.cluster} on {provider}: a look every {duration(every_s)} and at "
-            f"changes, at most {budget} {'remedy' if budget == 1 else 'remedies'} an hour; Ctrl-C ends it"
+            f"changes, at most {budget} {'remedy' if budget == 1 else 'remedies'} an hour; times are UTC; "
+            "Ctrl-C ends it"
         )
         self.say("begins", text)
 
