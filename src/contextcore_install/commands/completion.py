@@ -2,22 +2,96 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.parser import build_parser
+from contextcore_install.stack.catalogue import PORTS
 
 COMMAND, LAUNCHER = "contextcore-install", "create-cluster.sh"
 
 _REGISTRATION = re.compile(rf"^ *(complete|compdef|#compdef) .*{COMMAND}$", re.MULTILINE)
 """Where bash's and zsh's scripts say what they complete; both take several names, and match a path by its last part."""
 
+_PORTS = " ".join(f"{key}=" for key in PORTS)
+
+_CLUSTERS: Mapping[str, Any] = {
+    "bash": "_contextcore_clusters",
+    "zsh": "_contextcore_clusters",
+    "fish": "(_contextcore_clusters)",
+    "tcsh": "`ls ${HOME}/.contextcore/clusters`",
+    "preamble": {
+        "bash": """\
+_contextcore_clusters() {
+  compgen -W "$(ls -- "${CONTEXTCORE_HOME:-$HOME/.contextcore}/clusters" 2>/dev/null)" -- "$1"
+}""",
+        "zsh": """\
+_contextcore_clusters() {
+  compadd -- ${CONTEXTCORE_HOME:-$HOME/.contextcore}/clusters/*(N/:t)
+}""",
+        "fish": """\
+function _contextcore_clusters
+  set -l home ~/.contextcore
+  set -q CONTEXTCORE_HOME; and set home $CONTEXTCORE_HOME
+  command ls -- $home/clusters 2>/dev/null
+end""",
+    },
+}
+"""The clusters of the home folder, looked up when a name is completed."""
+
+_COMPONENTS: Mapping[str, Any] = {
+    "bash": "_contextcore_ports",
+    "zsh": "_contextcore_ports",
+    "fish": "(_contextcore_ports)",
+    "tcsh": f"({_PORTS})",
+    "preamble": {
+        "bash": f'_contextcore_ports() {{\n  compgen -W "{_PORTS}" -- "$1"\n}}',
+        "zsh": f"_contextcore_ports() {{\n  compadd -S '' -- {_PORTS}\n}}",
+        "fish": f"function _contextcore_ports\n  string split ' ' '{_PORTS}'\nend",
+    },
+}
+"""What has a port, with the sign behind which its number is typed."""
+
+_BASH_REGISTRATION = f"""\
+_contextcore_install() {{
+  _shtab_contextcore_install "$@"
+  [[ ${{COMPREPLY[0]-}} == *= ]] && compopt -o nospace 2>/dev/null
+  return 0
+}}
+complete -o bashdefault -F _contextcore_install {COMMAND}"""
+
 
 def run(app: App) -> int:
     """Print the completion script, for the command and for the launcher."""
     import shtab
 
-    script = shtab.complete(build_parser(COMMAND), shell=app.settings.arguments["shell"])
-    app.stdout.write(_REGISTRATION.sub(rf"\g<0> {LAUNCHER}", script) + "\n")
+    shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
+    values = {"cluster": _CLUSTERS, "port": _COMPONENTS, "file": shtab.FILE, "manifests": shtab.DIRECTORY}
+    for action in _actions(parser):
+        if action.dest in values:
+            action.complete = values[action.dest]  # type: ignore[attr-defined]
+    script = shtab.complete(parser, shell=shell)
+    app.stdout.write(_for_both(shell, script) + "\n")
     return ExitCode.DONE
+
+
+def _for_both(shell: str, script: str) -> str:
+    """Return the script with what makes it the launcher's too."""
+    if shell == "fish":
+        return script.replace(f"complete -c {COMMAND}", f"complete -c {COMMAND} -c {LAUNCHER}")
+    if shell == "bash":
+        script = _REGISTRATION.sub(_BASH_REGISTRATION, script)
+    return _REGISTRATION.sub(rf"\g<0> {LAUNCHER}", script)
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the parser's actions, and those of its subcommands."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
+        yield action
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for each in action.choices.values():
+                yield from _actions(each)
