@@ -169,7 +169,7 @@ def make_wheel(folder: Path) -> str:
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: wheelhouse-package\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    rows = [f"{name},sha256={digest(text)},{len(text)}\n" for name, text in files.items()]
+    rows = [f"{name},sha256={digest(text.encode())},{len(text)}\n" for name, text in files.items()]
     files[f"{info}/RECORD"] = "".join(rows) + f"{info}/RECORD,,\n"
     wheel = folder / "wheelhouse_package-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -178,6 +178,6 @@ def make_wheel(folder: Path) -> str:
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
-def digest(text: str) -> str:
+def digest(content: bytes) -> str:
     """Return a hash as RECORD has it."""
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -23,6 +23,9 @@ from contextcore_install.tools import apt
 from contextcore_install.tools.package_failures import explain
 from contextcore_install.tools.watched import Outcome, Run
 
+#: What installers write beside a package's files, if its wheel has it too with a hash that no longer fits.
+OF_THE_INSTALLER = ("INSTALLER", "REQUESTED", "direct_url.json")
+
 #: Debian and Ubuntu ship pip's unmodified wheel for venvs in the first; the second is pip itself.
 PIP_PACKAGES = ("python3-pip-whl", "python3-pip")
 
@@ -132,9 +135,9 @@ def damaged_files(lock: Path, folder: Path) -> Iterator[Path]:
     Each package lists its files with their hashes (RECORD: PEP 376, PEP 627). Its own bytecode is not installed, and
     scripts are listed where they would be outside of --target.
     """
-    installed = {_spelled_alike(path.name): path for path in folder.glob("*.dist-info")}
+    installed = {spelled_alike(path.name): path for path in folder.glob("*.dist-info")}
     for name, version in pins(lock):
-        info = installed.get(_spelled_alike(f"{name}-{version}.dist-info"))
+        info = installed.get(spelled_alike(f"{name}-{version}.dist-info"))
         if info is None:
             yield folder / f"{name}-{version}.dist-info"
             continue
@@ -146,11 +149,12 @@ def damaged_files(lock: Path, folder: Path) -> Iterator[Path]:
             yield info / "RECORD"
             continue
         for path, expected, _size in rows:
-            if expected and not path.startswith("..") and not _has_hash(folder / path, expected):
+            written = Path(path).name in OF_THE_INSTALLER or path.startswith("..")
+            if expected and not written and not _has_hash(folder / path, expected):
                 yield folder / path
 
 
-def _spelled_alike(name: str) -> str:
+def spelled_alike(name: str) -> str:
     """Return the one spelling of a project's name, or of its folder (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 

@@ -31,19 +31,19 @@ def runtime_key(lock: str) -> str:
 
 def is_complete(folder: str) -> bool:
     """Tell whether a runtime was completed."""
-    return os.path.exists(os.path.join(folder, MARKER))
+    return os.path.isfile(os.path.join(folder, MARKER))
 
 
 def is_touched(folder: str) -> bool:
     """Tell whether anything in a complete runtime was changed since it was last found whole.
 
-    What is written, cut off, removed or closed has a later change time than the marker. Some hundred files are looked
-    at and none is read. Once a day the marker also says that the runtime is in use (see `runtime.thin`).
+    What is written, cut off, removed or closed has a change time that is not before the marker's. Some hundred files
+    are looked at and none is read. Once a day the marker also says that the runtime is in use (see `runtime.thin`).
     """
     marker = os.path.join(folder, MARKER)
     try:
         found_whole = os.stat(marker).st_mtime_ns
-        if time.time_ns() < found_whole or _newer_below(folder, found_whole):
+        if time.time_ns() < found_whole or _changed_below(folder, found_whole):
             return True
         if time.time_ns() - found_whole > DAY * 1_000_000_000:
             os.utime(marker)
@@ -52,14 +52,14 @@ def is_touched(folder: str) -> bool:
     return False
 
 
-def _newer_below(folder: str, moment: int) -> bool:
-    if os.stat(folder).st_ctime_ns > moment:
+def _changed_below(folder: str, since: int) -> bool:
+    if os.stat(folder).st_ctime_ns >= since:
         return True
     folders = [folder]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_ctime_ns > moment:
+                if entry.stat(follow_symlinks=False).st_ctime_ns >= since and entry.name != MARKER:
                     return True
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
