@@ -35,6 +35,7 @@ from contextcore_install.storage.step_logs import StepLogs, thin_logs
 from contextcore_install.storage.store import Records, clock_notices, mend_records, read_records
 from contextcore_install.telemetry.shipper import Shipper
 from contextcore_install.tools.files import sweep
+from contextcore_install.tools.work_folders import GETTING, sweep_work_folders
 
 CHOOSING_S = 5.0
 """How long to wait for another new installation of this home to put its ports on record, in seconds."""
@@ -151,6 +152,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     make_private(layout.folder)
     stack.callback((lock or take_lock(layout)).release)
     sweep(layout.folder)
+    sweep_work_folders(app.home.bin, GETTING)
     for folder in (app.home.folder, layout.folder):
         thin_aside(folder)
     if layout.restore.is_dir():

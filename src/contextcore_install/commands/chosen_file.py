@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.storage.packing import there_already
+from contextcore_install.tools.work_folders import work_folder
 
 STANDARD_OUTPUT = "-"
 
@@ -67,8 +68,8 @@ def binary_file(app: App, name: str, folder: Path | None = None) -> Iterator[tup
         return
     if app.stdout.isatty():
         raise usage_error("standard output is a terminal, which cannot show this file", f"add > {name}")
-    with TemporaryDirectory(prefix=".standard-output-", dir=folder) as place:
-        path = Path(place, name)
+    with work_folder(folder or Path(gettempdir()), ".standard-output-") as place:
+        path = place / name
         yield replace(app, stdout=app.stderr), path
         try:
             with path.open("rb") as file:

@@ -11,9 +11,8 @@ import platform
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from contextcore_install.tools import apt, process
 from contextcore_install.tools.download import Release, download_checked
 from contextcore_install.tools.files import sync_folder
 from contextcore_install.tools.watched import Outcome
+from contextcore_install.tools.work_folders import GETTING, work_folder
 
 #: Seconds for a package to arrive, and for a new program to say its version.
 PACKAGE_WITHIN_S, TRIAL_WITHIN_S = 600.0, 20.0
@@ -88,9 +88,10 @@ def install_metrics_store(
 @contextmanager
 def workshop(bin_folder: Path) -> Iterator[Path]:
     """Give a folder to work in, on the same file system as `bin_folder`; raises InstallError `folder-unwritable`."""
+    work = ExitStack()
     try:
         bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        workdir = Path(tempfile.mkdtemp(prefix=".getting-", dir=bin_folder))
+        workdir = work.enter_context(work_folder(bin_folder, GETTING))
     except OSError as error:
         quoted = shlex.quote(str(bin_folder))
         raise InstallError(
@@ -99,10 +100,8 @@ def workshop(bin_folder: Path) -> Iterator[Path]:
             str(error),
             f"ls -ld {quoted}; df -h {quoted}",
         ) from error
-    try:
+    with work:
         yield workdir
-    finally:
-        shutil.rmtree(workdir, ignore_errors=True)
 
 
 def first_that_works(job: Job, ways: Sequence[Way], what: str, tried: list[str]) -> Path | None:

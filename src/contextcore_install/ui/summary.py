@@ -21,6 +21,9 @@ TRACE_LINES = 60
 LEAST_PROGRAM = 12
 """With less room than this, the program behind a component is not shown."""
 
+INSTALL_TOOLS = "--install-tools"
+"""The flag without which carrying on fails again, if an error says that it helps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -126,8 +129,10 @@ def render_failure(
     if bundle:
         text = "For a bug report, redacted: look at it before you send it"
         lines += [*look.paragraph(text), look.line("  ", harmless(bundle, 4096), whole=True), ""]
+    tools = any(INSTALL_TOOLS in error.hint for error in errors.values())
+    again = (commands("--resume", INSTALL_TOOLS), "gets what is missing, and carries on")
     typed = [
-        (commands("--resume"), "carries on from there"),
+        again if tools else (commands("--resume"), "carries on from there"),
         *ways,
         (commands("--status"), "where it stands"),
         (commands("diagnose"), "looks closer, for a bug report"),

@@ -125,6 +125,12 @@ def test_a_command_is_never_cut_so_that_it_can_be_copied(width: int) -> None:
     )
 
 
+def test_carrying_on_where_a_tool_is_missing_gets_the_tool() -> None:
+    missing = InstallError("tool-missing", "no kind", hint="./create-cluster.sh --install-tools")
+    shown = render_failure(ENDED, {"preflight": missing}, Look(80), Commands())
+    assert "./create-cluster.sh --resume --install-tools" in shown
+
+
 @given(hostile_text, hostile_text, hostile_text, hostile_text, st.integers(20, 120), st.booleans())
 def test_no_error_and_no_overview_is_too_strange_to_be_shown(
     message: str, evidence: str, hint: str, name: str, width: int, unicode: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from contextcore_install.core.redaction import HIDDEN
 from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.tools import process
 from contextcore_install.tools.files import tail
+from contextcore_install.tools.work_folders import work_folder
 
 FOLDER = "kind"
 _VALUE = re.compile(r"(EnvVar\{Name:[^,}]{0,200},Value:).{1,20000}?(?=,ValueFrom:)", re.DOTALL)
@@ -59,12 +59,10 @@ def export_evidence(cluster: str, engine: Engine, kind: Callable[[], str]) -> Ev
     def export(ctx: StepContext) -> Iterator[Piece]:
         if not engine.nodes(cluster):
             return
-        folder = Path(tempfile.mkdtemp(prefix="contextcore-logs-", dir=engine.environ.get("TMPDIR") or None))
-        try:
+        parent = Path(engine.environ.get("TMPDIR") or tempfile.gettempdir())
+        with work_folder(parent, "contextcore-logs-") as folder:
             trouble = _export([kind(), "export", "logs", str(folder), "--name", cluster], engine, ctx)
             yield from _written(folder, ctx)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         if trouble is not None:
             raise trouble
 
