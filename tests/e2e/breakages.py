@@ -129,6 +129,26 @@ def spoil_context(place: ClusterInstallation) -> None:
     ask(*command, environ=place.environ())
 
 
+def spoil_credentials(place: ClusterInstallation) -> None:
+    """Spoil what kubectl trusts, beside a context of the user's own that must survive."""
+    for command in (
+        ("set", f"clusters.{place.context}.certificate-authority-data", "aGVsbG8="),
+        ("set-cluster", "mine", "--server=https://mine.invalid"),
+        ("set-context", "mine", "--cluster=mine"),
+    ):
+        ask("kubectl", "config", *command, environ=place.environ())
+
+
+def spoil_file(place: ClusterInstallation) -> None:
+    """Leave kubectl a file that is cut in the middle of a value."""
+    text = place.kubeconfig.read_text()
+    place.kubeconfig.write_text(text[: text.index("client-certificate-data") + 200])
+
+
+def take_off_network(place: ClusterInstallation) -> None:
+    ask(engine(), "network", "disconnect", "kind", node(place, "worker"))
+
+
 def spoil_arguments(place: ClusterInstallation) -> None:
     change = [
         {
@@ -312,6 +332,9 @@ TABLE: tuple[Row, ...] = (
     Row("the control plane killed", nodes("kill", "control-plane"), "cluster-stopped .*"),
     Row("the context lost", lose_context, "context-missing .*", risk="harmless"),
     Row("the context spoilt", spoil_context, "context-missing .*", risk="harmless"),
+    Row("the credentials spoilt", spoil_credentials, "context-missing .*", risk="harmless"),
+    Row("kubectl's file cut off", spoil_file, "context-missing .*", risk="harmless"),
+    Row("a worker off its network", take_off_network, "node-detached .*", workers=1, touches="Pod"),
     Row("a worker stopped", nodes("stop", "worker"), "cluster-stopped .*", workers=1),
     Row("a worker paused", nodes("pause", "worker2"), "cluster-stopped .*", workers=2),
     Row("both workers stopped", nodes("stop", "worker", "worker2"), "cluster-stopped .*", workers=2),
@@ -349,7 +372,7 @@ QUICK = frozenset(
         "arguments spoilt",
         "the control plane stopped",
         "the context lost",
-        "the context spoilt",
+        "the credentials spoilt",
     }
 )
 """The eight that every change is tried with (`make e2e`); `make e2e-repair` tries them all."""

@@ -128,6 +128,13 @@ def node_states(cluster: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in shown.splitlines())
 
 
+def node_starts(cluster: str) -> dict[str, str]:
+    """Return when each node's container was started last."""
+    names = sorted(node_states(cluster))
+    shown = ask(engine(), "inspect", "--format", "{{.Name}} {{.State.StartedAt}}", *names)
+    return dict(line.split(" ", 1) for line in shown.splitlines())
+
+
 @dataclass
 class ClusterInstallation(Installation):
     """An installation in a cluster, with kubectl's contexts in a file of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.state import STEP_IDS
+from contextcore_install.providers.kube_context.__main__ import PAGE as RIGHTS
 from e2e.lab import (
+    NAMESPACE,
     ON_DISK_S,
     ClusterInstallation,
     ask,
@@ -22,6 +25,7 @@ from e2e.lab import (
     state_of,
 )
 from installation import kill, read_until
+from stores import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,60 @@ def test_without_the_rights_nothing_is_begun(foreign: tuple[str, Path], tmp_path
     refused = place.run(*place.flags(), "--context", "nobody")
     assert refused.returncode == 3, refused.stdout
     assert "create" in refused.stdout
+
+
+def test_the_documented_rights_are_enough(foreign: tuple[str, Path], tmp_path: Path) -> None:
+    """A Role and nothing else, with the namespace made beforehand: install, verify, repair, backup, restore, delete."""
+    admin = guest(foreign, tmp_path)
+    place = guest(foreign, tmp_path, context="installer")
+    become_installer(admin)
+    place.must(*place.flags(), "--context", "installer")
+    assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
+    assert "goes on without" not in " ".join(place.said)
+    place.must("verify")
+    admin.kubectl("delete", "service,statefulset", "loki")
+    place.must("--repair", "--yes")
+    backup = tmp_path / "kept.tar.gz"
+    place.must("backup", "-o", str(backup))
+    place.must("restore", str(backup), "--yes", "--cluster", place.cluster)
+    place.must("delete", "--yes", "--cluster", place.cluster)
+    kept = admin.objects("pods,services,statefulsets,pvc,configmaps,leases")
+    assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}
+
+
+def become_installer(place: ClusterInstallation) -> None:
+    """Make a context of a ServiceAccount that has the documented Role, and no right in the cluster as a whole."""
+    account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "installer"}}
+    token = {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "installer", "annotations": {"kubernetes.io/service-account.name": "installer"}},
+    }
+    namespace = {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE}}
+    objects = place.folder / "installer.json"
+    objects.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": [namespace, account, token]}))
+    kubectl = ("kubectl", "--context", place.context)
+    ask(*kubectl, "apply", "-n", "default", "-f", str(objects), environ=place.environ())
+    ask(*kubectl, "apply", "-f", str(RIGHTS), environ=place.environ())
+    place.kubectl(
+        "create",
+        "rolebinding",
+        "installer",
+        "--role=contextcore-install",
+        "--serviceaccount=default:installer",
+    )
+    shown = ("-n", "default", "get", "secret", "installer", "-o", "jsonpath={.data.token}")
+
+    def secret() -> str:
+        return base64.b64decode(ask(*kubectl, *shown, environ=place.environ())).decode()
+
+    wait_until(lambda: bool(secret()), "the account never gets a token")
+    config = json.loads(ask("kubectl", "config", "view", "--raw", "-o", "json", environ=place.environ()))
+    config["users"].append({"name": "installer", "user": {"token": secret()}})
+    context = {**config["contexts"][0]["context"], "user": "installer"}
+    config["contexts"].append({"name": "installer", "context": context})
+    place.kubeconfig.write_text(json.dumps(config))
 
 
 def become_nobody(place: ClusterInstallation) -> None:

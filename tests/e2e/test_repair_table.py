@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from e2e.breakages import QUICK, TABLE, Row, node_of
+from e2e.breakages import QUICK, TABLE, Row, node_of, spoil_credentials
 from e2e.figures import ANEW, CHECKED, note
 from e2e.lab import (
     EVERYTHING,
@@ -21,6 +21,7 @@ from e2e.lab import (
     ask,
     cluster_name,
     engine,
+    node_starts,
     node_states,
 )
 from installation import kill, read_until
@@ -87,6 +88,32 @@ def test_what_is_broken_is_found_and_healed(ward: ClusterInstallation, row: Row)
     assert what_stays(ward, row) == before
     if not row.keeps_data:
         assert any("data" in text for text in ward.said[-2:])
+
+
+def test_a_new_context_leaves_the_nodes_and_the_other_contexts_alone(ward: ClusterInstallation) -> None:
+    spoil_credentials(ward)
+    before = node_starts(ward.cluster)
+    ward.must("--repair", "--yes")
+    assert node_starts(ward.cluster) == before
+    contexts = ask("kubectl", "config", "get-contexts", "-o", "name", environ=ward.environ()).split()
+    assert {"mine", ward.context} <= set(contexts)
+
+
+def test_a_file_that_kubectl_cannot_read_is_named_and_left_as_it_is(ward: ClusterInstallation) -> None:
+    whole = ward.kubeconfig.read_text()
+    before = node_starts(ward.cluster)
+    broken = whole.replace("clusters:", "clusters: [\n  {")
+    ward.kubeconfig.write_text(broken)
+    try:
+        refused = ward.run("--repair", "--yes")
+        assert refused.returncode == 1, refused.stdout
+        said = " ".join(refused.stdout.split())
+        assert f"kubectl cannot read its configuration, {ward.kubeconfig}" in said
+        assert f"mv {ward.kubeconfig} {ward.kubeconfig}.aside && kind export kubeconfig" in said
+        assert ward.kubeconfig.read_text() == broken
+        assert node_starts(ward.cluster) == before
+    finally:
+        ward.kubeconfig.write_text(whole)
 
 
 @pytest.mark.parametrize("name", ["the control plane stopped", "the context lost"])

@@ -21,7 +21,7 @@ from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.look import Look, Sight
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.readiness import Limits, Readiness
-from contextcore_install.providers.kind.report import report_of
+from contextcore_install.providers.kind.report import refusal, report_of
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.tools.capture import Captured
 from fakes import Told
@@ -167,6 +167,16 @@ def test_an_api_that_answers_its_own_node_with_an_error_is_not_dead(said: str) -
     with pytest.raises(InstallError):
         machine.wait()
     assert machine.restarted == []
+
+
+def test_certificates_that_the_cluster_itself_refuses_are_said_with_what_renews_them() -> None:
+    said = "x509: certificate has expired or is not yet valid: current time 2027-01-01T00:00:00Z is after 2026-11-30"
+    refused = refusal("demo", Machine([said], inside=said).look.see(), "docker")
+    assert refused is not None
+    assert refused.code == "certificates-expired"
+    assert refused.hint.startswith("docker exec demo-control-plane kubeadm certs renew all && ")
+    assert refusal("demo", Machine([REFUSED], inside=REFUSED).look.see(), "docker") is None
+    assert refusal("demo", Machine().look.see(), "docker") is None
 
 
 def test_a_node_is_restarted_if_it_is_shown_to_be_sick() -> None:

@@ -87,6 +87,11 @@ UNREADABLE = InstallError(
         (replace(SIGHT, api=UNREADABLE), ClusterState.HEALTHY, ["kubeconfig-unreadable"]),
         (replace(SIGHT, nodes=(replace(NODE, networks={}),)), ClusterState.DEGRADED, ["node-detached"]),
         (
+            replace(SIGHT, nodes=(replace(NODE, networks={}),), api=API_AWAY),
+            ClusterState.DEGRADED,
+            ["node-detached"],
+        ),
+        (
             replace(SIGHT, nodes=(replace(STOPPED, networks={}),)),
             ClusterState.STOPPED,
             ["node-detached"],

@@ -60,6 +60,14 @@ RULES: tuple[Rule, ...] = (
         risk=Risk.RESTARTS,
     ),
     Rule(
+        "certificates-early",
+        "The cluster's own certificates are valid from {since} on, and the nodes' clock says {now}.",
+        "Set the clock of the machine that the container engine runs on.",
+        "{engine} exec {control_plane} date",
+        log=r"certificate has expired or is not yet valid: current time (?P<now>\S+) is before (?P<since>\S+)",
+        reasons=frozenset({API_SILENT}),
+    ),
+    Rule(
         "api-silent",
         "The containers of the cluster run, but its API server does not answer in its own node: {said_by_kubectl}",
         "Wait for it; restart the control plane's container if it stays dead.",

@@ -28,6 +28,7 @@ from contextcore_install.providers.kind.report import (
     nodes_lost,
     other_ports,
     ports_fixed,
+    refusal,
     report_of,
     unreached,
 )
@@ -251,6 +252,8 @@ class Creation:
             self._owners.adopt(sight.identity, sight.nodes, self._engine.name)
         else:
             self._owners.seen_in(sight.owner, self._engine.name)
+        if refused := refusal(self._wish.cluster, sight, self._engine.name):
+            raise refused
         reconnect(self._engine, self._wish.cluster, sight, ctx)
         self._start(sight.nodes, ctx)
         if lost := lost_nodes(sight):  # once the others run: what they hold can be saved then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.kind.engine import Engine, Node
@@ -24,14 +25,15 @@ def detached(nodes: Sequence[Node], network: str) -> list[Node]:
 def reconnect(engine: Engine, cluster: str, sight: Sight, ctx: StepContext) -> None:
     """Put nodes on the network again that were taken off. Raises InstallError.
 
-    A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts.
+    A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts. Engines
+    give the lowest free address, so that nodes connected in the order of theirs get them back.
     """
-    network = shared_network(sight.nodes, engine.network)
-    names = [node.name for node in detached(sight.nodes, network)]
+    network, known = shared_network(sight.nodes, engine.network), _addresses(sight)
+    off = detached(sight.nodes, network)
+    names = sorted((node.name for node in off), key=lambda name: _number(known.get(name, "")))
     for name in names:
         ctx.notice(f"{name} was taken off the network {network}; it is connected again")
         engine.call("network", "connect", network, name, ctx=ctx)
-    known = _addresses(sight)
     for node in engine.nodes(cluster) if names else ():
         address = (node.networks or {}).get(network, "")
         if node.name in names and node.state == "running" and known.get(node.name, address) != address:
@@ -47,3 +49,10 @@ def _addresses(sight: Sight) -> dict[str, str]:
         for entry in (member.get("status") or {}).get("addresses") or []
         if entry.get("type") == "InternalIP" and "." in str(entry.get("address", ""))
     }
+
+
+def _number(address: str) -> int:
+    try:
+        return int(ip_address(address))
+    except ValueError:
+        return 0

@@ -63,6 +63,7 @@ class _Findings:
     def __init__(self, cluster: str, sight: Sight, engine: str) -> None:
         self.found: list[Finding] = []
         self._sight = sight
+        self._is_cut_off = False
         self._facts = {
             "cluster": cluster,
             "engine": engine,
@@ -75,6 +76,7 @@ class _Findings:
         network = shared_network(self._sight.nodes, default)
         off = [node.name for node in detached(self._sight.nodes, network)]
         commands = [f"{self._facts['engine']} network connect {network} {name}" for name in off]
+        self._is_cut_off = any(node.is_control_plane and node.name in off for node in self._sight.nodes)
         if off:
             self._note(rules.DETACHED, nodes=", ".join(off), network=network, connect=" && ".join(commands))
 
@@ -89,8 +91,8 @@ class _Findings:
             self._note(rules.UNREADY, conditions_of(sight), **nodes)
 
     def note_context(self) -> None:
-        """Note that kubectl does not reach the API from here, which answers in its own node."""
-        if self._sight.misled and self._sight.api is not None:
+        """Note that kubectl does not reach the API from here, which answers in its own node, on the network."""
+        if self._sight.misled and self._sight.api is not None and not self._is_cut_off:
             self.found.append(_unreached(self._facts, rules.NO_CONTEXT, self._sight.api).finding)
 
     def note_rest(self, ports: Mapping[str, int]) -> None:
@@ -112,6 +114,16 @@ class _Findings:
         evidence = Evidence("cluster", lines, reason=reason, facts={**self._facts, **facts})
         if found := diagnose(Subject.CLUSTER, evidence):
             self.found.append(found.finding)
+
+
+def refusal(cluster: str, sight: Sight, engine: str) -> InstallError | None:
+    """Return the error for an API that answers its own node in a way that neither waiting nor a restart heals."""
+    about = _Findings(cluster, sight, engine)
+    about.note_nodes()
+    found = about.found[0] if about.found and sight.silent is not None else None
+    if found is None or found.remedy is None or found.remedy.automatic:
+        return None
+    return InstallError(found.code, found.message, found.evidence, found.remedy.command)
 
 
 def unreached(cluster: str, error: InstallError) -> InstallError:
