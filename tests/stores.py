@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ class Store:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+    def crash(self) -> None:
+        """End it as `kill -9` does: what it had only in memory is lost."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def wipe(self) -> None:
         shutil.rmtree(self.folder / "data")
@@ -337,10 +345,16 @@ def misbehaving() -> Iterator[Callable[[Reply], Misbehaving]]:
 
             def do_POST(self) -> None:
                 world.requests.append(f"{self.command} {self.path}")
+                kept = (
+                    self.rfile
+                )  # what a reply leaves unread of the body would be taken for the next request
+                self.rfile = BytesIO(kept.read(int(self.headers.get("Content-Length", 0))))
                 try:
                     reply(world, self)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+                finally:
+                    self.rfile = kept
 
             do_GET = do_POST  # noqa: N815 - its name upstream
 

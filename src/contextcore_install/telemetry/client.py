@@ -86,7 +86,8 @@ class Answer:
 class Client:
     """Talks to one server over one connection, which is kept. For one thread at a time.
 
-    `is_theirs` is asked before each connection: what listens at the URL may by now be somebody else.
+    `is_theirs` is asked before each connection: what listens at the URL may by now be somebody else. `opened` counts
+    them: over another connection, the server may be one that has been started anew.
     """
 
     def __init__(self, base_url: str, is_theirs: Callable[[], bool] = lambda: True) -> None:
@@ -96,6 +97,7 @@ class Client:
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
         self._prefix = parts.path
+        self.opened = 0
         self._connection: HTTPConnection | None = None
 
     def request(
@@ -109,7 +111,7 @@ class Client:
     ) -> Answer:
         """Return the answer whatever its status; raises StoreError when there is none in time."""
         end = time.monotonic() + patience.answer_s
-        kept = self._connection is not None
+        kept = self._connection is not None and self._connection.sock is not None
         try:
             try:
                 return self._exchange(method, path, patience, end, body, headers or {})
@@ -153,10 +155,10 @@ class Client:
         body: bytes | None,
         headers: dict[str, str],
     ) -> Answer:
-        connection = self._connection or self._connect(patience)
-        self._connection = connection
-        if connection.sock is not None:
-            connection.sock.settimeout(_left(end))
+        connection = self._connection
+        if connection is None or connection.sock is None:  # never opened, or closed after the last answer
+            connection = self._connection = self._connect(patience)
+        connection.sock.settimeout(_left(end))
         connection.response_class = partial(_Response, end)  # type: ignore[assignment]
         connection.request(method, self._prefix + path, body=body, headers=headers)
         response = connection.getresponse()
@@ -172,6 +174,7 @@ class Client:
             )
         connection = HTTPConnection(self._host, self._port, timeout=patience.connect_s)
         connection.connect()
+        self.opened += 1
         return connection
 
 
@@ -197,4 +200,6 @@ def _read(response: HTTPResponse) -> bytes:
         if not chunk:
             break
         content += chunk
+    if response.length == 0:
+        response.close()  # `read1` leaves open what has come to its end, and the connection could not be kept
     return bytes(content)

@@ -29,13 +29,16 @@ class Cursor:
 
     The rest is the metrics store's alone. `mark` is the newest sample that it took: a store that does not show it
     has lost its data, or is another one. `base` is where reading back begins. `refused_ms` is the time of the newest
-    sample that it refused for good (0 for none): nothing up to it is missed.
+    sample that it refused for good (0 for none): nothing up to it is missed. `sent_ms` is when it took something last,
+    and `settled` the number of the event up to which a crash can cost it nothing any more.
     """
 
     sent: Point = Point()
     base: Point = Point()
     mark: Sample | None = None
     refused_ms: int = 0
+    sent_ms: int = 0
+    settled: int = 0
 
     def as_document(self) -> dict[str, Any]:
         """Return the cursor as cursors.json holds it."""
@@ -48,9 +51,13 @@ class Cursor:
                 "value": mark.value,
                 "at_ms": mark.at_ms,
             }
-        if self.refused_ms:
-            document["refused_ms"] = self.refused_ms
+        for name in _NUMBERS:
+            if number := getattr(self, name):
+                document[name] = number
         return document
+
+
+_NUMBERS = ("refused_ms", "sent_ms", "settled")
 
 
 def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
@@ -62,7 +69,7 @@ def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
             base=_point(document["base"]),
             mark=mark
             and Sample(mark["name"], tuple(sorted(mark["labels"].items())), mark["value"], mark["at_ms"]),
-            refused_ms=int(document.get("refused_ms", 0)),
+            **{name: int(document.get(name, 0)) for name in _NUMBERS},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return Cursor()

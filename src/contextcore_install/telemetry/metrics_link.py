@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,14 +11,24 @@ from contextcore_install.telemetry.backends import Backend, probe
 from contextcore_install.telemetry.book import CursorBook
 from contextcore_install.telemetry.client import Patience
 from contextcore_install.telemetry.cursor import Cursor
-from contextcore_install.telemetry.feed import Feed
+from contextcore_install.telemetry.feed import Feed, JournalReplacedError
 from contextcore_install.telemetry.link import Delivery, Link, Loss
 from contextcore_install.telemetry.metrics import MetricsFold, Sample
-from contextcore_install.telemetry.readback import absent, absent_after_wait
+from contextcore_install.telemetry.readback import absent, absent_after_wait, sent_samples
 from contextcore_install.telemetry.remote_write import Refusal, send
 
 _VISIBLE_S = 1.5
 """How long a store may take, in seconds, to show the newest sample before it counts as another store."""
+
+
+_SETTLED_MS = 60_000
+"""How old what a store has taken must be, in milliseconds, and still be shown, to be on its disk.
+
+VictoriaMetrics keeps some ten seconds in memory alone, and Linux half a minute of what is written to a file.
+"""
+
+_LOOK_AGAIN_S = 10.0
+"""How long, in seconds, nothing is looked up again in a store that closes every connection."""
 
 
 class MetricsLink(Link[Sample]):
@@ -28,6 +39,7 @@ class MetricsLink(Link[Sample]):
         self._cluster = cluster
         self._backend: Backend | None = None
         self._doubtful = True
+        self._opened, self._next_look = 0, 0.0
         self._missed: frozenset[Sample] = frozenset()
 
     @property
@@ -65,6 +77,15 @@ class MetricsLink(Link[Sample]):
         self._backend, self._doubtful = probe(self.client, patience), True
         return f"{self._backend.kind} {self._backend.base_url}"
 
+    def deliver(self, patience: Callable[[], Patience]) -> Delivery:
+        """Send the next batch, and what a store has lost that was started anew since the last one."""
+        delivery, reached = super().deliver(patience), self.cursor.sent.number
+        if self.client.opened == self._opened or time.monotonic() < self._next_look:
+            return delivery
+        self._next_look = time.monotonic() + _LOOK_AGAIN_S
+        self.connect(patience())
+        return replace(delivery, more=delivery.more or self.cursor.sent.number < reached)
+
     def _adopt(self, name: str, patience: Patience) -> Cursor:
         """Return the cursor of this store: one whose newest sample it shows, first of all its own.
 
@@ -73,10 +94,30 @@ class MetricsLink(Link[Sample]):
         """
         own = self._book.get(name)
         others = [cursor for cursor in self._book.of_kind(self.backend.kind) if cursor != own]
-        for cursor, limit_s in [(own, _VISIBLE_S), *((other, 0.0) for other in others)]:
-            if cursor.mark and not self._lacking_after(cursor.mark, patience, limit_s):
-                return cursor
+        try:
+            if own.mark and (settled := self._settled(own, patience)):
+                return settled
+            for cursor in others:
+                if cursor.mark and not self._lacking_after([cursor.mark], patience, 0.0):
+                    return cursor
+        finally:
+            self._opened = self.client.opened
         return Cursor()
+
+    def _settled(self, cursor: Cursor, patience: Patience) -> Cursor | None:
+        """Return a cursor with what the store has on its disk noted; None where it lacks some of what it took.
+
+        It forgets what it took last when it is killed, not always the newest alone. All of that is read back at once.
+        """
+        try:
+            recent, base = sent_samples(self.feed, cursor, cursor.settled)
+        except JournalReplacedError:
+            recent, base = [], cursor.base
+        newest = [cursor.mark] if cursor.mark else []
+        if self._lacking_after([*recent, *newest], patience, _VISIBLE_S):
+            return None
+        old = _now_ms() - cursor.sent_ms > _SETTLED_MS
+        return replace(cursor, base=base, settled=cursor.sent.number if old else cursor.settled)
 
     def _give(self, items: Sequence[Sample], patience: Callable[[], Patience], *, more: bool) -> Delivery:
         """Send samples.
@@ -92,11 +133,11 @@ class MetricsLink(Link[Sample]):
         gone = {refusal.sample for refusal in refused}
         mark = next((sample for sample in reversed(items) if sample not in gone), self.cursor.mark)
         refused_ms = max([self.cursor.refused_ms, *(refusal.sample.at_ms for refusal in lost)])
-        self.cursor = replace(self.cursor, mark=mark, refused_ms=refused_ms)
+        self.cursor = replace(self.cursor, mark=mark, refused_ms=refused_ms, sent_ms=_now_ms())
         return Delivery(len(wanted) - len(refused), _in_words(lost), more)
 
-    def _lacking_after(self, mark: Sample, patience: Patience, limit_s: float) -> bool:
-        return bool(absent_after_wait(self.client, self.backend, self._cluster, [mark], patience, limit_s))
+    def _lacking_after(self, samples: Sequence[Sample], patience: Patience, limit_s: float) -> bool:
+        return bool(absent_after_wait(self.client, self.backend, self._cluster, samples, patience, limit_s))
 
     def _lacking(self, samples: Sequence[Sample], patience: Patience) -> list[Sample]:
         missing = absent(self.client, self.backend, self._cluster, samples, patience)
@@ -106,6 +147,10 @@ class MetricsLink(Link[Sample]):
         """Return the refused samples that the store does not have: it may refuse what it has."""
         lacking = set(self._lacking([refusal.sample for refusal in refused], patience))
         return [refusal for refusal in refused if refusal.sample in lacking]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _in_words(refusals: Sequence[Refusal]) -> Loss | None:

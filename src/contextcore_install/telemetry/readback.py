@@ -86,11 +86,11 @@ def absent_after_wait(
     return missing
 
 
-def sent_samples(feed: Feed[Sample], cursor: Cursor) -> tuple[list[Sample], Point]:
+def sent_samples(feed: Feed[Sample], cursor: Cursor, behind: int = 0) -> tuple[list[Sample], Point]:
     """Return what the store has taken of the last runs, and the point where the first of them begins.
 
-    That point makes the next reading start there instead of at the journal's beginning. Raises
-    JournalReplacedError.
+    Only what events give with numbers above `behind`. The point makes the next reading start there instead of at the
+    journal's beginning. Raises JournalReplacedError.
     """
     runs: list[tuple[Point, int, list[Sample]]] = []
     for event, samples, walk in feed.items(cursor.base):
@@ -98,7 +98,8 @@ def sent_samples(feed: Feed[Sample], cursor: Cursor) -> tuple[list[Sample], Poin
             break
         if event.kind is Kind.RUN_STARTED or event.stands_alone or not runs:
             runs.append((walk.run_start, event.at_us, []))
-        runs[-1][2].extend(samples)
+        if event.number > behind:
+            runs[-1][2].extend(samples)
     oldest_us = cursor.sent.at_us - MOST_AGE_MS * 1000
     kept = [run for run in runs[-MOST_RUNS:] if run[1] >= oldest_us] or runs[-1:]
     taken = [sample for _, _, samples in kept for sample in samples if sample.at_ms > cursor.refused_ms]
