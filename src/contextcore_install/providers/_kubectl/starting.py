@@ -94,9 +94,10 @@ def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
     path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
     for _ in range(DELETE_TRIES):
         read = kubectl.items("pod", pod.name, "-n", pod.namespace, ctx=ctx)
-        if not read or read[0]["metadata"].get("uid") != pod.uid:
+        found = next((item for item in read if item["metadata"].get("uid") == pod.uid), None)
+        if found is None:
             return True  # it has gone meanwhile
-        if not never_started(read[0]):
+        if not never_started(found):
             return False
         options = {
             "apiVersion": "v1",
@@ -104,7 +105,7 @@ def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
             "gracePeriodSeconds": 0,
             "preconditions": {
                 "uid": pod.uid,
-                "resourceVersion": read[0]["metadata"].get("resourceVersion", ""),
+                "resourceVersion": found["metadata"].get("resourceVersion", ""),
             },
         }
         done = kubectl.attempt("delete", "--raw", path, "-f", "-", stdin=json.dumps(options), ctx=ctx)

@@ -144,7 +144,7 @@ class Creation:
         """
         gate = Gate()
         with ThreadPoolExecutor(1) as pool, beside(ctx) as aside:
-            provided = pool.submit(self._provide_images, gate, aside)
+            provided = pool.submit(self._images.provide_beside, self._wish.images, gate, aside)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, gate.open)
                 sight = self._readiness.wait(ctx)
@@ -152,22 +152,6 @@ class Creation:
                 self._finish(sight)
             gate.open()
             provided.result()
-
-    def _provide_images(self, gate: Gate, ctx: StepContext) -> None:
-        """Pull and load the images, and tell which of them could not be. Raises CancelledError."""
-        refused: dict[str, InstallError] = {}
-        try:
-            with ctx.part("images"):
-                images = self._wish.images()
-                refused = self._images.get(images, ctx)
-                gate.wait(ctx)
-                refused |= self._images.load(images, ctx)
-                if refused:
-                    raise next(iter(refused.values()))  # so that the part is recorded as failed
-        except InstallError as failed:
-            for error in dict.fromkeys(refused.values()) or [failed]:
-                ctx.notice(f"{error.message} The nodes pull what they lack, if they can.")
-                ctx.output(error.evidence)
 
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
         wish = self._wish

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from contextcore_install.core.errors import InstallError
@@ -12,6 +12,7 @@ from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers._kubectl.objects import Manifest
 from contextcore_install.providers.kind.engine import Engine
 from contextcore_install.providers.kind.engine_info import MIB
+from contextcore_install.providers.kind.lock import Gate
 from contextcore_install.providers.kind.node_images import IMPORT_WAYS, NodeImages, import_argv, rename
 from contextcore_install.tools import process
 from contextcore_install.tools.pipes import pipe
@@ -64,6 +65,22 @@ class Images:
         absent = [image for image in images if any(full_name(image) not in node.names for node in nodes)]
         refused = self.get(absent, ctx)
         return {**refused, **self._load_all(images if again else absent, nodes, ctx, again=again)}
+
+    def provide_beside(self, images: Callable[[], Sequence[str]], nodes_run: Gate, ctx: StepContext) -> None:
+        """Pull images, and load them once there are nodes; tell which of them could not be. Raises CancelledError."""
+        refused: Refused = {}
+        try:
+            with ctx.part("images"):
+                wanted = images()
+                refused = self.get(wanted, ctx)
+                nodes_run.wait(ctx)
+                refused |= self.load(wanted, ctx)
+                if refused:
+                    raise next(iter(refused.values()))  # so that the part is recorded as failed
+        except InstallError as failed:
+            for error in dict.fromkeys(refused.values()) or [failed]:
+                ctx.notice(f"{error.message} The nodes pull what they lack, if they can.")
+                ctx.output(error.evidence)
 
     def get(self, images: Sequence[str], ctx: StepContext) -> Refused:
         """Pull what the engine lacks, several at once."""
