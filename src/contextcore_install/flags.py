@@ -98,7 +98,7 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-FLAGS: tuple[Argument, ...] = (
+WHERE: tuple[Argument, ...] = (
     argument(
         "--cluster",
         metavar="NAME",
@@ -125,12 +125,6 @@ FLAGS: tuple[Argument, ...] = (
         help="kind: the node image (or KIND_NODE_IMAGE)",
     ),
     argument(
-        "--pull",
-        choices=("missing", "never"),
-        providers=("kind",),
-        help="kind: pull images that the engine lacks, or never",
-    ),
-    argument(
         "--context",
         metavar="NAME",
         providers=("kube-context",),
@@ -150,7 +144,17 @@ FLAGS: tuple[Argument, ...] = (
         providers=("kind", "kube-context"),
         help="take images from this mirror, as in mirror.example:5000/hub",
     ),
-    argument("--install-tools", action="store_true", help="get missing tools into the program's own folder"),
+)
+"""What is installed, and where: kept with the installation."""
+
+HOW: tuple[Argument, ...] = (
+    argument("--install-tools", action="store_true", help="get missing tools into ~/.contextcore"),
+    argument(
+        "--pull",
+        choices=("missing", "never"),
+        providers=("kind",),
+        help="kind: pull images that the engine lacks, or never",
+    ),
     argument("--skip-wait", action="store_true", help="do not wait until everything is ready"),
     argument("--timeout", metavar="TIME", type=duration, help="limit of the whole run, as 90s, 10m or 1h30m"),
     argument("--yes", action="store_true", help="answer questions with yes"),
@@ -167,6 +171,9 @@ FLAGS: tuple[Argument, ...] = (
     argument("--open", action="store_true", help="show the run on a local page, and open it in the browser"),
     argument("--verbose", action="store_true", help="show what commands print"),
 )
+"""How one invocation goes about it."""
+
+FLAGS = (*WHERE, *HOW)
 
 PROVIDER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     flag.destination: flag.providers for flag in FLAGS if flag.providers

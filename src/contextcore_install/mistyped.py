@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.redaction import hide_secrets
-from contextcore_install.flags import PROGRAM
-from contextcore_install.grammar import COMMANDS
+from contextcore_install.flags import FLAGS, PROGRAM
+from contextcore_install.grammar import COMMANDS, MODES
 
 LONGEST = 40
 """How much of a word is repeated: it may be anything."""
@@ -22,12 +21,13 @@ TYPED_AS_WORDS = ("status", "resume", "repair", "reset", "attach", "help", "vers
 """Flags that are taken for commands."""
 
 
-def unknown_flag(usage: str, words: Sequence[str]) -> InstallError | None:
+def unknown_flag(words: Sequence[str]) -> InstallError | None:
     """Return the error for the first flag that is none, or another command's; None where all are known.
 
-    `usage` names every flag that goes without a command. Without this, the value of a mistyped flag takes the blame.
+    Without this, the value of a mistyped flag takes the blame.
     """
-    shared = set(re.findall(r"--[a-z][a-z-]*", usage))
+    modes = (f"--{mode}" for mode in MODES if mode != "install")
+    shared = {*(name for flag in FLAGS for name in flag.names), *modes, "--help", "--version"}
     owners: dict[str, list[str]] = {}
     for name, command in COMMANDS.items():
         for flag in (flag for own in command.arguments for flag in own.names if flag.startswith("--")):

@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import usage_error
-from contextcore_install.flags import FLAGS, PROGRAM
+from contextcore_install.flags import FLAGS, HOW, PROGRAM, WHERE, Argument
 from contextcore_install.grammar import COMMANDS, EVERYWHERE, Command
 
 MODES = ("resume", "repair", "reset", "status", "attach")
 
+USAGE = """\
+{program} [--resume | --repair | --status | --attach | --reset] [OPTIONS]
+       {program} COMMAND [OPTIONS]"""
+
+DESCRIPTION = """\
+Installs Grafana, Mimir, Loki, Tempo and Alloy on this machine or in a cluster of yours, and keeps
+track of it. It may be interrupted and run again at any time: what is done is checked, not repeated.
+
+start with:
+  {program} plan                      see what would be done here; changes nothing
+  {program} --install-tools           install, and get the tools that are missing
+  {program} --status --live           see how it is, and where
+  {program} --repair                  find what broke, and fix it"""
+
 EPILOG = """\
-examples:
-  {program} --install-tools --yes     install, and get what is missing without asking
-  {program} --status                  where the installation stands
+more examples:
   {program} --resume                  carry on where it stopped
-  {program} --repair                  find what broke, and fix it
-  {program} --status --output json    the same for a script
+  {program} --status --output json    the same as --status, for a script
   {program} logs pods_ready           what a step's commands printed
-  {program} --cluster demo --port grafana=3001
+  {program} --provider host --cluster demo --port grafana=3001
+  {program} COMMAND --help            what a command takes
 
 exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusable,
             5 another run is at work, 70 a bug, 130 interrupted
@@ -58,23 +71,30 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     parser = _Parser(
         prog=program,
-        description="Install an observability stack and keep track of it: any state of the machine, one command.",
-        epilog=EPILOG.format(program=program),
+        usage=USAGE.format(program=program.replace("%", "%%")),
+        description=DESCRIPTION.format(program=program.replace("%", "%%")),
+        epilog=EPILOG.format(program=program.replace("%", "%%")),
+        add_help=False,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=_help_width()),
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_modes(parser)
-    _add_shared(parser)
     formatter = partial(argparse.HelpFormatter, width=_help_width())
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", parser_class=_Parser, prog=program
+    )
+    _add_shared(parser.add_argument_group("what is installed, and where (kept for later runs)"), WHERE)
+    how = parser.add_argument_group("how to go about it")
+    _add_shared(how, HOW)
+    how.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    how.add_argument("-h", "--help", action="help", help="show this help")
     for name, grammar in COMMANDS.items():
         summary = grammar.summary
         command = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
         )
         command.help_hint = f"see {PROGRAM} {name} --help"
-        _add_shared(command, grammar)
+        _add_shared(command.add_argument_group("options of other commands too"), FLAGS, grammar)
         for own in grammar.arguments:
             command.add_argument(*own.names, **own.options)
     return parser
@@ -103,13 +123,14 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
 
 
-def _add_shared(parser: argparse.ArgumentParser, command: Command | None = None) -> None:
-    """Add the flags that may stand before or behind a subcommand.
+def _add_shared(
+    group: argparse._ArgumentGroup, flags: Sequence[Argument], command: Command | None = None
+) -> None:
+    """Add flags that may stand before or behind a subcommand.
 
     A subcommand's parser knows all of them, to say what they contradict; its help shows what has a meaning there.
     """
-    group = parser.add_argument_group("options of other commands too" if command else "options")
-    for flag in FLAGS:
+    for flag in flags:
         options = dict(flag.options)
         if command is not None:
             options["default"] = argparse.SUPPRESS

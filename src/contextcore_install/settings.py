@@ -18,6 +18,7 @@ INSTALL_TOOLS = "install_tools"
 OF_ONE_MACHINE = (INSTALL_TOOLS, "context")
 """Settings that no other machine takes over: who sits there says the one, and a context has its name there only."""
 
+_LONGEST_SHOWN = 1_000
 _FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFESTS"}
 
 # DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it
@@ -60,7 +61,11 @@ class Settings:
         return (
             *([("--provider", self.provider)] if self.provider != "auto" else []),
             *(("--port", f"{name}={port}") for name, port in self.ports.items()),
-            *((options[name], str(value)) for name, value in self.options.items()),
+            *(
+                (options[name], str(value))
+                for name, value in self.options.items()
+                if _can_be_shown(str(value))
+            ),
             *([("--install-tools", "")] if self.install_tools else []),
         )
 
@@ -71,7 +76,13 @@ class Settings:
         return {
             options[name]: (_FROM_ENVIRONMENT[name], str(value))
             for name, value in self.environment_options.items()
+            if _can_be_shown(str(value))
         }
+
+
+def _can_be_shown(value: str) -> bool:
+    """Whether a value is one to repeat in a command: what is endless, or does things to a terminal, is not."""
+    return len(value) <= _LONGEST_SHOWN and value.isprintable()
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
@@ -121,7 +132,7 @@ def _options(argv: Sequence[str], program: str) -> argparse.Namespace:
     except InstallError as error:
         from contextcore_install.mistyped import unknown_flag
 
-        raise unknown_flag(parser.format_usage(), argv) or error from None
+        raise unknown_flag(argv) or error from None
 
 
 def _own_arguments(options: argparse.Namespace) -> dict[str, Any]:

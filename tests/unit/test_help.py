@@ -73,3 +73,16 @@ def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixtur
         parse(["--help"], {}, "p")
     shown = capsys.readouterr().out
     assert [flag for flag in SHARED if f"  {flag}" not in shown] == []
+    assert shown.index("p plan ") < shown.index("  --resume"), "a newcomer reads first what to begin with"
+    assert [command for command in COMMANDS if f"    {command} " not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("--bogus", ""), ("--stauts", "--status"), ("--verfy", "verify"), ("--cluter", "--cluster")],
+)
+def test_a_mistyped_flag_is_compared_by_its_name(typed: str, meant: str) -> None:
+    with pytest.raises(InstallError) as raised:
+        parse([typed], {}, "p")
+    offered = raised.value.message.partition("did you mean ")[2].rstrip("?")
+    assert (offered, raised.value.hint) == (meant, "see ./create-cluster.sh --help")

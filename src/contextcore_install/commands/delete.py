@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.state import State
+from contextcore_install.flags import PROGRAM
 from contextcore_install.remote import alone_in_cluster
 from contextcore_install.selection import read_stack
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.put_aside import archive_records, require_archivable
 from contextcore_install.storage.restoring import give_up
 from contextcore_install.storage.store import read_records
+from contextcore_install.ui.text import size
 
 
 def run(app: App) -> int:
@@ -71,8 +75,20 @@ def _backup_wanted(app: App) -> bool:
 
 def _confirm(app: App) -> None:
     name = app.settings.cluster
-    question = f"This ends {name} and removes its data. Type its name to go on: "
-    require_name(app, question, "was not deleted", f"{app.settings.program} delete --yes --cluster {name}")
+    folder = app.layout.folder
+    large = f", {size(_bytes_in(folder))} in {folder}" if folder.is_dir() else ""
+    question = f"This ends {name} and removes its data{large}. Type its name to go on: "
+    require_name(app, question, "was not deleted", f"{PROGRAM} delete --yes --cluster {name}")
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return how many bytes lie in a folder, as far as this user may see; links count themselves."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - os.walk gives texts
+    return total
 
 
 def _runs_without_records(app: App) -> bool:

@@ -6,7 +6,7 @@ from contextcore_install.ui.text import cells, clip, pad, printable, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 Span = tuple[str, str]
 """A piece of a line: its text, and a style's name ("" for none)."""
@@ -37,10 +37,11 @@ _STYLES = {"done": "good", "already": "good", "failed": "bad", "finding": "warn"
 class Look:
     """What the reader's screen can show. `width` is in cells (at least 1).
 
-    `typed` makes the program's commands in hints those that the reader types: see `Commands.typed`.
+    `typed` makes the program's commands in hints those that the reader types: see `Commands.typed`. `cuts` says
+    whether a line that is too long is cut: in a pipe nothing is, as whoever searches there looks for whole sentences.
     """
 
-    __slots__ = ("colour", "typed", "unicode", "width")
+    __slots__ = ("colour", "cuts", "typed", "unicode", "width")
 
     def __init__(
         self,
@@ -49,7 +50,9 @@ class Look:
         colour: bool = False,
         unicode: bool = True,
         typed: Callable[[str], str] = str,
+        cuts: bool = True,
     ) -> None:
+        self.cuts = cuts
         self.width = max(1, width)
         self.colour = colour
         self.unicode = unicode
@@ -57,7 +60,7 @@ class Look:
 
     def narrowed(self, width: int) -> Look:
         """Return the same look for another width."""
-        return Look(width, colour=self.colour, unicode=self.unicode, typed=self.typed)
+        return Look(width, colour=self.colour, unicode=self.unicode, typed=self.typed, cuts=self.cuts)
 
     def symbol(self, name: str) -> str:
         """Return a symbol as this screen can show it."""
@@ -88,7 +91,7 @@ class Look:
         for span in spans:
             text, style = (span, "") if isinstance(span, str) else span
             text = self.plain(text)
-            if not whole:
+            if self.cuts and not whole:
                 shown = self.fitted(text, left)
                 left -= cells(shown)
                 pieces.append((shown, style))
@@ -148,9 +151,11 @@ def table(
     indent: int = 2,
     gap: int = 2,
     dispensable: Sequence[int] = (),
+    whole: Collection[int] = (),
 ) -> list[str]:
     """Return rows with aligned columns, without those that are empty; what is too long is cut at the end.
 
+    The rows whose places are in `whole` are not cut: they hold what is copied.
     Where there is no room for all, those that are not `dispensable` come first; of these the last is the dearest.
     """
     if not rows:
@@ -165,10 +170,12 @@ def table(
         if indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= look.width:
             shown.add(column)
     placed = [(column, widths[column] + gap) for column in filled if column in shown]
-    return [_row(look, row, placed, indent) for row in rows]
+    return [_row(look, row, placed, indent, whole=place in whole) for place, row in enumerate(rows)]
 
 
-def _row(look: Look, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int) -> str:
+def _row(
+    look: Look, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int, *, whole: bool
+) -> str:
     """Return a row's columns, each given with its width, behind an indent."""
     spans: list[Span] = [(" " * indent, "")]
     for column, width in columns:
@@ -178,4 +185,4 @@ def _row(look: Look, row: Sequence[Span], columns: Sequence[tuple[int, int]], in
         # Blanks behind the last would be cut where others are too long, and marked as cut.
         is_last = (column, width) == columns[-1] or column == len(row) - 1
         spans.append((text if is_last else pad(text, width), style))
-    return look.line(*spans)
+    return look.line(*spans, whole=whole)

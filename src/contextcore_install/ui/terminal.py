@@ -49,7 +49,8 @@ class Terminal:
 
     def look(self) -> Look:
         """Return how to draw on this stream now."""
-        return Look(self.size()[0], colour=self.colour, unicode=self.unicode, typed=self._typed)
+        width, terminal = self.size()[0], self.is_terminal
+        return Look(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)
 
 
 UNREAD_S = 60.0

@@ -48,17 +48,20 @@ def _heading(row: Mapping[str, Any], look: Look) -> str:
 
 def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
     rows: list[tuple[Span, ...]] = []
+    whole: set[int] = set()
     for each, like_it in _gathered(requirements):
         status = str(each["status"])
         style = {"met": "", "unmet": "bad"}.get(status, "faint")
-        seen, mark = harmless(each.get("evidence") or "", 200), _MARKS.get(status, "finding")
+        seen, mark = look.typed(harmless(each.get("evidence") or "")), _MARKS.get(status, "finding")
         if status == "skipped":
             seen = f"skipped: {seen}"
         elif status == "met" and each.get("findings"):  # warnings, or it would not be met
-            mark, seen = "finding", harmless(each["findings"][0].get("message", ""), 200)
+            mark, seen = "finding", harmless(each["findings"][0].get("message", ""))
+        if "://" in seen:  # what to copy
+            whole.add(len(rows))
         title = harmless(each["title"], 70) + (f", and {like_it} more" if like_it else "")
         rows.append((look.mark(mark), (title, style), (seen, "faint")))
-    return table(look, rows, gap=1)
+    return table(look, rows, gap=1, whole=whole)
 
 
 def _gathered(requirements: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:

@@ -68,3 +68,10 @@ def test_where_there_is_no_room_the_dispensable_columns_go_first() -> None:
 
     assert [shown(width) for width in (41, 40, 29, 28, 17)] == ["abcd", "acd", "acd", "ad", "ad"]
     assert table(Look(12), rows, dispensable=(1, 2)) == ["  aaaaaaaaa…"]
+
+
+def test_in_a_pipe_nothing_is_cut() -> None:
+    rows = [[("name", ""), ("what is long " * 5, "")]]
+    assert table(Look(20, cuts=False), rows) == ["  name  " + ("what is long " * 5).rstrip()]
+    assert table(Look(20), rows, whole={0}) == table(Look(20, cuts=False), rows)
+    assert len(table(Look(20), rows)[0]) <= 20

@@ -273,6 +273,7 @@ def test_showing_the_status_loads_nothing_heavy() -> None:
     ).stdout
     ours = {name for name in output.split() if name.startswith("contextcore_install")}
     assert ours == {
+        "contextcore_install.core.text",
         "contextcore_install.ui",
         *(f"contextcore_install.ui.{name}" for name in ("commands", "look", "own_commands")),
         *(f"contextcore_install.ui.{name}" for name in ("status", "terminal", "text")),
