@@ -50,7 +50,7 @@ elif args[0] == "get":
     print(json.dumps({{"kind": "List", "items": [o for o in state if o["kind"] != hidden]}}))
     if hidden and "namespace" in args[1].split(","):
         refuse("list")
-elif args[0] == "create" and "--dry-run=server" in args:
+elif args[:2] == ["create", "configmap"] and "--dry-run=server" in args:
     namespace = args[args.index("-n") + 1]
     if ["Namespace", "", namespace] not in [name(o) for o in state]:
         print(f'Error from server (NotFound): namespaces "{{namespace}}" not found', file=sys.stderr)
@@ -114,6 +114,12 @@ class Cluster:
     def _noted(self) -> list[tuple[list[str], str]]:
         path = self._folder / "calls"
         return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """The calls, each with what it was given to read."""
+        lines = (self._folder / "calls").read_text().splitlines()
+        return [(" ".join(arguments), text) for arguments, text in map(json.loads, lines)]
 
     def put(self, objects: list[dict[str, Any]]) -> None:
         (self._folder / "objects").write_text(json.dumps(objects))

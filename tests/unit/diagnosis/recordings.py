@@ -21,6 +21,10 @@ _POD = {
     "image_remedy": "Load it from the container engine into the nodes.",
     "image_command": "./create-cluster.sh --resume",
     "lacked": "gone",
+    "default": "",
+    "untaint": "",
+    "gone": "",
+    "cordoned": "",
 }
 _PROCESS = {
     "title": "the metrics store",

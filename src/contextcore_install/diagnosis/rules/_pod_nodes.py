@@ -8,6 +8,8 @@ from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules.pod_reasons import DESCRIBE, UNSCHEDULABLE
 
 _NO_NODE = frozenset({UNSCHEDULABLE})
+_TAINTED = r"had (?:untolerated )?taint "
+_TAINTS = "{kubectl} get nodes -o custom-columns=NODE:.metadata.name,TAINTS:.spec.taints"
 
 _NO_PLACE = Rule(
     "unschedulable",
@@ -19,6 +21,34 @@ _NO_PLACE = Rule(
     lasts_s=20.0,
 )
 SCHEDULING: tuple[Rule, ...] = (
+    # What is known of the very node that a pod needs comes before the scheduler's count of them all.
+    replace(
+        _NO_PLACE,
+        id="taint-in-the-way",
+        sentence="{workload} fits on no node: {tainted} has the taint {taint}, which it does not tolerate.",
+        remedy="Take the taint away, or have the manifests tolerate it.",
+        command="{untaint}",
+        where={"untaint": "."},
+        lasts_s=6.0,
+    ),
+    replace(
+        _NO_PLACE,
+        id="volume-node-gone",
+        sentence="{workload} fits on no node: its volume is on {gone}, which is not in the cluster any more.",
+        remedy="Bring that node back, or the data from a backup.",
+        command="{kubectl} get nodes",
+        where={"gone": "."},
+        lasts_s=6.0,
+    ),
+    replace(
+        _NO_PLACE,
+        id="node-closed",
+        sentence="{workload} fits on no node: {cordoned} takes no new pods (cordoned).",
+        remedy="Have it take pods again.",
+        command="{uncordon}",
+        where={"cordoned": "."},
+        lasts_s=30.0,
+    ),
     replace(
         _NO_PLACE,
         id="resource-short",
@@ -52,6 +82,14 @@ SCHEDULING: tuple[Rule, ...] = (
     ),
     replace(
         _NO_PLACE,
+        id="node-tainted",
+        sentence="{workload} fits on no node: they have the taint {taint}, which it does not tolerate.",
+        remedy="Take the taint from a node, or have the manifests tolerate it.",
+        command=_TAINTS,
+        message=_TAINTED + r"\{(?!node-role\.kubernetes\.io/)(?P<taint>[^:}]+)",
+    ),
+    replace(
+        _NO_PLACE,
         id="volume-elsewhere",
         sentence="{workload} fits on no node: its volume is on one that does not take it.",
         remedy="Bring the node with the volume back, or make room on it.",
@@ -60,10 +98,11 @@ SCHEDULING: tuple[Rule, ...] = (
     ),
     replace(
         _NO_PLACE,
-        id="node-tainted",
-        sentence="{workload} fits on no node: they have the taint {taint}, which it does not tolerate.",
-        remedy="Take the taint from a node, or have the manifests tolerate it.",
-        message=r"had (?:untolerated )?taint \{(?P<taint>[^:}]+)",
+        id="control-plane-alone",
+        sentence="{workload} fits on no node: there is none but the control plane, which takes no work ({taint}).",
+        remedy="Add a node, or take the taint away.",
+        command=_TAINTS,
+        message=_TAINTED + r"\{(?P<taint>[^:}]+)",
     ),
     replace(
         _NO_PLACE,
@@ -88,6 +127,15 @@ SCHEDULING: tuple[Rule, ...] = (
         message=r"didn't have free ports",
     ),
     _NO_PLACE,
+    Rule(
+        "not-placed",
+        "The scheduler cannot give {workload} a node: {message}",
+        "See what the scheduler says, and how it is itself.",
+        DESCRIBE,
+        reasons=frozenset({"SchedulerError"}),
+        code="unschedulable",
+        lasts_s=20.0,
+    ),
 )
 
 NODES: tuple[Rule, ...] = (

@@ -5,8 +5,10 @@ From Kubernetes' pkg/controller/volume/persistentvolume and the external provisi
 
 from __future__ import annotations
 
-from contextcore_install.diagnosis.rule import Rule
+from contextcore_install.core.findings import Risk
+from contextcore_install.diagnosis.rule import REPAIR, Rule
 
+MADE_TOO_EARLY = "claim-before-class"
 _TROUBLE = frozenset({"ProvisioningFailed", "FailedBinding", "VolumeMismatch", "ClaimLost"})
 _CLASSES = "{kubectl} get storageclass"
 
@@ -18,6 +20,19 @@ RULES: tuple[Rule, ...] = (
             {"WaitForFirstConsumer", "WaitForPodScheduled", "ExternalProvisioning", "Provisioning"}
         ),
         passing="waits for its volume",
+    ),
+    Rule(
+        MADE_TOO_EARLY,
+        "{workload} gets no volume: its claim {claim} is older than the storage class {default}.",
+        "Make the claim anew: it holds nothing.",
+        REPAIR,
+        reasons=_TROUBLE,
+        message=r"no storage class is set|storageclass\S* \"[^\"]+\" not found",
+        where={"default": "."},
+        code="volume-pending",
+        risk=Risk.RESTARTS,
+        automatic=True,
+        lasts_s=2.0,
     ),
     Rule(
         "no-storage-class",

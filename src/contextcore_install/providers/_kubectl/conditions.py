@@ -14,9 +14,12 @@ from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagno
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import RESUME, Subject
 from contextcore_install.diagnosis.rules import pod_reasons
+from contextcore_install.diagnosis.rules.claim import MADE_TOO_EARLY
+from contextcore_install.providers._kubectl.claims import StorageClasses
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.events import Events
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of
+from contextcore_install.providers._kubectl.placing import Placing
 from contextcore_install.providers._kubectl.podless import Podless, is_scaled_down, wanted_pods
 from contextcore_install.providers._kubectl.pods import (
     Pod,
@@ -77,6 +80,8 @@ class Conditions:
         self._pulls: dict[str, str] = {}
         self._events = Events(kubectl)
         self._podless = Podless(kubectl, self._events)
+        self._placing = Placing(kubectl)
+        self._classes = StorageClasses(kubectl)
 
     def now(self, snapshot: Snapshot, patience: Patience | None = None) -> list[Workload]:
         """Return each workload's condition. With patience, only troubles that have lasted are findings."""
@@ -141,7 +146,8 @@ class Conditions:
         if patience.lasted(pod.uid, finding.code) < found.rule.lasts_s:
             return None
         # What was just put in place is waited for: to do that once more heals nothing.
-        return finding if image or pod_reasons.NEVER_READY in found.rule.reasons else _by_hand(finding)
+        again = image or pod_reasons.NEVER_READY in found.rule.reasons or found.rule.id == MADE_TOO_EARLY
+        return finding if again else _by_hand(finding)
 
     def _diagnose(
         self, key: Key, pod: Pod, snapshot: Snapshot, patience: Patience | None
@@ -154,6 +160,8 @@ class Conditions:
         if evidence is None:
             return None
         facts = {**evidence.facts, "lacked": _lacked(evidence.message, pod.namespace, snapshot)}
+        if pod.reason == pod_reasons.UNSCHEDULABLE:
+            facts |= self._placing.facts(pod, snapshot)
         return diagnose(Subject.POD, replace(evidence, facts=facts))
 
     def _evidence(self, key: Key, pod: Pod, patience: Patience | None) -> Evidence | None:
@@ -220,7 +228,8 @@ class Conditions:
             ):
                 continue
             reason, message = self._events.last(str(item["metadata"].get("uid", "")), pod.namespace)
-            facts = {**self._facts(key, pod), "claim": claim.name}
+            default = self._classes.default_for(item)
+            facts = {**self._facts(key, pod), "claim": claim.name, "default": default}
             lines = [f"{claim.name}: {reason}"]
             found = diagnose(
                 Subject.CLAIM, Evidence(key.name, lines, reason=reason, message=message, facts=facts)

@@ -13,6 +13,12 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, Workload
 from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.providers._kubectl import releases
+from contextcore_install.providers._kubectl.claims import (
+    StorageClasses,
+    made_too_early,
+    remove_empty,
+    waiting_for,
+)
 from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS, Conditions
 from contextcore_install.providers._kubectl.keeping import lost_claims
@@ -20,6 +26,7 @@ from contextcore_install.providers._kubectl.namespaces import may_change
 from contextcore_install.providers._kubectl.objects import is_ready, key_of, resource_of
 from contextcore_install.providers._kubectl.owners import REPLICAS, decided_by
 from contextcore_install.providers._kubectl.podless import is_scaled_down, nudge
+from contextcore_install.providers._kubectl.pods import read_pod
 from contextcore_install.providers._kubectl.releases import Applier
 from contextcore_install.providers._kubectl.render import Release, Source
 from contextcore_install.providers._kubectl.snapshot import Reader, Snapshot
@@ -55,6 +62,7 @@ class KubernetesStack:
         self._restarted: set[tuple[str, str]] = set()
         self._extra = ("node", "endpoints") if reads_nodes else ()
         self.reader = Reader(kubectl, self.release, self._extra)
+        self._classes = StorageClasses(kubectl)
         self._applier = Applier(kubectl, self.reader, source.cluster)
         self._conditions = Conditions(
             kubectl, self.release, image_remedy, node_started, reads_endpoints=reads_nodes
@@ -95,6 +103,8 @@ class KubernetesStack:
         """
         snapshot = self._scaled_up(ctx)
         live = [found for item in self._workloads() if (found := snapshot.get(key_of(item)))]
+        if self._make_claims_anew(snapshot, ctx):
+            snapshot = self.reader.read(fresh=True)
         pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
         stuck = [found for item in live for found in getting_nowhere(item, pods, claims, time.time())]
         for item in live:
@@ -128,6 +138,19 @@ class KubernetesStack:
             self.apply(ctx)
             return self.reader.read(fresh=True)
         return snapshot
+
+    def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:
+        """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
+        early = list(made_too_early(self.release(), snapshot, self._classes))
+        for claim, default in early:
+            name = key_of(claim).name
+            ctx.notice(
+                f"{name} is made anew, as the storage class {default} came after it; it never held anything"
+            )
+            remove_empty(self.kubectl, claim, ctx)
+            for pod in waiting_for(snapshot.of_kind("Pod"), claim):
+                end_pod(self.kubectl, read_pod(pod), ctx)
+        return bool(early)
 
     def workloads(self) -> Sequence[Workload]:
         """Return each workload's condition now. Raises InstallError."""
