@@ -20,6 +20,7 @@ from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
 from contextcore_install.core.state import State, state_from_document
@@ -193,7 +194,8 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
     folder.mkdir(mode=0o700, parents=True)
     state = folder / app.layout.state.name
     if records.imported:  # by no mark of ours, so that whoever opens it records the change
-        state.write_text(json.dumps(records.imported["document"]), encoding="utf-8")
+        text = json.dumps(records.imported["document"], ensure_ascii=False)
+        state.write_text(text, encoding="utf-8", errors=IN_FILES)
     else:
         StateWriter(state).save(records.state, records.mark)
     with suppress(UnreadableFileError):  # then the state counts, as it does here
@@ -223,7 +225,7 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     folder.mkdir(mode=0o700)
     for name, items in objects.items():
         text = json.dumps(items, indent=1, ensure_ascii=False)
-        (folder / f"{name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
+        (folder / f"{name}.json").write_text(text, encoding="utf-8", errors=IN_FILES)
 
 
 def _stage_or_tell(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:

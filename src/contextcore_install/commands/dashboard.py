@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 
 from contextcore_install.app import App
 from contextcore_install.commands.signals import ending_signals
 from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.json_text import in_ascii
 from contextcore_install.storage.store import read_records
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def run(app: App) -> int:
 def _announce(app: App, url: str) -> None:
     if app.json:
         told = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
-        app.stdout.write(json.dumps(told) + "\n")
+        app.stdout.write(in_ascii(told) + "\n")
     else:
         app.stdout.write(
             f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n"

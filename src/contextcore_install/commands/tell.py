@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.json_text import in_ascii
 from contextcore_install.ui.commands import Commands
 from contextcore_install.ui.look import Look
 from contextcore_install.ui.terminal import Terminal
@@ -22,7 +22,7 @@ RESULT_SCHEMA = "contextcore-install/result/v1"
 def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Look], str]) -> None:
     """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
     if app.json:
-        app.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+        app.stdout.write(in_ascii(document, indent=2) + "\n")
     else:
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).look()) + "\n")
 

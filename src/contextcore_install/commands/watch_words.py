@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from contextcore_install.app import App
 from contextcore_install.commands.console import Console
 from contextcore_install.core.events import instant
+from contextcore_install.core.json_text import in_ascii
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.session import Session
 from contextcore_install.ui.text import duration, harmless, time_of_day
@@ -55,7 +54,7 @@ class WatchWords:
                 "state": state,
                 "message": text,
             }
-            line = json.dumps(document)
+            line = in_ascii(document)
         else:
             line = f"{self._now()}  {harmless(text)}"
         self._app.stdout.write(line + "\n")

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import instant, microseconds
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.state import State, state_from_document
 
 FORMAT = 1
@@ -160,7 +161,7 @@ def last_change(state: State) -> int:
 
 def _encode(document: Mapping[str, Any]) -> str:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", IN_FILES).decode()
 
 
 def _digest(*texts: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.storage.files import write_atomically
 from contextcore_install.tools.files import UNFINISHED
 
@@ -37,7 +38,7 @@ def write_bundle(path: Path, members: Iterable[tuple[str, str]], at_us: int) -> 
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
         for name, text in members:
-            content = text.encode("utf-8", "backslashreplace")
+            content = text.encode("utf-8", IN_FILES)
             member = tarfile.TarInfo(name)
             member.size, member.mode, member.mtime = len(content), 0o600, seconds
             tar.addfile(member, io.BytesIO(content))

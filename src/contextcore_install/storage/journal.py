@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contextcore_install.core.events import Event, event_from_document
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.storage.files import (
     UnreadableFileError,
     keep_aside,
@@ -31,6 +32,9 @@ from contextcore_install.tools.files import UNFINISHED, sync_folder, write_all
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024
 """A run leaves a few kilobytes: what is larger than this is no journal of ours."""
+
+_NEAR_BYTES = 64 * 1024
+"""How far back the event is looked for that a state file was made from last; nearly all lines are far shorter."""
 
 _RECORD_START = b'{"number":'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
@@ -112,18 +116,26 @@ class JournalReader:
 
     def reaches(self, mark: Mark) -> bool:
         """Whether the journal has the part that something was made from; raises as `read` does."""
-        if not 0 < mark.bytes <= self.size() or self._byte(mark.bytes - 1) != b"\n":
+        if not 0 < mark.bytes <= self.size():
             return False
+        line = self._line_before(mark.bytes)
+        last = _event(line)
+        if not line.endswith(b"\n") or (last and (last.number, last.at_us) != (mark.events, mark.at_us)):
+            return False  # another journal, or another end of this one
         _, following = next(self.read(mark.bytes), (0, None))
         return following is None or following.follows(mark.events)
 
-    def _byte(self, position: int) -> bytes:
-        opened = open_at(self._path, position)
+    def _line_before(self, position: int) -> bytes:
+        """Return the line that ends at a position, as much of it as is near; raises as `read` does."""
+        opened = open_at(self._path, position - 1)
         if opened is None:
             return b""
         try:
+            opened.position = max(opened.part.start, position - _NEAR_BYTES)
             opened.seek()
-            return opened.file.read(1)
+            return opened.file.read(position - opened.position).splitlines(keepends=True)[-1]
+        except IndexError:
+            return b""
         except _FAILS as error:
             _raise_unless_damaged(error)
             return b""
@@ -268,7 +280,7 @@ def _is_torn_record(tail: bytes) -> bool:
 
 
 def _line(event: Event) -> bytes:
-    return (_encode(event.as_document()) + "\n").encode("utf-8", "backslashreplace")
+    return (_encode(event.as_document()) + "\n").encode("utf-8", IN_FILES)
 
 
 def _event(line: bytes) -> Event | None:

@@ -15,6 +15,7 @@ from shlex import quote
 from typing import IO, Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.storage.archive import CHUNK, MANIFEST, SCHEMA, Entry
 from contextcore_install.storage.files import unusable
 from contextcore_install.tools.files import UNFINISHED, sync_folder
@@ -45,7 +46,7 @@ def pack(
     try:
         files = [_entry(staged, name, go_on) for name in names]
         document = {"schema": SCHEMA, **about, "files": [entry.as_document() for entry in files]}
-        manifest = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        manifest = json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8", IN_FILES)
         try:
             _write(temporary, manifest, staged, files, tell, go_on)
             go_on()

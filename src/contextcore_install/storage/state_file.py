@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
 from contextcore_install.storage.mark import START, Mark
@@ -109,7 +110,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).enc
 
 
 def _field(name: str, value: object) -> bytes:
-    return f"{_encode(name)}: {_encode(value)}".encode("utf-8", "backslashreplace")
+    return f"{_encode(name)}: {_encode(value)}".encode("utf-8", IN_FILES)
 
 
 def _checksum(before: int, piece: bytes) -> int:

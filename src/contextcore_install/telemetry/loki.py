@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.ports import EventSource
 from contextcore_install.telemetry.answers import trouble_in
 from contextcore_install.telemetry.book import LOGS, CursorBook
@@ -75,7 +76,7 @@ def encode(cluster: str, lines: Sequence[Line]) -> bytes:
         {"stream": {"service_name": SERVICE, "cluster": cluster, "level": level}, "values": values}
         for level, values in streams.items()
     ]
-    return json.dumps({"streams": told}, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return json.dumps({"streams": told}, ensure_ascii=False).encode("utf-8", IN_FILES)
 
 
 def ignored(said: str, lines: Sequence[Line]) -> int:
