@@ -9,6 +9,7 @@ from typing import Any
 from contextcore_install.app import App
 from contextcore_install.commands.bundle import REDACTED, Bundle, Diagnosis, Limits, details, make_bundle
 from contextcore_install.commands.chosen_file import binary_file
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.own_evidence import machine_evidence, own_evidence
 from contextcore_install.commands.survey import NOT_KNOWN, checks_document, survey
 from contextcore_install.commands.tell import tell_document
@@ -34,6 +35,7 @@ LIMITS = Limits(quick_s=60.0, slow_s=120.0)
 
 def run(app: App) -> int:
     """Collect, write, and say what is wrong and where the file is."""
+    require_known(app, "diagnose")
     name = bundle_name(app.settings.cluster, app.clock.now_us())
     with binary_file(app, name) as (app_telling, target):
         return _write(app_telling, target)
@@ -110,7 +112,7 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
 
     `found` holds what the steps' checks find now, and is empty where they could not be asked.
     """
-    failed = [step for step, known in state.steps.items() if known.status == "failed"]
+    failed = state.failed
     problems = [(step, finding) for step, result in found.items() for finding in result.problems]
     problems = [item for item in problems if item[1].code != NOT_KNOWN] or problems
     if state.exists and problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.app import App
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.storage.compaction import whole_chronicle
@@ -14,6 +15,7 @@ def run(app: App) -> int:
     """Show the runs, the latest last."""
     from contextcore_install.ui.history import render_history
 
+    require_known(app, "history", "show the history of")
     runs = whole_chronicle(app.layout.journal, app.settings.cluster).runs.rows
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
     tell_document(app, document, lambda look: render_history(runs, look))

@@ -1,4 +1,4 @@
-"""What carries on with an installation is refused where there is none: a mistyped name is not to begin a new one."""
+"""What is about an installation is refused where there is none: a mistyped name is not to begin a new one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextcore_install.app import App
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.state import State
+from contextcore_install.grammar import COMMANDS
 from contextcore_install.recall import known_records
 from contextcore_install.selection import read_stack
 from contextcore_install.settings import is_cluster_name
@@ -18,8 +19,10 @@ NAMED = 10
 """How many installations an error names."""
 
 
-def require_known(app: App, verb: str) -> None:
-    """Raise a usage error where nothing is known of the installation that is to be resumed, say (`verb`).
+def require_known(app: App, command: str, verb: str = "") -> None:
+    """Raise a usage error where nothing is known of the installation that a command is about.
+
+    `verb` completes "there is no installation NAME to"; it is the command, unless given.
 
     Its records are looked for here, in its cluster and in its store; what cannot be asked is given the benefit of the
     doubt. In a home without any installation, the name that nobody typed is the one to begin with.
@@ -31,9 +34,9 @@ def require_known(app: App, verb: str) -> None:
     installed = f"installed: {', '.join(others[:NAMED])}" if others else "nothing is installed"
     hint = f"to install it: {app.commands()}"
     if meant := get_close_matches(name, others, 1):
-        words = " ".join([f"--{verb}" if verb != "watch" else verb, "--cluster", *meant])
-        hint = f"./create-cluster.sh {words}"
-    raise usage_error(f"there is no installation {name} to {verb}; {installed}", hint)
+        words = command if command.split(maxsplit=1)[0] in COMMANDS else f"--{command}"
+        hint = f"./create-cluster.sh {words} --cluster {meant[0]}"
+    raise usage_error(f"there is no installation {name} to {verb or command}; {installed}", hint)
 
 
 def _is_known(app: App) -> bool:
@@ -43,7 +46,7 @@ def _is_known(app: App) -> bool:
 def _left_by_others(app: App) -> bool:
     """Whether a file at the plan's path speaks of the cluster; one that cannot be read is for the run to tell of."""
     try:
-        return cluster_at(app.home) == app.settings.cluster
+        return cluster_at(app.home) in ("", app.settings.cluster)
     except (UnreadableFileError, ValueError):
         return True
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from contextcore_install.app import App
+from contextcore_install.commands.known import require_known
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.json_text import in_ascii
 from contextcore_install.core.state import STEP_IDS
 from contextcore_install.flags import PROGRAM
 from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
@@ -19,6 +20,7 @@ _WIDTH = max(map(len, STEP_IDS))
 
 def run(app: App) -> int:
     """Print the latest log in which a step had something to do, or each step's of the latest run."""
+    require_known(app, "logs", "show the logs of")
     logs, step = app.layout.logs, app.settings.arguments["step"]
     runs = runs_with_logs(logs)[::-1]
     wanted = [step] if step else list(STEP_IDS)
@@ -46,7 +48,7 @@ def _heading(run_id: str, latest: str) -> str:
 def _print(app: App, run_id: str, step: str, line: str) -> None:
     if app.json:
         document = {"schema": LOGS_SCHEMA, "run_id": run_id, "step": step, "line": line}
-        app.stdout.write(json.dumps(document) + "\n")
+        app.stdout.write(in_ascii(document) + "\n")
     else:
         found = _TIME.match(line)
         when, text = (found[1], line[found.end() :]) if found else (" " * 8, line)

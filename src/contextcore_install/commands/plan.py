@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.app import App
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
 from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.tell import tell_document
@@ -35,6 +36,7 @@ def _show(app: App) -> int:
     """Show the plan; return what `--detailed-exitcode` ends with."""
     if not app.settings.arguments["for_repair"]:
         return _show_installation(app)
+    require_known(app, "plan --repair", "repair")
     provider, found = diagnose(app)
     todo = curable(found, may_lose_data=False)
     problems = any(result.problems for result in found.values())

@@ -64,6 +64,8 @@ def _set(app: App, step: str, status: str) -> int:
 def _send(app: App) -> int:
     from contextcore_install.wiring import open_records
 
+    if not app.layout.exists:
+        return ExitCode.DONE  # nothing to send, and nothing to be made for it
     with open_records(app) as (_, _, shipper):
         shipper.close(SENDING_PATIENCE_S)
     return ExitCode.DONE

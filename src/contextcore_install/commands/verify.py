@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from contextcore_install.app import App
+from contextcore_install.commands.known import require_known
 from contextcore_install.commands.news import News
 from contextcore_install.commands.survey import CHECK_LIMIT_S, checks_document, survey
 from contextcore_install.commands.tell import tell_document
@@ -36,6 +37,7 @@ def run(app: App) -> int:
     """Look at everything, record what was found, and tell it; exit code 1 where what is critical is not met."""
     from contextcore_install.ui.verification import render_verification
 
+    require_known(app, "verify")
     began = app.clock.monotonic()
     records = known_records(app)
     stack = read_stack(app, records.state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,13 @@ from contextcore_install.tools.clock import SystemClock
 
 
 def app(folder: Path, *words: str) -> App:
+    return app_of(folder, "--resume", *words)
+
+
+def app_of(folder: Path, *words: str) -> App:
     streams = io.StringIO(), io.StringIO(), io.StringIO()
     environ = {"HOME": str(folder), "PATH": str(folder)}
-    settings = parse(["--resume", *words], {}, "./create-cluster.sh")
+    settings = parse(list(words), {}, "./create-cluster.sh")
     return App(settings, environ, Home(folder / "home"), *streams, SystemClock())
 
 
@@ -70,3 +75,31 @@ def test_whatever_is_there_of_an_installation_is_carried_on(tmp_path: Path) -> N
 def test_a_cluster_that_cannot_be_asked_may_hold_the_records(tmp_path: Path) -> None:
     installed(tmp_path, "other")
     require_known(app(tmp_path, "--provider", "kube-context", "--context", "far"), "resume")
+
+
+@pytest.mark.parametrize(
+    "words", [["verify"], ["diagnose"], ["plan", "--repair"], ["history"], ["logs"], ["logs", "pods_ready"]]
+)
+def test_a_command_about_an_installation_names_those_there_are_and_leaves_nothing_behind(
+    tmp_path: Path, words: list[str]
+) -> None:
+    installed(tmp_path, "demo")
+    before = sorted((tmp_path / "home").rglob("*"))
+    command = import_module(f"contextcore_install.commands.{words[0]}")
+    with pytest.raises(InstallError, match=r"no installation dmo to .*; installed: demo") as caught:
+        command.run(app_of(tmp_path, *words, "--cluster", "dmo"))
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert (
+        caught.value.hint
+        == f"./create-cluster.sh {' '.join(words[: 1 + (words[0] == 'plan')])} --cluster demo"
+    )
+    assert sorted((tmp_path / "home").rglob("*")) == before
+
+
+def test_sending_for_a_name_that_was_mistyped_makes_nothing(tmp_path: Path) -> None:
+    installed(tmp_path, "demo")
+    sent = import_module("contextcore_install.commands.state").run(
+        app_of(tmp_path, "state", "send", "--cluster", "typo")
+    )
+    assert sent == ExitCode.DONE
+    assert not (tmp_path / "home" / "clusters" / "typo").exists()
