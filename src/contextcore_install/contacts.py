@@ -79,7 +79,7 @@ def _installed_since(app: App, at: str) -> bool:
     stored = load_state(app.layout.state)
     if stored is None:
         return False
-    run, steps = stored.state.run, stored.state.steps.values()
+    run, steps = stored.state.run, stored.state.planned.values()
     complete = run.outcome == Outcome.SUCCEEDED and all(step.status == COMPLETED for step in steps)
     return complete and run.started_at > at
 

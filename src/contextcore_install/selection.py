@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from contextcore_install.app import App
 from contextcore_install.contacts import for_grafana, without_contact_points
 from contextcore_install.core.errors import usage_error
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Telemetry
 from contextcore_install.core.provider import Provider, ProviderConfig
+from contextcore_install.core.replaced import replaced
+from contextcore_install.core.standing import Storage
 from contextcore_install.core.state import COMPLETED, State
 from contextcore_install.flags import PROVIDER_OPTIONS
 from contextcore_install.providers.registry import PROVIDERS, create_provider
@@ -40,16 +44,25 @@ class Stack:
         options: Mapping[str, Any],
         *,
         install_tools: bool = False,
+        data: Mapping[str, str] | None = None,
     ) -> None:
         self._app = app
         self.provider_name = provider_name
         self.ports = dict(ports)
         self.options = dict(options)
         self.install_tools = install_tools
+        self._data = data or {}
 
     def with_ports(self, ports: Mapping[str, int]) -> Stack:
         """Return the same stack on other ports."""
-        return Stack(self._app, self.provider_name, ports, self.options, install_tools=self.install_tools)
+        return Stack(
+            self._app,
+            self.provider_name,
+            ports,
+            self.options,
+            install_tools=self.install_tools,
+            data=self._data,
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return what later runs of the installation take over."""
@@ -108,7 +121,15 @@ class Stack:
 
         programs = PathPrograms(without_contact_points(self._app.environ))
         steps = installation_plan(
-            Surroundings(self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure)
+            Surroundings(
+                self.provider,
+                LoopbackHttp(),
+                telemetry,
+                programs,
+                explain_service,
+                self._measure,
+                self.replaced,
+            )
         )
         if not self._app.layout.restore.is_dir():
             return steps
@@ -116,11 +137,30 @@ class Stack:
 
         return refilling(steps, self._app.layout, lambda: self.provider)
 
+    @property
+    def knows_data(self) -> bool:
+        """Whether it is known which data there was."""
+        return bool(self._data)
+
+    def replaced(self, seen: Sequence[Storage]) -> list[Finding]:
+        """Return a warning for data that is another one than before; nothing while a backup is being put back."""
+        if not self._data or self._app.layout.restore.is_dir():
+            return []
+        backups = sorted(self._app.layout.backups.glob("*.tar.gz"), key=_made_at)
+        return replaced(self._data, seen, str(backups[-1]) if backups else "")
+
     def _measure(self, limit_s: float) -> list[dict[str, Any]]:
         from contextcore_install.verification.results import measurements
         from contextcore_install.verifying import verify_stack
 
         return measurements(verify_stack(self._app, self, limit_s))
+
+
+def _made_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def choose_provider(app: App, state: State) -> tuple[str, str]:
@@ -153,7 +193,7 @@ def choose_provider(app: App, state: State) -> tuple[str, str]:
 
 def is_bound(state: State) -> bool:
     """Whether the provider has begun to make something, so that another one would leave it behind."""
-    steps = state.steps.items()
+    steps = state.planned.items()
     return any(step.attempts or step.status == COMPLETED for name, step in steps if name != "preflight")
 
 
@@ -184,8 +224,10 @@ def parts_of(app: App, state: State) -> tuple[Stack, str]:
     """Return the stack as the state and the settings have it, and why it is this provider's; see `read_stack`."""
     name, reason = choose_provider(app, state)
     wish = app.settings.install_tools or state.settings.get(INSTALL_TOOLS) is True
-    parts = Stack(app, name, ports_of(state, app), options_of(state, app, name), install_tools=wish)
-    return (parts if app.settings.ports else _as_made(state, parts)), reason
+    parts = Stack(
+        app, name, ports_of(state, app), options_of(state, app, name), install_tools=wish, data=state.data
+    )
+    return _as_made(app, state, parts), reason
 
 
 def beside_others(app: App, state: State, parts: Stack) -> tuple[Stack, list[str]]:
@@ -200,17 +242,18 @@ def beside_others(app: App, state: State, parts: Stack) -> tuple[Stack, list[str
     return parts.with_ports(choice.ports), [choice.said]
 
 
-def _as_made(state: State, parts: Stack) -> Stack:
-    """Return the stack on the ports that the cluster has, where the last run asked for others and was refused.
+def _as_made(app: App, state: State, parts: Stack) -> Stack:
+    """Return the stack on the ports that the cluster has, where no record tells them.
 
-    So a wish that could not be met is not kept for ever.
+    The same where the last run asked for others and was refused, and none are given now: so a wish that could not be
+    met is not kept for ever.
     """
-    if not _ports_refused(state):
+    if "ports" in state.settings and (app.settings.ports or not _ports_refused(state)):
         return parts
     from contextcore_install.port_choice import made_before
 
     made = made_before(parts.provider_name, parts.config)
-    return parts if made is None else parts.with_ports(made)
+    return parts if made is None else parts.with_ports({**made, **app.settings.ports})
 
 
 def _ports_refused(state: State) -> bool:

@@ -6,6 +6,7 @@ import os
 import random
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from contextcore_install.app import App
 from contextcore_install.core.engine import Engine
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.core.outcome import Limits, Result
+from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.recorder import Recorder
+from contextcore_install.core.remote import KEEPS_ITS_OWN
+from contextcore_install.core.replaced import noted
 from contextcore_install.core.state import COMPLETED, REFILLED
 from contextcore_install.core.undoing import UndoEngine
 from contextcore_install.core.workers import Workers
@@ -37,6 +40,10 @@ STALE_AFTER = {
     "registry": _AFTER_RELEASE,
 }
 """Which steps a changed setting of the installation makes stale."""
+
+
+_LEAVES_DATA = frozenset({"rollback"})
+"""The commands that end with less than they found."""
 
 
 @dataclass(slots=True)
@@ -136,6 +143,8 @@ class Session:
     def finish(self, result: Result, exit_code: ExitCode) -> None:
         """Record how the run ended."""
         self._engine = None
+        if result.outcome is Outcome.SUCCEEDED and self.mode not in _LEAVES_DATA:
+            self._note_data()
         self.recorder.record(
             Kind.RUN_FINISHED,
             outcome=result.outcome.value,
@@ -145,6 +154,15 @@ class Session:
         )
         self.recorder.sync()
         self.keeper.save()
+
+    def _note_data(self) -> None:
+        """Record which data is there; what was replaced counts as known once somebody accepted it, or put it back."""
+        accepts = self.mode == KEEPS_ITS_OWN or (self.mode == "repair" and self.app.settings.yes)
+        known = self.records.state.data
+        with suppress(InstallError):
+            seen = noted(known, self.provider.storage(), accepts=accepts)
+            if seen != known:
+                self.recorder.record(Kind.DATA_NOTED, data=seen)
 
     def log(self, step: str) -> Path:
         """Return where a step's log of this run is."""

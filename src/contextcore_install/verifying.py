@@ -30,6 +30,7 @@ def verify_stack(app: App, stack: Stack, limit_s: float) -> list[Result]:
         dashboards=provisioned.dashboard_uids(),
         rules=provisioned.rule_uids(),
         private=tuple(_private_files(app)),
+        replaced=stack.replaced if stack.knows_data else None,
     )
     return verify(subject, limit_s)
 

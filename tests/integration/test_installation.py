@@ -193,8 +193,16 @@ def test_reset_puts_the_records_aside_and_leaves_the_cluster_alone(installation:
     assert {"install-state.json", "journal.jsonl", "logs"} <= {path.name for path in archived.iterdir()}
     assert installation.status()["overall"] == "not_installed"
     assert [process.pid for process in installation.processes()] == [before.pid]
-    assert installation.run("--port", f"mimir={installation.ports['mimir']}").returncode == 0
+    assert "its files are in" in reset_status(installation)
+    planned = json.loads(installation.run("plan", "--output", "json").stdout)
+    assert planned["ports"] == installation.ports  # as noted beside the processes
+    assert installation.run("--resume").returncode == 0
     assert [process.pid for process in installation.processes()] == [before.pid]
+    assert installation.status()["settings"]["ports"] == installation.ports
+
+
+def reset_status(installation: Installation) -> str:
+    return installation.run("--status").stderr
 
 
 def test_a_store_whose_data_was_deleted_is_told_everything_again(installation: Installation) -> None:

@@ -45,6 +45,9 @@ def _row(app: App, name: str) -> dict[str, Any]:
         stored = load_state(layout.state)
     except (InstallError, StateFormatError, UnreadableFileError) as error:
         return row | {"overall": "unreadable", "problem": str(error)}
+    if stored and stored.state.cluster_name not in ("", name):
+        problem = f"{layout.state} is of another installation, {stored.state.cluster_name[:63]!r}"
+        return row | {"overall": "unreadable", "problem": problem}
     if stored is None:
         return row | {"overall": "not_installed"}
     told = status_document(stored.state, live=owner is not None, holder=owner)

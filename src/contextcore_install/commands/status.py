@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.app import App
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.state import State
 from contextcore_install.core.status import status_document
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import holder
@@ -27,6 +28,8 @@ def run(app: App) -> int:
         from contextcore_install.recall import recall
 
         recall(app, records, ask_cluster=app.settings.live)
+        if not records.state.exists:
+            records.notices += _left_over(app)
     owner = holder(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
     if owner is None and app.layout.restore.is_dir():
@@ -36,10 +39,28 @@ def run(app: App) -> int:
     if app.json:
         if records.notices:
             document["notices"] = records.notices
-        app.stdout.write(json.dumps(document, indent=2) + "\n")
+        app.stdout.write(in_ascii(document, indent=2) + "\n")
         return ExitCode.DONE
     _show(app, document, records)
     return ExitCode.DONE
+
+
+def _left_over(app: App) -> list[str]:
+    """Return what there is of an installation without records: it was reset, or they are lost."""
+    from contextcore_install.providers.registry import PROVIDERS
+    from contextcore_install.selection import read_stack
+
+    folder = next(
+        (app.layout.folder / name for name in PROVIDERS if (app.layout.folder / name).is_dir()), None
+    )
+    if folder is None:
+        return []
+    ports = ", ".join(
+        f"{key} {port}" for key, port in read_stack(app, State(app.settings.cluster)).ports.items()
+    )
+    on = f", on the ports {ports}" if ports else ""
+    command = app.commands("--resume")
+    return [f"no records tell of it, but its files are in {folder}{on}: {command} takes it up again"]
 
 
 def _tell_of_restore(app: App, document: dict[str, Any], records: Records) -> None:
@@ -59,12 +80,13 @@ def _records(app: App) -> Records:
         return records
     try:
         named = cluster_at(app.home)
-        stored = load_state(app.home.plan_path) if named == cluster else None
+        stored = load_state(app.home.plan_path) if named in ("", cluster) else None
     except (UnreadableFileError, ValueError) as error:
         records.notices.append(f"{app.home.plan_path} holds no state ({error})")
         return records
     if stored:
         records.state = stored.state
+        records.state.cluster_name = cluster
     elif named is not None:
         records.notices.append(f"{app.home.plan_path} speaks of another cluster: {named[:63]!r}")
     return records

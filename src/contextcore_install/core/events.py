@@ -36,6 +36,7 @@ class Kind(StrEnum):
     FINDING = "finding"
     NOTICE = "notice"
     VERIFIED = "verified"
+    DATA_NOTED = "data_noted"
     WATCH_LOOKED = "watch_looked"
     WATCH_REMEDIED = "watch_remedied"
     WATCH_GAVE_UP = "watch_gave_up"

@@ -20,11 +20,25 @@ class Category(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A claim or a folder of data.
+
+    `id` stays the same for as long as the data does; empty where the piece was emptied, or has none yet. `since` says
+    when it was made, as RFC 3339 has it; empty where that is not known.
+    """
+
+    name: str
+    id: str
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where a component keeps its data now: a folder, claims; empty where it keeps none.
 
     `finding` is set where the data would not outlive the component. `in_memory` says whether the place itself is lost
-    when the machine stops; None where that is not to be seen from here.
+    when the machine stops; None where that is not to be seen from here. `pieces` are what can be told from another one
+    in its place.
     """
 
     component: str
@@ -32,6 +46,7 @@ class Storage:
     evidence: str
     finding: Finding | None = None
     in_memory: bool | None = None
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

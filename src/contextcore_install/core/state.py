@@ -28,6 +28,9 @@ REFILLED = "manifests_apply"
 MEASURING = "metrics_seed"
 """The step that measures how complete the installation is."""
 
+HOLDS_DATA = "cluster_create"
+"""The step whose undoing may take the data away."""
+
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
 
 MOST = 10**9
@@ -43,6 +46,7 @@ _TOP_FIELDS = (
     "provider",
     "verified_at",
     "settings",
+    "data",
     "run",
     "steps",
 )
@@ -102,6 +106,7 @@ class State:
     updated_at: str = ""
     verified_at: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
     run: RunState = field(default_factory=RunState)
     steps: dict[str, StepState] = field(default_factory=lambda: {step: StepState() for step in STEP_IDS})
     extra: dict[str, Any] = field(default_factory=dict)
@@ -112,10 +117,20 @@ class State:
         return bool(self.started_at)
 
     @property
+    def planned(self) -> dict[str, StepState]:
+        """The steps of the plan, which decide where the installation stands; others are kept, and decide nothing."""
+        return {step_id: step for step_id, step in self.steps.items() if step_id in STEP_IDS} or self.steps
+
+    @property
+    def failed(self) -> list[str]:
+        """The ids of the planned steps that failed."""
+        return [step_id for step_id, step in self.planned.items() if step.status == FAILED]
+
+    @property
     def progress(self) -> float:
-        """The share of the steps that are completed, from 0 to 1."""
-        done = sum(step.status == COMPLETED for step in self.steps.values())
-        return done / len(self.steps) if self.steps else 0.0
+        """The share of the planned steps that are completed, from 0 to 1."""
+        done = sum(step.status == COMPLETED for step in self.planned.values())
+        return done / len(self.planned) if self.planned else 0.0
 
     def apply(self, event: Event) -> None:
         """Take one event in. Kinds that say nothing of the state leave it as it is."""
@@ -154,7 +169,7 @@ class State:
             "settings": self.settings,
             "run": self.run.as_document(),
         }
-        return document | self.extra
+        return document | ({"data": self.data} if self.data else {}) | self.extra
 
 
 # What a journal holds may have been written by others: whatever stands there, a fold takes it without an error.
@@ -178,11 +193,16 @@ def _settings_changed(state: State, event: Event) -> None:
 
 
 def _run_started(state: State, event: Event) -> None:
+    state.cluster_name = str(event.data.get("cluster") or state.cluster_name)
     state.run = RunState(event.run_id, str(event.data.get("mode", "")), second(event.at_us))
 
 
 def _verified(state: State, event: Event) -> None:
     state.verified_at = second(event.at_us)
+
+
+def _data_noted(state: State, event: Event) -> None:
+    state.data = {str(name): str(identity) for name, identity in _object(event, "data").items()}
 
 
 def _run_finished(state: State, event: Event) -> None:
@@ -238,8 +258,15 @@ def _step_undo_started(state: State, event: Event) -> None:
     step.error = None
 
 
+def _step_undone(state: State, event: Event) -> None:
+    _step_invalidated(state, event)
+    if event.step == HOLDS_DATA:
+        state.data = {}  # it went with the cluster, by somebody's wish
+
+
 def _state_imported(state: State, event: Event) -> None:
     """Become what the imported document says; the event carries the whole of it."""
+    cluster = state.cluster_name
     try:
         imported = state_from_document(event.data.get("document"))
     except StateFormatError:
@@ -247,6 +274,7 @@ def _state_imported(state: State, event: Event) -> None:
     for name in State.__slots__:
         if name != "updated_at":
             setattr(state, name, getattr(imported, name))
+    state.cluster_name = imported.cluster_name or cluster
 
 
 _FOLDS = {
@@ -261,7 +289,8 @@ _FOLDS = {
     Kind.STEP_FAILED: _step_failed,
     Kind.STEP_INVALIDATED: _step_invalidated,
     Kind.STEP_UNDO_STARTED: _step_undo_started,
-    Kind.STEP_UNDONE: _step_invalidated,
+    Kind.STEP_UNDONE: _step_undone,
+    Kind.DATA_NOTED: _data_noted,
 }
 
 
@@ -286,6 +315,7 @@ def state_from_document(document: object) -> State:
         updated_at=_time(top, "updated_at", "the document"),
         verified_at=_time(top, "verified_at", "the document"),
         settings=dict(_mapping(top.get("settings", {}), "settings")),
+        data={name: str(value) for name, value in _mapping(top.get("data", {}), "data").items()},
         run=RunState(*(_text(run, name, "run") for name in RunState.__slots__)),
         extra={key: value for key, value in top.items() if key not in _TOP_FIELDS},
     )

@@ -32,7 +32,7 @@ def status_document(state: State, *, live: bool, holder: dict[str, Any] | None =
             "live": live,
         },
         "settings": state.settings,
-        "steps": [_step_document(step_id, step) for step_id, step in state.steps.items()],
+        "steps": [_step_document(step_id, step) for step_id, step in state.planned.items()],
     }
     if holder:
         document["run"]["holder"] = holder
@@ -47,7 +47,7 @@ def overall(state: State, *, live: bool) -> str:
         return "running"
     if state.progress == 1.0:
         return "complete"
-    if any(step.status == "failed" for step in state.steps.values()):
+    if state.failed:
         return "failed"
     cut_off = state.run.run_id and state.run.outcome in ("", "interrupted")
     return "interrupted" if cut_off else "incomplete"

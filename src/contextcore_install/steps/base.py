@@ -11,12 +11,21 @@ from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import Http, HttpAnswer, Programs, StepContext, Telemetry
 from contextcore_install.core.provider import Endpoint, Provider
 from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.core.standing import Storage
 
 Explain = Callable[[Endpoint, HttpAnswer | InstallError], Finding]
 """Says what it means that a service is not ready: from what it answered, or from why it did not."""
 
 Measure = Callable[[float], Sequence[Mapping[str, Any]]]
 """Measures how complete the installation is, within a number of seconds, as the event `verified` holds it."""
+
+
+Replaced = Callable[[Sequence[Storage]], Sequence[Finding]]
+"""Tells which data is another one than when it was seen last."""
+
+
+def _nothing(_: Sequence[Storage]) -> Sequence[Finding]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class Surroundings:
     programs: Programs
     explain: Explain
     measure: Measure
+    replaced: Replaced = _nothing
 
 
 class BaseStep:
@@ -48,6 +58,7 @@ class BaseStep:
         self._programs = surroundings.programs
         self._explain = surroundings.explain
         self._measure = surroundings.measure
+        self._replaced = surroundings.replaced
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look whether there is anything to do."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
@@ -26,10 +29,16 @@ class ManifestsApply(BaseStep):
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look what differs."""
-        findings = tuple(map(_finding, self._provider.drift()))
+        findings = (*map(_finding, self._provider.drift()), *self._lost_data())
         wrong = sum(not finding.warning for finding in findings)
         summary = f"not in place: {wrong} of what belongs there" if wrong else "everything is in place"
         return CheckResult(summary, findings)
+
+    def _lost_data(self) -> Sequence[Finding]:
+        try:
+            return self._replaced(self._provider.storage())
+        except InstallError:
+            return ()  # what stands in the way is found by the other checks
 
     def apply(self, ctx: StepContext) -> None:
         """Put the release in place."""

@@ -129,7 +129,8 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes], *, durable: b
         raise unusable(path, error) from error
 
 
-_ASIDE = ".unreadable-"
+ASIDE = ".unreadable-"
+"""What the name of a file that was set aside holds, before the time."""
 _CHUNK = 1024 * 1024
 KEPT_ASIDE = 20
 """How many of the files that were set aside stay in a folder; the events of a journal were saved before."""
@@ -165,17 +166,17 @@ def _copy(path: Path, target: Path) -> None:
 
 def _path_aside(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = path.with_name(f"{path.name}{_ASIDE}{stamp}")
+    target = path.with_name(f"{path.name}{ASIDE}{stamp}")
     count = 1
     while os.path.lexists(target):
         count += 1
-        target = path.with_name(f"{path.name}{_ASIDE}{stamp}-{count}")
+        target = path.with_name(f"{path.name}{ASIDE}{stamp}-{count}")
     return target
 
 
 def thin_aside(folder: Path, keep: int = KEPT_ASIDE) -> None:
     """Remove all that was set aside in a folder but the latest; whoever calls it has the folder to themselves."""
-    found = [(path.name.rpartition(_ASIDE)[2], path) for path in folder.glob(f"*{_ASIDE}*")]
+    found = [(path.name.rpartition(ASIDE)[2], path) for path in folder.glob(f"*{ASIDE}*")]
     for _, path in sorted(found)[:-keep]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -6,7 +6,7 @@ from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.state import NewerSchemaError
-from contextcore_install.storage.files import set_aside, unusable
+from contextcore_install.storage.files import keep_aside, set_aside, unusable
 from contextcore_install.storage.layout import ClusterLayout, Home, make_private
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import newer_state
@@ -26,7 +26,7 @@ def foreign_link(home: Home) -> InstallError | None:
 
 
 def cluster_at(home: Home) -> str | None:
-    """Return the cluster that a file at the plan's path speaks of; None for no file or our link.
+    """Return the cluster that a file at the plan's path speaks of, empty where it names none; None for no such file.
 
     Raises ValueError for what holds no state, InstallError where the system refuses.
     """
@@ -52,13 +52,16 @@ def adopt(home: Home, cluster: str) -> list[str]:
         return [f"{home.plan_path} holds no state ({error}); it is kept as {set_aside(home.plan_path).name}"]
     if named is None:
         return []
-    if named != cluster:
+    if named not in ("", cluster):
         aside = set_aside(home.plan_path)
         return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {aside.name}"]
     layout: ClusterLayout = home.cluster(cluster)
     make_private(layout.folder)
+    notices = [f"took over the state at {home.plan_path}"]
+    if layout.state.exists():
+        notices.append(f"{layout.state} is kept as {keep_aside(layout.state).name}")
     try:
         home.plan_path.replace(layout.state)
     except OSError as error:
         raise unusable(layout.state, error) from error
-    return [f"took over the state at {home.plan_path}"]
+    return notices

@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from contextcore_install.storage.files import unusable, write_atomically
+from contextcore_install.storage.files import ASIDE, unusable, write_atomically
 from contextcore_install.storage.layout import ClusterLayout, Home, make_private
 from contextcore_install.storage.parts import past_parts
 from contextcore_install.storage.step_logs import KEPT_RUNS
@@ -39,7 +39,7 @@ def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
 
 
 def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = False) -> str:
-    """Move what `records_of` names and `more` to the archive; return the folder. The caller holds the lock.
+    """Move the records, what of them was set aside, and `more` to the archive; return the folder, under the lock.
 
     With `replaced` the installation goes on with a backup's records: it is not given up. Raises InstallError.
     """
@@ -53,7 +53,8 @@ def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = Fals
     make_private(target)
     if replaced:
         write_atomically(target / _REPLACED, b"")
-    sources = [(source, source.name) for source in (*more, *records_of(layout))]
+    aside = sorted(layout.folder.glob(f"*{ASIDE}*"))
+    sources = [(source, source.name) for source in (*more, *aside, *records_of(layout))]
     if not home.plan_path.is_symlink():
         sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))
     for source, name in sources:

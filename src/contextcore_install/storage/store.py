@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from contextcore_install.storage.files import UnreadableFileError, set_aside
 from contextcore_install.storage.journal import JournalReader, repair
 from contextcore_install.storage.layout import ClusterLayout
 from contextcore_install.storage.mark import START, Mark
-from contextcore_install.storage.parts import past_parts
+from contextcore_install.storage.parts import folder_of, past_parts
 from contextcore_install.storage.state_file import StoredState, load_state
 
 CLOCK_TOLERANCE_US = 5_000_000
@@ -54,30 +55,33 @@ def mend_records(layout: ClusterLayout, cluster: str) -> Records:
 def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     records = Records(State(cluster))
     stored = _stored_state(layout.state, records, mend=mend)
-    reader = JournalReader(layout.journal)
+    journal = layout.journal
+    reader = JournalReader(journal)
     try:
         if stored and stored.ours and reader.reaches(stored.mark):
             records.state = stored.state
             records.mark, _ = _fold(reader, records.state, stored.mark)
         else:
             records.mark, whole = _fold(reader, records.state, START)
+            stored = _of_one_installation(layout.state, stored, records, cluster, mend=mend)
             if not whole:
                 records.notices.append(PART_GONE)
-            if stored and _bridges(stored, layout.journal, records, whole=whole):
+            if stored and _bridges(stored, journal, records, whole=whole):
                 _bridge(stored, reader, records)
             elif stored:
                 _import(stored, records)
     except UnreadableFileError as error:
-        _journal_unreadable(layout.journal, error, stored, records, mend=mend)
-        if mend and past_parts(layout.journal):
+        records.state = State(cluster)
+        _journal_unreadable(journal, error, stored, records, mend=mend)
+        if mend and past_parts(journal):
             rest = _open(layout, cluster, mend=True)
             rest.notices = [*records.notices, *rest.notices]
             return rest
         return records
     if mend:
-        _mend_journal(layout.journal, reader, records)
+        _mend_journal(journal, reader, records)
     else:
-        _tell_of_journal(layout.journal, reader, records)
+        _tell_of_journal(journal, reader, records)
     if stored is None and records.mark.events and not records.notices:
         records.notices.append(f"{layout.state.name} was gone: the state is made from the journal")
     return records
@@ -92,16 +96,52 @@ def clock_notices(mark: Mark, now_us: int) -> list[str]:
 
 
 def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | None:
+    cluster = records.state.cluster_name
     try:
-        return load_state(path)
+        stored = load_state(path)
     except NewerSchemaError as error:
         raise newer_state(path, error) from None
     except (StateFormatError, UnreadableFileError) as error:
-        where = f"kept as {set_aside(path).name}" if mend else "left as it is"
-        records.notices.append(
-            f"{path} holds no state ({error}); it is {where}, and the state is made from what else there is"
-        )
+        _refuse_state(path, str(error), records, mend=mend)
         return None
+    if stored and stored.state.cluster_name not in ("", cluster):
+        _refuse_state(path, _of_another(stored.state.cluster_name), records, mend=mend)
+        return None
+    if stored:
+        stored.state.cluster_name = cluster  # scripts may leave it out
+    return stored
+
+
+def _refuse_state(path: Path, reason: str, records: Records, *, mend: bool) -> None:
+    where = f"kept as {set_aside(path).name}" if mend else "left as it is"
+    records.notices.append(
+        f"{path} holds no state of {records.state.cluster_name} ({reason}); it is {where}, and the state is made "
+        "from what else there is"
+    )
+
+
+def _of_another(cluster: str) -> str:
+    return f"it is of another installation, {cluster[:63]!r}"
+
+
+def _of_one_installation(
+    path: Path, stored: StoredState | None, records: Records, cluster: str, *, mend: bool
+) -> StoredState | None:
+    """See that journal and state file are this installation's, and return the state file where it counts.
+
+    Of two installations of this name, one after the other, the later one's records count. Raises UnreadableFileError
+    for a journal of another.
+    """
+    state = records.state
+    if state.cluster_name != cluster:
+        raise UnreadableFileError(_of_another(state.cluster_name))
+    ids = (state.installation_id, stored.state.installation_id if stored and stored.ours else "")
+    if stored is None or not all(ids) or ids[0] == ids[1]:
+        return stored
+    if stored.mark.at_us > records.mark.at_us:
+        raise UnreadableFileError(f"it is of an earlier installation, {ids[0][:8]!r}")
+    _refuse_state(path, f"it is of an earlier installation, {ids[1][:8]!r}", records, mend=mend)
+    return None
 
 
 def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
@@ -200,11 +240,20 @@ def differences(before: State, after: State) -> list[str]:
 def _journal_unreadable(
     path: Path, error: UnreadableFileError, stored: StoredState | None, records: Records, *, mend: bool
 ) -> None:
-    where = f"kept as {set_aside(path).name}" if mend else "left as it is"
-    records.notices.append(f"{path} is no journal ({error}); it is {where}, and a new one is begun")
+    where = f"kept as {_journal_aside(path).name}" if mend else "left as it is"
+    name = records.state.cluster_name
+    records.notices.append(f"{path} is no journal of {name} ({error}); it is {where}, and a new one is begun")
     records.mark = START
     if stored:
         _import(stored, records)
+
+
+def _journal_aside(path: Path) -> Path:
+    """Set a journal aside that is of no use: the file that grows, and where that is gone, what was moved out of it."""
+    if os.path.lexists(path):
+        return set_aside(path)
+    moved = next((part.path for part in past_parts(path) if not part.is_packed), folder_of(path))
+    return set_aside(moved)
 
 
 def _tell_of_journal(path: Path, reader: JournalReader, records: Records) -> None:

@@ -165,7 +165,7 @@ class MetricsFold:
         yield from self._whole_state()
 
     def _whole_state(self) -> Iterator[Sample]:
-        for step_id, step in self._state.steps.items():
+        for step_id, step in self._state.planned.items():
             yield self._sample("step_status", STATUS_VALUES[step.status], step=step_id)
             yield self._sample("step_attempts_total", step.attempts, step=step_id)
         yield self._sample("progress_ratio", self._state.progress)

@@ -200,7 +200,7 @@ def _run(run_id: str, started: float, finished: _Points, state: State) -> RunSta
 
 def _outcome(state: State) -> str:
     """Return how a run that came to its end must have ended, going by what it left."""
-    if any(step.status == FAILED for step in state.steps.values()):
+    if state.failed:
         return "failed"
     return "succeeded" if state.progress == 1.0 else "interrupted"
 

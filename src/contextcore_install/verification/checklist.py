@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import Http
 from contextcore_install.core.provider import Probe, Provider, Requirement
-from contextcore_install.core.standing import Category
+from contextcore_install.core.standing import Category, Storage
 from contextcore_install.verification.facts import Facts, observe
 from contextcore_install.verification.grafana import Grafana
 from contextcore_install.verification.results import Result, failed, of_check, skipped
@@ -36,7 +36,8 @@ class Subject:
     """What is verified, and the ways to it.
 
     `spans_url` says where spans are taken, `write_metric` writes a sample and reads it back; both may raise
-    InstallError. `dashboards` and `rules` are the uids of what Grafana is provisioned with.
+    InstallError. `dashboards` and `rules` are the uids of what Grafana is provisioned with. `replaced` tells of
+    data that is another one than before; None where nothing is known of before.
     """
 
     provider: Provider
@@ -48,6 +49,7 @@ class Subject:
     dashboards: Sequence[str] = ()
     rules: Sequence[str] = ()
     private: Sequence[PrivateFile] = field(default=())
+    replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
 
 
 def verify(subject: Subject, limit_s: float = FACTS_WITHIN_S + PROBES_WITHIN_S) -> list[Result]:
@@ -70,7 +72,7 @@ def requirements(subject: Subject, facts: Facts) -> Iterator[Requirement]:
         yield from facts.requirements
     yield from infrastructure(facts)
     yield from _observability(subject, facts)
-    yield from data_persistence(facts)
+    yield from data_persistence(facts, subject.replaced)
     yield from security(facts, subject.private)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, Requirement, Workload
 from contextcore_install.core.standing import Category, Listener, Storage
 from contextcore_install.verification.facts import Facts
@@ -53,8 +54,10 @@ def _running(workload: Workload) -> Probe:
     return unmet("not-ready", message, workload.condition, command="./create-cluster.sh --resume")
 
 
-def data_persistence(facts: Facts) -> Iterator[Requirement]:
-    """Yield that each component's data outlives it, and that no disk is memory."""
+def data_persistence(
+    facts: Facts, replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
+) -> Iterator[Requirement]:
+    """Yield that each component's data outlives it, is the same as before, and that no disk is memory."""
     told = facts.storage
     if isinstance(told, InstallError) or not told:
         why = f"not known: {told.message}" if isinstance(told, InstallError) else "nothing is installed"
@@ -63,6 +66,9 @@ def data_persistence(facts: Facts) -> Iterator[Requirement]:
     for storage in told:
         title = f"What {storage.component} keeps outlives it"
         yield _kept(f"{storage.component}_data", title, _stored(storage))
+    if replaced is not None:
+        probe = _same(told, replaced(told))
+        yield _kept("data_is_the_same", "No data was replaced since it was seen last", probe, critical=False)
     yield _kept("data_on_disk", "No data is on a file system in memory", _on_disk(told), critical=False)
 
 
@@ -74,6 +80,12 @@ def _stored(storage: Storage) -> Probe:
     if storage.finding is not None:
         return Probe(storage.evidence, (storage.finding,))
     return Probe(storage.evidence) if storage.place else skipped(storage.evidence)
+
+
+def _same(told: Sequence[Storage], gone: Sequence[Finding]) -> Probe:
+    if gone:
+        return Probe(gone[0].message, tuple(replace(finding, warning=False) for finding in gone))
+    return Probe(", ".join(piece.name for storage in told for piece in storage.pieces))
 
 
 def _on_disk(told: Sequence[Storage]) -> Probe:

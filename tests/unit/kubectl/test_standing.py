@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.standing import Storage
+from contextcore_install.core.standing import Piece, Storage
 from contextcore_install.providers._kubectl.render import Release
 from contextcore_install.providers._kubectl.snapshot import Snapshot
 from contextcore_install.providers._kubectl.standing import reach_of_services, storage
@@ -32,8 +32,11 @@ def workload(
     return {"kind": "StatefulSet", "metadata": {"name": "loki", "namespace": "obs"}, "spec": spec}
 
 
+MADE = "2026-01-01T12:00:00Z"
+
+
 def claim(name: str, phase: str = "Bound") -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "obs"}
+    metadata = {"name": name, "namespace": "obs", "uid": f"uid of {name}", "creationTimestamp": MADE}
     return {"kind": "PersistentVolumeClaim", "metadata": metadata, "status": {"phase": phase}}
 
 
@@ -44,7 +47,13 @@ def stored(live: dict[str, Any], *others: dict[str, Any]) -> Storage:
 
 def test_claims_that_are_bound_keep_data() -> None:
     found = stored(workload("data", replicas=2), claim("data-loki-0"), claim("data-loki-1"))
-    assert found == Storage("loki", "data-loki-0, data-loki-1", "data-loki-0 is Bound, data-loki-1 is Bound")
+    names = ("data-loki-0", "data-loki-1")
+    assert found == Storage(
+        "loki",
+        "data-loki-0, data-loki-1",
+        "data-loki-0 is Bound, data-loki-1 is Bound",
+        pieces=tuple(Piece(name, f"uid of {name}", MADE) for name in names),
+    )
     named = [{"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}]
     assert stored(workload(volumes=named), claim("mine")).finding is None
 

@@ -201,6 +201,7 @@ def test_the_events_of_a_real_run_have_the_documented_fields() -> None:
         Kind.WATCH_REMEDIED,
         Kind.WATCH_GAVE_UP,
         Kind.HEARTBEAT,
+        Kind.DATA_NOTED,
     }
     assert seen == set(KNOWN) - by_a_run
 
@@ -253,7 +254,7 @@ def test_the_state_file_has_the_documented_fields() -> None:
     assert_fits(shown, fields(text))
     assert set(shown["run"]) <= set(fields(parts["run"]))
     known = set(fields(text)) - {"journal", "digest"}
-    assert known == set(State("x").as_document())
+    assert known == set(State("x", data={"data-loki-0": "uid"}).as_document())
     assert set(fields(parts["run"])) == set(core_state.RunState.__slots__)
     assert set(fields(parts["steps"])) == set(core_state.STEP_FIELDS)
     state = state_from_document(shown)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.standing import Listener, Storage
+from contextcore_install.core.standing import Listener, Piece, Storage
 from contextcore_install.providers._kubectl.conditions import WORKLOAD_KINDS
 from contextcore_install.providers._kubectl.objects import Key, Manifest, key_of
 from contextcore_install.providers._kubectl.render import Release
@@ -34,11 +34,17 @@ def _storage_of(workload: Manifest, snapshot: Snapshot) -> Storage:
         hidden = _fleeting(spec) & {item["metadata"]["name"] for item in _templates(workload)}
         found = _in_pod(name, folders, warning=bool(claims) and not hidden)
         return Storage(name, place or "emptyDir", f"emptyDir at {', '.join(folders)}", found)
-    phases = {claim: _phase(snapshot, Key("PersistentVolumeClaim", namespace, claim)) for claim in claims}
+    live = {claim: snapshot.get(Key("PersistentVolumeClaim", namespace, claim)) for claim in claims}
+    phases = {claim: _phase(item) for claim, item in live.items()}
     evidence = ", ".join(f"{claim} is {phase}" for claim, phase in phases.items())
     if loose := [claim for claim, phase in phases.items() if phase != "Bound"]:
         return Storage(name, place, evidence, _loose(name, loose, evidence))
-    return Storage(name, place, evidence or "it mounts nothing to keep data in")
+    pieces = tuple(_piece(claim, item["metadata"]) for claim, item in live.items() if item)
+    return Storage(name, place, evidence or "it mounts nothing to keep data in", pieces=pieces)
+
+
+def _piece(claim: str, metadata: Mapping[str, Any]) -> Piece:
+    return Piece(claim, str(metadata.get("uid", "")), str(metadata.get("creationTimestamp", "")))
 
 
 def _claims(workload: Manifest, spec: Mapping[str, Any]) -> Iterator[str]:
@@ -71,8 +77,7 @@ def _kept_in_pods(spec: Mapping[str, Any]) -> Iterator[str]:
                 yield path
 
 
-def _phase(snapshot: Snapshot, key: Key) -> str:
-    claim = snapshot.get(key)
+def _phase(claim: Manifest | None) -> str:
     return str((claim.get("status") or {}).get("phase") or "Pending") if claim else "missing"
 
 

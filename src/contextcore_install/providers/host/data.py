@@ -14,7 +14,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.host import release as releases
-from contextcore_install.providers.host.layout import Layout, unwritable
+from contextcore_install.providers.host.layout import DATA_MARK, Layout, unwritable
 from contextcore_install.providers.host.programs import FAMILIES
 from contextcore_install.providers.host.render import Release
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
@@ -166,7 +166,8 @@ class HostData:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    mark = folder / DATA_MARK
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path != mark)
 
 
 def _holds_data(path: Path) -> bool:

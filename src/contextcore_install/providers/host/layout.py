@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from contextcore_install.tools.files import read_text, write_atomically
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
+DATA_MARK = "contextcore-data.json"
+"""In each data folder: an id, by which it is known that the data is the same as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,13 @@ class Layout:
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise unwritable(error, self.root) from error
+
+    def mark_data(self, folder: Path) -> None:
+        """Mark a component's data folder, unless it is marked. Raises OSError."""
+        if not read_json(folder / DATA_MARK):
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            document = {"id": os.urandom(8).hex(), "since": since}
+            write_atomically(folder / DATA_MARK, json.dumps(document) + "\n")
 
     def note_ports(self, ports: Mapping[str, int]) -> None:
         """Keep the ports that were chosen beside what runs on them. Raises InstallError `folder-unwritable`."""

@@ -149,6 +149,7 @@ def _data_folder(release: Release, name: str) -> Path:
     folder = release.data(name)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        release.layout.mark_data(folder)
     except OSError as error:
         raise unwritable(error, release.layout.root) from error
     return folder

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.standing import Listener, Storage, socket_listener
+from contextcore_install.core.standing import Listener, Piece, Storage, socket_listener
+from contextcore_install.providers.host.layout import DATA_MARK, read_json
 from contextcore_install.tools import machine
 from contextcore_install.tools.daemons import Daemons
 
@@ -22,7 +23,13 @@ def storage_in(component: str, folder: Path, pid: int) -> Storage:
         return Storage(component, place, finding.evidence, finding)
     kind = machine.file_system(folder)
     evidence = f"{folder}, on {kind}" if kind else place
-    return Storage(component, place, evidence, in_memory=kind in IN_MEMORY if kind else None)
+    in_memory = kind in IN_MEMORY if kind else None
+    return Storage(component, place, evidence, in_memory=in_memory, pieces=(_piece(folder),))
+
+
+def _piece(folder: Path) -> Piece:
+    mark = read_json(folder / DATA_MARK) or {}
+    return Piece(folder.name, str(mark.get("id", "")), str(mark.get("since", "")))
 
 
 def _trouble(component: str, folder: Path, pid: int) -> Finding | None:

@@ -118,8 +118,8 @@ def _head(facts: Facts) -> dict[str, Any]:
         "headline": headline,
         "detail": detail,
         "next": [[facts.commands(*words), meaning] for words, meaning in ways],
-        "done": sum(step.status == "completed" for step in state.steps.values()),
-        "total": len(state.steps),
+        "done": sum(step.status == "completed" for step in state.planned.values()),
+        "total": len(state.planned),
         "live": facts.live,
         "began_us": story.began_us,
         "last_us": story.last_us,
@@ -151,7 +151,7 @@ def _running(facts: Facts) -> tuple[str, str, str]:
 
 
 def _failed(facts: Facts) -> tuple[str, str, str]:
-    failed = [step for step, known in facts.state.steps.items() if known.status == "failed"]
+    failed = facts.state.failed
     where = ", ".join(facts.titles.get(step, step) for step in failed)
     error = (facts.state.steps[failed[0]].error or {}) if failed else {}
     return "bad", f"Failed: {where}", _UNTOLD if _without_a_word(facts) else str(error.get("message", ""))
@@ -189,7 +189,7 @@ _HEADLINES: Mapping[str, Callable[[Facts], tuple[str, str, str]]] = {
 
 
 def _steps(facts: Facts) -> list[dict[str, Any]]:
-    return [_step(facts, step) for step in facts.state.steps]
+    return [_step(facts, step) for step in facts.state.planned]
 
 
 def _step(facts: Facts, step: str) -> dict[str, Any]:
