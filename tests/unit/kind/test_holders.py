@@ -47,3 +47,19 @@ def test_what_the_engine_does_not_tell_is_held_against_nobody() -> None:
         raise InstallError("engine-away", "no answer")
 
     assert not Holders(silent, lambda: OWNER, lambda _: True).stranger(9009)
+
+
+def test_a_port_that_was_our_nodes_is_asked_about_every_few_seconds_only() -> None:
+    asked, now = [0], [100.0]
+
+    def nodes() -> list[Node]:
+        asked[0] += 1
+        return [NODE]
+
+    holders = Holders(nodes, lambda: OWNER, lambda _: True, lambda: now[0])
+    for second in range(20):
+        now[0] = 100.0 + second
+        assert not holders.stranger(9009)
+    assert asked == [2]
+    assert holders.stranger(9010), "another port is asked about"
+    assert asked == [3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from contextcore_install.core.errors import InstallError
@@ -10,6 +11,8 @@ from contextcore_install.providers.kind.owner import Owner
 
 HOLDING = frozenset({"running", "paused", "restarting"})
 """States of a container in which the engine keeps its ports for it."""
+#: Seconds for which a port that was our node's is taken to be still: asking the engine starts two programs.
+STAYS_S = 10.0
 
 
 class Holders:
@@ -24,19 +27,26 @@ class Holders:
         nodes: Callable[[], Sequence[Node]],
         owner: Callable[[], Owner | None],
         takes_connections: Callable[[int], bool],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._nodes = nodes
         self._owner = owner
         self._takes_connections = takes_connections
+        self._monotonic = monotonic
+        self._ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
 
     def stranger(self, port: int) -> str:
         """Say who listens on a port in place of our nodes; empty where that is they, nobody, or not known."""
         if not self._takes_connections(port):
             return ""
+        asked_at, ours = self._ours
+        if port in ours and self._monotonic() - asked_at < STAYS_S:
+            return ""
         try:
             held = self._ports()
         except InstallError:
             return ""
+        self._ours = (self._monotonic(), held)
         return "" if port in held else f"port {port} is held, and not by a node of this cluster that runs"
 
     def _ports(self) -> frozenset[int]:

@@ -40,7 +40,7 @@ class Limits:
     restart_after: float = 60.0
     look: float = 0.3
     longest_look: float = 3.0
-    look_anew: float = 20.0
+    look_anew: float = 30.0
     try_port: float = 1.0
     watch: float = 30.0
     ask_inside: float = 5.0
