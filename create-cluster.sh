@@ -11,7 +11,8 @@ say_and_exit() { # STATUS SENTENCE
 
 # Where the checkout is, also through links to this script. `readlink -f` is missing on older macOS.
 self=$0
-case $self in /*) ;; *) self=./$self ;; esac
+case $self in /* | ./* | ../*) ;; *) self=./$self ;; esac
+typed=$self # as hints name it: `sh create-cluster.sh` is found by no shell without its folder
 while [ -L "$self" ]; do
     target=$(readlink "$self") || say_and_exit 3 "cannot follow the link $self."
     case $target in /*) self=$target ;; *) self=${self%/*}/$target ;; esac
@@ -37,8 +38,8 @@ if [ -f "$home/runtime/python" ] && [ -r "$home/runtime/python" ]; then
     } <"$home/runtime/python"
 fi
 if [ -f "$python" ] && [ -x "$python" ]; then
-    exec "$python" -I -S -X launcher="$0" "$root/src/contextcore_install/bootstrap.py" "$@"
+    exec "$python" -I -S -X launcher="$typed" "$root/src/contextcore_install/bootstrap.py" "$@"
 fi
 
 python=$(sh "$root/scripts/find-python.sh") || exit
-exec "$python" -I -S -X launcher="$0" -X remember "$root/src/contextcore_install/bootstrap.py" "$@"
+exec "$python" -I -S -X launcher="$typed" -X remember "$root/src/contextcore_install/bootstrap.py" "$@"

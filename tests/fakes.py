@@ -230,6 +230,9 @@ class FakeProvider:
     def by_hand(self, step_id: str) -> Sequence[str]:
         return [f"do {step_id}"]
 
+    def log_command(self, component: str) -> str:
+        return f"tail {component}.log"
+
     def evidence(self) -> Sequence[Evidence]:
         def state(_: StepContext) -> Iterator[Piece]:
             self._called("evidence")

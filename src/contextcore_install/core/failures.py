@@ -8,6 +8,7 @@ from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
 from contextcore_install.core.findings import Finding, Remedy
 
 REPAIR = "./create-cluster.sh --repair"
+RESUME = "./create-cluster.sh --resume"
 DIAGNOSE = "./create-cluster.sh diagnose"
 
 
@@ -47,7 +48,7 @@ def timed_out(title: str, activity: str) -> InstallError:
         "timeout",
         f"{title}: not done within the time limit",
         evidence=f"at the end: {activity}" if activity else "",
-        hint="look at its log, or give it longer with --timeout",
+        hint=RESUME,
     )
 
 

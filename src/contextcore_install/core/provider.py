@@ -273,6 +273,10 @@ class Provider(Protocol):
         """Return the commands that do by hand what a step asks this provider for; empty where there are none."""
         ...
 
+    def log_command(self, component: str) -> str:
+        """Return the command that shows the end of a component's log."""
+        ...
+
     def evidence(self) -> Sequence[Evidence]:
         """Return what can be collected for somebody who is to find out what is wrong. Looks at nothing yet."""
         ...

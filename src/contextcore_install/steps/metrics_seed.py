@@ -67,7 +67,7 @@ class MetricsSeed(BaseStep):
                 "metrics-missing",
                 f"the metrics store took the samples and does not show them: {missing[0]}",
                 evidence="\n".join(missing),
-                hint="run --resume again; if it stays so, look at the store's log",
+                hint=self._provider.log_command(_STORE),
                 retryable=True,
             )
         ctx.notice(f"{count(sent, 'sample')} sent to {self._telemetry.backend()} and read back")
@@ -80,6 +80,7 @@ class MetricsSeed(BaseStep):
             for workload in self._provider.workloads():
                 if workload.name == _STORE and not workload.ready and workload.finding:
                     return still_wrong((workload.finding,))
+        error.hint = error.hint or self._provider.log_command(_STORE)
         return error
 
     def _ask_contextcore(self, ctx: StepContext) -> None:

@@ -51,7 +51,7 @@ def as_install_error(error: StoreError) -> InstallError:
         f"metrics-store-{error.trouble.name.lower().replace('_', '-')}",
         f"the metrics store {error.trouble}",
         evidence=error.evidence,
-        hint=error.hint or "look at the store's log, then run --resume",
+        hint=error.hint,
         retryable=error.trouble is not Trouble.REFUSES,
     )
 

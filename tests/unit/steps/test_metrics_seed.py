@@ -35,3 +35,4 @@ def test_a_store_that_dies_of_what_it_is_asked_for_is_told_with_its_cause(*, die
         step.apply(Told().ctx)
     assert raised.value.code == ("data-damaged" if died else "metrics-store-no-answer")
     assert ("--allow-data-loss" in raised.value.hint) is died
+    assert died or raised.value.hint == "tail mimir.log", "its log is named, in a command"

@@ -155,6 +155,10 @@ class KubernetesProvider(ABC):
         except (OSError, ValueError, TypeError):
             return frozenset()
 
+    def log_command(self, component: str) -> str:
+        """Return the command that shows the end of a component's log."""
+        return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")
+
     def _login_hints(self) -> tuple[str, str]:
         """Return how to see the pods, and Grafana's password."""
         pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")

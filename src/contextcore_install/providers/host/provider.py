@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -281,6 +282,10 @@ class HostProvider:
     def by_hand(self, step_id: str) -> Sequence[str]:
         """Return the commands that do by hand what a step asks this provider for."""
         return by_hand(step_id, self._layout, self._release)
+
+    def log_command(self, component: str) -> str:
+        """Return the command that shows the end of a component's log."""
+        return shlex.join(["tail", "-n", "50", str(self._daemons.log_path(component))])
 
     def evidence(self) -> Sequence[Evidence]:
         """Return what can be collected: records and logs of processes, and their configurations."""
