@@ -109,6 +109,10 @@ class Installation:
         document: dict[str, Any] = json.loads(answer.stdout)
         return document
 
+    def state_document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.state.read_text())
+        return document
+
     def steps(self) -> dict[str, dict[str, Any]]:
         return {step["id"]: step for step in self.status()["steps"]}
 

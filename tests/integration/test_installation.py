@@ -214,6 +214,25 @@ def test_a_store_whose_data_was_deleted_is_told_everything_again(installation: I
     assert installation.run("verify").returncode == 0
 
 
+def test_a_data_folder_that_was_emptied_is_said_until_somebody_accepts_it(installation: Installation) -> None:
+    installation.install()
+    (seen,) = installation.state_document()["data"]
+    assert seen == "victoria-metrics"
+    assert "data of" not in installation.run("plan").stdout
+    installation.remove()
+    for path in (installation.files / "host" / "data" / seen).iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for words in (["plan"], ["--resume"], ["plan"], ["--repair"]):
+        shown = installation.run(*words)
+        assert "The data of mimir is gone" in shown.stdout, words
+    verified = json.loads(installation.run("verify", "--output", "json").stdout)
+    assert "data_is_the_same" in {
+        each["id"] for each in verified["requirements"] if each["status"] == "unmet"
+    }
+    assert installation.run("--repair", "--yes").returncode == 0
+    assert "data of" not in installation.run("plan").stdout
+
+
 @pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_changes_nothing(installation: Installation, closing: str) -> None:
     words = installation.command("--provider", "host", *installation.port_flags())

@@ -10,12 +10,30 @@ from pathlib import Path
 
 import pytest
 
+from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.standing import storage_in
 from contextcore_install.tools import machine
 from host_world import until
 
 LISTENS = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
 STARTS = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+def test_a_folder_is_known_by_its_mark_and_one_that_was_emptied_has_none(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    layout = Layout("test", tmp_path)
+    layout.mark_data(folder)
+    (first,) = storage_in("loki", folder, 0).pieces
+    layout.mark_data(folder)
+    assert storage_in("loki", folder, 0).pieces == (first,)
+    assert first.name == "data"
+    assert first.id
+    for path in folder.iterdir():
+        path.unlink()
+    assert [piece.id for piece in storage_in("loki", folder, 0).pieces] == [""]
+    folder.rmdir()
+    assert [piece.id for piece in storage_in("loki", folder, 0).pieces] == [""]
 
 
 def test_a_folder_of_ours_keeps_data(tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ def listed(wanted: list[Requirement]) -> Listed:
 
 
 def of_verification(facts: Facts) -> Listed:
-    nothing = Subject(FakeProvider(), LoopbackHttp(), "c", RealClock().now_us, lambda: None, str)
+    nothing = Subject(
+        FakeProvider(), LoopbackHttp(), "c", RealClock().now_us, lambda: None, str, replaced=lambda _: []
+    )
     return listed(list(requirements(nothing, facts)))
 
 

@@ -20,7 +20,7 @@ def storage_in(component: str, folder: Path, pid: int) -> Storage:
     """Return how a component's data folder is; `pid` is that of its process, 0 where none runs."""
     place = str(folder)
     if finding := _trouble(component, folder, pid):
-        return Storage(component, place, finding.evidence, finding)
+        return Storage(component, place, finding.evidence, finding, pieces=(_piece(folder),))
     kind = machine.file_system(folder)
     evidence = f"{folder}, on {kind}" if kind else place
     in_memory = kind in IN_MEMORY if kind else None
