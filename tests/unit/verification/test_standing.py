@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,15 @@ def test_data_outlives_what_writes_it(
     assert judged(data_persistence(replace(NOTHING, storage=storage))) == found
 
 
+def told(found: list[Finding], _: Sequence[Storage]) -> list[Finding]:
+    return found
+
+
 def test_data_that_was_replaced_is_said_and_stands_in_nobodys_way() -> None:
     facts = replace(NOTHING, storage=[Storage("loki", "data-loki-0", "Bound")])
     gone = Finding("data-replaced", "it is gone", warning=True)
     for found, status in (([gone], UNMET), ([], MET)):
-        wanted = list(data_persistence(facts, lambda _, found=found: found))
+        wanted = list(data_persistence(facts, partial(told, found)))
         assert judged(wanted)["data_is_the_same"] is status
         assert not any(each.critical for each in wanted if each.id == "data_is_the_same")
 
