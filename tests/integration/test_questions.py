@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -21,6 +22,12 @@ CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 def answered(place: Installation, answer: bytes, *words: str) -> tuple[int, str]:
     """Run the program on a terminal of its own, type the answer when it asks, and return its exit code and output."""
+    code, _, after = conversation(place, answer, *words)
+    return code, after
+
+
+def conversation(place: Installation, answer: bytes, *words: str) -> tuple[int, str, str]:
+    """Do as `answered`, and return what was said before the answer as well."""
     process, ours = _on_terminal(place, words)
     try:
         said = ""
@@ -30,7 +37,7 @@ def answered(place: Installation, answer: bytes, *words: str) -> tuple[int, str]
         after = ""
         while piece := _read(ours):
             after += piece
-        return process.wait(LIMIT_S), after
+        return process.wait(LIMIT_S), said, after
     finally:
         process.kill()
         process.wait()
@@ -97,6 +104,11 @@ def test_what_is_declined_is_not_done_and_said(broken: Installation, command: st
             assert after.removeprefix("^C").startswith("\r\n"), "what follows has a line of its own"
     assert broken.state.read_bytes() == before
     assert not (broken.files / "restore").exists()
+
+
+def test_delete_shows_the_folder_and_its_size_before_it_asks(broken: Installation) -> None:
+    _, said, _ = conversation(broken, b"another\n", "delete")
+    assert re.search(rf"\d [KM]iB in {re.escape(str(broken.files))}\. Type its name", said), said
 
 
 def test_enter_alone_takes_nothing_away(broken: Installation) -> None:

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers._kubectl.client import Kubectl
@@ -109,5 +110,5 @@ class KnownCluster:
             "it is left alone.",
             f"found: {found.words}; noted: {noted.words}",
             "use the file of contexts that it was installed with (KUBECONFIG); or, where the cluster was made anew: "
-            f"./create-cluster.sh --cluster {name} --resume --context {context}",
+            f"./create-cluster.sh --cluster {name} --resume --context {quote(context)}",
         )
