@@ -219,6 +219,9 @@ class FakeProvider:
             for i, name in enumerate(self.components)
         ]
 
+    def cluster_services(self) -> Sequence[Requirement]:
+        return []
+
     def storage(self) -> Sequence[Storage]:
         self._called("storage")
         return [Storage(name, f"/data/{name}", "there", in_memory=False) for name in sorted(self.applied)]

@@ -257,6 +257,10 @@ class Provider(Protocol):
         """Return where each component of this installation is reached."""
         ...
 
+    def cluster_services(self) -> Sequence[Requirement]:
+        """Return what must hold of the cluster itself so that components are reached; empty where it is not ours."""
+        ...
+
     def storage(self) -> Sequence[Storage]:
         """Return where each component that is installed keeps its data now."""
         ...

@@ -47,6 +47,7 @@ _TITLES = {
     Subject.PROCESS: "Processes on this machine",
     Subject.HTTP: "Processes that answer",
     Subject.SERVICE: "Services",
+    Subject.SYSTEM: "The cluster's own services",
 }
 
 
@@ -77,7 +78,9 @@ _WORDS = _Words(
     said="*what it said*",
     said_by_kubectl="*what kubectl said*",
 )
-_CAPITALS = _Capitals(engine="docker", kubectl="kubectl", uncordon="NODES")
+_CAPITALS = _Capitals(
+    engine="docker", kubeadm="docker exec NODE kubeadm", kubectl="kubectl", uncordon="NODES"
+)
 
 
 def page() -> str:

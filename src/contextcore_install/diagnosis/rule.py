@@ -30,6 +30,7 @@ class Subject(StrEnum):
     PROCESS = "process"
     HTTP = "http"
     SERVICE = "service"
+    SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ class ServicesVerify(BaseStep):
             ctx.wait(ASK_AGAIN_S)
             asked_for_s += ASK_AGAIN_S
             findings = self._ask(endpoints)
-        return CheckResult(f"{len(endpoints) - len(findings)} of {len(endpoints)} services answer", findings)
+        between = self._between() if findings else ()
+        return CheckResult(
+            f"{len(endpoints) - len(findings)} of {len(endpoints)} services answer", (*between, *findings)
+        )
 
     def apply(self, ctx: StepContext) -> None:
         """Ask until all answer; services that have just started may need a moment."""
@@ -67,6 +70,10 @@ class ServicesVerify(BaseStep):
     def _ask(self, endpoints: Sequence[Endpoint]) -> tuple[Finding, ...]:
         with ThreadPoolExecutor(max(1, len(endpoints))) as pool:
             return tuple(finding for finding in pool.map(self._answer, endpoints) if finding)
+
+    def _between(self) -> tuple[Finding, ...]:
+        """Return what is wrong between here and services that do not answer: it comes before blame of their own."""
+        return tuple(found for each in self._provider.cluster_services() for found in each.probe().findings)
 
     def _answer(self, endpoint: Endpoint) -> Finding | None:
         if endpoint.stranger:

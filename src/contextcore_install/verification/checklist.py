@@ -71,6 +71,7 @@ def requirements(subject: Subject, facts: Facts) -> Iterator[Requirement]:
     else:
         yield from facts.requirements
     yield from infrastructure(facts)
+    yield from subject.provider.cluster_services()
     yield from _observability(subject, facts)
     yield from data_persistence(facts, subject.replaced)
     yield from security(facts, subject.private)

@@ -116,6 +116,12 @@ FACTS: Mapping[Subject, Mapping[str, str]] = {
     Subject.POD: _POD,
     Subject.PROCESS: _PROCESS,
     Subject.HTTP: _PROCESS,
+    Subject.SYSTEM: {
+        "kubectl": "kubectl --context kind-demo -n kube-system",
+        "kubeadm": "docker exec demo-control-plane kubeadm",
+        "ready": "2",
+        "wanted": "3",
+    },
     Subject.SERVICE: {"title": "grafana", "url": "http://127.0.0.1:3000/api/health", "port": "3000"},
 }
 """What the callers know when they ask about a subject."""

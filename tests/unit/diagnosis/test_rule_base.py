@@ -53,6 +53,65 @@ def test_what_was_recorded_leads_to_its_rule_and_a_whole_sentence(recorded: Reco
     shlex.split(remedy.command if remedy else "")
 
 
+@pytest.mark.parametrize("subject", Subject)
+def test_no_rule_takes_what_was_recorded_for_one_behind_it(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rule alone meets the evidence of all others: the particular must stand before the general."""
+    known = rules_of(subject)
+    places = {rule.id: place for place, rule in enumerate(known)}
+    stolen = []
+    for place, rule in enumerate(known):
+        monkeypatch.setattr(matching, "rules_of", lambda _, alone=rule: (alone,))
+        stolen += [
+            (rule.id, item.rule, item.evidence)
+            for item in RECORDED
+            if item.subject is subject and places[item.rule] > place and diagnose(subject, item.evidence)
+        ]
+    assert stolen == []
+
+
+NOISE = "?timeout=3s&try=again&quota=exceeded&tls=handshake+timeout&code=429"
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda item: item.name)
+def test_what_stands_in_the_query_of_a_url_leads_to_no_rule(recorded: Recording) -> None:
+    def noisy(text: str) -> str:
+        return re.sub(
+            r"(https?://[^\s\"'?]+?)(\?[^\s\"']*)?(?=[\s\"'):,]*(?:\s|\"|$))", rf"\g<1>{NOISE}", text
+        )
+
+    told = recorded.evidence
+    changed = replace(told, lines=[noisy(line) for line in told.lines], message=noisy(told.message))
+    found = diagnose(recorded.subject, changed)
+    assert found is not None
+    assert found.rule.id == recorded.rule
+
+
+REFUSALS = ("webhook-unreachable", "webhook-denied", "policy-denied", "over-quota", "outside-limits")
+
+
+@pytest.mark.parametrize("about", REFUSALS)
+def test_what_the_api_server_refuses_is_told_alike_by_a_controller_and_by_kubectl(about: str) -> None:
+    """The words are the server's, whoever passes them on."""
+    said = [
+        text
+        for item in RECORDED
+        if item.rule == about
+        for text in (item.evidence.message, "\n".join(item.evidence.lines))
+        if text
+    ]
+    assert len(said) > 1
+    for text in said:
+        for subject, seen in (
+            evidence(Subject.WORKLOAD, reason="FailedCreate", message=text),
+            evidence(Subject.KUBECTL, *text.splitlines()),
+        ):
+            found = diagnose(subject, seen)
+            assert found is not None
+            assert found.rule.id == about
+
+
 def test_every_rule_is_shown_by_a_recording_and_every_subject_has_its_file() -> None:
     shown = {(item.subject, item.rule) for item in RECORDED}
     assert [named(pair) for pair in RULES if (pair[0], pair[1].id) not in shown] == []

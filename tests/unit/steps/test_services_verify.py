@@ -7,7 +7,7 @@ import pytest
 
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import HttpAnswer
-from contextcore_install.core.provider import Endpoint
+from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.services_verify import ServicesVerify
 from fakes import FakeHttp, FakeProvider
@@ -37,6 +37,35 @@ class Flapping(FakeHttp):
         answer = super().get(url, timeout_s)
         self.answers.clear()
         return answer
+
+
+class WithoutProxy(FakeProvider):
+    """A provider whose cluster has lost what leads to its services."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [Endpoint("mimir", "http://127.0.0.1:10000", "/ready")]
+
+    def cluster_services(self) -> Sequence[Requirement]:
+        gone = Probe(findings=(Finding("kube-proxy-down", "kube-proxy is not in the cluster"),))
+        return [Requirement("kube_proxy", "Services lead to their pods", lambda: gone)]
+
+
+def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service() -> None:
+    nothing: Any = None
+    ready = {"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")}
+    for asked, codes in ((FakeHttp(), ["kube-proxy-down", "silent"]), (FakeHttp(ready), [])):
+        step = ServicesVerify(
+            Surroundings(
+                WithoutProxy(),
+                asked,
+                nothing,
+                nothing,
+                lambda endpoint, _: Finding("silent", endpoint.component),
+                lambda _: [],
+            )
+        )
+        found = step.check(cast("Any", QuietContext()))
+        assert [finding.code for finding in found.findings] == codes
 
 
 def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while() -> None:

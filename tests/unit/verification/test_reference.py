@@ -46,7 +46,8 @@ def of_providers(folder: Path) -> Listed:
         config = ProviderConfig(
             "c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"}
         )
-        found |= listed(list(create_provider(name, config).requirements()))
+        provider = create_provider(name, config)
+        found |= listed([*provider.requirements(), *provider.cluster_services()])
     ports = {f"port_{key.replace('-', '_')}" for key in PORTS}
     return {("port_PORT" if each in ports else each): about for each, about in found.items()}
 

@@ -14,7 +14,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Evidence
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.provider import Drift, ProviderConfig, Workload
+from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.remote import Remote
 from contextcore_install.core.standing import Storage
 from contextcore_install.providers._kubectl.client import Kubectl
@@ -120,6 +120,10 @@ class KubernetesProvider(ABC):
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         """Yield the conditions now and at every change. Raises InstallError."""
         yield from self._stack.watch(ctx)
+
+    def cluster_services(self) -> Sequence[Requirement]:
+        """Return nothing: somebody else's cluster may have others in the place of those that we know."""
+        return ()
 
     def storage(self) -> Sequence[Storage]:
         """Return where each workload that is there keeps its data. Raises InstallError."""

@@ -266,6 +266,10 @@ class HostProvider:
         family = self._programs.family()
         return stranger_in_place(component_of(name), family, self._ports, self._daemons)
 
+    def cluster_services(self) -> Sequence[Requirement]:
+        """Return nothing: processes of this machine are reached without anything between."""
+        return ()
+
     def storage(self) -> Sequence[Storage]:
         """Return where each component that is installed keeps its data."""
         release = self._release()

@@ -27,6 +27,7 @@ from contextcore_install.providers._kubectl.data import ClaimData
 from contextcore_install.providers._kubectl.provider import KubernetesProvider
 from contextcore_install.providers._kubectl.render import OURS
 from contextcore_install.providers._kubectl.stack import KubernetesStack
+from contextcore_install.providers._kubectl.system import ClusterSystem
 from contextcore_install.providers.kind.choice import choose_engine, nodes_of
 from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.creation import Creation, Wish
@@ -97,6 +98,13 @@ class KindProvider(KubernetesProvider):
             self._stack.reader,
             self._owners,
             Inside(self._engine),
+        )
+
+    @cached_property
+    def _system(self) -> ClusterSystem:
+        node = f"{self._config.cluster}-control-plane"
+        return ClusterSystem(
+            self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm"
         )
 
     @cached_property
@@ -205,6 +213,10 @@ class KindProvider(KubernetesProvider):
         return Endpoint(
             component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True
         )
+
+    def cluster_services(self) -> Sequence[Requirement]:
+        """Return what must hold of kube-proxy and the cluster's DNS."""
+        return self._system.requirements()
 
     def listeners(self) -> Sequence[Listener]:
         """Return the ports of this machine that lead into the nodes, as the engine binds them. Raises InstallError."""
