@@ -95,7 +95,7 @@ class Outbox:
             self._points = open_contact_points(self._urls)
         except InstallError as error:
             self._trouble = error.message
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # it asks for the working directory, which may be gone
             self._trouble = f"the library that sends messages cannot be used: {error}"
 
     def _send(self, message: Message) -> None:
