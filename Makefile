@@ -29,8 +29,10 @@ workers = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 test: ## run the tests that need no container engine
 	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) $(ARGS))
 
+# Which of them: make e2e E2E=tests/e2e/test_installation.py
+E2E ?= tests/e2e
 e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
-	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e tests/e2e $(ARGS))
+	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e $(E2E) $(ARGS))
 
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
 	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \

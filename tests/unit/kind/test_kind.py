@@ -18,6 +18,7 @@ from contextcore_install.providers.kind.comeback import MANAGER, came_back_latel
 from contextcore_install.providers.kind.config import (
     NODE_IMAGE,
     cluster_config,
+    default_node_image,
     image_version,
     mapped_ports,
     needs_cgroup_v2,
@@ -162,6 +163,24 @@ def test_ports_are_shown_on_loopback_only_and_nodes_carry_our_mark() -> None:
         node["labels"] == {NODE_LABEL: "abc"} and node["image"] == NODE_IMAGE for node in config["nodes"]
     )
     assert "@sha256:" in NODE_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("kind", "version"),
+    [
+        ((0, 20, 0), (1, 27)),
+        ((0, 27, 0), (1, 32)),
+        ((0, 31, 0), (1, 35)),
+        ((0, 32, 0), (1, 36)),
+        ((0, 33, 0), (1, 37)),
+        ((1, 0, 0), (1, 37)),
+        ((), (1, 37)),
+    ],
+)
+def test_a_kind_makes_nodes_that_it_can_configure(kind: tuple[int, ...], version: tuple[int, int]) -> None:
+    image = default_node_image(kind)
+    assert image_version(image) == version
+    assert "@sha256:" in image
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class Images:
 
 def by_hand(engine: str, image: str, node: str) -> str:
     """Return the command by which a person loads an image into a node, whatever store the engine has."""
-    return f"{engine} save {image} | {engine} exec -i {node} ctr --namespace=k8s.io images import --digests -"
+    return f"{engine} save {image} | {engine} exec -i {node} ctr -n k8s.io images import -"
 
 
 def by_digest(image: str) -> bool:

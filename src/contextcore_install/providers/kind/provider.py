@@ -29,7 +29,7 @@ from contextcore_install.providers._kubectl.render import OURS
 from contextcore_install.providers._kubectl.stack import KubernetesStack
 from contextcore_install.providers._kubectl.system import ClusterSystem
 from contextcore_install.providers.kind.choice import choose_engine, nodes_of
-from contextcore_install.providers.kind.config import NODE_IMAGE
+from contextcore_install.providers.kind.config import default_node_image
 from contextcore_install.providers.kind.creation import Creation, Wish
 from contextcore_install.providers.kind.data import through_node
 from contextcore_install.providers.kind.engine import Engine, Node
@@ -63,7 +63,12 @@ class KindProvider(KubernetesProvider):
         self.context_remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
         self._ports = resolve_ports(config.ports)
         self._owners = owner_file(config)
-        self._node_image = str(config.options.get("node_image") or NODE_IMAGE)
+
+    @property
+    def _node_image(self) -> str:
+        """The node image to make a cluster with; not remembered, as kind may be installed meanwhile."""
+        asked = str(self._config.options.get("node_image") or "")
+        return asked or default_node_image(found.version if (found := self._box.find(KIND)) else ())
 
     # The parts
 
