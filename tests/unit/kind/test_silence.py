@@ -31,6 +31,8 @@ def test_an_engine_that_hangs_is_told_in_one_sentence_and_asked_once(tmp_path: P
     _, finding = engine.trouble()
     assert finding is not None
     assert finding.code == "engine-down"
+    with pytest.raises(InstallError, match="does not answer"):
+        Engine(engine.name, engine.environ).nodes("demo")
     assert (tmp_path / "calls").read_text().count("asked") == 1
     assert time.monotonic() - began < 5
 

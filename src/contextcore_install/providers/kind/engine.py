@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,8 @@ from contextcore_install.tools.capture import Captured, capture
 CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 #: Seconds for the engine to answer a question, and for which one that did not is asked nothing more.
 ASK_S, SILENT_S = 20.0, 30.0
+_silent: dict[tuple[str, str], tuple[float, InstallError]] = {}
+"""Engines that did not answer, with the moment and the error: a run makes more than one `Engine` of the same engine."""
 _IN_A_CONTAINER = frozenset({"exec", "cp", "logs"})
 """Commands whose silence may be a container's, and says nothing of the engine."""
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -67,12 +71,16 @@ class Engine:
         self.name = name
         self.environ = environ
         self._refused = refused
-        self._silent: tuple[float, InstallError] | None = None
 
     @cached_property
     def endpoint(self) -> Endpoint:
         """Where the engine's command leads."""
         return endpoint_of(self.name, self.environ)
+
+    @cached_property
+    def _identity(self) -> tuple[str, str]:
+        """The command and where it leads."""
+        return shutil.which(self.name, path=self.environ.get("PATH", os.defpath)) or "", self.endpoint.url
 
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
         """Run a command of the engine and return how it ended.
@@ -82,8 +90,9 @@ class Engine:
         """
         if self._refused is not None:
             raise self._refused
-        if self._silent is not None and time.monotonic() - self._silent[0] < SILENT_S:
-            raise self._silent[1]
+        silent_at, why = _silent.get(self._identity, (float("-inf"), None))
+        if why is not None and time.monotonic() - silent_at < SILENT_S:
+            raise why
         try:
             return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
         except InstallError as error:
@@ -92,7 +101,7 @@ class Engine:
             found = engine_trouble([error.message], self.facts(), error.code)
             why = replace(found.error(), retryable=error.retryable)
             if error.code == "command-timeout":
-                self._silent = (time.monotonic(), why)
+                _silent[self._identity] = (time.monotonic(), why)
             raise why from error
 
     def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
