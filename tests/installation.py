@@ -60,7 +60,7 @@ class Installation:
         if not script.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             script.write_text(LAUNCHER)
-        return [sys.executable, str(script), *arguments]
+        return [sys.executable, "-S", str(script), *arguments]  # as create-cluster.sh does
 
     def environ(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
         store = str(Path(program("victoria-metrics")).parent)
