@@ -14,10 +14,12 @@ ARGS ?=
 python = $(shell sh '$(root)/scripts/find-python.sh')
 prepare = PYTHONPATH='$(root)/src' PYTHONDONTWRITEBYTECODE=1 '$(python)' -S -m contextcore_install.tools.runtime
 # with_tools(LOCK, COMMANDS). -S: what else this interpreter has installed (plugins of pytest, say) takes no part.
+# Bytecode is kept in the cache whatever the surroundings say: without it each process compiles all that it imports.
 define with_tools
 	python='$(python)' && [ -n "$$python" ] && \
 	cd '$(root)' && tools=$$($(prepare) $(1) '$(cache)/tools') && \
 	export PYTHONPATH="$$tools" PYTHONPYCACHEPREFIX='$(cache)/pycache' PYTHONNOUSERSITE=1 && \
+	unset PYTHONDONTWRITEBYTECODE && \
 	run() { "$$python" -S "$$@"; } && $(2)
 endef
 
@@ -27,7 +29,7 @@ help: ## show these targets
 # Two for each core, as the tests wait half of their time: for processes, stores and clocks.
 workers = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 test: ## run the tests that need no container engine
-	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) $(ARGS))
+	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) --dist worksteal $(ARGS))
 
 # Which of them: make e2e E2E=tests/e2e/test_installation.py
 E2E ?= tests/e2e
