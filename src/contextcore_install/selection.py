@@ -133,6 +133,7 @@ class Stack:
         )
         if not self._app.layout.restore.is_dir():
             return steps
+        self._data = {}  # what is put back takes the place of other data by somebody's wish
         from contextcore_install.refilling import refilling
 
         return refilling(steps, self._app.layout, lambda: self.provider)
@@ -143,8 +144,8 @@ class Stack:
         return bool(self._data)
 
     def replaced(self, seen: Sequence[Storage]) -> list[Finding]:
-        """Return a warning for data that is another one than before; nothing while a backup is being put back."""
-        if not self._data or self._app.layout.restore.is_dir():
+        """Return a warning for data that is another one than before."""
+        if not self._data:
             return []
         backups = sorted(self._app.layout.backups.glob("*.tar.gz"), key=_made_at)
         return replaced(self._data, seen, str(backups[-1]) if backups else "")

@@ -20,7 +20,6 @@ from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.remote import KEEPS_ITS_OWN
 from contextcore_install.core.replaced import noted
 from contextcore_install.core.state import COMPLETED, REFILLED
 from contextcore_install.core.undoing import UndoEngine
@@ -63,6 +62,7 @@ class Session:
     late_reports: list[str] = field(default_factory=list, init=False)
     lost: InstallError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
+    _restores: bool = field(default=False, init=False)
 
     def begin(
         self,
@@ -77,6 +77,7 @@ class Session:
         With `restoring` the records are a backup's, whose data is not put back yet: what they say of it is not so.
         """
         state = self.records.state
+        self._restores = restoring
         if self.records.imported:
             self.recorder.record(Kind.STATE_IMPORTED, **self.records.imported)
         if not state.installation_id:
@@ -157,7 +158,7 @@ class Session:
 
     def _note_data(self) -> None:
         """Record which data is there; what was replaced counts as known once somebody accepted it, or put it back."""
-        accepts = self.mode == KEEPS_ITS_OWN or (self.mode == "repair" and self.app.settings.yes)
+        accepts = self._restores or (self.mode == "repair" and self.app.settings.yes)
         known = self.records.state.data
         with suppress(InstallError):
             seen = noted(known, self.provider.storage(), accepts=accepts)
