@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from contextcore_install.flags import DEFAULT_CLUSTER
 from contextcore_install.settings import Settings
 from contextcore_install.storage.layout import ClusterLayout, Home
-from contextcore_install.ui.commands import Commands, Given
+from contextcore_install.ui.commands import GIVEN_AGAIN, Commands, Given
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
     from contextcore_install.core.ports import Clock
@@ -51,6 +51,11 @@ class App:
         )
         unnamed = DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else ""
         return Commands(settings.program, settings.cluster, unnamed, given)
+
+    @property
+    def commands_of_run(self) -> Commands:
+        """The commands that follow from a run, which has put the installation's settings on record."""
+        return self.commands.on_record(GIVEN_AGAIN)
 
     def _free_port(self, key: str) -> int:
         """Return a free port for a component in place of its own: neither given nor usual for another; else 0."""

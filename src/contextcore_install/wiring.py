@@ -213,7 +213,7 @@ def _recorder(
         app.clock,
         keeper,
         [logs, *projections],
-        typed=app.commands.typed,
+        typed=app.commands_of_run.typed,
         run_id=run_id,
         number=records.mark.events,
         at_us=records.mark.at_us,

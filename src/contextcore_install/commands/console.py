@@ -29,7 +29,7 @@ class Console:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._terminal = Terminal(app.stdout, app.environ, app.commands.typed)
+        self._terminal = Terminal(app.stdout, app.environ, app.commands_of_run.typed)
         self._sink = Sink(app.stdout)
         self._live: LiveConsole | None = None
         self._plain: PlainConsole | None = None

@@ -173,7 +173,7 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
     )
     if result.outcome is Outcome.FAILED:
         logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
-        commands = session.app.commands
+        commands = session.app.commands_of_run
         ways = []
         if state.provider == "kind" and "preflight" in result.errors and not is_bound(state):
             ways = [(commands("--provider", "host"), "installs without a container engine")]
@@ -181,7 +181,7 @@ def _last_words(session: Session, console: Console, result: Result, applied: App
     if result.outcome is Outcome.INTERRUPTED:
         done = [step for step, known in state.steps.items() if known.status == COMPLETED]
         return "\n" + render_interrupted(
-            ended, done, len(state.steps), console.look, session.app.commands, result.reason
+            ended, done, len(state.steps), console.look, session.app.commands_of_run, result.reason
         )
     commands = session.app.commands.on_record()  # what was given is kept from now on
     start = "" if ended.nothing_to_do else "\n"

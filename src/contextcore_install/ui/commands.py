@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from contextcore_install.flags import DEFAULT_CLUSTER, PROGRAM, PROVIDER_OPTIONS, PROVIDER_OPTIONS_NAME
@@ -50,12 +50,16 @@ class Given:
     option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     free_port: Callable[[str], int] = lambda _: 0
 
-    def on_record(self) -> Given:
-        """Return what is needed where the installation has its settings on record."""
-        return Given(variables=self.variables, free_port=self.free_port)
+    def on_record(self, again: Collection[str] = ()) -> Given:
+        """Return what is needed where the installation has its settings on record, and the flags `again` beside it."""
+        flags = tuple(pair for pair in self.flags if pair[0] in again)
+        return Given(flags, self.variables, free_port=self.free_port)
 
 
 NOTHING = Given()
+
+GIVEN_AGAIN = frozenset({"--install-tools", "--pull"})
+"""What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 
 
 class Commands:
@@ -84,9 +88,9 @@ class Commands:
         """Return a command, ready to be typed from where the program was started."""
         return self.typed(" ".join((PROGRAM, *map(_quoted, words))))
 
-    def on_record(self) -> Commands:
-        """Return the commands for an installation that has its settings on record: they need no flags again."""
-        return Commands(self._program, self._cluster, "", self._given.on_record())
+    def on_record(self, again: Collection[str] = ()) -> Commands:
+        """Return the commands for an installation that has its settings on record: only the flags `again` stay."""
+        return Commands(self._program, self._cluster, "", self._given.on_record(again))
 
     def _typed(self, found: OwnCommand) -> str:
         words = [_quoted(self._program), *map(self._with_port, found.words)]

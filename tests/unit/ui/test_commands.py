@@ -11,7 +11,7 @@ import pytest
 from contextcore_install.app import App
 from contextcore_install.settings import parse
 from contextcore_install.storage.layout import Home
-from contextcore_install.ui.commands import Commands, Given, hint_lines, is_command
+from contextcore_install.ui.commands import GIVEN_AGAIN, Commands, Given, hint_lines, is_command
 from contextcore_install.ui.look import Look
 from contextcore_install.ui.own_commands import commands_in
 from fakes import RealClock
@@ -118,6 +118,9 @@ def test_what_is_on_record_is_not_repeated() -> None:
     given = Given((*HOST.flags, *KIND.flags), {"CONTEXTCORE_HOME": "/here"})
     assert Commands("p", "demo", given=given).on_record()("--repair") == (
         "CONTEXTCORE_HOME=/here p --repair --cluster demo"
+    )
+    assert (
+        Commands("p", given=given).on_record(GIVEN_AGAIN)("--resume").endswith("p --resume --install-tools")
     )
 
 
