@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from e2e.lab import ClusterInstallation, ask, engine
@@ -22,7 +22,8 @@ class Row:
 
     `finds` is a pattern that one of the findings, as `CODE MESSAGE`, must fit; `risk` the greatest risk among the
     remedies that a repair carries out. `touches` is a pattern of the objects that may be others afterwards. With
-    `heals_itself` nothing need be found. `workers` is how many the cluster must have.
+    `heals_itself` nothing need be found. `workers` is how many the cluster must have. With `by_hand`, what was found
+    is somebody's to decide: a repair says so early, and heals the rest once that was done.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Row:
     keeps_data: bool = True
     heals_itself: bool = False
     workers: int = 0
+    by_hand: Break | None = None
 
 
 def container(name: str, **change: object) -> Break:
@@ -159,6 +161,107 @@ def spoil_arguments(place: ClusterInstallation) -> None:
     ]
     place.kubectl("patch", "statefulset", "loki", "--type=json", "-p", json.dumps(change))
     pod_says("loki", "CrashLoopBackOff")(place)
+
+
+def paste(code: str) -> Break:
+    """Type the command that a finding of this code shows."""
+
+    def typed(place: ClusterInstallation) -> None:
+        document = json.loads(place.must("plan", "--repair", "--output", "json"))
+        findings = [item for check in document["checks"] for item in check["findings"]]
+        command = next(item["remedy"]["command"] for item in findings if item["code"] == code)
+        ask("sh", "-c", command, environ=place.environ())
+
+    return typed
+
+
+def cluster_wide(*arguments: str) -> Break:
+    return lambda place: ask("kubectl", "--context", place.context, *arguments, environ=place.environ())
+
+
+def event_says(name: str, pattern: str) -> Break:
+    """Wait until an event about an object of a name tells of its trouble."""
+    chosen = ("get", "events", "--field-selector", f"involvedObject.name={name}")
+
+    def told(place: ClusterInstallation) -> bool:
+        return re.search(pattern, place.kubectl(*chosen)) is not None
+
+    return lambda place: wait_until(
+        lambda: told(place), f"no event of {name} has {pattern}", limit_s=SEEN_WITHIN_S
+    )
+
+
+def webhook(kind: str, client: Mapping[str, object]) -> Break:
+    """Have pods pass a webhook that nobody answers."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    hook = {
+        "name": "pods.e2e.example.com",
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 3,
+        "rules": [rule],
+        "clientConfig": client,
+    }
+
+    def make(place: ClusterInstallation) -> None:
+        configuration = {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": f"{kind}WebhookConfiguration",
+            "metadata": {"name": "e2e-nobody"},
+            "webhooks": [hook],
+        }
+        apply(place, configuration)
+
+    return make
+
+
+def apply(place: ClusterInstallation, item: Mapping[str, object], *flags: str) -> None:
+    """Apply an object as kubectl does."""
+    file = place.folder / "item.json"
+    file.write_text(json.dumps(item))
+    place.kubectl("apply", *flags, "-f", str(file))
+
+
+def limit_range(place: ClusterInstallation) -> None:
+    limits = [{"type": "Container", "max": {"memory": "64Mi"}}]
+    metadata = {"name": "e2e-small"}
+    apply(place, {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": limits}})
+
+
+def scale_as_another(place: ClusterInstallation) -> None:
+    """Have another field manager apply a number of pods."""
+    item = place.objects("statefulsets")["StatefulSet/tempo"]
+    metadata = {"name": "tempo", "namespace": item["metadata"]["namespace"]}
+    wanted = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata,
+        "spec": {**item["spec"], "replicas": 0},
+    }
+    apply(place, wanted, "--server-side", "--force-conflicts", "--field-manager=flux")
+
+
+def taint(effect: str) -> Break:
+    def put(place: ClusterInstallation) -> None:
+        cluster_wide("taint", "node", node_of(place, "loki"), f"dedicated=e2e:{effect}")(place)
+        place.kubectl("delete", "pod", "loki-0", "--ignore-not-found")
+        pod_says("loki", "Unschedulable")(place)
+
+    return put
+
+
+def claim_before_class(place: ClusterInstallation) -> None:
+    """Have a claim made while the cluster has no storage class, and make the class again."""
+    context = ("kubectl", "--context", place.context)
+    classes = json.loads(ask(*context, "get", "storageclasses", "-o", "json", environ=place.environ()))
+    for item in classes["items"]:
+        item["metadata"] = {name: item["metadata"].get(name) for name in ("name", "annotations")}
+    ask(*context, "delete", "storageclasses", "--all", environ=place.environ())
+    place.kubectl("delete", "pvc", "data-tempo-0", "--wait=false")
+    place.kubectl("delete", "pod", "tempo-0", "--wait=true")
+    event_says("data-tempo-0", "no storage class is set")(place)
+    apply(place, classes)
 
 
 def of(name: str) -> str:
@@ -351,6 +454,68 @@ TABLE: tuple[Row, ...] = (
         touches=pod("loki"),
     ),
     Row("a kubelet stopped", stop_kubelet, "nodes-not-ready .*", workers=1, touches="Pod"),
+    *(
+        Row(
+            f"a {kind} webhook that nobody answers",
+            both(webhook(kind, client), run("delete", "pod", "loki-0")),
+            f"webhook-unreachable .*of the {kind}WebhookConfiguration e2e-nobody",
+            touches=pod("loki"),
+            by_hand=paste("webhook-unreachable"),
+        )
+        for kind, client in (
+            ("Validating", {"url": "https://127.0.0.1:9/validate"}),
+            ("Mutating", {"service": {"name": "gone", "namespace": "e2e-policy", "path": "/mutate"}}),
+        )
+    ),
+    Row(
+        "a quota that is used up",
+        both(run("create", "quota", "e2e-none", "--hard=pods=0"), run("delete", "pod", "loki-0")),
+        "pod-refused .*the quota e2e-none",
+        touches=pod("loki"),
+        by_hand=run("delete", "quota", "e2e-none"),
+    ),
+    Row(
+        "a limit range that is too small",
+        both(limit_range, run("delete", "pod", "loki-0")),
+        "pod-refused .*maximum memory usage per Container is 64Mi",
+        touches=pod("loki"),
+        by_hand=run("delete", "limitrange", "e2e-small"),
+    ),
+    Row(
+        "a controller without its rights",
+        both(
+            cluster_wide("delete", "clusterrolebinding", "system:controller:statefulset-controller"),
+            run("delete", "pod", "loki-0"),
+            event_says("loki", "cannot create resource"),
+        ),
+        "pod-refused .*statefulset-controller may not create pods",
+        touches=pod("loki"),
+        by_hand=paste("pod-refused"),
+    ),
+    *(
+        Row(
+            f"a node tainted {effect}",
+            taint(effect),
+            f"unschedulable .*has the taint dedicated=e2e:{effect}",
+            touches="Pod",
+            workers=2,
+            by_hand=paste("unschedulable"),
+        )
+        for effect in ("NoSchedule", "NoExecute")
+    ),
+    Row(
+        "a claim older than its storage class",
+        claim_before_class,
+        "volume-pending .*is older than the storage class",
+        touches=r"Pod/tempo-0|PersistentVolumeClaim/data-tempo-0",
+    ),
+    Row(
+        "scaled to 0 by another manager",
+        scale_as_another,
+        "scaled-down tempo is scaled to 0 by flux",
+        touches=pod("tempo"),
+        by_hand=paste("scaled-down"),
+    ),
     Row(
         "the namespace deleted",
         lambda place: ask(
