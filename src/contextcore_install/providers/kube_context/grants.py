@@ -19,8 +19,8 @@ class Use(StrEnum):
     RECORDS = (
         "to keep the installation's records, and a lock on them, in the cluster; without it they stay local"
     )
-    COPY = "for backup and restore"
-    DELETE = "to delete the installation with its data"
+    COPY = "for backup and restore, and to try out early what the cluster refuses of a pod"
+    DELETE = "to delete the installation with its data, and to make a claim anew that never held anything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +58,13 @@ GRANTS: tuple[Grant, ...] = (
 )
 NAMESPACES = Grant("", "namespaces", ("get", "create", "patch"))
 """Cluster-wide, and only if the namespace of the release is to be made."""
+LOOKED_AT: tuple[Grant, ...] = (
+    Grant("", "nodes", ("list",)),
+    Grant("storage.k8s.io", "storageclasses", ("list",)),
+    Grant(
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations, mutatingwebhookconfigurations",
+        ("list",),
+    ),
+)
+"""Cluster-wide, and never needed: with them, some causes of failures are named more precisely."""
