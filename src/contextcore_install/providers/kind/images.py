@@ -184,7 +184,7 @@ class Images:
                     timeout_s=_in_time(PULL_S, ctx),
                 )
         except InstallError as error:
-            return pull_failure(image, self._engine.name, error)
+            return pull_failure(image, self._engine.name, error, self._engine.facts())
         return None
 
 
