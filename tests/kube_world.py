@@ -14,9 +14,13 @@ from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kube_context.provider import KubeContextProvider
 
 _PROGRAM = r"""#!{python} -S
-import json, os, pathlib, sys
-folder = pathlib.Path({folder!r})
+import sys
 args = [a for a in sys.argv[1:] if not a.startswith(("--context=", "--request-timeout="))]
+if args == ["version", "--client"]:
+    print("Client Version: v1.32.0")  # asked once where it is told, else before every command
+    raise SystemExit
+import json, os, pathlib
+folder = pathlib.Path({folder!r})
 text = sys.stdin.read() if "-" in args else ""
 with (folder / "calls").open("a") as calls:
     calls.write(json.dumps([args, text]) + "\n")
