@@ -96,14 +96,8 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _look(self) -> Look:
-        return Look(
-            self._config.cluster,
-            self._nodes,
-            self._kubectl,
-            self._stack.reader,
-            self._owners,
-            Inside(self._engine),
-        )
+        reader, inside = self._stack.reader, Inside(self._engine)
+        return Look(self._config.cluster, self._nodes, self._kubectl, reader, self._owners, inside)
 
     @cached_property
     def _system(self) -> ClusterSystem:
