@@ -23,7 +23,22 @@ GUIDE, README = ROOT / "docs" / "INSTALLATION.md", ROOT / "README.md"
 PAGES = sorted({README, *(ROOT / "docs").rglob("*.md")})
 OURS = ("./create-cluster.sh", "contextcore-install")
 FOREIGN = frozenset(
-    {"contextcore", "curl", "docker", "kind", "kubectl", "make", "mkdir", "pip", "sudo", "wsl"}
+    {
+        *(
+            "colima",
+            "contextcore",
+            "curl",
+            "docker",
+            "kind",
+            "kubectl",
+            "limactl",
+            "make",
+            "mkdir",
+            "orb",
+            "pip",
+        ),
+        *("podman", "rdctl", "sudo", "systemctl", "wsl", "wsl.exe"),
+    }
 )
 """Programs of others: the flags behind them are none of ours."""
 PLACEHOLDERS = {"NAME": "demo", "STEP": "pods_ready", "COMPONENT=PORT": "grafana=3001", "PREFIX": "mirror"}
