@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -54,10 +54,17 @@ def begin(checkout: Checkout, *arguments: str, **changes: str) -> subprocess.Pop
 
 
 def slow_uv(checkout: Checkout, seconds: float) -> Path:
-    """Make uv leave something half-made, note that it runs, and take its time; return the file of its notes."""
+    """Make uv leave something half-made, note that it runs, and take its time; return the file of its notes.
+
+    It takes so many seconds, or until the file `uv.go` is beside that of its notes.
+    """
     notes = checkout.base / "uv.notes"
     half = 'while [ $# -gt 0 ]; do [ "$1" = --target ] && echo half >"$2/half-made"; shift; done'
-    checkout.wrap_uv(f'(set -- "$@"; {half})\necho $$ >>"{notes}"\nsleep {seconds}\nexec "$UV" "$@"')
+    ticks = round(10 * seconds)
+    pause = (
+        f'i=0; while [ $i -lt {ticks} ] && [ ! -e "{checkout.base}/uv.go" ]; do sleep 0.1; i=$((i + 1)); done'
+    )
+    checkout.wrap_uv(f'(set -- "$@"; {half})\necho $$ >>"{notes}"\n{pause}\nexec "$UV" "$@"')
     return notes
 
 
@@ -81,16 +88,19 @@ def test_two_first_starts_at_once_prepare_one_runtime(checkout: Checkout) -> Non
 
 
 def test_killed_in_the_middle_it_starts_as_if_nothing_had_been(checkout: Checkout) -> None:
-    notes = slow_uv(checkout, 6)
+    notes = slow_uv(checkout, 120)
     killed = begin(checkout)
     until(notes.exists)
     killed.kill()
     killed.communicate()
 
-    again = checkout.start("x")
+    again = begin(checkout, "x")
+    assert again.stderr
+    assert any("waiting" in line for line in again.stderr)  # for the installer that outlived its parent
+    (checkout.base / "uv.go").touch()
+    again.communicate(timeout=120)
 
-    assert again.arguments == ["x"]
-    assert "waiting" in again.stderr  # for the installer that outlived its parent
+    assert again.returncode == 0
     assert checkout.half_made() == []
     assert len(notes.read_text().splitlines()) == 2
 
