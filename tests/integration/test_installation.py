@@ -111,9 +111,10 @@ def test_the_interrupted_user_is_told_what_to_type_and_it_works(installation: In
     for process in installation.processes():
         end(process)
     words = command.split("Next")[-1].split("  ")
-    typed = next(word for word in words if word.strip()).split()
-    assert typed[0] == str(installation.folder / "create-cluster.sh")
-    resumed = installation.run(*typed[1:])
+    home, program, *typed = next(word for word in words if word.strip()).split()
+    assert home == f"CONTEXTCORE_HOME={installation.home}"
+    assert program == str(installation.folder / "create-cluster.sh")
+    resumed = installation.run(*typed)
     assert resumed.returncode in (0, 3), resumed.stdout + resumed.stderr
 
 
@@ -398,11 +399,13 @@ def test_commands_in_json_are_those_that_this_user_types(installation: Installat
     alone = {"PATH": str(tmp_path / "empty"), "CONTEXTCORE_CLUSTER": ""}
     words = ["--provider", "host", "--cluster", "two", "--output", "json"]
     refused = installation.run(*words, environ=alone)
-    expected = f"{installation.folder / 'create-cluster.sh'} --install-tools --cluster two"
+    program = f"CONTEXTCORE_HOME={installation.home} {installation.folder / 'create-cluster.sh'}"
+    expected = f"{program} --install-tools --cluster two"
     events = [json.loads(line) for line in refused.stdout.splitlines()]
     assert {event["error"]["hint"] for event in events if event["kind"] == "step_failed"} == {expected}
     planned = json.loads(installation.run("plan", *words, environ=alone).stdout)
-    assert planned["steps"][0]["findings"][0]["remedy"]["command"] == expected
+    command = planned["steps"][0]["findings"][0]["remedy"]["command"]
+    assert command == f"{program} --install-tools --provider host --cluster two", "no run keeps the provider"
 
 
 def test_a_missing_store_is_told_with_the_exact_command(installation: Installation, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_what_is_critical_fails_and_a_repair_after_it_is_whole(installation: Ins
     assert {"mimir_running", "metric_round_trip", "pods_ready"} <= unmet(document)
     assert document["completeness_percent"] < 100
     finding = next(item for item in document["requirements"] if item["id"] == "mimir_running")["findings"][0]
-    assert finding["remedy"]["command"].endswith("create-cluster.sh --resume")
+    assert finding["remedy"]["command"].endswith("create-cluster.sh --resume --cluster test")
     assert installation.status()["overall"] == "complete", "what a verification finds is no step's failure"
     assert installation.run("--repair", "--yes").returncode == 0
     wait_until(

@@ -49,7 +49,7 @@ def test_a_name_that_was_typed_is_refused_where_nothing_is_installed(tmp_path: P
     with pytest.raises(InstallError) as caught:
         require_known(app(tmp_path, "--provider", "host", "--cluster", "nosuch"), "repair")
     assert caught.value.message == "there is no installation nosuch to repair; nothing is installed"
-    assert caught.value.hint == "to install it: ./create-cluster.sh --cluster nosuch"
+    assert caught.value.hint == "to install it: ./create-cluster.sh --provider host --cluster nosuch"
 
 
 def test_the_name_that_was_probably_meant_is_to_be_typed(tmp_path: Path) -> None:
