@@ -34,6 +34,9 @@ def status_document(state: State, *, live: bool, holder: dict[str, Any] | None =
         "settings": state.settings,
         "steps": [_step_document(step_id, step) for step_id, step in state.planned.items()],
     }
+    others = [name for name in state.steps if name not in state.planned]
+    if others:
+        document["other_steps"] = [_step_document(name, state.steps[name]) for name in others]
     if holder:
         document["run"]["holder"] = holder
     return document

@@ -235,7 +235,7 @@ def test_the_status_has_the_documented_fields() -> None:
     holder = {"pid": 1, "host": "box", "since": "2026-01-01T12:00:00Z", "command": "x"}
     for shown in (example(parts["Example"]), status_document(State("o11y-dev"), live=True, holder=holder)):
         top = fields(page("status.md")) | dict.fromkeys(
-            ("checks", "endpoints", "records", "notices"), Field((list,), False)
+            ("checks", "endpoints", "records", "notices", "other_steps"), Field((list,), False)
         )
         assert_fits(shown, top)
         assert_fits(shown["run"], fields(parts["run"]) | {"holder": Field((dict,), False)})
