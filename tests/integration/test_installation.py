@@ -441,7 +441,7 @@ def test_where_kind_is_too_old_another_provider_is_named_and_may_be_chosen(
     refused = installation.run(*installation.port_flags())
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert "preflight failed" in refused.stdout
-    assert f"{installation.command()[1]} --provider host" in refused.stdout
+    assert f"{installation.command()[-1]} --provider host" in refused.stdout
     installed = installation.install()
     assert installed.returncode == 0, installed.stdout + installed.stderr
     contradicting = installation.run("--provider", "kind")
