@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -
         assert f"2 backups in {Path(told['backup']).parent}" in told["message"]
         missing = place.run("restore", earlier, *NAMED)
         assert missing.returncode == 1
-        assert f"restore '{told['backups'][0]}' --cluster test" in missing.stderr
+        assert f"restore {quote(told['backups'][0])} --cluster test" in missing.stderr
         assert not place.processes()
         restored = place.run("restore", str(kept), *NAMED)
         assert restored.returncode == 0, restored.stdout + restored.stderr

@@ -21,14 +21,22 @@ def test_each_installation_has_a_row(installation: Installation) -> None:
     assert "No clusters yet." in installation.run("clusters").stdout
     assert installation.install().returncode == 0
     other = replace(installation, cluster="other")
-    shutil.copytree(installation.files, other.files, ignore=shutil.ignore_patterns("host", "lock"))
+    shutil.copytree(
+        installation.files, other.files, ignore=shutil.ignore_patterns("host", "lock", "journal*")
+    )
+    named = json.loads(other.state.read_text()) | {"cluster_name": "other"}
+    other.state.write_text(json.dumps(named))
+    foreign = replace(installation, cluster="foreign")
+    shutil.copytree(installation.files, foreign.files, ignore=shutil.ignore_patterns("host", "lock"))
     torn = replace(installation, cluster="torn")
     torn.files.mkdir(mode=0o700)
     torn.state.write_text('{"version": "1.0", "steps":')
     (installation.home / "clusters" / "Not a name").mkdir()
 
     rows = listed(installation, "--live")
-    assert set(rows) == {"other", "test", "torn"}
+    assert set(rows) == {"foreign", "other", "test", "torn"}
+    assert rows["foreign"]["overall"] == "unreadable"
+    assert "of another installation, 'test'" in rows["foreign"]["problem"]
     assert rows["test"]["overall"] == "complete"
     assert rows["test"]["last_used"]
     assert rows["test"]["found"]["state"] == "healthy"

@@ -156,7 +156,7 @@ def test_where_nothing_is_installed_it_says_so_and_goes_where_it_is_told(
     assert not installation.home.exists()
     before = target.read_bytes()
     again = installation.run("diagnose", str(target))
-    assert (again.returncode, target.read_bytes()) == (1, before)
+    assert (again.returncode, target.read_bytes()) == (2, before)
 
 
 @pytest.mark.parametrize("by", ["diagnose", "failure"])

@@ -207,7 +207,7 @@ def test_without_a_terminal_and_without_consent_nothing_is_touched(ward: Ward) -
     assert "--repair --yes" in refused.stdout
     document = json.loads(ward.place.run("--repair", "--output", "json").stdout)
     assert (document["schema"], document["ok"]) == ("contextcore-install/repair/v1", False)
-    assert document["next"].endswith("--repair --yes")
+    assert document["next"].endswith("--repair --yes --cluster test")
     assert (ward.place.files / "journal.jsonl").read_bytes() == journal
     assert not lives(json.loads(ward.record(OTHER).read_text())["pid"])
 

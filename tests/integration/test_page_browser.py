@@ -88,7 +88,7 @@ def test_what_happens_is_seen_while_it_happens_and_the_end_as_well(browser: Brow
         page = seen.show(server.url)
         expect(page.locator("#headline")).to_have_text("Nothing is installed yet")
         expect(page.locator("#link")).to_have_text("Connected", timeout=LIMIT_MS)
-        expect(page.locator("#standing code")).to_have_text("./create-cluster.sh")
+        expect(page.locator("#standing code")).to_have_text("./create-cluster.sh --cluster test")
         with story.running():
             story.begin()
             story.start("preflight")

@@ -14,6 +14,16 @@ UNFINISHED = ".new"
 """How the name of a file ends that is being written; after a crash it is left over, and `sweep` removes it."""
 
 
+def make_cache_folder(folder: Path) -> None:
+    """Make a folder for what can be made again, inside a home that is there.
+
+    Raises OSError, also where that home is a link: nothing is written through one.
+    """
+    if folder.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder.parent))
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_atomically(
     path: Path, content: str | bytes | Iterable[bytes], *, mode: int = 0o600, durable: bool = True
 ) -> None:

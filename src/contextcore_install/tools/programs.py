@@ -14,7 +14,7 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.tools.capture import capture
-from contextcore_install.tools.files import read_text, write_atomically
+from contextcore_install.tools.files import make_cache_folder, read_text, write_atomically
 
 #: Seconds that a tool gets to say its version.
 VERSION_WITHIN_S = 10.0
@@ -100,7 +100,7 @@ class ToolBox:
     def _keep(self, key: str, said: str) -> None:
         # Where it cannot be kept the tool is asked again.
         with suppress(OSError):
-            self._memory.parent.mkdir(mode=0o700, exist_ok=True)
+            make_cache_folder(self._memory.parent)
             write_atomically(self._memory, json.dumps({**self._read(), key: said}, indent=1) + "\n")
 
     def _read(self) -> dict[str, object]:

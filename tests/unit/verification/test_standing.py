@@ -194,5 +194,11 @@ def test_secrets_in_what_was_seen_are_hidden_and_ids_are_those_of_metrics() -> N
     shown = str(result.as_document())
     assert "hunter2secret" not in shown
     assert "YWRtaW46YWRtaW4" not in shown
-    measured = {"requirement": "port_loki", "category": "security", "ratio": 0.0, "critical": False}
+    measured = {
+        "requirement": "port_loki",
+        "title": "P",
+        "category": "security",
+        "ratio": 0.0,
+        "critical": False,
+    }
     assert result.as_measurement() == measured

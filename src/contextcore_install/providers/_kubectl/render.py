@@ -28,7 +28,7 @@ from contextcore_install.providers._kubectl.objects import (
     key_of,
 )
 from contextcore_install.tools.capture import capture
-from contextcore_install.tools.files import read_text, write_atomically
+from contextcore_install.tools.files import make_cache_folder, read_text, write_atomically
 
 NAMESPACE = "observability"
 OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"
@@ -198,7 +198,7 @@ def _load(path: Path) -> list[dict[str, Any]] | None:
 def _keep(path: Path, objects: list[dict[str, Any]]) -> None:
     # A cache: where it cannot be kept, the release is rendered again.
     with suppress(OSError):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_cache_folder(path.parent)
         for old in path.parent.glob(f"{path.name.partition('.')[0]}.*.json"):
             old.unlink(missing_ok=True)
         write_atomically(path, json.dumps(objects))
