@@ -97,7 +97,7 @@ def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(
     assert len(world.said) == 1
 
 
-def test_what_a_store_drops_without_a_word_is_sent_twice_and_then_given_up(
+def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(
     new_store: Callable[..., Store],
 ) -> None:
     """VictoriaMetrics answers 204 to what is older than its retention."""
@@ -110,6 +110,8 @@ def test_what_a_store_drops_without_a_word_is_sent_twice_and_then_given_up(
     shipper = world.shipper()
     assert "has nothing of" in shipper.unconfirmed()[0]
     assert shipper.flush(QuietContext()) >= old, "what may be missing, and what came behind it, is sent again"
+    assert "is not there" in shipper.unconfirmed()[0]
+    assert shipper.flush(QuietContext()) == old
     assert shipper.unconfirmed() == []
     assert_shows_exactly(store, world, world.expected()[old:])
     [said] = world.said
