@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -196,7 +198,7 @@ def installed(tmp_path: Path) -> tuple[Path, Path]:
     info = folder / "A_Package-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "a,b.py").write_text("pass\n")
-    digest = "n1bnYdeb_bNDBKASWGywTRa0Ne9hMAkal3AuVZJgovI"
+    digest = urlsafe_b64encode(sha256(b"pass\n").digest()).decode().rstrip("=")
     rows = f'"a,b.py",sha256={digest},5\n../../bin/x,sha256=0,1\na.pyc,,\nA_Package-1.0.dist-info/RECORD,,\n'
     (info / "RECORD").write_text(rows)
     return lock, folder
