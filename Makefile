@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test e2e e2e-repair chaos fuzz lint types dashboards reference format lock bench clean
+.PHONY: help test test-slow e2e e2e-repair chaos fuzz lint types dashboards reference format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -24,12 +24,16 @@ define with_tools
 endef
 
 help: ## show these targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' '$(root)/Makefile' | expand -t 14
 
-# Two for each core, as the tests wait half of their time: for processes, stores and clocks.
-workers = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
-test: ## run the tests that need no container engine
-	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) --dist worksteal $(ARGS))
+# Three for each core, as the tests wait half of their time: for processes, stores and clocks.
+workers = $$((3 * $$(getconf _NPROCESSORS_ONLN)))
+spread = -n $(workers) --dist worksteal
+test: ## run the tests that need no container engine, but for the slow ones
+	@$(call with_tools,requirements-dev.lock,run -m pytest $(spread) --ignore tests/e2e -m 'not slow' $(ARGS))
+
+test-slow: ## run those that take long: damaged files and packages, kills, hostile input, the page in a browser
+	@$(call with_tools,requirements-dev.lock,run -m pytest $(spread) --ignore tests/e2e -m slow $(ARGS))
 
 # Which of them: make e2e E2E=tests/e2e/test_installation.py
 E2E ?= tests/e2e
@@ -39,11 +43,12 @@ e2e: ## run the tests that make clusters: need a container engine, kind and kube
 chaos: ## end runs at every boundary and at random moments, and write docs/reliability.md
 	@$(call with_tools,requirements-dev.lock,CHAOS_SHARE=1 CHAOS_MOMENTS=1000 CHAOS_ROUNDS=30 CHAOS_PAIRS=200 \
 	  CHAOS_FAULTS=1 CHAOS_RUNS=1000 CHAOS_REPORT='$(root)/docs/reliability.md' \
-	  run -m pytest tests/chaos -n $(workers) --dist worksteal --timeout 3600 $(ARGS))
+	  run -m pytest tests/chaos $(spread) --timeout 3600 $(ARGS))
 
-fuzz: ## 1,000 examples of every hostile input, where `make test` tries some
-	@$(call with_tools,requirements-dev.lock,FUZZ_EXAMPLES=1000 \
-	  run -m pytest tests/fuzz -n $(workers) --dist worksteal --timeout 3600 $(ARGS))
+fuzz: ## 1,000 examples of every hostile input and of every property, where the tests try some
+	@$(call with_tools,requirements-dev.lock,export FUZZ_EXAMPLES=1000 && \
+	  run -m pytest tests/fuzz $(spread) --timeout 3600 $(ARGS) && \
+	  run -m pytest tests/unit tests/contract tests/integration -m hypothesis $(spread) --timeout 3600 $(ARGS))
 
 e2e-repair: ## break a cluster of three nodes in every way that is known, and have it repaired
 	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -9,7 +10,12 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["stores", "installation", "receivers", "recordings"]
 
 # A machine that is busy elsewhere makes an example slow, not wrong.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "30")),
+)
 settings.load_profile("patient")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and nohup what it starts with SIGHUP; what is started

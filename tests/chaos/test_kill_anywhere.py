@@ -17,6 +17,8 @@ import pytest
 from chaos.conftest import Tried
 from installation import Installation, kill
 
+pytestmark = pytest.mark.slow
+
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "6"))
 LONGEST_S = 1.6

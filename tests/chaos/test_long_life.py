@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from chaos.conftest import Tried
 from chaos.next_run import journal
 from chaos.quick_plan import CLUSTER, World
@@ -16,6 +18,8 @@ from contextcore_install.storage.compaction import whole_chronicle
 from contextcore_install.storage.files import KEPT_ASIDE
 from contextcore_install.storage.layout import Home
 from contextcore_install.storage.step_logs import KEPT_RUNS
+
+pytestmark = pytest.mark.slow
 
 RUNS = max(60, int(os.environ.get("CHAOS_RUNS", "60")))
 PART_BYTES = 256 * RUNS

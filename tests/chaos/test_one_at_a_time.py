@@ -8,9 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from chaos.conftest import Tried
 from chaos.quick_plan import World, ended, lines
 from contextcore_install.core.state import STEP_IDS
+
+pytestmark = pytest.mark.slow
 
 PAIRS = int(os.environ.get("CHAOS_PAIRS", "10"))
 PATIENCE_S = 30.0

@@ -39,6 +39,8 @@ from contextcore_install.tools.http import LoopbackHttp
 from contextcore_install.ui.text import harmless
 from fuzz.hostile import CALM_S, changed, examples, many, texts, values
 
+pytestmark = pytest.mark.slow
+
 META = {
     "name": "mimir-0",
     "namespace": "observability",

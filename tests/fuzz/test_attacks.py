@@ -12,6 +12,8 @@ import pytest
 from chaos.quick_plan import CLUSTER, World
 from fuzz.hostile import assert_harmless, invoke
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = ("home", "home/clusters", f"home/clusters/{CLUSTER}")
 FILES = ("install-state.json", "journal.jsonl", "lock", "cursors.json", "logs", "backups")
 NOBODY = 65_534

@@ -31,6 +31,8 @@ from contextcore_install.telemetry.shipper import Shipper
 from contextcore_install.telemetry.traces import TraceFold
 from fuzz.hostile import assert_harmless, changed, examples, invoke, texts, values
 
+pytestmark = pytest.mark.slow
+
 READING = (["--status"], ["--status", "--output", "json"], ["history"], ["clusters"], ["logs", "preflight"])
 
 

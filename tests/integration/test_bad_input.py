@@ -15,6 +15,8 @@ import pytest
 
 from installation import LAUNCHER, Installation
 
+pytestmark = pytest.mark.slow
+
 needs_mounts = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount") or os.uname().sysname != "Linux",
     reason="a small or read-only filesystem is mounted, which needs root on Linux",

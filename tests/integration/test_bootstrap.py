@@ -16,6 +16,8 @@ import pytest
 
 from integration.first_start import INTERPRETER, ROOT, Checkout
 
+pytestmark = pytest.mark.slow
+
 CLOSED = "http://127.0.0.1:9/simple"
 
 
@@ -130,7 +132,6 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-@pytest.mark.slow
 def test_there_is_a_sign_of_life_every_five_seconds(checkout: Checkout) -> None:
     slow_uv(checkout, 5)
 

@@ -17,6 +17,8 @@ from contextcore_install.tools.runtime_folder import MARKER, is_touched
 from installation import Installation
 from integration.first_start import ROOT, Checkout, digest
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(next(folder for folder in sys.path if (Path(folder) / MARKER).exists()))
 """The developers' packages, among which are the program's own."""
 

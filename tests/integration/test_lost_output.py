@@ -11,6 +11,8 @@ import pytest
 
 from installation import Installation
 
+pytestmark = pytest.mark.slow
+
 NOTHING_TO_SAY = ["state", "set", "preflight", "completed"]
 FULL: list[tuple[list[str], int]] = [
     *(

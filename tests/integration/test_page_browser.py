@@ -15,6 +15,8 @@ from contextcore_install.core.events import Kind
 from contextcore_install.tools.page_server import PageServer
 from page_world import EVIL, SCENES, Sight, Story, browser, complete, failed, killed, many
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browser"]
 
 NARROW, WIDE = {"width": 320, "height": 640}, {"width": 1440, "height": 900}

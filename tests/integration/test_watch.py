@@ -21,6 +21,8 @@ from installation import Installation
 from integration.test_notify import Hook
 from stores import PATIENCE, Misbehaving, wait_until
 
+pytestmark = pytest.mark.slow
+
 PATIENT = {"CONTEXTCORE_NOTIFY_SECONDS": "60"}
 
 

@@ -145,7 +145,8 @@ class Recording:
 def recordings() -> Iterator[Recording]:
     """Yield all recordings."""
     for subject in Subject:
-        for entry in yaml.safe_load((FOLDER / f"{subject}.yaml").read_text(encoding="utf-8")):
+        text = (FOLDER / f"{subject}.yaml").read_text(encoding="utf-8")
+        for entry in yaml.load(text, yaml.CSafeLoader):  # ten times as fast as the one in Python
             yield _recording(subject, dict(entry))
 
 
