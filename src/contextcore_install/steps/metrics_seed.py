@@ -41,7 +41,7 @@ class MetricsSeed(BaseStep):
             )
             return CheckResult(findings=(finding,))
         if not self._telemetry.measured():
-            text = "Completeness has not been measured since the last change"
+            text = "How complete the installation is has not been measured yet"
             return CheckResult(findings=(Finding("metrics-unmeasured", text, remedy=remedy),))
         missing = self._telemetry.unconfirmed()
         findings = tuple(Finding("metrics-missing", text, remedy=remedy) for text in missing)

@@ -109,6 +109,7 @@ def _head(facts: Facts) -> dict[str, Any]:
     ways = list(following(standing))
     if down := _down(facts):
         tone, headline = "bad", f"{' and '.join(down)} {'does' if len(down) == 1 else 'do'} not answer"
+        detail = "Every step was done, and something has broken since."
         ways.sort(key=lambda way: way[0] != REPAIR)
     return {
         "cluster": state.cluster_name,

@@ -94,7 +94,7 @@ function remarks(all) {
 function where(all) {
   const places = all.endpoints.map((it) => [it.component, link(it.url), it.answers == null ? "" : badge(it.answers ? "answers" : "silent"), it.program]);
   const absent = all.absent.map((it) => el("li", {}, `${it.component}: ${it.reason}; ${it.hint}`));
-  const heads = [["Component"], ["Address"], ["Now"], ["Program", ".optional.faint"]];
+  const heads = [["Component"], ["Address"], ["Now", ".nowrap"], ["Program", ".optional.faint"]];
   const folded = absent.length ? el("details.faint", { "data-key": "absent" },
     el("summary", { "data-key": "absent-summary" }, `${plural(absent.length, "component")} not installed`), el("ul", {}, absent)) : null;
   return [
@@ -107,7 +107,7 @@ function requirements(all, verifiedAt) {
   const sorted = [...all].sort((one, other) => String(one.category).localeCompare(String(other.category)));
   const rows = sorted.map((it, at) => [
     it.title || sentence(String(it.requirement)),
-    at && sorted[at - 1].category === it.category ? unseen(it.category) : String(it.category),
+    at && sorted[at - 1].category === it.category ? unseen(it.category) : sentence(String(it.category)),
     badge(it.ratio >= 1 ? "met" : "unmet")]);
   const when = verifiedAt ? `, as verified on ${moment(verifiedAt)}` : "";
   return table(`Requirements of a complete installation${when}`, [["Requirement"], ["Category", ".faint"], ["Met", ".nowrap"]], rows);
