@@ -13,6 +13,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, Requirement, Workload
 from contextcore_install.core.standing import Category, Listener, Storage
+from contextcore_install.core.text import count
 from contextcore_install.verification.facts import Facts
 from contextcore_install.verification.results import skipped, unmet
 
@@ -129,12 +130,12 @@ def _reach(listeners: Sequence[Listener] | InstallError) -> Probe:
     if opened := [f"{item.owner} at {item.place}" for item in listeners if item.is_open]:
         return unmet(
             "open-to-others",
-            f"Others than this machine reach {len(opened)} of {len(listeners)} places where the stack listens.",
+            f"{len(opened)} of {count(len(listeners), 'listener')} can be reached from other machines.",
             ", ".join(opened),
             fix="Have it listen on 127.0.0.1 alone; a repair puts back what was changed",
             command="./create-cluster.sh --repair",
         )
-    return Probe(f"{len(listeners)} places, all on loopback or inside the cluster")
+    return Probe(f"{count(len(listeners), 'listener')}, all on loopback or inside the cluster")
 
 
 def _private(files: Sequence[PrivateFile]) -> Probe:
