@@ -54,7 +54,8 @@ GRANTS: tuple[Grant, ...] = (
     Grant("", "pods", ("create",), Use.COPY),
     Grant("", "pods/exec", ("create",), Use.COPY),
     Grant("apps", "statefulsets/scale", ("get", "patch", "update"), Use.COPY),
-    Grant("", "persistentvolumeclaims", ("delete",), Use.DELETE),
+    # Without `get` and `watch`, kubectl does not wait until a claim is gone, and says nothing of that.
+    Grant("", "persistentvolumeclaims", ("get", "watch", "delete"), Use.DELETE),
 )
 NAMESPACES = Grant("", "namespaces", ("get", "create", "patch"))
 """Cluster-wide, and only if the namespace of the release is to be made."""
