@@ -35,8 +35,8 @@ test: ## run the tests that need no container engine, but for the slow ones
 test-slow: ## run those that take long: damaged files and packages, kills, hostile input, the page in a browser
 	@$(call with_tools,requirements-dev.lock,run -m pytest $(spread) --ignore tests/e2e -m slow $(ARGS))
 
-# Which of them: make e2e E2E=tests/e2e/test_installation.py
-E2E ?= tests/e2e
+# Which of them: make e2e E2E=tests/e2e/test_installation.py, or by paths in ARGS.
+E2E ?= $(if $(findstring tests/,$(ARGS)),,tests/e2e)
 e2e: ## run the tests that make clusters: need a container engine, kind and kubectl
 	@$(call with_tools,requirements-dev.lock,run -m pytest -m e2e $(E2E) $(ARGS))
 
