@@ -53,7 +53,9 @@ class _Parser(argparse.ArgumentParser):
     """What to type to see what may be typed, as hints name the program."""
 
     def error(self, message: str) -> NoReturn:
-        raise usage_error(message.replace("not allowed with argument", "contradicts"), self.help_hint)
+        raise usage_error(
+            message.replace("not allowed with argument", "cannot be combined with"), self.help_hint
+        )
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Say what may have been meant, where argparse would list all that may stand there."""

@@ -173,7 +173,7 @@ def choose_provider(app: App, state: State) -> tuple[str, str]:
     if state.provider in PROVIDERS and (wanted in ("auto", state.provider) or is_bound(state)):
         if wanted not in ("auto", state.provider):
             raise usage_error(
-                f"--provider {wanted} contradicts the installation {app.settings.cluster}, "
+                f"--provider {wanted} is not that of the installation {app.settings.cluster}, "
                 f"which was made with --provider {state.provider}",
                 "choose another name with --cluster NAME, or delete that installation first",
             )
@@ -215,7 +215,7 @@ def options_of(state: State, app: App, provider: str) -> dict[str, Any]:
     """Return the provider's options, given now or kept; raises a usage error for what is not for this provider."""
     for name in app.settings.options:
         if provider not in PROVIDER_OPTIONS[name]:
-            raise usage_error(f"--{name.replace('_', '-')} contradicts --provider {provider}")
+            raise usage_error(f"--{name.replace('_', '-')} cannot be combined with --provider {provider}")
     kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
     given = {**app.settings.environment_options, **kept, **app.settings.options}
     return {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name]}

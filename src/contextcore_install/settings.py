@@ -183,7 +183,7 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
     for component, port in ports.items():
         if port in taken:
             raise usage_error(
-                f"--port {taken[port]}={port} contradicts --port {component}={port}: one port each"
+                f"--port {taken[port]}={port} cannot be combined with --port {component}={port}: one port each"
             )
         taken[port] = component
     return ports
@@ -192,19 +192,19 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
 def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> None:
     mode = next((f"--{name}" for name in MODES if getattr(options, name)), "")
     if mode and options.command:
-        raise usage_error(f"{mode} contradicts {options.command}: choose one of them")
+        raise usage_error(f"{mode} cannot be combined with {options.command}: choose one of them")
     if settings.allow_data_loss and not settings.cluster_given:
         raise usage_error(
             "--allow-data-loss needs the name of the cluster whose data it is", "add --cluster NAME"
         )
     if settings.tutorial and settings.output == "json":
-        raise usage_error("--tutorial contradicts --output json: it is for people")
+        raise usage_error("--tutorial cannot be combined with --output json: it is for people")
     what = mode or options.command or "an installation"
     fitting = EVERYWHERE | fits(settings.command)
     refused = [flag.names[0] for flag in FLAGS if _is_given(options, flag) and flag.family not in fitting]
     if refused:
         raise usage_error(
-            f"{refused[0]} contradicts {what}", f"leave one of them out, or see {PROGRAM} --help"
+            f"{refused[0]} cannot be combined with {what}", f"leave one of them out, or see {PROGRAM} --help"
         )
 
 

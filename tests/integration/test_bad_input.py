@@ -121,11 +121,11 @@ def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--resume", "--repair"], "--repair: contradicts --resume"),
-        (["--status", "--reset"], "--reset: contradicts --status"),
-        (["--resume", "delete"], "--resume contradicts delete"),
-        (["--status", "--skip-wait"], "--skip-wait contradicts --status"),
-        (["--live"], "--live contradicts"),
+        (["--resume", "--repair"], "--repair: cannot be combined with --resume"),
+        (["--status", "--reset"], "--reset: cannot be combined with --status"),
+        (["--resume", "delete"], "--resume cannot be combined with delete"),
+        (["--status", "--skip-wait"], "--skip-wait cannot be combined with --status"),
+        (["--live"], "--live cannot be combined with"),
         (["--port", "mimir=99999"], "from 1 to 65535; one below 1024 works only"),
         (["--port", "mimir=0"], "out of range"),
         (["--port", "mimir"], "no COMPONENT=PORT"),
@@ -147,7 +147,7 @@ def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(
         (["--page-port", "80"], "--page-port belongs to dashboard"),
         (["--provider", "cloud"], "--provider cannot be cloud; choose from auto, "),
         (["--provider", "knid"], "--provider cannot be knid: did you mean kind?"),
-        (["--workers", "2", "--provider", "host"], "--workers contradicts --provider host"),
+        (["--workers", "2", "--provider", "host"], "--workers cannot be combined with --provider host"),
     ],
 )
 def test_a_wrong_command_line_is_refused_before_anything_is_touched(

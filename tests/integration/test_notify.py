@@ -240,7 +240,7 @@ def test_notify_sets_shows_tries_out_and_forgets(
         (("set",), "", "no contact point was given"),
         (("set",), f"bogus://{MARK}", "contact point 1 of 1"),
         (("set", "--file", "/nowhere"), "", "is not there"),
-        (("show", "--file", "x"), "", "contradicts"),
+        (("show", "--file", "x"), "", "cannot be combined"),
     ],
 )
 def test_what_cannot_be_set_is_refused_without_showing_it(

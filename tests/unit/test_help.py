@@ -44,7 +44,7 @@ def is_taken(command: str, flag: str) -> bool:
     try:
         parse([command, *NEEDED.get(command, []), *words], {}, "p")
     except InstallError as error:
-        if error.message != f"{flag} contradicts {command}":
+        if error.message != f"{flag} cannot be combined with {command}":
             raise
         return False
     return True

@@ -24,7 +24,7 @@ def is_standard_output(app: App) -> bool:
     """Whether the file goes to standard output; raises a usage error where that is for something else."""
     chosen: object = app.settings.arguments["file"]
     if chosen == STANDARD_OUTPUT and app.json:
-        raise usage_error("- contradicts --output json: both want standard output", "name a file")
+        raise usage_error("- cannot be combined with --output json: both want standard output", "name a file")
     return chosen == STANDARD_OUTPUT
 
 

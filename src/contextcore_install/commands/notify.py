@@ -43,7 +43,7 @@ def run(app: App) -> int:
             HOW_TO_SET,
         )
     if arguments["file"] and action != "set":
-        raise usage_error(f"--file contradicts notify {action}", "it belongs to notify set")
+        raise usage_error(f"--file cannot be combined with notify {action}", "it belongs to notify set")
     return {"set": _set, "show": _show, "test": _test, "clear": _clear}[action](app)
 
 

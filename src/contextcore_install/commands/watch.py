@@ -63,7 +63,7 @@ def run(app: App) -> int:
     """Watch until told to end, or have a service do so."""
     arguments = app.settings.arguments
     if arguments["install"] and arguments["uninstall"]:
-        raise usage_error("--install contradicts --uninstall: choose one of them")
+        raise usage_error("--install cannot be combined with --uninstall: choose one of them")
     if not arguments["uninstall"]:
         require_known(app, "watch")
     if arguments["install"] or arguments["uninstall"]:
