@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from contextcore_install.commands.signals import ending_signals
+from contextcore_install.commands.signals import ending_signals_apart
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.tools.process import kill_all_children
@@ -39,7 +39,7 @@ def bundle_of_failure(session: Session, result: Result) -> str:
         return ""
     token = CancelToken()
     try:
-        with ending_signals(token.cancel, kill_all_children):
+        with ending_signals_apart(token.cancel, kill_all_children, token.note):
             return str(_make(session, result, token).path)
     except Exception:  # noqa: BLE001 - a bundle that cannot be made must not hide the failure that it is about
         return ""

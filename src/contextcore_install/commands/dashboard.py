@@ -6,7 +6,7 @@ import os
 import threading
 
 from contextcore_install.app import App
-from contextcore_install.commands.signals import ending_signals
+from contextcore_install.commands.signals import ending_signals_apart
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.core.json_text import in_ascii
 from contextcore_install.storage.store import read_records
@@ -25,7 +25,7 @@ def run(app: App) -> int:
 
     read_records(app.layout, app.settings.cluster)  # records that this program cannot read are told of here
     feed, ended = Feed(app), threading.Event()
-    with ending_signals(lambda _: ended.set(), lambda: None):
+    with ending_signals_apart(lambda _: ended.set(), lambda: None):
         server = PageServer(feed.respond, app.settings.arguments["page_port"])
         try:
             _announce(app, server.url)

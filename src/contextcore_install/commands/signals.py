@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 from contextcore_install.core.errors import ExitCode
@@ -18,7 +20,8 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "th
 def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> Iterator[None]:
     """Within the block, call `ask` with the reason at the first signal, and end the process at the next.
 
-    `at_once` is what must happen even then. Signals that our parent had ignored stay ignored, as nohup wants.
+    `at_once` is what must happen even then. Signals that our parent had ignored stay ignored, as nohup wants. `ask`
+    must take no lock: it interrupts the main thread, which may hold that very one.
     """
     asked = False
 
@@ -32,6 +35,34 @@ def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> I
 
     with _handled_by(handle):
         yield
+
+
+@contextmanager
+def ending_signals_apart(
+    ask: Callable[[str], None], at_once: Callable[[], None], note: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """As `ending_signals`, for an `ask` that takes locks: it is called on a thread of its own, within the block.
+
+    `note` takes none, and is called before, by the handler.
+    """
+    reasons = SimpleQueue[str]()  # a handler may put something in at any moment
+
+    def listen() -> None:
+        if reason := reasons.get():
+            ask(reason)
+
+    def handle(reason: str) -> None:
+        note(reason)
+        reasons.put(reason)
+
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    try:
+        with ending_signals(handle, at_once):
+            yield
+    finally:
+        reasons.put("")
+        listener.join()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install import wiring
 from contextcore_install.app import App
-from contextcore_install.commands.signals import ending_signals
+from contextcore_install.commands.signals import ending_signals_apart
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.context import Context
 from contextcore_install.core.errors import CancelledError
@@ -43,7 +43,7 @@ def at_work(app: App, limit_s: float = float("inf")) -> Iterator[Context]:
 
     deadline = app.clock.monotonic() + min(app.settings.timeout_s, limit_s)
     try:
-        with ending_signals(token.cancel, kill_all_children):
+        with ending_signals_apart(token.cancel, kill_all_children, token.note):
             yield Context("", token, tell, app.clock, deadline)
     except CancelledError as error:
         raise KeyboardInterrupt from error

@@ -16,19 +16,25 @@ class CancelToken:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._actions: list[Callable[[], None]] = []
+        self._noted = False
         self.reason = ""
 
     @property
     def cancelled(self) -> bool:
         """Whether the work is to end."""
-        return self._event.is_set()
+        return self._noted or self._event.is_set()
+
+    def note(self, reason: str) -> None:
+        """Let the work see that it is to end: for a signal's handler, as it takes no lock; `cancel` follows."""
+        self.reason = self.reason or reason
+        self._noted = True
 
     def cancel(self, reason: str) -> None:
         """Tell the work to end; the first reason given stays."""
         with self._lock:
             if self._event.is_set():
                 return
-            self.reason = reason
+            self.reason = self.reason or reason
             self._event.set()
             actions, self._actions = self._actions, []
         for action in actions:
@@ -36,12 +42,12 @@ class CancelToken:
 
     def wait(self, seconds: float) -> None:
         """Pause; raises CancelledError at once when the work is to end."""
-        if self._event.wait(seconds):
+        if self._noted or self._event.wait(seconds):
             raise CancelledError(self.reason)
 
     def raise_if_cancelled(self) -> None:
         """Raise CancelledError when the work is to end."""
-        if self._event.is_set():
+        if self.cancelled:
             raise CancelledError(self.reason)
 
     @contextmanager
