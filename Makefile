@@ -32,8 +32,11 @@ spread = -n $(workers) --dist worksteal
 test: ## run the tests that need no container engine, but for the slow ones
 	@$(call with_tools,requirements-dev.lock,run -m pytest $(spread) --ignore tests/e2e -m 'not slow' $(ARGS))
 
+# Only the files in which there are any: to collect all in each process takes seconds. A file stays with its process, as
+# most of them prepare something once.
+slow = $(if $(findstring tests/,$(ARGS)),,$$(grep -rl --include='test_*.py' 'pytest[.]mark[.]slow' tests))
 test-slow: ## run those that take long: damaged files and packages, kills, hostile input, the page in a browser
-	@$(call with_tools,requirements-dev.lock,run -m pytest $(spread) --ignore tests/e2e -m slow $(ARGS))
+	@$(call with_tools,requirements-dev.lock,run -m pytest -n $(workers) --dist loadfile -m slow $(slow) $(ARGS))
 
 # Which of them: make e2e E2E=tests/e2e/test_installation.py, or by paths in ARGS.
 E2E ?= $(if $(findstring tests/,$(ARGS)),,tests/e2e)
