@@ -71,31 +71,45 @@ def test_a_cluster_of_that_name_that_others_made_is_left_alone(
     assert "--cluster NAME" in place.said[0]
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        pytest.param("installer", id="with the documented rights"),
+        pytest.param("", id="with all rights", marks=pytest.mark.thorough),
+    ],
+)
 def test_the_stack_is_installed_into_a_cluster_that_exists_and_taken_out_of_it(
-    foreign: tuple[str, Path], tmp_path: Path
+    foreign: tuple[str, Path], tmp_path: Path, user: str
 ) -> None:
-    place = guest(foreign, tmp_path)
-    identity = place.identity()
+    """By an administrator; and by one who has a Role in a namespace made beforehand, and nothing else."""
+    admin, place = guest(foreign, tmp_path), guest(foreign, tmp_path, context=user)
+    if user:
+        become_installer(admin)
+    identity = admin.identity()
     running = place.start(*place.flags(), "--context", place.context)
     read_until(running, "step_started", "pods_ready")
     kill(running)
     place.must("--resume")
     assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
-    volumes = place.volumes()
+    volumes = admin.volumes()
     assert "nothing had to be done" in place.must()
-    place.kubectl("delete", "service,statefulset", "loki")
+    admin.kubectl("delete", "service,statefulset", "loki")
     place.must("--repair", "--yes")
     place.must("verify")
-    assert (place.identity(), place.volumes()) == (identity, volumes)
-    other = guest(foreign, tmp_path / "other")
+    assert (admin.identity(), admin.volumes()) == (identity, volumes)
+    backup = tmp_path / "kept.tar.gz"
+    place.must("backup", "-o", str(backup))
+    assert backup.stat().st_size
+    other = guest(foreign, tmp_path / "other", context=user)
+    other.kubeconfig.write_bytes(place.kubeconfig.read_bytes())
     said = other.must(*other.flags(), "--context", other.context, "--resume")
     assert "the records in the cluster count" in " ".join(said.split())
     assert other.status()["installation_id"] == place.status()["installation_id"]
     assert "nothing had to be done" in said
     other.must("delete", "--yes", "--cluster", place.cluster)
-    kept = place.objects("pods,services,statefulsets,pvc,configmaps,leases")
+    kept = admin.objects("pods,services,statefulsets,pvc,configmaps,leases")
     assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}
-    assert place.identity() == identity
+    assert admin.identity() == identity
 
 
 @pytest.mark.thorough
@@ -133,25 +147,6 @@ def test_without_the_rights_nothing_is_begun(foreign: tuple[str, Path], tmp_path
     refused = place.run(*place.flags(), "--context", "nobody")
     assert refused.returncode == 3, refused.stdout
     assert "create" in refused.stdout
-
-
-def test_the_documented_rights_are_enough(foreign: tuple[str, Path], tmp_path: Path) -> None:
-    """A Role and nothing else, with the namespace made beforehand: install, verify, repair, backup, delete."""
-    admin = guest(foreign, tmp_path)
-    place = guest(foreign, tmp_path, context="installer")
-    become_installer(admin)
-    place.must(*place.flags(), "--context", "installer")
-    assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
-    assert "goes on without" not in " ".join(place.said)
-    place.must("verify")
-    admin.kubectl("delete", "service,statefulset", "loki")
-    place.must("--repair", "--yes")
-    backup = tmp_path / "kept.tar.gz"
-    place.must("backup", "-o", str(backup))
-    assert backup.stat().st_size
-    place.must("delete", "--yes", "--cluster", place.cluster)
-    kept = admin.objects("pods,services,statefulsets,pvc,configmaps,leases")
-    assert kept.keys() <= {"ConfigMap/kube-root-ca.crt"}
 
 
 def become_installer(place: ClusterInstallation) -> None:

@@ -80,6 +80,7 @@ def test_an_upgrade_is_shown_applied_and_keeps_the_data(
     assert "nothing had to be done" in installed.must()
 
 
+@pytest.mark.thorough
 def test_an_image_that_is_nowhere_ends_the_waiting_early_and_is_named(
     installed: ClusterInstallation, manifests: Manifests
 ) -> None:
