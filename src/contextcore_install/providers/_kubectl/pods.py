@@ -173,7 +173,7 @@ def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
     answers there meanwhile may be another pod.
     """
     subsets = endpoints.get("subsets") or []
-    held = {address.get("ip") for subset in subsets for address in subset.get("addresses") or []}
+    held = {str(address.get("ip")) for subset in subsets for address in subset.get("addresses") or []}
     return held >= {pod.address for pod in pods}
 
 
