@@ -43,16 +43,16 @@ def printed_to(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
+@pytest.mark.parametrize(("words", "code"), FULL, ids=[" ".join(words) for words, _ in FULL])
 def test_where_nothing_can_be_printed_every_command_says_so_and_ends_alike(
-    installation: Installation,
+    installation: Installation, words: list[str], code: int
 ) -> None:
     with Path("/dev/full").open("w") as full:
-        for words, code in FULL:
-            told = printed_to(installation, words, full, subprocess.PIPE)
-            prints = words not in (NOTHING_TO_SAY, ["--resume", "--repair"])
-            assert (told.returncode, SAID in told.stderr) == (code, prints), (words, told.stderr)
-            assert "Traceback" not in told.stderr
-            assert printed_to(installation, words, full, full).returncode == code, words
+        told = printed_to(installation, words, full, subprocess.PIPE)
+        prints = words not in (NOTHING_TO_SAY, ["--resume", "--repair"])
+        assert (told.returncode, SAID in told.stderr) == (code, prints), told.stderr
+        assert "Traceback" not in told.stderr
+        assert printed_to(installation, words, full, full).returncode == code
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux'")
