@@ -176,6 +176,7 @@ TABLE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_what_is_broken_is_found_and_healed(ward: Ward, row: Row) -> None:
     pids, stored = _pids(ward), ward.stored()

@@ -217,6 +217,7 @@ def holding(world: World, secret: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_secret_is_only_where_it_must_be(world: World, arguments: Arguments) -> None:
     everything_is_done(world)
     arguments.over.set()
