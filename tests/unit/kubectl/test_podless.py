@@ -135,6 +135,19 @@ def test_what_only_the_controller_may_not_do_is_told_with_the_binding_to_bring_b
     assert "create clusterrolebinding system:controller:statefulset-controller" in found.remedy.command
 
 
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [("system:serviceaccount:kube-system:statefulset-controller", True), ("me", False)],
+)
+def test_a_controller_that_may_not_write_events_either_is_asked_for(
+    world: World, refuses: str, told: bool
+) -> None:
+    said = f'Error from server (Forbidden): pods is forbidden: User "{refuses}" cannot create resource "pods"'
+    world.cluster.fails(("--as=system:serviceaccount:kube-system:statefulset-controller", said))
+    found = world.told(11)
+    assert (found is not None and "statefulset-controller may not create pods" in found.message) == told
+
+
 def test_a_deployment_repeats_what_its_replicaset_was_told(world: World) -> None:
     live = workload("Deployment")
     told = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": QUOTA}

@@ -19,6 +19,11 @@ ASK_S = 15.0
 FRESH_S = 3.0
 # As the API says it (k8s.io/apiserver, responsewriters/errors.go)
 _OURS = re.compile(r'cannot create resource "pods"')
+_CONTROLLERS = {
+    "StatefulSet": "statefulset-controller",
+    "DaemonSet": "daemon-set-controller",
+    "Deployment": "replicaset-controller",
+}
 _CONFIGURATIONS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 _NAMED = re.compile(f"{WEBHOOK}|{DENIED.replace('<webhook>', '<denying>')}", re.IGNORECASE)
 
@@ -40,6 +45,21 @@ class Trial:
         if known is None or time.monotonic() - known[0] >= FRESH_S:
             known = self._said[uid] = (time.monotonic(), self._ask(workload))
         return known[1]
+
+    def said_to_controller(self, workload: Manifest) -> str:
+        """Return what the API server says to a workload's controller that may not make pods; empty if unknown.
+
+        Nothing else tells: without its rights, it may not write events either.
+        """
+        account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
+        pod = json.dumps(pod_of(workload))
+        arguments = ("create", f"--as={account}", "--dry-run=server", "-o", "name", "-f", "-")
+        try:
+            done = self._kubectl.attempt(*arguments, stdin=pod, timeout_s=ASK_S)
+        except InstallError:
+            return ""
+        # This user may have no right to ask in another's name, and is told so in much the same words.
+        return done.stderr.strip() if f'"{account}" cannot create' in done.stderr else ""
 
     def _ask(self, workload: Manifest) -> str | None:
         pod = json.dumps(pod_of(workload))

@@ -86,6 +86,9 @@ class Podless:
         if waited < EVENTS_S:
             return None
         found = self._diagnosis(key, *self._last_event(live, key.namespace))
+        if takes_it and (found is None or found.rule.id not in BY_CONTROLLER):
+            alone = self._diagnosis(key, "FailedCreate", self._trial.said_to_controller(live))
+            found = alone if alone is not None and alone.rule.id in BY_CONTROLLER else found
         if found is None or not takes_it or found.rule.id in BY_CONTROLLER or waited >= OLD_EVENTS_S:
             return found
         return None
