@@ -73,6 +73,11 @@ def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
         if curable(found, may_lose_data=app.settings.allow_data_loss):
             require_yes(app, "Carry these out?")
         return True
+    if not curable(found, may_lose_data=app.settings.allow_data_loss):
+        tell_remedies(app, provider, found, refused="no automatic remedy")
+        if not app.json:
+            app.stdout.write("\nNothing was changed: a repair has no remedy of its own for this.\n")
+        return False
     tell_remedies(app, provider, found, refused="needs --yes", next=command)
     if not app.json:
         app.stdout.write(f"\nNothing was changed: nobody can be asked here. {command} carries these out.\n")

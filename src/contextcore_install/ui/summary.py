@@ -237,5 +237,5 @@ def _absent(overview: Overview, look: Look, commands: Commands) -> list[str]:
     names = ", ".join(harmless(item.component, 40) for item in overview.absent)
     if not names:
         return []
-    text = f"Not installed, and not needed: {names}; what they take is shown by: {commands('verify')}"
+    text = f"Not installed: {names}; how to get them is shown by: {commands('verify')}"
     return ["", *hint_lines(look, text, indent=0)]
