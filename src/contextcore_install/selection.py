@@ -10,11 +10,10 @@ from typing import Any
 from contextcore_install.app import App
 from contextcore_install.contacts import for_grafana, without_contact_points
 from contextcore_install.core.errors import usage_error
-from contextcore_install.core.findings import Finding
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import Telemetry
 from contextcore_install.core.provider import Provider, ProviderConfig
-from contextcore_install.core.replaced import replaced
+from contextcore_install.core.replaced import DataReplaced, replaced
 from contextcore_install.core.standing import Storage
 from contextcore_install.core.state import COMPLETED, State
 from contextcore_install.flags import PROVIDER_OPTIONS
@@ -143,7 +142,7 @@ class Stack:
         """Whether it is known which data there was."""
         return bool(self._data)
 
-    def replaced(self, seen: Sequence[Storage]) -> list[Finding]:
+    def replaced(self, seen: Sequence[Storage]) -> list[DataReplaced]:
         """Return a warning for data that is another one than before."""
         if not self._data:
             return []

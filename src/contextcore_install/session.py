@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import uuid
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from contextcore_install import __version__
 from contextcore_install.app import App
 from contextcore_install.core.engine import Engine
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import Kind
+from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.outcome import Limits, Outcome, Result
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.replaced import noted
+from contextcore_install.core.replaced import REPLACED, DataReplaced, noted
+from contextcore_install.core.standing import Storage
 from contextcore_install.core.state import COMPLETED, REFILLED
 from contextcore_install.core.undoing import UndoEngine
 from contextcore_install.core.workers import Workers
@@ -45,6 +45,18 @@ _LEAVES_DATA = frozenset({"rollback"})
 """The commands that end with less than they found."""
 
 
+class ShownLosses:
+    """A projection that keeps which replaced data the run has shown."""
+
+    def __init__(self) -> None:
+        self.messages: set[str] = set()
+
+    def handle(self, event: Event) -> None:
+        """Keep the message of a finding about replaced data."""
+        if event.kind is Kind.FINDING and event.data.get("code") == REPLACED:
+            self.messages.add(str(event.data.get("message", "")))
+
+
 @dataclass(slots=True)
 class Session:
     """A run that has the cluster's lock and its records open; `wiring.open_session` makes one."""
@@ -58,11 +70,17 @@ class Session:
     shipper: Shipper
     provider: Provider
     plan: Plan
+    replaced: Callable[[Sequence[Storage]], Sequence[DataReplaced]]
     began: float
+    accepted: Collection[DataReplaced] = field(default=(), init=False)
+    """The losses that were shown before the run, and that it is to accept."""
+    accepts_any_loss: bool = field(default=False, init=False)
+    """Whether the run itself replaces data, as somebody asked for."""
     late_reports: list[str] = field(default_factory=list, init=False)
     lost: InstallError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
     _restores: bool = field(default=False, init=False)
+    _shown: ShownLosses = field(default_factory=ShownLosses, init=False)
 
     def begin(
         self,
@@ -78,6 +96,7 @@ class Session:
         """
         state = self.records.state
         self._restores = restoring
+        self.recorder.attach(self._shown)
         if self.records.imported:
             self.recorder.record(Kind.STATE_IMPORTED, **self.records.imported)
         if not state.installation_id:
@@ -157,13 +176,22 @@ class Session:
         self.keeper.save()
 
     def _note_data(self) -> None:
-        """Record which data is there; what was replaced counts as known once somebody accepted it, or put it back."""
-        accepts = self._restores or (self.mode == "repair" and self.app.settings.yes)
+        """Record which data is there; what was replaced counts as known once somebody accepted it, or put it back.
+
+        What was replaced while the run went on is named, for nobody has seen it yet.
+        """
         known = self.records.state.data
-        with suppress(InstallError):
-            seen = noted(known, self.provider.storage(), accepts=accepts)
-            if seen != known:
-                self.recorder.record(Kind.DATA_NOTED, data=seen)
+        try:
+            storage = self.provider.storage()
+        except InstallError:
+            return
+        forgets = self._restores or self.accepts_any_loss
+        seen = noted({} if forgets else known, storage, self.accepted)
+        for loss in self.replaced(storage):
+            if seen.get(loss.name) == loss.was and loss.message not in self._shown.messages:
+                self.recorder.record(Kind.FINDING, "manifests_apply", **loss.as_document())
+        if seen != known:
+            self.recorder.record(Kind.DATA_NOTED, data=seen)
 
     def log(self, step: str) -> Path:
         """Return where a step's log of this run is."""

@@ -138,6 +138,7 @@ def _build(
         shipper=shipper,
         provider=parts.provider,
         plan=plan,
+        replaced=parts.replaced,
         began=app.clock.monotonic(),
     )
     for item in kept:

@@ -234,6 +234,27 @@ def test_a_data_folder_that_was_emptied_is_said_until_somebody_accepts_it(instal
     assert "data of" not in installation.run("plan").stdout
 
 
+@pytest.mark.parametrize("moment", [("run_started",), ("step_completed", "manifests_apply")])
+def test_data_that_is_replaced_while_a_repair_runs_is_named_and_not_accepted(
+    installation: Installation, moment: tuple[str, ...]
+) -> None:
+    installation.install()
+    noted = installation.state_document()["data"]
+    installation.remove()
+    running = installation.start("--repair", "--yes")
+    read_until(running, *moment)
+    mark = installation.files / "host" / "data" / "victoria-metrics" / "contextcore-data.json"
+    mark.write_text(json.dumps({**json.loads(mark.read_text()), "id": "another"}))
+    output, errors = running.communicate(timeout=120)
+    assert running.returncode == 0, errors
+    told = [event for event in map(json.loads, output.splitlines()) if event.get("code") == "data-replaced"]
+    assert len(told) == 1, told
+    assert installation.state_document()["data"] == noted
+    assert "The data of mimir is gone" in installation.run("verify").stdout
+    assert "The data of mimir is gone" in installation.run("--repair", "--yes").stdout
+    assert installation.state_document()["data"] == {"victoria-metrics": "another"}
+
+
 @pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_changes_nothing(installation: Installation, closing: str) -> None:
     words = installation.command("--provider", "host", *installation.port_flags())

@@ -14,11 +14,12 @@ from contextcore_install.commands.survey import checks_document, survey
 from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.failures import still_wrong
-from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.findings import CheckResult, Risk
 from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.remote import CLUSTER_STEP
+from contextcore_install.core.replaced import DataReplaced
 from contextcore_install.remote import alone_in_cluster
 from contextcore_install.selection import read_stack
 from contextcore_install.session import Session
@@ -40,7 +41,24 @@ def run(app: App) -> int:
         return ExitCode.PREFLIGHT_FAILED if set(broken) == {"preflight"} else ExitCode.STEP_FAILED
 
     lock = _make_room(app, found) if app.settings.allow_data_loss else None
-    return carry_out(app, lambda *work: mend(app, *work), lock=lock)
+
+    def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
+        accept_shown(app, session, found)
+        return mend(app, session, console, run_engine)
+
+    return carry_out(app, work, lock=lock)
+
+
+def accept_shown(app: App, session: Session, found: dict[str, CheckResult]) -> None:
+    """Have the run accept the losses of data among what was found before it, if --yes says so, and no others."""
+    if not app.settings.yes:
+        return
+    findings = [finding for result in found.values() for finding in result.findings]
+    session.accepted = [finding for finding in findings if isinstance(finding, DataReplaced)]
+    session.accepts_any_loss = app.settings.allow_data_loss and any(
+        finding.remedy and finding.remedy.risk is Risk.LOSES_DATA and not finding.warning
+        for finding in findings
+    )
 
 
 def mend(app: App, session: Session, console: Console, run_engine: RunEngine) -> Result:

@@ -41,13 +41,27 @@ def test_a_folder_that_was_emptied_is_said() -> None:
     assert len(replaced({LOKI: "a"}, [kept("")])) == 1
 
 
-def test_a_run_notes_what_is_new_and_only_who_accepts_takes_over_what_was_replaced() -> None:
+def test_a_run_notes_what_is_new_and_takes_over_only_the_losses_that_were_accepted() -> None:
     seen = [kept("b"), kept("x", "data-tempo-0"), kept("", "data-mimir-0")]
     known = {LOKI: "a", "data-mimir-0": "m"}
-    assert noted(known, seen, accepts=False) == {**known, "data-tempo-0": "x"}
-    accepted = noted(known, seen, accepts=True)
+    assert noted(known, seen) == {**known, "data-tempo-0": "x"}
+    accepted = noted(known, seen, replaced(known, seen))
     assert accepted == {LOKI: "b", "data-tempo-0": "x"}
     assert replaced(accepted, seen) == []
+
+
+def test_a_loss_that_came_after_the_one_that_was_shown_is_not_accepted_with_it() -> None:
+    known = {LOKI: "a", "data-tempo-0": "t"}
+    shown = replaced(known, [kept("b"), kept("t", "data-tempo-0")])
+    later = [kept("c"), kept("u", "data-tempo-0")]
+    assert noted(known, later, shown) == known
+    assert noted(known, [kept("")], shown) == known
+    assert noted({LOKI: "other"}, [kept("b")], shown) == {LOKI: "other"}
+
+
+def test_what_fills_a_place_that_was_shown_as_empty_is_accepted_with_it() -> None:
+    known = {LOKI: "a"}
+    assert noted(known, [kept("b")], replaced(known, [kept("")])) == {LOKI: "b"}
 
 
 def test_the_state_keeps_it_until_the_cluster_is_taken_back() -> None:
