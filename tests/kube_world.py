@@ -67,6 +67,20 @@ elif args[0] in ("apply", "create"):
     document = json.loads(text)
     for item in document.get("items", [document]):
         state = [o for o in state if name(o) != name(item)] + [item]
+elif args[0] == "patch":
+    def merge(there, patch):  # as a strategic merge patch: null takes out, lists go by name
+        if isinstance(patch, list) and isinstance(patch[0], dict):
+            return [merge(o, next((p for p in patch if p["name"] == o["name"]), {{}})) for o in there]
+        if not isinstance(patch, dict):
+            return patch
+        merged = {{**there, **{{k: merge(there.get(k, {{}}), v) for k, v in patch.items()}}}}
+        return {{k: v for k, v in merged.items() if v is not None}}
+    patch, namespace = json.loads(args[args.index("-p") + 1]), args[args.index("-n") + 1]
+    chosen = lambda o: o["kind"].lower() == args[1].split(".")[0] and name(o)[1:] == [namespace, args[2]]
+    if not any(map(chosen, state)):
+        print(f'Error from server (NotFound): {{args[1]}} "{{args[2]}}" not found', file=sys.stderr)
+        raise SystemExit(1)
+    state = [merge(o, patch) if chosen(o) else o for o in state]
 elif args[0] == "delete":
     namespace = args[args.index("--namespace") + 1] if "--namespace" in args else ""
     state = [o for o in state if not (o["kind"].lower() == args[1] and o["metadata"]["name"] in args[2:]

@@ -380,6 +380,17 @@ TABLE: tuple[Row, ...] = (
         run("patch", "service", "mimir", "-p", '{"spec":{"selector":{"app.kubernetes.io/name":"nobody"}}}'),
         "drift Service/mimir: changed: spec.selector",
     ),
+    Row(
+        "a key added to a selector",
+        run("patch", "service", "mimir", "-p", '{"spec":{"selector":{"app":"nope"}}}'),
+        r"drift Service/mimir: spec\.selector\.app was added .*taken out again",
+    ),
+    Row(
+        "a command added",
+        both(container("loki", command=["/nowhere"]), pod_says("loki", "RunContainerError|CrashLoopBackOff")),
+        r"drift StatefulSet/loki: .*\[loki\]\.command was added .*taken out again",
+        touches=pod("loki"),
+    ),
     Row("Endpoints deleted", run("delete", "endpoints", "loki"), "", heals_itself=True),
     Row(
         "a ConfigMap deleted",

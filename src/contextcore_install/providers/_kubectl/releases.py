@@ -16,6 +16,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.text import count
 from contextcore_install.providers._kubectl.client import Kubectl
+from contextcore_install.providers._kubectl.intruders import intruders, take_out, taken_out, told
 from contextcore_install.providers._kubectl.keeping import refuse_to_strand_data
 from contextcore_install.providers._kubectl.namespaces import DELETE_WITHIN_S, wait_until_gone
 from contextcore_install.providers._kubectl.objects import (
@@ -51,11 +52,13 @@ def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]
     for item in release.objects:
         key = key_of(item, release.namespace)
         live = snapshot.get(key)
+        risk = Risk.RESTARTS if any(pod_specs(item)) and live is not None else Risk.HARMLESS
         if change := _change(item, live):
-            risk = Risk.RESTARTS if any(pod_specs(item)) and live is not None else Risk.HARMLESS
             yield Drift(key.label, change, risk)
         elif live is not None:
             yield from _left_to_others(key, item, live)
+        if live is not None and (added := taken_out(item, live)):
+            yield Drift(key.label, told(live, added), risk)
     for key in secrets_wanted(release):
         if snapshot.get(key) is None:
             yield Drift(key.label, "missing", Risk.HARMLESS)
@@ -96,10 +99,14 @@ def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[Pa
 
 
 def _left_to_others(key: Key, wanted: Manifest, live: Manifest) -> Iterator[Drift]:
-    for path, who in _decided_by_others(wanted, live):
+    added = intruders(wanted, live)
+    theirs = [(path, who) for path in added if (who := decided_by(live, path))]
+    for path, who in [*_decided_by_others(wanted, live), *theirs]:
         yield Drift(key.label, f"{shown_path(path)} is set by {who}, and left to it", kept=True)
+    told_already = {shown_path(path) for path in added}
     for place, who in added_by_hand(wanted, live):
-        yield Drift(key.label, f"{place} was added ({who}), and is left as it is", kept=True)
+        if place not in told_already:
+            yield Drift(key.label, f"{place} was added ({who}), and is left as it is", kept=True)
 
 
 def _compared(wanted: Manifest) -> dict[str, Any]:
@@ -152,6 +159,8 @@ class Applier:
             for item in release.objects
             if _change(item, live[id(item)])
         ]
+        for item in release.objects:
+            take_out(self._kubectl, item, live[id(item)], ctx)
         self._wait_for_namespaces(release, snapshot, ctx)
         self._apply([item for item in wanted if item["kind"] == "Namespace"], ctx)
         for key in secrets_wanted(release):
