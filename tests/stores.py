@@ -246,7 +246,8 @@ class MemoryJournal:
 
     def add(self, run_id: str, kind: Kind, step: str = "", *, after_us: int = 1000, **data: Any) -> Event:
         self.at_us += after_us
-        event = Event(len(self.events) + 1, self.at_us, run_id, kind, step, data)
+        number = self.events[-1].number + 1 if self.events else 1
+        event = Event(number, self.at_us, run_id, kind, step, data)
         self.events.append(event)
         return event
 

@@ -155,3 +155,26 @@ def test_an_installation_resumed_hours_later_has_all_its_story_in_its_store(
     world.cluster = installation.cluster
     samples = [sample for event in events for sample in fold.take(event)]
     assert_shows_exactly(Store(name, tmp_path / "store", port=installation.ports["mimir"]), world, samples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["victoria-metrics", "prometheus"])
+def test_a_damaged_line_of_the_journal_fails_no_later_run(
+    installation: Installation, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / name).symlink_to(program(name))
+    environ = {"PATH": os.pathsep.join([str(tmp_path / "bin"), "/usr/bin", "/bin"])}
+    first = installation.run("--provider", "host", *installation.port_flags(), environ=environ)
+    assert first.returncode == 0, first.stdout + first.stderr
+    journal = installation.files / "journal.jsonl"
+    lines = journal.read_text().splitlines()
+    events = [event_from_document(json.loads(line)) for line in lines]
+    completed = [(event.kind, event.step) == (Kind.STEP_COMPLETED, "cluster_create") for event in events]
+    lines[completed.index(True)] = "garbage"
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    again = installation.run(environ=environ)
+    assert again.returncode == 0, again.stdout + again.stderr
+    said = again.stdout + again.stderr
+    assert "refused" not in said
+    assert "is there as" not in said

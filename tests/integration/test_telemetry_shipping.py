@@ -219,6 +219,25 @@ def test_a_new_journal_is_shipped_from_its_start(victoria: Store) -> None:
     assert_shows_exactly(victoria, world, first + world.expected())
 
 
+def test_what_is_counted_anew_without_a_damaged_line_is_no_missing_sample(store: Store) -> None:
+    """A store has the values of a time when the journal was whole: they count, whichever line is gone since."""
+    for number in range(1, 22):
+        world = World(store.url, began_us=now_us() - 3 * MINUTE_US)
+        world.journal.whole_run("r1")
+        world.ship()
+        before = store.shown(world.cluster)
+        del world.journal.events[number - 1]
+        world.journal.begin("r2")
+        shipper = world.shipper()
+        shipper.flush(QuietContext())
+        assert shipper.unconfirmed() == [], f"without event {number}"
+        world.ship()
+        assert world.said == [], f"without event {number}"
+        shown = store.shown(world.cluster)
+        kept = {series: {at: shown[series][at] for at in samples} for series, samples in before.items()}
+        assert kept == before, f"without event {number}"
+
+
 def test_a_cursor_of_another_version_of_the_fold_is_carried_on(victoria: Store) -> None:
     world = World(victoria.url)
     world.journal.whole_run("r1")

@@ -28,7 +28,9 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
         refused = send(client, backend.write_path, [sample], patience)
         if refused:
             raise _lost(f"{backend} refuses a sample of now", refused[0].reason)
-        missing = absent_after_wait(client, backend, cluster, [sample], patience, VISIBLE_WITHIN_S)
+        missing = absent_after_wait(
+            client, backend, cluster, [sample], patience, VISIBLE_WITHIN_S, exact=True
+        )
     except StoreError as error:
         raise as_install_error(error) from error
     finally:
