@@ -139,6 +139,28 @@ def test_it_ends_when_it_is_told_to_and_lets_others_work(
     assert [process.pid for process in installed.processes()] == [store.pid]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_while_it_ends_changes_nothing(
+    installed: Installation, watch: Callable[..., Watching], number: signal.Signals
+) -> None:
+    for pause_s in (0.0, 0.02, 0.05, 0.1, 0.2):
+        watching = watch()
+        watching.process.send_signal(number)
+        time.sleep(pause_s)
+        watching.process.send_signal(number)
+        _, err = watching.process.communicate(timeout=60)
+        assert (watching.process.returncode, err) == (0, ""), f"after {pause_s} s"
+
+        watching = watch()
+        watching.process.send_signal(number)
+        watching.until("state", "ends")
+        time.sleep(pause_s / 10)
+        watching.process.send_signal(number)
+        _, err = watching.process.communicate(timeout=60)
+        assert (watching.process.returncode, err) == (0, ""), f"{pause_s / 10} s after its last word"
+    assert installed.processes(), "what is watched goes on"
+
+
 def test_what_was_taken_back_or_deleted_is_not_healed(
     installed: Installation, watch: Callable[..., Watching]
 ) -> None:

@@ -17,11 +17,17 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "th
 
 
 @contextmanager
-def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> Iterator[None]:
+def ending_signals(
+    ask: Callable[[str], None],
+    at_once: Callable[[], None],
+    *,
+    exits_next: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
     """Within the block, call `ask` with the reason at the first signal, and end the process at the next.
 
     `at_once` is what must happen even then. Signals that our parent had ignored stay ignored, as nohup wants. `ask`
-    must take no lock: it interrupts the main thread, which may hold that very one.
+    must take no lock: it interrupts the main thread, which may hold that very one. After the block, signals are ignored
+    if `exits_next` says that the process does nothing more but exit.
     """
     asked = False
 
@@ -33,7 +39,7 @@ def ending_signals(ask: Callable[[str], None], at_once: Callable[[], None]) -> I
         asked = True
         ask(_NAMES[signal.Signals(number)])
 
-    with _handled_by(handle):
+    with _handled_by(handle, exits_next):
         yield
 
 
@@ -77,7 +83,9 @@ def ending_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled_by(
+    handle: Callable[[int, FrameType | None], None], exits_next: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -86,4 +94,4 @@ def _handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[Non
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if exits_next() else handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -96,7 +97,8 @@ class Watch:
         """Watch; return the exit code. Raises InstallError when the budget is spent, or nothing is left to watch."""
         state = self._state()
         self._words.begins(self._stack_of(state).provider_name, self.every_s, self.budget.most)
-        with ending_signals(lambda _: self._end(), kill_all_children), self._following(state):
+        ending = ending_signals(lambda _: self._end(), _end_at_once, exits_next=lambda: self._ended)
+        with ending, self._following(state):
             while not self._ended:
                 result = self._turn()
                 if result is not None:
@@ -312,6 +314,12 @@ class _Unhurried(Context):
     def wait(self, seconds: float) -> None:
         """Pause for at least `LOOK_S` seconds."""
         super().wait(max(seconds, LOOK_S))
+
+
+def _end_at_once() -> None:
+    """End the process as well as the first signal would have: nothing is under way that could be left half done."""
+    kill_all_children()
+    os._exit(ExitCode.DONE)
 
 
 def _is_installed(state: State) -> bool:
