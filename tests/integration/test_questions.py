@@ -101,7 +101,8 @@ def test_what_is_declined_is_not_done_and_said(broken: Installation, command: st
         assert code == 130, (answer, after)
         assert "nothing was changed" in after
         if answer in (CTRL_C, CTRL_D):
-            assert after.removeprefix("^C").startswith("\r\n"), "what follows has a line of its own"
+            # A terminal may show the question once more behind ^C, where the signal met its writing.
+            assert re.search(r"(^|: |\] )(\^C)?\r\n✗ ", after), "what follows has a line of its own"
     assert broken.state.read_bytes() == before
     assert not (broken.files / "restore").exists()
 
