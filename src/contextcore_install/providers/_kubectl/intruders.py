@@ -47,7 +47,7 @@ def take_out(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx: Ste
     if live is None or not paths:
         return
     key = key_of(live)
-    ctx.notice(f"{key.label}: {told(live, paths)}")
+    ctx.activity(f"taking out of {key.label} what was added")
     patch = json.dumps(_without(paths), separators=(",", ":"))
     command = ("patch", resource_of(wanted), key.name, "-n", key.namespace, "-p", patch)
     done = kubectl.attempt(*command, ctx=ctx)
