@@ -110,5 +110,5 @@ function requirements(all, verifiedAt) {
     at && sorted[at - 1].category === it.category ? unseen(it.category) : sentence(String(it.category)),
     badge(it.ratio >= 1 ? "met" : "unmet")]);
   const when = verifiedAt ? `, as verified on ${moment(verifiedAt)}` : "";
-  return table(`Requirements of a complete installation${when}`, [["Requirement"], ["Category", ".faint.nowrap"], ["Met", ".nowrap"]], rows);
+  return table(`Requirements of a complete installation${when}`, [["Requirement"], ["Category", ".optional.faint.nowrap"], ["Met", ".nowrap"]], rows);
 }
