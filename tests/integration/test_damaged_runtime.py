@@ -10,11 +10,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contextcore_install.tools import packages
 from contextcore_install.tools.runtime_folder import MARKER, is_touched
-from installation import Installation
+from installation import Installation, end
 from integration.first_start import ROOT, Checkout, digest
 
 pytestmark = pytest.mark.slow
@@ -76,13 +77,15 @@ class Prepared(Checkout):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    made = Prepared(tmp_path_factory.mktemp("damaged"))
+    base = tmp_path_factory.mktemp("damaged")
+    made = Prepared(base)
     done = made.start(*made.arguments, PATH=made.path)
     assert done.returncode == 0, done.stdout + done.stderr
     made.look_and_act()
     yield made
-    for process in made.installation.processes():
-        process.kill()
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(base) in word for word in process.info["cmdline"] or []):
+            end(process)
 
 
 def scrambled(content: bytes) -> bytes:
