@@ -45,7 +45,7 @@ def test_a_first_installation_killed_in_every_step_ends_with_a_stack_that_works(
         pytest.param("step_started", "manifests_apply", marks=pytest.mark.thorough),
         ("step_started", "pods_ready"),
         pytest.param("step_checking", "services_verify", marks=pytest.mark.thorough),
-        ("step_checking", "metrics_seed"),
+        pytest.param("step_checking", "metrics_seed", marks=pytest.mark.thorough),
     ],
 )
 def test_a_run_over_an_installation_killed_in_a_step_is_carried_on(

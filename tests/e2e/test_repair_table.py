@@ -150,7 +150,9 @@ def test_what_the_cluster_itself_lacks_is_seen_and_its_hint_brings_it_back(
     wait_until(lambda: lacks() == [], f"{requirement} never came back", limit_s=120)
 
 
-@pytest.mark.parametrize("name", ["the control plane stopped", "the context lost"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("the control plane stopped", marks=pytest.mark.thorough), "the context lost"]
+)
 def test_carrying_on_heals_the_cluster_as_well(ward: ClusterInstallation, name: str) -> None:
     row = next(row for row in TABLE if row.name == name)
     before = what_stays(ward, row)
