@@ -245,7 +245,8 @@ def test_a_store_that_hangs_is_started_anew(world: World) -> None:
 def test_a_store_that_was_suspended_is_called_so_and_goes_on(with_store: World) -> None:
     provider = with_store.install()
     suspended = with_store.pid()
-    os.kill(suspended, signal.SIGSTOP)
+    os.kill(suspended, signal.SIGSTOP)  # which reaches each of its threads when that runs next
+    until(lambda: not provider.workloads()[0].ready)
     (workload,) = provider.workloads()
     assert "is suspended" in workload.condition
     assert workload.finding is not None
