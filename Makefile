@@ -12,7 +12,7 @@ ARGS ?=
 
 # Recursive on purpose: found when a target needs it, so that `make help` works without Python.
 python = $(shell sh '$(root)/scripts/find-python.sh')
-prepare = PYTHONPATH='$(root)/src' PYTHONDONTWRITEBYTECODE=1 '$(python)' -S -m contextcore_install.tools.runtime
+prepare = PYTHONPATH='$(root)/src' PYTHONDONTWRITEBYTECODE=1 '$(python)' -S -m contextcore_install.system.packages.runtime
 # with_tools(LOCK, COMMANDS). -S: what else this interpreter has installed (plugins of pytest, say) takes no part.
 # Bytecode is kept in the cache whatever the surroundings say: without it each process compiles all that it imports.
 define with_tools
@@ -73,11 +73,11 @@ types: ## check types only
 	@$(call with_tools,requirements-dev.lock,run -m mypy)
 
 dashboards: ## write the dashboard and the alert rules that Grafana is provisioned with
-	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.stack.dashboards)
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src:." run -m dev.dashboards)
 
 reference: ## write what docs/reference has from the code: the rules of diagnosis, and the rights in a cluster
-	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src" run -m contextcore_install.diagnosis && \
-	  PYTHONPATH="$$tools:src" run -m contextcore_install.providers.kube_context)
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src:." run -m dev.diagnosis_reference && \
+	  PYTHONPATH="$$tools:src:." run -m dev.rights_reference)
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)

@@ -13,19 +13,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from contextcore_install.core.engine import Engine
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.outcome import Outcome
-from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.retry import ONCE
-from contextcore_install.core.state import State
-from contextcore_install.core.workers import Workers
-from contextcore_install.storage.journal import JournalWriter
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.outcome import Outcome
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.recorder import Recorder
+from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.state import State
+from contextcore_install.engine.workers import Workers
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.state_keeper import StateKeeper
-from contextcore_install.tools.clock import SystemClock
+from contextcore_install.system.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
 _MISSING = CheckResult("", (Finding("missing", "not there yet"),))

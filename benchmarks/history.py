@@ -12,8 +12,8 @@ from long_history import Records, grow, layout_of
 from measure import FOLDER, Runs, once
 from report import Row, Section
 
-from contextcore_install.storage.journal import JournalReader
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.journal import JournalReader
 
 PAST = 10_000
 MOST_RATIO = 1.2

@@ -115,9 +115,7 @@ def place() -> Iterator[tuple[dict[str, str], dict[str, int]]]:
         yield variables, {key: free_port() for key, port in PORTS.items() if port.node_port}
 
 
-def by_hand(
-    ports: dict[str, int], images: Sequence[str], registry: str, variables: dict[str, str]
-) -> Command:
+def by_hand(ports: dict[str, int], images: Sequence[str], registry: str, variables: dict[str, str]) -> Command:
     """Return the plain commands for the same cluster."""
     from contextcore_install.providers.kind.config import NODE_IMAGE, cluster_config
     from contextcore_install.stack.catalogue import COMPONENTS
@@ -133,9 +131,7 @@ def by_hand(
     resources = [os.path.relpath(MANIFESTS, overlay)]
     (overlay / "kustomization.yaml").write_text(json.dumps({"resources": resources, "images": renamed}))
     ready = [f"{ports[item.name]}{item.ready_path}" for item in COMPONENTS if item.ready_port == item.name]
-    return Command(
-        ["bash", str(BY_HAND), CLUSTER, str(config), str(overlay), " ".join(ready), *images], variables
-    )
+    return Command(["bash", str(BY_HAND), CLUSTER, str(config), str(overlay), " ".join(ready), *images], variables)
 
 
 def forget(images: Sequence[str]) -> None:
@@ -165,16 +161,8 @@ def _section(here: Taken, slow: Taken, idle: Sequence[float], runs: int) -> Sect
             f"≤ {CLEARLY} x",
             slow.share <= CLEARLY,
         ),
-        Row(
-            "CPU time of the program itself, images in the engine", f"{cpu:.1f} s", "its children not counted"
-        ),
-        Row(
-            "a run with nothing to do",
-            f"{rest:.2f} s",
-            "",
-            f"< {MOST_IDLE_S} s",
-            rest < MOST_IDLE_S,
-        ),
+        Row("CPU time of the program itself, images in the engine", f"{cpu:.1f} s", "its children not counted"),
+        Row("a run with nothing to do", f"{rest:.2f} s", "", f"< {MOST_IDLE_S} s", rest < MOST_IDLE_S),
         Row(
             "from the last pod's Ready to the end of `pods_ready`",
             f"{late:.2f} s",

@@ -116,9 +116,7 @@ def slow_registry(images: Sequence[str]) -> Iterator[str]:
             pass
 
         def do_GET(self) -> None:
-            found = (
-                ("", "text/plain", b"") if self.path == "/v2/" else store.find(self.path.removeprefix("/v2/"))
-            )
+            found = ("", "text/plain", b"") if self.path == "/v2/" else store.find(self.path.removeprefix("/v2/"))
             digest, media_type, content = found or ("", "text/plain", b"")
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", media_type)

@@ -12,12 +12,12 @@ from typing import Any
 from finished import CLUSTER, Installation
 
 from contextcore_install.core.events import Event
-from contextcore_install.core.state import State
-from contextcore_install.storage.compaction import compact
+from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import ClusterLayout
-from contextcore_install.storage.mark import START, Mark
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.compaction import compact
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
+from contextcore_install.storage.journal.offset import START, JournalOffset
 from contextcore_install.storage.state_file import StateWriter
 
 EVERY_US = 600_000_000
@@ -66,7 +66,7 @@ def grow(layout: ClusterLayout, runs: int) -> None:
     _move_cursors(layout, mark.events - own[-1].number)
 
 
-def _record(layout: ClusterLayout, state: State, events: Iterable[Event], mark: Mark) -> Mark:
+def _record(layout: ClusterLayout, state: State, events: Iterable[Event], mark: JournalOffset) -> JournalOffset:
     compact(layout.journal, CLUSTER)
     writer = JournalWriter(layout.journal, mark)
     for event in events:

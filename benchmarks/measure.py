@@ -54,11 +54,7 @@ def once(command: Command) -> tuple[float, float, int]:
     """Run a command and return its wall time, its CPU time and its peak memory; it must succeed."""
     began = time.perf_counter()
     with subprocess.Popen(
-        command.argv,
-        cwd=ROOT,
-        env=environment(command.variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        command.argv, cwd=ROOT, env=environment(command.variables), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began

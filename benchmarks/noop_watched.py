@@ -42,7 +42,7 @@ def main() -> int:
     """Run the program and print the figure as the last line."""
     for name in ("connect", "send", "sendall", "recv", "recv_into"):
         watch(name)
-    from contextcore_install.cli import main as program
+    from contextcore_install.__main__ import main as program
 
     code = program(sys.argv[4:])
     print(together(_waits))

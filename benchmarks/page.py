@@ -20,7 +20,7 @@ sys.path.append(str(ROOT / "tests"))
 RUNS_KEPT, EVENTS = 1_000, 9_000
 PAINT_MOST_MS, SEEN_MOST_MS, TURN_MOST_MS = 500.0, 1_000.0, 100.0
 
-_PROGRAM = "import sys; from contextcore_install.cli import main; raise SystemExit(main())"
+_PROGRAM = "import sys; from contextcore_install.__main__ import main; raise SystemExit(main())"
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 _WATCH = """() => {
   window.seen = {};
@@ -44,7 +44,7 @@ def works() -> bool:
     """Whether there is a browser to measure with."""
     import pytest
 
-    from page_world import chromium
+    from kit.page_world import chromium
 
     with suppress(pytest.skip.Exception):
         return bool(chromium())
@@ -55,7 +55,7 @@ def measure(runs: int) -> Section:
     """Measure the page of a short and of a long history, as `dashboard` serves it."""
     from playwright.sync_api import sync_playwright
 
-    from page_world import _FLAGS, Story, chromium, complete, many
+    from kit.page_world import _FLAGS, Story, chromium, complete, many
 
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="page-", dir=FOLDER) as folder, sync_playwright() as playwright:
@@ -67,9 +67,7 @@ def measure(runs: int) -> Section:
         for name, story in (("short", short), ("long", long)):
             with served(story.home) as (url, _):
                 paints = [painted(browser, url) for _ in range(runs + 1)][1:]
-                taken[f"{name} paint"], taken[f"{name} cpu"] = (
-                    list(times) for times in zip(*paints, strict=True)
-                )
+                taken[f"{name} paint"], taken[f"{name} cpu"] = (list(times) for times in zip(*paints, strict=True))
                 story.begin(RUNS_KEPT + 1)
                 with story.running():
                     taken[f"{name} seen"] = list(seen(browser, url, story, runs))
@@ -79,10 +77,7 @@ def measure(runs: int) -> Section:
             taken["turn"] = [page.evaluate(_CLICK, ["Older", "#history-body"]) for _ in range(runs)]
             shown = ["Show run 1", "#history-run"]
             page.evaluate(_CLICK, ["Oldest", "#history-body"])
-            taken["show"] = [
-                page.evaluate(_CLICK, shown),
-                *([] if runs < 2 else again(page, shown, runs - 1)),
-            ]
+            taken["show"] = [page.evaluate(_CLICK, shown), *([] if runs < 2 else again(page, shown, runs - 1))]
         browser.close()
     return _section({name: statistics.median(found) for name, found in taken.items()}, runs)
 

@@ -69,9 +69,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__, allow_abbrev=False)
     parser.add_argument("which", nargs="*", metavar="BENCHMARK", help=f"{', '.join(WHICH)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few runs: to see that it works, not to compare")
-    parser.add_argument(
-        "--write", action="store_true", help="rewrite what was measured in docs/benchmarks.md"
-    )
+    parser.add_argument("--write", action="store_true", help="rewrite what was measured in docs/benchmarks.md")
     options = parser.parse_args()
     if unknown := set(options.which) - set(WHICH):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")

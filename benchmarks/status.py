@@ -18,7 +18,7 @@ _DIRECT = """\
 import sys
 sys.pycache_prefix = {bytecode!r}
 sys.path[:0] = [{source!r}, {runtime!r}]
-from contextcore_install.cli import main
+from contextcore_install.__main__ import main
 raise SystemExit(main(['--status']))
 """
 """The program started by its interpreter, without the launcher and what finds its runtime."""
@@ -30,9 +30,7 @@ def measure(made: Installation, runs: int) -> Section:
         plan = {"HOME": folder}
         once(Command(["bash", YARDSTICK], plan))
         direct = _DIRECT.format(
-            bytecode=str(made.home / "runtime" / "pycache"),
-            source=str(ROOT / "src"),
-            runtime=str(made.runtime),
+            bytecode=str(made.home / "runtime" / "pycache"), source=str(ROOT / "src"), runtime=str(made.runtime)
         )
         taken = interleaved(
             {
@@ -49,9 +47,7 @@ def measure(made: Installation, runs: int) -> Section:
 
 def _section(taken: dict[str, Runs], runs: int) -> Section:
     launcher = statistics.median(map(sub, taken["status"].wall, taken["direct"].wall)) * 1e3
-    rows = [
-        _beside_plan(f"`./create-cluster.sh {flags}`", taken[name], taken["plan"]) for name, flags in _ASKED
-    ]
+    rows = [_beside_plan(f"`./create-cluster.sh {flags}`", taken[name], taken["plan"]) for name, flags in _ASKED]
     rows += [
         Row(
             "the launcher: shell, interpreter found, runtime checked",
@@ -74,13 +70,7 @@ _ASKED = (("status", "--status"), ("json", "--status --output json"))
 
 def _beside_plan(what: str, ours: Runs, plan: Runs) -> Row:
     share = statistics.median(map(truediv, ours.wall, plan.wall))
-    return Row(
-        what,
-        _ms(ours),
-        f"bash + jq: {_ms(plan)}, {share:.2f} x",
-        f"≤ {MOST_SHARE} x",
-        share <= MOST_SHARE,
-    )
+    return Row(what, _ms(ours), f"bash + jq: {_ms(plan)}, {share:.2f} x", f"≤ {MOST_SHARE} x", share <= MOST_SHARE)
 
 
 def _ms(runs: Runs) -> str:

@@ -65,10 +65,7 @@ def _section(pace: Pace, runs: int) -> Section:
         ),
         *(_wide_row(pace, count) for count in COUNTS),
         Row("the limit: append and sync, two records a step", f"{limit:,.0f} steps/s"),
-        Row(
-            f"DBOS on SQLite, {DBOS_STEPS:,} steps of one workflow",
-            f"{statistics.median(pace['dbos']):,.0f} steps/s",
-        ),
+        Row(f"DBOS on SQLite, {DBOS_STEPS:,} steps of one workflow", f"{statistics.median(pace['dbos']):,.0f} steps/s"),
     ]
     return Section("Durable steps a second", rows, _NOTE.format(runs=runs, dbos_steps=DBOS_STEPS))
 

@@ -18,7 +18,7 @@ from measure import FOLDER, ROOT, Command, answer, environment, once
 from report import Row, Section
 
 sys.path.insert(0, str(ROOT / "tests"))
-from stores import Store
+from kit.stores import Store
 
 MOST_SHARE = 0.01
 BEHIND, MOST_BEHIND_S = 10_000, 1.0
@@ -65,9 +65,7 @@ def _side_by_side(ways: dict[str, Any]) -> dict[str, tuple[float, float]]:
     started = {}
     for name, urls in ways.items():
         command = _script("telemetry_run.py", *urls)
-        started[name] = subprocess.Popen(
-            command.argv, cwd=ROOT, env=environment({}), stdout=subprocess.PIPE, text=True
-        )
+        started[name] = subprocess.Popen(command.argv, cwd=ROOT, env=environment({}), stdout=subprocess.PIPE, text=True)
     figures = {}
     for name, process in started.items():
         said, _ = process.communicate()

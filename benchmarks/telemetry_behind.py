@@ -12,14 +12,14 @@ import uuid
 from pathlib import Path
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.context import Context
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.context import Context
+from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.telemetry.metrics import MetricsFold
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
+from contextcore_install.system.clock import SystemClock
+from contextcore_install.telemetry.folds.metrics import MetricsFold
 from contextcore_install.telemetry.shipper import Shipper
-from contextcore_install.tools.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
 SPREAD_US = 30 * 60 * 1_000_000
@@ -32,9 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="behind-", dir=FOLDER) as folder:
         path = Path(folder) / "journal.jsonl"
         made = _write(path, cluster, count, clock.now_us())
-        shipper = Shipper(
-            JournalReader(path), CursorFile(Path(folder) / "cursors.json"), cluster, lambda: url, print
-        )
+        shipper = Shipper(JournalReader(path), CursorFile(Path(folder) / "cursors.json"), cluster, lambda: url, print)
         context = Context("step", CancelToken(), lambda *_: None, clock, clock.monotonic() + 60)
         began, cpu = time.perf_counter(), time.process_time()
         sent = shipper.flush(context)

@@ -14,22 +14,22 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from contextcore_install.core.engine import Engine
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.outcome import Outcome
-from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.retry import ONCE
-from contextcore_install.core.state import STEP_IDS, State
-from contextcore_install.core.workers import Workers
+from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.outcome import Outcome
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.recorder import Recorder
+from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.state import STEP_IDS, State
+from contextcore_install.engine.workers import Workers
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
 from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.system.clock import SystemClock
 from contextcore_install.telemetry.shipper import Shipper
-from contextcore_install.tools.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
 CLUSTER = "bench"

@@ -7,7 +7,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["stores", "installation", "receivers", "recordings"]
+pytest_plugins = ["kit.stores", "kit.installation", "kit.receivers", "kit.recordings"]
 
 # A machine that is busy elsewhere makes an example slow, not wrong.
 settings.register_profile(

@@ -75,7 +75,7 @@ def main() -> int:
     if CheckedLoader.blocked and sys.pycache_prefix:
         from pathlib import Path
 
-        from contextcore_install.tools.files import discard
+        from contextcore_install.system.files import discard
 
         discard(Path(sys.pycache_prefix))
     return code

@@ -1,6 +1,6 @@
 """From the launcher to the program: makes sure of the packages that it depends on, and goes.
 
-What only a first start or a damaged runtime needs is in `tools/runtime.py`.
+What only a first start or a damaged runtime needs is in `system/packages/runtime.py`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from contextcore_install.tools.runtime_folder import is_complete, is_touched, runtime_key
+from contextcore_install.system.packages.runtime_folder import is_complete, is_touched, runtime_key
 
-LOCK = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock"
-)
+LOCK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock")
 #: The launcher speaks to us through -X, as variables would reach every program started from here.
 OPTIONS = sys._xoptions  # noqa: SLF001 - documented, for want of a public name
 
@@ -41,7 +39,7 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
     if "remember" in OPTIONS or not whole:
         import shlex
 
-        from contextcore_install.tools.runtime import make_ready
+        from contextcore_install.system.packages.runtime import make_ready
 
         if not has_home():
             return program()
@@ -89,7 +87,7 @@ def refuse(home: str) -> int:
 def has_home() -> bool:
     """Tell whether the program accepts its home folder; why not is said by the program."""
     from contextcore_install.core.errors import InstallError
-    from contextcore_install.storage.layout import find_home
+    from contextcore_install.storage.home import find_home
 
     try:
         find_home(os.environ, os.geteuid())
@@ -100,7 +98,7 @@ def has_home() -> bool:
 
 def program() -> int:
     """Run the program itself and return its exit code."""
-    from contextcore_install.cli import main
+    from contextcore_install.__main__ import main
 
     return main(sys.argv[1:])
 
@@ -127,7 +125,7 @@ def heal(folder: str) -> int:
     import shlex
     from pathlib import Path
 
-    from contextcore_install.tools.runtime import is_whole, prepare, told
+    from contextcore_install.system.packages.runtime import is_whole, prepare, told
 
     if "healed" in OPTIONS or is_whole(LOCK, folder):
         return 0

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from tables import write_table
+from kit.tables import write_table
 
 
 class Outcome(StrEnum):
@@ -67,8 +67,5 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         rows = [[what, f"{times:,}", f"{times:,}", "0"] for what, times in sorted(_counts.items())]
         write_table(Path(report), "figures", ["what happens to a run", "tried", "survived", "lost"], rows)
     if _matrix:
-        rows = [
-            [fault, *(f"{row[outcome]:,}" for outcome in Outcome), "0"]
-            for fault, row in sorted(_matrix.items())
-        ]
+        rows = [[fault, *(f"{row[outcome]:,}" for outcome in Outcome), "0"] for fault, row in sorted(_matrix.items())]
         write_table(Path(report), "faults", ["fault", *Outcome, "traceback, hang, torn or lost"], rows)

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TextIO
 from unittest.mock import patch
 
-from contextcore_install.cli import main
+from contextcore_install.__main__ import main
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.retry import RetryPolicy
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.selection import Stack
-from contextcore_install.storage.compaction import PART_BYTES, compact
-from fakes import FakeProvider
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.runtime.selection import Stack
+from contextcore_install.storage.journal.compaction import PART_BYTES, compact
+from kit.fakes import FakeProvider
 
 CLUSTER = "chaos"
 
@@ -103,11 +103,7 @@ class World:
         return ended(self.start(around))
 
     def _install(self) -> int:
-        environ = {
-            "CONTEXTCORE_HOME": str(self.home),
-            "CONTEXTCORE_CLUSTER": CLUSTER,
-            "PATH": "/usr/bin:/bin",
-        }
+        environ = {"CONTEXTCORE_HOME": str(self.home), "CONTEXTCORE_CLUSTER": CLUSTER, "PATH": "/usr/bin:/bin"}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         steps = zip(STEP_IDS, [(), *((step_id,) for step_id in STEP_IDS)], strict=False)
@@ -118,7 +114,7 @@ class World:
             patch.object(sys, "argv", ["create-cluster.sh"]),
             patch.object(Stack, "provider", FakeProvider(())),
             patch.object(Stack, "plan", lambda *_: plan),
-            patch("contextcore_install.wiring.compact", partial(compact, most=self.part_bytes)),
+            patch("contextcore_install.runtime.wiring.compact", partial(compact, most=self.part_bytes)),
         ):
             code = main(["--resume", "--provider", "host", "--output", "json"])
             if isinstance(stdout, io.StringIO):

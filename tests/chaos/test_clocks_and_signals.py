@@ -19,7 +19,7 @@ from chaos.conftest import Came
 from chaos.next_run import check_the_next_run, journal
 from chaos.quick_plan import CLUSTER, World, ended
 from contextcore_install.core.events import microseconds, second
-from contextcore_install.tools.clock import SystemClock
+from contextcore_install.system.clock import SystemClock
 from contextcore_install.ui import terminal
 from fuzz.hostile import invoke
 
@@ -113,9 +113,7 @@ def test_a_run_that_is_stopped_goes_on(tmp_path: Path, came_of: Came) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_end_can_be_resumed(
-    tmp_path: Path, number: signal.Signals, came_of: Came
-) -> None:
+def test_a_run_that_is_told_to_end_can_be_resumed(tmp_path: Path, number: signal.Signals, came_of: Came) -> None:
     world = World(tmp_path)
     world.gate = tmp_path / "gate"
     pid = world.start()

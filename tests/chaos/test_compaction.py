@@ -14,11 +14,11 @@ from chaos.conftest import Tried
 from chaos.power_cut import Loss, PowerCut
 from chaos.quick_plan import CLUSTER, World, ended
 from chaos.test_every_boundary import SEED, SHARE
-from contextcore_install.core.chronicle import Chronicle
 from contextcore_install.core.events import Event
-from contextcore_install.storage.compaction import compact, whole_chronicle
-from contextcore_install.storage.journal import JournalReader
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.engine.journal_summary import JournalSummary
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.compaction import compact, whole_chronicle
+from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.store import mend_records, read_records
 
 RUNS = 6
@@ -100,8 +100,8 @@ def _check(layout: ClusterLayout, before: Events, told: str) -> None:
         assert len(list(layout.past.iterdir())) == 2 * len(parts), f"{told}: {list(layout.past.iterdir())}"
 
 
-def _folded(events: Events) -> Chronicle:
-    chronicle = Chronicle(CLUSTER)
+def _folded(events: Events) -> JournalSummary:
+    chronicle = JournalSummary(CLUSTER)
     for position, event in events:
         chronicle.take(position, event)
     return chronicle

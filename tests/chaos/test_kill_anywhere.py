@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from chaos.conftest import Tried
-from installation import Installation, kill
+from kit.installation import Installation, kill
 
 pytestmark = pytest.mark.slow
 
@@ -61,9 +61,7 @@ def completed(installation: Installation, before: dict[str, int], told: str) -> 
     steps = installation.steps()
     now = {name: step["attempts"] for name, step in steps.items() if step["status"] == "completed"}
     for name, attempts in before.items():
-        assert now.get(name) == attempts, (
-            f"{told}: {name} was completed after {attempts} attempts, now {steps[name]}"
-        )
+        assert now.get(name) == attempts, f"{told}: {name} was completed after {attempts} attempts, now {steps[name]}"
     return now
 
 

@@ -14,9 +14,9 @@ import pytest
 from chaos.conftest import Tried
 from chaos.next_run import journal
 from chaos.quick_plan import CLUSTER, World
-from contextcore_install.storage.compaction import whole_chronicle
 from contextcore_install.storage.files import KEPT_ASIDE
-from contextcore_install.storage.layout import Home
+from contextcore_install.storage.home import Home
+from contextcore_install.storage.journal.compaction import whole_chronicle
 from contextcore_install.storage.step_logs import KEPT_RUNS
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.stack.catalogue import METRICS_STORE
-from contextcore_install.tools.trees import check_tree
-from fakes import FakeProvider, Told
-from host_world import World
+from contextcore_install.system.trees import check_tree
+from kit.fakes import FakeProvider, Told
+from kit.host_world import World
 
 
 @dataclass
@@ -161,14 +161,10 @@ def test_components_are_reached_on_loopback_by_number(case: Case) -> None:
     provider = installed(case)
     endpoints = provider.endpoints()
     assert METRICS_STORE in {endpoint.component for endpoint in endpoints}
-    assert {workload.name for workload in provider.workloads()} == {
-        endpoint.component for endpoint in endpoints
-    }
+    assert {workload.name for workload in provider.workloads()} == {endpoint.component for endpoint in endpoints}
     assert all(endpoint.base_url.startswith("http://127.0.0.1:") for endpoint in endpoints)
     overview = provider.overview()
-    assert {item.component for item in overview.absent}.isdisjoint(
-        endpoint.component for endpoint in endpoints
-    )
+    assert {item.component for item in overview.absent}.isdisjoint(endpoint.component for endpoint in endpoints)
     assert all(item.hint for item in overview.absent)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from e2e.lab import ClusterInstallation, ask, engine
-from stores import wait_until
+from kit.stores import wait_until
 
 Break = Callable[[ClusterInstallation], object]
 #: Seconds for Kubernetes to notice what was broken.
@@ -58,9 +58,7 @@ def pod_says(name: str, pattern: str) -> Break:
         pod = place.objects("pods").get(f"Pod/{name}-0", {})
         return re.search(pattern, json.dumps(pod.get("status", {}))) is not None
 
-    return lambda place: wait_until(
-        lambda: told(place), f"{name} never told of {pattern}", limit_s=SEEN_WITHIN_S
-    )
+    return lambda place: wait_until(lambda: told(place), f"{name} never told of {pattern}", limit_s=SEEN_WITHIN_S)
 
 
 def configuration(name: str, *, text: str = "standin: fail\n") -> Break:
@@ -68,9 +66,7 @@ def configuration(name: str, *, text: str = "standin: fail\n") -> Break:
 
     def spoil(place: ClusterInstallation) -> None:
         found = next(
-            item
-            for key, item in place.objects("configmaps").items()
-            if re.fullmatch(rf"ConfigMap/{name}-\w+", key)
+            item for key, item in place.objects("configmaps").items() if re.fullmatch(rf"ConfigMap/{name}-\w+", key)
         )
         data = {key: text + value for key, value in found["data"].items()}
         place.kubectl("patch", "configmap", found["metadata"]["name"], "-p", json.dumps({"data": data}))
@@ -96,9 +92,7 @@ def nodes(verb: str, *suffixes: str) -> Break:
 
 
 def on_node(verb: str, suffix: str) -> Break:
-    return lambda place: ask(
-        "kubectl", "--context", place.context, verb, node(place, suffix), environ=place.environ()
-    )
+    return lambda place: ask("kubectl", "--context", place.context, verb, node(place, suffix), environ=place.environ())
 
 
 def node_of(place: ClusterInstallation, name: str) -> str:
@@ -153,11 +147,7 @@ def take_off_network(place: ClusterInstallation) -> None:
 
 def spoil_arguments(place: ClusterInstallation) -> None:
     change = [
-        {
-            "op": "replace",
-            "path": "/spec/template/spec/containers/0/args",
-            "value": ["-config.file=/nowhere/loki.yaml"],
-        }
+        {"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["-config.file=/nowhere/loki.yaml"]}
     ]
     place.kubectl("patch", "statefulset", "loki", "--type=json", "-p", json.dumps(change))
     pod_says("loki", "CrashLoopBackOff")(place)
@@ -186,9 +176,7 @@ def event_says(name: str, pattern: str) -> Break:
     def told(place: ClusterInstallation) -> bool:
         return re.search(pattern, place.kubectl(*chosen)) is not None
 
-    return lambda place: wait_until(
-        lambda: told(place), f"no event of {name} has {pattern}", limit_s=SEEN_WITHIN_S
-    )
+    return lambda place: wait_until(lambda: told(place), f"no event of {name} has {pattern}", limit_s=SEEN_WITHIN_S)
 
 
 def webhook(kind: str, client: Mapping[str, object]) -> Break:
@@ -308,9 +296,7 @@ TABLE: tuple[Row, ...] = (
         Row(
             f"{name} with a bad configuration",
             both(
-                configuration(name),
-                run("delete", "pod", f"{name}-0"),
-                pod_says(name, "CrashLoopBackOff|standin|Error"),
+                configuration(name), run("delete", "pod", f"{name}-0"), pod_says(name, "CrashLoopBackOff|standin|Error")
             ),
             rf"drift ConfigMap/{name}-\w+: changed",
             touches=pod(name),
@@ -364,12 +350,7 @@ TABLE: tuple[Row, ...] = (
         run("label", "statefulset", "loki", "app.kubernetes.io/component-"),
         "drift StatefulSet/loki: changed: metadata.labels",
     ),
-    Row(
-        "a Service deleted",
-        run("delete", "service", "loki"),
-        "drift Service/loki: missing",
-        touches="Service/loki$",
-    ),
+    Row("a Service deleted", run("delete", "service", "loki"), "drift Service/loki: missing", touches="Service/loki$"),
     Row(
         "a NodePort changed",
         run("patch", "service", "tempo", "-p", '{"spec":{"ports":[{"port":3200,"nodePort":30777}]}}'),
@@ -414,10 +395,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "a claim and its pod deleted",
-        both(
-            run("delete", "pvc", "data-tempo-0", "--wait=false"),
-            run("delete", "pod", "tempo-0", "--wait=true"),
-        ),
+        both(run("delete", "pvc", "data-tempo-0", "--wait=false"), run("delete", "pod", "tempo-0", "--wait=true")),
         "",
         heals_itself=True,
         touches=r"Pod/tempo-0|PersistentVolumeClaim/data-tempo-0",
@@ -452,18 +430,8 @@ TABLE: tuple[Row, ...] = (
     Row("a worker stopped", nodes("stop", "worker"), "cluster-stopped .*", workers=1),
     Row("a worker paused", nodes("pause", "worker2"), "cluster-stopped .*", workers=2),
     Row("both workers stopped", nodes("stop", "worker", "worker2"), "cluster-stopped .*", workers=2),
-    Row(
-        "all nodes stopped",
-        nodes("stop", "worker", "worker2", "control-plane"),
-        "cluster-stopped .*",
-        workers=2,
-    ),
-    Row(
-        "a node cordoned, and its pod deleted",
-        cordon_and_delete,
-        "node-cordoned .*",
-        touches=pod("loki"),
-    ),
+    Row("all nodes stopped", nodes("stop", "worker", "worker2", "control-plane"), "cluster-stopped .*", workers=2),
+    Row("a node cordoned, and its pod deleted", cordon_and_delete, "node-cordoned .*", touches=pod("loki")),
     Row("a kubelet stopped", stop_kubelet, "nodes-not-ready .*", workers=1, touches="Pod"),
     *(
         Row(
@@ -529,8 +497,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "the namespace deleted",
         lambda place: ask(
-            *("kubectl", "--context", place.context, "delete", "namespace", "observability"),
-            environ=place.environ(),
+            *("kubectl", "--context", place.context, "delete", "namespace", "observability"), environ=place.environ()
         ),
         "drift Namespace/observability: missing",
         touches=".*",

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from tables import write_table
+from kit.tables import write_table
 
 ANEW = "installed anew"
 CHECKED = "checked, with nothing wrong"

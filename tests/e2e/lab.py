@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from contextcore_install.stack.catalogue import COMPONENTS, PORTS
-from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client, StoreError, Trouble
-from contextcore_install.telemetry.metrics import Sample
-from contextcore_install.telemetry.remote_write import send
-from installation import Installation
-from stores import PATIENCE, free_port, wait_until
+from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError
+from contextcore_install.telemetry.exporters.remote_write import send
+from contextcore_install.telemetry.folds.metrics import Sample
+from kit.installation import Installation
+from kit.stores import PATIENCE, free_port, wait_until
 
 NAMESPACE = "observability"
 IMAGES = tuple(item.image for item in COMPONENTS)
@@ -43,13 +43,7 @@ Answer = TypeVar("Answer")
 def ask(*argv: str, limit_s: float = 180.0, environ: Mapping[str, str] | None = None) -> str:
     """Run a command that must succeed and return what it printed."""
     done = subprocess.run(
-        argv,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=False,
-        stdin=subprocess.DEVNULL,
+        argv, env=environ, capture_output=True, text=True, timeout=limit_s, check=False, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, f"{shlex.join(argv)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -61,7 +55,7 @@ def patiently(call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except StoreError as error:
-            if error.trouble is not Trouble.NO_ANSWER:
+            if error.trouble is not FailureKind.NO_ANSWER:
                 raise
             time.sleep(1)
     return call()
@@ -90,29 +84,20 @@ def create_by_hand(name: str, kubeconfig: Path) -> None:
     """Create a cluster as anyone would who does not know this program."""
     image = os.environ.get("KIND_NODE_IMAGE", "")
     choice = ["--image", image] if image else []
-    ask(
-        *f"kind create cluster --wait 120s --name {name} --kubeconfig {kubeconfig}".split(),
-        *choice,
-        limit_s=300,
-    )
+    ask(*f"kind create cluster --wait 120s --name {name} --kubeconfig {kubeconfig}".split(), *choice, limit_s=300)
 
 
 def delete_cluster(name: str) -> None:
     """Remove a cluster of a test, however much of it there is."""
     assert name.startswith("e2e-"), name
-    subprocess.run(
-        ["kind", "delete", "cluster", "--name", name], capture_output=True, timeout=180, check=False
-    )
+    subprocess.run(["kind", "delete", "cluster", "--name", name], capture_output=True, timeout=180, check=False)
 
 
 def load_images(cluster: str) -> None:
     """Load into a cluster what the engine has; the cluster pulls the rest itself."""
     for image in IMAGES:
         subprocess.run(
-            ["kind", "load", "docker-image", image, "--name", cluster],
-            capture_output=True,
-            timeout=180,
-            check=False,
+            ["kind", "load", "docker-image", image, "--name", cluster], capture_output=True, timeout=180, check=False
         )
 
 
@@ -250,9 +235,7 @@ class ClusterInstallation(Installation):
         """Within the block, have a way to the metrics store of a cluster that has no port on this machine."""
         port = free_port()
         command = ["kubectl", "--context", self.context, "-n", NAMESPACE, "port-forward", "svc/mimir"]
-        process = subprocess.Popen(
-            [*command, f"{port}:9009"], env=self.environ(), stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([*command, f"{port}:9009"], env=self.environ(), stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout
             assert process.stdout.readline(), "kubectl forwards nothing"
@@ -266,22 +249,11 @@ class ClusterInstallation(Installation):
         looks: Sequence[Sequence[str]] = (
             [engine(), "ps", "--all", "--filter", f"label=io.x-k8s.kind.cluster={self.cluster}"],
             ["kubectl", "--context", self.context, "get", "nodes,pods,services,pvc", "-A", "-o", "wide"],
-            [
-                "kubectl",
-                "--context",
-                self.context,
-                "get",
-                "events",
-                "-n",
-                NAMESPACE,
-                "--sort-by=.lastTimestamp",
-            ],
+            ["kubectl", "--context", self.context, "get", "events", "-n", NAMESPACE, "--sort-by=.lastTimestamp"],
         )
         parts = ["\n".join(text.splitlines()[-SHOWN_LINES:]) for text in self.said[-3:]]
         for look in looks:
-            done = subprocess.run(
-                look, env=self.environ(), capture_output=True, text=True, timeout=60, check=False
-            )
+            done = subprocess.run(look, env=self.environ(), capture_output=True, text=True, timeout=60, check=False)
             lines = (done.stdout + done.stderr).splitlines()[-SHOWN_LINES:]
             parts.append("\n".join([f"$ {shlex.join(look)}", *lines]))
         return "\n\n".join(parts)

@@ -12,19 +12,9 @@ from datetime import datetime
 
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
-from e2e.lab import (
-    IMAGES,
-    ClusterInstallation,
-    applied,
-    ask,
-    cluster_name,
-    delete_image,
-    engine,
-    node_states,
-    state_of,
-)
-from stores import wait_until
+from contextcore_install.engine.state import STEP_IDS
+from e2e.lab import IMAGES, ClusterInstallation, applied, ask, cluster_name, delete_image, engine, node_states, state_of
+from kit.stores import wait_until
 
 REGISTRY = os.environ.get("E2E_REGISTRY", "")
 #: Seconds from the arrival of an image to the start of what waits for it; Kubernetes tells starts to the second.
@@ -77,9 +67,7 @@ def test_an_installation_from_an_empty_engine_ends_at_the_first_try(place: Clust
     assert state_of(place) == dict.fromkeys(STEP_IDS, "completed")
     assert set(place.attempts().values()) <= {0, 1}
     for node in node_states(place.cluster):
-        assert {full_name(image) for image in named_images()} <= set(
-            in_node(node, *CTR, "ls", "--quiet").split()
-        )
+        assert {full_name(image) for image in named_images()} <= set(in_node(node, *CTR, "ls", "--quiet").split())
 
 
 def test_a_second_run_applies_nothing(installed: ClusterInstallation) -> None:
@@ -90,9 +78,7 @@ def test_a_second_run_applies_nothing(installed: ClusterInstallation) -> None:
     assert installed.attempts() == attempts
 
 
-def test_an_image_that_arrives_after_a_failed_pull_starts_its_pod_at_once(
-    installed: ClusterInstallation,
-) -> None:
+def test_an_image_that_arrives_after_a_failed_pull_starts_its_pod_at_once(installed: ClusterInstallation) -> None:
     image = next(image for image in named_images() if "loki" in image)
     before = installed.uids("pods")
     for node in node_states(installed.cluster):
@@ -104,9 +90,7 @@ def test_an_image_that_arrives_after_a_failed_pull_starts_its_pod_at_once(
     healed = installed.run("--repair", "--yes", "--output", "json")
     assert healed.returncode == 0, healed.stdout
     events = [json.loads(line) for line in healed.stdout.splitlines() if line.startswith("{")]
-    arrived = next(
-        event["at"] for event in events if event["kind"] == "part_finished" and event["part"] == "images"
-    )
+    arrived = next(event["at"] for event in events if event["kind"] == "part_finished" and event["part"] == "images")
     (status,) = installed.objects("pods")["Pod/loki-0"]["status"]["containerStatuses"]
     took = datetime.fromisoformat(status["state"]["running"]["startedAt"]) - datetime.fromisoformat(arrived)
     assert took.total_seconds() <= STARTS_WITHIN_S
@@ -126,7 +110,6 @@ def forget(node: str, image: str) -> None:
 def waits_for_its_image(place: ClusterInstallation) -> bool:
     found = place.objects("pods").get("Pod/loki-0", {})
     waiting = [
-        entry.get("state", {}).get("waiting") or {}
-        for entry in found.get("status", {}).get("containerStatuses", [])
+        entry.get("state", {}).get("waiting") or {} for entry in found.get("status", {}).get("containerStatuses", [])
     ]
     return any(entry.get("reason") in {"ErrImagePull", "ImagePullBackOff"} for entry in waiting)

@@ -7,10 +7,10 @@ import shlex
 
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, ask, node_states, state_of
-from installation import kill, read_until
-from stores import wait_until
+from kit.installation import kill, read_until
+from kit.stores import wait_until
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("E2E_RESTART_ENGINE") != "1", reason="restarts the container engine: E2E_RESTART_ENGINE=1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, applied, ask, engine, state_of
 
 
@@ -33,9 +33,7 @@ def test_a_second_run_applies_nothing(installed: ClusterInstallation) -> None:
     assert "nothing had to be done" in installed.must()
 
 
-def test_a_reset_forgets_the_records_and_the_next_run_finds_all_as_it_was(
-    installed: ClusterInstallation,
-) -> None:
+def test_a_reset_forgets_the_records_and_the_next_run_finds_all_as_it_was(installed: ClusterInstallation) -> None:
     before = installed.identity(), installed.volumes(), installed.uids("pods")
     assert installed.run("--reset").returncode == 0
     again = installed.install("--output", "json")

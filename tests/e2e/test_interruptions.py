@@ -8,15 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, node_states, state_of
-from installation import kill, read_until
-from stores import wait_until
+from kit.installation import kill, read_until
+from kit.stores import wait_until
 
 
-def test_a_first_installation_killed_in_every_step_ends_with_a_stack_that_works(
-    alone: ClusterInstallation,
-) -> None:
+def test_a_first_installation_killed_in_every_step_ends_with_a_stack_that_works(alone: ClusterInstallation) -> None:
     killed(alone, *alone.flags(), until=[("step_checking", "preflight")])
     leave_half_a_cluster(alone)
     half = dict(node_states(alone.cluster))
@@ -59,9 +57,7 @@ def test_a_run_over_an_installation_killed_in_a_step_is_carried_on(
     assert (installed.identity(), installed.volumes(), installed.written()) == before
 
 
-def killed(
-    installation: ClusterInstallation, *arguments: str, until: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
+def killed(installation: ClusterInstallation, *arguments: str, until: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """Start a run, end it as `kill -9` does when its last event has come, and return these events."""
     running = installation.start(*arguments)
     events = [read_until(running, kind, step) for kind, step in until]

@@ -6,8 +6,8 @@ import base64
 import json
 from pathlib import Path
 
-from bundles import read_bundle
 from e2e.lab import NAMESPACE, ClusterInstallation
+from kit.bundles import read_bundle
 
 MARKER = "pl4nt3d-in-a-p0d"
 POD = {
@@ -28,9 +28,7 @@ POD = {
 }
 
 
-def test_a_bundle_tells_of_pods_nodes_and_kind_and_of_no_secret(
-    installed: ClusterInstallation, tmp_path: Path
-) -> None:
+def test_a_bundle_tells_of_pods_nodes_and_kind_and_of_no_secret(installed: ClusterInstallation, tmp_path: Path) -> None:
     pod = tmp_path / "pod.json"
     pod.write_text(json.dumps(POD))
     installed.kubectl("apply", "-f", str(pod))

@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, state_of
-from stores import wait_until
+from kit.stores import wait_until
 
 TOLD = ("status", "attempts", "started_at", "completed_at", "duration_seconds")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.providers.kube_context.__main__ import PAGE as RIGHTS
+from contextcore_install.engine.state import STEP_IDS
+from dev.rights_reference import PAGE as RIGHTS
 from e2e.lab import (
     NAMESPACE,
     ON_DISK_S,
@@ -25,8 +25,8 @@ from e2e.lab import (
     node_states,
     state_of,
 )
-from installation import kill, read_until
-from stores import wait_until
+from kit.installation import kill, read_until
+from kit.stores import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +52,12 @@ def guest(foreign: tuple[str, Path], folder: Path, context: str = "") -> Cluster
     return place
 
 
-def test_a_cluster_of_that_name_that_others_made_is_left_alone(
-    foreign: tuple[str, Path], tmp_path: Path
-) -> None:
+def test_a_cluster_of_that_name_that_others_made_is_left_alone(foreign: tuple[str, Path], tmp_path: Path) -> None:
     name, kubeconfig = foreign
     place = ClusterInstallation(tmp_path, name)
     place.kubeconfig.write_bytes(kubeconfig.read_bytes())
     before = place.identity(), node_states(name)
-    for arguments in (
-        place.flags(),
-        ["--resume"],
-        ["--repair", "--yes"],
-        ["delete", "--yes", "--cluster", name],
-    ):
+    for arguments in (place.flags(), ["--resume"], ["--repair", "--yes"], ["delete", "--yes", "--cluster", name]):
         refused = place.run(*arguments)
         assert refused.returncode != 0, refused.stdout
         assert "did not make" in refused.stdout + refused.stderr or "was not made" in refused.stderr
@@ -167,11 +160,7 @@ def become_installer(place: ClusterInstallation) -> None:
     ask(*kubectl, "apply", "-n", "default", "-f", str(objects), environ=place.environ())
     ask(*kubectl, "apply", "-f", str(RIGHTS), environ=place.environ())
     place.kubectl(
-        "create",
-        "rolebinding",
-        "installer",
-        "--role=contextcore-install",
-        "--serviceaccount=default:installer",
+        "create", "rolebinding", "installer", "--role=contextcore-install", "--serviceaccount=default:installer"
     )
     shown = ("-n", "default", "get", "secret", "installer", "-o", "jsonpath={.data.token}")
 

@@ -62,12 +62,7 @@ def test_an_upgrade_is_shown_applied_and_keeps_the_data(
     manifests.change("loki/statefulset.yaml", _image_of(manifests, "loki"), newer)
     manifests.change("kustomization.yaml", "  - alloy/service-ui.yaml\n", "")
     plan = installed.must("plan", *manifests.flags)
-    for part in (
-        "StatefulSet/mimir",
-        "StatefulSet/loki",
-        "ConfigMap/mimir-",
-        "Service/alloy-ui: superfluous",
-    ):
+    for part in ("StatefulSet/mimir", "StatefulSet/loki", "ConfigMap/mimir-", "Service/alloy-ui: superfluous"):
         assert part in plan
     assert installed.uids("pods") == pods
     installed.must(*manifests.flags)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.core.state import STEP_IDS
+from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, applied, state_of
-from stores import wait_until
+from kit.stores import wait_until
 
 REPEATED = {"cluster_create"}
 """A home without its note of whose cluster it is writes it again, which is an attempt."""
@@ -71,9 +71,7 @@ def other(tmp_path: Path, installed: ClusterInstallation) -> Machine:
 
 
 @pytest.fixture
-def at_work(
-    tmp_path: Path, installed: ClusterInstallation
-) -> Iterator[tuple[Machine, subprocess.Popen[str]]]:
+def at_work(tmp_path: Path, installed: ClusterInstallation) -> Iterator[tuple[Machine, subprocess.Popen[str]]]:
     """A third machine, at work: it is about to apply what is missing."""
     place = machine(tmp_path / "at-work", installed)
     place.must("--resume")
@@ -81,9 +79,7 @@ def at_work(
     place.gate.touch()
     running = place.start("--resume")
     try:
-        wait_until(
-            lambda: place.reached.exists() or running.poll() is not None, "it does not apply", limit_s=180
-        )
+        wait_until(lambda: place.reached.exists() or running.poll() is not None, "it does not apply", limit_s=180)
         assert running.poll() is None, running.communicate()
         yield place, running
     finally:
@@ -99,9 +95,7 @@ def is_there(installation: ClusterInstallation) -> bool:
     return f"service/{TAKEN_AWAY}" in installation.kubectl("get", "services", "-o", "name")
 
 
-def test_another_machine_carries_on_and_the_first_one_follows(
-    installed: ClusterInstallation, other: Machine
-) -> None:
+def test_another_machine_carries_on_and_the_first_one_follows(installed: ClusterInstallation, other: Machine) -> None:
     installed.must("--resume")
     before = installed.status()
     seen = other.live()
@@ -169,9 +163,7 @@ def test_a_machine_that_slept_while_another_took_over_does_not_act(
     assert is_there(installed)
 
 
-def test_records_of_one_provider_are_not_carried_on_by_another(
-    installed: ClusterInstallation, tmp_path: Path
-) -> None:
+def test_records_of_one_provider_are_not_carried_on_by_another(installed: ClusterInstallation, tmp_path: Path) -> None:
     place = Machine(tmp_path / "guest", installed.cluster, context=installed.context, provider="kube-context")
     shutil.copy(installed.kubeconfig, place.kubeconfig)
     refused = place.run("--provider", "kube-context", "--context", installed.context)

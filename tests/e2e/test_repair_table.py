@@ -24,8 +24,8 @@ from e2e.lab import (
     node_starts,
     node_states,
 )
-from installation import kill, read_until
-from stores import wait_until
+from kit.installation import kill, read_until
+from kit.stores import wait_until
 
 WORKERS = 2
 CHECKS = 200
@@ -206,9 +206,7 @@ def test_manifests_that_leave_a_volume_behind_are_refused(ward: ClusterInstallat
     folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
     path = folder / "loki/statefulset.yaml"
     text = path.read_text().partition("  volumeClaimTemplates:")[0]
-    path.write_text(
-        text.replace("      volumes:\n", "      volumes:\n        - name: data\n          emptyDir: {}\n")
-    )
+    path.write_text(text.replace("      volumes:\n", "      volumes:\n        - name: data\n          emptyDir: {}\n"))
     before = ward.uids("statefulsets,pods,pvc"), ward.written()
     for command in (("--resume",), ("--repair", "--yes"), ()):
         refused = ward.run(*command, "--manifests", str(folder))

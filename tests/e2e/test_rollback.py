@@ -52,9 +52,7 @@ def test_a_complete_rollback_takes_everything_back_and_keeps_the_data(installed:
     assert installed.written() == written
 
 
-def test_a_backup_of_a_running_cluster_restarts_nothing(
-    installed: ClusterInstallation, tmp_path: Path
-) -> None:
+def test_a_backup_of_a_running_cluster_restarts_nothing(installed: ClusterInstallation, tmp_path: Path) -> None:
     pods = installed.uids("pods")
     made = installed.run("backup", "-o", str(tmp_path / "kept.tar.gz"), "--output", "json")
     assert made.returncode == 0, made.stderr

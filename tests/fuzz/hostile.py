@@ -20,7 +20,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from contextcore_install.cli import main
+from contextcore_install.__main__ import main
 
 LONG = "x" * 1_000_000
 NASTY = (
@@ -52,9 +52,7 @@ numbers = (
 )
 scalars = st.none() | st.booleans() | numbers | texts
 values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
 )
 """Anything that JSON can say."""
 
@@ -78,9 +76,7 @@ def changed(draw: st.DrawFn, document: Any) -> Any:
 
 
 def _places(document: Any) -> Iterator[tuple[Any, Any]]:
-    keys = (
-        document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
-    )
+    keys = document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
     for key in list(keys):
         yield document, key
         yield from _places(document[key])
@@ -99,9 +95,7 @@ def invoke(home: Path, words: Sequence[str], environ: dict[str, str] | None = No
     """Carry out one invocation in this process; what it prints goes through a real encoding."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
-    world = {"CONTEXTCORE_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home.parent)} | (
-        environ or {}
-    )
+    world = {"CONTEXTCORE_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home.parent)} | (environ or {})
     began, umask = time.monotonic(), os.umask(0o077)
     with ExitStack() as stack:
         stack.callback(os.umask, umask)
@@ -116,9 +110,7 @@ def invoke(home: Path, words: Sequence[str], environ: dict[str, str] | None = No
     took = time.monotonic() - began
     shown = Shown(code, _printed(out), _printed(err))
     assert took < CALM_S, f"{list(words)} took {took:.0f} s"
-    assert code in (0, 1, 2, 3, 4, 5), (
-        f"{list(words)}: exit code {code}: {shown.out[-3000:]}{shown.err[-3000:]}"
-    )
+    assert code in (0, 1, 2, 3, 4, 5), f"{list(words)}: exit code {code}: {shown.out[-3000:]}{shown.err[-3000:]}"
     assert "Traceback" not in shown.out + shown.err, shown
     return shown
 

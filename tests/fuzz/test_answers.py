@@ -15,39 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.state import State
-from contextcore_install.providers._kubectl.client import items_of
-from contextcore_install.providers._kubectl.objects import images, key_of
-from contextcore_install.providers._kubectl.owners import decided_by, last_changed_by_others
-from contextcore_install.providers._kubectl.pods import (
-    is_rolled_out,
-    leads_to,
-    read_pod,
-    selected,
-    services_of,
-)
-from contextcore_install.providers._kubectl.snapshot import Snapshot
-from contextcore_install.providers._kubectl.starting import getting_nowhere, misled
-from contextcore_install.providers._kubectl.watching import documents
-from contextcore_install.providers.kind.engine import Engine
-from contextcore_install.telemetry.backends import Backend, StoreKind, probe, raw_samples
-from contextcore_install.telemetry.client import Answer, Client, Patience, StoreError
-from contextcore_install.telemetry.otlp import partial_success
+from contextcore_install.engine.state import State
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kubernetes.client import items_of
+from contextcore_install.providers.kubernetes.objects import images, key_of
+from contextcore_install.providers.kubernetes.owners import decided_by, last_changed_by_others
+from contextcore_install.providers.kubernetes.pods import is_rolled_out, leads_to, read_pod, selected, services_of
+from contextcore_install.providers.kubernetes.snapshot import Snapshot
+from contextcore_install.providers.kubernetes.starting import getting_nowhere, misled
+from contextcore_install.providers.kubernetes.watching import documents
+from contextcore_install.system.capture import Captured
+from contextcore_install.system.http import LoopbackHttp
+from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, probe, raw_samples
+from contextcore_install.telemetry.exporters.client import Client, StoreAnswer, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.otlp import partial_success
 from contextcore_install.telemetry.rebuild import rebuild
-from contextcore_install.tools.capture import Captured
-from contextcore_install.tools.http import LoopbackHttp
 from contextcore_install.ui.text import harmless
 from fuzz.hostile import CALM_S, changed, examples, many, texts, values
 
 pytestmark = pytest.mark.slow
 
-META = {
-    "name": "mimir-0",
-    "namespace": "observability",
-    "labels": {"app": "mimir"},
-    "generation": 1,
-    "uid": "u",
-}
+META = {"name": "mimir-0", "namespace": "observability", "labels": {"app": "mimir"}, "generation": 1, "uid": "u"}
 POD_SPEC = {
     "nodeName": "n",
     "containers": [{"name": "mimir", "image": "grafana/mimir:3", "env": [], "volumeMounts": []}],
@@ -70,9 +58,7 @@ KUBERNETES = {
             "spec": POD_SPEC,
             "status": {
                 "phase": "Running",
-                "conditions": [
-                    {"type": "Ready", "status": "False", "lastTransitionTime": "2024-01-01T00:00:00Z"}
-                ],
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2024-01-01T00:00:00Z"}],
                 "containerStatuses": [STATUS],
             },
         },
@@ -81,9 +67,7 @@ KUBERNETES = {
             "apiVersion": "apps/v1",
             "metadata": {
                 **META,
-                "managedFields": [
-                    {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {}}}
-                ],
+                "managedFields": [{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {}}}],
             },
             "spec": {
                 "replicas": 1,
@@ -99,13 +83,7 @@ KUBERNETES = {
         },
         {"kind": "Endpoints", "metadata": META, "subsets": [{"addresses": [{"ip": "10.0.0.1"}]}]},
         {"kind": "Node", "metadata": META, "status": {"conditions": [{"type": "Ready", "status": "True"}]}},
-        {
-            "kind": "Event",
-            "metadata": META,
-            "lastTimestamp": "2024-01-01T00:00:00Z",
-            "reason": "r",
-            "message": "m",
-        },
+        {"kind": "Event", "metadata": META, "lastTimestamp": "2024-01-01T00:00:00Z", "reason": "r", "message": "m"},
     ],
 }
 
@@ -163,7 +141,7 @@ def test_what_is_no_object_is_an_answer_that_is_named(text: str) -> None:
         items_of(text)
 
 
-class Answering(Engine):
+class Answering(ContainerEngine):
     """An engine that says what a test wants."""
 
     said = ""
@@ -172,14 +150,7 @@ class Answering(Engine):
         return Captured(arguments, 0, "id" if arguments[0] == "ps" else self.said, "")
 
 
-INFO = {
-    "ServerVersion": "27",
-    "MemTotal": 8 << 30,
-    "NCPU": 4,
-    "CgroupVersion": "2",
-    "DockerRootDir": "/",
-    "host": None,
-}
+INFO = {"ServerVersion": "27", "MemTotal": 8 << 30, "NCPU": 4, "CgroupVersion": "2", "DockerRootDir": "/", "host": None}
 NODES = [
     {
         "Id": "i",
@@ -209,14 +180,8 @@ QUERY = {
                 "metric": {"__name__": "contextcore_install_step_status", "step": "preflight"},
                 "values": [[1700000000.0, "2"]],
             },
-            {
-                "metric": {"__name__": "contextcore_install_started_timestamp"},
-                "values": [[1700000000.0, "1700000000"]],
-            },
-            {
-                "metric": {"__name__": "contextcore_install_info", "run_id": "r"},
-                "values": [[1700000000.0, "1"]],
-            },
+            {"metric": {"__name__": "contextcore_install_started_timestamp"}, "values": [[1700000000.0, "1700000000"]]},
+            {"metric": {"__name__": "contextcore_install_info", "run_id": "r"}, "values": [[1700000000.0, "1"]]},
         ]
     }
 }
@@ -233,21 +198,19 @@ def test_any_answer_of_a_metrics_store(document: Any, cut: bool) -> None:
             raw_samples(client, backend, {"cluster": "c"}, 0, 10, PATIENCE)
         client.close()
         with suppress(StoreError):
-            assert isinstance(
-                getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State
-            )
+            assert isinstance(getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State)
 
 
 @given(values.map(lambda value: json.dumps({"partialSuccess": value}).encode()) | st.binary(max_size=40))
 @many
 def test_any_answer_of_a_collector(body: bytes) -> None:
     with suppress(StoreError):
-        rejected, said = partial_success(Answer(200, body), "it")
+        rejected, said = partial_success(StoreAnswer(200, body), "it")
         assert rejected >= 0
         assert isinstance(said, str)
 
 
-PATIENCE = Patience(1.0, 1.0)
+PATIENCE = Timeouts(1.0, 1.0)
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BYTES = {
     "nothing": b"",
@@ -261,9 +224,7 @@ BYTES = {
     "a chunk that is none": HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n",
     "a chunk that is cut": HEAD + b"Transfer-Encoding: chunked\r\n\r\nFFFF\r\nx",
     "a redirect to a file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
-    "a wait without an end": b"HTTP/1.1 429 x\r\nRetry-After: "
-    + b"9" * 400
-    + b"\r\nContent-Length: 0\r\n\r\n",
+    "a wait without an end": b"HTTP/1.1 429 x\r\nRetry-After: " + b"9" * 400 + b"\r\nContent-Length: 0\r\n\r\n",
     "escape codes": b"HTTP/1.1 500 \x1b[2J\r\nContent-Length: 5\r\n\r\n\x1b[2Jx",
 }
 

@@ -50,9 +50,7 @@ def test_no_link_is_followed(world: World, tmp_path: Path, place: str) -> None:
     elsewhere.mkdir() if is_folder else elsewhere.write_text("theirs")
     path.symlink_to(elsewhere)
     refused(world, "it is a link")
-    assert (list(elsewhere.iterdir()) if is_folder else elsewhere.read_text()) == (
-        [] if is_folder else "theirs"
-    )
+    assert (list(elsewhere.iterdir()) if is_folder else elsewhere.read_text()) == ([] if is_folder else "theirs")
     path.unlink()
     if (tmp_path / "real").exists():
         (tmp_path / "real").rename(path)

@@ -18,17 +18,17 @@ from chaos.quick_plan import CLUSTER, World
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader
-from contextcore_install.storage.layout import Home
+from contextcore_install.storage.home import Home
+from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import Lock as RunLock
 from contextcore_install.storage.lock import holder
-from contextcore_install.telemetry.book import CursorBook
+from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
 from contextcore_install.telemetry.cursor import Cursor
-from contextcore_install.telemetry.feed import Feed, JournalReplacedError
-from contextcore_install.telemetry.logs import LogFold
-from contextcore_install.telemetry.metrics import MetricsFold, Sample
+from contextcore_install.telemetry.folds.logs import LogFold
+from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
+from contextcore_install.telemetry.folds.traces import TraceFold
+from contextcore_install.telemetry.shared_cursors import SharedCursors
 from contextcore_install.telemetry.shipper import Shipper
-from contextcore_install.telemetry.traces import TraceFold
 from fuzz.hostile import assert_harmless, changed, examples, invoke, texts, values
 
 pytestmark = pytest.mark.slow
@@ -134,12 +134,12 @@ def test_any_cursors(recorded: dict[str, bytes], data: st.DataObject) -> None:
         )
         shipper.unsent()
         shipper.measured()
-        for cursor in CursorBook(CursorFile(files.cursors), Lock()).of_kind("prometheus"):
-            batch(Feed(JournalReader(files.journal), CLUSTER, MetricsFold), cursor)
+        for cursor in SharedCursors(CursorFile(files.cursors), Lock()).of_kind("prometheus"):
+            batch(BatchReader(JournalReader(files.journal), CLUSTER, MetricsFold), cursor)
         carry_on(world)
 
 
-def batch(feed: Feed[Sample], cursor: Cursor) -> None:
+def batch(feed: BatchReader[Sample], cursor: Cursor) -> None:
     """Have the next samples made; a cursor of another journal is told apart."""
     with suppress(JournalReplacedError):
         feed.batch(cursor.sent, 1000)
@@ -148,16 +148,8 @@ def batch(feed: Feed[Sample], cursor: Cursor) -> None:
 @given(st.data())
 @examples
 def test_any_description_of_the_locks_holder(data: st.DataObject) -> None:
-    owner = {
-        "pid": 1,
-        "host": "h",
-        "boot_id": "b",
-        "since": "2024-01-01T00:00:00Z",
-        "command": "create-cluster.sh",
-    }
-    content = data.draw(
-        st.binary(max_size=50) | changed(owner).map(lambda document: json.dumps(document).encode())
-    )
+    owner = {"pid": 1, "host": "h", "boot_id": "b", "since": "2024-01-01T00:00:00Z", "command": "create-cluster.sh"}
+    content = data.draw(st.binary(max_size=50) | changed(owner).map(lambda document: json.dumps(document).encode()))
     with standing({}) as world:
         path = world.files / "lock"
         held = RunLock(path, {})

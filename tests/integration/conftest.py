@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from host_world import World
+from kit.host_world import World
 
 
 @pytest.fixture

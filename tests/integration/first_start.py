@@ -18,9 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 INTERPRETER = os.path.realpath(sys.executable)
 #: The real uv among our tools: it installs a wheel within milliseconds, and needs no pip in the interpreter.
-UV = Path(
-    shutil.which("uv", path=os.pathsep.join(f"{folder}/bin" for folder in sys.path)) or "/nonexistent/uv"
-)
+UV = Path(shutil.which("uv", path=os.pathsep.join(f"{folder}/bin" for folder in sys.path)) or "/nonexistent/uv")
 
 PROGRAM = """
 import json, sys, time
@@ -72,11 +70,11 @@ class Checkout:
             shutil.copy(ROOT / name, self.root / name)
         package = self.root / "src" / "contextcore_install"
         ours = ROOT / "src" / "contextcore_install"
-        for part in ("tools", "core", "storage"):
+        for part in ("system", "core", "storage"):
             shutil.copytree(ours / part, package / part, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("__init__.py", "bootstrap.py", "launch.py"):
             shutil.copy(ours / name, package / name)
-        (package / "cli.py").write_text(PROGRAM)
+        (package / "__main__.py").write_text(PROGRAM)
         self.lock.write_text(f"wheelhouse-package==1.0 \\\n    --hash=sha256:{make_wheel(self.wheels)}\n")
         (self.bin / "python3").symlink_to(INTERPRETER)
         (self.bin / "uv").symlink_to(UV)
@@ -105,9 +103,7 @@ class Checkout:
         **changes: str | None,
     ) -> Started:
         """Start the program to its end; `script` is what is typed in place of the launcher's path."""
-        command = (
-            [str(script or self.script)] if script is None or isinstance(script, (str, Path)) else [*script]
-        )
+        command = [str(script or self.script)] if script is None or isinstance(script, (str, Path)) else [*script]
         done = subprocess.run(
             [*command, *arguments],
             cwd=cwd or self.base,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recordings import DAY, MINUTE, Recorded
-from unit.dashboards.provisioned import rules
+from kit.recordings import DAY, MINUTE, Recorded
+from unit.dev.provisioned import rules
 
 FAILED, SLOW, LOST, UNVERIFIED = (rule["uid"] for rule in rules())
 

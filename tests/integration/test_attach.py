@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 
-from installation import Installation, kill, read_until
+from kit.installation import Installation, kill, read_until
 
 
 def begin(installation: Installation) -> subprocess.Popen[str]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.events import Event, Kind, event_from_document, instant
-from contextcore_install.telemetry.metrics import MetricsFold
-from installation import Installation, kill, read_until
-from stores import DEDUPLICATION, OUT_OF_ORDER, RECEIVER, QuietContext, Store, program
-from telemetry_world import DAY_US, HOUR_US, World, assert_shows_exactly, now_us
+from contextcore_install.telemetry.folds.metrics import MetricsFold
+from kit.installation import Installation, kill, read_until
+from kit.stores import DEDUPLICATION, OUT_OF_ORDER, RECEIVER, QuietContext, Store, program
+from kit.telemetry_world import DAY_US, HOUR_US, World, assert_shows_exactly, now_us
 
 STORES = pytest.mark.parametrize(
     ("name", "arguments", "config"),
@@ -70,9 +70,7 @@ def test_what_was_sent_before_the_cut_is_not_sent_again_hours_later(
     assert world.said == []
 
 
-def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(
-    new_store: Callable[..., Store],
-) -> None:
+def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(new_store: Callable[..., Store]) -> None:
     """A window of two hours, a run five hours ago and one of an hour ago; more refused than one request holds."""
     store = new_store("prometheus", RECEIVER, config="storage: {tsdb: {out_of_order_time_window: 2h}}")
     other = World(store.url, began_us=now_us() - 1_000_000)
@@ -97,9 +95,7 @@ def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(
     assert len(world.said) == 1
 
 
-def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(
-    new_store: Callable[..., Store],
-) -> None:
+def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(new_store: Callable[..., Store]) -> None:
     """VictoriaMetrics answers 204 to what is older than its retention."""
     store = new_store("victoria-metrics", DEDUPLICATION, "-retentionPeriod=2d")
     world = World(store.url, began_us=now_us() - 6 * DAY_US)

@@ -13,8 +13,8 @@ from shlex import quote
 
 import pytest
 
-from installation import Installation
-from written import Store
+from kit.installation import Installation
+from kit.written import Store
 
 NAMED = ("--yes", "--cluster", "test")
 
@@ -75,9 +75,7 @@ def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -
         assert deleted.returncode == 0, deleted.stderr
         told = json.loads(deleted.stdout)
         assert Path(told["backup"]).is_file()
-        assert {Path(path).name for path in told["backups"]} == {
-            Path(path).name for path in (earlier, told["backup"])
-        }
+        assert {Path(path).name for path in told["backups"]} == {Path(path).name for path in (earlier, told["backup"])}
         assert all(Path(path).is_file() for path in told["backups"])
         assert f"2 backups in {Path(told['backup']).parent}" in told["message"]
         missing = place.run("restore", earlier, *NAMED)
@@ -99,9 +97,7 @@ def snapshot(place: Installation) -> dict[str, tuple[int, int]]:
     return found | {str(process.pid): (0, 0) for process in place.processes()}
 
 
-def test_what_cannot_be_used_is_refused_and_nothing_is_touched(
-    installed: Installation, tmp_path: Path
-) -> None:
+def test_what_cannot_be_used_is_refused_and_nothing_is_touched(installed: Installation, tmp_path: Path) -> None:
     made = tmp_path / "made.tar.gz"
     assert installed.run("backup", "-o", str(made)).returncode == 0
     content = made.read_bytes()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from installation import LAUNCHER, Installation
+from kit.installation import LAUNCHER, Installation
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "deeply nested": lambda path: path.write_bytes(b'{"a":' * 100_000),
     "huge": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), 10**11),
     "foreign": lambda path: path.write_bytes(b'{"kind": "Deployment"}'),
-    "a wrong status": lambda path: path.write_bytes(
-        b'{"version": "1.0", "steps": {"preflight": {"status": 7}}}'
-    ),
+    "a wrong status": lambda path: path.write_bytes(b'{"version": "1.0", "steps": {"preflight": {"status": 7}}}'),
     "a folder": lambda path: path.mkdir(),
     "a pipe": os.mkfifo,
 }
@@ -40,9 +38,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 @pytest.fixture
 def recorded(installation: Installation) -> Installation:
     """Return an installation of which only preflight was done: enough to have records."""
-    answer = installation.run(
-        "--provider", "host", "--timeout", "20s", *installation.port_flags(), "--skip-wait"
-    )
+    answer = installation.run("--provider", "host", "--timeout", "20s", *installation.port_flags(), "--skip-wait")
     assert answer.returncode == 0, answer.stdout
     return installation
 
@@ -66,9 +62,7 @@ def test_a_spoilt_state_file_is_told_of_kept_and_made_good(recorded: Installatio
 @pytest.mark.parametrize(
     "words", [("state", "set", "preflight", "completed", "--output", "json"), ("state", "send"), ("verify",)]
 )
-def test_what_is_mended_outside_of_a_run_is_told_and_on_record(
-    recorded: Installation, words: tuple[str, ...]
-) -> None:
+def test_what_is_mended_outside_of_a_run_is_told_and_on_record(recorded: Installation, words: tuple[str, ...]) -> None:
     BROKEN["torn"](recorded.state)
     told = recorded.run(*words)
     (aside,) = recorded.files.glob("install-state.json.unreadable-*")
@@ -103,9 +97,7 @@ def test_a_newer_state_is_refused_and_left_alone_until_it_is_reset(recorded: Ins
     assert recorded.run("--status").returncode == 0
 
 
-def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(
-    recorded: Installation,
-) -> None:
+def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(recorded: Installation) -> None:
     plan_path = recorded.home / "install-state.json"
     before = recorded.state.read_bytes()
     newer = json.dumps(json.loads(before) | {"version": "9.0"})
@@ -177,9 +169,7 @@ def foreign_step(place: Installation, step: str) -> None:
 
 
 @pytest.mark.parametrize("command", [("state", "get"), ("--status",), ("--reset",)])
-def test_json_is_json_whatever_the_output_is_encoded_in(
-    installation: Installation, command: tuple[str, ...]
-) -> None:
+def test_json_is_json_whatever_the_output_is_encoded_in(installation: Installation, command: tuple[str, ...]) -> None:
     foreign_step(installation, "schöner 😀")
     home = installation.home.rename(installation.folder / "jü😀")
     for folder in (home, *home.rglob("*/")):
@@ -213,9 +203,7 @@ def test_a_wrong_cluster_name_in_the_environment_names_the_variable(installation
     assert "CLUSTER_NAME" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    ("home", "said"), [("", "HOME is not set"), ("/nonexistent/home", "/nonexistent/home")]
-)
+@pytest.mark.parametrize(("home", "said"), [("", "HOME is not set"), ("/nonexistent/home", "/nonexistent/home")])
 def test_a_home_that_is_none_is_named(installation: Installation, home: str, said: str) -> None:
     refused = installation.run("--status", environ={"CONTEXTCORE_HOME": "", "HOME": home})
     assert refused.returncode == 4
@@ -290,9 +278,7 @@ def test_a_folder_in_the_place_of_the_cursors_is_put_aside(installation: Install
     assert len(list(installation.files.glob("cursors.json.unreadable-*"))) == 1
 
 
-def test_a_link_at_the_plans_path_that_is_not_ours_is_not_followed(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_a_link_at_the_plans_path_that_is_not_ours_is_not_followed(installation: Installation, tmp_path: Path) -> None:
     target = tmp_path / "precious.json"
     target.write_text('{"version": "1.0", "steps": {}}')
     installation.home.mkdir(mode=0o700)

@@ -23,10 +23,7 @@ CLOSED = "http://127.0.0.1:9/simple"
 
 #: Debian's python3 comes without; the tests then cover uv, and what happens without either.
 HAS_PIP = (
-    subprocess.run(
-        [INTERPRETER, "-m", "pip", "--version"], capture_output=True, env={}, check=False
-    ).returncode
-    == 0
+    subprocess.run([INTERPRETER, "-m", "pip", "--version"], capture_output=True, env={}, check=False).returncode == 0
 )
 needs_pip = pytest.mark.skipif(not HAS_PIP, reason="this interpreter has no pip")
 
@@ -63,9 +60,7 @@ def slow_uv(checkout: Checkout, seconds: float) -> Path:
     notes = checkout.base / "uv.notes"
     half = 'while [ $# -gt 0 ]; do [ "$1" = --target ] && echo half >"$2/half-made"; shift; done'
     ticks = round(10 * seconds)
-    pause = (
-        f'i=0; while [ $i -lt {ticks} ] && [ ! -e "{checkout.base}/uv.go" ]; do sleep 0.1; i=$((i + 1)); done'
-    )
+    pause = f'i=0; while [ $i -lt {ticks} ] && [ ! -e "{checkout.base}/uv.go" ]; do sleep 0.1; i=$((i + 1)); done'
     checkout.wrap_uv(f'(set -- "$@"; {half})\necho $$ >>"{notes}"\n{pause}\nexec "$UV" "$@"')
     return notes
 
@@ -108,9 +103,7 @@ def test_killed_in_the_middle_it_starts_as_if_nothing_had_been(checkout: Checkou
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_it_clears_up_and_says_how_to_carry_on(
-    checkout: Checkout, number: signal.Signals
-) -> None:
+def test_interrupted_it_clears_up_and_says_how_to_carry_on(checkout: Checkout, number: signal.Signals) -> None:
     notes = slow_uv(checkout, 30)
     started = begin(checkout, "two words")
     until(lambda: notes.exists() and notes.read_text().strip())
@@ -160,7 +153,7 @@ def test_a_runtime_that_has_lost_a_file_is_prepared_again(checkout: Checkout) ->
 
 def test_a_lost_file_that_only_a_step_missed_is_replaced_and_the_run_begun_anew(checkout: Checkout) -> None:
     checkout.start()
-    program = checkout.root / "src/contextcore_install/cli.py"
+    program = checkout.root / "src/contextcore_install/__main__.py"
     program.write_text(
         "from importlib.util import find_spec\n\n\n"
         "def main(argv):\n    print('begun')\n    return 0 if find_spec('wheelhouse_package') else 70\n"
@@ -175,7 +168,7 @@ def test_a_lost_file_that_only_a_step_missed_is_replaced_and_the_run_begun_anew(
 
 def test_a_missing_module_of_our_own_is_no_reason_to_prepare_again(checkout: Checkout) -> None:
     checkout.start()
-    (checkout.root / "src/contextcore_install/cli.py").write_text("import nothing_like_it\n")
+    (checkout.root / "src/contextcore_install/__main__.py").write_text("import nothing_like_it\n")
 
     started = checkout.start()
 
@@ -255,10 +248,7 @@ def test_a_uv_that_fails_is_no_obstacle(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("index", "sentence"),
     [
-        (
-            {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": CLOSED},
-            "The server that packages come from cannot be reached.",
-        ),
+        ({"PIP_NO_INDEX": "0", "PIP_INDEX_URL": CLOSED}, "The server that packages come from cannot be reached."),
         ({"PIP_NO_INDEX": "1"}, "The package index in use does not hold a package"),
     ],
     ids=["closed port", "empty index"],
@@ -301,11 +291,10 @@ def test_a_full_disk_is_named(checkout: Checkout) -> None:
 
 
 def test_the_developers_tools_are_prepared_by_the_same_code(checkout: Checkout, tmp_path: Path) -> None:
-    command = [INTERPRETER, "-S", "-m", "contextcore_install.tools.runtime", str(checkout.lock), "tools"]
+    command = [INTERPRETER, "-S", "-m", "contextcore_install.system.packages.runtime", str(checkout.lock), "tools"]
     env = checkout.environment(PYTHONPATH=str(checkout.root / "src"))
     first, second = (
-        subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-        for _ in range(2)
+        subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True) for _ in range(2)
     )
 
     assert first.stdout == second.stdout

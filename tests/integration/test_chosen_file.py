@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation
+from kit.installation import Installation
 
 WRITERS = {"report": ("report", "-o"), "diagnose": ("diagnose",)}
 """Those that write a file whatever is installed; `backup` is tried with what it saves."""

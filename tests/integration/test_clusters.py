@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from installation import Installation
+from kit.installation import Installation
 
 
 def listed(installation: Installation, *flags: str) -> dict[str, dict[str, Any]]:
@@ -21,9 +21,7 @@ def test_each_installation_has_a_row(installation: Installation) -> None:
     assert "No clusters yet." in installation.run("clusters").stdout
     assert installation.install().returncode == 0
     other = replace(installation, cluster="other")
-    shutil.copytree(
-        installation.files, other.files, ignore=shutil.ignore_patterns("host", "lock", "journal*")
-    )
+    shutil.copytree(installation.files, other.files, ignore=shutil.ignore_patterns("host", "lock", "journal*"))
     named = json.loads(other.state.read_text()) | {"cluster_name": "other"}
     other.state.write_text(json.dumps(named))
     foreign = replace(installation, cluster="foreign")

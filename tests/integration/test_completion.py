@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation
+from kit.installation import Installation
 
 PROGRAMS = ["contextcore-install", "create-cluster.sh", "./create-cluster.sh"]
 LIMIT_S = 60.0
@@ -48,9 +48,7 @@ def asked(words: list[str], environ: Mapping[str, str]) -> set[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_bash_completes_commands_flags_and_values(
-    installation: Installation, tmp_path: Path, program: str
-) -> None:
+def test_bash_completes_commands_flags_and_values(installation: Installation, tmp_path: Path, program: str) -> None:
     script = script_of(installation, "bash", tmp_path)
 
     def completed(*words: str) -> set[str]:
@@ -66,9 +64,7 @@ def test_bash_completes_commands_flags_and_values(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_fish_completes_commands_flags_and_values(
-    installation: Installation, tmp_path: Path, program: str
-) -> None:
+def test_fish_completes_commands_flags_and_values(installation: Installation, tmp_path: Path, program: str) -> None:
     script = script_of(installation, "fish", tmp_path)
 
     def completed(line: str) -> set[str]:
@@ -85,9 +81,7 @@ def test_fish_completes_commands_flags_and_values(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_zsh_completes_commands_flags_and_values(
-    installation: Installation, tmp_path: Path, program: str
-) -> None:
+def test_zsh_completes_commands_flags_and_values(installation: Installation, tmp_path: Path, program: str) -> None:
     script = script_of(installation, "zsh", tmp_path)
     zsh = Zsh(installation, tmp_path, script)
     try:

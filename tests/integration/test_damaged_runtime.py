@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contextcore_install.tools import packages
-from contextcore_install.tools.runtime_folder import MARKER, is_touched
-from installation import Installation, end
+from contextcore_install.system.packages import packages
+from contextcore_install.system.packages.runtime_folder import MARKER, is_touched
 from integration.first_start import ROOT, Checkout, digest
+from kit.installation import Installation, end
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.core.ids import trace_id
-from contextcore_install.core.state import STEP_IDS
-from recordings import DAY, HOUR, MINUTE, Recorded
-from unit.dashboards.provisioned import dashboard, panel, panels
+from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.telemetry.ids import trace_id
+from kit.recordings import DAY, HOUR, MINUTE, Recorded
+from unit.dev.provisioned import dashboard, panel, panels
 
 ALL = ".*"
 """What the dashboard's variable `cluster` stands for at first."""
@@ -77,15 +77,7 @@ def test_a_run_is_not_alive_a_minute_after_its_last_heartbeat(recorded: Recorded
 
 @NOW_AND_LATER
 def test_progress(recorded: Recorded, later_s: float) -> None:
-    expected = {
-        "fresh": 1,
-        "finished": 6,
-        "failed": 3,
-        "killed": 3,
-        "interrupted": 1,
-        "resumed": 6,
-        "resuming": 3,
-    }
+    expected = {"fresh": 1, "finished": 6, "failed": 3, "killed": 3, "interrupted": 1, "resumed": 6, "resuming": 3}
     assert shown(recorded, "Progress", *SEVERAL, later_s=later_s) == pytest.approx(
         {name: done / 6 for name, done in expected.items()}, abs=1e-5
     )
@@ -101,9 +93,7 @@ def test_the_duration_grows_while_a_run_lives(recorded: Recorded) -> None:
 def test_the_duration_stops_with_the_run_or_its_last_sign_of_life(recorded: Recorded, later_s: float) -> None:
     over = ("finished", "failed", "killed", "interrupted", "resumed")
     expected = {"finished": 121, "failed": 66, "killed": 36, "interrupted": 22, "resumed": 6}
-    assert shown(recorded, "Duration of the latest run", *over, later_s=later_s) == pytest.approx(
-        expected, abs=0.5
-    )
+    assert shown(recorded, "Duration of the latest run", *over, later_s=later_s) == pytest.approx(expected, abs=0.5)
 
 
 @NOW_AND_LATER
@@ -166,9 +156,7 @@ def bands(recorded: Recorded, recording: str, *, last_s: int, step_s: int = 5) -
         expression = substituted(target["expr"], recorded.clusters[recording])
         (series,) = recorded.over_time(expression, last_s=last_s, step_s=step_s)
         assert target["legendFormat"] == "{{step}}"
-        found[series["metric"]["step"]] = [
-            int(float(value)) for value, _ in groupby(v for _, v in series["values"])
-        ]
+        found[series["metric"]["step"]] = [int(float(value)) for value, _ in groupby(v for _, v in series["values"])]
     return found
 
 
@@ -217,9 +205,7 @@ def options(recorded: Recorded, name: str, *recordings: str, run: str = "", late
     texts = []
     for series in recorded.now(substituted(expression, *clusters, run=run), later_s=later_s):
         labels = ",".join(f'{key}="{value}"' for key, value in series["metric"].items() if key != "__name__")
-        texts.append(
-            f"{series['metric'].get('__name__', '')}{{{labels}}} {' '.join(map(str, series['value']))}"
-        )
+        texts.append(f"{series['metric'].get('__name__', '')}{{{labels}}} {' '.join(map(str, series['value']))}")
     values = {re.search(variable["regex"].strip("/"), text).group(1) for text in texts}  # type: ignore[union-attr]
     return sorted(values, reverse=variable.get("sort") == 2)
 
@@ -235,15 +221,11 @@ def test_the_runs_of_a_cluster_are_listed(recorded: Recorded) -> None:
     (target,) = panel("Runs")["targets"]
     found = recorded.now(substituted(target["expr"], recorded.clusters["resumed"]), later_s=DAY)
     assert {series["metric"]["run_id"] for series in found} == {"r1", "r2"}
-    assert {(series["metric"]["provider"], series["metric"]["version"]) for series in found} == {
-        ("host", "1.2.3")
-    }
+    assert {(series["metric"]["provider"], series["metric"]["version"]) for series in found} == {("host", "1.2.3")}
 
 
 def test_every_panel_of_metrics_is_tested() -> None:
-    titles = {
-        found["title"] for found in panels() if found["targets"][0]["datasource"]["type"] == "prometheus"
-    }
+    titles = {found["title"] for found in panels() if found["targets"][0]["datasource"]["type"] == "prometheus"}
     assert titles == {
         "Current step", "Progress", "Duration of the latest run", "Failed steps", "Completeness",
         "Since the last successful verification", "Steps", "Attempts", "Duration of each step",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bundles import read_bundle
-from host_world import VERSIONS, install_stand_in
-from installation import Installation, read_until
-from stores import wait_until
+from kit.bundles import read_bundle
+from kit.host_world import VERSIONS, install_stand_in
+from kit.installation import Installation, read_until
+from kit.stores import wait_until
 
 MARKER = "pl4nt3dM4rk3r"
 
@@ -167,10 +167,7 @@ def test_no_planted_secret_and_no_name_is_in_it(installation: Installation, by: 
     installation.path = (str(programs),)
     webhook = f"https://example.com/hook/{MARKER}-hook"
     assert (
-        installation.run(
-            "notify", "set", stdin=f"{webhook}\nmailto://joe:{MARKER}-mail@example.com\n"
-        ).returncode
-        == 0
+        installation.run("notify", "set", stdin=f"{webhook}\nmailto://joe:{MARKER}-mail@example.com\n").returncode == 0
     )
     environ = {
         "HTTPS_PROXY": f"http://joe:{MARKER}-proxy@127.0.0.1:9",
@@ -178,9 +175,7 @@ def test_no_planted_secret_and_no_name_is_in_it(installation: Installation, by: 
         "CONTEXTCORE_NOTIFY_SECONDS": "1",
         "A_TOKEN": f"{MARKER}-token",
     }
-    made = installation.run(
-        "--provider", "host", *installation.port_flags(), "--timeout", "3m", environ=environ
-    )
+    made = installation.run("--provider", "host", *installation.port_flags(), "--timeout", "3m", environ=environ)
     assert made.returncode == 0, made.stdout + made.stderr
     password = (installation.files / "host/data/secrets/grafana-admin").read_text()
     log = installation.files / "host" / "logs" / "loki.log"

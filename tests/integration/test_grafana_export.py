@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.commands.grafana_objects import export
 from contextcore_install.core.errors import InstallError
-from stores import Misbehaving, free_port
+from contextcore_install.runtime.grafana_objects import export
+from kit.stores import Misbehaving, free_port
 
 PASSWORD = "päss:w0rd"
 ANSWERS: dict[str, Any] = {
@@ -45,9 +45,7 @@ def test_everything_is_exported_but_secrets(misbehaving: Callable[..., Misbehavi
     assert objects["alert-rules"] == []
 
 
-def test_what_stands_in_the_way_is_said_without_the_password(
-    misbehaving: Callable[..., Misbehaving],
-) -> None:
+def test_what_stands_in_the_way_is_said_without_the_password(misbehaving: Callable[..., Misbehaving]) -> None:
     for url in (misbehaving(grafana).url, f"http://127.0.0.1:{free_port()}"):
         with pytest.raises(InstallError) as caught:
             export(url, "wr0ng")

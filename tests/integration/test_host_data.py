@@ -11,8 +11,8 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.host.provider import HostProvider
-from fakes import Told
-from host_world import World
+from kit.fakes import Told
+from kit.host_world import World
 
 
 @pytest.fixture
@@ -56,9 +56,7 @@ def test_a_component_without_snapshots_is_ended_for_its_copy_and_started_again(
     assert not provider.drift()
 
 
-def test_a_copy_that_is_cut_off_leaves_everything_running(
-    world: World, provider: HostProvider, tmp_path: Path
-) -> None:
+def test_a_copy_that_is_cut_off_leaves_everything_running(world: World, provider: HostProvider, tmp_path: Path) -> None:
     told = Told()
     told.token.cancel("Ctrl-C")
     for name in ("loki", "victoria-metrics"):

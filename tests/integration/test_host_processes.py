@@ -18,10 +18,10 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.tools.machine import start_time
-from fakes import Told
-from host_world import World, until
-from stores import program
+from contextcore_install.system.machine import start_time
+from kit.fakes import Told
+from kit.host_world import World, until
+from kit.stores import program
 
 
 @pytest.fixture
@@ -85,9 +85,7 @@ def test_it_listens_on_loopback_only(with_store: World) -> None:
     import psutil
 
     with_store.install()
-    listening = [
-        c.laddr for c in psutil.Process(with_store.pid()).net_connections("tcp") if c.status == "LISTEN"
-    ]
+    listening = [c.laddr for c in psutil.Process(with_store.pid()).net_connections("tcp") if c.status == "LISTEN"]
     assert [(address.ip, address.port) for address in listening] == [("127.0.0.1", with_store.ports["mimir"])]
 
 

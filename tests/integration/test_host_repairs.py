@@ -18,11 +18,11 @@ from typing import Any
 import psutil
 import pytest
 
-from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client
-from host_world import install_stand_in
-from installation import Installation, end, lives
-from stores import PATIENCE, wait_until
+from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.client import Client
+from kit.host_world import install_stand_in
+from kit.installation import Installation, end, lives
+from kit.stores import PATIENCE, wait_until
 
 STORE, OTHER = "mimir", "loki"
 Break = Callable[["Ward"], object]
@@ -159,11 +159,7 @@ TABLE = (
     Row("the state file torn", lambda ward: ward.place.state.write_text('{"version'), ""),
     Row("a folder gone", lambda ward: shutil.rmtree(ward.root / "logs"), "cluster-partial .*", ()),
     Row(
-        "a program gone, its process killed",
-        both(kill(OTHER), take_programs),
-        "program-gone",
-        (OTHER,),
-        give_programs,
+        "a program gone, its process killed", both(kill(OTHER), take_programs), "program-gone", (OTHER,), give_programs
     ),
     Row("a port stolen while it was down", steal_port, "port-in-use", (OTHER,), give_port),
     Row("two at once", both(kill(STORE), spoil), f"drift {OTHER}/.*: changed", (STORE, OTHER)),
@@ -183,9 +179,7 @@ def test_what_is_broken_is_found_and_healed(ward: Ward, row: Row) -> None:
     row.break_it(ward)
     try:
         found = ward.diagnosis()
-        findings = [
-            f"{item['code']} {item['message']}" for check in found["checks"] for item in check["findings"]
-        ]
+        findings = [f"{item['code']} {item['message']}" for check in found["checks"] for item in check["findings"]]
         assert any(re.match(row.finds, text) for text in findings) or not row.finds, findings
         if row.undo:
             assert ward.place.run("--repair", "--yes").returncode in (1, 3)
@@ -250,9 +244,7 @@ def test_a_data_folder_whose_rights_were_taken_is_named(ward: Ward) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_a_full_disk_is_named_and_the_data_is_kept(ward: Ward) -> None:
     ward.end(STORE)
-    data = next(
-        path for path in (ward.root / "data").iterdir() if path.name != "secrets" and any(path.iterdir())
-    )
+    data = next(path for path in (ward.root / "data").iterdir() if path.name != "secrets" and any(path.iterdir()))
     kept = data.with_name("kept")
     data.rename(kept)
     data.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.provider import Probe
-from host_world import World
+from kit.host_world import World
 
 
 def probe(world: World, name: str) -> Probe:
@@ -19,16 +19,7 @@ def probe(world: World, name: str) -> Probe:
 
 def test_a_machine_that_is_well_meets_all(world: World) -> None:
     probes = {item.id: item.probe() for item in world.provider().requirements()}
-    assert {
-        "platform",
-        "metrics-store",
-        "memory",
-        "disk",
-        "folder",
-        "bin-folder",
-        "clock",
-        "port-mimir",
-    } <= set(probes)
+    assert {"platform", "metrics-store", "memory", "disk", "folder", "bin-folder", "clock", "port-mimir"} <= set(probes)
     assert not [finding for found in probes.values() for finding in found.findings if not finding.warning]
     assert "is free" in probes["port-mimir"].evidence
     assert "victoria-metrics" in probes["metrics-store"].evidence
@@ -72,9 +63,7 @@ def test_a_file_where_the_folder_goes_is_in_the_way(world: World) -> None:
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("this user may not mount")
     yield place

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.state import STEP_IDS
-from installation import STUCK, Installation, end, kill, read_until
-from stores import free_port, wait_until
+from contextcore_install.engine.state import STEP_IDS
+from kit.installation import STUCK, Installation, end, kill, read_until
+from kit.stores import free_port, wait_until
 
 
 def test_an_installation_completes_and_a_second_run_has_nothing_to_do(installation: Installation) -> None:
@@ -45,9 +45,7 @@ def test_the_files_are_private_and_where_the_plan_wants_them(installation: Insta
 
 
 @pytest.mark.parametrize("step", STEP_IDS)
-def test_a_run_killed_in_any_step_is_carried_on_and_repeats_nothing(
-    installation: Installation, step: str
-) -> None:
+def test_a_run_killed_in_any_step_is_carried_on_and_repeats_nothing(installation: Installation, step: str) -> None:
     running = installation.start("--provider", "host", *installation.port_flags())
     read_until(running, "step_checking", step)
     kill(running)
@@ -170,9 +168,7 @@ def test_a_step_that_is_done_is_run_again_when_its_check_fails(installation: Ins
     assert len(installation.processes()) == 1
 
 
-def test_a_changed_port_is_kept_moves_the_service_and_says_which_steps_are_stale(
-    installation: Installation,
-) -> None:
+def test_a_changed_port_is_kept_moves_the_service_and_says_which_steps_are_stale(installation: Installation) -> None:
     installation.install()
     port = free_port()
     moved = installation.run("--port", f"mimir={port}", "--output", "json")
@@ -227,9 +223,7 @@ def test_a_data_folder_that_was_emptied_is_said_until_somebody_accepts_it(instal
         shown = installation.run(*words)
         assert "The data of mimir is gone" in shown.stdout, words
     verified = json.loads(installation.run("verify", "--output", "json").stdout)
-    assert "data_is_the_same" in {
-        each["id"] for each in verified["requirements"] if each["status"] == "unmet"
-    }
+    assert "data_is_the_same" in {each["id"] for each in verified["requirements"] if each["status"] == "unmet"}
     assert installation.run("--repair", "--yes").returncode == 0
     assert "data of" not in installation.run("plan").stdout
 
@@ -357,9 +351,7 @@ def test_contextcores_own_verification_is_run_and_its_result_told(
 ) -> None:
     programs = installation.folder / "programs"
     programs.mkdir()
-    (programs / "contextcore").write_text(
-        f'#!/bin/sh\n[ "$*" = "install verify" ] && echo 7 of 7\nexit {code}\n'
-    )
+    (programs / "contextcore").write_text(f'#!/bin/sh\n[ "$*" = "install verify" ] && echo 7 of 7\nexit {code}\n')
     (programs / "contextcore").chmod(0o755)
     installation.path = (str(programs),)
     told = installation.install()
@@ -371,17 +363,13 @@ def test_history_and_logs_tell_of_earlier_runs(installation: Installation) -> No
     installation.install()
     installation.run("--resume")
     runs = json.loads(installation.run("history", "--output", "json").stdout)["runs"]
-    assert [(run["mode"], run["outcome"]) for run in runs] == [
-        ("install", "succeeded"),
-        ("resume", "succeeded"),
-    ]
+    assert [(run["mode"], run["outcome"]) for run in runs] == [("install", "succeeded"), ("resume", "succeeded")]
     assert "manifests_apply" in runs[0]["applied"]
     assert runs[1]["applied"] == []
     one = installation.run("logs", "manifests_apply").stdout
     assert "begins" in one
     assert one.startswith(
-        f"run {runs[0]['run_id']} (the last that left this; the latest is {runs[1]['run_id']}; "
-        "times are UTC)\n"
+        f"run {runs[0]['run_id']} (the last that left this; the latest is {runs[1]['run_id']}; times are UTC)\n"
     )
     assert runs[1]["run_id"] in installation.run("logs", "--output", "json").stdout
 
@@ -444,15 +432,11 @@ def test_later_runs_may_get_tools_where_an_earlier_one_could(installation: Insta
         other.listen()
         assert installation.install("--install-tools").returncode == 3
     planned = json.loads(installation.run("plan", "--repair", "--output", "json", environ=alone).stdout)
-    (missing,) = [
-        item for item in planned["checks"][0]["findings"] if item["code"] == "metrics-store-missing"
-    ]
+    (missing,) = [item for item in planned["checks"][0]["findings"] if item["code"] == "metrics-store-missing"]
     assert missing["remedy"]["automatic"]
 
 
-def test_where_kind_is_too_old_another_provider_is_named_and_may_be_chosen(
-    installation: Installation,
-) -> None:
+def test_where_kind_is_too_old_another_provider_is_named_and_may_be_chosen(installation: Installation) -> None:
     programs = installation.folder / "programs"
     programs.mkdir()
     for name, said in (("docker", "{}"), ("kind", "kind v0.1.0 go1.12 linux/amd64")):

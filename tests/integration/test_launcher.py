@@ -40,9 +40,7 @@ def test_it_works_from_any_folder_and_through_links(checkout: Checkout, tmp_path
     (elsewhere / "relative").symlink_to("absolute")
     (tmp_path / "folder").symlink_to(checkout.root, target_is_directory=True)
 
-    assert checkout.start("x", cwd=elsewhere, script="../tree with spaces/create-cluster.sh").arguments == [
-        "x"
-    ]
+    assert checkout.start("x", cwd=elsewhere, script="../tree with spaces/create-cluster.sh").arguments == ["x"]
     assert checkout.start("x", cwd=elsewhere, script="./relative").arguments == ["x"]
     assert checkout.start("x", cwd=Path("/"), script=tmp_path / "folder/create-cluster.sh").arguments == ["x"]
     assert checkout.start("x", cwd=checkout.root, script=["sh", "create-cluster.sh"]).arguments == ["x"]
@@ -218,9 +216,8 @@ def test_a_home_of_another_user_under_sudo_is_refused_and_nothing_written(checko
     started = checkout.start("--yes", HOME=str(home), CONTEXTCORE_HOME=None, SUDO_USER="joe")
 
     assert started.returncode == 3
-    assert (
-        f"the owner of HOME ({home}); type it without sudo: {checkout.script} --yes"
-        in started.stderr.replace("'", "")
+    assert f"the owner of HOME ({home}); type it without sudo: {checkout.script} --yes" in started.stderr.replace(
+        "'", ""
     )
     assert os.geteuid() or not list(home.iterdir())
 
@@ -241,9 +238,7 @@ def test_a_later_start_uses_no_installer_and_no_network(checkout: Checkout) -> N
 
 def test_signals_reach_the_program_itself(checkout: Checkout) -> None:
     checkout.start()
-    with subprocess.Popen(
-        [checkout.script, "sleep"], env=checkout.environment(), stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([checkout.script, "sleep"], env=checkout.environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline()
         process.send_signal(signal.SIGTERM)

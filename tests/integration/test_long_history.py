@@ -8,20 +8,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.app import App
 from contextcore_install.commands import attach, history
-from contextcore_install.commands.console import recent_events
-from contextcore_install.commands.own_evidence import own_evidence
-from contextcore_install.commands.page_source import Source
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.storage.compaction import compact
-from contextcore_install.storage.journal import JournalReader, copy_lines
-from contextcore_install.storage.layout import ClusterLayout, make_home
-from contextcore_install.storage.put_aside import archive_records
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.bundle.own_evidence import own_evidence
+from contextcore_install.runtime.console import recent_events
+from contextcore_install.runtime.page.source import PageSource
+from contextcore_install.storage.archived import archive_records
+from contextcore_install.storage.home import ClusterLayout, make_home
+from contextcore_install.storage.journal.compaction import compact
+from contextcore_install.storage.journal.journal import JournalReader, copy_lines
 from contextcore_install.storage.store import mend_records
-from fakes import Told
-from page_world import Story
+from kit.fakes import Told
+from kit.page_world import Story
 
 PART_BYTES = 2_000
 RUNS = 12
@@ -56,7 +56,7 @@ def both(tmp_path: Path) -> tuple[Story, Story]:
     return plain, short
 
 
-def page_of(source: Source) -> dict[str, Any]:
+def page_of(source: PageSource) -> dict[str, Any]:
     source.look()
     return {
         "sections": source.sections(),
@@ -73,7 +73,7 @@ def told(app: App) -> str:
 
 def test_the_page_tells_the_same(tmp_path: Path) -> None:
     plain, short = both(tmp_path)
-    pages = [page_of(Source(story.app(), Redaction())) for story in (plain, short)]
+    pages = [page_of(PageSource(story.app(), Redaction())) for story in (plain, short)]
     assert pages[0]["rows"]["rows"]
     assert len(pages[0]["runs"]) == RUNS
     assert json.dumps(pages[1]).replace("compressed", "plain") == json.dumps(pages[0])
@@ -81,17 +81,17 @@ def test_the_page_tells_the_same(tmp_path: Path) -> None:
 
 def test_a_page_that_is_open_while_the_journal_is_compressed_goes_on(tmp_path: Path) -> None:
     story = Story(tmp_path)
-    open_before = Source(story.app(), Redaction())
+    open_before = PageSource(story.app(), Redaction())
     for number in range(1, RUNS + 1):
         a_run(story, number, compressed=True)
-        assert page_of(open_before) == page_of(Source(story.app(), Redaction()))
+        assert page_of(open_before) == page_of(PageSource(story.app(), Redaction()))
 
 
 def test_a_page_whose_latest_run_is_all_compressed_shows_that_run(tmp_path: Path) -> None:
     plain, short = both(tmp_path)
     compact(short.files.journal, "test", 1)
     assert not short.files.journal.exists()
-    pages = [page_of(Source(story.app(), Redaction())) for story in (plain, short)]
+    pages = [page_of(PageSource(story.app(), Redaction())) for story in (plain, short)]
     assert json.dumps(pages[1]).replace("compressed", "plain") == json.dumps(pages[0])
 
 
@@ -114,9 +114,7 @@ def test_what_is_estimated_from_is_the_same(tmp_path: Path) -> None:
 def test_a_bundle_has_as_much_of_the_journal(tmp_path: Path) -> None:
     found = []
     for story in both(tmp_path):
-        (evidence,) = [
-            item for item in own_evidence(story.app(), journal_bytes=4_000) if item.name == "the journal"
-        ]
+        (evidence,) = [item for item in own_evidence(story.app(), journal_bytes=4_000) if item.name == "the journal"]
         found.append(dict(evidence.collect(Told().ctx)))
     assert found[1] == found[0]
     assert len(found[0]["records/journal.jsonl"]) > 10

@@ -9,16 +9,13 @@ from typing import IO
 
 import pytest
 
-from installation import Installation
+from kit.installation import Installation
 
 pytestmark = pytest.mark.slow
 
 NOTHING_TO_SAY = ["state", "set", "preflight", "completed"]
 FULL: list[tuple[list[str], int]] = [
-    *(
-        (words.split(), 1)
-        for words in ("--help", "logs --help", "--version", "--status", "clusters", "history")
-    ),
+    *((words.split(), 1) for words in ("--help", "logs --help", "--version", "--status", "clusters", "history")),
     *((words.split(), 1) for words in ("completion bash", "plan", "report -o -", "diagnose", "notify show")),
     *(([*words.split(), "--output", "json"], 1) for words in ("--status", "plan", "clusters")),
     (["--resume", "--repair"], 2),

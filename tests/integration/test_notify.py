@@ -16,8 +16,8 @@ import pytest
 
 from contextcore_install.notify.messages import Level, Message
 from contextcore_install.notify.sending import Outbox, Receipt
-from installation import Installation, end, kill, read_until
-from stores import Misbehaving, Reply, answer, free_port
+from kit.installation import Installation, end, kill, read_until
+from kit.stores import Misbehaving, Reply, answer, free_port
 
 Make = Callable[[Reply], Misbehaving]
 MARK = "s3cr3t-m4rk"
@@ -57,9 +57,7 @@ def hanging(make: Make) -> str:
     return f"{make(lambda world, _: world.released.wait(30)).url}/{MARK}"
 
 
-def test_each_contact_point_has_its_receipt(
-    misbehaving: Make, hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_contact_point_has_its_receipt(misbehaving: Make, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up, failing and refused at the same time, with a proxy set that would take all of it."""
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9" if "no" not in name.lower() else "")
@@ -169,9 +167,7 @@ def _assert_nowhere(installation: Installation, output: str) -> None:
         assert not any(MARK in word for word in process.info["cmdline"] or [])
 
 
-def test_the_environments_contact_points_reach_nothing_that_is_started(
-    installation: Installation, hook: Hook
-) -> None:
+def test_the_environments_contact_points_reach_nothing_that_is_started(installation: Installation, hook: Hook) -> None:
     environ = PATIENT | {"CONTEXTCORE_NOTIFY": f"{hook.url} {hook.url}&second=1"}
     with _held(installation.ports["mimir"]):
         failed = installation.run("--provider", "host", *installation.port_flags(), environ=environ)
@@ -182,9 +178,7 @@ def test_the_environments_contact_points_reach_nothing_that_is_started(
     started = installation.processes()
     assert started
     assert not any(MARK in " ".join([*process.cmdline(), *process.environ().values()]) for process in started)
-    holding = [
-        path for path in installation.home.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()
-    ]
+    holding = [path for path in installation.home.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
     assert holding == []
 
 
@@ -198,9 +192,7 @@ def test_a_hanging_contact_point_costs_a_run_five_seconds_at_most(
     assert "was not told: it did not answer in time" in failed.stderr
 
 
-def test_notify_sets_shows_tries_out_and_forgets(
-    installation: Installation, hook: Hook, tmp_path: Path
-) -> None:
+def test_notify_sets_shows_tries_out_and_forgets(installation: Installation, hook: Hook, tmp_path: Path) -> None:
     none = installation.run("notify", "test")
     assert none.returncode == 1
     assert "no contact point is set" in none.stderr
@@ -216,10 +208,7 @@ def test_notify_sets_shows_tries_out_and_forgets(
     tried = installation.run("notify", "test", "--output", "json")
     assert tried.returncode == 1
     points = json.loads(tried.stdout)["contact_points"]
-    assert [(point["arrived"], point["reason"]) for point in points] == [
-        (True, None),
-        (False, "nothing listens there"),
-    ]
+    assert [(point["arrived"], point["reason"]) for point in points] == [(True, None), (False, "nothing listens there")]
     assert len(hook.got) == 1
 
     shown = installation.run("notify", "show")

@@ -10,10 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, expect
 
-from contextcore_install.commands.page_feed import Feed
 from contextcore_install.core.events import Kind
-from contextcore_install.tools.page_server import PageServer
-from page_world import EVIL, SCENES, Sight, Story, browser, complete, failed, killed, many
+from contextcore_install.runtime.page.feed import PageFeed
+from contextcore_install.system.page_server import PageServer
+from kit.page_world import EVIL, SCENES, Sight, Story, browser, complete, failed, killed, many
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +36,8 @@ def story(tmp_path: Path) -> Story:
 
 
 @contextmanager
-def served(story: Story) -> Iterator[tuple[PageServer, Feed]]:
-    feed = Feed(story.app())
+def served(story: Story) -> Iterator[tuple[PageServer, PageFeed]]:
+    feed = PageFeed(story.app())
     server = PageServer(feed.respond)
     try:
         yield server, feed
@@ -116,9 +116,7 @@ def test_everything_can_be_reached_by_keyboard_and_is_seen_to_be(browser: Browse
             name, outline = page.evaluate(FOCUSED)
             assert name == "BODY" or outline != "none", name
             reached.append(name)
-        wanted = page.locator(
-            "button:enabled:visible, select:visible, a[href]:visible, summary:visible, pre.log"
-        )
+        wanted = page.locator("button:enabled:visible, select:visible, a[href]:visible, summary:visible, pre.log")
         assert len(reached) - 1 == wanted.count()
         page.locator(".skip").focus()
         page.keyboard.press("Enter")
@@ -156,9 +154,7 @@ def test_a_long_history_is_turned_and_an_old_run_shown(browser: Browser, story: 
         rows = page.locator("#history-body tbody tr")
         expect(rows).to_have_count(25)
         page.get_by_role("button", name="Oldest").click()
-        expect(page.locator("#history-body .pager")).to_contain_text(
-            "976 to 1,000 of 1,000 runs", timeout=LIMIT_MS
-        )
+        expect(page.locator("#history-body .pager")).to_contain_text("976 to 1,000 of 1,000 runs", timeout=LIMIT_MS)
         page.get_by_role("button", name="Show run 1", exact=True).click()
         expect(page.locator("#history-run h3").first).to_contain_text("Run 1: resume")
         expect(page.locator("#history-run .bar")).to_have_count(6)

@@ -14,8 +14,8 @@ import pytest
 
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
-from installation import Installation
-from page_world import Story, failed, many
+from kit.installation import Installation
+from kit.page_world import Story, failed, many
 
 HOST = socket.gethostname()
 SHOWN = "HOST" if len(HOST) > 2 else HOST
@@ -83,12 +83,9 @@ def test_what_is_no_file_is_left_alone_even_with_consent(place: Installation) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [(["-o", "/nowhere/report.html"], 1), (["-o", "-", "--output", "json"], 2), ([], 2)],
+    ("words", "code"), [(["-o", "/nowhere/report.html"], 1), (["-o", "-", "--output", "json"], 2), ([], 2)]
 )
-def test_a_report_that_cannot_be_made_is_one_sentence(
-    place: Installation, words: list[str], code: int
-) -> None:
+def test_a_report_that_cannot_be_made_is_one_sentence(place: Installation, words: list[str], code: int) -> None:
     done = place.run("report", *words)
 
     assert done.returncode == code
@@ -103,11 +100,11 @@ def test_for_scripts_it_says_where_the_report_is(place: Installation) -> None:
 
 
 def test_a_long_history_is_in_it_as_rows(tmp_path: Path) -> None:
-    from contextcore_install.commands.page_source import Source
+    from contextcore_install.runtime.page.source import PageSource
 
     story = Story(tmp_path)
     many(story, 400)
-    source = Source(story.app("report", "-o", "x"), Redaction())
+    source = PageSource(story.app("report", "-o", "x"), Redaction())
     source.look()
 
     assert len(source.all_rows(300)["rows"]) == 300

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.commands.page_feed import Feed
-from contextcore_install.commands.page_source import Source
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.tools.page_server import PageServer
-from installation import Installation
-from page_world import Story, complete, killed, many
+from contextcore_install.runtime.page.feed import PageFeed
+from contextcore_install.runtime.page.source import PageSource
+from contextcore_install.system.page_server import PageServer
+from kit.installation import Installation
+from kit.page_world import Story, complete, killed, many
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def story(tmp_path: Path) -> Story:
 
 @pytest.fixture
 def server(story: Story) -> Iterator[PageServer]:
-    feed = Feed(story.app())
+    feed = PageFeed(story.app())
     serving = PageServer(feed.respond)
     yield serving
     feed.end()
@@ -84,9 +84,7 @@ def test_everything_else_is_nothing(server: PageServer, path: str) -> None:
     assert ask(server, path).status == 404
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "[::1]"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "[::1]"])
 def test_another_name_than_this_machines_is_refused(server: PageServer, host: str) -> None:
     assert ask(server, headers={"Host": host}).status == 421
 
@@ -174,7 +172,7 @@ def test_a_run_that_was_killed_does_not_look_alive(story: Story, server: PageSer
 
 
 def test_the_end_of_the_server_is_told_after_the_last_news(story: Story) -> None:
-    feed = Feed(story.app())
+    feed = PageFeed(story.app())
     server = PageServer(feed.respond)
     stream = changes(server)
     next(stream)
@@ -209,7 +207,7 @@ def test_older_runs_are_given_when_they_are_asked_for(story: Story, server: Page
 
 def test_only_what_is_new_in_a_journal_is_read(story: Story) -> None:
     many(story, 150)
-    source = Source(story.app(), Redaction())
+    source = PageSource(story.app(), Redaction())
     source.look()
     read: list[int] = []
     before = source._take
@@ -256,9 +254,7 @@ def test_the_command_prints_the_address_first_and_ends_with_ctrl_c(installation:
     assert not installation.home.exists()
 
 
-def test_for_scripts_it_prints_one_object_and_the_port_is_the_one_asked_for(
-    installation: Installation,
-) -> None:
+def test_for_scripts_it_prints_one_object_and_the_port_is_the_one_asked_for(installation: Installation) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from installation import LAUNCHER, Installation, end
-from stores import wait_until
+from kit.installation import LAUNCHER, Installation, end
+from kit.stores import wait_until
 
 SURROUNDINGS = ("PATH", "HOME", "PYTHONPATH")
 """The variables of a new shell; none of those that the printing invocation was given."""
@@ -37,13 +37,7 @@ def paste(place: Installation, command: str) -> subprocess.CompletedProcess[str]
     """Run a command as somebody does who pastes it into a new shell elsewhere."""
     surroundings = {name: text for name, text in place.environ().items() if name in SURROUNDINGS}
     return subprocess.run(
-        ["sh", "-c", command],
-        env=surroundings,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        ["sh", "-c", command], env=surroundings, cwd="/", capture_output=True, text=True, timeout=240, check=False
     )
 
 

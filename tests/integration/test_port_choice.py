@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.port_choice import BLOCKS
 from contextcore_install.providers.kind.engine import CLUSTER_LABEL, ROLE_LABEL
+from contextcore_install.runtime.port_allocation import BLOCKS
 from contextcore_install.stack.catalogue import PORTS
-from installation import Installation
+from kit.installation import Installation
 
 PLACES = {key: place for place, key in enumerate(PORTS)}
 
@@ -63,9 +63,7 @@ def test_two_that_are_installed_at_once_run_side_by_side_and_keep_their_ports(
     assert ports[0]["mimir"] != ports[1]["mimir"]
     for events, chosen in zip(said, ports, strict=True):
         told = [event["text"] for event in map(json.loads, events.splitlines()) if event["kind"] == "notice"]
-        assert any(
-            "usual has the usual ports" in text and f"grafana {chosen['grafana']}" in text for text in told
-        )
+        assert any("usual has the usual ports" in text and f"grafana {chosen['grafana']}" in text for text in told)
 
     rows = listed(pair[0])
     assert [rows[place.cluster]["ports"] for place in pair] == ports
@@ -111,9 +109,7 @@ def test_only_ports_that_a_provider_has_on_this_machine_are_chosen(
     assert all(port in range(BLOCKS.start, BLOCKS.stop) for port in planned.values())
 
 
-def test_where_no_installation_has_them_the_usual_ports_stay_the_usual_ones(
-    installation: Installation,
-) -> None:
+def test_where_no_installation_has_them_the_usual_ports_stay_the_usual_ones(installation: Installation) -> None:
     assert installation.install().returncode == 0
     other = replace(installation, cluster="other")
     planned = json.loads(other.run("plan", "--provider", "host", "--output", "json").stdout)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation, end
-from stores import wait_until
+from kit.installation import Installation, end
+from kit.stores import wait_until
 
 LIMIT_S = 120.0
 CTRL_C, CTRL_D = b"\x03", b"\x04"
@@ -81,12 +81,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         place.remove()
 
 
-ASKING = {
-    "--repair": b"n\n",
-    "rollback": b"n\n",
-    "delete": b"another\n",
-    "restore": b"another\n",
-}
+ASKING = {"--repair": b"n\n", "rollback": b"n\n", "delete": b"another\n", "restore": b"another\n"}
 
 
 def words_of(place: Installation, command: str) -> tuple[str, ...]:
@@ -120,9 +115,7 @@ def test_enter_alone_takes_nothing_away(broken: Installation) -> None:
 
 
 @pytest.mark.parametrize("command", ASKING)
-def test_where_nobody_can_be_asked_the_command_that_says_it_is_told(
-    broken: Installation, command: str
-) -> None:
+def test_where_nobody_can_be_asked_the_command_that_says_it_is_told(broken: Installation, command: str) -> None:
     refused = broken.run(*words_of(broken, command))
     assert refused.returncode == (1 if command == "--repair" else 2)
     assert f"{command} --" in refused.stdout + refused.stderr

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from contextcore_install.telemetry.backends import Backend, StoreKind, raw_samples, show_recent
-from contextcore_install.telemetry.client import Client
-from contextcore_install.telemetry.metrics import PREFIX, Sample
-from contextcore_install.telemetry.remote_write import send
-from stores import PATIENCE, Misbehaving, Reply, Store, healthy
+from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, raw_samples, show_recent
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.exporters.remote_write import send
+from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
+from kit.stores import PATIENCE, Misbehaving, Reply, Store, healthy
 
 SPANS_MS = (0, 1, 999, 1000, 1001, 4006, 4007, 8000, 8013, 8014, 16_030, 61_000, 126_027, 299_999)
 """From the first sample to the last. VictoriaMetrics before the end of 2024 loses the first of some, as of 4006."""
@@ -50,9 +50,7 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
 
 
 @pytest.mark.parametrize("span_ms", SPANS_MS)
-def test_a_store_is_asked_for_whole_seconds(
-    misbehaving: Callable[[Reply], Misbehaving], span_ms: int
-) -> None:
+def test_a_store_is_asked_for_whole_seconds(misbehaving: Callable[[Reply], Misbehaving], span_ms: int) -> None:
     world = misbehaving(lambda _, handler: healthy(handler))
     client, end_ms = Client(world.url), 1_700_000_000_123
     backend = Backend(StoreKind.PROMETHEUS, world.url, "/api/v1/write")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.core.state import State
-from contextcore_install.telemetry.client import StoreError
+from contextcore_install.engine.state import State
+from contextcore_install.telemetry.exporters.client import StoreError
 from contextcore_install.telemetry.rebuild import rebuild
 from contextcore_install.telemetry.shipper import Shipper
-from installation import Installation, end, kill, read_until
-from stores import MINUTE_US, MemoryCursors, MemoryJournal, QuietContext, Store, free_port
+from kit.installation import Installation, end, kill, read_until
+from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, QuietContext, Store, free_port
 
 TOLD = ("status", "attempts", "started_at", "completed_at", "duration_seconds")
 
@@ -27,9 +27,7 @@ def test_every_store_tells_what_it_was_told(store: Store) -> None:
     journal = MemoryJournal(time.time_ns() // 1000 - 50 * MINUTE_US)
     journal.begin("r1", after_us=1)
     journal.add("r1", Kind.STEP_STARTED, "preflight", after_us=1_100_000)
-    journal.add(
-        "r1", Kind.STEP_FAILED, "preflight", after_us=900_000, error={"code": "x"}, duration_seconds=0.9
-    )
+    journal.add("r1", Kind.STEP_FAILED, "preflight", after_us=900_000, error={"code": "x"}, duration_seconds=0.9)
     journal.end("r1")
     journal.begin("r2")
     journal.steps("r2", step_us=1_300_000)
@@ -46,9 +44,7 @@ def test_every_store_tells_what_it_was_told(store: Store) -> None:
     assert (found.state.provider, found.state.run.run_id) == ("host", "r2")
     assert found.state.run.finished_at == original.run.finished_at
     assert found.newest_ms * 1000 <= journal.at_us + 1000
-    assert rebuild(store.url, cluster, found.newest_ms + 1, 10.0) is None, (
-        "what was put aside is not brought back"
-    )
+    assert rebuild(store.url, cluster, found.newest_ms + 1, 10.0) is None, "what was put aside is not brought back"
     assert rebuild(store.url, f"{cluster}-other", 0, 10.0) is None
 
 
@@ -72,18 +68,14 @@ def events(installation: Installation) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (installation.files / "journal.jsonl").read_text().splitlines()]
 
 
-def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
-    installation: Installation,
-) -> None:
+def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(installation: Installation) -> None:
     running = installation.start("--provider", "host", *installation.port_flags())
     read_until(running, "step_started", "manifests_apply")
     kill(running)
     assert installation.run("--resume").returncode == 0
     for process in installation.processes():
         end(process)
-    assert installation.run("--repair", "--yes").returncode == 0, (
-        "so that some steps were begun more than once"
-    )
+    assert installation.run("--repair", "--yes").returncode == 0, "so that some steps were begun more than once"
     before = installation.status()
     assert max(installation.attempts().values()) > 1
     store = Store("victoria-metrics", Path(), port=installation.ports["mimir"])
@@ -112,9 +104,7 @@ def test_an_installation_that_lost_its_records_is_known_again_and_carried_on(
 
     shown = store.shown(installation.cluster)
     assert all(values.items() <= shown[series].items() for series, values in sent.items())
-    assert store.count(installation.cluster) == sum(map(len, shown.values())) > counted, (
-        "nothing is there twice"
-    )
+    assert store.count(installation.cluster) == sum(map(len, shown.values())) > counted, "nothing is there twice"
 
 
 def test_what_was_rebuilt_counts_only_where_its_check_holds(installation: Installation) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation, kill, read_until
-from written import Store
+from kit.installation import Installation, kill, read_until
+from kit.written import Store
 
 NAMED = ("--yes", "--cluster", "test", "--no-backup")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from installation import Installation, kill, read_until
-from written import Store
+from kit.installation import Installation, kill, read_until
+from kit.written import Store
 
 
 def machine(place: Installation) -> dict[str, set[str]]:
@@ -19,15 +19,10 @@ def machine(place: Installation) -> dict[str, set[str]]:
     started = {
         str(process.pid)
         for process in psutil.process_iter(["environ", "cmdline"])
-        if str(place.home)
-        in " ".join([*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])])
+        if str(place.home) in " ".join([*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])])
         and process.pid != os.getpid()
     }
-    return {
-        "files": outside,
-        "processes": started,
-        "ports": {str(n) for n in place.ports.values() if listens(n)},
-    }
+    return {"files": outside, "processes": started, "ports": {str(n) for n in place.ports.values() if listens(n)}}
 
 
 def listens(port: int) -> bool:
@@ -39,9 +34,7 @@ def statuses(place: Installation) -> set[str]:
     return {step["status"] for step in place.steps().values()}
 
 
-def test_a_complete_rollback_leaves_the_machine_as_it_was_and_keeps_the_data(
-    installation: Installation,
-) -> None:
+def test_a_complete_rollback_leaves_the_machine_as_it_was_and_keeps_the_data(installation: Installation) -> None:
     installation.command()  # makes the launcher
     before = machine(installation)
     assert installation.install().returncode == 0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.telemetry.backends import probe, query
-from contextcore_install.telemetry.client import Client
-from installation import Installation, kill, read_until
-from stores import PATIENCE, wait_until
+from contextcore_install.telemetry.exporters.backends import probe, query
+from contextcore_install.telemetry.exporters.client import Client
+from kit.installation import Installation, kill, read_until
+from kit.stores import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,14 +62,10 @@ def functions(installation: Installation) -> Path:
 def bashes() -> list[str]:
     """Return each bash of this machine: macOS' own is 3.2. CONTEXTCORE_TEST_BASH names one more, by its path."""
     places = (shutil.which("bash"), "/bin/bash", os.environ.get("CONTEXTCORE_TEST_BASH"))
-    return list(
-        dict.fromkeys(str(Path(place).resolve()) for place in places if place and Path(place).exists())
-    )
+    return list(dict.fromkeys(str(Path(place).resolve()) for place in places if place and Path(place).exists()))
 
 
-def script(
-    installation: Installation, functions: Path, bash: str, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def script(installation: Installation, functions: Path, bash: str, **environ: str) -> subprocess.CompletedProcess[str]:
     changes = {"FUNCTIONS": str(functions), "CLUSTER_NAME": "test", **environ}
     return subprocess.run(
         [bash, "-c", SKELETON],
@@ -82,9 +78,7 @@ def script(
 
 
 @pytest.mark.parametrize("bash", bashes())
-def test_the_plans_own_script_is_tracked_and_resumed(
-    installation: Installation, functions: Path, bash: str
-) -> None:
+def test_the_plans_own_script_is_tracked_and_resumed(installation: Installation, functions: Path, bash: str) -> None:
     failed = script(installation, functions, bash, FAIL="7")
     assert failed.returncode == 1, failed.stderr
     assert not failed.stderr
@@ -117,10 +111,7 @@ def test_what_a_script_says_reaches_the_metrics_store(installation: Installation
     asked = 'last_over_time(contextcore_install_step_status{step="pods_ready"}[1h])'
     wait_until(
         lambda: (
-            [
-                found["value"][1]
-                for found in query(client, backend, asked, int(time.time() * 1000) + 2000, PATIENCE)
-            ]
+            [found["value"][1] for found in query(client, backend, asked, int(time.time() * 1000) + 2000, PATIENCE)]
             == ["3"]
         ),
         "the failed step in the metrics store",

@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from host_world import VERSIONS
-from installation import Installation, end
-from stores import wait_until
+from kit.host_world import VERSIONS
+from kit.installation import Installation, end
+from kit.stores import wait_until
 
 MARK = "pl4nt3dM4rk3r"
 

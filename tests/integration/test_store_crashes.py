@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from contextcore_install.core.events import Kind
-from stores import (
+from kit.stores import (
     DEDUPLICATION,
     MINUTE_US,
     OUT_OF_ORDER,
@@ -22,7 +22,7 @@ from stores import (
     healthy,
     wait_until,
 )
-from telemetry_world import World, assert_shows_exactly, now_us
+from kit.telemetry_world import World, assert_shows_exactly, now_us
 
 STORES = pytest.mark.parametrize(
     ("name", "arguments", "config"),

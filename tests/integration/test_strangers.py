@@ -12,12 +12,12 @@ import pytest
 
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.providers.host.provider import HostProvider
-from contextcore_install.telemetry.backends import probe
-from contextcore_install.telemetry.client import Client, StoreError
-from fakes import Told
-from host_world import World
-from installation import Installation, end
-from stores import PATIENCE, Store, free_port, wait_until
+from contextcore_install.telemetry.exporters.backends import probe
+from contextcore_install.telemetry.exporters.client import Client, StoreError
+from kit.fakes import Told
+from kit.host_world import World
+from kit.installation import Installation, end
+from kit.stores import PATIENCE, Store, free_port, wait_until
 
 
 @pytest.fixture
@@ -110,9 +110,7 @@ def test_our_own_store_is_no_stranger_and_a_dead_one_leaves_a_port_with_nobody(w
     assert store_of(world.provider()).has_way, "nothing has been started since the machine was restarted"
 
 
-def test_who_took_the_port_of_a_dead_store_is_a_stranger_until_ours_is_back(
-    world: World, victoria: Store
-) -> None:
+def test_who_took_the_port_of_a_dead_store_is_a_stranger_until_ours_is_back(world: World, victoria: Store) -> None:
     provider = world.install()
     world.kill()
     moved = world.provider(ports={**world.ports, "mimir": victoria.port})

@@ -13,7 +13,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.telemetry.shipper import Shipper
-from stores import (
+from kit.stores import (
     EMPTY_RESULT,
     MINUTE_US,
     MemoryCursors,
@@ -221,9 +221,7 @@ def test_a_store_that_dies_in_the_middle_of_a_run_is_told_of_then(new_store: Cal
         (429, {"Retry-After": "3600"}, "metrics-store-busy"),
     ],
 )
-def test_flush_says_what_is_the_matter(
-    misbehaving: Make, status: int, headers: dict[str, str], code: str
-) -> None:
+def test_flush_says_what_is_the_matter(misbehaving: Make, status: int, headers: dict[str, str], code: str) -> None:
     def reply(_: Misbehaving, handler: Handler) -> None:
         if not healthy(handler):
             answer(handler, status, "because", headers)

@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.telemetry.backends import query
+from contextcore_install.telemetry.exporters.backends import query
 from contextcore_install.telemetry.shipper import Shipper
-from stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, QuietContext, Store
+from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, QuietContext, Store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
-QUERIES = dict(
-    re.findall(r"### ([^(\n]+?)(?: \([^\n]*)?\n\n```promql\n(.+?)```", PAGE.read_text(), re.DOTALL)
-)
+QUERIES = dict(re.findall(r"### ([^(\n]+?)(?: \([^\n]*)?\n\n```promql\n(.+?)```", PAGE.read_text(), re.DOTALL))
 
 
 def shipped(store: Store, journal: MemoryJournal) -> str:
@@ -73,9 +71,7 @@ def failed() -> MemoryJournal:
     journal.begin("r1", after_us=1)
     journal.add("r1", Kind.STEP_STARTED, "preflight")
     journal.add("r1", Kind.STEP_FAILED, "preflight", error={"code": "x"}, duration_seconds=1.0)
-    found = [
-        {"requirement": name, "category": "a", "ratio": ratio} for name, ratio in (("x", 0.5), ("y", 1.0))
-    ]
+    found = [{"requirement": name, "category": "a", "ratio": ratio} for name, ratio in (("x", 0.5), ("y", 1.0))]
     journal.add("r1", Kind.VERIFIED, requirements=found)
     journal.end("r1")
     return journal
@@ -98,9 +94,7 @@ def test_a_finished_run(store: Store) -> None:
     assert ask(store, "How far the installation is, in percent", cluster) == pytest.approx({"": 100.0})
     assert ask(store, "How often steps had to be begun again", cluster) == {"": 2.0}
     assert ask(store, "How many runs there were in the last week", cluster) == {"": 2.0}
-    assert ask(store, "How complete the stack was when it was last verified, in percent", cluster) == {
-        "": 100.0
-    }
+    assert ask(store, "How complete the stack was when it was last verified, in percent", cluster) == {"": 100.0}
     ago = ask(store, "When the stack was last found as it should be, in seconds ago", cluster)
     assert ago == pytest.approx({"": 49 * 60 - 20}, abs=30)
     assert ask(store, "Which requirements the latest verification found unmet", cluster) == {}
@@ -113,9 +107,7 @@ def test_a_run_that_was_cut_off(store: Store) -> None:
     assert took == pytest.approx({"": 15.0}, abs=0.1)
     silent = ask(store, "Whether the latest run was cut off", cluster)
     assert silent == pytest.approx({"": 48 * 60 + 45}, abs=30)
-    assert ask(store, "How far the installation is, in percent", cluster) == pytest.approx(
-        {"": 500 / 6}, abs=1e-3
-    )
+    assert ask(store, "How far the installation is, in percent", cluster) == pytest.approx({"": 500 / 6}, abs=1e-3)
 
 
 def test_a_run_that_failed(victoria: Store) -> None:

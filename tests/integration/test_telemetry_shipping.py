@@ -10,10 +10,10 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.telemetry.client import Patience
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
+from contextcore_install.telemetry.exporters.client import Timeouts
 from contextcore_install.telemetry.shipper import Shipper
-from stores import (
+from kit.stores import (
     DEDUPLICATION,
     MINUTE_US,
     OUT_OF_ORDER,
@@ -25,7 +25,7 @@ from stores import (
     free_port,
     wait_until,
 )
-from telemetry_world import DAY_US, World, assert_shows_exactly, now_us
+from kit.telemetry_world import DAY_US, World, assert_shows_exactly, now_us
 
 
 def test_every_sample_arrives_with_its_own_time(store: Store) -> None:
@@ -137,8 +137,7 @@ def test_days_old_events_arrive_where_the_store_takes_them(victoria: Store, prom
 
 
 @pytest.mark.parametrize(
-    ("kind", "days", "reason"),
-    [("strict_prometheus", 6, "out of bounds"), ("prometheus", 45, "too old sample")],
+    ("kind", "days", "reason"), [("strict_prometheus", 6, "out of bounds"), ("prometheus", 45, "too old sample")]
 )
 def test_a_store_that_takes_nothing_old_gets_the_rest(
     request: pytest.FixtureRequest, kind: str, days: int, reason: str
@@ -196,7 +195,7 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
 def test_who_asks_after_the_end_has_all_the_time_again(victoria: Store) -> None:
     world = World(victoria.url)
     world.journal.whole_run("r1")
-    assert world.ship()._metrics.patience() == Patience()
+    assert world.ship()._metrics.patience() == Timeouts()
 
 
 def test_a_live_run_is_not_counted_as_unsent() -> None:
@@ -249,9 +248,7 @@ def test_a_cursor_of_another_version_of_the_fold_is_carried_on(victoria: Store) 
     assert_shows_exactly(victoria, world)
 
 
-@pytest.mark.parametrize(
-    "spoilt", [{"sent": 1}, {"sent": {"number": "x"}, "base": {}}, {"mark": [], "sent": {}}]
-)
+@pytest.mark.parametrize("spoilt", [{"sent": 1}, {"sent": {"number": "x"}, "base": {}}, {"mark": [], "sent": {}}])
 def test_a_spoilt_cursor_costs_a_resend(victoria: Store, spoilt: dict[str, object]) -> None:
     world = World(victoria.url)
     world.journal.whole_run("r1")

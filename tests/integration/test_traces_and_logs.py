@@ -11,25 +11,15 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.core.ids import span_id, trace_id
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal import JournalReader
+from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.telemetry.folds.traces import NO_LAST_WORD, TraceFold
+from contextcore_install.telemetry.ids import span_id, trace_id
 from contextcore_install.telemetry.shipper import Shipper
-from contextcore_install.telemetry.traces import NO_LAST_WORD, TraceFold
-from host_world import install_stand_in
-from installation import Installation, kill, read_until
-from receivers import Collector, LogStore, SpanStore
-from stores import (
-    MINUTE_US,
-    MemoryCursors,
-    MemoryJournal,
-    Misbehaving,
-    Reply,
-    Store,
-    answer,
-    free_port,
-    wait_until,
-)
+from kit.host_world import install_stand_in
+from kit.installation import Installation, kill, read_until
+from kit.receivers import Collector, LogStore, SpanStore
+from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, Misbehaving, Reply, Store, answer, free_port, wait_until
 
 Make = Callable[[Reply], Misbehaving]
 SECRET = "s3cr3t-m4rk3r"
@@ -138,15 +128,11 @@ def test_lines_that_are_too_old_are_told_of_and_the_others_kept(log_store: LogSt
     [said] = world.said
     assert said.startswith("the log store refused ")
     assert "too old" in said
-    assert [item["number"] for item in log_store.documents()] == [
-        event.number for event in world.journal.events[5:]
-    ]
+    assert [item["number"] for item in log_store.documents()] == [event.number for event in world.journal.events[5:]]
     assert len(log_store.bodies) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "word"), [(503, "cannot take it now"), (404, "refuses"), (200, "refuses")]
-)
+@pytest.mark.parametrize(("status", "word"), [(503, "cannot take it now"), (404, "refuses"), (200, "refuses")])
 def test_backends_that_do_not_take_it_are_told_of_once(misbehaving: Make, status: int, word: str) -> None:
     def reply(_: Misbehaving, handler: Any) -> None:
         handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
@@ -190,9 +176,7 @@ def test_a_backend_that_hung_before_is_not_waited_for_again(misbehaving: Make) -
     assert "answer" in said
 
 
-def test_a_hanging_collector_keeps_nobody_else_waiting(
-    misbehaving: Make, victoria: Store, log_store: LogStore
-) -> None:
+def test_a_hanging_collector_keeps_nobody_else_waiting(misbehaving: Make, victoria: Store, log_store: LogStore) -> None:
     world = World(misbehaving(lambda world, _: world.released.wait(30)).url, log_store.url)
     world.journal.whole_run("r1")
     world.ship(metrics=victoria.url)
@@ -207,12 +191,7 @@ def test_many_lines_and_spans_go_out_in_bounded_requests(span_store: SpanStore, 
     world.journal.begin("r1")
     for number in range(1500):
         world.journal.add(
-            "r1",
-            Kind.COMMAND_FINISHED,
-            "preflight",
-            command=f"x {number} {'y' * 400}",
-            exit_code=0,
-            duration_seconds=0,
+            "r1", Kind.COMMAND_FINISHED, "preflight", command=f"x {number} {'y' * 400}", exit_code=0, duration_seconds=0
         )
     world.journal.end("r1")
     with world.shipper():
@@ -323,9 +302,7 @@ def test_the_program_sends_its_run_to_the_collector_of_its_installation(
     [root] = [span for span in span_store.spans.values() if not span.parent]
     assert root.attributes["contextcore.outcome"] == "succeeded"
     journal = (installation.files / "journal.jsonl").read_text()
-    started = [
-        event["number"] for event in map(json.loads, journal.splitlines()) if event["kind"] == "run_started"
-    ]
+    started = [event["number"] for event in map(json.loads, journal.splitlines()) if event["kind"] == "run_started"]
     assert root.id == span_id(run_id, started[0])
 
 
@@ -333,11 +310,7 @@ def test_the_program_sends_to_what_its_installation_has(
     installation: Installation, span_store: SpanStore, log_store: LogStore, tmp_path: Path
 ) -> None:
     """On a host without Loki and a collector nothing is sent, nothing is said, and no cursor is kept for them."""
-    installation.ports |= {
-        "alloy-http": span_store.port,
-        "loki": log_store.port,
-        "tempo-otlp-http": free_port(),
-    }
+    installation.ports |= {"alloy-http": span_store.port, "loki": log_store.port, "tempo-otlp-http": free_port()}
     done = installation.install()
     assert done.returncode == 0, done.stderr
     assert span_store.bodies == log_store.bodies == []

@@ -24,13 +24,13 @@ SCENE = textwrap.dedent(
     """
     import os, signal, sys, time
     from contextcore_install.core.events import Event, Kind
-    from contextcore_install.tools.clock import SystemClock
-    from contextcore_install.ui.frame import Heading
-    from contextcore_install.ui.json_lines import JsonLines
-    from contextcore_install.ui.live import LiveConsole
-    from contextcore_install.ui.look import Look
-    from contextcore_install.ui.plain import PlainConsole
-    from contextcore_install.ui.progress import Progress
+    from contextcore_install.system.clock import SystemClock
+    from contextcore_install.ui.console.frame import Heading
+    from contextcore_install.ui.console.json_lines import JsonLines
+    from contextcore_install.ui.console.live import LiveConsole
+    from contextcore_install.ui.style import Look
+    from contextcore_install.ui.console.plain import PlainConsole
+    from contextcore_install.ui.console.progress import Progress
     from contextcore_install.ui.terminal import Terminal
 
     TITLES = {f"step_{n}": f"Do the work number {n}, which has a rather long title" for n in range(6)}
@@ -112,11 +112,7 @@ def resize(descriptor: int, columns: int, lines: int) -> None:
 
 
 def play(
-    script: str,
-    columns: int,
-    lines: int,
-    seconds: float,
-    during: Callable[[int, subprocess.Popen[bytes]], None],
+    script: str, columns: int, lines: int, seconds: float, during: Callable[[int, subprocess.Popen[bytes]], None]
 ) -> tuple[str, int]:
     """Run a script on a terminal of its own; return what it wrote, and its exit code."""
     ours, theirs = pty.openpty()
@@ -195,8 +191,7 @@ def test_ctrl_c_leaves_the_cursor_visible_and_the_steps_on_the_screen() -> None:
 
 def test_a_terminal_that_is_closed_does_not_end_the_run() -> None:
     script = LIVE.replace('print("after", flush=True)', "os._exit(7)").replace(
-        'print("before", flush=True)',
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN); print('before', flush=True)",
+        'print("before", flush=True)', "signal.signal(signal.SIGHUP, signal.SIG_IGN); print('before', flush=True)"
     )
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -228,10 +223,7 @@ def piped(console: str) -> str:
 def test_a_pipe_whose_reader_leaves_ends_neither_the_run_nor_its_peace() -> None:
     for console in ("JsonLines(sys.stdout)", "PlainConsole(sys.stdout, progress, clock, look=Look(80))"):
         with subprocess.Popen(
-            [sys.executable, "-c", piped(console)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ(),
+            [sys.executable, "-c", piped(console)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ()
         ) as process:
             assert process.stdout
             assert process.stderr

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client
-from installation import Installation, end, kill, read_until
-from stores import PATIENCE, wait_until
+from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.client import Client
+from kit.installation import Installation, end, kill, read_until
+from kit.stores import PATIENCE, wait_until
 
 
 def verify(installation: Installation) -> tuple[int, dict[str, Any]]:
@@ -66,9 +66,7 @@ def test_a_verification_tells_all_records_it_and_changes_nothing(installation: I
     assert document["recorded"]
     assert history(installation) == [("install", "succeeded"), ("verify", "succeeded")]
     # A store may show a new series only after a moment.
-    wait_until(
-        lambda: "metric_round_trip" in in_store(installation, "requirement_status_ratio"), "it is told"
-    )
+    wait_until(lambda: "metric_round_trip" in in_store(installation, "requirement_status_ratio"), "it is told")
     measured = in_store(installation, "requirement_status_ratio")
     assert measured["metric_round_trip"] == 1.0
     assert "line_round_trip" not in measured
@@ -84,9 +82,7 @@ def test_a_verification_tells_all_records_it_and_changes_nothing(installation: I
     assert shown.returncode == 0, shown.stdout
     assert "works (" in shown.stdout
     assert f"chmod 700 {installation.home}" in shown.stdout
-    wait_until(
-        lambda: in_store(installation, "requirement_status_ratio").get("private_files") == 0.0, "it is told"
-    )
+    wait_until(lambda: in_store(installation, "requirement_status_ratio").get("private_files") == 0.0, "it is told")
     installation.home.chmod(0o700)
 
     # Nobody is kept waiting, and it is told where nothing could be recorded.
@@ -121,11 +117,7 @@ def test_what_is_critical_fails_and_a_repair_after_it_is_whole(installation: Ins
     )
     wait_until(lambda: in_store(installation, "completeness_percent").get("") == 100.0, "as a whole, too")
     assert verify(installation)[0] == 0
-    assert history(installation)[1:] == [
-        ("verify", "failed"),
-        ("repair", "succeeded"),
-        ("verify", "succeeded"),
-    ]
+    assert history(installation)[1:] == [("verify", "failed"), ("repair", "succeeded"), ("verify", "succeeded")]
 
 
 def test_an_interrupted_installation_stays_one(stuck: Installation) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.storage.journal import JournalReader
-from contextcore_install.telemetry.backends import probe, query, show_recent
-from contextcore_install.telemetry.client import Client
-from installation import Installation
+from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.client import Client
 from integration.test_notify import Hook
-from stores import PATIENCE, Misbehaving, wait_until
+from kit.installation import Installation
+from kit.stores import PATIENCE, Misbehaving, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -161,9 +161,7 @@ def test_a_second_signal_while_it_ends_changes_nothing(
     assert installed.processes(), "what is watched goes on"
 
 
-def test_what_was_taken_back_or_deleted_is_not_healed(
-    installed: Installation, watch: Callable[..., Watching]
-) -> None:
+def test_what_was_taken_back_or_deleted_is_not_healed(installed: Installation, watch: Callable[..., Watching]) -> None:
     watching = watch()
     # A machine that is busy elsewhere may have made the watch heal something just now, with the lock.
     wait_until(lambda: installed.run("rollback", "--yes").returncode == 0, "the watch never let go")
@@ -191,9 +189,7 @@ echo "$*" >>{log}
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="launchd is there; its files are tested beside it")
-def test_the_service_is_shown_installed_once_and_goes_with_the_installation(
-    installed: Installation,
-) -> None:
+def test_the_service_is_shown_installed_once_and_goes_with_the_installation(installed: Installation) -> None:
     log, programs = installed.folder / "systemctl.log", installed.folder / "programs"
     programs.mkdir()
     (programs / "systemctl").write_text(SYSTEMCTL.format(log=log))

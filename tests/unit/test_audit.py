@@ -22,9 +22,7 @@ def audit(folder: Path, answer: str) -> subprocess.CompletedProcess[str]:
     (folder / "pip_audit.py").write_text(answer)
     path = os.pathsep.join([str(folder), *sys.path])
     argv = [sys.executable, "-S", str(SCRIPT), "requirements.lock"]
-    return subprocess.run(
-        argv, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(argv, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
 
 
 def says(*dependencies: dict[str, Any]) -> str:

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from contextcore_install.cli.grammar import COMMANDS
+from contextcore_install.cli.parser import build_parser
+from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.grammar import COMMANDS
-from contextcore_install.parser import build_parser
-from contextcore_install.settings import parse
+from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.stack.catalogue import PORTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,19 +24,7 @@ PAGES = sorted({README, *(ROOT / "docs").rglob("*.md")})
 OURS = ("./create-cluster.sh", "contextcore-install")
 FOREIGN = frozenset(
     {
-        *(
-            "colima",
-            "contextcore",
-            "curl",
-            "docker",
-            "kind",
-            "kubectl",
-            "limactl",
-            "make",
-            "mkdir",
-            "orb",
-            "pip",
-        ),
+        *("colima", "contextcore", "curl", "docker", "kind", "kubectl", "limactl", "make", "mkdir", "orb", "pip"),
         *("podman", "rdctl", "sudo", "systemctl", "wsl", "wsl.exe"),
     }
 )
@@ -74,9 +62,7 @@ def flags_in(page: Path) -> set[str]:
 
 def parser_flags() -> set[str]:
     parser = build_parser("./create-cluster.sh")
-    commands = next(
-        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-    ).choices
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices
     parsers = [parser, *commands.values()]
     strings = {string for each in parsers for action in each._actions for string in action.option_strings}
     return {string for string in strings if string.startswith("--")}
@@ -157,17 +143,13 @@ def test_no_other_exit_code_is_named() -> None:
     assert {int(code) for code in named} <= {int(code) for code in ExitCode}
 
 
-@pytest.mark.parametrize(
-    "heading", ["### The machine", "### The cluster", "### Manifests, pods and services"]
-)
+@pytest.mark.parametrize("heading", ["### The machine", "### The cluster", "### Manifests, pods and services"])
 def test_every_code_of_a_finding_is_one_of_the_program(heading: str) -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     # Of a code that is put together at run time (`{tool.name}-missing`, `cluster-{state}`) the end or the beginning.
     for code in re.findall(r"`([a-z0-9-]+)`", " ".join(table(heading))):
         beginning, _, end = code.partition("-")
-        assert any(part in sources for part in (f'"{code}"', f'{{tool.name}}-{end}"', f'"{beginning}-{{')), (
-            code
-        )
+        assert any(part in sources for part in (f'"{code}"', f'{{tool.name}}-{end}"', f'"{beginning}-{{')), code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from itertools import chain
 
-from contextcore_install.app import App
-from contextcore_install.commands.console import Console
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import State, state_from_document
-from contextcore_install.storage.compaction import past_chronicle
-from contextcore_install.storage.journal import JournalReader
+from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.console import Console
+from contextcore_install.storage.journal.compaction import past_chronicle
+from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import holder
 
 LOOK_EVERY_S = 0.2
@@ -23,9 +23,7 @@ def run(app: App) -> int:
     """Show the events of the run at work until it ends, and end as it does."""
     if holder(app.layout.lock) is None:
         raise InstallError(
-            "nothing-at-work",
-            f"no run is at work on {app.settings.cluster}",
-            hint="./create-cluster.sh --status",
+            "nothing-at-work", f"no run is at work on {app.settings.cluster}", hint="./create-cluster.sh --status"
         )
     console = Console(app)
     try:

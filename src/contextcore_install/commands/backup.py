@@ -13,30 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install import __version__
-from contextcore_install.app import App
-from contextcore_install.commands.ask import require_yes
-from contextcore_install.commands.chosen_file import binary_file
-from contextcore_install.commands.tell import tell_done
-from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
-from contextcore_install.core.state import State, state_from_document
-from contextcore_install.port_choice import made_before
-from contextcore_install.selection import Stack, read_stack
+from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.output_file import binary_file
+from contextcore_install.runtime.port_allocation import made_before
+from contextcore_install.runtime.prompts import require_yes
+from contextcore_install.runtime.selection import Stack, read_stack
 from contextcore_install.stack.catalogue import COMPONENTS
-from contextcore_install.storage.archive import GRAFANA, RECORDS, VOLUMES
+from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES
+from contextcore_install.storage.backup.writer import pack, require_room
 from contextcore_install.storage.files import UnreadableFileError, unusable
-from contextcore_install.storage.journal import copy_lines
-from contextcore_install.storage.layout import make_private
-from contextcore_install.storage.packing import pack, require_room
-from contextcore_install.storage.parts import size_of
+from contextcore_install.storage.home import make_private
+from contextcore_install.storage.journal.journal import copy_lines
+from contextcore_install.storage.journal.segments import size_of
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import Records, read_records
-from contextcore_install.tools.files import UNFINISHED
-from contextcore_install.tools.trees import TreeError, check_tree, keep_harmless
+from contextcore_install.system.files import UNFINISHED
+from contextcore_install.system.trees import TreeError, check_tree, keep_harmless
 from contextcore_install.ui.text import count, size
 
 
@@ -160,9 +160,7 @@ def make_backup(
     try:
         _stage_records(app, records, staged)
         _stage_grafana(provider, staged, ctx)
-        volumes = tuple(
-            item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it)
-        )
+        volumes = tuple(item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it))
         document = _about(app, records.state, provider, volumes)
         replace = target is not None and app.settings.yes
         pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replace)
@@ -182,9 +180,7 @@ def _about(app: App, state: State, provider: Provider, volumes: Sequence[Volume]
         "created_at": second(app.clock.now_us()),
         "versions": {item.name: item.version for item in COMPONENTS},
         "programs": dict(provider.overview().programs),
-        "volumes": [
-            {"name": item.name, "component": item.component, "promise": item.promise} for item in volumes
-        ],
+        "volumes": [{"name": item.name, "component": item.component, "promise": item.promise} for item in volumes],
     }
 
 
@@ -206,13 +202,10 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
 
 def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     """Export what people made in Grafana, where it runs; its volume has that too, in a form for Grafana alone."""
-    from contextcore_install.commands.grafana_objects import export
+    from contextcore_install.runtime.grafana_objects import export
 
     try:
-        url = next(
-            (item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way),
-            "",
-        )
+        url = next((item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way), "")
         password = provider.data().password() if url else None
         if not password:
             return

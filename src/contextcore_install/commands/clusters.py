@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.tell import tell_document
+from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.state import StateFormatError
-from contextcore_install.core.status import status_document
-from contextcore_install.settings import is_cluster_name
+from contextcore_install.engine.state import StateFormatError
+from contextcore_install.engine.status import status_document
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.output import tell_document
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.lock import holder
 from contextcore_install.storage.state_file import load_state
 
@@ -36,7 +36,7 @@ def _names(app: App) -> list[str]:
 
 
 def _row(app: App, name: str) -> dict[str, Any]:
-    from contextcore_install.port_choice import recorded_ports
+    from contextcore_install.runtime.port_allocation import recorded_ports
 
     layout = app.home.cluster(name)
     row: dict[str, Any] = {"cluster": name, "last_used": app.home.linked_cluster() == name}
@@ -62,7 +62,7 @@ def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
     """Return what is there under the cluster's name, as its provider sees it now."""
     from dataclasses import replace
 
-    from contextcore_install.selection import read_stack
+    from contextcore_install.runtime.selection import read_stack
     from contextcore_install.storage.store import read_records
 
     about = replace(app, settings=replace(app.settings, cluster=name))

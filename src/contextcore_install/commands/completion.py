@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contextcore_install.app import App
+from contextcore_install.cli.parser import build_parser
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.parser import build_parser
+from contextcore_install.runtime.app import App
 from contextcore_install.stack.catalogue import PORTS
 
 COMMAND, LAUNCHER = "contextcore-install", "create-cluster.sh"

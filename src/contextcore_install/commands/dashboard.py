@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import threading
 
-from contextcore_install.app import App
-from contextcore_install.commands.signals import ending_signals_apart
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.core.json_text import in_ascii
+from contextcore_install.runtime.app import App
 from contextcore_install.storage.store import read_records
+from contextcore_install.system.signals import ending_signals_apart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextcore_install.tools.page_server import PageServer
+    from contextcore_install.system.page_server import PageServer
 
 DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
 
 
 def run(app: App) -> int:
     """Serve the page until Ctrl-C."""
-    from contextcore_install.commands.page_feed import Feed
-    from contextcore_install.tools.page_server import PageServer
+    from contextcore_install.runtime.page.feed import PageFeed
+    from contextcore_install.system.page_server import PageServer
 
     read_records(app.layout, app.settings.cluster)  # records that this program cannot read are told of here
-    feed, ended = Feed(app), threading.Event()
+    feed, ended = PageFeed(app), threading.Event()
     with ending_signals_apart(lambda _: ended.set(), lambda: None):
         server = PageServer(feed.respond, app.settings.arguments["page_port"])
         try:
@@ -46,14 +46,12 @@ def _announce(app: App, url: str) -> None:
         told = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
         app.stdout.write(in_ascii(told) + "\n")
     else:
-        app.stdout.write(
-            f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n"
-        )
+        app.stdout.write(f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n")
     app.stdout.flush()
 
 
 def _open(app: App, server: PageServer) -> None:
-    from contextcore_install.tools.browser import open_in_browser
+    from contextcore_install.system.browser import open_in_browser
 
     if not open_in_browser(server.invitation, app.environ):
         app.stderr.write("note: there is no browser to open here; open the address above\n")

@@ -9,22 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.ask import agreed, can_ask, require_name
+from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import Backup, make_backup, recorded, stack_there
-from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
-from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.core.state import State
-from contextcore_install.flags import PROGRAM
-from contextcore_install.remote import alone_in_cluster
-from contextcore_install.selection import read_stack
+from contextcore_install.engine.state import State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.prompts import agreed, can_ask, require_name
+from contextcore_install.runtime.remote_state import alone_in_cluster
+from contextcore_install.runtime.selection import read_stack
+from contextcore_install.storage.archived import archive_records, require_archivable
+from contextcore_install.storage.backup.restoring import give_up
 from contextcore_install.storage.files import unusable
-from contextcore_install.storage.put_aside import archive_records, require_archivable
-from contextcore_install.storage.restoring import give_up
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import size
 

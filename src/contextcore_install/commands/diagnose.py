@@ -6,30 +6,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.bundle import REDACTED, Bundle, Diagnosis, Limits, details, make_bundle
-from contextcore_install.commands.chosen_file import binary_file
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.own_evidence import machine_evidence, own_evidence
-from contextcore_install.commands.survey import NOT_KNOWN, checks_document, survey
-from contextcore_install.commands.tell import tell_document
-from contextcore_install.commands.working import at_work
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.evidence import Evidence, Piece
+from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.failures import found_wrong
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Provider
-from contextcore_install.core.state import State
-from contextcore_install.recall import known_records
-from contextcore_install.selection import Stack, read_stack
+from contextcore_install.engine.state import State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.bundle.bundle import (
+    REDACTED,
+    Bundle,
+    BundleDiagnosis,
+    BundleLimits,
+    details,
+    make_bundle,
+)
+from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
+from contextcore_install.runtime.cancellable import at_work
+from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document, survey
+from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.output_file import binary_file
+from contextcore_install.runtime.recovery import known_records
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.selection import Stack, read_stack
 from contextcore_install.storage.bundles import bundle_name
-from contextcore_install.ui.look import Look
+from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import harmless, size
 
 DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
-LIMITS = Limits(quick_s=60.0, slow_s=120.0)
+LIMITS = BundleLimits(quick_s=60.0, slow_s=120.0)
 """Enough for an engine that hangs, and for all logs of a cluster of a few nodes."""
 
 
@@ -45,9 +52,7 @@ def _write(app: App, target: Path | None) -> int:
     with at_work(app) as ctx:
         ctx.activity("collecting what helps to find out what is wrong")
         case = _Case(app)
-        bundle = make_bundle(
-            app, ctx, case.evidence(), case.diagnosis, LIMITS, provider=case.provider, target=target
-        )
+        bundle = make_bundle(app, ctx, case.evidence(), case.diagnosis, LIMITS, provider=case.provider, target=target)
     _tell(app, bundle)
     return ExitCode.DONE
 
@@ -77,10 +82,10 @@ class _Case:
         self._stack = read_stack(self._app, self._state)
         self.provider = self._stack.provider
 
-    def evidence(self) -> list[Evidence]:
+    def evidence(self) -> list[Collector]:
         """Return all that there is to collect, in the order in which it is to be read."""
         return [
-            Evidence("the findings", self._findings),
+            Collector("the findings", self._findings),
             *own_evidence(self._app),
             *(self.provider.evidence() if self.provider else ()),
             machine_evidence(self._app),
@@ -96,15 +101,15 @@ class _Case:
         checks = checks_document(self._found, self._app.commands.typed)
         yield "findings.json", {"checks": checks, "notices": self._notices}
 
-    def diagnosis(self) -> Diagnosis:
+    def diagnosis(self) -> BundleDiagnosis:
         """Return what the checks have come to by now."""
         if self._troubles:
             error = self._troubles[0]
-            return Diagnosis(error.message, details(error, self._app.commands))
+            return BundleDiagnosis(error.message, details(error, self._app.commands))
         line, finding = diagnose(self._state, self._found)
         if finding is None:
-            return Diagnosis(line, self._notices)
-        return Diagnosis(line, [*details(found_wrong(finding), self._app.commands), *self._notices])
+            return BundleDiagnosis(line, self._notices)
+        return BundleDiagnosis(line, [*details(found_wrong(finding), self._app.commands), *self._notices])
 
 
 def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:
@@ -146,7 +151,7 @@ def _tell(app: App, bundle: Bundle) -> None:
     tell_document(app, document, lambda look: _render(bundle, where, look))
 
 
-def _render(bundle: Bundle, where: str, look: Look) -> str:
+def _render(bundle: Bundle, where: str, look: Style) -> str:
     held = list(dict.fromkeys(name.partition("/")[0] for name in bundle.members))
     lines = [
         *look.paragraph(harmless(bundle.diagnosis)),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextcore_install.app import App
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.storage.compaction import whole_chronicle
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.storage.journal.compaction import whole_chronicle
 
 HISTORY_SCHEMA = "contextcore-install/history/v1"
 

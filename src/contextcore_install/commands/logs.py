@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from contextcore_install.app import App
-from contextcore_install.commands.known import require_known
+from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.json_text import in_ascii
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.flags import PROGRAM
+from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.require_installation import require_known
 from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
 from contextcore_install.ui.text import harmless
 

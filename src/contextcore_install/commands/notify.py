@@ -7,23 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.news import sending_limit_s
-from contextcore_install.commands.tell import tell_document
-from contextcore_install.contacts import contact_urls, replace_contact_points
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.notify.contact_points import (
-    ENVIRONMENT,
-    ContactPoint,
-    open_contact_points,
-    split_urls,
-)
+from contextcore_install.notify.contact_points import ENVIRONMENT, ContactPoint, open_contact_points, split_urls
 from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
 from contextcore_install.notify.sending import Outbox
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.contacts import contact_urls, replace_contact_points
+from contextcore_install.runtime.notifier import sending_limit_s
+from contextcore_install.runtime.output import tell_document
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
-from contextcore_install.storage.layout import make_home
+from contextcore_install.storage.home import make_home
 from contextcore_install.ui.text import count
 
 NOTIFY_SCHEMA = "contextcore-install/notify/v1"
@@ -123,9 +118,7 @@ def _in_grafana(withdrawn: Withdrawn) -> list[str]:
     if not withdrawn.clusters:
         return []
     names = ", ".join(withdrawn.clusters)
-    return [
-        f"Alerts of Grafana, where the stack has it, go there until the next run on each cluster: {names}"
-    ]
+    return [f"Alerts of Grafana, where the stack has it, go there until the next run on each cluster: {names}"]
 
 
 def _source(app: App) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextcore_install.app import App
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
-from contextcore_install.commands.survey import checks_document, survey
-from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.recall import known_records
-from contextcore_install.selection import beside_others, choose_provider, read_stack
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.check_all import checks_document, survey
+from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.recovery import known_records
+from contextcore_install.runtime.remedies import curable, diagnose, tell_remedies
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.selection import beside_others, choose_provider, read_stack
 from contextcore_install.steps.registry import NEEDS, TITLES
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
@@ -58,9 +58,7 @@ def _show_installation(app: App) -> int:
     found = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
     checks = checks_document(found, app.commands.typed)
     head = [f"{app.settings.cluster} on {provider} ({reason})", *said]
-    obstacles = any(
-        not finding.remedy or not finding.remedy.automatic for finding in found[PREFLIGHT].problems
-    )
+    obstacles = any(not finding.remedy or not finding.remedy.automatic for finding in found[PREFLIGHT].problems)
     todo = sum(not check["satisfied"] for check in checks)
     typed = _next(app, known=records.state.exists, todo=todo, obstacles=obstacles)
     document = {
@@ -69,9 +67,7 @@ def _show_installation(app: App) -> int:
         "provider": provider,
         "provider_reason": reason,
         "ports": stack.ports,
-        "steps": [
-            {**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks
-        ],
+        "steps": [{**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks],
         "next": typed[0],
     }
     tell_document(

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contextcore_install.app import App
-from contextcore_install.commands.ask import can_ask, require_yes
-from contextcore_install.commands.console import Console
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.remedies import curable, diagnose, tell_remedies
-from contextcore_install.commands.running import RunEngine, carry_out
-from contextcore_install.commands.survey import checks_document, survey
-from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult, Risk
-from contextcore_install.core.outcome import Outcome, Result
-from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.remote import CLUSTER_STEP
-from contextcore_install.core.replaced import DataReplaced
-from contextcore_install.remote import alone_in_cluster
-from contextcore_install.selection import read_stack
-from contextcore_install.session import Session
+from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.replaced import DataReplaced
+from contextcore_install.engine.replica import CLUSTER_STEP
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.check_all import checks_document, survey
+from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.prompts import can_ask, require_yes
+from contextcore_install.runtime.remedies import curable, diagnose, tell_remedies
+from contextcore_install.runtime.remote_state import alone_in_cluster
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.running import RunEngine, carry_out
+from contextcore_install.runtime.selection import read_stack
+from contextcore_install.runtime.session import Session
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.store import read_records
 
@@ -42,7 +42,7 @@ def run(app: App) -> int:
 
     lock = _make_room(app, found) if app.settings.allow_data_loss else None
 
-    def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
+    def work(session: Session, console: Console, run_engine: RunEngine) -> RunResult:
         accept_shown(app, session, found)
         return mend(app, session, console, run_engine)
 
@@ -56,12 +56,11 @@ def accept_shown(app: App, session: Session, found: dict[str, CheckResult]) -> N
     findings = [finding for result in found.values() for finding in result.findings]
     session.accepted = [finding for finding in findings if isinstance(finding, DataReplaced)]
     session.accepts_any_loss = app.settings.allow_data_loss and any(
-        finding.remedy and finding.remedy.risk is Risk.LOSES_DATA and not finding.warning
-        for finding in findings
+        finding.remedy and finding.remedy.risk is Risk.LOSES_DATA and not finding.warning for finding in findings
     )
 
 
-def mend(app: App, session: Session, console: Console, run_engine: RunEngine) -> Result:
+def mend(app: App, session: Session, console: Console, run_engine: RunEngine) -> RunResult:
     """Carry the remedies out, check again, and do so once more where that may help."""
     rounds = 0
     while True:
@@ -127,9 +126,7 @@ def _save_and_remove(app: App, ctx: StepContext) -> None:
     try:
         saved = make_backup(app, records, provider, ctx, about="before-recreate-", all_of_it=False)
     except InstallError as error:
-        error.message = (
-            f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
-        )
+        error.message = f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
         raise
     ctx.notice(f"saved in {saved.path} ({saved.words}); `restore` puts it back")
     with alone_in_cluster(app, provider):
@@ -137,7 +134,7 @@ def _save_and_remove(app: App, ctx: StepContext) -> None:
         provider.remove_cluster(ctx)
 
 
-def _worth_another_round(app: App, plan: Plan, result: Result, left: dict[str, CheckResult]) -> bool:
+def _worth_another_round(app: App, plan: Plan, result: RunResult, left: dict[str, CheckResult]) -> bool:
     """Whether anything may be healed that is not behind a step which failed for good."""
     if any(error.retryable for error in result.errors.values()):
         return True
@@ -149,11 +146,11 @@ def _worth_another_round(app: App, plan: Plan, result: Result, left: dict[str, C
     return curable(reachable, may_lose_data=app.settings.allow_data_loss)
 
 
-def _what_remains(app: App, console: Console, result: Result, left: dict[str, CheckResult]) -> Result:
+def _what_remains(app: App, console: Console, result: RunResult, left: dict[str, CheckResult]) -> RunResult:
     """Show what is left, and return it as the steps' errors: those of the engine, which saw more, come first."""
     from contextcore_install.ui.plans import render_remedies
 
     remain = {step: still_wrong(found.problems) for step, found in left.items() if found.problems}
     console.say("\n" + render_remedies(checks_document(left, app.commands.typed), console.look))
     errors: Mapping[str, InstallError] = {**remain, **result.errors}
-    return Result(Outcome.FAILED, {step: errors[step] for step in left if step in errors})
+    return RunResult(Outcome.FAILED, {step: errors[step] for step in left if step in errors})

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 from contextcore_install import __version__
-from contextcore_install.app import App
-from contextcore_install.commands.chosen_file import chosen_file, is_standard_output
-from contextcore_install.commands.redacting import redaction
-from contextcore_install.commands.tell import tell_done
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.bundle.redacting import redaction
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.output_file import chosen_file, is_standard_output
 
 DETAILED_RUNS = 5
 """How many of the latest runs come with their details."""
@@ -46,10 +46,10 @@ def _file_name(app: App) -> str:
 
 
 def _html(app: App, *, hides: bool) -> str:
-    from contextcore_install.commands.page_source import Source, Where
+    from contextcore_install.runtime.page.source import PageSource, Where
     from contextcore_install.ui.page.html import render
 
-    source = Source(app, redaction(app) if hides else None)
+    source = PageSource(app, redaction(app) if hides else None)
     source.look()
 
     def take(where: dict[str, object] | None) -> None:
@@ -66,14 +66,12 @@ def _html(app: App, *, hides: bool) -> str:
 
 
 def _write(target: Path, html: str) -> None:
-    from contextcore_install.tools.files import write_atomically
+    from contextcore_install.system.files import write_atomically
 
     try:
         write_atomically(target, html)
     except OSError as error:
         reason = (error.strerror or os.strerror(error.errno or 0)).lower()
         raise InstallError(
-            "report-unwritable",
-            f"{target} cannot be written: {reason}",
-            hint="choose another place with -o FILE",
+            "report-unwritable", f"{target} cannot be written: {reason}", hint="choose another place with -o FILE"
         ) from error

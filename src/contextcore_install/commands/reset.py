@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 
-from contextcore_install.app import App
-from contextcore_install.commands.tell import tell_done
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.storage.layout import make_home, make_private
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.wiring import owner
+from contextcore_install.storage.archived import archive_records, records_of
+from contextcore_install.storage.backup.restoring import give_up
+from contextcore_install.storage.home import make_home, make_private
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.put_aside import archive_records, records_of
-from contextcore_install.storage.restoring import give_up
-from contextcore_install.wiring import owner
 
 
 def run(app: App) -> int:
     """Put the records of the cluster aside and say where they are."""
     if not _is_recorded(app):
-        tell_done(
-            app, f"nothing is recorded of {app.settings.cluster}; there is nothing to reset", reset=False
-        )
+        tell_done(app, f"nothing is recorded of {app.settings.cluster}; there is nothing to reset", reset=False)
         return ExitCode.DONE
     make_home(app.home)
     make_private(app.layout.folder)

@@ -1,7 +1,7 @@
 """restore: what a backup holds takes the place of what is there, which is backed up first.
 
 This module does what comes before anything is replaced. From then on it is a run like any other: what was begun is
-finished by this one, or by the next where this one is cut off (storage/restoring.py, refilling.py).
+finished by this one, or by the next where this one is cut off (storage/backup/restoring.py, refilling.py).
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from contextcore_install.app import App
-from contextcore_install.commands.ask import require_name
+from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import make_backup, recorded, stack_there, volumes_of
-from contextcore_install.commands.console import Console
-from contextcore_install.commands.running import RunEngine, carry_out
-from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.outcome import Result
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
-from contextcore_install.core.state import State
-from contextcore_install.flags import PROGRAM
+from contextcore_install.engine.outcome import RunResult
+from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
-from contextcore_install.selection import Stack, choose_provider, is_bound, read_stack
-from contextcore_install.session import Session
-from contextcore_install.storage.archive import RECORDS, Manifest
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.prompts import require_name
+from contextcore_install.runtime.running import RunEngine, carry_out
+from contextcore_install.runtime.selection import Stack, choose_provider, is_bound, read_stack
+from contextcore_install.runtime.session import Session
+from contextcore_install.storage.backup.archive import RECORDS, Manifest
+from contextcore_install.storage.backup.reader import unpack
+from contextcore_install.storage.backup.restoring import begin, staging
+from contextcore_install.storage.backup.writer import require_room
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.packing import require_room
-from contextcore_install.storage.restoring import begin, staging
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records
-from contextcore_install.storage.unpacking import unpack
 from contextcore_install.ui.text import harmless, size
 
 
@@ -174,9 +174,7 @@ def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volu
     if replaced:
         lines.append(f"They replace what is there now: {', '.join(volume.name for volume in replaced)}.")
         lines.append(
-            "That is lost (--no-backup)."
-            if app.settings.arguments["no_backup"]
-            else "That is backed up first."
+            "That is lost (--no-backup)." if app.settings.arguments["no_backup"] else "That is backed up first."
         )
     return [*lines, "The records of the installation become those of the backup; the present ones are kept."]
 
@@ -190,7 +188,7 @@ def _take_folder_back(app: App) -> None:
 
 
 def _carry_out(app: App, manifest: Manifest, lock: Lock) -> int:
-    def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
+    def work(session: Session, _: Console, run_engine: RunEngine) -> RunResult:
         return run_engine(session.engine(session.plan))
 
     return carry_out(_on_provider(app, manifest), work, lock=lock)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contextcore_install.app import App
-from contextcore_install.commands.ask import can_ask, require_name, require_yes
+from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import make_backup, volumes_of
-from contextcore_install.commands.console import Console
-from contextcore_install.commands.running import RunEngine, carry_out
-from contextcore_install.commands.tell import tell_done
 from contextcore_install.commands.watch_service import end_service
-from contextcore_install.commands.working import at_work, take_lock
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.core.outcome import Outcome, Result
 from contextcore_install.core.provider import ClusterState, Provider
-from contextcore_install.core.rollback import steps_to_undo
-from contextcore_install.core.state import COMPLETED
-from contextcore_install.flags import PROGRAM
-from contextcore_install.selection import Stack, read_stack
-from contextcore_install.session import Session
+from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.engine.rollback import steps_to_undo
+from contextcore_install.engine.state import COMPLETED
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.prompts import can_ask, require_name, require_yes
+from contextcore_install.runtime.running import RunEngine, carry_out
+from contextcore_install.runtime.selection import Stack, read_stack
+from contextcore_install.runtime.session import Session
 from contextcore_install.storage.store import read_records
-from contextcore_install.ui.summary import Ended, render_failure, render_interrupted, render_rolled_back
+from contextcore_install.ui.console.summary import Ended, render_failure, render_interrupted, render_rolled_back
 
 REMOVES_CLUSTER = "cluster_create"
 _UNDOING = {
@@ -56,10 +56,10 @@ def run(app: App) -> int:
         tell_done(app, f"{name} has nothing to take back", undone=[])
         return ExitCode.DONE
 
-    def work(session: Session, _: Console, run_engine: RunEngine) -> Result:
+    def work(session: Session, _: Console, run_engine: RunEngine) -> RunResult:
         return run_engine(session.undo_engine(intent.steps))
 
-    def words(session: Session, console: Console, result: Result) -> str:
+    def words(session: Session, console: Console, result: RunResult) -> str:
         return _last_words(session, console, result, intent.steps, kept)
 
     return carry_out(app, work, lock=lock, words=words)
@@ -127,13 +127,11 @@ def _confirm(app: App, intent: _Intent) -> None:
         require_name(app, question, "was not taken back", command)
         return
     if not settings.yes and not can_ask(app):
-        raise usage_error(
-            f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes"
-        )
+        raise usage_error(f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes")
     require_yes(app, "Take this back?", takes_away=True)
 
 
-def _last_words(session: Session, console: Console, result: Result, steps: Sequence[str], kept: str) -> str:
+def _last_words(session: Session, console: Console, result: RunResult, steps: Sequence[str], kept: str) -> str:
     state, commands = session.records.state, session.app.commands
     ended = Ended(state.cluster_name, state.provider, session.app.clock.monotonic() - session.began)
     if result.outcome is Outcome.SUCCEEDED:

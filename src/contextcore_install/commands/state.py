@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 
-from contextcore_install.app import App
-from contextcore_install.commands.tell import tell_document, tell_done
 from contextcore_install.core.errors import ExitCode, usage_error
 from contextcore_install.core.events import Kind, microseconds
-from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.state import COMPLETED, FAILED, IN_PROGRESS, PENDING, State
+from contextcore_install.engine.recorder import Recorder
+from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, PENDING, State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.output import tell_document, tell_done
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import harmless
 
@@ -37,22 +37,18 @@ def _get(app: App, step: str | None) -> int:
     steps = {name: state.step(name).as_document() for name in chosen}
     document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
     lines = (
-        [f"{harmless(name)} {steps[name]['status']}" for name in chosen]
-        if not step
-        else [str(steps[step]["status"])]
+        [f"{harmless(name)} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
     )
     tell_document(app, document, lambda _: "\n".join(lines))
     return ExitCode.DONE
 
 
 def _set(app: App, step: str, status: str) -> int:
-    from contextcore_install.wiring import open_records
+    from contextcore_install.runtime.wiring import open_records
 
     with open_records(app) as (state, recorder, shipper):
         if not state.installation_id:
-            recorder.record(
-                Kind.INSTALLATION_STARTED, installation_id=uuid.uuid4().hex, provider="", settings={}
-            )
+            recorder.record(Kind.INSTALLATION_STARTED, installation_id=uuid.uuid4().hex, provider="", settings={})
         _record(app, state, recorder, step, status)
         recorder.sync()
         shipper.close(SENDING_PATIENCE_S)
@@ -62,7 +58,7 @@ def _set(app: App, step: str, status: str) -> int:
 
 
 def _send(app: App) -> int:
-    from contextcore_install.wiring import open_records
+    from contextcore_install.runtime.wiring import open_records
 
     if not app.layout.exists:
         return ExitCode.DONE  # nothing to send, and nothing to be made for it

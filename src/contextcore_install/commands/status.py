@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from contextcore_install.app import App
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.json_text import in_ascii
-from contextcore_install.core.state import State
-from contextcore_install.core.status import status_document
+from contextcore_install.engine.state import State
+from contextcore_install.engine.status import status_document
+from contextcore_install.runtime.app import App
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import holder
 from contextcore_install.storage.plan_path import cluster_at, foreign_link
@@ -25,7 +25,7 @@ def run(app: App) -> int:
     records = _records(app)
     files = copy(records)
     if not records.state.exists:
-        from contextcore_install.recall import recall
+        from contextcore_install.runtime.recovery import recall
 
         recall(app, records, ask_cluster=app.settings.live)
         if not records.state.exists:
@@ -48,16 +48,12 @@ def run(app: App) -> int:
 def _left_over(app: App) -> list[str]:
     """Return what there is of an installation without records: it was reset, or they are lost."""
     from contextcore_install.providers.registry import PROVIDERS
-    from contextcore_install.selection import read_stack
+    from contextcore_install.runtime.selection import read_stack
 
-    folder = next(
-        (app.layout.folder / name for name in PROVIDERS if (app.layout.folder / name).is_dir()), None
-    )
+    folder = next((app.layout.folder / name for name in PROVIDERS if (app.layout.folder / name).is_dir()), None)
     if folder is None:
         return []
-    ports = ", ".join(
-        f"{key} {port}" for key, port in read_stack(app, State(app.settings.cluster)).ports.items()
-    )
+    ports = ", ".join(f"{key} {port}" for key, port in read_stack(app, State(app.settings.cluster)).ports.items())
     on = f", on the ports {ports}" if ports else ""
     command = app.commands("--resume")
     return [f"no records tell of it, but its files are in {folder}{on}: {command} takes it up again"]
@@ -93,24 +89,20 @@ def _records(app: App) -> Records:
 
 
 def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
-    from contextcore_install.commands.sides import records_document
-    from contextcore_install.commands.survey import checks_document, survey
-    from contextcore_install.selection import read_stack
+    from contextcore_install.runtime.check_all import checks_document, survey
+    from contextcore_install.runtime.compare_records import records_document
+    from contextcore_install.runtime.selection import read_stack
 
     stack = read_stack(app, records.state)
     telemetry = stack.shipper(records.notices.append)
     checks = checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
     sides = records_document(app, stack.provider, files, checks)
-    return {
-        "checks": checks,
-        "endpoints": _ways(stack.provider),
-        **({"records": sides} if sides else {}),
-    }
+    return {"checks": checks, "endpoints": _ways(stack.provider), **({"records": sides} if sides else {})}
 
 
 def _ways(provider: Provider) -> list[dict[str, Any]]:
     """Return where each component is reached and whether it answers; empty if the provider cannot tell."""
-    from contextcore_install.tools.http import LoopbackHttp
+    from contextcore_install.system.http import LoopbackHttp
     from contextcore_install.verification.answering import answering
 
     try:

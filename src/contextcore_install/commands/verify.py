@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.news import News
-from contextcore_install.commands.survey import CHECK_LIMIT_S, checks_document, survey
-from contextcore_install.commands.tell import tell_document
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.outcome import Outcome
-from contextcore_install.core.plan import Plan
-from contextcore_install.recall import known_records
-from contextcore_install.selection import Stack, read_stack
+from contextcore_install.engine.outcome import Outcome
+from contextcore_install.engine.plan import Plan
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.check_all import CHECK_LIMIT_S, checks_document, survey
+from contextcore_install.runtime.notifier import Notifier
+from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.recovery import known_records
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.selection import Stack, read_stack
+from contextcore_install.runtime.verifying import verify_stack
+from contextcore_install.runtime.wiring import open_records
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
 from contextcore_install.verification.checklist import of_steps
-from contextcore_install.verification.results import Result, Status, by_category, completeness, measurements
+from contextcore_install.verification.results import RequirementResult, Status, by_category, completeness, measurements
 from contextcore_install.verification.together import together
-from contextcore_install.verifying import verify_stack
-from contextcore_install.wiring import open_records
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
 LIMIT_S = 40.0
@@ -67,7 +67,7 @@ def run(app: App) -> int:
     return ExitCode.STEP_FAILED
 
 
-def _look(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[Result]]:
+def _look(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[RequirementResult]]:
     """Return what the steps' checks and all other probes find, both at the same time; raises InstallError."""
     limit_s = min(LIMIT_S, app.settings.timeout_s)
     work: dict[str, Callable[[], Any]] = {
@@ -91,7 +91,7 @@ def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _record(app: App, records: Records, results: Sequence[Result], *, complete: bool, took_s: float) -> str:
+def _record(app: App, records: Records, results: Sequence[RequirementResult], *, complete: bool, took_s: float) -> str:
     """Record what was found as one event, which changes nothing else; return why that was not possible.
 
     The lock is held for that moment only: nobody's run is kept out while probes wait for answers.
@@ -115,16 +115,12 @@ def _record(app: App, records: Records, results: Sequence[Result], *, complete: 
     return ""
 
 
-def _store_works(results: Sequence[Result]) -> bool:
+def _store_works(results: Sequence[RequirementResult]) -> bool:
     return any(result.id == "metric_round_trip" and result.status is Status.MET for result in results)
 
 
-def _send_news(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[Result]) -> None:
-    unmet = {
-        result.id: CheckResult(findings=result.probe.findings)
-        for result in results
-        if result.stands_in_the_way
-    }
-    news = News(app)
+def _send_news(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[RequirementResult]) -> None:
+    unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.stands_in_the_way}
+    news = Notifier(app)
     news.verification_failed(provider, {**checks, **unmet})
     news.tell_failures()

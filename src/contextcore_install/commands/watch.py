@@ -11,33 +11,33 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from contextcore_install.app import App
-from contextcore_install.commands.console import Console, recent_events
-from contextcore_install.commands.known import require_known
-from contextcore_install.commands.news import News
-from contextcore_install.commands.remedies import curable
 from contextcore_install.commands.repair import mend
-from contextcore_install.commands.running import RunEngine, carry_out
-from contextcore_install.commands.signals import ending_signals
-from contextcore_install.commands.survey import survey
 from contextcore_install.commands.watch_words import WatchWords
-from contextcore_install.commands.working import take_lock
-from contextcore_install.core.budget import Budget
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.context import Context
 from contextcore_install.core.errors import CancelledError, ExitCode, InstallError, usage_error
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.outcome import Outcome, Result
-from contextcore_install.core.state import PENDING, State
-from contextcore_install.selection import Stack, read_stack
-from contextcore_install.session import Session
-from contextcore_install.storage.lease import ELSEWHERE
+from contextcore_install.engine.context import Context
+from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.engine.repair_budget import Budget
+from contextcore_install.engine.state import PENDING, State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import take_lock
+from contextcore_install.runtime.check_all import survey
+from contextcore_install.runtime.console import Console, recent_events
+from contextcore_install.runtime.notifier import Notifier
+from contextcore_install.runtime.remedies import curable
+from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.running import RunEngine, carry_out
+from contextcore_install.runtime.selection import Stack, read_stack
+from contextcore_install.runtime.session import Session
+from contextcore_install.runtime.wiring import open_records
 from contextcore_install.storage.lock import Lock, holder
+from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import read_records
-from contextcore_install.tools.process import kill_all_children
+from contextcore_install.system.process import kill_all_children
+from contextcore_install.system.signals import ending_signals
 from contextcore_install.ui.text import duration
-from contextcore_install.wiring import open_records
 
 WATCHED_UNTIL = "services_verify"
 """The last step that is looked at: whether the store shows everything is no reason to restart anything."""
@@ -118,9 +118,7 @@ class Watch:
             self._rest(min(BUSY_S, self.every_s))
             return None
         if not _is_installed(state):
-            self._words.say(
-                "not installed", "it is not installed as a whole, or taken back: nothing is healed"
-            )
+            self._words.say("not installed", "it is not installed as a whole, or taken back: nothing is healed")
             self._rest(self.every_s)
             return None
         found = self._look(state)
@@ -159,9 +157,7 @@ class Watch:
         name = self.app.settings.cluster
         state = read_records(self.app.layout, name).state if self.app.layout.exists else State(name)
         if not state.exists:
-            raise InstallError(
-                "not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh"
-            )
+            raise InstallError("not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh")
         return state
 
     def _stack_of(self, state: State) -> Stack:
@@ -219,11 +215,11 @@ class Watch:
             lock.release()
             return None
         self._words.say("heals", f"healing: {_sentence(problems)}")
-        results: list[Result] = []
+        results: list[RunResult] = []
 
-        def work(session: Session, console: Console, run_engine: RunEngine) -> Result:
+        def work(session: Session, console: Console, run_engine: RunEngine) -> RunResult:
             if self._ended:
-                return Result(Outcome.INTERRUPTED, reason="the watch was told to end")
+                return RunResult(Outcome.INTERRUPTED, reason="the watch was told to end")
             result = mend(self.app, session, console, run_engine)
             results.append(result)
             told = [problem.message for problem in problems]
@@ -242,7 +238,7 @@ class Watch:
         if not results or results[0].outcome is Outcome.INTERRUPTED:
             return code
         if results[0].outcome is Outcome.SUCCEEDED:
-            news = News(self.app)
+            news = Notifier(self.app)
             news.watch_healed(state.provider, [problem.message for problem in problems])
             news.tell_failures()
         return None
@@ -302,7 +298,7 @@ class Watch:
             "\n".join(problem.message for problem in problems),
             "./create-cluster.sh --repair",
         )
-        news = News(self.app)
+        news = Notifier(self.app)
         news.watch_gave_up(state.provider, error, error.evidence.splitlines())
         news.tell_failures()
         raise error

@@ -6,14 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-from contextcore_install.app import App
-from contextcore_install.commands.ask import require_yes
-from contextcore_install.commands.tell import tell_done
-from contextcore_install.commands.working import at_work
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.cancellable import at_work
+from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.prompts import require_yes
 from contextcore_install.storage.store import read_records
-from contextcore_install.tools.services import Service, manager_of
+from contextcore_install.system.services import Service, manager_of
 
 NEEDED = (
     *("PATH", "CONTEXTCORE_HOME", "KUBECONFIG", "KIND_EXPERIMENTAL_PROVIDER"),
@@ -26,9 +26,7 @@ def install(app: App) -> int:
     """Show what would be written and run, ask, and have the watch run from now on."""
     name = app.settings.cluster
     if not (app.layout.exists and read_records(app.layout, name).state.exists):
-        raise InstallError(
-            "not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh"
-        )
+        raise InstallError("not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh")
     manager, service = manager_of(app.environ), _service(app)
     manager.require()
     path, content = manager.path(service.name), manager.content(service)
@@ -50,9 +48,7 @@ def uninstall(app: App) -> int:
     with at_work(app) as ctx:
         removed = end_service(app, ctx)
     name = app.settings.cluster
-    sentence = (
-        f"no service watches {name} any more" if removed else f"there was no service that watches {name}"
-    )
+    sentence = f"no service watches {name} any more" if removed else f"there was no service that watches {name}"
     tell_done(app, sentence, changed=removed)
     return ExitCode.DONE
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextcore_install.app import App
-from contextcore_install.commands.console import Console
 from contextcore_install.core.events import instant
 from contextcore_install.core.json_text import in_ascii
-from contextcore_install.core.outcome import Outcome, Result
-from contextcore_install.session import Session
+from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.session import Session
 from contextcore_install.ui.text import duration, harmless, time_of_day
 
 WATCH_SCHEMA = "contextcore-install/watch/v1"
@@ -33,7 +33,7 @@ class WatchWords:
         """Say that it ended as it was told to."""
         self.say("ends", "the watch has ended; nothing was under way")
 
-    def of_remedy(self, session: Session, _: Console, result: Result) -> str | None:
+    def of_remedy(self, session: Session, _: Console, result: RunResult) -> str | None:
         """Return a remedy's last words: short where it helped."""
         if result.outcome is not Outcome.SUCCEEDED:
             return None

@@ -39,9 +39,7 @@ class InstallError(Exception):
 
     def __post_init__(self) -> None:
         if self.evidence:
-            from contextcore_install.core.redaction import (
-                hide_secrets,  # its patterns cost a start that fails nowhere
-            )
+            from contextcore_install.core.redaction import hide_secrets  # its patterns cost a start that fails nowhere
 
             self.evidence = hide_secrets(self.evidence)
 

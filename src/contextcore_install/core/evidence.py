@@ -20,7 +20,7 @@ Piece = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Collector:
     """Something that can be collected, called `name` in messages.
 
     `collect` only reads, may raise InstallError, and ends when its context does; what it has yielded by then counts.

@@ -16,9 +16,7 @@ def still_wrong(problems: tuple[Finding, ...]) -> InstallError:
     """Return the error of a step whose check still finds problems after its apply."""
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InstallError(
-        first.code, first.message + more, first.evidence, hint_after(first.remedy), retryable=True
-    )
+    return InstallError(first.code, first.message + more, first.evidence, hint_after(first.remedy), retryable=True)
 
 
 def hint_after(remedy: Remedy | None) -> str:

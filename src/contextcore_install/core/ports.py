@@ -105,7 +105,7 @@ class StepContext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpResponse:
     """What a server said; `text` is cut."""
 
     status: int
@@ -115,13 +115,13 @@ class HttpAnswer:
 class Http(Protocol):
     """Plain HTTP to loopback, never through a proxy. Both raise InstallError when there is no answer."""
 
-    def get(self, url: str, timeout_s: float) -> HttpAnswer:
+    def get(self, url: str, timeout_s: float) -> HttpResponse:
         """Return the answer whatever its status."""
         ...
 
     def ask(
         self, method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes = b""
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         """Return the answer whatever its status; its text is cut to a megabyte."""
         ...
 

@@ -11,10 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from contextcore_install.core.evidence import Evidence
+from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Finding, Risk
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.standing import Category, Listener, Storage
+from contextcore_install.core.requirements import Category, Listener, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +281,6 @@ class Provider(Protocol):
         """Return the command that shows the end of a component's log."""
         ...
 
-    def evidence(self) -> Sequence[Evidence]:
+    def evidence(self) -> Sequence[Collector]:
         """Return what can be collected for somebody who is to find out what is wrong. Looks at nothing yet."""
         ...

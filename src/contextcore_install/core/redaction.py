@@ -22,8 +22,7 @@ _VALUE = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"',;&}\]]+)"""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
-            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
-            re.DOTALL,
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
         ),
         HIDDEN,
     ),
@@ -35,16 +34,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)([a-z0-9+.-]://)[^\s/@'\"]{1,500}@"), rf"\1{HIDDEN}@"),
     # hooks carry their secret in the path
     (re.compile(r"(?i)(https?://hooks\.[a-z0-9.-]{1,100}/)[^\s'\"]+"), rf"\1{HIDDEN}"),
-    (
-        re.compile(r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+"),
-        rf"\1{HIDDEN}",
-    ),
+    (re.compile(r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+"), rf"\1{HIDDEN}"),
     # JSON web tokens (RFC 7519), and what GitHub, GitLab, Slack, AWS and Grafana put before theirs
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_.-]+"), HIDDEN),
-    (
-        re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}"),
-        HIDDEN,
-    ),
+    (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}"), HIDDEN),
     (re.compile(rf"(?i)((?<![\w-])--?[\w-]{{0,60}}?{_NAME}\s{{1,9}})(?!-){_VALUE}"), rf"\1{HIDDEN}"),
     (re.compile(rf"(?i)({_NAME}[\"']?\s{{0,9}}[=:]\s{{0,9}})(?!{HIDDEN}){_VALUE}"), rf"\1{HIDDEN}"),
 )
@@ -91,18 +84,14 @@ class Redaction:
     what is shorter than six characters is left.
     """
 
-    def __init__(
-        self, *, home: str = "", host: str = "", user: str = "", secrets: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, *, home: str = "", host: str = "", user: str = "", secrets: Iterable[str] = ()) -> None:
         known = sorted({secret for secret in secrets if len(secret) > 5}, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, known))) if known else None
         names = {home.rstrip("/"): "~", host: "HOST", host.partition(".")[0]: "HOST", user: "USER"}
         wanted = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
         self._names = names
         self._pattern = (
-            re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in wanted))
-            if wanted
-            else None
+            re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in wanted)) if wanted else None
         )
 
     def text(self, text: str) -> str:

@@ -161,11 +161,7 @@ def shown(rule: Rule | None, evidence: Evidence) -> str:
     telling = [line for line in lines if _found(pattern, line)][-1:]
     parts = [
         *(shorten(line, _last_match(pattern, line)) for line in telling),
-        *(
-            shorten(line)
-            for line in lines[-SHOWN_LINES:]
-            if line not in telling and not _CHATTER.search(line)
-        ),
+        *(shorten(line) for line in lines[-SHOWN_LINES:] if line not in telling and not _CHATTER.search(line)),
     ]
     if evidence.message:
         parts.append(clean(evidence.message))

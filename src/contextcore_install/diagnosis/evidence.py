@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from contextcore_install.core.redaction import hide_secrets
 
 #: CSI and OSC sequences (ECMA-48) and lone control characters.
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]"
-)
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]")
 #: A frame of a stack that Go prints when a program panics, as runtime/traceback.go writes it: the cause is above.
 _STACK_FRAME = re.compile(
     r"goroutine \d+ .*\]:|\s*\S+\.go:\d+( \+0x[0-9a-f]+)?|[\w./()*\[\]-]+\.[\w.()*\[\]]+\(.*\)|created by \S+.*"

@@ -24,14 +24,10 @@ def kind_failure(error: InstallError, lines: Sequence[str], facts: Mapping[str, 
 
 def kubectl_failure(argv: str, lines: Sequence[str], facts: Mapping[str, str]) -> InstallError:
     """Return the error that says why kubectl failed."""
-    return explain(
-        Subject.KUBECTL, Evidence("kubectl", lines, facts={"again": argv, **facts, "argv": argv})
-    ).error()
+    return explain(Subject.KUBECTL, Evidence("kubectl", lines, facts={"again": argv, **facts, "argv": argv})).error()
 
 
-def pull_failure(
-    image: str, engine: str, error: InstallError, facts: Mapping[str, str] | None = None
-) -> InstallError:
+def pull_failure(image: str, engine: str, error: InstallError, facts: Mapping[str, str] | None = None) -> InstallError:
     """Return the error that says why an image cannot be pulled; `facts` are those of the engine."""
     if error.code == "command-missing":
         return error

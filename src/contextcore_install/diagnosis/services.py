@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 
 
-def explain_service(endpoint: Endpoint, got: HttpAnswer | InstallError) -> Finding:
+def explain_service(endpoint: Endpoint, got: HttpResponse | InstallError) -> Finding:
     """Return the finding for a service that is not ready."""
     facts = {
         "title": endpoint.component,
@@ -21,7 +21,7 @@ def explain_service(endpoint: Endpoint, got: HttpAnswer | InstallError) -> Findi
         "port": str(urlsplit(endpoint.base_url).port or "?"),
         "via": endpoint.via,
     }
-    if isinstance(got, HttpAnswer):
+    if isinstance(got, HttpResponse):
         evidence = Evidence(endpoint.component, http_status=got.status, http_text=got.text, facts=facts)
     else:
         lines = (got.message, *got.evidence.splitlines())

@@ -41,9 +41,7 @@ def provisioning(urls: Sequence[str]) -> str:
         return ""
     digest = hashlib.sha256("\n".join(urls).encode()).hexdigest()[:10]
     name = f"contextcore-install {digest}"
-    named = [
-        {"uid": f"cc-{digest}-{place}", **_escaped(receiver)} for place, receiver in enumerate(receivers, 1)
-    ]
+    named = [{"uid": f"cc-{digest}-{place}", **_escaped(receiver)} for place, receiver in enumerate(receivers, 1)]
     document = {
         "apiVersion": 1,
         "contactPoints": [{"orgId": 1, "name": name, "receivers": named}],

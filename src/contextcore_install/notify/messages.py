@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.outcome import Outcome
+from contextcore_install.engine.outcome import Outcome
 
 LONG_S = 600.0
 """A run that took longer than this many seconds tells when it has succeeded: nobody watched it to the end."""
@@ -32,7 +32,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class RunStory:
+class RunFacts:
     """How a run ended. `took` is its duration in words, `took_over` the id of the run that had ended without a word."""
 
     cluster: str
@@ -49,7 +49,7 @@ class RunStory:
     next_command: str = ""
 
 
-def message_about(run: RunStory) -> Message | None:
+def message_about(run: RunFacts) -> Message | None:
     """Return what to tell of a run; None where it is no news.
 
     A failure always is. A success is after a failure, after a run that ended without a word, and where it took long.
@@ -69,7 +69,7 @@ def message_about(run: RunStory) -> Message | None:
     return Message(title, "\n".join(_head(run, "succeeded")), Level.SUCCESS)
 
 
-def _failure(run: RunStory) -> Iterable[str]:
+def _failure(run: RunFacts) -> Iterable[str]:
     yield from _head(run, "failed")
     for step, error in run.errors.items():
         yield f"{step}: {error.message}"
@@ -79,7 +79,7 @@ def _failure(run: RunStory) -> Iterable[str]:
         yield f"To carry on: {run.next_command}"
 
 
-def _head(run: RunStory, ended: str) -> Iterable[str]:
+def _head(run: RunFacts, ended: str) -> Iterable[str]:
     yield f"The run {run.run_id} ({run.mode}) {ended} after {run.took}."
     if run.took_over:
         yield f"It took over the run {run.took_over}, which had ended without a word."
@@ -88,9 +88,7 @@ def _head(run: RunStory, ended: str) -> Iterable[str]:
 def failed_before(events: Iterable[Event], run_id: str) -> bool:
     """Tell whether the last run before this one that came to an end by itself had failed."""
     outcomes = (
-        event.data.get("outcome")
-        for event in events
-        if event.kind is Kind.RUN_FINISHED and event.run_id != run_id
+        event.data.get("outcome") for event in events if event.kind is Kind.RUN_FINISHED and event.run_id != run_id
     )
     ends = [outcome for outcome in outcomes if outcome in (Outcome.SUCCEEDED, Outcome.FAILED)]
     return bool(ends) and ends[-1] == Outcome.FAILED
@@ -108,21 +106,15 @@ def watch_healed(cluster: str, provider: str, host: str, problems: Iterable[str]
     return Message(f"{cluster} on {provider} ({host}): healed by the watch", body, Level.WARNING)
 
 
-def watch_gave_up(
-    cluster: str, provider: str, host: str, error: InstallError, problems: Iterable[str]
-) -> Message:
+def watch_gave_up(cluster: str, provider: str, host: str, error: InstallError, problems: Iterable[str]) -> Message:
     """Return the message about a watch that heals no more."""
     lines = [f"{error.message}.", *problems, f"What to do: {error.hint}"]
-    return Message(
-        f"{cluster} on {provider} ({host}): the watch has given up", "\n".join(lines), Level.FAILURE
-    )
+    return Message(f"{cluster} on {provider} ({host}): the watch has given up", "\n".join(lines), Level.FAILURE)
 
 
 def trial(host: str) -> Message:
     """Return the message that tries a contact point out."""
-    return Message(
-        f"contextcore-install on {host}: a trial", "Messages about runs will arrive here.", Level.SUCCESS
-    )
+    return Message(f"contextcore-install on {host}: a trial", "Messages about runs will arrive here.", Level.SUCCESS)
 
 
 def could_not_run(cluster: str, host: str, mode: str, error: InstallError) -> Message:

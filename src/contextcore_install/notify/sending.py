@@ -78,9 +78,7 @@ class Outbox:
             return []
         self._sending.join(self._left)
         if self._trouble:
-            raise InstallError(
-                "contact-points-unusable", self._trouble, hint="./create-cluster.sh notify show"
-            )
+            raise InstallError("contact-points-unusable", self._trouble, hint="./create-cluster.sh notify show")
         unnamed = [f"contact point {place}" for place in range(1, len(self._urls) + 1)]
         names = [point.name for point in self._points] or unnamed
         done = dict(self._receipts)

@@ -10,7 +10,7 @@ from contextcore_install.core.provider import Provider, ProviderConfig
 PROVIDERS = {
     "host": "contextcore_install.providers.host",
     "kind": "contextcore_install.providers.kind",
-    "kube-context": "contextcore_install.providers.kube_context",
+    "kube-context": "contextcore_install.providers.existing_cluster",
 }
 """Name -> module with a `create(config: ProviderConfig) -> Provider`; imported when it is used."""
 

@@ -153,9 +153,7 @@ COMPONENTS: tuple[Component, ...] = (
 """In the order in which they start: what others send to comes first."""
 
 _BY_NAME = MappingProxyType({component.name: component for component in COMPONENTS})
-PORTS: Mapping[str, Port] = MappingProxyType(
-    {port.key: port for component in COMPONENTS for port in component.ports}
-)
+PORTS: Mapping[str, Port] = MappingProxyType({port.key: port for component in COMPONENTS for port in component.ports})
 """Every port by its key."""
 
 
@@ -171,13 +169,9 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
     """
     for key, number in chosen.items():
         if key not in PORTS:
-            raise usage_error(
-                f"There is no port named {key!r}.", hint=f"The names are: {', '.join(sorted(PORTS))}"
-            )
+            raise usage_error(f"There is no port named {key!r}.", hint=f"The names are: {', '.join(sorted(PORTS))}")
         if type(number) is not int or not 1 <= number <= 65_535:  # it may be from a file
-            raise usage_error(
-                f"{key}={number} is not a port.", hint=f"For example: --port {key}={PORTS[key].host}"
-            )
+            raise usage_error(f"{key}={number} is not a port.", hint=f"For example: --port {key}={PORTS[key].host}")
     ports = {key: chosen.get(key, port.host) for key, port in PORTS.items()}
     seen: dict[int, str] = {}
     for key, number in ports.items():

@@ -30,9 +30,7 @@ def dashboard_uids() -> tuple[str, ...]:
 def rule_uids() -> tuple[str, ...]:
     """Return the alert rules' uids."""
     files = [json.loads(text) for text in alerting().values()]
-    return tuple(
-        str(rule["uid"]) for file in files for group in file.get("groups", []) for rule in group["rules"]
-    )
+    return tuple(str(rule["uid"]) for file in files for group in file.get("groups", []) for rule in group["rules"])
 
 
 def _texts(folder: str) -> Mapping[str, str]:

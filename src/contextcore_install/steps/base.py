@@ -8,12 +8,12 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import Http, HttpAnswer, Programs, StepContext, Telemetry
+from contextcore_install.core.ports import Http, HttpResponse, Programs, StepContext, Telemetry
 from contextcore_install.core.provider import Endpoint, Provider
-from contextcore_install.core.retry import RetryPolicy
-from contextcore_install.core.standing import Storage
+from contextcore_install.core.requirements import Storage
+from contextcore_install.engine.retry import RetryPolicy
 
-Explain = Callable[[Endpoint, HttpAnswer | InstallError], Finding]
+Explain = Callable[[Endpoint, HttpResponse | InstallError], Finding]
 """Says what it means that a service is not ready: from what it answered, or from why it did not."""
 
 Measure = Callable[[float], Sequence[Mapping[str, Any]]]

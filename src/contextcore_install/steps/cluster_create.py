@@ -9,9 +9,7 @@ from contextcore_install.steps.base import BaseStep
 
 _REMEDIES = {
     ClusterState.ABSENT: Remedy("create it", automatic=True),
-    ClusterState.PARTIAL: Remedy(
-        "finish what is half made, or make it anew", risk=Risk.RESTARTS, automatic=True
-    ),
+    ClusterState.PARTIAL: Remedy("finish what is half made, or make it anew", risk=Risk.RESTARTS, automatic=True),
     ClusterState.STOPPED: Remedy("start it", risk=Risk.RESTARTS, automatic=True),
     ClusterState.LOST: Remedy(
         "delete it with its data, and install anew", "./create-cluster.sh delete", Risk.LOSES_DATA
@@ -38,10 +36,7 @@ class ClusterCreate(BaseStep):
         if report.state in {ClusterState.HEALTHY, ClusterState.DEGRADED}:
             return CheckResult(report.evidence or f"the cluster is {report.state}", report.findings)
         finding = Finding(
-            f"cluster-{report.state}",
-            f"the cluster is {report.state}",
-            report.evidence,
-            _REMEDIES[report.state],
+            f"cluster-{report.state}", f"the cluster is {report.state}", report.evidence, _REMEDIES[report.state]
         )
         return CheckResult(report.evidence, (*report.findings, finding))
 

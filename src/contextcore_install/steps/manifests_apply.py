@@ -8,7 +8,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
-from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 
@@ -23,9 +23,7 @@ class ManifestsApply(BaseStep):
     )
     needs: tuple[str, ...] = ("cluster_create",)
     timeout_s = 300.0
-    retry = RetryPolicy(
-        attempts=4, base_s=2.0, floor_s=1.0
-    )  # a cluster that is busy is not free a moment later
+    retry = RetryPolicy(attempts=4, base_s=2.0, floor_s=1.0)  # a cluster that is busy is not free a moment later
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look what differs."""

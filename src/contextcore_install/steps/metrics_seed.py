@@ -9,8 +9,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.failures import still_wrong
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.core.text import count
+from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 _STORE = "mimir"
@@ -36,9 +36,7 @@ class MetricsSeed(BaseStep):
         remedy = Remedy("send it, and read it back", automatic=True)
         unsent = self._telemetry.unsent()
         if unsent:
-            finding = Finding(
-                "metrics-unsent", f"not in the metrics store: {count(unsent, 'event')}", remedy=remedy
-            )
+            finding = Finding("metrics-unsent", f"not in the metrics store: {count(unsent, 'event')}", remedy=remedy)
             return CheckResult(findings=(finding,))
         if not self._telemetry.measured():
             text = "How complete the installation is has not been measured yet"

@@ -9,7 +9,7 @@ from contextcore_install.core.failures import hint_after
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Workload
-from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 
@@ -29,9 +29,7 @@ class PodsReady(BaseStep):
     def check(self, ctx: StepContext) -> CheckResult:
         """Look at each workload once."""
         workloads = self._provider.workloads()
-        findings = tuple(
-            workload.finding or _not_ready(workload) for workload in workloads if not workload.ready
-        )
+        findings = tuple(workload.finding or _not_ready(workload) for workload in workloads if not workload.ready)
         return CheckResult(f"{len(workloads) - len(findings)} of {len(workloads)} ready", findings)
 
     def apply(self, ctx: StepContext) -> None:
@@ -60,7 +58,5 @@ def _not_ready(workload: Workload) -> Finding:
     return Finding(
         "workload-not-ready",
         f"{workload.name} is not ready: {workload.condition}",
-        remedy=Remedy(
-            f"start {workload.name} where it does not run, and wait", risk=Risk.RESTARTS, automatic=True
-        ),
+        remedy=Remedy(f"start {workload.name} where it does not run, and wait", risk=Risk.RESTARTS, automatic=True),
     )

@@ -9,8 +9,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, Requirement
-from contextcore_install.core.retry import RetryPolicy
 from contextcore_install.core.text import count
+from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 PROBES_AT_ONCE = 8

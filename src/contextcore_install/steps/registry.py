@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.plan import Plan
+from contextcore_install.engine.plan import Plan
 from contextcore_install.steps.base import BaseStep, Surroundings
 from contextcore_install.steps.cluster_create import ClusterCreate
 from contextcore_install.steps.manifests_apply import ManifestsApply
@@ -11,14 +11,7 @@ from contextcore_install.steps.pods_ready import PodsReady
 from contextcore_install.steps.preflight import Preflight
 from contextcore_install.steps.services_verify import ServicesVerify
 
-STEPS: tuple[type[BaseStep], ...] = (
-    Preflight,
-    ClusterCreate,
-    ManifestsApply,
-    PodsReady,
-    ServicesVerify,
-    MetricsSeed,
-)
+STEPS: tuple[type[BaseStep], ...] = (Preflight, ClusterCreate, ManifestsApply, PodsReady, ServicesVerify, MetricsSeed)
 TITLES = {step.id: step.title for step in STEPS}
 NEEDS = {step.id: step.needs for step in STEPS}
 

@@ -11,7 +11,7 @@ from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Endpoint
-from contextcore_install.core.retry import RetryPolicy
+from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 ANSWER_WITHIN_S = 3.0
@@ -37,9 +37,7 @@ class ServicesVerify(BaseStep):
         endpoints = self._provider.endpoints()
         if not endpoints:
             remedy = Remedy("install it", automatic=True)
-            return CheckResult(
-                findings=(Finding("no-services", "there is no service to ask yet", remedy=remedy),)
-            )
+            return CheckResult(findings=(Finding("no-services", "there is no service to ask yet", remedy=remedy),))
         findings = self._ask(endpoints)
         asked_for_s, steady_s = 0.0, max(endpoint.steady_s for endpoint in endpoints)
         while not findings and asked_for_s < steady_s:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.storage.files import write_atomically
-from contextcore_install.tools.files import UNFINISHED
+from contextcore_install.system.files import UNFINISHED
 
 KEPT = 5
 """How many bundles of a cluster stay in its folder."""

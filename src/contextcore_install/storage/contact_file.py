@@ -14,13 +14,7 @@ from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.files import (
-    UnreadableFileError,
-    parse_json,
-    read_regular,
-    unusable,
-    write_atomically,
-)
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +66,7 @@ class ContactFile:
                 return {"contact_points": []}
             document = parse_json(content)
         except UnreadableFileError as error:
-            raise self._refused(
-                str(error), "set them again: ./create-cluster.sh notify set --file FILE"
-            ) from None
+            raise self._refused(str(error), "set them again: ./create-cluster.sh notify set --file FILE") from None
         if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
             raise self._refused("others can read it", f"chmod 600 {quote(str(self.path))}")
         return document

@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.files import (
-    UnreadableFileError,
-    parse_json,
-    read_regular,
-    set_aside,
-    write_atomically,
-)
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, set_aside, write_atomically
 
 
 class CursorFile:

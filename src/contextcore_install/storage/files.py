@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
-from contextcore_install.tools import files
+from contextcore_install.system import files
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """The largest JSON file that is read; the state of 10,000 steps takes 2 MB."""

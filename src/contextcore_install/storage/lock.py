@@ -15,13 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.storage.files import (
-    UnreadableFileError,
-    parse_json,
-    read_regular,
-    unusable,
-)
-from contextcore_install.tools.files import write_all
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable
+from contextcore_install.system.files import write_all
 
 PATIENCE_S = 0.3
 """How long to try: `holder` of another process holds the lock for an instant while it looks."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.state import NewerSchemaError
+from contextcore_install.engine.state import NewerSchemaError
 from contextcore_install.storage.files import keep_aside, set_aside, unusable
-from contextcore_install.storage.layout import ClusterLayout, Home, make_private
+from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import newer_state
 

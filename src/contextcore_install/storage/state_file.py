@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.json_text import IN_FILES
-from contextcore_install.core.state import State, state_from_document
+from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
-from contextcore_install.storage.mark import START, Mark
+from contextcore_install.storage.journal.offset import START, JournalOffset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class StoredState:
     """A state as it was read. `ours` says that this program wrote it and nobody changed it since."""
 
     state: State
-    mark: Mark
+    mark: JournalOffset
     ours: bool
 
 
@@ -65,7 +65,7 @@ class StateWriter:
         """Have everything encoded anew."""
         self._lines.clear()
 
-    def save(self, state: State, mark: Mark) -> None:
+    def save(self, state: State, mark: JournalOffset) -> None:
         """Replace the state file; raises InstallError."""
         new = list(islice(state.steps, len(self._lines), None))  # steps come at the end, and none goes
         self._lines |= dict.fromkeys(new, b"")
@@ -121,15 +121,10 @@ def _digest(checksum: int) -> str:
     return f"crc32:{_checksum(checksum, _END):08x}"
 
 
-def _mark(document: object) -> Mark:
+def _mark(document: object) -> JournalOffset:
     if not isinstance(document, dict):
         return START
     events, size, at_us = (document.get(name) for name in ("events", "bytes", "at_us"))
-    if (
-        isinstance(events, int)
-        and isinstance(size, int)
-        and isinstance(at_us, int)
-        and min(events, size, at_us) >= 0
-    ):
-        return Mark(events, size, at_us)
+    if isinstance(events, int) and isinstance(size, int) and isinstance(at_us, int) and min(events, size, at_us) >= 0:
+        return JournalOffset(events, size, at_us)
     return START

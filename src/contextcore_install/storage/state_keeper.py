@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from contextcore_install.core.events import TRANSIENT, Event, Kind
-from contextcore_install.core.state import State
-from contextcore_install.storage.journal import JournalWriter
+from contextcore_install.engine.state import State
+from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.state_file import StateWriter
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind, second
-from contextcore_install.core.state import NewerSchemaError, State, StateFormatError, state_from_document
 from contextcore_install.core.text import count
+from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
 from contextcore_install.storage.files import UnreadableFileError, set_aside
-from contextcore_install.storage.journal import JournalReader, repair
-from contextcore_install.storage.layout import ClusterLayout
-from contextcore_install.storage.mark import START, Mark
-from contextcore_install.storage.parts import folder_of, past_parts
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.journal import JournalReader, repair
+from contextcore_install.storage.journal.offset import START, JournalOffset
+from contextcore_install.storage.journal.segments import folder_of, past_parts
 from contextcore_install.storage.state_file import StoredState, load_state
 
 CLOCK_TOLERANCE_US = 5_000_000
@@ -37,7 +37,7 @@ class Records:
     """
 
     state: State
-    mark: Mark = START
+    mark: JournalOffset = START
     notices: list[str] = field(default_factory=list)
     imported: dict[str, Any] | None = None
 
@@ -87,7 +87,7 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     return records
 
 
-def clock_notices(mark: Mark, now_us: int) -> list[str]:
+def clock_notices(mark: JournalOffset, now_us: int) -> list[str]:
     """Return in words that the records end in the future: the clock was set back, or was wrong when they were made."""
     if mark.at_us <= now_us + CLOCK_TOLERANCE_US:
         return []
@@ -154,14 +154,14 @@ def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
     )
 
 
-def _fold(reader: JournalReader, state: State, mark: Mark) -> tuple[Mark, bool]:
+def _fold(reader: JournalReader, state: State, mark: JournalOffset) -> tuple[JournalOffset, bool]:
     """Fold what is behind a mark; return the end, and whether nothing is missing that the state is made from."""
     number, at_us, whole = mark.events, mark.at_us, True
     for _, event in reader.read(mark.bytes):
         whole = event.follows(number) and (whole or event.kind is Kind.STATE_IMPORTED)
         state.apply(event)
         number, at_us = event.number, event.at_us
-    return Mark(number, reader.damage.good_bytes, at_us), whole
+    return JournalOffset(number, reader.damage.good_bytes, at_us), whole
 
 
 def _import(stored: StoredState, records: Records) -> None:
@@ -212,13 +212,9 @@ def _take_in(state: State, source: str, records: Records) -> None:
 
 def take_over(records: Records, state: State, source: str, at_us: int) -> None:
     """Begin the records anew with a state from elsewhere, to be recorded as a change; events that follow are later."""
-    records.imported = {
-        "source": source,
-        "changes": differences(records.state, state),
-        "document": state.as_document(),
-    }
+    records.imported = {"source": source, "changes": differences(records.state, state), "document": state.as_document()}
     records.state = state
-    records.mark = Mark(0, 0, at_us)
+    records.mark = JournalOffset(0, 0, at_us)
 
 
 def differences(before: State, after: State) -> list[str]:
@@ -275,4 +271,4 @@ def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
             f"{path} was damaged ({count(damaged, 'line')}); it is kept as {aside.name}, its events were saved"
         )
         end = reader.base + path.stat().st_size
-        records.mark = Mark(records.mark.events, end, records.mark.at_us)
+        records.mark = JournalOffset(records.mark.events, end, records.mark.at_us)

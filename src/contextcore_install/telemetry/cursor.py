@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contextcore_install.telemetry.metrics import Sample
+from contextcore_install.telemetry.folds.metrics import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
         return Cursor(
             sent=_point(document["sent"]),
             base=_point(document["base"]),
-            mark=mark
-            and Sample(mark["name"], tuple(sorted(mark["labels"].items())), mark["value"], mark["at_ms"]),
+            mark=mark and Sample(mark["name"], tuple(sorted(mark["labels"].items())), mark["value"], mark["at_ms"]),
             **{name: int(document.get(name, 0)) for name in _NUMBERS},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -76,12 +75,7 @@ def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
 
 
 def _point_document(point: Point) -> dict[str, Any]:
-    return {
-        "number": point.number,
-        "at_us": point.at_us,
-        "position": point.position,
-        "fold": dict(point.fold),
-    }
+    return {"number": point.number, "at_us": point.at_us, "position": point.position, "fold": dict(point.fold)}
 
 
 def _point(document: Mapping[str, Any]) -> Point:

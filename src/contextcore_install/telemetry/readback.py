@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.telemetry.backends import Backend, raw_samples, show_recent
-from contextcore_install.telemetry.client import Client, Patience
+from contextcore_install.telemetry.batches import BatchReader
 from contextcore_install.telemetry.cursor import Cursor, Point
-from contextcore_install.telemetry.feed import Feed
-from contextcore_install.telemetry.metrics import Sample
+from contextcore_install.telemetry.exporters.backends import Backend, raw_samples, show_recent
+from contextcore_install.telemetry.exporters.client import Client, Timeouts
+from contextcore_install.telemetry.folds.metrics import Sample
 
 MOST_RUNS = 20
 """How many runs, and verifications between them, are read back; as many as logs are kept of."""
@@ -45,7 +45,7 @@ def absent(
     backend: Backend,
     cluster: str,
     samples: Sequence[Sample],
-    patience: Patience,
+    patience: Timeouts,
     *,
     anew: bool = False,
     exact: bool = False,
@@ -75,7 +75,7 @@ def absent_after_wait(
     backend: Backend,
     cluster: str,
     samples: Sequence[Sample],
-    patience: Patience,
+    patience: Timeouts,
     limit_s: float,
     *,
     exact: bool = False,
@@ -93,7 +93,7 @@ def absent_after_wait(
     return missing
 
 
-def sent_samples(feed: Feed[Sample], cursor: Cursor, behind: int = 0) -> tuple[list[Sample], Point]:
+def sent_samples(feed: BatchReader[Sample], cursor: Cursor, behind: int = 0) -> tuple[list[Sample], Point]:
     """Return what the store has taken of the last runs, and the point where the first of them begins.
 
     Only what events give with numbers above `behind`. The point makes the next reading start there instead of at the

@@ -1,7 +1,7 @@
 """The state as the store's samples tell it, for when the state file and the journal are gone.
 
-It is the metrics' fold read backwards (telemetry/metrics.py). Samples say when each step changed and how often it was
-begun; they do not say why one failed, in which mode a run was, nor the installation's id and settings.
+It is the fold of the metrics read backwards (telemetry/folds/metrics.py). Samples say when each step changed and how
+often it was begun; they do not say why one failed, in which mode a run was, nor the installation's id and settings.
 """
 
 from __future__ import annotations
@@ -13,18 +13,10 @@ from itertools import pairwise
 from uuid import NAMESPACE_URL, uuid5
 
 from contextcore_install.core.events import second
-from contextcore_install.core.state import (
-    COMPLETED,
-    FAILED,
-    IN_PROGRESS,
-    STEP_IDS,
-    RunState,
-    State,
-    StepState,
-)
-from contextcore_install.telemetry.backends import Series, probe, raw_samples, show_recent
-from contextcore_install.telemetry.client import Client, Patience, StoreError, Trouble
-from contextcore_install.telemetry.metrics import PREFIX, STATUS_VALUES
+from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState
+from contextcore_install.telemetry.exporters.backends import Series, probe, raw_samples, show_recent
+from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
+from contextcore_install.telemetry.folds.metrics import PREFIX, STATUS_VALUES
 
 DAY_MS = 86_400_000
 _LOOK_BACK_DAYS = (400, 30)
@@ -56,8 +48,8 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
     end = time.monotonic() + limit_s
     client = Client(base_url)
 
-    def patience() -> Patience:
-        return Patience(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
+    def patience() -> Timeouts:
+        return Timeouts(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
 
     try:
         backend = probe(client, patience())
@@ -76,7 +68,7 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
         state = state_from_series(cluster, series)
     except (KeyError, ValueError, OverflowError) as error:
         said = f"{base_url} shows samples of ours that make no sense: {error}"
-        raise StoreError(Trouble.REFUSES, said) from error
+        raise StoreError(FailureKind.REFUSES, said) from error
     return Rebuilt(state, str(backend), newest) if state else None
 
 
@@ -85,7 +77,7 @@ def _first_taken(ask: Callable[[int], Series]) -> Series:
         try:
             return ask(days)
         except StoreError as error:
-            if error.trouble is not Trouble.REFUSES:
+            if error.trouble is not FailureKind.REFUSES:
                 raise
     return ask(_LOOK_BACK_DAYS[-1])
 
@@ -106,9 +98,7 @@ def state_from_series(cluster: str, series: Series) -> State | None:
     state.verified_at = second(verified[-1][0] * 1000) if verified else ""
     run_id, state.provider = told.latest_run()
     state.run = _run(run_id, started[-1][1], told.points("finished_timestamp"), state)
-    state.updated_at = max(
-        [state.run.started_at, state.run.finished_at, *(s.updated_at for s in state.steps.values())]
-    )
+    state.updated_at = max([state.run.started_at, state.run.finished_at, *(s.updated_at for s in state.steps.values())])
     return state
 
 
@@ -133,9 +123,7 @@ class _Told:
     def latest_run(self) -> tuple[str, str]:
         """Return the id and the provider of the run that told of itself last."""
         infos = [
-            (max(values), dict(labels))
-            for (name, labels), values in self._series.items()
-            if name == f"{PREFIX}info"
+            (max(values), dict(labels)) for (name, labels), values in self._series.items() if name == f"{PREFIX}info"
         ]
         labels: Mapping[str, str] = max(infos, key=lambda info: info[0])[1] if infos else {}
         return labels.get("run_id", ""), labels.get("provider", "")
@@ -146,9 +134,7 @@ class _Told:
         Attempts of some steps also go down where a backup, or what is left of a journal, is gone on with.
         """
         attempts = [self.points("step_attempts_total", step=step_id) for step_id in self.steps()]
-        falls = {
-            at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before
-        }
+        falls = {at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before}
         begun = [at for at in falls if all(_value_at(points, at) == 0 for points in attempts)]
         return max(begun, default=0)
 

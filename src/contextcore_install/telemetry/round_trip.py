@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.telemetry.backends import probe
-from contextcore_install.telemetry.client import Client, Patience, StoreError, as_install_error
-from contextcore_install.telemetry.metrics import PREFIX, Sample
+from contextcore_install.telemetry.exporters.backends import probe
+from contextcore_install.telemetry.exporters.client import Client, StoreError, Timeouts, as_install_error
+from contextcore_install.telemetry.exporters.remote_write import send
+from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
 from contextcore_install.telemetry.readback import absent_after_wait
-from contextcore_install.telemetry.remote_write import send
 
 NAME = PREFIX + "probe_timestamp"
 VISIBLE_WITHIN_S = 3.0
@@ -20,7 +20,7 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
     Raises InstallError: `metrics-store-…` where the store does not answer or refuses, `metric-lost` where it takes the
     sample and does not show it.
     """
-    client, patience = Client(url), Patience(answer_s=3.0)
+    client, patience = Client(url), Timeouts(answer_s=3.0)
     at_ms = at_us // 1000
     sample = Sample(NAME, (("cluster", cluster),), at_ms / 1000, at_ms)
     try:
@@ -28,9 +28,7 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
         refused = send(client, backend.write_path, [sample], patience)
         if refused:
             raise _lost(f"{backend} refuses a sample of now", refused[0].reason)
-        missing = absent_after_wait(
-            client, backend, cluster, [sample], patience, VISIBLE_WITHIN_S, exact=True
-        )
+        missing = absent_after_wait(client, backend, cluster, [sample], patience, VISIBLE_WITHIN_S, exact=True)
     except StoreError as error:
         raise as_install_error(error) from error
     finally:

@@ -16,14 +16,14 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
-from contextcore_install.telemetry.complaints import Complaints
-from contextcore_install.telemetry.lane import Lane
+from contextcore_install.telemetry.export_worker import ExportWorker
+from contextcore_install.telemetry.failure_reporter import FailureReporter
 
 if TYPE_CHECKING:
-    from contextcore_install.telemetry.book import CursorBook
     from contextcore_install.telemetry.cursor import Cursor
-    from contextcore_install.telemetry.link import Link
-    from contextcore_install.telemetry.metrics_link import MetricsLink
+    from contextcore_install.telemetry.exporters.exporter import Exporter
+    from contextcore_install.telemetry.exporters.metrics import MetricsExporter
+    from contextcore_install.telemetry.shared_cursors import SharedCursors
 
 Url = Callable[[], str | None]
 """Returns where a backend is, or None while there is none; may raise InstallError."""
@@ -65,15 +65,15 @@ class Shipper:
         self._cursors = cursors
         self._cluster = cluster
         self._keeping = threading.Lock()
-        self._metrics = Lane(
-            metrics_url, self._metrics_link, Complaints(report, "the metrics store", "samples")
+        self._metrics = ExportWorker(
+            metrics_url, self._metrics_link, FailureReporter(report, "the metrics store", "samples")
         )
-        traces = Complaints(report, "the trace collector", "spans")
-        logs = Complaints(report, "the log store", "lines")
-        self._lanes: list[Lane[Any]] = [
+        traces = FailureReporter(report, "the trace collector", "spans")
+        logs = FailureReporter(report, "the log store", "lines")
+        self._lanes: list[ExportWorker[Any]] = [
             self._metrics,
-            Lane(traces_url, self._trace_link, traces, _SELDOM_S),
-            Lane(logs_url, self._log_link, logs, _SELDOM_S),
+            ExportWorker(traces_url, self._trace_link, traces, _SELDOM_S),
+            ExportWorker(logs_url, self._log_link, logs, _SELDOM_S),
         ]
 
     # The Telemetry port
@@ -90,7 +90,7 @@ class Shipper:
 
     def flush(self, ctx: StepContext) -> int:
         """Send all samples that are unsent and return how many that were; raises InstallError."""
-        from contextcore_install.telemetry.client import StoreError, Trouble, as_install_error
+        from contextcore_install.telemetry.exporters.client import FailureKind, StoreError, as_install_error
 
         ctx.recorded()
         for attempt in range(1, _FLUSH_ATTEMPTS + 1):
@@ -98,7 +98,7 @@ class Shipper:
                 return self._ship_all(ctx)
             except StoreError as trouble:
                 pause = max(trouble.retry_after_s, 0.5 * attempt)
-                hopeless = trouble.trouble is Trouble.REFUSES or pause > min(
+                hopeless = trouble.trouble is FailureKind.REFUSES or pause > min(
                     _FLUSH_LONGEST_PAUSE_S, ctx.remaining_s
                 )
                 if hopeless or attempt == _FLUSH_ATTEMPTS:
@@ -153,7 +153,7 @@ class Shipper:
 
         It goes by the cursor, and asks the store only if nothing is recorded here, as on another machine.
         """
-        from contextcore_install.telemetry.metrics import is_measured
+        from contextcore_install.telemetry.folds.metrics import is_measured
 
         fold = self._cursor().sent.fold
         if isinstance(fold.get("state"), dict):
@@ -161,7 +161,7 @@ class Shipper:
         return next(iter(self._events.read(0)), None) is None and self._shows_verification()
 
     def _shows_verification(self) -> bool:
-        from contextcore_install.telemetry.client import StoreError
+        from contextcore_install.telemetry.exporters.client import StoreError
         from contextcore_install.telemetry.rebuild import rebuild
 
         try:
@@ -187,8 +187,8 @@ class Shipper:
         return self._book().last_metrics()
 
     def _unsent_behind(self, cursor: Cursor) -> int:
+        from contextcore_install.telemetry.batches import JournalReplacedError, events_behind
         from contextcore_install.telemetry.cursor import Point
-        from contextcore_install.telemetry.feed import JournalReplacedError, events_behind
 
         try:
             behind = [event for _, event in events_behind(self._events, cursor.sent)]
@@ -201,9 +201,9 @@ class Shipper:
         return len(waiting)
 
     @contextmanager
-    def _store(self) -> Iterator[MetricsLink]:
+    def _store(self) -> Iterator[MetricsExporter]:
         """Within the block, have the store to oneself; raises InstallError when it is of no use."""
-        from contextcore_install.telemetry.client import StoreError, as_install_error
+        from contextcore_install.telemetry.exporters.client import StoreError, as_install_error
 
         try:
             with self._metrics.backend() as link:
@@ -241,25 +241,25 @@ class Shipper:
 
     # What there is to ship to
 
-    def _book(self) -> CursorBook:
-        from contextcore_install.telemetry.book import CursorBook
+    def _book(self) -> SharedCursors:
+        from contextcore_install.telemetry.shared_cursors import SharedCursors
 
-        return CursorBook(self._cursors, self._keeping)
+        return SharedCursors(self._cursors, self._keeping)
 
-    def _metrics_link(self, url: str) -> MetricsLink:
-        from contextcore_install.telemetry.metrics_link import MetricsLink
+    def _metrics_link(self, url: str) -> MetricsExporter:
+        from contextcore_install.telemetry.exporters.metrics import MetricsExporter
 
-        return MetricsLink(url, self._events, self._book(), self._cluster)
+        return MetricsExporter(url, self._events, self._book(), self._cluster)
 
-    def _trace_link(self, url: str) -> Link[Any]:
-        from contextcore_install.telemetry.otlp import TraceLink
+    def _trace_link(self, url: str) -> Exporter[Any]:
+        from contextcore_install.telemetry.exporters.otlp import TraceExporter
 
-        return TraceLink(url, self._events, self._book(), self._cluster)
+        return TraceExporter(url, self._events, self._book(), self._cluster)
 
-    def _log_link(self, url: str) -> Link[Any]:
-        from contextcore_install.telemetry.loki import LogLink
+    def _log_link(self, url: str) -> Exporter[Any]:
+        from contextcore_install.telemetry.exporters.loki import LogExporter
 
-        return LogLink(url, self._events, self._book(), self._cluster)
+        return LogExporter(url, self._events, self._book(), self._cluster)
 
 
 def _now_us() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.events import microseconds
-from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import duration, harmless
 
 NAMED = 2
@@ -15,9 +15,7 @@ NAMED = 2
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
 
 
-def render_clusters(
-    rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, look: Look
-) -> str:
+def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, look: Style) -> str:
     """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md).
 
     `usual` are the ports of who chose none, by key.
@@ -32,13 +30,11 @@ def render_clusters(
     return "\n".join(table(look, drawn, indent=0, dispensable=(4, 1, 3, 5)))
 
 
-def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, look: Look) -> tuple[Span, ...]:
+def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, look: Style) -> tuple[Span, ...]:
     overall = str(row["overall"])
     symbol, style = look.mark(_MARKS.get(overall, "stopped"))
     run = row.get("run") or {}
-    last = " ".join(
-        word for word in (run.get("mode"), run.get("outcome"), _ago(run.get("started_at"), now_us)) if word
-    )
+    last = " ".join(word for word in (run.get("mode"), run.get("outcome"), _ago(run.get("started_at"), now_us)) if word)
     found = row.get("found") or {}
     return (
         (f"{symbol} {harmless(row['cluster'], 63)}", "strong" if row.get("last_used") else style),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import duration, harmless
 
 _OUTCOMES = {"succeeded": ("done", "good"), "failed": ("failed", "bad"), "interrupted": ("stopped", "warn")}
 
 
-def render_history(runs: Sequence[Mapping[str, Any]], look: Look) -> str:
+def render_history(runs: Sequence[Mapping[str, Any]], look: Style) -> str:
     """Return a line for each run, in the order given.
 
     A run is `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` ("" for one that
@@ -24,7 +24,7 @@ def render_history(runs: Sequence[Mapping[str, Any]], look: Look) -> str:
     return "\n".join(table(look, rows + [_row(run, look) for run in runs], indent=0, dispensable=(4, 2, 1)))
 
 
-def _row(run: Mapping[str, Any], look: Look) -> tuple[Span, ...]:
+def _row(run: Mapping[str, Any], look: Style) -> tuple[Span, ...]:
     outcome = harmless(run.get("outcome") or "", 40)
     symbol, style = _OUTCOMES.get(outcome, ("stopped", "warn"))
     failed = harmless(run.get("failed_step") or "", 60)

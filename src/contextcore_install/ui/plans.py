@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.ui.commands import hint_lines
-from contextcore_install.ui.look import Look, Span
+from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.status import finding_lines
+from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import count, harmless
 
 _RISKS = {
@@ -20,9 +20,7 @@ _RISKS = {
 }
 
 
-def render_plan(
-    checks: Sequence[Mapping[str, Any]], look: Look, titles: Mapping[str, str] | None = None
-) -> str:
+def render_plan(checks: Sequence[Mapping[str, Any]], look: Style, titles: Mapping[str, str] | None = None) -> str:
     """Return the steps in order with what would be done; `checks` are the documents of the steps' checks."""
     todo = sum(not check.get("satisfied") for check in checks)
     head = f"{todo} of {count(len(checks), 'step')} would be applied" if todo else "Nothing would be done"
@@ -31,9 +29,7 @@ def render_plan(
         step = harmless(check.get("id", ""), 60)
         title = harmless((titles or {}).get(step, ""), 80)
         satisfied = bool(check.get("satisfied"))
-        text = (
-            ("already so: " + harmless(check.get("summary", ""))).removesuffix(": ") if satisfied else title
-        )
+        text = ("already so: " + harmless(check.get("summary", ""))).removesuffix(": ") if satisfied else title
         lead: list[Span] = [
             (f"{number:3}. ", "faint"),
             look.mark("already" if satisfied else "begin"),
@@ -89,7 +85,7 @@ def risk_of(finding: Mapping[str, Any]) -> Risk:
         return Risk.LOSES_DATA
 
 
-def render_remedies(checks: Sequence[Mapping[str, Any]], look: Look) -> str:
+def render_remedies(checks: Sequence[Mapping[str, Any]], look: Style) -> str:
     """Return a repair's plan: every remedy with its risk and what it heals, smallest first; then what has none."""
     found = remedies(checks)
     lines: list[str] = []
@@ -102,12 +98,9 @@ def render_remedies(checks: Sequence[Mapping[str, Any]], look: Look) -> str:
     return "\n".join(lines) or look.line(look.mark("done"), (" Nothing is broken.", "good"))
 
 
-def _remedy_lines(number: int, group: Group, look: Look) -> list[str]:
+def _remedy_lines(number: int, group: Group, look: Style) -> list[str]:
     label, style = _RISKS[group.risk]
-    lead: list[Span] = [
-        (f"{number:3}. ", "faint"),
-        (f"[{'' if group.automatic else 'by hand, '}{label}] ", style),
-    ]
+    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if group.automatic else 'by hand, '}{label}] ", style)]
     summary, command = harmless(group.remedy.get("summary", "")), harmless(group.remedy.get("command", ""))
     lines = look.paragraph(summary or look.typed(command), first=lead, indent=5)
     for step, finding in group.findings:
@@ -118,7 +111,7 @@ def _remedy_lines(number: int, group: Group, look: Look) -> list[str]:
     return lines
 
 
-def _without_remedy(checks: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+def _without_remedy(checks: Sequence[Mapping[str, Any]], look: Style) -> list[str]:
     """Return the findings that no remedy of theirs heals: warnings, and what others stand in the way of."""
     lines: list[str] = []
     for check in checks:

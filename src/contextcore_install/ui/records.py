@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import harmless
 
 _COUNTS = {"cluster": "the cluster's are newer, and count", "file": "this machine's are newer, and count"}
 
 
-def records_lines(records: Mapping[str, Any], look: Look) -> list[str]:
+def records_lines(records: Mapping[str, Any], look: Style) -> list[str]:
     """Return what is worth telling; nothing where file and cluster agree and nobody else is at work."""
     lines = []
     lease = records.get("lease")
@@ -25,7 +25,7 @@ def records_lines(records: Mapping[str, Any], look: Look) -> list[str]:
     return lines
 
 
-def _differences(records: Mapping[str, Any], look: Look) -> list[str]:
+def _differences(records: Mapping[str, Any], look: Style) -> list[str]:
     cluster = records.get("cluster")
     host = harmless(cluster.get("host", "?"), 60) if isinstance(cluster, dict) else "?"
     counts = _COUNTS.get(str(records.get("counts")), "")

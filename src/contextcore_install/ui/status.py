@@ -5,8 +5,8 @@ Its start is measured, so it imports nothing but this package's own light module
 
 from __future__ import annotations
 
-from contextcore_install.ui.commands import Commands, hint_lines
-from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.hints import Commands, hint_lines
+from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import count, duration, harmless, harmless_lines
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ EVIDENCE_LINES = 8
 _CARRY_ON = ((("--resume",), "carries on from there"),)
 
 
-def render_status(document: Mapping[str, Any], look: Look, commands: Commands | None = None) -> str:
+def render_status(document: Mapping[str, Any], look: Style, commands: Commands | None = None) -> str:
     """Return the status in lines of at most the look's width; only commands to type may be longer."""
     commands = commands or Commands(cluster=harmless(document.get("cluster") or ""))
     steps = _steps(document)
@@ -69,7 +69,7 @@ def render_status(document: Mapping[str, Any], look: Look, commands: Commands | 
     return "\n".join([*lines, "", *_next_lines(document, look, commands)])
 
 
-def _where_lines(endpoints: object, look: Look) -> list[str]:
+def _where_lines(endpoints: object, look: Style) -> list[str]:
     """Return where each component is reached; addresses are never cut, so that they can be copied."""
     ways = [way for way in endpoints if _is_mapping(way)] if isinstance(endpoints, list) else []
     if not ways:
@@ -83,13 +83,11 @@ def _where_lines(endpoints: object, look: Look) -> list[str]:
     return lines
 
 
-def live_findings(checks: Sequence[Any], look: Look) -> list[str]:
+def live_findings(checks: Sequence[Any], look: Style) -> list[str]:
     """Return what the steps' checks found now: a line for each step, its findings with their remedies below."""
     checks = [check for check in checks if _is_mapping(check)]
     fine = sum(bool(check.get("satisfied")) for check in checks)
-    lines = [
-        look.line(("Checked now", "strong"), f"  {fine} of {count(len(checks), 'step')} as it should be")
-    ]
+    lines = [look.line(("Checked now", "strong"), f"  {fine} of {count(len(checks), 'step')} as it should be")]
     rows: list[tuple[Span, ...]] = []
     for check in checks:
         satisfied = bool(check.get("satisfied"))
@@ -106,7 +104,7 @@ def live_findings(checks: Sequence[Any], look: Look) -> list[str]:
     return lines
 
 
-def finding_lines(finding: Mapping[str, Any], look: Look, indent: int = 4) -> list[str]:
+def finding_lines(finding: Mapping[str, Any], look: Style, indent: int = 4) -> list[str]:
     """Return a finding: what is wrong, what shows it, and what to do about it."""
     mark = look.mark("finding")
     lead: list[Span] = [(" " * indent, ""), mark, (" ", "")]
@@ -140,7 +138,7 @@ def _findings(check: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [finding for finding in findings if _is_mapping(finding)] if isinstance(findings, list) else []
 
 
-def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], look: Style) -> list[str]:
     overall = str(document.get("overall", ""))
     words, style = _OVERALL.get(overall, (harmless(overall, 40), ""))
     if overall == "complete" and _is_broken_now(document):
@@ -180,7 +178,7 @@ def _who(document: Mapping[str, Any]) -> str:
     return f", by process {harmless(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
 
 
-def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any], look: Look) -> list[str]:
+def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any], look: Style) -> list[str]:
     running = document.get("overall") == "running"
     lines: list[str] = []
     rows = table(look, [_row(step, look, running) for step in steps], dispensable=(4, 3, 2))
@@ -194,7 +192,7 @@ def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any],
     return lines
 
 
-def _row(step: Mapping[str, Any], look: Look, running: bool) -> tuple[Span, ...]:
+def _row(step: Mapping[str, Any], look: Style, running: bool) -> tuple[Span, ...]:
     status = str(step.get("status", ""))
     symbol, style = _STEP.get(status, ("waiting", ""))
     if status == "in_progress" and not running:
@@ -204,10 +202,7 @@ def _row(step: Mapping[str, Any], look: Look, running: bool) -> tuple[Span, ...]
     attempts = step.get("attempts")
     tries = f"{attempts} tries" if isinstance(attempts, int) and attempts > 1 else ""
     return (
-        (
-            f"{look.symbol(symbol)} {harmless(step.get('id', ''), 60)}",
-            style if status != "pending" else "faint",
-        ),
+        (f"{look.symbol(symbol)} {harmless(step.get('id', ''), 60)}", style if status != "pending" else "faint"),
         (status.replace("_", " "), style),
         (harmless(tries, 20), "faint"),
         (duration(step.get("duration_seconds")), "faint"),
@@ -221,7 +216,7 @@ def _when(time: object) -> str:
     return text.removesuffix("Z").replace("T", " ", 1)
 
 
-def _next_lines(document: Mapping[str, Any], look: Look, commands: Commands) -> list[str]:
+def _next_lines(document: Mapping[str, Any], look: Style, commands: Commands) -> list[str]:
     ways = list(following(str(document.get("overall", ""))))
     checks = document.get("checks")
     if isinstance(checks, list):
@@ -237,7 +232,7 @@ def following(overall: str) -> Sequence[tuple[tuple[str, ...], str]]:
     return _NEXT.get(overall, _CARRY_ON)
 
 
-def next_lines(typed: Sequence[tuple[str, str]], look: Look, label: str = "Next") -> list[str]:
+def next_lines(typed: Sequence[tuple[str, str]], look: Style, label: str = "Next") -> list[str]:
     """Return commands to type with what they do; the commands are never cut, so that they can be copied."""
     widest = max((len(command) for command, _ in typed), default=0)
     lines = []

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 
-from contextcore_install.ui.look import Look
+from contextcore_install.ui.style import Style
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class Terminal:
             lines or _positive(self._environ.get("LINES")) or _DEFAULT_SIZE[1],
         )
 
-    def look(self) -> Look:
+    def look(self) -> Style:
         """Return how to draw on this stream now."""
         width, terminal = self.size()[0], self.is_terminal
-        return Look(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)
+        return Style(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)
 
 
 UNREAD_S = 60.0
@@ -121,9 +121,7 @@ class Sink:
 def _say_lost(error: OSError) -> None:
     """Say where it can still be read that the rest is missing: nobody left, so somebody will look for it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(
-            f"note: standard output cannot be written: {error.strerror}; the run goes on without it\n"
-        )
+        sys.stderr.write(f"note: standard output cannot be written: {error.strerror}; the run goes on without it\n")
         sys.stderr.flush()
 
 

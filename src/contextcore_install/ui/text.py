@@ -55,8 +55,7 @@ def printable(text: str) -> str:
     from unicodedata import category
 
     return "".join(
-        character if character.isprintable() else "" if category(character) == "Cf" else "�"
-        for character in text
+        character if character.isprintable() else "" if category(character) == "Cf" else "�" for character in text
     )
 
 

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from contextcore_install.ui.commands import Commands
-from contextcore_install.ui.look import Look, Span, table
+from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.status import finding_lines, live_findings
+from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import count, harmless
 
 _MARKS = {"met": "done", "unmet": "failed", "skipped": "waiting"}
 
 
-def render_verification(document: Mapping[str, Any], look: Look, commands: Commands) -> str:
+def render_verification(document: Mapping[str, Any], look: Style, commands: Commands) -> str:
     """Return the steps' checks, what is unmet with its fix (the critical first), every category, and the verdict."""
     requirements: Sequence[Mapping[str, Any]] = document["requirements"]
     steps = {check["id"] for check in document["checks"]}
@@ -32,13 +32,13 @@ def render_verification(document: Mapping[str, Any], look: Look, commands: Comma
     return "\n".join([*lines, "", *_verdict(document, look, commands)])
 
 
-def _unmet(requirement: Mapping[str, Any], look: Look) -> Iterator[str]:
+def _unmet(requirement: Mapping[str, Any], look: Style) -> Iterator[str]:
     yield look.line(look.mark("failed"), f" {harmless(requirement['title'])}")
     for finding in requirement.get("findings", ()):
         yield from finding_lines(finding, look)
 
 
-def _heading(row: Mapping[str, Any], look: Look) -> str:
+def _heading(row: Mapping[str, Any], look: Style) -> str:
     percent, met, looked_at = row["completeness_percent"], row["met"], row["met"] + row["unmet"]
     name = harmless(row["category"], 40).replace("_", " ")
     if percent is None:
@@ -46,7 +46,7 @@ def _heading(row: Mapping[str, Any], look: Look) -> str:
     return look.line((name, "strong"), f"  {percent:g} %, {met} of {looked_at}")
 
 
-def _rows(requirements: Sequence[Mapping[str, Any]], look: Look) -> list[str]:
+def _rows(requirements: Sequence[Mapping[str, Any]], look: Style) -> list[str]:
     rows: list[tuple[Span, ...]] = []
     whole: set[int] = set()
     for each, like_it in _gathered(requirements):
@@ -76,16 +76,14 @@ def _gathered(requirements: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[s
     return rows
 
 
-def _verdict(document: Mapping[str, Any], look: Look, commands: Commands) -> Iterator[str]:
+def _verdict(document: Mapping[str, Any], look: Style, commands: Commands) -> Iterator[str]:
     unmet = [each for each in document["requirements"] if each["status"] == "unmet"]
     percent = document["completeness_percent"]
     lead = f"{document['cluster']}: "
     share = f" ({percent:g} % of the requirements are met)" if percent is not None else ""
     if not document["ok"]:
         repair = commands("--repair")
-        yield from look.paragraph(
-            f"{lead}not as it should be{share}; {repair} fixes what it can", style="bad"
-        )
+        yield from look.paragraph(f"{lead}not as it should be{share}; {repair} fixes what it can", style="bad")
     elif unmet:
         named = count(len(unmet), "requirement")
         yield from look.paragraph(f"{lead}works{share}; not met, and not critical: {named}")

@@ -10,17 +10,12 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import Http
 from contextcore_install.core.provider import Probe, Provider, Requirement
-from contextcore_install.core.standing import Category, Storage
-from contextcore_install.verification.facts import Facts, observe
+from contextcore_install.core.requirements import Category, Storage
+from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.grafana import Grafana
-from contextcore_install.verification.results import Result, failed, of_check, skipped
+from contextcore_install.verification.requirements import PrivateFile, data_persistence, infrastructure, security
+from contextcore_install.verification.results import RequirementResult, failed, of_check, skipped
 from contextcore_install.verification.signals import Signals, reads_api
-from contextcore_install.verification.standing import (
-    PrivateFile,
-    data_persistence,
-    infrastructure,
-    security,
-)
 from contextcore_install.verification.together import together
 
 FACTS_WITHIN_S, PROBES_WITHIN_S = 20.0, 20.0
@@ -32,7 +27,7 @@ STEP_CATEGORIES |= {"metrics_seed": Category.OBSERVABILITY}
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class VerificationTarget:
     """What is verified, and the ways to it.
 
     `spans_url` says where spans are taken, `write_metric` writes a sample and reads it back; both may raise
@@ -52,14 +47,14 @@ class Subject:
     replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
 
 
-def verify(subject: Subject, limit_s: float = FACTS_WITHIN_S + PROBES_WITHIN_S) -> list[Result]:
+def verify(subject: VerificationTarget, limit_s: float = FACTS_WITHIN_S + PROBES_WITHIN_S) -> list[RequirementResult]:
     """Return how each requirement is, within the limit; nothing is raised for what fails."""
     share = limit_s / 2
     facts = observe(subject.provider, min(FACTS_WITHIN_S, share))
     return look_at(list(requirements(subject, facts)), min(PROBES_WITHIN_S, share))
 
 
-def requirements(subject: Subject, facts: Facts) -> Iterator[Requirement]:
+def requirements(subject: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
     """Yield what must hold, by category. Adding a requirement is a line here, or in what is called here."""
     if isinstance(facts.requirements, InstallError):
         yield Requirement(
@@ -77,10 +72,10 @@ def requirements(subject: Subject, facts: Facts) -> Iterator[Requirement]:
     yield from security(facts, subject.private)
 
 
-def of_steps(checks: Mapping[str, CheckResult], titles: Mapping[str, str]) -> list[Result]:
+def of_steps(checks: Mapping[str, CheckResult], titles: Mapping[str, str]) -> list[RequirementResult]:
     """Return the steps' checks as results: what a step makes so is required."""
     return [
-        Result(
+        RequirementResult(
             Requirement(
                 step,
                 titles.get(step, step),
@@ -93,18 +88,18 @@ def of_steps(checks: Mapping[str, CheckResult], titles: Mapping[str, str]) -> li
     ]
 
 
-def look_at(wanted: Sequence[Requirement], limit_s: float) -> list[Result]:
+def look_at(wanted: Sequence[Requirement], limit_s: float) -> list[RequirementResult]:
     """Probe all at the same time and return the results in the order given."""
     outcomes = together({each.id: each.probe for each in wanted}, limit_s)
     results = []
     for each in wanted:
         outcome = outcomes[each.id]
         probe = failed(outcome) if isinstance(outcome, InstallError) else outcome
-        results.append(Result(each, probe))
+        results.append(RequirementResult(each, probe))
     return results
 
 
-def _observability(subject: Subject, facts: Facts) -> Iterator[Requirement]:
+def _observability(subject: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
     store, loki, tempo = facts.url("mimir"), facts.url("loki"), facts.url("tempo")
     signals = Signals(subject.http, subject.cluster, subject.now_us)
     yield _signal("metric", "metrics store", facts, "mimir", lambda: Probe(subject.write_metric(store or "")))
@@ -116,32 +111,28 @@ def _observability(subject: Subject, facts: Facts) -> Iterator[Requirement]:
     yield from _grafana(subject, facts)
 
 
-def _signal(what: str, where: str, facts: Facts, component: str, probe: Callable[[], Probe]) -> Requirement:
+def _signal(what: str, where: str, facts: InstallationFacts, component: str, probe: Callable[[], Probe]) -> Requirement:
     title = f"A {what} that is written can be read back from the {where}"
     there = facts.url(component) is not None
     look = probe if there else partial(skipped, facts.why_absent(component))
     return Requirement(f"{what}_round_trip", title, look, category=Category.OBSERVABILITY)
 
 
-def _api(component: str, title: str, facts: Facts, probe: Callable[[], Probe]) -> Requirement:
+def _api(component: str, title: str, facts: InstallationFacts, probe: Callable[[], Probe]) -> Requirement:
     # Manifests of the user's own may run another program in its place, and that is theirs to judge.
     there = facts.url(component) is not None
     look = probe if there else partial(skipped, facts.why_absent(component))
     return Requirement(
-        f"{component}_api",
-        f"{title} answers as {title}",
-        look,
-        category=Category.OBSERVABILITY,
-        critical=False,
+        f"{component}_api", f"{title} answers as {title}", look, category=Category.OBSERVABILITY, critical=False
     )
 
 
-def _span(subject: Subject, signals: Signals, tempo: str) -> Probe:
+def _span(subject: VerificationTarget, signals: Signals, tempo: str) -> Probe:
     taker = subject.spans_url()
     return signals.span(taker, tempo) if taker else skipped("there is no way for spans at the moment")
 
 
-def _grafana(subject: Subject, facts: Facts) -> Iterator[Requirement]:
+def _grafana(subject: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
     url = facts.url("grafana")
     password = facts.password
     reason = facts.why_absent("grafana") if url is None else ""

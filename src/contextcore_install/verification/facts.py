@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
-from contextcore_install.core.standing import Listener, Storage
+from contextcore_install.core.requirements import Listener, Storage
 from contextcore_install.verification.together import together
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class InstallationFacts:
     """Each as the provider told it, or the error that it raised."""
 
     requirements: Sequence[Requirement] | InstallError
@@ -43,11 +43,7 @@ class Facts:
         there = [endpoint for endpoint in self.endpoints if endpoint.component == component]
         if stranger := next((endpoint.stranger for endpoint in there if endpoint.stranger), ""):
             return f"what listens there is not of this installation: {stranger}"
-        return (
-            "there is no way to it at the moment"
-            if there
-            else f"{component} is not part of what is installed"
-        )
+        return "there is no way to it at the moment" if there else f"{component} is not part of what is installed"
 
 
 def known(fact: Value | InstallError, otherwise: Value) -> Value:
@@ -55,7 +51,7 @@ def known(fact: Value | InstallError, otherwise: Value) -> Value:
     return otherwise if isinstance(fact, InstallError) else fact
 
 
-def observe(provider: Provider, limit_s: float) -> Facts:
+def observe(provider: Provider, limit_s: float) -> InstallationFacts:
     """Ask for all facts; each that takes longer than the limit is an error."""
     asked: Mapping[str, Callable[[], Any]] = {
         "requirements": provider.requirements,
@@ -66,4 +62,4 @@ def observe(provider: Provider, limit_s: float) -> Facts:
         "listeners": provider.listeners,
         "password": lambda: provider.data().password(),
     }
-    return Facts(**together(asked, limit_s))
+    return InstallationFacts(**together(asked, limit_s))

@@ -14,18 +14,14 @@ from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Http, HttpAnswer
+from contextcore_install.core.ports import Http, HttpResponse
 from contextcore_install.core.provider import Probe, Requirement
-from contextcore_install.core.standing import Category
+from contextcore_install.core.requirements import Category
 from contextcore_install.verification.results import skipped, unmet
 from contextcore_install.verification.together import Once
 
 ANSWER_WITHIN_S = 3.0
-DATASOURCES = {
-    "mimir": "/api/v1/query?query=vector(1)",
-    "loki": "/loki/api/v1/labels",
-    "tempo": "/api/echo",
-}
+DATASOURCES = {"mimir": "/api/v1/query?query=vector(1)", "loki": "/loki/api/v1/labels", "tempo": "/api/echo"}
 """The uid of each data source, and a query of its backend's own API."""
 
 BUILT_IN = frozenset({"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --", "__expr__"})
@@ -56,34 +52,27 @@ class Grafana:
         title = "Grafana's admin logs in with the password that is kept"
         yield _about("grafana_login", title, self._door, critical=False)
         yield Requirement(
-            "grafana_password",
-            "Grafana's admin has no default password",
-            self._no_default,
-            category=Category.SECURITY,
+            "grafana_password", "Grafana's admin has no default password", self._no_default, category=Category.SECURITY
         )
         for uid, query in DATASOURCES.items():
             title = f"Grafana's data source {uid} answers a query"
             yield _about(f"grafana_{uid}_datasource", title, partial(self._within, self._source, uid, query))
         title = "Grafana has the dashboards, and they know their data sources"
-        yield _about(
-            "grafana_dashboards", title, partial(self._within, self._dashboards, dashboards), critical=False
-        )
+        yield _about("grafana_dashboards", title, partial(self._within, self._dashboards, dashboards), critical=False)
         title = "Grafana has the alert rules"
-        yield _about(
-            "grafana_alert_rules", title, partial(self._within, self._alert_rules, rules), critical=False
-        )
+        yield _about("grafana_alert_rules", title, partial(self._within, self._alert_rules, rules), critical=False)
 
     # The door
 
-    def _as(self, user: str, password: str) -> HttpAnswer:
+    def _as(self, user: str, password: str) -> HttpResponse:
         return self._ask("/api/org", user, password)
 
-    def _ask(self, path: str, user: str, password: str) -> HttpAnswer:
+    def _ask(self, path: str, user: str, password: str) -> HttpResponse:
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers = {"Authorization": f"Basic {token}", "Accept": "application/json"}
         return self._http.ask("GET", self._url + path, ANSWER_WITHIN_S, headers)
 
-    def _get(self, path: str) -> HttpAnswer:
+    def _get(self, path: str) -> HttpResponse:
         return self._ask(path, "admin", self._password or "")
 
     def _api(self) -> Probe:
@@ -219,7 +208,7 @@ def _default(evidence: str) -> Probe:
     )
 
 
-def _json(answer: HttpAnswer) -> dict[str, Any]:
+def _json(answer: HttpResponse) -> dict[str, Any]:
     try:
         document = json.loads(answer.text)
     except (ValueError, RecursionError):
@@ -227,7 +216,7 @@ def _json(answer: HttpAnswer) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(answer: HttpAnswer) -> str:
+def _said(answer: HttpResponse) -> str:
     """Return an answer on one line, for people."""
     message = str(_json(answer).get("message", "")) or " ".join(answer.text.split())
     return f"HTTP {answer.status} {message[:300]}".rstrip()

@@ -11,7 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.redaction import hide_secrets
-from contextcore_install.core.standing import Category
+from contextcore_install.core.requirements import Category
 
 
 class Status(StrEnum):
@@ -23,7 +23,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RequirementResult:
     """A requirement, and what its probe showed."""
 
     requirement: Requirement
@@ -73,18 +73,18 @@ class Result:
         }
 
 
-def measurements(results: Sequence[Result]) -> list[dict[str, Any]]:
+def measurements(results: Sequence[RequirementResult]) -> list[dict[str, Any]]:
     """Return what counts of the results: what was skipped was not measured."""
     return [result.as_measurement() for result in results if result.status is not Status.SKIPPED]
 
 
-def completeness(results: Sequence[Result]) -> float | None:
+def completeness(results: Sequence[RequirementResult]) -> float | None:
     """Return how many percent of what was looked at are met; None where nothing was."""
     looked_at = [result.status is Status.MET for result in results if result.status is not Status.SKIPPED]
     return round(100.0 * sum(looked_at) / len(looked_at), 1) if looked_at else None
 
 
-def by_category(results: Sequence[Result]) -> list[dict[str, Any]]:
+def by_category(results: Sequence[RequirementResult]) -> list[dict[str, Any]]:
     """Return each category with its completeness, in a fixed order."""
     rows = []
     for category in Category:

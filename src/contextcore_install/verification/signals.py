@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from contextcore_install.core.ports import Http, HttpAnswer
+from contextcore_install.core.ports import Http, HttpResponse
 from contextcore_install.core.provider import Probe
 from contextcore_install.verification.results import skipped, unmet
 
@@ -95,10 +95,10 @@ class Signals:
                 return unmet(f"{what}-lost", message, f"after {took:.1f} s: {_said(answer)}", command=REPAIR)
             time.sleep(ASK_AGAIN_S)
 
-    def _get(self, url: str) -> HttpAnswer:
+    def _get(self, url: str) -> HttpResponse:
         return self.http.ask("GET", url, ANSWER_WITHIN_S, {"Accept": "application/json"})
 
-    def _post(self, url: str, body: str) -> HttpAnswer:
+    def _post(self, url: str, body: str) -> HttpResponse:
         return self.http.ask("POST", url, ANSWER_WITHIN_S, _JSON, body.encode())
 
 
@@ -118,9 +118,9 @@ def reads_api(http: Http, title: str, url: str) -> Probe:
     return Probe(f"{url}: HTTP {answer.status}")
 
 
-def _refused(who: str, what: str, answer: HttpAnswer) -> Probe:
+def _refused(who: str, what: str, answer: HttpResponse) -> Probe:
     return unmet(f"{what}-refused", f"{who} refuses a {what}.", _said(answer), command=REPAIR)
 
 
-def _said(answer: HttpAnswer) -> str:
+def _said(answer: HttpResponse) -> str:
     return f"HTTP {answer.status} {' '.join(answer.text.split())[:300]}".rstrip()

@@ -50,10 +50,7 @@ def together(work: Mapping[str, Callable[[], Value]], limit_s: float) -> dict[st
         except BaseException as error:  # noqa: BLE001 - raised again where it is seen
             bugs.append(error)
 
-    threads = [
-        threading.Thread(target=run, args=item, name=f"verify-{item[0]}", daemon=True)
-        for item in work.items()
-    ]
+    threads = [threading.Thread(target=run, args=item, name=f"verify-{item[0]}", daemon=True) for item in work.items()]
     end = time.monotonic() + limit_s
     for thread in threads:
         thread.start()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.recorder import Recorder
 from contextcore_install.core.redaction import HIDDEN, Redaction, hide_secrets
-from fakes import RealClock
+from contextcore_install.engine.recorder import Recorder
+from kit.fakes import RealClock
 
 MARKER = "pl4nt3dM4rk3r"
 
@@ -81,12 +81,7 @@ def test_names_too_short_to_tell_from_words_are_left() -> None:
 
 def test_documents_are_walked() -> None:
     redaction = Redaction(home="/home/joe")
-    document = {
-        "path": "/home/joe/x",
-        "list": ["/home/joe", 1, None],
-        "token": MARKER,
-        "deep": {"password": MARKER},
-    }
+    document = {"path": "/home/joe/x", "list": ["/home/joe", 1, None], "token": MARKER, "deep": {"password": MARKER}}
     assert redaction.document(document) == {
         "path": "~/x",
         "list": ["~", 1, None],

@@ -51,12 +51,7 @@ _WEBHOOK = {
 FACTS: Mapping[Subject, Mapping[str, str]] = {
     Subject.MACHINE: {},
     Subject.ENGINE: _ENGINE,
-    Subject.KIND: {
-        **_ENGINE,
-        "node_image": "n",
-        "control_plane": "demo-control-plane",
-        "port_key": "COMPONENT",
-    },
+    Subject.KIND: {**_ENGINE, "node_image": "n", "control_plane": "demo-control-plane", "port_key": "COMPONENT"},
     Subject.PULL: {**_ENGINE, "image": "grafana/loki:3.7.6"},
     Subject.LOAD: {
         **_ENGINE,

@@ -39,9 +39,7 @@ def test_what_a_program_said_while_all_went_well_shows_nothing() -> None:
     assert finding.evidence == lines[-1]
 
 
-@pytest.mark.parametrize(
-    ("code", "says"), [(None, UNTOLD), (3, "ended with exit code 3"), (-15, "ended by signal 15")]
-)
+@pytest.mark.parametrize(("code", "says"), [(None, UNTOLD), (3, "ended with exit code 3"), (-15, "ended by signal 15")])
 def test_an_ending_that_no_rule_knows_shows_the_last_words(code: int | None, says: str) -> None:
     finding = explain(Subject.PROCESS, Evidence("mimir", ["one", "two"], code, facts={"title": "it"})).finding
     assert finding.message == f"it {says}."
@@ -56,9 +54,7 @@ def test_the_line_that_tells_comes_first_and_the_last_ones_follow() -> None:
 
 def test_a_line_of_kilobytes_shows_the_cause_wherever_it_stands() -> None:
     chain = "cannot open a storage: " + "cannot open it at /data/vm: " * 60
-    line = (
-        f"10:00\tfatal\t{chain}expecting non-zero metaindex rows; got zero; block data (hex): {'F5' * 3000}"
-    )
+    line = f"10:00\tfatal\t{chain}expecting non-zero metaindex rows; got zero; block data (hex): {'F5' * 3000}"
     found = explain(Subject.PROCESS, Evidence("mimir", [line], 1)).finding
     assert found.code == "data-damaged"
     assert found.evidence.startswith("10:00\tfatal\tcannot open a storage")
@@ -91,17 +87,11 @@ def test_what_passes_is_told_in_few_words_and_is_no_problem() -> None:
 @pytest.mark.parametrize(
     ("line", "retryable", "hint"),
     [
-        (
-            "The connection to the server 127.0.0.1:1 was refused",
-            True,
-            "kubectl --context ? get --raw /readyz",
-        ),
+        ("The connection to the server 127.0.0.1:1 was refused", True, "kubectl --context ? get --raw /readyz"),
         ("no matches for kind", False, "Install what defines it first."),
     ],
 )
-def test_an_error_says_what_to_type_and_whether_to_try_again(
-    line: str, *, retryable: bool, hint: str
-) -> None:
+def test_an_error_says_what_to_type_and_whether_to_try_again(line: str, *, retryable: bool, hint: str) -> None:
     error = explain(Subject.KUBECTL, Evidence("kubectl", [line])).error()
     assert (error.retryable, error.hint, error.evidence) == (retryable, hint, line)
 
@@ -110,22 +100,10 @@ def test_the_stack_of_a_panic_does_not_hide_its_cause() -> None:
     cause = "panic: FATAL: write /data/vm/parts.json: no space left on device"
     step = "github.com/x/y/lib/fs.(*Writer).Step(0xc0, {0x1, 0x2})\n\t/src/fs/fs.go:12 +0x1a5"
     frames = [step] * 40
-    log = [
-        cause,
-        "",
-        "goroutine 1 [running]:",
-        *"\n".join(frames).splitlines(),
-        "main.main()",
-        "\t/src/main.go:97",
-    ]
+    log = [cause, "", "goroutine 1 [running]:", *"\n".join(frames).splitlines(), "main.main()", "\t/src/main.go:97"]
     assert [line for line in clean_lines(log, 30) if line] == [cause]
 
 
 def test_lines_that_only_look_like_a_stack_are_kept() -> None:
-    said = [
-        "could not load config.yaml (line 3)",
-        "panic(err) in main",
-        "see https://x.y/z(1)?",
-        "a.go:3: bad",
-    ]
+    said = ["could not load config.yaml (line 3)", "panic(err) in main", "see https://x.y/z(1)?", "a.go:3: bad"]
     assert clean_lines(said, 30) == said

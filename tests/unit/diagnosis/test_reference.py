@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextcore_install.diagnosis.__main__ import PAGE, page
 from contextcore_install.diagnosis.catalogue import all_rules
+from dev.diagnosis_reference import PAGE, page
 
 
 def test_the_page_is_made_from_the_rules() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), (
-        "the rules have changed: `make reference` writes the page anew"
-    )
+    assert PAGE.read_text(encoding="utf-8") == page(), "the rules have changed: `make reference` writes the page anew"
 
 
 def test_the_page_tells_of_every_rule_in_the_order_in_which_they_are_tried() -> None:

@@ -54,9 +54,7 @@ def test_what_was_recorded_leads_to_its_rule_and_a_whole_sentence(recorded: Reco
 
 
 @pytest.mark.parametrize("subject", Subject)
-def test_no_rule_takes_what_was_recorded_for_one_behind_it(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_rule_takes_what_was_recorded_for_one_behind_it(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rule alone meets the evidence of all others: the particular must stand before the general."""
     known = rules_of(subject)
     places = {rule.id: place for place, rule in enumerate(known)}
@@ -77,9 +75,7 @@ NOISE = "?timeout=3s&try=again&quota=exceeded&tls=handshake+timeout&code=429"
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda item: item.name)
 def test_what_stands_in_the_query_of_a_url_leads_to_no_rule(recorded: Recording) -> None:
     def noisy(text: str) -> str:
-        return re.sub(
-            r"(https?://[^\s\"'?]+?)(\?[^\s\"']*)?(?=[\s\"'):,]*(?:\s|\"|$))", rf"\g<1>{NOISE}", text
-        )
+        return re.sub(r"(https?://[^\s\"'?]+?)(\?[^\s\"']*)?(?=[\s\"'):,]*(?:\s|\"|$))", rf"\g<1>{NOISE}", text)
 
     told = recorded.evidence
     changed = replace(told, lines=[noisy(line) for line in told.lines], message=noisy(told.message))
@@ -177,25 +173,16 @@ HEALTHY: list[tuple[Subject, Evidence]] = [
         'Set kubectl context to "kind-demo"',
         "Have a nice day! 👋",
     ),
-    (
-        Subject.ENGINE,
-        Evidence("kind", ["Set kubectl context to kind-demo", "open x: no such file or directory"]),
-    ),
+    (Subject.ENGINE, Evidence("kind", ["Set kubectl context to kind-demo", "open x: no such file or directory"])),
     (Subject.ENGINE, Evidence("kind", ["it did not end in time"], error="command-timeout")),
     (Subject.ENGINE, Evidence("kind", ["there is no kind"], error="command-missing")),
     (Subject.ENGINE, Evidence("kind")),
     evidence(Subject.CLUSTER),
-    evidence(
-        Subject.WORKLOAD,
-        reason="SuccessfulCreate",
-        message="create Pod loki-0 in StatefulSet loki successful",
-    ),
+    evidence(Subject.WORKLOAD, reason="SuccessfulCreate", message="create Pod loki-0 in StatefulSet loki successful"),
     evidence(Subject.CLAIM, reason="ProvisioningSucceeded", message="Successfully provisioned volume pvc-1a"),
     evidence(Subject.POD, reason="ContainerCreating"),
     evidence(Subject.POD, reason="PodInitializing"),
-    evidence(
-        Subject.POD, reason="Scheduled", message="Successfully assigned observability/loki-0 to demo-worker"
-    ),
+    evidence(Subject.POD, reason="Scheduled", message="Successfully assigned observability/loki-0 to demo-worker"),
     evidence(Subject.POD, reason="Pulling", message='Pulling image "grafana/loki:3.7.6"'),
     evidence(Subject.POD, reason="Pulled", message='Successfully pulled image "grafana/loki:3.7.6" in 4.2s'),
     evidence(Subject.POD, reason="Started", message="Started container loki"),

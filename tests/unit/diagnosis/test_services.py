@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.diagnosis.rules.service import NODE_PORT, PORT_FORWARD
 from contextcore_install.diagnosis.services import explain_service
@@ -18,15 +18,10 @@ from contextcore_install.diagnosis.services import explain_service
         (NODE_PORT, InstallError("http-reset", "x"), "service-no-backend", "no pod of grafana"),
         (NODE_PORT, InstallError("http-timeout", "x"), "service-no-backend", "no pod of grafana"),
         (NODE_PORT, InstallError("http-not-http", "x"), "service-wrong", "grafana"),
-        (NODE_PORT, HttpAnswer(404, "no"), "service-wrong", "HTTP 404"),
-        (NODE_PORT, HttpAnswer(302, ""), "service-wrong", "HTTP 302"),
-        (
-            NODE_PORT,
-            HttpAnswer(503, "Ingester not ready: waiting for 15s"),
-            "service-not-ready",
-            "waiting for 15s",
-        ),
-        (NODE_PORT, HttpAnswer(429, "slow down"), "service-not-ready", "slow down"),
+        (NODE_PORT, HttpResponse(404, "no"), "service-wrong", "HTTP 404"),
+        (NODE_PORT, HttpResponse(302, ""), "service-wrong", "HTTP 302"),
+        (NODE_PORT, HttpResponse(503, "Ingester not ready: waiting for 15s"), "service-not-ready", "waiting for 15s"),
+        (NODE_PORT, HttpResponse(429, "slow down"), "service-not-ready", "slow down"),
         (PORT_FORWARD, InstallError("http-refused", "x"), "service-no-backend", "no way to grafana"),
         (PORT_FORWARD, InstallError("http-reset", "x"), "service-no-backend", "no way to grafana"),
         ("", InstallError("http-refused", "x"), "service-nothing-listens", "127.0.0.1:3000"),
@@ -35,7 +30,7 @@ from contextcore_install.diagnosis.services import explain_service
     ],
 )
 def test_each_silence_and_answer_has_its_meaning(
-    via: str, got: HttpAnswer | InstallError, code: str, says: str
+    via: str, got: HttpResponse | InstallError, code: str, says: str
 ) -> None:
     finding = explain_service(Endpoint("grafana", "http://127.0.0.1:3000", "/api/health", via), got)
     assert finding.code == code

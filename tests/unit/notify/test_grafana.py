@@ -12,21 +12,13 @@ TOKENS = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"  # pragma: allowlist sec
 @pytest.mark.parametrize(
     ("url", "kind", "settings"),
     [
-        (
-            "https://h.example:99/x?to=me",
-            "webhook",
-            {"url": "https://h.example:99/x?to=me", "httpMethod": "POST"},
-        ),
+        ("https://h.example:99/x?to=me", "webhook", {"url": "https://h.example:99/x?to=me", "httpMethod": "POST"}),
         (
             "jsons://u:p%40@h.example/x?-to=m%26e",
             "webhook",
             {"url": "https://h.example/x?to=m%26e", "httpMethod": "POST", "username": "u", "password": "p@"},
         ),
-        (
-            f"https://hooks.slack.com/services/{TOKENS}",
-            "slack",
-            {"url": f"https://hooks.slack.com/services/{TOKENS}"},
-        ),
+        (f"https://hooks.slack.com/services/{TOKENS}", "slack", {"url": f"https://hooks.slack.com/services/{TOKENS}"}),
         (f"slack://{TOKENS}", "slack", {"url": f"https://hooks.slack.com/services/{TOKENS}"}),
         ("discord://12345/a-b_c", "discord", {"url": "https://discord.com/api/webhooks/12345/a-b_c"}),
     ],

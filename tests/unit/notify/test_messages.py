@@ -6,10 +6,10 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.outcome import Outcome
-from contextcore_install.notify.messages import Level, RunStory, failed_before, message_about
+from contextcore_install.engine.outcome import Outcome
+from contextcore_install.notify.messages import Level, RunFacts, failed_before, message_about
 
-STORY = RunStory(
+STORY = RunFacts(
     cluster="demo",
     provider="host",
     host="box",
@@ -42,7 +42,7 @@ def test_a_failure_names_the_step_the_reason_and_what_to_do() -> None:
         (replace(STORY, outcome=Outcome.INTERRUPTED, took_over="r1", failed_before=True), ""),
     ],
 )
-def test_a_success_is_news_only_where_somebody_waits_for_it(story: RunStory, title: str) -> None:
+def test_a_success_is_news_only_where_somebody_waits_for_it(story: RunFacts, title: str) -> None:
     message = message_about(story)
     assert (message.title if message else "").endswith(title)
     assert bool(message) == bool(title)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.app import App
+from contextcore_install.cli.settings import parse
 from contextcore_install.commands import notify
-from contextcore_install.contacts import for_grafana, note_taken_back
 from contextcore_install.core.events import second
-from contextcore_install.core.state import COMPLETED, FAILED, RunState, State, StepState
+from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
 from contextcore_install.notify.grafana import TAKEN_BACK
-from contextcore_install.settings import parse
-from contextcore_install.storage.layout import Home
-from contextcore_install.storage.mark import START
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.contacts import for_grafana, note_taken_back
+from contextcore_install.storage.home import Home
+from contextcore_install.storage.journal.offset import START
 from contextcore_install.storage.state_file import StateWriter
-from contextcore_install.tools.clock import SystemClock
+from contextcore_install.system.clock import SystemClock
 
 HOOK, TOPIC = "https://hook.example/x", "ntfys://topic"
 
@@ -51,9 +51,7 @@ class Machine:
         note_taken_back(self.app(cluster))
         return self.told(cluster)
 
-    def ended(
-        self, cluster: str, outcome: str = "succeeded", status: str = COMPLETED, late_s: int = 60
-    ) -> None:
+    def ended(self, cluster: str, outcome: str = "succeeded", status: str = COMPLETED, late_s: int = 60) -> None:
         """Leave the state of a run that began so many seconds from now."""
         state = State(cluster, started_at="2026-01-01T00:00:00Z")
         began = second(SystemClock().now_us() + late_s * 1_000_000)

@@ -8,8 +8,8 @@ import pytest
 from contextcore_install.core.provider import Drift
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.manifests_apply import ManifestsApply
-from fakes import FakeProvider
-from stores import QuietContext
+from kit.fakes import FakeProvider
+from kit.stores import QuietContext
 
 MISSING, KEPT = Drift("mimir/command.json", "missing"), Drift("pod mimir-0", "another image", kept=True)
 

@@ -8,7 +8,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.metrics_seed import MetricsSeed
-from fakes import FakeHttp, FakeProvider, Told
+from kit.fakes import FakeHttp, FakeProvider, Told
 
 
 class Silent:

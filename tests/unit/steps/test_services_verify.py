@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import HttpAnswer
+from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import Surroundings
 from contextcore_install.steps.services_verify import ServicesVerify
-from fakes import FakeHttp, FakeProvider
-from stores import QuietContext
+from kit.fakes import FakeHttp, FakeProvider
+from kit.stores import QuietContext
 
 
 class WayThatComesBack(FakeProvider):
@@ -33,7 +33,7 @@ class JustStarted(FakeProvider):
 class Flapping(FakeHttp):
     """Answers once, and then no more."""
 
-    def get(self, url: str, timeout_s: float) -> HttpAnswer:
+    def get(self, url: str, timeout_s: float) -> HttpResponse:
         answer = super().get(url, timeout_s)
         self.answers.clear()
         return answer
@@ -52,7 +52,7 @@ class WithoutProxy(FakeProvider):
 
 def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service() -> None:
     nothing: Any = None
-    ready = {"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")}
+    ready = {"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")}
     for asked, codes in ((FakeHttp(), ["kube-proxy-down", "silent"]), (FakeHttp(ready), [])):
         step = ServicesVerify(
             Surroundings(
@@ -71,7 +71,7 @@ def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service()
 def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while() -> None:
     for http, findings in ((FakeHttp, 0), (Flapping, 1)):
         nothing: Any = None
-        asked = http({"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")})
+        asked = http({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
         step = ServicesVerify(
             Surroundings(
                 JustStarted(),
@@ -88,15 +88,10 @@ def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while()
 def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> None:
     provider = WayThatComesBack()
     nothing: Any = None
-    http = FakeHttp({"http://127.0.0.1:10000/ready": HttpAnswer(200, "ready")})
+    http = FakeHttp({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
     step = ServicesVerify(
         Surroundings(
-            provider,
-            http,
-            nothing,
-            nothing,
-            lambda endpoint, _: Finding("silent", endpoint.component),
-            lambda _: [],
+            provider, http, nothing, nothing, lambda endpoint, _: Finding("silent", endpoint.component), lambda _: []
         )
     )
     step.apply(cast("Any", QuietContext()))

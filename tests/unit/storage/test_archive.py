@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.archive import SCHEMA, Manifest
-from contextcore_install.storage.packing import pack, require_room
-from contextcore_install.storage.unpacking import unpack
-from tar_headers import ABSURD, END
+from contextcore_install.storage.backup.archive import SCHEMA, Manifest
+from contextcore_install.storage.backup.reader import unpack
+from contextcore_install.storage.backup.writer import pack, require_room
+from kit.tar_headers import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")
 ABOUT = {
@@ -235,6 +235,4 @@ def test_packing_and_unpacking_end_at_any_moment_and_leave_nothing(tmp_path: Pat
 
     assert ends(lambda go_on: unpack(source, tmp_path / "out", accept, go_on)) >= len(FILES)
     shutil.rmtree(tmp_path / "out")
-    assert ends(lambda go_on: pack(tmp_path / "staged", wanted, ABOUT, lambda _: None, go_on)) > 2 * len(
-        FILES
-    )
+    assert ends(lambda go_on: pack(tmp_path / "staged", wanted, ABOUT, lambda _: None, go_on)) > 2 * len(FILES)

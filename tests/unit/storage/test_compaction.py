@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.chronicle import Chronicle
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.storage.compaction import compact, past_chronicle, whole_chronicle
-from contextcore_install.storage.journal import JournalReader, JournalWriter, copy_lines
-from contextcore_install.storage.layout import ClusterLayout
-from contextcore_install.storage.mark import Mark
+from contextcore_install.engine.journal_summary import JournalSummary
+from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.compaction import compact, past_chronicle, whole_chronicle
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines
+from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import PART_GONE, mend_records, read_records
+from contextcore_install.telemetry.batches import events_behind
 from contextcore_install.telemetry.cursor import Point
-from contextcore_install.telemetry.feed import events_behind
 
 CLUSTER = "test"
 START_US = 1_700_000_000_000_000
@@ -35,7 +35,7 @@ def layout(tmp_path: Path) -> ClusterLayout:
     return ClusterLayout(tmp_path)
 
 
-def a_run(layout: ClusterLayout, name: str, *, applied: bool = False) -> Mark:
+def a_run(layout: ClusterLayout, name: str, *, applied: bool = False) -> JournalOffset:
     """Have a run recorded as one is: under a mended journal, compressed where it is long, the state file behind it."""
     records = mend_records(layout, CLUSTER)
     compact(layout.journal, CLUSTER, MOST)
@@ -65,9 +65,9 @@ def _story(name: str, *, applied: bool) -> Iterable[tuple[Kind, str, dict[str, o
     yield Kind.RUN_FINISHED, "", {"outcome": "succeeded", "exit_code": 0, "duration_seconds": 9.0}
 
 
-def some_runs(layout: ClusterLayout, count: int = 12) -> Mark:
+def some_runs(layout: ClusterLayout, count: int = 12) -> JournalOffset:
     """Have so many runs recorded, of which the first has done something, and one was killed."""
-    mark = Mark()
+    mark = JournalOffset()
     for number in range(count):
         mark = a_run(layout, f"run-{number}", applied=number == 0)
     return mark
@@ -87,8 +87,8 @@ def everything(layout: ClusterLayout) -> list[tuple[int, Event]]:
     return list(JournalReader(layout.journal).read())
 
 
-def folded(events: Iterable[tuple[int, Event]]) -> Chronicle:
-    chronicle = Chronicle(CLUSTER)
+def folded(events: Iterable[tuple[int, Event]]) -> JournalSummary:
+    chronicle = JournalSummary(CLUSTER)
     for position, event in events:
         chronicle.take(position, event)
     return chronicle
@@ -192,9 +192,7 @@ def test_who_was_reading_before_reads_on(layout: ClusterLayout) -> None:
     assert len({event.run_id for _, event in read}) >= 3
 
 
-def test_who_reads_while_parts_are_moved_misses_nothing_and_reads_nothing_twice(
-    layout: ClusterLayout,
-) -> None:
+def test_who_reads_while_parts_are_moved_misses_nothing_and_reads_nothing_twice(layout: ClusterLayout) -> None:
     ended = threading.Event()
     seen: list[list[int]] = []
 
@@ -257,12 +255,7 @@ SPOIL: dict[str, Callable[[Path], object]] = {
 }
 
 
-WAYS = [
-    (what, how)
-    for what in LOST
-    for how in SPOIL
-    if what != "the file that grows" or how in ("gone", "a link")
-]
+WAYS = [(what, how) for what in LOST for how in SPOIL if what != "the file that grows" or how in ("gone", "a link")]
 """But for what a crash does, or is mended line by line: then the journal counts."""
 
 
@@ -287,9 +280,7 @@ def test_where_state_file_and_a_part_are_lost_it_is_said(layout: ClusterLayout) 
     assert mend_records(layout, CLUSTER).notices == [PART_GONE]
 
 
-def test_a_state_made_from_the_state_file_stands_in_what_is_left_of_the_journal(
-    layout: ClusterLayout,
-) -> None:
+def test_a_state_made_from_the_state_file_stands_in_what_is_left_of_the_journal(layout: ClusterLayout) -> None:
     some_runs(layout)
     known = read_records(layout, CLUSTER).state
     for path in packed(layout):

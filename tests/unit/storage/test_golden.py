@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.core.chronicle import Chronicle
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.storage.compaction import past_chronicle
+from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.files import parse_json
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import ClusterLayout
-from contextcore_install.storage.mark import Mark
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.compaction import past_chronicle
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
+from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter, load_state
 from contextcore_install.storage.store import mend_records, read_records
 
@@ -28,9 +28,7 @@ CLUSTER = "o11y-dev"
 
 
 def expected(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        (GOLDEN / f"{name.removesuffix('.json')}.expected.json").read_text()
-    )
+    document: dict[str, Any] = json.loads((GOLDEN / f"{name.removesuffix('.json')}.expected.json").read_text())
     return document
 
 
@@ -43,13 +41,11 @@ def test_a_state_file_of_any_version_loads_as_it_always_did(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_state_file_of_any_version_is_taken_over_and_written_in_todays_form(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_state_file_of_any_version_is_taken_over_and_written_in_todays_form(tmp_path: Path, name: str) -> None:
     layout = ClusterLayout(tmp_path)
     shutil.copy(GOLDEN / name, layout.state)
     records = mend_records(layout, CLUSTER)
-    StateWriter(layout.state).save(records.state, Mark())
+    StateWriter(layout.state).save(records.state, JournalOffset())
     written = parse_json(layout.state.read_bytes())
     assert {name: written[name] for name in expected(name)} == expected(name)
     assert read_records(layout, CLUSTER).state == records.state
@@ -57,7 +53,7 @@ def test_a_state_file_of_any_version_is_taken_over_and_written_in_todays_form(
 
 @pytest.mark.parametrize("journal", ["journal.jsonl", "compacted/journal.jsonl"])
 def test_a_journal_comes_to_the_same_for_ever(journal: str) -> None:
-    chronicle = Chronicle(CLUSTER)
+    chronicle = JournalSummary(CLUSTER)
     reader = JournalReader(GOLDEN / journal)
     for position, event in reader.read():
         chronicle.take(position, event)
@@ -74,9 +70,7 @@ def test_the_chronicles_of_compressed_parts_are_read_for_ever() -> None:
     assert end == JournalReader(GOLDEN / "journal.jsonl").size() - growing
 
 
-@pytest.mark.parametrize(
-    "kept", [("journal.jsonl", "state-1.0.json"), ("journal.jsonl",), ("state-1.0.json",)]
-)
+@pytest.mark.parametrize("kept", [("journal.jsonl", "state-1.0.json"), ("journal.jsonl",), ("state-1.0.json",)])
 def test_what_is_left_of_the_records_comes_to_the_same_state(tmp_path: Path, kept: tuple[str, ...]) -> None:
     layout = ClusterLayout(tmp_path)
     places = {"journal.jsonl": layout.journal, "state-1.0.json": layout.state}
@@ -126,9 +120,7 @@ def test_a_newer_version_is_refused_with_what_to_do_and_left_alone(tmp_path: Pat
     layout.state.write_text(json.dumps({**document, "version": version}))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for read in (read_records, mend_records):
-        with pytest.raises(
-            InstallError, match=f"schema version {version}, and this program reads 1.0"
-        ) as refused:
+        with pytest.raises(InstallError, match=f"schema version {version}, and this program reads 1.0") as refused:
             read(layout, CLUSTER)
         assert refused.value.exit_code is ExitCode.STATE_UNUSABLE
         assert "use that version" in refused.value.hint

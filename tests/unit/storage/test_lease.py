@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.remote import Kept
-from contextcore_install.storage.lease import ELSEWHERE, LEASE_S, TRUST_S, UNCONFIRMED, Lease, describe_holder
-from remote_world import FakeSlot, SleepingClock, refusal
+from contextcore_install.engine.replica import Kept
+from contextcore_install.storage.replica.lease import ELSEWHERE, LEASE_S, TRUST_S, UNCONFIRMED, Lease, describe_holder
+from kit.remote_world import FakeSlot, SleepingClock, refusal
 
 
 @pytest.fixture
@@ -113,9 +113,7 @@ def test_a_laptop_that_slept_does_not_act_on_the_lease_it_lost(clock: SleepingCl
     clock.now += 8 * 3600
     slot.put({"holderIdentity": "office_b", "acquireTime": "2026-01-01T12:00:00.000000Z"})
     for _ in range(2):  # and does not get it back by asking again
-        with pytest.raises(
-            InstallError, match=r"has lost its lease, and stops: .* office, since 2026"
-        ) as lost:
+        with pytest.raises(InstallError, match=r"has lost its lease, and stops: .* office, since 2026") as lost:
             lease.confirm(clock.pause, make=True)
         assert lost.value.exit_code is ExitCode.LOCKED
     lease.release()

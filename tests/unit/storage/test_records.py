@@ -16,16 +16,10 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import State
-from contextcore_install.storage.files import (
-    UnreadableFileError,
-    parse_json,
-    read_regular,
-    unusable,
-    write_atomically,
-)
-from contextcore_install.storage.journal import JournalReader, JournalWriter
-from contextcore_install.storage.layout import ClusterLayout
+from contextcore_install.engine.state import State
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable, write_atomically
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
 from contextcore_install.storage.state_file import StateWriter, load_state
 from contextcore_install.storage.store import mend_records, read_records
 
@@ -70,9 +64,7 @@ def write(layout: ClusterLayout, journaled: Sequence[Event], in_state: int | Non
 
 
 STORY = events(
-    (Kind.STEP_STARTED, "preflight"),
-    (Kind.STEP_COMPLETED, "preflight"),
-    (Kind.STEP_STARTED, "cluster_create"),
+    (Kind.STEP_STARTED, "preflight"), (Kind.STEP_COMPLETED, "preflight"), (Kind.STEP_STARTED, "cluster_create")
 )
 
 
@@ -101,9 +93,7 @@ def test_a_record_torn_by_a_crash_is_cut_off_and_the_rest_stands(layout: Cluster
 
 @given(st.integers(0, 10_000))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_a_journal_cut_anywhere_gives_the_whole_events_before_the_cut(
-    layout: ClusterLayout, cut: int
-) -> None:
+def test_a_journal_cut_anywhere_gives_the_whole_events_before_the_cut(layout: ClusterLayout, cut: int) -> None:
     layout.journal.unlink(missing_ok=True)
     write(layout, STORY)
     content = layout.journal.read_bytes()
@@ -242,9 +232,7 @@ def test_a_state_file_that_holds_no_state_is_set_aside_and_made_from_the_journal
 
 
 @pytest.mark.parametrize("what", [what for what in BROKEN if what not in {"empty", "blank"}])
-def test_a_journal_that_is_none_is_set_aside_and_the_state_file_counts(
-    layout: ClusterLayout, what: str
-) -> None:
+def test_a_journal_that_is_none_is_set_aside_and_the_state_file_counts(layout: ClusterLayout, what: str) -> None:
     state = write(layout, STORY, len(STORY))
     layout.journal.unlink()
     BROKEN[what](layout.journal)
@@ -273,9 +261,7 @@ def test_a_journal_that_others_cut_short_is_said_with_how_much_is_lost(layout: C
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n", None])
-def test_who_only_reads_is_told_that_the_journal_is_of_no_use(
-    layout: ClusterLayout, content: bytes | None
-) -> None:
+def test_who_only_reads_is_told_that_the_journal_is_of_no_use(layout: ClusterLayout, content: bytes | None) -> None:
     state = write(layout, STORY, len(STORY))
     layout.journal.unlink()
     if content is not None:

@@ -11,15 +11,15 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.core.remote import CLUSTER_STEP, MOST_BYTES, RemoteRecords, unpack
-from contextcore_install.core.state import State
-from contextcore_install.storage.journal import JournalWriter
-from contextcore_install.storage.lease import ELSEWHERE, Lease
-from contextcore_install.storage.mark import START, Mark
-from contextcore_install.storage.remote_keeper import RemoteKeeper
-from fakes import Told
-from remote_world import fake_remote, refusal
-from stores import wait_until
+from contextcore_install.engine.replica import CLUSTER_STEP, MOST_BYTES, RemoteRecords, unpack
+from contextcore_install.engine.state import State
+from contextcore_install.storage.journal.journal import JournalWriter
+from contextcore_install.storage.journal.offset import START, JournalOffset
+from contextcore_install.storage.replica.keeper import RemoteKeeper
+from contextcore_install.storage.replica.lease import ELSEWHERE, Lease
+from kit.fakes import Told
+from kit.remote_world import fake_remote, refusal
+from kit.stores import wait_until
 
 
 class Lab:
@@ -33,7 +33,7 @@ class Lab:
         self.number = 0
         self.keeper: RemoteKeeper | None = None
 
-    def start(self, *, has_place: bool = False, mark: Mark = START, version: str = "") -> RemoteKeeper:
+    def start(self, *, has_place: bool = False, mark: JournalOffset = START, version: str = "") -> RemoteKeeper:
         self.number = mark.events
         self.keeper = RemoteKeeper(
             self.remote,
@@ -102,7 +102,7 @@ def test_state_and_journal_are_there_at_the_end_and_the_lease_is_free(lab: Lab) 
     before = Event(1, 1_000_000, "earlier", Kind.NOTICE, data={"text": "in /home/somebody/files"})
     writer.append(before)
     writer.close()
-    keeper = lab.start(mark=Mark(1, 10, before.at_us))
+    keeper = lab.start(mark=JournalOffset(1, 10, before.at_us))
     lab.up()
     last = lab.tell(Kind.STEP_COMPLETED, "manifests_apply", duration_seconds=1.0)
     keeper.close(10)
@@ -171,9 +171,7 @@ def test_without_the_right_to_a_lease_the_records_are_kept_all_the_same(lab: Lab
 
 
 @pytest.mark.parametrize("change", ["by hand", "removed"])
-def test_while_the_lease_is_ours_what_others_did_to_the_records_is_written_over(
-    lab: Lab, change: str
-) -> None:
+def test_while_the_lease_is_ours_what_others_did_to_the_records_is_written_over(lab: Lab, change: str) -> None:
     lab.start()
     lab.up()
     if change == "by hand":
@@ -190,9 +188,7 @@ def test_records_that_could_not_be_read_before_the_run_are_replaced_and_named(la
     lab.start()
     last = lab.tell(Kind.STEP_COMPLETED, CLUSTER_STEP)
     wait_until(lab.reaches(last.number), "it was not written")
-    assert lab.reports == [
-        "the cluster's records, written by office, 2026-01-01T12:00:00Z, give way to this run's"
-    ]
+    assert lab.reports == ["the cluster's records, written by office, 2026-01-01T12:00:00Z, give way to this run's"]
 
 
 def test_who_lost_the_lease_neither_acts_nor_writes(lab: Lab) -> None:

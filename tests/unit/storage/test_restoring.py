@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.layout import Home
-from contextcore_install.storage.put_aside import archive_records, put_aside_ms
-from contextcore_install.storage.restoring import begin, begun, give_up, is_begun, place_records, staging
+from contextcore_install.storage.archived import archive_records, put_aside_ms
+from contextcore_install.storage.backup.restoring import begin, begun, give_up, is_begun, place_records, staging
+from contextcore_install.storage.home import Home
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.state import COMPLETED, IN_PROGRESS, State, StepState
+from contextcore_install.engine.state import COMPLETED, IN_PROGRESS, State, StepState
 from contextcore_install.storage.files import write_atomically
-from contextcore_install.storage.mark import Mark
+from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter, load_state
 
-MARK = Mark(events=3, bytes=700, at_us=1_795_000_000_000_000)
+MARK = JournalOffset(events=3, bytes=700, at_us=1_795_000_000_000_000)
 
 
 def test_people_and_earlier_versions_find_a_line_a_field_and_a_line_a_step(tmp_path: Path) -> None:

@@ -15,9 +15,7 @@ def written(folder: Path, kind: Kind, **data: Any) -> list[str]:
     logs = StepLogs(folder)
     logs.handle(Event(1, 1_700_000_000_000_000, "run", kind, "preflight", data))
     logs.close()
-    return [
-        line.removeprefix("2023-11-14T22:13:20.000000Z ") for line in read_log(folder, "run", "preflight")
-    ]
+    return [line.removeprefix("2023-11-14T22:13:20.000000Z ") for line in read_log(folder, "run", "preflight")]
 
 
 ERROR = {"code": "crash", "message": "mimir keeps crashing", "evidence": "exit 1\nbad config", "hint": "look"}
@@ -27,11 +25,7 @@ REMEDY = {"summary": "Get one.", "command": "", "risk": "harmless", "automatic":
 @pytest.mark.parametrize(
     ("kind", "data", "lines"),
     [
-        (
-            Kind.FINDING,
-            {"message": "There is none.", "remedy": REMEDY},
-            ["found: There is none.", "    -> Get one."],
-        ),
+        (Kind.FINDING, {"message": "There is none.", "remedy": REMEDY}, ["found: There is none.", "    -> Get one."]),
         (Kind.STEP_STARTED, {"attempt": 2}, ["begins, try 2"]),
         (
             Kind.STEP_FAILED,
@@ -49,9 +43,7 @@ REMEDY = {"summary": "Get one.", "command": "", "risk": "harmless", "automatic":
         (Kind.OUTPUT, {"line": "what it printed"}, ["| what it printed"]),
     ],
 )
-def test_what_happened_is_a_sentence(
-    tmp_path: Path, kind: Kind, data: dict[str, Any], lines: list[str]
-) -> None:
+def test_what_happened_is_a_sentence(tmp_path: Path, kind: Kind, data: dict[str, Any], lines: list[str]) -> None:
     assert written(tmp_path, kind, **data) == lines
 
 
@@ -68,10 +60,7 @@ def test_objects_without_a_sentence_are_told_field_by_field(tmp_path: Path) -> N
 
 
 def test_each_of_many_has_its_line(tmp_path: Path) -> None:
-    requirements = [
-        {"id": "memory", "status": "met"},
-        {"id": "disk", "status": "unmet", "missing": ["a", "b"]},
-    ]
+    requirements = [{"id": "memory", "status": "met"}, {"id": "disk", "status": "unmet", "missing": ["a", "b"]}]
     assert written(tmp_path, Kind.VERIFIED, completeness_percent=50.0, requirements=requirements) == [
         "[verified] completeness_percent=50.0",
         "    requirements: id=memory status=met",

@@ -9,19 +9,26 @@ from typing import cast
 
 import pytest
 
-from contextcore_install.app import App
+from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import microseconds
 from contextcore_install.core.provider import Provider
-from contextcore_install.core.remote import KEEPS_ITS_OWN, Remote, RemoteRecords
-from contextcore_install.core.state import RunState, State
-from contextcore_install.remote import Meeting, alone_in_cluster, identity, is_newer, meet, require_same_place
-from contextcore_install.settings import parse
-from contextcore_install.storage.layout import Home
-from contextcore_install.storage.mark import Mark
+from contextcore_install.engine.replica import KEEPS_ITS_OWN, Remote, RemoteRecords
+from contextcore_install.engine.state import RunState, State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.remote_state import (
+    RemoteSession,
+    alone_in_cluster,
+    identity,
+    is_newer,
+    meet,
+    require_same_place,
+)
+from contextcore_install.storage.home import Home
+from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.store import Records
-from contextcore_install.tools.clock import SystemClock
-from remote_world import fake_remote, refusal
+from contextcore_install.system.clock import SystemClock
+from kit.remote_world import fake_remote, refusal
 
 NOON, ONE = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
 
@@ -55,10 +62,10 @@ def there(changed_at: str, status: str = "completed", events: int = 50, term: in
 
 
 def here(changed_at: str, status: str = "completed", events: int = 50) -> Records:
-    return Records(state(changed_at, status), Mark(events, 900, microseconds(changed_at)))
+    return Records(state(changed_at, status), JournalOffset(events, 900, microseconds(changed_at)))
 
 
-def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> Meeting | None:
+def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> RemoteSession | None:
     port, slot, _ = fake_remote()
     slot.put(remote.pack())
     return meet(app, port, records, mode)
@@ -68,7 +75,7 @@ def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: Ap
     records = here(NOON, "failed", events=60)
     found = met(app, records, there(ONE, "completed", events=50))
     assert records.state.step("preflight").status == "completed"
-    assert records.mark == Mark(60, 900, microseconds(ONE))
+    assert records.mark == JournalOffset(60, 900, microseconds(ONE))
     assert records.imported
     assert records.imported["changes"] == ["preflight: failed -> completed"]
     assert "preflight: failed here, completed there" in records.notices[0]
@@ -106,7 +113,7 @@ def test_terms_of_two_installations_are_not_compared(app: App) -> None:
     anew = there(ONE, term=1)
     anew.state.installation_id = "two"
     assert is_newer(app, anew, here(NOON))
-    assert not is_newer(app, replace(anew, term=20), Records(state(ONE), Mark(60, 900, 0)))
+    assert not is_newer(app, replace(anew, term=20), Records(state(ONE), JournalOffset(60, 900, 0)))
 
 
 def test_a_lease_that_was_made_anew_has_a_later_term_than_what_is_known(app: App) -> None:

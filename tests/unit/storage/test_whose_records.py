@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.state import State
-from contextcore_install.storage.compaction import compact
-from contextcore_install.storage.journal import JournalWriter
-from contextcore_install.storage.layout import ClusterLayout, Home
+from contextcore_install.engine.state import State
+from contextcore_install.storage.archived import archive_records
+from contextcore_install.storage.home import ClusterLayout, Home
+from contextcore_install.storage.journal.compaction import compact
+from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.plan_path import adopt
-from contextcore_install.storage.put_aside import archive_records
 from contextcore_install.storage.state_file import StateWriter, load_state
 from contextcore_install.storage.store import mend_records, read_records
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ids import trace_id
-from contextcore_install.core.state import STEP_IDS
-from contextcore_install.telemetry.fold import SnapshotError
-from contextcore_install.telemetry.metrics import PREFIX, MetricsFold, Sample
-from stores import MINUTE_US, MemoryJournal
+from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.folds.metrics import PREFIX, MetricsFold, Sample
+from contextcore_install.telemetry.ids import trace_id
+from kit.stores import MINUTE_US, MemoryJournal
 
 START_US = 1_700_000_000_000_000
 
@@ -199,9 +199,7 @@ def test_what_verify_measures_becomes_percentages() -> None:
     assert values(samples, "completeness_percent") == [66.666667]
     assert values(samples, "category_completeness_percent", category="infrastructure") == [50.0]
     assert values(samples, "requirement_status_ratio", requirement="loki_ready") == [0.0]
-    assert values(samples, "requirement_measured_timestamp", requirement="loki_ready") == [
-        journal.at_us // 1000 / 1000
-    ]
+    assert values(samples, "requirement_measured_timestamp", requirement="loki_ready") == [journal.at_us // 1000 / 1000]
     labels = {
         dict(s.labels)["requirement"]: dict(s.labels).get("critical")
         for s in samples
@@ -232,14 +230,7 @@ def test_a_step_says_when_each_of_its_attempts_began() -> None:
 
 @pytest.mark.parametrize(
     "requirements",
-    [
-        None,
-        [],
-        "x",
-        [1, None],
-        [{"requirement": "a"}],
-        [{"requirement": "a", "category": "b", "ratio": float("nan")}],
-    ],
+    [None, [], "x", [1, None], [{"requirement": "a"}], [{"requirement": "a", "category": "b", "ratio": float("nan")}]],
 )
 def test_measurements_that_say_nothing_give_nothing(requirements: object) -> None:
     journal = MemoryJournal(START_US)
@@ -265,8 +256,7 @@ def test_a_run_without_a_provider_says_at_its_end_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "snapshot",
-    [{}, {"version": 1}, {"version": 2}, {"version": 2, "state": [], "at_ms": 1, "ahead": [], "run": []}],
+    "snapshot", [{}, {"version": 1}, {"version": 2}, {"version": 2, "state": [], "at_ms": 1, "ahead": [], "run": []}]
 )
 def test_a_snapshot_that_is_none_is_refused(snapshot: dict[str, Any]) -> None:
     with pytest.raises(SnapshotError):

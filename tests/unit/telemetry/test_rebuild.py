@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.core.state import STEP_IDS, State
-from contextcore_install.telemetry.backends import Series
-from contextcore_install.telemetry.metrics import MetricsFold
+from contextcore_install.engine.state import STEP_IDS, State
+from contextcore_install.telemetry.exporters.backends import Series
+from contextcore_install.telemetry.folds.metrics import MetricsFold
 from contextcore_install.telemetry.rebuild import REASON_LOST, state_from_series
-from stores import MINUTE_US, MemoryJournal
+from kit.stores import MINUTE_US, MemoryJournal
 
 NOW_US = 1_700_000_000_123_456
 ERROR = {"code": "x", "message": "it broke", "hint": "mend it"}
@@ -40,17 +40,13 @@ def failed_last(journal: MemoryJournal) -> None:
     for _ in range(3):
         journal.add("r2", Kind.STEP_STARTED, "pods_ready", after_us=5_000_000)
         journal.add("r2", Kind.STEP_RETRYING, "pods_ready", error=ERROR, delay_seconds=1)
-    journal.add(
-        "r2", Kind.STEP_FAILED, "pods_ready", after_us=5_000_000, error=ERROR, duration_seconds=20.125
-    )
+    journal.add("r2", Kind.STEP_FAILED, "pods_ready", after_us=5_000_000, error=ERROR, duration_seconds=20.125)
     journal.end("r2")
 
 
 def cut_off(journal: MemoryJournal) -> None:
     journal.begin("r1")
-    journal.add(
-        "r1", Kind.STEP_COMPLETED, "preflight", after_us=2_000_000, duration_seconds=2.0, already=True
-    )
+    journal.add("r1", Kind.STEP_COMPLETED, "preflight", after_us=2_000_000, duration_seconds=2.0, already=True)
     journal.add("r1", Kind.STEP_STARTED, "cluster_create", after_us=2_000_000)
     journal.add("r1", Kind.HEARTBEAT, after_us=15_000_000)
 

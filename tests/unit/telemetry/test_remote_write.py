@@ -9,12 +9,12 @@ from typing import Any
 import cramjam
 import pytest
 
-from contextcore_install.telemetry.answers import trouble_in
-from contextcore_install.telemetry.client import Answer, Client, Patience, StoreError, Trouble
-from contextcore_install.telemetry.metrics import Sample
-from contextcore_install.telemetry.remote_write import HEADERS, encode, send
+from contextcore_install.telemetry.exporters.answers import trouble_in
+from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreAnswer, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.remote_write import HEADERS, encode, send
+from contextcore_install.telemetry.folds.metrics import Sample
 
-PATIENCE = Patience(1.0, 1.0)
+PATIENCE = Timeouts(1.0, 1.0)
 
 
 def sample(at_ms: int, value: float = 1.0, name: str = "m") -> Sample:
@@ -68,14 +68,12 @@ def test_samples_of_a_series_travel_together() -> None:
 class Stub(Client):
     """A client whose server decides by the samples it is sent."""
 
-    def __init__(
-        self, refuses: set[int], status: int = 400, text: str = "out of order sample", most: int = 99
-    ) -> None:
+    def __init__(self, refuses: set[int], status: int = 400, text: str = "out of order sample", most: int = 99) -> None:
         super().__init__("http://127.0.0.1:1")
         self.refuses, self.status, self.text, self.most = refuses, status, text, most
         self.taken: list[int] = []
 
-    def request(self, method: str, path: str, patience: Patience, **rest: Any) -> Answer:
+    def request(self, method: str, path: str, patience: Timeouts, **rest: Any) -> StoreAnswer:
         assert rest["headers"] == HEADERS
         body = rest["body"]
         times = [
@@ -85,11 +83,11 @@ class Stub(Client):
             if number == 2
         ]
         if len(times) > self.most:
-            return Answer(413, b"too large")
+            return StoreAnswer(413, b"too large")
         if self.refuses & set(times):
-            return Answer(self.status, self.text.encode())
+            return StoreAnswer(self.status, self.text.encode())
         self.taken += times
-        return Answer(204, b"")
+        return StoreAnswer(204, b"")
 
 
 REFUSALS = [
@@ -123,25 +121,21 @@ def test_a_request_that_is_too_large_is_cut() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "trouble"),
     [
-        (400, "snappy: corrupt input", Trouble.REFUSES),
-        (401, "no", Trouble.REFUSES),
-        (404, "404 page not found", Trouble.REFUSES),
-        (429, "slow down", Trouble.BUSY),
-        (500, "at least 1 live replicas required", Trouble.BUSY),
-        (503, "not ready", Trouble.BUSY),
+        (400, "snappy: corrupt input", FailureKind.REFUSES),
+        (401, "no", FailureKind.REFUSES),
+        (404, "404 page not found", FailureKind.REFUSES),
+        (429, "slow down", FailureKind.BUSY),
+        (500, "at least 1 live replicas required", FailureKind.BUSY),
+        (503, "not ready", FailureKind.BUSY),
     ],
 )
-def test_other_answers_say_what_is_the_matter_with_the_store(
-    status: int, text: str, trouble: Trouble
-) -> None:
+def test_other_answers_say_what_is_the_matter_with_the_store(status: int, text: str, trouble: FailureKind) -> None:
     with pytest.raises(StoreError) as caught:
         send(Stub({1}, status, text), "/w", [sample(1), sample(2)], PATIENCE)
     assert caught.value.trouble is trouble
     assert text in caught.value.evidence
 
 
-@pytest.mark.parametrize(
-    ("header", "least"), [("7", 7.0), ("Fri, 31 Dec 2100 23:59:59 GMT", 1e6), ("soon", 0.0)]
-)
+@pytest.mark.parametrize(("header", "least"), [("7", 7.0), ("Fri, 31 Dec 2100 23:59:59 GMT", 1e6), ("soon", 0.0)])
 def test_retry_after_is_honoured(header: str, least: float) -> None:
-    assert trouble_in(Answer(429, b"", header), "x").retry_after_s >= least
+    assert trouble_in(StoreAnswer(429, b"", header), "x").retry_after_s >= least

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ids import span_id, trace_id
-from contextcore_install.telemetry.client import Answer, StoreError
-from contextcore_install.telemetry.fold import SnapshotError
-from contextcore_install.telemetry.otlp import encode, partial_success
-from contextcore_install.telemetry.traces import NO_LAST_WORD, Span, TraceFold
-from stores import MemoryJournal
+from contextcore_install.telemetry.exporters.client import StoreAnswer, StoreError
+from contextcore_install.telemetry.exporters.otlp import encode, partial_success
+from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.folds.traces import NO_LAST_WORD, Span, TraceFold
+from contextcore_install.telemetry.ids import span_id, trace_id
+from kit.stores import MemoryJournal
 
 START_US = 1_700_000_000_000_000
 SECOND = 1_000_000
@@ -43,9 +43,7 @@ def begin(journal: MemoryJournal, run_id: str = "r1", **more: Any) -> int:
 
 def test_a_run_is_one_trace_of_all_that_took_time(journal: MemoryJournal) -> None:
     root = begin(journal)
-    done = journal.add(
-        "r1", Kind.STEP_COMPLETED, "preflight", after_us=2 * SECOND, duration_seconds=2.0, already=True
-    )
+    done = journal.add("r1", Kind.STEP_COMPLETED, "preflight", after_us=2 * SECOND, duration_seconds=2.0, already=True)
     started = journal.add("r1", Kind.STEP_STARTED, "cluster_create", attempt=1, after_us=SECOND)
     part = journal.add("r1", Kind.PART_STARTED, "cluster_create", part="images")
     command = journal.add(
@@ -58,12 +56,8 @@ def test_a_run_is_one_trace_of_all_that_took_time(journal: MemoryJournal) -> Non
         exit_code=0,
         duration_seconds=2.5,
     )
-    journal.add(
-        "r1", Kind.PART_FINISHED, "cluster_create", part="images", outcome="completed", duration_seconds=3.0
-    )
-    journal.add(
-        "r1", Kind.COMMAND_FINISHED, "cluster_create", command="true", exit_code=0, duration_seconds=0.001
-    )
+    journal.add("r1", Kind.PART_FINISHED, "cluster_create", part="images", outcome="completed", duration_seconds=3.0)
+    journal.add("r1", Kind.COMMAND_FINISHED, "cluster_create", command="true", exit_code=0, duration_seconds=0.001)
     ended = journal.add("r1", Kind.STEP_COMPLETED, "cluster_create", duration_seconds=4.0)
     last = journal.add("r1", Kind.RUN_FINISHED, outcome="succeeded", exit_code=0, duration_seconds=6.0)
     spans = named(journal.events)
@@ -97,14 +91,10 @@ def test_a_failure_is_told_by_its_message_and_code(journal: MemoryJournal) -> No
     begin(journal)
     error = {"code": "crash-loop", "message": "mimir keeps crashing", "hint": ""}
     journal.add("r1", Kind.STEP_STARTED, "pods_ready", attempt=1)
-    journal.add(
-        "r1", Kind.STEP_RETRYING, "pods_ready", error={**error, "message": "at first"}, delay_seconds=1.0
-    )
+    journal.add("r1", Kind.STEP_RETRYING, "pods_ready", error={**error, "message": "at first"}, delay_seconds=1.0)
     journal.add("r1", Kind.STEP_STARTED, "pods_ready", attempt=2)
     journal.add("r1", Kind.PART_STARTED, "pods_ready", part="left open")
-    journal.add(
-        "r1", Kind.COMMAND_FINISHED, "pods_ready", command="kubectl x", exit_code=1, duration_seconds=0.0
-    )
+    journal.add("r1", Kind.COMMAND_FINISHED, "pods_ready", command="kubectl x", exit_code=1, duration_seconds=0.0)
     journal.add("r1", Kind.STEP_FAILED, "pods_ready", error=error, duration_seconds=3.0)
     journal.add("r1", Kind.RUN_FINISHED, outcome="failed", exit_code=1)
     spans = spans_of(journal.events)
@@ -207,9 +197,7 @@ def test_any_events_give_the_same_whole_tree_from_any_snapshot(
     journal, run = MemoryJournal(START_US), 0
     for (kind, data), step, _ in told:
         run += kind is Kind.RUN_STARTED
-        journal.add(
-            f"r{run}", kind, step if kind.value.startswith(("step", "part", "command")) else "", **data
-        )
+        journal.add(f"r{run}", kind, step if kind.value.startswith(("step", "part", "command")) else "", **data)
     journal.add("end", Kind.RUN_STARTED)
     once = spans_of(journal.events)
     fold, resumed = TraceFold("c"), []
@@ -227,9 +215,7 @@ def test_any_events_give_the_same_whole_tree_from_any_snapshot(
             assert by_key[span.run.run_id, span.parent].start_us <= span.start_us
 
 
-@pytest.mark.parametrize(
-    "snapshot", [{}, {"version": 0}, {"version": 1, "run": 3}, {"version": 1, "run": {"x": 1}}]
-)
+@pytest.mark.parametrize("snapshot", [{}, {"version": 0}, {"version": 1, "run": 3}, {"version": 1, "run": {"x": 1}}])
 def test_a_spoilt_snapshot_is_not_continued_from(snapshot: dict[str, object]) -> None:
     with pytest.raises(SnapshotError):
         TraceFold.restore("c", snapshot)
@@ -242,31 +228,26 @@ def test_ids_depend_on_the_run_and_the_event_alone() -> None:
 
 def test_an_answer_tells_what_was_rejected() -> None:
     response = ExportTraceServiceResponse()
-    assert partial_success(Answer(200, response.SerializeToString()), "x") == (0, "")
+    assert partial_success(StoreAnswer(200, response.SerializeToString()), "x") == (0, "")
     response.partial_success.rejected_spans = 2
     response.partial_success.error_message = "no room"
-    assert partial_success(Answer(200, response.SerializeToString()), "x") == (2, "no room")
+    assert partial_success(StoreAnswer(200, response.SerializeToString()), "x") == (2, "no room")
     in_json = b'{"partialSuccess":{"rejectedSpans":"3","errorMessage":"full"}}'
-    assert partial_success(Answer(200, in_json), "x") == (3, "full")
-    assert partial_success(Answer(200, b"{}"), "x") == (0, "")
+    assert partial_success(StoreAnswer(200, in_json), "x") == (3, "full")
+    assert partial_success(StoreAnswer(200, b"{}"), "x") == (0, "")
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"OK", b'{"partialSuccess":3}', b"{"])
 def test_what_says_yes_to_everything_takes_no_spans(body: bytes) -> None:
     with pytest.raises(StoreError, match="no OTLP answer"):
-        partial_success(Answer(200, body), "x")
+        partial_success(StoreAnswer(200, body), "x")
 
 
 def test_secrets_are_hidden_from_spans_of_journals_that_have_them(journal: MemoryJournal) -> None:
     begin(journal)
     secret = "s3cr3t-m4rk3r"
     journal.add(
-        "r1",
-        Kind.COMMAND_FINISHED,
-        "preflight",
-        command=f"x --password={secret}",
-        exit_code=0,
-        duration_seconds=0,
+        "r1", Kind.COMMAND_FINISHED, "preflight", command=f"x --password={secret}", exit_code=0, duration_seconds=0
     )
     error = {"code": "x", "message": f"token={secret} was refused"}
     journal.add("r1", Kind.STEP_FAILED, "preflight", error=error, duration_seconds=0)

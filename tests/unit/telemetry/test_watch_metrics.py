@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.telemetry.metrics import MetricsFold
+from contextcore_install.telemetry.folds.metrics import MetricsFold
 
 SECOND = 1_000_000
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.look import shown_cells
+from contextcore_install.ui.style import shown_cells
 
 TITLES = {
     "preflight": "Check the machine",
@@ -42,9 +42,7 @@ hostile_text = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=200))
 
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), hostile_text),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
     max_leaves=8,
 )
 
@@ -96,11 +94,7 @@ class BrokenStream(io.StringIO):
 
 def too_wide(text: str, width: int, exempt: Iterable[str] = ()) -> list[str]:
     """Return the lines that take more cells than the width, but for those that hold what is to be copied."""
-    return [
-        line
-        for line in text.split("\n")
-        if shown_cells(line) > width and not any(part in line for part in exempt)
-    ]
+    return [line for line in text.split("\n") if shown_cells(line) > width and not any(part in line for part in exempt)]
 
 
 def dangerous(text: str) -> list[str]:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.core.runs import Runs
-from contextcore_install.core.state import State
-from contextcore_install.ui.commands import Commands
-from contextcore_install.ui.page.document import Facts, history, log_lines, run_section, sections
+from contextcore_install.engine.runs import Runs
+from contextcore_install.engine.state import State
+from contextcore_install.ui.hints import Commands
+from contextcore_install.ui.page.document import PageFacts, history, log_lines, run_section, sections
 from contextcore_install.ui.page.html import in_html, policy, render
 from contextcore_install.ui.page.story import MOST_BARS, MOST_FINDINGS, MOST_ROWS, RunStory
 from unit.ui.samples import ENDLESS, HOSTILE, NOON_US, TITLES, dangerous, events, hostile_text, json_values
@@ -56,12 +56,12 @@ class Told:
         }
 
 
-def facts(story: RunStory, told: list[Event], **more: Any) -> Facts:
+def facts(story: RunStory, told: list[Event], **more: Any) -> PageFacts:
     state = State("o11y-dev").apply_all(told)
     rows = Runs()
     for event in told:
         rows.take(event)
-    return Facts(state, story, Commands(), TITLES, "1", rows=rows.rows, **more)
+    return PageFacts(state, story, Commands(), TITLES, "1", rows=rows.rows, **more)
 
 
 def test_attempts_of_a_step_are_bars_of_their_own_with_the_pause_between() -> None:
@@ -164,15 +164,13 @@ def test_before_any_run_it_says_what_to_type() -> None:
 
 @settings(max_examples=25)
 @given(st.lists(events, max_size=12), hostile_text, json_values)
-def test_whatever_events_hold_the_document_is_json_and_harmless(
-    told: list[Event], line: str, value: Any
-) -> None:
+def test_whatever_events_hold_the_document_is_json_and_harmless(told: list[Event], line: str, value: Any) -> None:
     story, rows = RunStory(), Runs()
     for event in told:
         story.take(event)
         rows.take(event)
     where = {"endpoints": [value], "absent": [], "hints": [line]}
-    made = Facts(
+    made = PageFacts(
         State(line), story, Commands(), TITLES, "1", rows=rows.rows, logs={"preflight": [line]}, where=where
     )
     document = sections(made, Redaction(home="/home/u", host="machine", user="someone"))

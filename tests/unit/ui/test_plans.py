@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextcore_install.ui.commands import Commands
+from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.history import render_history
-from contextcore_install.ui.look import Look
 from contextcore_install.ui.plans import remedies, render_plan, render_remedies
+from contextcore_install.ui.style import Style
 from unit.ui.samples import TITLES, dangerous, hostile_text, json_values, too_wide
 
 
@@ -34,7 +34,7 @@ CHECKS = [
 
 
 def test_a_plan_tells_what_is_so_already_and_what_would_be_done() -> None:
-    lines = render_plan(CHECKS, Look(80), TITLES).splitlines()
+    lines = render_plan(CHECKS, Style(80), TITLES).splitlines()
     assert lines[0] == "2 of 3 steps would be applied."
     assert lines[2] == "  1. = preflight        already so: 14 met"
     assert lines[3] == "  2. ▸ cluster_create   Create the cluster"
@@ -42,11 +42,11 @@ def test_a_plan_tells_what_is_so_already_and_what_would_be_done() -> None:
 
 
 def test_a_plan_with_nothing_to_do_says_so() -> None:
-    assert render_plan(CHECKS[:1], Look(80)).startswith("Nothing would be done.")
+    assert render_plan(CHECKS[:1], Style(80)).startswith("Nothing would be done.")
 
 
 def test_remedies_come_smallest_risk_first_each_with_its_risk() -> None:
-    assert render_remedies(CHECKS, Look(80)).splitlines() == [
+    assert render_remedies(CHECKS, Style(80)).splitlines() == [
         "3 remedies, smallest risk first",
         "  1. [by hand, harmless] heal no images",
         "     pods_ready: no images",
@@ -59,7 +59,7 @@ def test_remedies_come_smallest_risk_first_each_with_its_risk() -> None:
 
 
 def test_a_remedy_is_typed_as_the_program_was_started_and_for_its_cluster() -> None:
-    look = Look(80, typed=Commands("/opt/cc/create-cluster.sh", "demo").typed)
+    look = Style(80, typed=Commands("/opt/cc/create-cluster.sh", "demo").typed)
     checks = [{"id": "a", "findings": [finding("port", "harmless", command="./create-cluster.sh --resume")]}]
     assert "→ /opt/cc/create-cluster.sh --resume --cluster demo" in render_remedies(checks, look)
 
@@ -68,12 +68,9 @@ def test_a_remedy_is_told_once_with_all_that_it_heals_and_what_has_none_comes_la
     twice = finding("a", "harmless", automatic=True)
     checks = [
         {"id": "s", "findings": [twice, {**twice, "message": "b"}, {"code": "c", "message": "no way"}]},
-        {
-            "id": "t",
-            "findings": [{"code": "w", "message": "mind", "warning": True}],
-        },
+        {"id": "t", "findings": [{"code": "w", "message": "mind", "warning": True}]},
     ]
-    assert render_remedies(checks, Look(80)).splitlines() == [
+    assert render_remedies(checks, Style(80)).splitlines() == [
         "1 remedy",
         "  1. [harmless] heal a",
         "     s: a",
@@ -86,17 +83,17 @@ def test_a_remedy_is_told_once_with_all_that_it_heals_and_what_has_none_comes_la
 
 
 def test_one_remedy_is_not_called_remedies() -> None:
-    assert render_remedies(CHECKS[:2], Look(80)).startswith("1 remedy\n")
+    assert render_remedies(CHECKS[:2], Style(80)).startswith("1 remedy\n")
 
 
 def test_a_risk_that_is_not_known_is_taken_for_the_greatest() -> None:
     checks = [{"id": "a", "findings": [finding("odd", "who-knows"), finding("worse", "loses-data")]}]
     assert [group.findings[0][1]["message"] for group in remedies(checks)] == ["odd", "worse"]
-    assert "loses data" in render_remedies(checks, Look(80))
+    assert "loses data" in render_remedies(checks, Style(80))
 
 
 def test_nothing_broken_is_one_line() -> None:
-    assert render_remedies(CHECKS[:1], Look(80)) == "✓ Nothing is broken."
+    assert render_remedies(CHECKS[:1], Style(80)) == "✓ Nothing is broken."
 
 
 checks = st.lists(
@@ -129,7 +126,7 @@ checks = st.lists(
 
 @given(checks, st.integers(20, 120))
 def test_no_plan_is_too_strange_to_be_shown(found: list[dict[str, Any]], width: int) -> None:
-    for shown in (render_plan(found, Look(width)), render_remedies(found, Look(width))):
+    for shown in (render_plan(found, Style(width)), render_remedies(found, Style(width))):
         assert not dangerous(shown)
         assert not too_wide(shown, width, exempt=["→"])
 
@@ -146,16 +143,16 @@ def test_the_history_is_a_table_of_runs() -> None:
         },
         {"run_id": "run-2", "mode": "resume", "started_at": "2026-01-01T12:05:00Z", "outcome": ""},
     ]
-    assert render_history(runs, Look(100)).splitlines() == [
+    assert render_history(runs, Style(100)).splitlines() == [
         "  when (UTC)           mode     took        outcome               run",
         "✗ 2026-01-01 12:00:00  install  1 min 10 s  failed at pods_ready  run-1",
         "◼ 2026-01-01 12:05:00  resume               cut off               run-2",
     ]
-    assert render_history([], Look(80)) == "No runs yet."
+    assert render_history([], Style(80)) == "No runs yet."
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["run_id", "mode", "outcome", "started_at"]), json_values)))
 def test_no_history_is_too_strange_to_be_shown(runs: list[dict[str, Any]]) -> None:
-    shown = render_history(runs, Look(60))
+    shown = render_history(runs, Style(60))
     assert not dangerous(shown)
     assert not too_wide(shown, 60)

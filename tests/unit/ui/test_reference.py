@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 
 import contextcore_install
-from contextcore_install.core import state as core_state
-from contextcore_install.core.engine import Engine
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind, event_from_document
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.outcome import Limits
-from contextcore_install.core.plan import Plan
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.recorder import Recorder
-from contextcore_install.core.retry import RetryPolicy
-from contextcore_install.core.state import State, state_from_document
-from contextcore_install.core.status import status_document
-from contextcore_install.core.workers import Workers
-from contextcore_install.tools.clock import SystemClock
-from contextcore_install.ui.look import Look
+from contextcore_install.engine import state as core_state
+from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.outcome import Limits
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.recorder import Recorder
+from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.engine.status import status_document
+from contextcore_install.engine.workers import Workers
+from contextcore_install.system.clock import SystemClock
 from contextcore_install.ui.status import render_status
+from contextcore_install.ui.style import Style
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 SOURCE = Path(contextcore_install.__file__).parent
@@ -244,7 +244,7 @@ def test_the_status_has_the_documented_fields() -> None:
             assert_fits(step, fields(parts["steps"]))
             if step["error"]:
                 assert_fits(step["error"], ERROR)
-    assert "failed, 3 of 6 steps done" in render_status(example(parts["Example"]), Look(80))
+    assert "failed, 3 of 6 steps done" in render_status(example(parts["Example"]), Style(80))
 
 
 def test_the_state_file_has_the_documented_fields() -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextcore_install.core.state import MOST, STEP_IDS, State, StepState, state_from_document
-from contextcore_install.core.status import status_document
-from contextcore_install.ui.commands import Commands
-from contextcore_install.ui.look import Look
+from contextcore_install.engine.state import MOST, STEP_IDS, State, StepState, state_from_document
+from contextcore_install.engine.status import status_document
+from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.status import live_findings, render_status
+from contextcore_install.ui.style import Style
 from unit.ui.samples import ENDLESS, dangerous, hostile_text, json_values, too_wide
 
 TIME = "2026-01-01T12:00:05Z"
@@ -44,7 +44,7 @@ def test_a_failed_installation_shows_what_failed_and_the_command_to_carry_on() -
     error = {"code": "crash", "message": "mimir keeps crashing", "hint": "kubectl logs mimir-0"}
     failed = {"status": "failed", "attempts": 3, "started_at": TIME, "duration_seconds": 70, "error": error}
     shown = state(preflight=done(0.8), cluster_create=done(42), manifests_apply=done(), pods_ready=failed)
-    assert render_status(status_document(shown, live=False), Look(80)).splitlines() == [
+    assert render_status(status_document(shown, live=False), Style(80)).splitlines() == [
         "o11y-dev on host: failed, 3 of 6 steps done",
         "last change 2026-01-01 12:00:05 UTC",
         "",
@@ -63,7 +63,7 @@ def test_a_failed_installation_shows_what_failed_and_the_command_to_carry_on() -
 
 
 def test_nothing_installed_shows_the_command_that_installs() -> None:
-    lines = render_status(status_document(State("o11y-dev"), live=False), Look(80)).splitlines()
+    lines = render_status(status_document(State("o11y-dev"), live=False), Style(80)).splitlines()
     assert lines[0] == "o11y-dev: nothing is installed"
     assert lines[-1] == "Next  ./create-cluster.sh  installs"
     assert sum("pending" in line for line in lines) == 6
@@ -71,19 +71,19 @@ def test_nothing_installed_shows_the_command_that_installs() -> None:
 
 def test_a_step_that_was_cut_off_is_not_said_to_run() -> None:
     shown = state(preflight={"status": "in_progress", "started_at": TIME, "attempts": 1})
-    assert "interrupted" in render_status(status_document(shown, live=False), Look(80)).splitlines()[3]
-    assert "in progress" in render_status(status_document(shown, live=True), Look(80)).splitlines()[3]
+    assert "interrupted" in render_status(status_document(shown, live=False), Style(80)).splitlines()[3]
+    assert "in progress" in render_status(status_document(shown, live=True), Style(80)).splitlines()[3]
 
 
 def test_a_step_that_is_to_be_done_again_does_not_look_done() -> None:
     undone = done() | {"status": "pending", "attempts": 3, "started_at": TIME}
-    shown = render_status(status_document(state(preflight=undone), live=False), Look(80)).splitlines()
+    shown = render_status(status_document(state(preflight=undone), live=False), Style(80)).splitlines()
     assert shown[3].split() == ["·", "preflight", "pending"]
 
 
 def test_a_run_under_way_names_who_runs_it() -> None:
     document = status_document(state(), live=True, holder={"pid": 42, "host": "box"})
-    shown = render_status(document, Look(80))
+    shown = render_status(document, Style(80))
     assert "by process 42 on box" in shown
     assert "Next  ./create-cluster.sh --attach " in shown
 
@@ -92,19 +92,16 @@ def test_commands_name_the_cluster_where_it_is_not_the_usual_one() -> None:
     shown = state()
     shown.cluster_name = "demo"
     document = status_document(shown, live=False)
-    assert "./create-cluster.sh --resume --cluster demo" in render_status(document, Look(80))
+    assert "./create-cluster.sh --resume --cluster demo" in render_status(document, Style(80))
     commands = Commands("contextcore-install", "demo", default_cluster="demo")
-    assert "contextcore-install --resume  carries" in render_status(document, Look(80), commands)
+    assert "contextcore-install --resume  carries" in render_status(document, Style(80), commands)
 
 
 @pytest.mark.parametrize(
     ("hint", "typed"),
     [
         ("./create-cluster.sh --resume", "p --resume --cluster demo"),
-        (
-            "put it on PATH, then: ./create-cluster.sh --resume",
-            "put it on PATH, then: p --resume --cluster demo",
-        ),
+        ("put it on PATH, then: ./create-cluster.sh --resume", "put it on PATH, then: p --resume --cluster demo"),
         ("./create-cluster.sh watch --cluster two", "p watch --cluster two"),
         ("run ./create-cluster.sh --resume: it begins anew", "run p --resume --cluster demo: it begins anew"),
         ("p --help, or ./create-cluster.sh, which knows", "p --help, or p --cluster demo, which knows"),
@@ -120,12 +117,7 @@ def test_a_cluster_name_with_a_meaning_to_the_shell_is_quoted() -> None:
 
 
 def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
-    remedy = {
-        "summary": "start it",
-        "command": "sudo systemctl start docker",
-        "risk": "harmless",
-        "automatic": False,
-    }
+    remedy = {"summary": "start it", "command": "sudo systemctl start docker", "risk": "harmless", "automatic": False}
     checks = [
         {"id": "preflight", "satisfied": True, "summary": "14 met", "findings": []},
         {
@@ -133,16 +125,11 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
             "satisfied": False,
             "summary": "",
             "findings": [
-                {
-                    "code": "x",
-                    "message": "Docker does not run",
-                    "evidence": "no socket\nno pid",
-                    "remedy": remedy,
-                }
+                {"code": "x", "message": "Docker does not run", "evidence": "no socket\nno pid", "remedy": remedy}
             ],
         },
     ]
-    assert live_findings(checks, Look(80)) == [
+    assert live_findings(checks, Style(80)) == [
         "Checked now  1 of 2 steps as it should be",
         "  ✓ preflight      14 met",
         "  ✗ cluster_create 1 finding",
@@ -153,8 +140,8 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
     ]
     ways = [{"component": "grafana", "url": "http://127.0.0.1:3000"}]
     document = status_document(state(), live=False) | {"checks": checks, "endpoints": ways}
-    assert "\nWhere\n  grafana  http://127.0.0.1:3000\n" in render_status(document, Look(20))
-    assert "\n".join(live_findings(checks, Look(80))) in render_status(document, Look(80))
+    assert "\nWhere\n  grafana  http://127.0.0.1:3000\n" in render_status(document, Style(20))
+    assert "\n".join(live_findings(checks, Style(80))) in render_status(document, Style(80))
 
 
 def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_comes_first() -> None:
@@ -167,14 +154,14 @@ def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_com
         for remedy in remedies
     ]
     document = status_document(state(**{step: done() for step in STEP_IDS}), live=False)
-    shown = render_status(document | {"checks": checks}, Look(80))
+    shown = render_status(document | {"checks": checks}, Style(80))
     assert "→" not in shown
     assert shown.splitlines()[-2:] == [
         "Next  ./create-cluster.sh --repair  fixes what is broken",
         "      ./create-cluster.sh verify    checks everything",
     ]
     assert "Next  ./create-cluster.sh --status --live  how it is now, and its URLs" in render_status(
-        document, Look(80)
+        document, Style(80)
     )
     assert "--status --live" not in shown, "that is what was just done"
 
@@ -183,7 +170,7 @@ def test_a_remedy_that_loses_data_is_to_be_typed_though_a_run_can_carry_it_out()
     command = "./create-cluster.sh --repair --allow-data-loss --cluster lab"
     remedy = {"command": command, "risk": "loses-data", "automatic": True}
     checks = [{"id": "pods_ready", "satisfied": False, "findings": [{"message": "torn", "remedy": remedy}]}]
-    assert live_findings(checks, Look(80))[-1] == f"      → {command}"
+    assert live_findings(checks, Style(80))[-1] == f"      → {command}"
 
 
 def test_what_is_complete_on_record_and_down_now_is_headed_as_broken_and_its_address_is_marked() -> None:
@@ -192,15 +179,15 @@ def test_what_is_complete_on_record_and_down_now_is_headed_as_broken_and_its_add
         {"component": "mimir", "url": "http://127.0.0.1:9009", "answers": False},
         {"component": "grafana", "url": "http://127.0.0.1:3000", "answers": True},
     ]
-    shown = render_status(document | {"endpoints": ways, "checks": []}, Look(80, colour=True))
+    shown = render_status(document | {"endpoints": ways, "checks": []}, Style(80, colour=True))
     header = shown.splitlines()[0]
     assert "installed, and broken now" in header
     assert "\x1b[32m" not in header, "nothing is green while something is down"
-    plain = render_status(document | {"endpoints": ways, "checks": []}, Look(80))
+    plain = render_status(document | {"endpoints": ways, "checks": []}, Style(80))
     assert "  mimir    http://127.0.0.1:9009  does not answer\n" in plain
     assert "  grafana  http://127.0.0.1:3000\n" in plain
     unsatisfied = [{"id": "pods_ready", "satisfied": False, "findings": []}]
-    assert "broken now" in render_status(document | {"checks": unsatisfied}, Look(80)).splitlines()[0]
+    assert "broken now" in render_status(document | {"checks": unsatisfied}, Style(80)).splitlines()[0]
 
 
 step_states = st.fixed_dictionaries(
@@ -211,8 +198,7 @@ step_states = st.fixed_dictionaries(
         "completed_at": st.just(TIME),
         "duration_seconds": st.one_of(st.floats(0, 10**8), st.integers(0, 10**8)),
         "error": st.one_of(
-            st.none(),
-            st.dictionaries(st.sampled_from(["code", "message", "hint", "evidence"]), json_values),
+            st.none(), st.dictionaries(st.sampled_from(["code", "message", "hint", "evidence"]), json_values)
         ),
     },
 )
@@ -237,33 +223,29 @@ states = st.builds(
 @given(states, st.integers(20, 140), st.booleans(), st.booleans())
 def test_every_state_can_be_shown_and_fits(shown: State, width: int, unicode: bool, live: bool) -> None:
     rendered = render_status(
-        status_document(shown, live=live), Look(width, unicode=unicode), Commands(cluster="o11y-dev")
+        status_document(shown, live=live), Style(width, unicode=unicode), Commands(cluster="o11y-dev")
     )
     assert not dangerous(rendered)
     assert not too_wide(rendered, width, exempt=(*EXEMPT, "->"))
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["cluster", "provider", "overall", "steps", "run", "checks"]), json_values
-    )
-)
+@given(st.dictionaries(st.sampled_from(["cluster", "provider", "overall", "steps", "run", "checks"]), json_values))
 def test_no_document_is_too_strange_to_be_shown(document: dict[str, Any]) -> None:
-    assert not dangerous(render_status(document, Look(60)))
+    assert not dangerous(render_status(document, Style(60)))
 
 
 @pytest.mark.parametrize("text", ENDLESS, ids=["plain", "escapes"])
 def test_a_megabyte_in_an_error_is_shown_short(text: str) -> None:
     state = State("test", started_at="2026-01-01T12:00:00Z")
     state.steps["preflight"] = StepState("failed", error={"code": text, "message": text, "hint": text})
-    shown = render_status(status_document(state, live=False), Look(60))
+    shown = render_status(status_document(state, live=False), Style(60))
     assert len(shown) < 20_000
     assert not dangerous(shown)
 
 
 def test_showing_the_status_loads_nothing_heavy() -> None:
     code = (
-        "import sys, contextcore_install.settings; before = set(sys.modules);"
+        "import sys, contextcore_install.cli.settings; before = set(sys.modules);"
         "import contextcore_install.ui.status, contextcore_install.ui.terminal;"
         "print(*sorted(set(sys.modules) - before))"
     )
@@ -275,9 +257,7 @@ def test_showing_the_status_loads_nothing_heavy() -> None:
     assert ours == {
         "contextcore_install.core.text",
         "contextcore_install.ui",
-        *(f"contextcore_install.ui.{name}" for name in ("commands", "look", "own_commands")),
+        *(f"contextcore_install.ui.{name}" for name in ("hints", "hint_words", "style")),
         *(f"contextcore_install.ui.{name}" for name in ("status", "terminal", "text")),
     }
-    assert not {"rich", "dataclasses", "inspect", "re", "datetime", "typing", "unicodedata"} & set(
-        output.split()
-    )
+    assert not {"rich", "dataclasses", "inspect", "re", "datetime", "typing", "unicodedata"} & set(output.split())

@@ -97,9 +97,7 @@ def test_a_full_disk_does_not_end_the_run_and_is_told_of(capsys: pytest.CaptureF
         sink.lines(["one"])
         sink.lines(["two"])
         assert sink.gone
-    expected = (
-        "note: standard output cannot be written: No space left on device; the run goes on without it\n"
-    )
+    expected = "note: standard output cannot be written: No space left on device; the run goes on without it\n"
     assert capsys.readouterr().err == expected
 
 

@@ -62,9 +62,7 @@ def test_the_last_lines_of_a_long_text_are_kept_and_empty_ones_go() -> None:
     assert len(harmless_lines("line\n" * 100_000, 5)) == 5
 
 
-@pytest.mark.parametrize(
-    ("text", "width"), [("abc", 3), ("漢字", 4), ("é", 1), ("e\u0301", 1), ("…", 1), ("", 0)]
-)
+@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("漢字", 4), ("é", 1), ("e\u0301", 1), ("…", 1), ("", 0)])
 def test_width_is_counted_in_terminal_cells(text: str, width: int) -> None:
     assert cells(text) == width
 

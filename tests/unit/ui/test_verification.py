@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.ui.commands import Commands
-from contextcore_install.ui.look import Look, shown_cells
+from contextcore_install.ui.hints import Commands
+from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.verification import render_verification
 
 REMEDY = {"summary": "do it", "command": "./create-cluster.sh --repair"}
@@ -47,40 +47,30 @@ def document(*requirements: Any, ok: bool = True, **more: Any) -> dict[str, Any]
     }
 
 
-def shown(*requirements: Any, look: Look | None = None, ok: bool = True, **more: Any) -> str:
+def shown(*requirements: Any, look: Style | None = None, ok: bool = True, **more: Any) -> str:
     commands = Commands(cluster="demo")
-    return render_verification(document(*requirements, ok=ok, **more), look or Look(80), commands)
+    return render_verification(document(*requirements, ok=ok, **more), look or Style(80), commands)
 
 
 def test_what_is_critical_comes_first_with_what_to_type_and_then_the_rest() -> None:
     text = shown(
-        requirement("a", "met"),
-        requirement("minor", "unmet", critical=False),
-        requirement("major", "unmet"),
-        ok=False,
+        requirement("a", "met"), requirement("minor", "unmet", critical=False), requirement("major", "unmet"), ok=False
     )
-    places = [
-        text.index(part) for part in ("Not met\n", "major is wrong", "Not met, and not", "minor is wrong")
-    ]
+    places = [text.index(part) for part in ("Not met\n", "major is wrong", "Not met, and not", "minor is wrong")]
     assert places == sorted(places)
     assert "→ ./create-cluster.sh --repair" in text
     assert "demo: not as it should be (50 % of the requirements are met)" in text
 
 
 def test_what_is_not_critical_is_said_and_is_no_failure() -> None:
-    text = shown(requirement("minor", "unmet", critical=False), look=Look(200))
-    assert text.endswith(
-        "demo: works (50 % of the requirements are met); not met, and not critical: 1 requirement"
-    )
+    text = shown(requirement("minor", "unmet", critical=False), look=Style(200))
+    assert text.endswith("demo: works (50 % of the requirements are met); not met, and not critical: 1 requirement")
 
 
 def test_what_was_skipped_for_one_reason_has_one_row() -> None:
     lines = shown(*(requirement(name, "skipped") for name in "abc"), requirement("d", "met")).splitlines()
     rows = [line.split() for line in lines if line.startswith("  ") and " The " in line]
-    assert [row[1:6] for row in rows] == [
-        ["The", "a,", "and", "2", "more"],
-        ["The", "d", "what", "was", "seen"],
-    ]
+    assert [row[1:6] for row in rows] == [["The", "a,", "and", "2", "more"], ["The", "d", "what", "was", "seen"]]
 
 
 def test_what_was_skipped_has_its_reason_and_is_not_shown_as_passed() -> None:
@@ -107,6 +97,6 @@ def test_it_is_said_where_nothing_was_recorded() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_lines_fit_but_for_commands(width: int) -> None:
-    text = shown(requirement("a" * 90, "met"), requirement("b", "unmet"), look=Look(width), ok=False)
+    text = shown(requirement("a" * 90, "met"), requirement("b", "unmet"), look=Style(width), ok=False)
     long = [line for line in text.splitlines() if shown_cells(line) > width]
     assert all("create-cluster.sh" in line for line in long)

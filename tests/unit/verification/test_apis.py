@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview
-from contextcore_install.tools.http import LoopbackHttp
+from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification import signals
-from contextcore_install.verification.checklist import Subject, look_at, requirements
-from contextcore_install.verification.facts import Facts
-from contextcore_install.verification.results import Result, Status, completeness, measurements
-from fakes import FakeProvider, RealClock
+from contextcore_install.verification.checklist import VerificationTarget, look_at, requirements
+from contextcore_install.verification.facts import InstallationFacts
+from contextcore_install.verification.results import RequirementResult, Status, completeness, measurements
+from kit.apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
+from kit.fakes import FakeProvider, RealClock
 
 PASSWORD = "zQ7-not-a-default-Kx9"
 OF_GRAFANA = ("login", "mimir_datasource", "loki_datasource", "tempo_datasource", "dashboards", "alert_rules")
@@ -31,15 +31,10 @@ def apis() -> Iterator[Apis]:
     found.each(lambda api: api.stop())
 
 
-def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> dict[str, Result]:
+def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> dict[str, RequirementResult]:
     """Verify what runs there, beside a metrics store that works."""
-    ways = {
-        "mimir": apis.loki.url,
-        "grafana": apis.grafana.url,
-        "loki": apis.loki.url,
-        "tempo": apis.tempo.url,
-    }
-    facts = Facts(
+    ways = {"mimir": apis.loki.url, "grafana": apis.grafana.url, "loki": apis.loki.url, "tempo": apis.tempo.url}
+    facts = InstallationFacts(
         requirements=(),
         workloads=(),
         endpoints=[Endpoint(name, url, "/ready") for name, url in ways.items()],
@@ -48,7 +43,7 @@ def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> di
         listeners=(),
         password=password,
     )
-    subject = Subject(
+    subject = VerificationTarget(
         FakeProvider(),
         LoopbackHttp(),
         "test",
@@ -63,11 +58,11 @@ def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> di
     return found
 
 
-def statuses(found: dict[str, Result], *names: str) -> set[Status]:
+def statuses(found: dict[str, RequirementResult], *names: str) -> set[Status]:
     return {found[name].status for name in names}
 
 
-def message(result: Result) -> str:
+def message(result: RequirementResult) -> str:
     return result.probe.findings[0].message
 
 
@@ -102,18 +97,11 @@ def test_another_program_in_its_place_is_told_as_such_and_what_it_cannot_know_is
     assert {name for name, result in found.items() if result.status is UNMET} == others
     assert message(found["grafana_api"]) == f"What answers at {apis.grafana.url} is not Grafana."
     assert not any(result.stands_in_the_way for result in found.values())
-    dependent = (
-        "line_round_trip",
-        "span_round_trip",
-        "grafana_password",
-        *(f"grafana_{name}" for name in OF_GRAFANA),
-    )
+    dependent = ("line_round_trip", "span_round_trip", "grafana_password", *(f"grafana_{name}" for name in OF_GRAFANA))
     assert statuses(found, *dependent) == {SKIPPED}
 
 
-def test_a_log_store_that_takes_lines_as_loki_does_and_knows_no_queries_is_another_program(
-    apis: Apis,
-) -> None:
+def test_a_log_store_that_takes_lines_as_loki_does_and_knows_no_queries_is_another_program(apis: Apis) -> None:
     answer = apis.loki.answer
     apis.loki.answer = lambda request: answer(request) if request.method == "POST" else NOT_FOUND  # type: ignore[method-assign]
     found = results_of(apis)
@@ -181,9 +169,7 @@ Change = Callable[[GrafanaApi], object]
         (lambda g: g.rules.clear(), "grafana_alert_rules", "alert-rules-missing"),
     ],
 )
-def test_what_grafana_lacks_is_found_and_nothing_else(
-    apis: Apis, change: Change, name: str, code: str
-) -> None:
+def test_what_grafana_lacks_is_found_and_nothing_else(apis: Apis, change: Change, name: str, code: str) -> None:
     change(apis.grafana)
     found = results_of(apis)
     assert [result.id for result in found.values() if result.status is UNMET] == [name]
@@ -236,9 +222,7 @@ def test_a_password_that_was_changed_to_a_good_one_is_no_failure_but_hides_what_
 
 
 @pytest.mark.parametrize("password", [None, InstallError("api-down", "the cluster does not answer")])
-def test_without_a_password_nothing_is_asked_of_grafana(
-    apis: Apis, password: str | InstallError | None
-) -> None:
+def test_without_a_password_nothing_is_asked_of_grafana(apis: Apis, password: str | InstallError | None) -> None:
     found = results_of(apis, password)
     assert not apis.grafana.asked
     names = ("api", "password", *OF_GRAFANA)

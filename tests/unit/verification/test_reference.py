@@ -7,13 +7,13 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview, ProviderConfig, Requirement, Workload
-from contextcore_install.core.standing import Category, Storage
+from contextcore_install.core.requirements import Category, Storage
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.stack.catalogue import PORTS
-from contextcore_install.tools.http import LoopbackHttp
-from contextcore_install.verification.checklist import Subject, requirements
-from contextcore_install.verification.facts import Facts
-from fakes import FakeProvider, RealClock
+from contextcore_install.system.http import LoopbackHttp
+from contextcore_install.verification.checklist import VerificationTarget, requirements
+from contextcore_install.verification.facts import InstallationFacts
+from kit.fakes import FakeProvider, RealClock
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/reference/requirements.md"
 Listed = dict[str, tuple[str, bool]]
@@ -33,8 +33,8 @@ def listed(wanted: list[Requirement]) -> Listed:
     return {each.id.replace("-", "_"): (each.category.value, each.critical) for each in wanted}
 
 
-def of_verification(facts: Facts) -> Listed:
-    nothing = Subject(
+def of_verification(facts: InstallationFacts) -> Listed:
+    nothing = VerificationTarget(
         FakeProvider(), LoopbackHttp(), "c", RealClock().now_us, lambda: None, str, replaced=lambda _: []
     )
     return listed(list(requirements(nothing, facts)))
@@ -43,9 +43,7 @@ def of_verification(facts: Facts) -> Listed:
 def of_providers(folder: Path) -> Listed:
     found: Listed = {}
     for name in PROVIDERS:
-        config = ProviderConfig(
-            "c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"}
-        )
+        config = ProviderConfig("c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"})
         provider = create_provider(name, config)
         found |= listed([*provider.requirements(), *provider.cluster_services()])
     ports = {f"port_{key.replace('-', '_')}" for key in PORTS}
@@ -53,7 +51,7 @@ def of_providers(folder: Path) -> Listed:
 
 
 def test_the_reference_lists_all_requirements_and_no_others(tmp_path: Path) -> None:
-    there = Facts(
+    there = InstallationFacts(
         (),
         [Workload("COMPONENT", True, "ready")],
         [Endpoint("grafana", "http://127.0.0.1:1", "/")],
@@ -63,5 +61,5 @@ def test_the_reference_lists_all_requirements_and_no_others(tmp_path: Path) -> N
         "x",
     )
     away = InstallError("api-down", "no answer")
-    unknown = Facts(away, away, away, away, away, away, away)
+    unknown = InstallationFacts(away, away, away, away, away, away, away)
     assert of_verification(there) | of_verification(unknown) | of_providers(tmp_path) == documented()

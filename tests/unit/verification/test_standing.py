@@ -15,21 +15,16 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Endpoint, Overview, Probe, Requirement, Workload
-from contextcore_install.core.standing import Category, Listener, Storage, socket_listener
+from contextcore_install.core.requirements import Category, Listener, Storage, socket_listener
 from contextcore_install.verification.checklist import look_at, of_steps
-from contextcore_install.verification.facts import Facts, observe
-from contextcore_install.verification.results import Result, Status, by_category
-from contextcore_install.verification.standing import (
-    PrivateFile,
-    data_persistence,
-    infrastructure,
-    security,
-)
+from contextcore_install.verification.facts import InstallationFacts, observe
+from contextcore_install.verification.requirements import PrivateFile, data_persistence, infrastructure, security
+from contextcore_install.verification.results import RequirementResult, Status, by_category
 from contextcore_install.verification.together import Once, together
-from fakes import FakeProvider, Told
+from kit.fakes import FakeProvider, Told
 
 MET, UNMET, SKIPPED = Status.MET, Status.UNMET, Status.SKIPPED
-NOTHING = Facts((), (), (), Overview(), (), (), None)
+NOTHING = InstallationFacts((), (), (), Overview(), (), (), None)
 AWAY = InstallError("api-down", "the cluster does not answer")
 LOOSE = Finding("claim-unbound", "no volume")
 
@@ -58,18 +53,13 @@ def test_each_workload_runs(workloads: Sequence[Workload] | InstallError, found:
         ([Storage("loki", "/data", "on ext4", in_memory=False)], {"loki_data": MET, "data_on_disk": MET}),
         ([Storage("loki", "/data", "on tmpfs", in_memory=True)], {"loki_data": MET, "data_on_disk": UNMET}),
         ([Storage("loki", "data-loki-0", "Bound")], {"loki_data": MET, "data_on_disk": SKIPPED}),
-        (
-            [Storage("loki", "data-loki-0", "Pending", LOOSE)],
-            {"loki_data": UNMET, "data_on_disk": SKIPPED},
-        ),
+        ([Storage("loki", "data-loki-0", "Pending", LOOSE)], {"loki_data": UNMET, "data_on_disk": SKIPPED}),
         ([Storage("web", "", "it mounts nothing")], {"web_data": SKIPPED, "data_on_disk": SKIPPED}),
         ([], {"data_persistence": SKIPPED}),
         (AWAY, {"data_persistence": SKIPPED}),
     ],
 )
-def test_data_outlives_what_writes_it(
-    storage: Sequence[Storage] | InstallError, found: dict[str, Status]
-) -> None:
+def test_data_outlives_what_writes_it(storage: Sequence[Storage] | InstallError, found: dict[str, Status]) -> None:
     assert judged(data_persistence(replace(NOTHING, storage=storage))) == found
 
 
@@ -102,9 +92,7 @@ def test_data_that_was_replaced_is_said_and_stands_in_nobodys_way() -> None:
         (AWAY, SKIPPED),
     ],
 )
-def test_only_this_machine_reaches_the_stack(
-    listeners: Sequence[Listener] | InstallError, status: Status
-) -> None:
+def test_only_this_machine_reaches_the_stack(listeners: Sequence[Listener] | InstallError, status: Status) -> None:
     assert judged(security(replace(NOTHING, listeners=listeners), ()))["only_this_machine"] is status
 
 
@@ -190,15 +178,9 @@ def test_secrets_in_what_was_seen_are_hidden_and_ids_are_those_of_metrics() -> N
     remedy = Remedy("", "fix it")
     finding = Finding("leak", "password=hunter2secret", "Authorization: Basic YWRtaW46YWRtaW4=", remedy)
     requirement = Requirement("port-loki", "P", Probe, category=Category.SECURITY, critical=False)
-    result = Result(requirement, Probe(findings=(finding,)))
+    result = RequirementResult(requirement, Probe(findings=(finding,)))
     shown = str(result.as_document())
     assert "hunter2secret" not in shown
     assert "YWRtaW46YWRtaW4" not in shown
-    measured = {
-        "requirement": "port_loki",
-        "title": "P",
-        "category": "security",
-        "ratio": 0.0,
-        "critical": False,
-    }
+    measured = {"requirement": "port_loki", "title": "P", "category": "security", "ratio": 0.0, "critical": False}
     assert result.as_measurement() == measured

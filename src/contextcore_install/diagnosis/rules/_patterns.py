@@ -17,9 +17,7 @@ CGROUP_V1_REFUSED = (
 
 # What container engines, containerd and registries say of an image.
 RATE_LIMITED = r"toomanyrequests|rate limit|\b429\b"
-NO_SUCH_PLATFORM = (
-    r"no match(ing manifest)? for (linux|platform)|does not match the (specified|detected host) platform"
-)
+NO_SUCH_PLATFORM = r"no match(ing manifest)? for (linux|platform)|does not match the (specified|detected host) platform"
 CLOCK_BEHIND = r"certificate has expired or is not yet valid: current time (?P<now>\S+) is before"
 """Whoever says it has a clock that is behind: what a virtual machine has after its host has slept."""
 EXPIRED = r"certificate has expired or is not yet valid"

@@ -16,9 +16,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "claim-waits",
         "The volume of {workload} is only made once its pod has a node, or is being made: that is normal.",
-        reasons=frozenset(
-            {"WaitForFirstConsumer", "WaitForPodScheduled", "ExternalProvisioning", "Provisioning"}
-        ),
+        reasons=frozenset({"WaitForFirstConsumer", "WaitForPodScheduled", "ExternalProvisioning", "Provisioning"}),
         passing="waits for its volume",
     ),
     Rule(

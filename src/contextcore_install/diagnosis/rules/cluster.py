@@ -5,13 +5,7 @@ from __future__ import annotations
 from contextcore_install.core.findings import Risk
 from contextcore_install.diagnosis.rule import Rule
 
-NO_CONTEXT, UNREACHED, NO_NOTE, CORDONED, NODES_LOST = (
-    "NoContext",
-    "Unreached",
-    "NoNote",
-    "Cordoned",
-    "NodesLost",
-)
+NO_CONTEXT, UNREACHED, NO_NOTE, CORDONED, NODES_LOST = ("NoContext", "Unreached", "NoNote", "Cordoned", "NodesLost")
 DETACHED, API_SILENT, UNREADY = "Detached", "ApiSilent", "Unready"
 
 RULES: tuple[Rule, ...] = (

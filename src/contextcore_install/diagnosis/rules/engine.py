@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from contextcore_install.diagnosis.rule import Rule
 
-START_IN_WINDOWS = (
-    "powershell.exe -Command \"Start-Process 'C:\\Program Files\\Docker\\Docker\\Docker Desktop.exe'\""
-)
+START_IN_WINDOWS = "powershell.exe -Command \"Start-Process 'C:\\Program Files\\Docker\\Docker\\Docker Desktop.exe'\""
 _ASKED = {"component": "^engine$"}
 """What is asked is the engine itself. Another program may say the same of something else."""
 

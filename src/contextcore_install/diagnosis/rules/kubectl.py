@@ -128,11 +128,5 @@ RULES: tuple[Rule, ...] = (
         "kubectl kustomize {manifests}",
         log=r"accumulating resources|unable to find one of 'kustomization|evalsymlink failure|kustomization",
     ),
-    Rule(
-        "kubectl-failed",
-        "`{argv}` failed.",
-        "See what it says.",
-        "{again}",
-        transient=True,
-    ),
+    Rule("kubectl-failed", "`{argv}` failed.", "See what it says.", "{again}", transient=True),
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-IMAGE = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
-)
+IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 CONFIG = frozenset({"CreateContainerConfigError"})
 CRASH = frozenset({"CrashLoopBackOff"})
 START = frozenset({"CreateContainerError", "RunContainerError"})

@@ -113,12 +113,5 @@ RULES: tuple[Rule, ...] = (
         "Get the program for this machine.",
         log=_patterns.WRONG_MACHINE,
     ),
-    Rule(
-        "process-ended",
-        "{title} {ending}.",
-        "Start it again.",
-        RESUME,
-        risk=Risk.RESTARTS,
-        automatic=True,
-    ),
+    Rule("process-ended", "{title} {ending}.", "Start it again.", RESUME, risk=Risk.RESTARTS, automatic=True),
 )

@@ -102,8 +102,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "controller-forbidden",
-        _NO_POD
-        + "Kubernetes' own {controller} may not {verb} {resource}: its ClusterRoleBinding is missing.",
+        _NO_POD + "Kubernetes' own {controller} may not {verb} {resource}: its ClusterRoleBinding is missing.",
         "Bring its binding back.",
         "{kubectl} create clusterrolebinding system:controller:{controller}"
         " --clusterrole=system:controller:{controller} --serviceaccount=kube-system:{controller}",

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.render import Release
+from contextcore_install.providers.host.render import HostRelease
 
 
-def by_hand(step_id: str, layout: Layout, release: Callable[[], Release]) -> Sequence[str]:
+def by_hand(step_id: str, layout: Layout, release: Callable[[], HostRelease]) -> Sequence[str]:
     """Return the commands for a step; raises InstallError where the release cannot be told."""
     if step_id == "preflight":
         return ["command -v mimir victoria-metrics prometheus", "df -h ~", "free -m"]

@@ -15,7 +15,7 @@ from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.diagnosis.rules.http import SUSPENDED
 from contextcore_install.stack.catalogue import component as component_of
-from contextcore_install.tools.daemons import Daemons, Sighting
+from contextcore_install.system.daemons import Daemons, Sighting
 
 #: Seconds that a component gets to answer whether it is ready.
 ANSWER_WITHIN_S = 2.0
@@ -37,7 +37,7 @@ class Watched:
     is_installed: bool
 
 
-class Conditions:
+class ProcessConditions:
     """Looks at components, all at the same time."""
 
     def __init__(self, daemons: Daemons, http: Http) -> None:
@@ -84,11 +84,7 @@ class Conditions:
     def _ready(self, item: Watched) -> Workload:
         # A process that cannot have its port dies of it, and until then another one may answer in its place.
         sighting = self._daemons.look(item.name)
-        return (
-            Workload(item.name, ready=True, condition="ready")
-            if sighting.alive
-            else self._dead(item, sighting)
-        )
+        return Workload(item.name, ready=True, condition="ready") if sighting.alive else self._dead(item, sighting)
 
     def _dead(self, item: Watched, sighting: Sighting) -> Workload:
         if not item.is_installed and sighting.record is None:

@@ -16,12 +16,12 @@ from contextcore_install.core.provider import Volume
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.layout import DATA_MARK, Layout, unwritable
 from contextcore_install.providers.host.programs import FAMILIES
-from contextcore_install.providers.host.render import Release
+from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
-from contextcore_install.tools.daemons import Daemons
-from contextcore_install.tools.files import read_text
-from contextcore_install.tools.http import LoopbackHttp
-from contextcore_install.tools.trees import TreeError, read_tree, write_tree
+from contextcore_install.system.daemons import Daemons
+from contextcore_install.system.files import read_text
+from contextcore_install.system.http import LoopbackHttp
+from contextcore_install.system.trees import TreeError, read_tree, write_tree
 
 #: Seconds that VictoriaMetrics gets to make a snapshot, which is a matter of links.
 SNAPSHOT_WITHIN_S = 60.0
@@ -38,7 +38,7 @@ class HostData:
         self,
         layout: Layout,
         daemons: Daemons,
-        release: Callable[[], Release],
+        release: Callable[[], HostRelease],
         ports: Mapping[str, int],
         environ: Mapping[str, str],
     ) -> None:
@@ -93,9 +93,7 @@ class HostData:
                 fresh.rename(folder)
             shutil.rmtree(old, ignore_errors=True)
         except TreeError as error:
-            raise InstallError(
-                "volume-unusable", f"The copy of {volume.name} is of no use: {error}."
-            ) from error
+            raise InstallError("volume-unusable", f"The copy of {volume.name} is of no use: {error}.") from error
         except OSError as error:
             raise unwritable(error, folder) from error
 

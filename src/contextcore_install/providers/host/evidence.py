@@ -7,26 +7,26 @@ from pathlib import Path
 
 from contextcore_install.core.command_line import command_line
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
+from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.render_grafana import CONTACT_POINTS
-from contextcore_install.tools.daemons import Daemons
-from contextcore_install.tools.files import tail
-from contextcore_install.tools.machine import listening
+from contextcore_install.system.daemons import Daemons
+from contextcore_install.system.files import tail
+from contextcore_install.system.machine import listening
 
 FOLDER = "host"
 _LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})
 """Of the configurations: what consists of secrets, and what is the same everywhere."""
 
 
-def evidence_of(layout: Layout, daemons: Daemons) -> Sequence[Evidence]:
+def evidence_of(layout: Layout, daemons: Daemons) -> Sequence[Collector]:
     """Return what can be collected."""
     return [
-        Evidence("the processes", lambda _: _processes(daemons)),
-        Evidence("the processes' logs", lambda ctx: _texts(layout.logs, "logs", ctx)),
-        Evidence("the configurations", lambda ctx: _texts(layout.config, "config", ctx)),
-        Evidence("the host's notes", lambda ctx: _texts(layout.root, "", ctx, pattern="*.json")),
+        Collector("the processes", lambda _: _processes(daemons)),
+        Collector("the processes' logs", lambda ctx: _texts(layout.logs, "logs", ctx)),
+        Collector("the configurations", lambda ctx: _texts(layout.config, "config", ctx)),
+        Collector("the host's notes", lambda ctx: _texts(layout.root, "", ctx, pattern="*.json")),
     ]
 
 

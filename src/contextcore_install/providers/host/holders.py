@@ -7,9 +7,9 @@ from pathlib import Path
 
 from contextcore_install.providers.host.programs import Family
 from contextcore_install.stack.catalogue import METRICS_STORE, Component, Port
-from contextcore_install.tools import machine
-from contextcore_install.tools.daemons import MARKER, Daemons
-from contextcore_install.tools.ports import takes_connections
+from contextcore_install.system import machine
+from contextcore_install.system.daemons import MARKER, Daemons
+from contextcore_install.system.ports import takes_connections
 
 
 def used_ports(item: Component, family: Family | None) -> Sequence[Port]:
@@ -19,9 +19,7 @@ def used_ports(item: Component, family: Family | None) -> Sequence[Port]:
     return item.ports
 
 
-def stranger_in_place(
-    item: Component, family: Family | None, ports: Mapping[str, int], daemons: Daemons
-) -> str:
+def stranger_in_place(item: Component, family: Family | None, ports: Mapping[str, int], daemons: Daemons) -> str:
     """Say who listens on a port of a component in its place; empty where that is nobody, or the component itself.
 
     No port is bound for it: that might be in the way of a component that is starting.

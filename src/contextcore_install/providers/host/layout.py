@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.tools.files import read_text, write_atomically
+from contextcore_install.system.files import read_text, write_atomically
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
@@ -115,12 +115,7 @@ class Layout:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not read_json(self.marker):
-                document = {
-                    "owner": OWNER,
-                    "cluster": self.cluster,
-                    "uid": os.getuid(),
-                    "id": os.urandom(8).hex(),
-                }
+                document = {"owner": OWNER, "cluster": self.cluster, "uid": os.getuid(), "id": os.urandom(8).hex()}
                 write_atomically(self.marker, json.dumps(document) + "\n")
             for folder in (*self.folders, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)

@@ -14,7 +14,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.stack.catalogue import METRICS_STORE, Component
-from contextcore_install.tools.files import write_atomically
+from contextcore_install.system.files import write_atomically
 
 #: Seconds that a program gets to say its version.
 VERSION_WITHIN_S = 10.0
@@ -51,15 +51,7 @@ FAMILIES: tuple[Family, ...] = (
         "/api/v1/write",
         "/prometheus",
     ),
-    Family(
-        "prometheus",
-        ("prometheus",),
-        r"(?i)prometheus, version",
-        "--version",
-        "/-/ready",
-        "/api/v1/write",
-        "",
-    ),
+    Family("prometheus", ("prometheus",), r"(?i)prometheus, version", "--version", "/-/ready", "/api/v1/write", ""),
 )
 """In the order in which they are chosen."""
 
@@ -78,7 +70,7 @@ class Program:
         return " ".join(filter(None, (self.path.name, self.version, f"({self.path})")))
 
 
-class Programs:
+class InstalledPrograms:
     """Finds programs: on PATH first, then where we install tools ourselves."""
 
     def __init__(self, layout: Layout, environ: Mapping[str, str], bin_folder: Path) -> None:
@@ -162,11 +154,7 @@ class Programs:
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return (
-            hide_secrets(done.stdout.decode("utf-8", errors="replace")[:500])
-            if done.returncode == 0
-            else None
-        )
+        return hide_secrets(done.stdout.decode("utf-8", errors="replace")[:500]) if done.returncode == 0 else None
 
 
 def _version_in(said: str) -> str:
@@ -181,9 +169,7 @@ INSTALLABLE = frozenset({"mimir", "victoria-metrics", "prometheus"})
 def store_gone(family: Family, *, can_install: bool) -> InstallError:
     """Return the error for a metrics store whose data is here and whose program is not."""
     names = " or ".join(family.programs)
-    command = (
-        "./create-cluster.sh --install-tools" if can_install else f"put `{family.programs[0]}` back on PATH"
-    )
+    command = "./create-cluster.sh --install-tools" if can_install else f"put `{family.programs[0]}` back on PATH"
     return InstallError(
         "metrics-store-gone",
         f"This cluster's metrics are in a {family.name} store, and its program is gone.",

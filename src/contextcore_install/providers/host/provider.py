@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import Evidence
+from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import Http, StepContext
 from contextcore_install.core.provider import (
@@ -24,11 +24,11 @@ from contextcore_install.core.provider import (
     Requirement,
     Workload,
 )
-from contextcore_install.core.standing import Listener, Storage
+from contextcore_install.core.requirements import Listener, Storage
 from contextcore_install.diagnosis.rules.http import HANGS, SUSPENDED
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
-from contextcore_install.providers.host.conditions import Conditions, Watched
+from contextcore_install.providers.host.conditions import ProcessConditions, Watched
 from contextcore_install.providers.host.data import HostData
 from contextcore_install.providers.host.evidence import evidence_of
 from contextcore_install.providers.host.holders import stranger_in_place
@@ -37,17 +37,17 @@ from contextcore_install.providers.host.programs import (
     FAMILIES,
     INSTALLABLE,
     Family,
+    InstalledPrograms,
     Program,
-    Programs,
     store_gone,
 )
-from contextcore_install.providers.host.render import Release
-from contextcore_install.providers.host.requirements import Requirements
+from contextcore_install.providers.host.render import HostRelease
+from contextcore_install.providers.host.requirements import HostRequirements
 from contextcore_install.providers.host.standing import listeners, storage_in
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, METRICS_STORE, Component, resolve_ports
 from contextcore_install.stack.catalogue import component as component_of
-from contextcore_install.tools.daemons import Daemons
-from contextcore_install.tools.http import LoopbackHttp
+from contextcore_install.system.daemons import Daemons
+from contextcore_install.system.http import LoopbackHttp
 
 
 class HostProvider:
@@ -55,20 +55,18 @@ class HostProvider:
 
     name = "host"
 
-    def __init__(
-        self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None
-    ) -> None:
+    def __init__(self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None) -> None:
         self._config = config
         self._ports = resolve_ports(config.ports)
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
-        self._conditions = Conditions(self._daemons, http or LoopbackHttp())
+        self._conditions = ProcessConditions(self._daemons, http or LoopbackHttp())
         self._restarted: set[tuple[str, str]] = set()
         self._emptied: list[str] = []
 
     @cached_property
-    def _programs(self) -> Programs:
-        return Programs(self._layout, self._config.environ, self._config.bin_folder)
+    def _programs(self) -> InstalledPrograms:
+        return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder)
 
     def _found(self) -> dict[str, Program]:
         """Return the programs that are there, by component, in the order in which they start."""
@@ -78,7 +76,7 @@ class HostProvider:
     def _family(self) -> Family:
         return self._programs.family() or FAMILIES[0]
 
-    def _release(self) -> Release:
+    def _release(self) -> HostRelease:
         """Return the release; raises InstallError when there is no metrics store."""
         found = self._found()
         if METRICS_STORE not in found:
@@ -92,11 +90,11 @@ class HostProvider:
                 hint="./create-cluster.sh --install-tools",
             )
         contact_points = str(self._config.options.get("grafana_contact_points", ""))
-        return Release(self._layout, self._ports, found, self._family(), contact_points)
+        return HostRelease(self._layout, self._ports, found, self._family(), contact_points)
 
     def requirements(self) -> Sequence[Requirement]:
         """Return what the machine must have."""
-        return Requirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
+        return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
 
     def cluster(self) -> ClusterReport:
         """Return what the cluster's folder says."""
@@ -166,7 +164,7 @@ class HostProvider:
         releases.write(release)
         self._run(release, ctx)
 
-    def _run(self, release: Release, ctx: StepContext) -> None:
+    def _run(self, release: HostRelease, ctx: StepContext) -> None:
         self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
 
     def remove_release(self, ctx: StepContext) -> None:
@@ -256,11 +254,7 @@ class HostProvider:
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component that is installed is reached, and where others are in the place of one."""
         found = [(item, self._stranger(item.name)) for item in self._watched()]
-        return [
-            replace(item.endpoint, stranger=stranger)
-            for item, stranger in found
-            if item.is_installed or stranger
-        ]
+        return [replace(item.endpoint, stranger=stranger) for item, stranger in found if item.is_installed or stranger]
 
     def _stranger(self, name: str) -> str:
         family = self._programs.family()
@@ -291,7 +285,7 @@ class HostProvider:
         """Return the command that shows the end of a component's log."""
         return shlex.join(["tail", "-n", "50", str(self._daemons.log_path(component))])
 
-    def evidence(self) -> Sequence[Evidence]:
+    def evidence(self) -> Sequence[Collector]:
         """Return what can be collected: records and logs of processes, and their configurations."""
         return evidence_of(self._layout, self._daemons)
 
@@ -302,9 +296,7 @@ class HostProvider:
         loss = f"; what {' and '.join(self._emptied)} had stored before is lost" if self._emptied else ""
         hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
         if "grafana" in found:
-            hints.append(
-                f"Grafana's login: admin, and the password in {self._layout.secrets / 'grafana-admin'}"
-            )
+            hints.append(f"Grafana's login: admin, and the password in {self._layout.secrets / 'grafana-admin'}")
         return Overview(
             endpoints=tuple(self.endpoints()),
             programs={name: program.label for name, program in found.items()},
@@ -314,9 +306,7 @@ class HostProvider:
 
     def _absent(self, component: Component) -> Absent:
         if component.name == METRICS_STORE:
-            return Absent(
-                component.name, "no metrics store on this machine", "./create-cluster.sh --install-tools"
-            )
+            return Absent(component.name, "no metrics store on this machine", "./create-cluster.sh --install-tools")
         other = self._programs.mistaken(component)
         reason = f"{other} is another program" if other else f"no `{component.programs[0]}` on PATH"
         return Absent(component.name, reason, component.hint)

@@ -11,10 +11,10 @@ from pathlib import Path
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.providers.host.layout import Layout, unwritable
-from contextcore_install.providers.host.render import Release, Rendered
+from contextcore_install.providers.host.render import HostRelease, Rendered
 from contextcore_install.stack.catalogue import METRICS_STORE
-from contextcore_install.tools.daemons import Daemon, Daemons, Record
-from contextcore_install.tools.files import read_text, write_atomically
+from contextcore_install.system.daemons import Daemon, Daemons, Record
+from contextcore_install.system.files import read_text, write_atomically
 
 COMMAND = "command.json"
 """Written beside a component's configuration: what it is started with. It says which components were installed."""
@@ -30,7 +30,7 @@ def _contents(rendered: Rendered) -> dict[str, str]:
     return {**rendered.files, COMMAND: json.dumps(command, indent=2) + "\n"}
 
 
-def drift(release: Release, daemons: Daemons) -> Iterator[Drift]:
+def drift(release: HostRelease, daemons: Daemons) -> Iterator[Drift]:
     """Yield what differs between what should be, what is on disk, and what runs."""
     for name in release.programs:
         rendered = release.render(name)
@@ -55,9 +55,7 @@ def _file_drift(folder: Path, wanted: Mapping[str, str], component: str) -> Iter
 
 
 def _present(folder: Path) -> set[str]:
-    return {
-        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()
-    }
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
 
 
 def _read(path: Path) -> str | None:
@@ -70,7 +68,7 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def write(release: Release) -> None:
+def write(release: HostRelease) -> None:
     """Write every configuration that differs, and take away what does not belong. Raises InstallError."""
     try:
         for name in release.programs:
@@ -83,7 +81,7 @@ def write(release: Release) -> None:
         raise unwritable(error, release.layout.root) from error
 
 
-def _write_component(release: Release, name: str) -> None:
+def _write_component(release: HostRelease, name: str) -> None:
     folder = release.config(name)
     wanted = _contents(release.render(name))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,11 +93,11 @@ def _write_component(release: Release, name: str) -> None:
             write_atomically(folder / path, text)
 
 
-def _password(release: Release) -> Path:
+def _password(release: HostRelease) -> Path:
     return release.layout.secrets / "grafana-admin"
 
 
-def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: StepContext) -> list[str]:
+def run(release: HostRelease, daemons: Daemons, environ: Mapping[str, str], ctx: StepContext) -> list[str]:
     """Start what does not run, and start anew what runs with another configuration. Raises InstallError.
 
     Returns the components that ran before and start with no data, as their folders were gone.
@@ -115,9 +113,7 @@ def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: Ste
             ctx.notice(sighting.note)
         if _has_lost_data(release, name, daemons):
             lost.append(name)
-            ctx.notice(
-                f"the data folder of {name} was gone, and all that it had stored with it: {_begins(name)}"
-            )
+            ctx.notice(f"the data folder of {name} was gone, and all that it had stored with it: {_begins(name)}")
         with ctx.part(name):
             ctx.activity(f"starting {name} anew" if sighting.alive else f"starting {name}")
             daemons.stop(name, ctx)
@@ -126,7 +122,7 @@ def run(release: Release, daemons: Daemons, environ: Mapping[str, str], ctx: Ste
     return lost
 
 
-def _has_lost_data(release: Release, name: str, daemons: Daemons) -> bool:
+def _has_lost_data(release: HostRelease, name: str, daemons: Daemons) -> bool:
     """Tell whether a component that ran before, as its log shows, has no data folder any more."""
     return not release.data(name).exists() and daemons.log_path(name).exists()
 
@@ -137,14 +133,14 @@ def _begins(name: str) -> str:
     return "it starts empty"
 
 
-def start(release: Release, name: str, daemons: Daemons, environ: Mapping[str, str]) -> Record:
+def start(release: HostRelease, name: str, daemons: Daemons, environ: Mapping[str, str]) -> Record:
     """Start a component with its configuration as it should be. Raises InstallError."""
     rendered = release.render(name)
     folder = _data_folder(release, name)
     return daemons.start(Daemon(name, rendered.argv, environment(environ), folder, rendered.fingerprint))
 
 
-def _data_folder(release: Release, name: str) -> Path:
+def _data_folder(release: HostRelease, name: str) -> Path:
     """Return a component's data folder, made where it is missing, deleted by hand say. Raises InstallError."""
     folder = release.data(name)
     try:

@@ -40,7 +40,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class HostRelease:
     """What the configurations are made from: places, ports by key, and the programs that run, by component.
 
     `contact_points` says where Grafana sends alerts: the text of a provisioning file, empty for nowhere.
@@ -73,7 +73,7 @@ def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _server(release: Release, component: str) -> dict[str, Any]:
+def _server(release: HostRelease, component: str) -> dict[str, Any]:
     return {
         "http_listen_address": LOOPBACK,
         "http_listen_port": release.ports[component],
@@ -82,13 +82,13 @@ def _server(release: Release, component: str) -> dict[str, Any]:
     }
 
 
-def _metrics(release: Release, program: Path) -> Rendered:
-    return {"mimir": _mimir, "victoria-metrics": _victoria_metrics, "prometheus": _prometheus}[
-        release.family.name
-    ](release, program)
+def _metrics(release: HostRelease, program: Path) -> Rendered:
+    return {"mimir": _mimir, "victoria-metrics": _victoria_metrics, "prometheus": _prometheus}[release.family.name](
+        release, program
+    )
 
 
-def _victoria_metrics(release: Release, program: Path) -> Rendered:
+def _victoria_metrics(release: HostRelease, program: Path) -> Rendered:
     return Rendered(
         (
             str(program),
@@ -105,11 +105,8 @@ def _victoria_metrics(release: Release, program: Path) -> Rendered:
     )
 
 
-def _prometheus(release: Release, program: Path) -> Rendered:
-    config = {
-        "global": {"scrape_interval": "15s"},
-        "storage": {"tsdb": {"out_of_order_time_window": BACKFILL}},
-    }
+def _prometheus(release: HostRelease, program: Path) -> Rendered:
+    config = {"global": {"scrape_interval": "15s"}, "storage": {"tsdb": {"out_of_order_time_window": BACKFILL}}}
     return Rendered(
         (
             str(program),
@@ -123,7 +120,7 @@ def _prometheus(release: Release, program: Path) -> Rendered:
     )
 
 
-def _mimir(release: Release, program: Path) -> Rendered:
+def _mimir(release: HostRelease, program: Path) -> Rendered:
     data = release.data("mimir")
     config = {
         "multitenancy_enabled": False,
@@ -158,7 +155,7 @@ def _mimir(release: Release, program: Path) -> Rendered:
     return Rendered(argv, {file.name: _json(config)})
 
 
-def _loki(release: Release, program: Path) -> Rendered:
+def _loki(release: HostRelease, program: Path) -> Rendered:
     data = release.data("loki")
     config = {
         "auth_enabled": False,
@@ -171,10 +168,7 @@ def _loki(release: Release, program: Path) -> Rendered:
             "instance_addr": LOOPBACK,
             "ring": {"kvstore": {"store": "inmemory"}, "instance_addr": LOOPBACK},
             "storage": {
-                "filesystem": {
-                    "chunks_directory": str(data / "chunks"),
-                    "rules_directory": str(data / "rules"),
-                }
+                "filesystem": {"chunks_directory": str(data / "chunks"), "rules_directory": str(data / "rules")}
             },
         },
         "frontend": {"address": LOOPBACK},
@@ -195,7 +189,7 @@ def _loki(release: Release, program: Path) -> Rendered:
     return Rendered((str(program), f"-config.file={file}"), {file.name: _json(config)})
 
 
-def _tempo(release: Release, program: Path) -> Rendered:
+def _tempo(release: HostRelease, program: Path) -> Rendered:
     data = release.data("tempo")
     grpc, http = (f"{LOOPBACK}:{release.ports[key]}" for key in ("tempo-otlp", "tempo-otlp-http"))
     config = {
@@ -213,11 +207,7 @@ def _tempo(release: Release, program: Path) -> Rendered:
         },
         "backend_scheduler": {"local_work_path": str(data)},
         "storage": {
-            "trace": {
-                "backend": "local",
-                "wal": {"path": str(data / "wal")},
-                "local": {"path": str(data / "blocks")},
-            }
+            "trace": {"backend": "local", "wal": {"path": str(data / "wal")}, "local": {"path": str(data / "blocks")}}
         },
         "usage_report": {"reporting_enabled": False},
     }
@@ -225,7 +215,7 @@ def _tempo(release: Release, program: Path) -> Rendered:
     return Rendered((str(program), f"-config.file={file}"), {file.name: _json(config)})
 
 
-def _alloy(release: Release, program: Path) -> Rendered:
+def _alloy(release: HostRelease, program: Path) -> Rendered:
     file = release.config("alloy") / "config.alloy"
     argv = (
         str(program),
@@ -238,7 +228,7 @@ def _alloy(release: Release, program: Path) -> Rendered:
     return Rendered(argv, {file.name: alloy_pipeline(release)})
 
 
-def alloy_pipeline(release: Release) -> str:
+def alloy_pipeline(release: HostRelease) -> str:
     """Return Alloy's configuration: OTLP in; metrics, logs and traces out to those that run."""
     ports = release.ports
     write_url = release.url("mimir") + release.family.write_path
@@ -267,7 +257,7 @@ def alloy_pipeline(release: Release) -> str:
     return "\n".join([receiver, *blocks])
 
 
-def _grafana(release: Release, program: Path) -> Rendered:
+def _grafana(release: HostRelease, program: Path) -> Rendered:
     file = release.config("grafana") / "grafana.ini"
     home = render_grafana.home_of(program)
     command = [str(program), "server"] if program.name == "grafana" else [str(program)]

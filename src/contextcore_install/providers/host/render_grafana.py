@@ -43,10 +43,7 @@ def files(
     `datasources` are URLs by component; `password` is a file; `contact_points` is the text of a file that says where
     alerts are sent, as Grafana provisions it. It holds secrets: like all of these files, it is for this user alone.
     """
-    alerting = {
-        **provisioned.alerting(),
-        **({CONTACT_POINTS: contact_points} if contact_points else {}),
-    }
+    alerting = {**provisioned.alerting(), **({CONTACT_POINTS: contact_points} if contact_points else {})}
     return {
         "grafana.ini": _settings(config, data, logs, password, port),
         "provisioning/datasources/contextcore.yaml": _json(_datasources(datasources)),
@@ -68,11 +65,7 @@ def _settings(config: Path, data: Path, logs: Path, password: Path, port: int) -
         },
         "server": {"protocol": "http", "http_addr": "127.0.0.1", "http_port": str(port)},
         # Read from a file, so that it stands in no configuration, argument or environment.
-        "security": {
-            "admin_user": "admin",
-            "admin_password": f"$__file{{{password}}}",
-            "disable_gravatar": "true",
-        },
+        "security": {"admin_user": "admin", "admin_password": f"$__file{{{password}}}", "disable_gravatar": "true"},
         "analytics": {
             "reporting_enabled": "false",
             "check_for_updates": "false",
@@ -94,12 +87,7 @@ def _settings(config: Path, data: Path, logs: Path, password: Path, port: int) -
 
 def _datasources(urls: Mapping[str, str]) -> dict[str, Any]:
     extras: dict[str, dict[str, Any]] = {
-        "mimir": {
-            "name": "Mimir",
-            "type": "prometheus",
-            "isDefault": True,
-            "jsonData": {"httpMethod": "POST"},
-        },
+        "mimir": {"name": "Mimir", "type": "prometheus", "isDefault": True, "jsonData": {"httpMethod": "POST"}},
         "loki": {"name": "Loki", "type": "loki", "jsonData": {}},
         "tempo": {"name": "Tempo", "type": "tempo", "jsonData": {"serviceMap": {"datasourceUid": "mimir"}}},
     }
@@ -116,19 +104,13 @@ def _datasources(urls: Mapping[str, str]) -> dict[str, Any]:
             }
         ]
     sources = [
-        {"uid": name, "url": url, "access": "proxy", "editable": False, **extras[name]}
-        for name, url in urls.items()
+        {"uid": name, "url": url, "access": "proxy", "editable": False, **extras[name]} for name, url in urls.items()
     ]
     return {"apiVersion": 1, "prune": True, "datasources": sources}
 
 
 def _dashboards(folder: Path) -> dict[str, Any]:
-    provider = {
-        "name": "contextcore",
-        "type": "file",
-        "folder": DASHBOARD_FOLDER,
-        "options": {"path": str(folder)},
-    }
+    provider = {"name": "contextcore", "type": "file", "folder": DASHBOARD_FOLDER, "options": {"path": str(folder)}}
     return {"apiVersion": 1, "providers": [provider]}
 
 

@@ -17,21 +17,15 @@ from pathlib import Path
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
-from contextcore_install.core.standing import Category
+from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.providers.host.holders import other_holder, used_ports
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, Program, Programs, store_gone
-from contextcore_install.stack.catalogue import (
-    COMPONENTS,
-    METRICS_STORE,
-    PORTS,
-    Component,
-    component,
-)
-from contextcore_install.tools import machine
-from contextcore_install.tools.daemons import Daemons
-from contextcore_install.tools.ports import bind_problem, free_port
+from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, InstalledPrograms, Program, store_gone
+from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, PORTS, Component, component
+from contextcore_install.system import machine
+from contextcore_install.system.daemons import Daemons
+from contextcore_install.system.ports import bind_problem, free_port
 
 MIB = 1024 * 1024
 #: Before this program was written, and long after: a clock that is there is wrong (Unix seconds, 2025 and 2100).
@@ -39,7 +33,7 @@ CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
 INSTALL_TOOLS = "./create-cluster.sh --install-tools"
 
 
-class Requirements:
+class HostRequirements:
     """The list, and how each is looked at."""
 
     def __init__(
@@ -47,7 +41,7 @@ class Requirements:
         config: ProviderConfig,
         layout: Layout,
         ports: Mapping[str, int],
-        programs: Programs,
+        programs: InstalledPrograms,
         daemons: Daemons,
     ) -> None:
         self._config = config
@@ -65,9 +59,7 @@ class Requirements:
             Requirement("metrics-store", "A metrics store", self._store, self._store_fix()),
             *(Requirement(item.name, item.title, partial(self._program, item)) for item in others),
             *(
-                _of_machine(
-                    f"port-{port.key}", f"Port {self._ports[port.key]}", partial(self._port, item, port.key)
-                )
+                _of_machine(f"port-{port.key}", f"Port {self._ports[port.key]}", partial(self._port, item, port.key))
                 for item in running
                 for port in used_ports(item, self._programs.family())
             ),
@@ -103,7 +95,7 @@ class Requirements:
         only = {remembered.name} if remembered else INSTALLABLE
 
         def fix(ctx: StepContext) -> None:
-            from contextcore_install.tools.install import install_metrics_store
+            from contextcore_install.system.packages.install import install_metrics_store
 
             install_metrics_store(ctx, self._config.bin_folder, self._config.environ, only=only)
 
@@ -139,20 +131,14 @@ class Requirements:
     def _clock(self) -> Probe:
         now = time.time()
         evidence = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
-        remedy = Remedy(
-            "Set the clock.", "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl"
-        )
+        remedy = Remedy("Set the clock.", "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl")
         if not CLOCK_EARLIEST < now < CLOCK_LATEST:
-            return Probe(
-                findings=(Finding("clock-wrong", f"The clock is wrong: it says {evidence}.", "", remedy),)
-            )
+            return Probe(findings=(Finding("clock-wrong", f"The clock is wrong: it says {evidence}.", "", remedy),))
         with contextlib.suppress(OSError):
             made = self._layout.marker.stat().st_mtime
             if made > now + 3600:
                 message = "The clock went back: the cluster's folder is dated in the future."
-                seen = (
-                    f"now {evidence}, the folder {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(made))}"
-                )
+                seen = f"now {evidence}, the folder {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(made))}"
                 return Probe(evidence, (Finding("clock-back", message, seen, remedy, warning=True),))
         return Probe(evidence)
 
@@ -162,9 +148,7 @@ def _of_machine(name: str, title: str, probe: Callable[[], Probe]) -> Requiremen
 
 
 def _platform() -> Probe:
-    evidence = (
-        f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
-    )
+    evidence = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
     if sys.platform in {"linux", "darwin"}:
         return Probe(evidence)
     message = f"The host provider runs on Linux and macOS, not on {platform.system()}."

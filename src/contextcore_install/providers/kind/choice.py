@@ -10,10 +10,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.diagnosis.diagnose import diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kind.endpoint import Endpoint, endpoint_of
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.endpoint import EngineEndpoint, endpoint_of
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.owner import Owner
-from contextcore_install.tools.capture import capture
+from contextcore_install.system.capture import capture
 
 ENGINES = ("docker", "podman", "nerdctl")
 CHOICE = "KIND_EXPERIMENTAL_PROVIDER"
@@ -22,7 +22,7 @@ CHOICE = "KIND_EXPERIMENTAL_PROVIDER"
 ANSWERS_WITHIN_S = 3.0
 
 
-def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> Engine:
+def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> ContainerEngine:
     """Return kind's engine: the noted one, else the one asked for, else the first that answers, else the first.
 
     One that is noted has our cluster, so no other stands in for it. The engine raises InstallError for whatever it is
@@ -31,11 +31,11 @@ def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> Engine:
     asked, noted = environ.get(CHOICE, ""), owner.engine if owner else ""
     if noted not in ENGINES:
         name, environ = (asked, environ) if asked in ENGINES else _found(environ)
-        return Engine(name, environ, _remote(endpoint_of(name, environ)))
+        return ContainerEngine(name, environ, _remote(endpoint_of(name, environ)))
     environ = {**environ, CHOICE: noted}
     if asked in ENGINES and asked != noted:
-        return Engine(noted, environ, _contradiction(noted, asked))
-    return Engine(noted, environ, _remote(endpoint_of(noted, environ)))
+        return ContainerEngine(noted, environ, _contradiction(noted, asked))
+    return ContainerEngine(noted, environ, _remote(endpoint_of(noted, environ)))
 
 
 def _found(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
@@ -48,7 +48,7 @@ def _found(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     return name, {**environ, CHOICE: name} if name != "docker" else environ
 
 
-def _remote(endpoint: Endpoint) -> InstallError | None:
+def _remote(endpoint: EngineEndpoint) -> InstallError | None:
     """Return the error for an engine on another machine; None for one on this."""
     host = endpoint.remote_host
     facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
@@ -56,7 +56,7 @@ def _remote(endpoint: Endpoint) -> InstallError | None:
     return found.error() if found else None
 
 
-def nodes_of(engine: Engine, cluster: str, owner: Owner | None) -> list[Node]:
+def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list[Node]:
     """Return the containers of a cluster.
 
     Raises InstallError: `engine-contradicts` if there are none as the command leads to another engine than the one
@@ -79,9 +79,7 @@ def nodes_of(engine: Engine, cluster: str, owner: Owner | None) -> list[Node]:
 
 def _contradiction(noted: str, asked: str) -> InstallError:
     return InstallError(
-        "engine-contradicts",
-        f"The cluster was made in {noted}, and {CHOICE} asks for {asked}.",
-        hint=f"unset {CHOICE}",
+        "engine-contradicts", f"The cluster was made in {noted}, and {CHOICE} asks for {asked}.", hint=f"unset {CHOICE}"
     )
 
 

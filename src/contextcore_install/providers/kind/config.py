@@ -47,9 +47,7 @@ def mapped_ports(ports: Mapping[str, int]) -> dict[int, tuple[str, int]]:
     return {port.node_port: (key, ports[key]) for key, port in PORTS.items() if port.node_port}
 
 
-def cluster_config(
-    name: str, identity: str, ports: Mapping[str, int], image: str, workers: int
-) -> dict[str, Any]:
+def cluster_config(name: str, identity: str, ports: Mapping[str, int], image: str, workers: int) -> dict[str, Any]:
     """Return kind's configuration (kind.x-k8s.io/v1alpha4). It takes JSON, which is YAML too."""
     mappings = [
         # The default of listenAddress, 0.0.0.0, would show the stack to the whole network.

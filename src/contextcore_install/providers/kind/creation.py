@@ -12,13 +12,12 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
-from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.config import as_text, cluster_config, mapped_ports
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inside import Inside
+from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.lock import Gate, alone
-from contextcore_install.providers.kind.look import Look, Sight
 from contextcore_install.providers.kind.network import reconnect
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import Readiness
@@ -32,9 +31,10 @@ from contextcore_install.providers.kind.report import (
     report_of,
     unreached,
 )
-from contextcore_install.tools import process
-from contextcore_install.tools.files import write_atomically
-from contextcore_install.tools.relay import Relay, beside
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.system import process
+from contextcore_install.system.files import write_atomically
+from contextcore_install.system.relay import Relay, beside
 
 #: Seconds for kind to make a cluster, and to remove one.
 CREATE_S, REMOVE_S = 900.0, 120.0
@@ -47,7 +47,7 @@ _NODES_RUN = "Starting control-plane"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ClusterSpec:
     """What a cluster is to be made with."""
 
     cluster: str
@@ -62,13 +62,13 @@ class Creation:
 
     def __init__(
         self,
-        wish: Wish,
+        wish: ClusterSpec,
         folder: Path,
         lock: Path,
         kind: Callable[[], str],
-        engine: Engine,
+        engine: ContainerEngine,
         kubectl: Kubectl,
-        look: Look,
+        look: Inspector,
         owners: OwnerFile,
         images: Images,
     ) -> None:
@@ -108,7 +108,7 @@ class Creation:
             elif report.state is ClusterState.PARTIAL and not self._turns_out_whole(sight, ctx):
                 ctx.notice("what is left of a creation that was cut off is removed")
                 self._delete(ctx)
-                sight = Sight((), None, ours=True)
+                sight = ClusterSnapshot((), None, ours=True)
             if not sight.nodes:
                 self._create(ctx, lock)
             else:
@@ -119,9 +119,7 @@ class Creation:
         with alone(self._lock, ctx):
             sight = self._look.see(fresh=True)
             if not sight.nodes:
-                with suppress(
-                    InstallError
-                ):  # what is left is in kubectl's configuration; no matter where kind is gone
+                with suppress(InstallError):  # what is left is in kubectl's configuration; no matter where kind is gone
                     self._delete(ctx)
                 self._owners.forget()
                 return
@@ -174,21 +172,14 @@ class Creation:
         # with exit code 0 when it has waited in vain.
         argv = [self._kind(), "create", "cluster", "--name", wish.cluster, "--config", str(path), "--retain"]
         done = process.run(
-            argv,
-            Relay(ctx, hear),
-            environ=self._engine.environ,
-            timeout_s=CREATE_S,
-            check=False,
-            keep=(lock,),
+            argv, Relay(ctx, hear), environ=self._engine.environ, timeout_s=CREATE_S, check=False, keep=(lock,)
         )
         if done.exit_code != 0:
             raise kind_failure(process.failure(done), done.lines, self._facts(done.lines))
 
     def _facts(self, lines: Sequence[str] = ()) -> dict[str, str]:
         """Return what the sentences about a failure of kind need to know; its output may name a port."""
-        named = (
-            key for key, port in self._wish.ports.items() if any(f":{port} " in f"{line} " for line in lines)
-        )
+        named = (key for key, port in self._wish.ports.items() if any(f":{port} " in f"{line} " for line in lines))
         return {
             **self._engine.facts(),
             "node_image": self._wish.node_image,
@@ -196,12 +187,12 @@ class Creation:
             "port_key": next(named, "COMPONENT"),
         }
 
-    def _finish(self, sight: Sight) -> None:
+    def _finish(self, sight: ClusterSnapshot) -> None:
         """Note that the cluster is whole."""
         owner = sight.owner or self._owners.adopt(sight.identity, sight.nodes, self._engine.name)
         self._owners.finish(owner, sight.nodes)
 
-    def _turns_out_whole(self, sight: Sight, ctx: StepContext) -> bool:
+    def _turns_out_whole(self, sight: ClusterSnapshot, ctx: StepContext) -> bool:
         """Tell whether a creation that was cut off had done all there was to do: then nothing has to be made again."""
         if sight.owner is None or not sight.running or len(sight.nodes) != 1 + self._wish.workers:
             return False
@@ -229,7 +220,7 @@ class Creation:
 
     # Mending
 
-    def _mend(self, sight: Sight, ctx: StepContext) -> None:
+    def _mend(self, sight: ClusterSnapshot, ctx: StepContext) -> None:
         if other := other_ports(sight.nodes, self._wish.ports):
             raise ports_fixed(other, self._wish.ports)
         if sight.owner is None:
@@ -258,14 +249,12 @@ class Creation:
                 except InstallError as error:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
 
-    def _lead_back(self, sight: Sight, ctx: StepContext) -> None:
+    def _lead_back(self, sight: ClusterSnapshot, ctx: StepContext) -> None:
         """Have kind write kubectl's context again. Raises InstallError; no file that kind cannot read is touched."""
         if sight.api is not None and sight.api.code == "kubeconfig-unreadable":
             raise unreached(self._wish.cluster, sight.api)
         why = sight.api.message if sight.api else ""
-        ctx.notice(
-            f"the context kind-{self._wish.cluster} is written again, as the API answers in its node: {why}"
-        )
+        ctx.notice(f"the context kind-{self._wish.cluster} is written again, as the API answers in its node: {why}")
         done = process.run(
             [self._kind(), *EXPORT.format(cluster=self._wish.cluster).split()[1:]],
             ctx, environ=self._engine.environ, timeout_s=60, check=False,

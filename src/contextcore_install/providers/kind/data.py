@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers._kubectl.client import Kubectl
-from contextcore_install.providers._kubectl.data import Claim, Place, Reach
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.data import Claim, ClaimPlace, Reach
 
 
-def through_node(engine: Engine, kubectl: Kubectl) -> Reach:
+def through_node(engine: ContainerEngine, kubectl: Kubectl) -> Reach:
     """Return the way through the node that a claim's volume is pinned to."""
 
     @contextmanager
-    def reach(claim: Claim, _: StepContext) -> Iterator[Place]:
+    def reach(claim: Claim, _: StepContext) -> Iterator[ClaimPlace]:
         name = str(claim.item["spec"]["volumeName"])
         volume = json.loads(kubectl.call("get", "persistentvolume", name, "-o", "json"))["spec"]
         folder = (volume.get("hostPath") or volume.get("local") or {}).get("path", "")
@@ -28,7 +28,7 @@ def through_node(engine: Engine, kubectl: Kubectl) -> Reach:
                 f"The volume of {claim.key.name} is no folder of a node of this cluster.",
                 json.dumps(volume)[:400],
             )
-        yield Place((engine.name, "exec", "-i", node), str(folder))
+        yield ClaimPlace((engine.name, "exec", "-i", node), str(folder))
 
     return reach
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from contextcore_install.tools.machine import in_another_network
+from contextcore_install.system.machine import in_another_network
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 """Where Docker's command looks when nothing else is chosen (docker/cli, opts/hosts.go)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EngineEndpoint:
     """An address of an engine, and what chose it: `local` is the command that chooses this machine's engine again.
 
     `url` is empty where the command asks no server (Podman on Linux), or where the address is not known.
@@ -59,36 +59,36 @@ class Endpoint:
         return self.socket is not None and in_another_network(self.socket)
 
 
-def endpoint_of(engine: str, environ: Mapping[str, str], platform: str = sys.platform) -> Endpoint:
+def endpoint_of(engine: str, environ: Mapping[str, str], platform: str = sys.platform) -> EngineEndpoint:
     """Return where an engine's command leads, from its variables and files; no process is started."""
     if engine == "docker":
         return _docker(environ)
-    return _podman(environ, platform) if engine == "podman" else Endpoint()
+    return _podman(environ, platform) if engine == "podman" else EngineEndpoint()
 
 
-def _docker(environ: Mapping[str, str]) -> Endpoint:
+def _docker(environ: Mapping[str, str]) -> EngineEndpoint:
     # The order is that of docker/cli, cli/command/cli.go, resolveContextName.
     if host := environ.get("DOCKER_HOST"):
         url = host if "://" in host else f"tcp://{host}"
-        return Endpoint(url, "DOCKER_HOST", "unset DOCKER_HOST")
+        return EngineEndpoint(url, "DOCKER_HOST", "unset DOCKER_HOST")
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
     asked = environ.get("DOCKER_CONTEXT", "")
     name = asked or _inside(_read(folder / "config.json"), "currentContext")
     if name in {"", "default"}:
-        return Endpoint(DEFAULT_SOCKET)
+        return EngineEndpoint(DEFAULT_SOCKET)
     # docker/cli, cli/context/store/metadatastore.go
     meta = _read(folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json")
     url = _inside(meta, "Endpoints", "docker", "Host")
     local = "unset DOCKER_CONTEXT" if asked else "docker context use default"
-    return Endpoint(url, f"the context {name}", local)
+    return EngineEndpoint(url, f"the context {name}", local)
 
 
-def _podman(environ: Mapping[str, str], platform: str) -> Endpoint:
+def _podman(environ: Mapping[str, str], platform: str) -> EngineEndpoint:
     if host := environ.get("CONTAINER_HOST"):
-        return Endpoint(host, "CONTAINER_HOST", "unset CONTAINER_HOST")
+        return EngineEndpoint(host, "CONTAINER_HOST", "unset CONTAINER_HOST")
     asked = environ.get("CONTAINER_CONNECTION", "")
     if not asked and platform == "linux":
-        return Endpoint()  # it works without a server there
+        return EngineEndpoint()  # it works without a server there
     # containers/common, pkg/config/connections.go
     home = Path(environ.get("HOME") or Path.home())
     folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers"
@@ -96,7 +96,7 @@ def _podman(environ: Mapping[str, str], platform: str) -> Endpoint:
     name = asked or _inside(document, "Connection", "Default")
     url = _inside(document, "Connection", "Connections", name, "URI")
     local = "unset CONTAINER_CONNECTION" if asked else "podman system connection list"
-    return Endpoint(url, f"the connection {name}", local) if name else Endpoint()
+    return EngineEndpoint(url, f"the connection {name}", local) if name else EngineEndpoint()
 
 
 def _is_here(host: str) -> bool:

@@ -16,17 +16,17 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.failures import engine_trouble
-from contextcore_install.providers.kind.endpoint import Endpoint, endpoint_of
+from contextcore_install.providers.kind.endpoint import EngineEndpoint, endpoint_of
 from contextcore_install.providers.kind.engine_info import EngineInfo, as_json, read_info_text
 from contextcore_install.providers.kind.products import Product, product_of
-from contextcore_install.tools import process
-from contextcore_install.tools.capture import Captured, capture
+from contextcore_install.system import process
+from contextcore_install.system.capture import Captured, capture
 
 CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 #: Seconds for the engine to answer a question, and for which one that did not is asked nothing more.
 ASK_S, SILENT_S = 20.0, 30.0
 _silent: dict[tuple[str, str], tuple[float, InstallError]] = {}
-"""Engines that did not answer, with the moment and the error: a run makes more than one `Engine` of the same engine."""
+"""Engines that did not answer, with the moment and the error: a run makes several objects of the same engine."""
 _IN_A_CONTAINER = frozenset({"exec", "cp", "logs"})
 """Commands whose silence may be a container's, and says nothing of the engine."""
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -64,7 +64,7 @@ class Node:
         return self.role in {"control-plane", "worker"}
 
 
-class Engine:
+class ContainerEngine:
     """Asks and tells the engine. Nothing is started before it is asked for; `refused` is why it is asked nothing."""
 
     def __init__(self, name: str, environ: Mapping[str, str], refused: InstallError | None = None) -> None:
@@ -73,7 +73,7 @@ class Engine:
         self._refused = refused
 
     @cached_property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> EngineEndpoint:
         """Where the engine's command leads."""
         return endpoint_of(self.name, self.environ)
 

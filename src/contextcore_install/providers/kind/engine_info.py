@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contextcore_install.core.shape import Shape, shaped
+from contextcore_install.core.schema import Shape, shaped
 
 MIB = 1024 * 1024
 DELEGATED = frozenset({"cpu", "memory", "pids"})

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import READ_BYTES, Evidence, Piece
+from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import HIDDEN
-from contextcore_install.providers.kind.engine import Engine
-from contextcore_install.tools import process
-from contextcore_install.tools.files import tail
-from contextcore_install.tools.work_folders import work_folder
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.system import process
+from contextcore_install.system.files import tail
+from contextcore_install.system.work_folders import work_folder
 
 FOLDER = "kind"
 _VALUE = re.compile(r"(EnvVar\{Name:[^,}]{0,200},Value:).{1,20000}?(?=,ValueFrom:)", re.DOTALL)
@@ -30,16 +30,12 @@ _TO_READ_S = 2.0
 """How long reading what was exported may take, in seconds; the export ends so much earlier."""
 
 
-def engine_evidence(cluster: str, engine: Engine) -> list[Evidence]:
+def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
     """Return what can be collected of the engine and of the nodes' containers, whether they run or not."""
 
     def about(_: StepContext) -> Iterator[Piece]:
         info, finding = engine.trouble()
-        found = (
-            {**asdict(info), "host": HIDDEN}
-            if info
-            else {"trouble": finding.as_document() if finding else {}}
-        )
+        found = {**asdict(info), "host": HIDDEN} if info else {"trouble": finding.as_document() if finding else {}}
         leads_to = {"endpoint": engine.endpoint.shown, "product": engine.product(info=info).name}
         yield f"{FOLDER}/engine.json", {"engine": engine.name, **leads_to, **found}
         nodes = [asdict(node) for node in engine.nodes(cluster)]
@@ -50,10 +46,10 @@ def engine_evidence(cluster: str, engine: Engine) -> list[Evidence]:
             done = engine.ask("logs", "--tail", LOG_LINES, node.name, ctx=ctx)
             yield f"{FOLDER}/{node.name}.log", (done.stdout + done.stderr)[-READ_BYTES:]
 
-    return [Evidence("the container engine", about), Evidence("the nodes' containers", logs)]
+    return [Collector("the container engine", about), Collector("the nodes' containers", logs)]
 
 
-def export_evidence(cluster: str, engine: Engine, kind: Callable[[], str]) -> Evidence:
+def export_evidence(cluster: str, engine: ContainerEngine, kind: Callable[[], str]) -> Collector:
     """Return what `kind export logs` writes: the kubelets' logs, the containers', and the engine's."""
 
     def export(ctx: StepContext) -> Iterator[Piece]:
@@ -66,10 +62,10 @@ def export_evidence(cluster: str, engine: Engine, kind: Callable[[], str]) -> Ev
         if trouble is not None:
             raise trouble
 
-    return Evidence("kind export logs", export, slow=True)
+    return Collector("kind export logs", export, slow=True)
 
 
-def _export(argv: list[str], engine: Engine, ctx: StepContext) -> InstallError | None:
+def _export(argv: list[str], engine: ContainerEngine, ctx: StepContext) -> InstallError | None:
     """Export, and return why that is not all that there is: a node that does not run has still left something."""
     try:
         limit_s = max(1.0, ctx.remaining_s - _TO_READ_S)

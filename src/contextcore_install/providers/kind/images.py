@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
-from contextcore_install.providers._kubectl.objects import Manifest
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.providers.kind.lock import Gate
 from contextcore_install.providers.kind.node_images import IMPORT_WAYS, NodeImages, import_argv, rename
-from contextcore_install.tools import process
-from contextcore_install.tools.pipes import pipe
-from contextcore_install.tools.relay import Relay
+from contextcore_install.providers.kubernetes.objects import Manifest
+from contextcore_install.system import process
+from contextcore_install.system.pipes import pipe
+from contextcore_install.system.relay import Relay
 
 #: Pulls at the same time: registries and home networks dislike more.
 PULLS_AT_ONCE = 4
@@ -33,7 +33,7 @@ Refused = dict[str, InstallError]
 class Images:
     """Gets images into the engine and into the nodes. What cannot be had is returned, never raised."""
 
-    def __init__(self, engine: Engine, cluster: str, *, may_pull: bool) -> None:
+    def __init__(self, engine: ContainerEngine, cluster: str, *, may_pull: bool) -> None:
         self._engine = engine
         self._cluster = cluster
         self._may_pull = may_pull
@@ -46,11 +46,7 @@ class Images:
     def lacking(self, images: Sequence[str], nodes: Sequence[Manifest]) -> list[str]:
         """Return the images that some node does not say it has, and that were not loaded just now."""
         there = [
-            {
-                name
-                for entry in (node.get("status") or {}).get("images") or []
-                for name in entry.get("names") or []
-            }
+            {name for entry in (node.get("status") or {}).get("images") or [] for name in entry.get("names") or []}
             for node in nodes
         ]
         everywhere = set.intersection(*there) if there else set()
@@ -134,9 +130,7 @@ class Images:
             left = [node for node, done in zip(left, imported, strict=True) if done.exit_code != 0]
             if not left:
                 break
-            said = said or "\n".join(
-                done.stderr.strip() for done in (saved, *imported) if done.exit_code != 0
-            )
+            said = said or "\n".join(done.stderr.strip() for done in (saved, *imported) if done.exit_code != 0)
         if left:
             facts = {
                 "image": image,
@@ -151,9 +145,7 @@ class Images:
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
         running = [
-            node.name
-            for node in self._engine.nodes(self._cluster)
-            if node.is_member and node.state == "running"
+            node.name for node in self._engine.nodes(self._cluster) if node.is_member and node.state == "running"
         ]
         with ThreadPoolExecutor(max(1, len(running))) as pool:
             return list(pool.map(lambda node: NodeImages.of(self._engine, node), running))

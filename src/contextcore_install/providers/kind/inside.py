@@ -7,8 +7,8 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.diagnosis.failures import kubectl_failure
-from contextcore_install.providers._kubectl.client import items_of
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
+from contextcore_install.providers.kubernetes.client import items_of
 
 # The API server's certificate is valid for localhost (kind: pkg/cluster/internal/kubeadm/config.go), which a node
 # resolves without the network; its own name it does not.
@@ -36,7 +36,7 @@ API_DEAD = "api-unreachable"
 class Inside:
     """Asks nodes what they are like, with the commands in their containers."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ContainerEngine) -> None:
         self._engine = engine
 
     def members(self, nodes: Sequence[Node]) -> tuple[Mapping[str, Any], ...]:

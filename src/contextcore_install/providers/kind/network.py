@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kind.engine import Engine, Node
-from contextcore_install.providers.kind.look import Sight
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
+from contextcore_install.providers.kind.inspector import ClusterSnapshot
 
 
 def shared_network(nodes: Sequence[Node], default: str) -> str:
@@ -22,7 +22,7 @@ def detached(nodes: Sequence[Node], network: str) -> list[Node]:
     return [node for node in nodes if node.networks is not None and network not in node.networks]
 
 
-def reconnect(engine: Engine, cluster: str, sight: Sight, ctx: StepContext) -> None:
+def reconnect(engine: ContainerEngine, cluster: str, sight: ClusterSnapshot, ctx: StepContext) -> None:
     """Put nodes on the network again that were taken off. Raises InstallError.
 
     A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts. Engines
@@ -41,7 +41,7 @@ def reconnect(engine: Engine, cluster: str, sight: Sight, ctx: StepContext) -> N
             engine.restart(node, ctx)
 
 
-def _addresses(sight: Sight) -> dict[str, str]:
+def _addresses(sight: ClusterSnapshot) -> dict[str, str]:
     """Return the address that each node has told the cluster."""
     return {
         member["metadata"]["name"]: str(entry.get("address", ""))

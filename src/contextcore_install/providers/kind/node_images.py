@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kind.engine import Engine
-from contextcore_install.tools import process
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.system import process
 
 CTR = ("ctr", "--namespace=k8s.io", "images")
 IMPORT_WAYS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
@@ -35,7 +35,7 @@ class NodeImages:
     snapshotter: str = ""
 
     @classmethod
-    def of(cls, engine: Engine, node: str) -> Self:
+    def of(cls, engine: ContainerEngine, node: str) -> Self:
         """Ask a node. Raises InstallError where the engine cannot be asked."""
         listed = engine.ask("exec", node, *CTR, "ls", "--quiet")
         names = frozenset(listed.stdout.split()) if listed.exit_code == 0 else frozenset()
@@ -50,7 +50,7 @@ def import_argv(engine: str, node: NodeImages, way: Sequence[str]) -> list[str]:
     return [engine, "exec", "--privileged", "-i", node.node, *imports]
 
 
-def rename(engine: Engine, nodes: Sequence[NodeImages], before: str, after: str, ctx: StepContext) -> None:
+def rename(engine: ContainerEngine, nodes: Sequence[NodeImages], before: str, after: str, ctx: StepContext) -> None:
     """Give an image the name that the manifests know it by. Raises InstallError."""
     for node in nodes:
         argv = [engine.name, "exec", node.node, *CTR, "tag", "--force", before, after]

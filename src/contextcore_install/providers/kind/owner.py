@@ -15,7 +15,7 @@ from shlex import quote
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine import Node
-from contextcore_install.tools.files import read_text, write_atomically
+from contextcore_install.system.files import read_text, write_atomically
 
 NODE_LABEL = "contextcore-install/cluster-id"
 """The label of our nodes inside the cluster: known even where this machine's notes are lost."""
@@ -107,9 +107,7 @@ class OwnerFile:
                 hint="./create-cluster.sh --resume",
             )
         identity = secrets.token_hex(8)
-        owner = Owner(
-            identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine
-        )
+        owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine)
         return self._write(owner)
 
     def adopt(self, identity: str, nodes: Sequence[Node], engine: str) -> Owner:

@@ -11,19 +11,19 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.provider import Probe
 from contextcore_install.diagnosis.machines import limits_met
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.engine_info import EngineInfo
 from contextcore_install.providers.kind.holders import HOLDING
 from contextcore_install.stack.catalogue import PORTS
-from contextcore_install.tools import machine
-from contextcore_install.tools.ports import bind_problem, free_port
+from contextcore_install.system import machine
+from contextcore_install.system.ports import bind_problem, free_port
 
 
 @dataclass(frozen=True)
 class PortProbe:
     """Looks at ports; `info` is None where the engine does not answer, and `nodes` are those of our cluster."""
 
-    engine: Engine
+    engine: ContainerEngine
     info: EngineInfo | None
     nodes: Callable[[], Sequence[Node]]
     bind_problem: Callable[[int], int] = bind_problem
@@ -47,9 +47,7 @@ class PortProbe:
             return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
         if problem == errno.EACCES and not self.info.rootless:
             return Probe(f"{port} is free, and the engine may use it")
-        bound = next(
-            (node.ports for node in self.nodes() if node.is_control_plane and node.state in HOLDING), {}
-        )
+        bound = next((node.ports for node in self.nodes() if node.is_control_plane and node.state in HOLDING), {})
         if bound.get(inside, ("", 0))[1] == port:
             return Probe(f"{port} is held by our own cluster")
         try:

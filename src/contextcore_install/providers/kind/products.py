@@ -184,7 +184,5 @@ def product_of(
 
 def _installed(machines: Iterable[Product], environ: Mapping[str, str], desktop: Product) -> Product:
     """Return a product that is there on a Mac on which nothing says which one the engine was."""
-    there = (
-        item for item in machines if item.program and shutil.which(item.program, path=environ.get("PATH"))
-    )
+    there = (item for item in machines if item.program and shutil.which(item.program, path=environ.get("PATH")))
     return desktop if DOCKER_APP.exists() else next(there, desktop)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import Evidence
+from contextcore_install.core.evidence import Collector
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
@@ -19,33 +19,33 @@ from contextcore_install.core.provider import (
     ProviderConfig,
     Requirement,
 )
-from contextcore_install.core.shared_read import SharedRead
-from contextcore_install.core.standing import Listener, socket_listener
+from contextcore_install.core.requirements import Listener, socket_listener
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.rules.service import NODE_PORT
-from contextcore_install.providers._kubectl.by_hand import by_hand
-from contextcore_install.providers._kubectl.data import ClaimData
-from contextcore_install.providers._kubectl.provider import KubernetesProvider
-from contextcore_install.providers._kubectl.render import OURS
-from contextcore_install.providers._kubectl.stack import KubernetesStack
-from contextcore_install.providers._kubectl.system import ClusterSystem
 from contextcore_install.providers.kind.choice import choose_engine, nodes_of
 from contextcore_install.providers.kind.config import default_node_image
-from contextcore_install.providers.kind.creation import Creation, Wish
+from contextcore_install.providers.kind.creation import ClusterSpec, Creation
 from contextcore_install.providers.kind.data import through_node
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.holders import Holders
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.images import by_hand as load_by_hand
 from contextcore_install.providers.kind.inside import Inside
-from contextcore_install.providers.kind.look import Look
+from contextcore_install.providers.kind.inspector import Inspector
 from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.report import EXPORT, report_of, unlike
-from contextcore_install.providers.kind.requirements import Requirements
+from contextcore_install.providers.kind.requirements import KindRequirements
+from contextcore_install.providers.kubernetes.by_hand import by_hand
+from contextcore_install.providers.kubernetes.data import ClaimData
+from contextcore_install.providers.kubernetes.provider import KubernetesProvider
+from contextcore_install.providers.kubernetes.render import OURS
+from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.system import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
-from contextcore_install.tools.ports import takes_connections
-from contextcore_install.tools.programs import KIND
+from contextcore_install.system.ports import takes_connections
+from contextcore_install.system.programs import KIND
 
 #: Seconds for which services must answer once their node has come back: until kube-proxy has written its rules anew.
 STEADY_S = 2.0
@@ -73,12 +73,12 @@ class KindProvider(KubernetesProvider):
     # The parts
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> ContainerEngine:
         return choose_engine(self._box.environ, self._owners.read())
 
     @cached_property
-    def _nodes(self) -> SharedRead[Sequence[Node]]:
-        return SharedRead(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()))
+    def _nodes(self) -> TtlCache[Sequence[Node]]:
+        return TtlCache(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()))
 
     @cached_property
     def _images(self) -> Images:
@@ -95,16 +95,14 @@ class KindProvider(KubernetesProvider):
         )
 
     @cached_property
-    def _look(self) -> Look:
+    def _look(self) -> Inspector:
         reader, inside = self._stack.reader, Inside(self._engine)
-        return Look(self._config.cluster, self._nodes, self._kubectl, reader, self._owners, inside)
+        return Inspector(self._config.cluster, self._nodes, self._kubectl, reader, self._owners, inside)
 
     @cached_property
     def _system(self) -> ClusterSystem:
         node = f"{self._config.cluster}-control-plane"
-        return ClusterSystem(
-            self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm"
-        )
+        return ClusterSystem(self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm")
 
     @cached_property
     def _holders(self) -> Holders:
@@ -112,7 +110,7 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _creation(self) -> Creation:
-        wish = Wish(
+        wish = ClusterSpec(
             self._config.cluster,
             self._ports,
             self._node_image,
@@ -136,14 +134,8 @@ class KindProvider(KubernetesProvider):
 
     def requirements(self) -> Sequence[Requirement]:
         """Return what the machine must have."""
-        return Requirements(
-            self._config,
-            self._box,
-            self._engine,
-            self._ports,
-            self._node_image,
-            self._source,
-            self._our_nodes,
+        return KindRequirements(
+            self._config, self._box, self._engine, self._ports, self._node_image, self._source, self._our_nodes
         ).all()
 
     def cluster(self) -> ClusterReport:
@@ -182,9 +174,7 @@ class KindProvider(KubernetesProvider):
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, its images in the nodes first: there they would be pulled slowly. Raises InstallError."""
-        lacking = self._images.lacking(
-            self._stack.release().images, self._stack.reader.read().of_kind("Node")
-        )
+        lacking = self._images.lacking(self._stack.release().images, self._stack.reader.read().of_kind("Node"))
         if lacking:
             with ctx.part("images"):
                 for error in self._images.provide(lacking, ctx).values():
@@ -209,9 +199,7 @@ class KindProvider(KubernetesProvider):
     def _endpoint(self, component: str, port_key: str, path: str) -> Endpoint:
         port = self._ports[port_key]
         stranger = self._holders.stranger(port)
-        return Endpoint(
-            component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True
-        )
+        return Endpoint(component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True)
 
     def cluster_services(self) -> Sequence[Requirement]:
         """Return what must hold of kube-proxy and the cluster's DNS."""
@@ -240,7 +228,7 @@ class KindProvider(KubernetesProvider):
             ]
         return by_hand(step_id, self._kubectl, self._source.folder)
 
-    def evidence(self) -> Sequence[Evidence]:
+    def evidence(self) -> Sequence[Collector]:
         """Return what can be collected of the engine, the cluster and its nodes."""
         name = self._config.cluster
         return [

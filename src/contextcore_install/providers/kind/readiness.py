@@ -12,20 +12,20 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers._kubectl.client import Kubectl
 from contextcore_install.providers.kind.comeback import has_come_back
-from contextcore_install.providers.kind.engine import Engine
+from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.inside import API_DEAD, Inside
-from contextcore_install.providers.kind.look import Look, Sight, conditions_of
+from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector, conditions_of
 from contextcore_install.providers.kind.report import unreached
-from contextcore_install.tools.ports import bind_problem, speaks_tls
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.system.ports import bind_problem, speaks_tls
 
 API_PORT = 6443
 """The API server's port inside the control plane's container."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadinessLimits:
     """How long to wait for what, in seconds.
 
     Nodes must be Ready within `ready`; those that are sick after `restart_after` are restarted. The pause between two
@@ -48,7 +48,7 @@ class Limits:
     published: float = 15.0
 
 
-LIMITS = Limits()
+LIMITS = ReadinessLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ class Readiness:
     def __init__(
         self,
         cluster: str,
-        engine: Engine,
+        engine: ContainerEngine,
         kubectl: Kubectl,
-        look: Look,
+        look: Inspector,
         inside: Inside,
-        lead_back: Callable[[Sight, StepContext], None],
-        limits: Limits = LIMITS,
+        lead_back: Callable[[ClusterSnapshot, StepContext], None],
+        limits: ReadinessLimits = LIMITS,
         door: Door = DOOR,
     ) -> None:
         self._cluster = cluster
@@ -85,7 +85,7 @@ class Readiness:
         self._limits = limits
         self._door = door
 
-    def wait(self, ctx: StepContext) -> Sight:
+    def wait(self, ctx: StepContext) -> ClusterSnapshot:
         """Wait until all nodes are Ready and have said so since they were started.
 
         Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault; `engine-remote`
@@ -130,7 +130,7 @@ class Readiness:
             if self._door.answers(port):
                 return
 
-    def _require_published(self, sight: Sight, ctx: StepContext) -> None:
+    def _require_published(self, sight: ClusterSnapshot, ctx: StepContext) -> None:
         """Raise `engine-remote` if the API answers in its own node, and nobody holds its port on this machine."""
         port, began = _api_port(sight), time.monotonic()
         while port and self._door.unheld(port):
@@ -138,7 +138,7 @@ class Readiness:
                 raise self._unpublished(sight, port)
             ctx.wait(self._limits.try_port)
 
-    def _unpublished(self, sight: Sight, port: int) -> InstallError:
+    def _unpublished(self, sight: ClusterSnapshot, port: int) -> InstallError:
         node = next(node.name for node in sight.nodes if node.is_control_plane)
         seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
         facts = {
@@ -148,7 +148,7 @@ class Readiness:
         }
         return explain(Subject.MACHINE, Evidence("machine", [seen], facts=facts)).error()
 
-    def _lead(self, sight: Sight, led: float, ctx: StepContext) -> float:
+    def _lead(self, sight: ClusterSnapshot, led: float, ctx: StepContext) -> float:
         """Have the context written again, once, and return when that was; raises `api-unreached` if it is no help."""
         self._require_published(sight, ctx)
         now = time.monotonic()
@@ -176,7 +176,7 @@ class Readiness:
                 self._engine.restart(node, ctx)
         return set(sick)
 
-    def _sick(self, sight: Sight) -> dict[str, str]:
+    def _sick(self, sight: ClusterSnapshot) -> dict[str, str]:
         """Return what shows nodes to be sick: they themselves, never what kubectl says here."""
         if sight.silent is not None:
             dead = sight.silent.code == API_DEAD
@@ -196,7 +196,7 @@ class Readiness:
             if item["metadata"].get("namespace") in {"kube-node-lease", "kube-system"}
         }
 
-    def _not_ready(self, sight: Sight) -> InstallError:
+    def _not_ready(self, sight: ClusterSnapshot) -> InstallError:
         if sight.misled and sight.api is not None:
             return unreached(self._cluster, sight.api)
         silent = sight.silent
@@ -220,10 +220,10 @@ class Readiness:
         return ""
 
 
-def _api_port(sight: Sight) -> int:
+def _api_port(sight: ClusterSnapshot) -> int:
     """Return the port of this machine that leads to the API server; 0 where it is not known."""
     return next((node.ports.get(API_PORT, ("", 0))[1] for node in sight.nodes if node.is_control_plane), 0)
 
 
-def _is_told(sight: Sight) -> bool:
+def _is_told(sight: ClusterSnapshot) -> bool:
     return bool(sight.nodes) and sight.running and sight.api is None and not sight.unready

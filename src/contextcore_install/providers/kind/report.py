@@ -16,7 +16,7 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.diagnosis.rules import cluster as rules
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.look import Sight, conditions_of
+from contextcore_install.providers.kind.inspector import ClusterSnapshot, conditions_of
 from contextcore_install.providers.kind.network import detached, shared_network
 
 EXPORT = "kind export kubeconfig --name {cluster}"
@@ -25,7 +25,7 @@ _FILE = re.compile(r'error loading config file "([^"]+)"')
 
 
 def report_of(
-    cluster: str, sight: Sight, ports: Mapping[str, int], engine: str = "docker", network: str = "kind"
+    cluster: str, sight: ClusterSnapshot, ports: Mapping[str, int], engine: str = "docker", network: str = "kind"
 ) -> ClusterReport:
     """Return what a sight comes to. The engine and its network are those that kind uses."""
     names = ", ".join(f"{node.name} ({node.state})" for node in sight.nodes)
@@ -36,9 +36,7 @@ def report_of(
     if sight.owner is not None and not sight.owner.complete:
         return ClusterReport(ClusterState.PARTIAL, f"{names}: its creation did not come to its end")
     if not any(node.is_control_plane for node in sight.nodes):
-        return ClusterReport(
-            ClusterState.LOST, f"{names}: the control plane is gone, and nothing else answers"
-        )
+        return ClusterReport(ClusterState.LOST, f"{names}: the control plane is gone, and nothing else answers")
     about = _Findings(cluster, sight, engine)
     about.note_network(network)
     if not sight.running:
@@ -50,7 +48,7 @@ def report_of(
     return ClusterReport(state, names, tuple(about.found))
 
 
-def _foreign_words(sight: Sight) -> str:
+def _foreign_words(sight: ClusterSnapshot) -> str:
     if sight.owner is None and not sight.running:
         start = " ".join(node.name for node in sight.nodes)
         return f"nothing here says that it is ours; if it is, its own mark can be read after: docker start {start}"
@@ -60,7 +58,7 @@ def _foreign_words(sight: Sight) -> str:
 class _Findings:
     """Collects what is wrong in a sight, by the rules about clusters."""
 
-    def __init__(self, cluster: str, sight: Sight, engine: str) -> None:
+    def __init__(self, cluster: str, sight: ClusterSnapshot, engine: str) -> None:
         self.found: list[Finding] = []
         self._sight = sight
         self._is_cut_off = False
@@ -116,7 +114,7 @@ class _Findings:
             self.found.append(found.finding)
 
 
-def refusal(cluster: str, sight: Sight, engine: str) -> InstallError | None:
+def refusal(cluster: str, sight: ClusterSnapshot, engine: str) -> InstallError | None:
     """Return the error for an API that answers its own node in a way that neither waiting nor a restart heals."""
     about = _Findings(cluster, sight, engine)
     about.note_nodes()
@@ -158,15 +156,13 @@ def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> l
         Risk.LOSES_DATA,
     )
     return [
-        Finding(
-            f"{name}-fixed", f"The cluster has {name} {has[name]}, not {wanted}.", remedy=remedy, warning=True
-        )
+        Finding(f"{name}-fixed", f"The cluster has {name} {has[name]}, not {wanted}.", remedy=remedy, warning=True)
         for name, wanted in asked.items()
         if wanted is not None and wanted != has[name]
     ]
 
 
-def lost_nodes(sight: Sight) -> int:
+def lost_nodes(sight: ClusterSnapshot) -> int:
     """Return how many of the nodes that were made are gone."""
     there = {node.id for node in sight.nodes}
     return len(set(sight.owner.nodes) - there) if sight.owner else 0
@@ -183,9 +179,7 @@ def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, in
     bound = next((node.ports for node in nodes if node.is_control_plane), {})
     wanted = mapped_ports(ports)
     return {
-        key: bound[inside][1]
-        for inside, (key, here) in wanted.items()
-        if inside in bound and bound[inside][1] != here
+        key: bound[inside][1] for inside, (key, here) in wanted.items() if inside in bound and bound[inside][1] != here
     }
 
 
@@ -194,7 +188,5 @@ def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallE
     named = ", ".join(f"{key} {port}, not {wanted[key]}" for key, port in other.items())
     flags = " ".join(f"--port {key}={port}" for key, port in other.items())
     return InstallError(
-        "ports-fixed",
-        f"The cluster was made with other ports: {named}.",
-        hint=f"./create-cluster.sh --resume {flags}",
+        "ports-fixed", f"The cluster was made with other ports: {named}.", hint=f"./create-cluster.sh --resume {flags}"
     )

@@ -11,33 +11,33 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
-from contextcore_install.core.standing import Category
+from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.diagnosis.rules.machine import ENGINE_DISK_WANTED
-from contextcore_install.providers._kubectl.render import Source
-from contextcore_install.providers._kubectl.tooling import manifests_requirement, tool_requirement
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
-from contextcore_install.providers.kind.engine import Engine, Node
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, EngineInfo
 from contextcore_install.providers.kind.port_requirement import PortProbe
-from contextcore_install.tools import machine, routes
-from contextcore_install.tools.programs import KIND, KUBECTL, ToolBox
+from contextcore_install.providers.kubernetes.render import ManifestSource
+from contextcore_install.providers.kubernetes.tooling import manifests_requirement, tool_requirement
+from contextcore_install.system import machine, routes
+from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
 #: Seconds by which clocks may differ: an engine takes some to answer.
 CLOCKS_DIFFER_S = 60.0
 
 
-class Requirements:
+class KindRequirements:
     """The list, and how each is looked at."""
 
     def __init__(
         self,
         config: ProviderConfig,
         box: ToolBox,
-        engine: Engine,
+        engine: ContainerEngine,
         ports: Mapping[str, int],
         node_image: str,
-        source: Source,
+        source: ManifestSource,
         our_nodes: Callable[[], Sequence[Node]],
     ) -> None:
         self._config = config
@@ -91,10 +91,7 @@ class Requirements:
             return Probe(evidence, limits_met(facts, evidence))
         path = shutil.which(self._engine.name, path=self._config.environ.get("PATH", os.defpath)) or ""
         at_home = self._config.environ.get("TMPDIR", "").startswith(str(Path.home()))
-        facts = {
-            "engine_path": path,
-            "temporary_files": "at home" if at_home else "elsewhere",
-        }
+        facts = {"engine_path": path, "temporary_files": "at home" if at_home else "elsewhere"}
         return Probe(evidence, limits_met(facts, path))
 
     def _resources(self) -> Probe:
@@ -111,11 +108,7 @@ class Requirements:
         info, _ = self._about
         # In a virtual machine (Docker Desktop) the engine's folder is not to be seen: its disk grows on this one.
         place = next(
-            (
-                path
-                for path in (Path(info.root) if info and info.root else Path("/none"), Path.home())
-                if path.is_dir()
-            ),
+            (path for path in (Path(info.root) if info and info.root else Path("/none"), Path.home()) if path.is_dir()),
             Path("/"),
         )
         try:
@@ -202,9 +195,7 @@ def _inotify() -> Probe:
 def proxies(environ: Mapping[str, str]) -> Probe:
     """Look whether what is said to the cluster would go through a proxy."""
     used = {
-        name: environ[name]
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        if environ.get(name)
+        name: environ[name] for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy") if environ.get(name)
     }
     if not used:
         return Probe("none")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.core.state import State
-from contextcore_install.core.status import overall
-from contextcore_install.ui.commands import Commands, is_command
+from contextcore_install.engine.state import State
+from contextcore_install.engine.status import overall
+from contextcore_install.ui.hints import Commands, is_command
 from contextcore_install.ui.page.story import RunStory
 from contextcore_install.ui.status import REPAIR, following
 from contextcore_install.ui.text import LIMIT, harmless
@@ -30,7 +30,7 @@ _GOING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """What is known of an installation at one moment. Times are microseconds since 1970."""
 
     state: State
@@ -47,7 +47,7 @@ class Facts:
     notices: Sequence[str] = ()
 
 
-def sections(facts: Facts, hidden: Redaction | None = None) -> dict[str, Any]:
+def sections(facts: PageFacts, hidden: Redaction | None = None) -> dict[str, Any]:
     """Return the document's sections; `hidden` takes out what others are not to see."""
     made: dict[str, Any] = {
         "head": _head(facts),
@@ -102,7 +102,7 @@ def bounded(value: Any, hidden: Redaction | None = None, depth: int = 0) -> Any:
     return harmless(value, LIMIT)
 
 
-def _head(facts: Facts) -> dict[str, Any]:
+def _head(facts: PageFacts) -> dict[str, Any]:
     state, story = facts.state, facts.story
     standing = overall(state, live=facts.live)
     tone, headline, detail = _HEADLINES[standing](facts)
@@ -130,7 +130,7 @@ def _head(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _down(facts: Facts) -> list[str]:
+def _down(facts: PageFacts) -> list[str]:
     """Return the components that should answer, as the installation is complete, and do not."""
     if not facts.where or overall(facts.state, live=facts.live) != "complete":
         return []
@@ -138,47 +138,47 @@ def _down(facts: Facts) -> list[str]:
     return [str(item["component"]) for item in known if item.get("answers") is False]
 
 
-def _without_a_word(facts: Facts) -> bool:
+def _without_a_word(facts: PageFacts) -> bool:
     return bool(facts.story.run_id) and not facts.story.finished and not facts.live
 
 
 _UNTOLD = "The latest run ended without a word: it was killed, or the power failed."
 
 
-def _running(facts: Facts) -> tuple[str, str, str]:
+def _running(facts: PageFacts) -> tuple[str, str, str]:
     going = [title for step, title in facts.titles.items() if facts.story.running(step)]
     verb = _GOING.get(facts.story.mode, "A run is under way")
     return "busy", verb + (f": {', '.join(going)}" if going else ""), ""
 
 
-def _failed(facts: Facts) -> tuple[str, str, str]:
+def _failed(facts: PageFacts) -> tuple[str, str, str]:
     failed = facts.state.failed
     where = ", ".join(facts.titles.get(step, step) for step in failed)
     error = (facts.state.steps[failed[0]].error or {}) if failed else {}
     return "bad", f"Failed: {where}", _UNTOLD if _without_a_word(facts) else str(error.get("message", ""))
 
 
-def _interrupted(facts: Facts) -> tuple[str, str, str]:
+def _interrupted(facts: PageFacts) -> tuple[str, str, str]:
     if _without_a_word(facts):
         return "warn", "Ended without a word", f"{_UNTOLD} What was done is kept."
     why = f" ({facts.story.reason})" if facts.story.reason else ""
     return "warn", "Interrupted", f"The latest run was told to end{why}. What was done is kept."
 
 
-def _complete(facts: Facts) -> tuple[str, str, str]:
+def _complete(facts: PageFacts) -> tuple[str, str, str]:
     detail = _UNTOLD if _without_a_word(facts) else "Every step is done."
     return "good", "Complete", detail
 
 
-def _nothing(_: Facts) -> tuple[str, str, str]:
+def _nothing(_: PageFacts) -> tuple[str, str, str]:
     return "idle", "Nothing is installed yet", "This page shows a run as soon as one begins."
 
 
-def _incomplete(_: Facts) -> tuple[str, str, str]:
+def _incomplete(_: PageFacts) -> tuple[str, str, str]:
     return "warn", "Incomplete", "Some steps are still to be done."
 
 
-_HEADLINES: Mapping[str, Callable[[Facts], tuple[str, str, str]]] = {
+_HEADLINES: Mapping[str, Callable[[PageFacts], tuple[str, str, str]]] = {
     "not_installed": _nothing,
     "running": _running,
     "complete": _complete,
@@ -189,11 +189,11 @@ _HEADLINES: Mapping[str, Callable[[Facts], tuple[str, str, str]]] = {
 """For each standing of the installation: the tone, the headline and a sentence."""
 
 
-def _steps(facts: Facts) -> list[dict[str, Any]]:
+def _steps(facts: PageFacts) -> list[dict[str, Any]]:
     return [_step(facts, step) for step in facts.state.planned]
 
 
-def _step(facts: Facts, step: str) -> dict[str, Any]:
+def _step(facts: PageFacts, step: str) -> dict[str, Any]:
     known = facts.state.steps[step]
     status, bar = known.status, facts.story.running(step)
     if status == "in_progress" and not facts.live:

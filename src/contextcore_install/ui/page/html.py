@@ -91,9 +91,7 @@ def _summary(sections: Mapping[str, Any]) -> str:
         + "</li>"
         for step in sections["steps"]
     )
-    typed = "".join(
-        f"<li><code>{escape(str(text))}</code> {escape(str(what))}</li>" for text, what in head["next"]
-    )
+    typed = "".join(f"<li><code>{escape(str(text))}</code> {escape(str(what))}</li>" for text, what in head["next"])
     return (
         f"<section><h2>{escape(str(head['headline']))}</h2><p>{escape(str(head['detail']))}</p>"
         f"<ol>{steps}</ol><p>Next:</p><ul>{typed}</ul><p>With scripts this page shows more.</p></section>"

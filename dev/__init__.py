@@ -1,0 +1,1 @@
+"""What only developers run: the dashboard and alert rules as code, and the generators of the reference."""

@@ -1,0 +1,125 @@
+"""Write docs/reference/diagnosis.md from the rules: `make reference`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from contextcore_install.diagnosis.catalogue import rules_of
+from contextcore_install.diagnosis.rule import Rule, Subject
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "diagnosis.md"
+_INTRODUCTION = """\
+# Diagnosis
+
+What this program knows to be wrong, and what heals it: one rule base, of data, that waiting, `--repair`, `verify` and
+error messages share. A rule matches what was seen: states of pods and containers, events, exit codes, last log lines,
+output of commands, HTTP answers, limits of the machine. Of a subject's rules **the first that fits counts**, so that
+the particular stand before the general.
+
+The rules are in `src/contextcore_install/diagnosis/rules/`, one module a subject; `tests/unit/diagnosis/recorded/` has
+for each what some program really said. This page is made from them by `make reference`.
+
+- **rule**: its id. Where the finding, the error or the JSON has another code, that stands below it.
+- **what it means**: what is told. Words in *italics* are filled in.
+- **what heals it**: in words, and what to type. *Carried out*: `--repair` does it, or the next run; where nobody
+  but you could, the finding says so. *Waited for*: it heals by itself, and is no finding.
+- **risk**: what the remedy may cost ([repair](repair.md#consent)). A *warning* stands in nobody's way.
+
+To add one: a `Rule` in the module of its subject, before the more general ones; what the program said in
+`recorded/`; `make reference`.
+"""
+_TITLES = {
+    Subject.MACHINE: "This machine",
+    Subject.ENGINE: "The container engine",
+    Subject.KIND: "kind",
+    Subject.PULL: "Pulling an image into the engine",
+    Subject.LOAD: "Loading an image into the nodes",
+    Subject.CLUSTER: "A cluster of kind",
+    Subject.NODE: "Nodes",
+    Subject.KUBECTL: "kubectl",
+    Subject.NAMESPACE: "Namespaces",
+    Subject.WORKLOAD: "Workloads",
+    Subject.CLAIM: "Claims",
+    Subject.POD: "Pods",
+    Subject.PROCESS: "Processes on this machine",
+    Subject.HTTP: "Processes that answer",
+    Subject.SERVICE: "Services",
+    Subject.SYSTEM: "The cluster's own services",
+}
+
+
+class _Words(dict[str, str]):
+    """Placeholders in italics, by their names where these do not say it."""
+
+    def __missing__(self, name: str) -> str:
+        return f"*{name.replace('_', ' ')}*"
+
+
+class _Capitals(dict[str, str]):
+    """Placeholders of commands, which are filled in by hand."""
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
+_WORDS = _Words(
+    argv="COMMAND",
+    by=" by *whom*",
+    code=" *(exit code)*",
+    ending="*ended with an exit code or by a signal*",
+    image_remedy="*Load it from the container engine into the nodes*, or have it where the nodes get theirs.",
+    kubectl="kubectl",
+    last="*its last line*",
+    more="*where*",
+    of_configuration=" of *its configuration*",
+    said="*what it said*",
+    said_by_kubectl="*what kubectl said*",
+)
+_CAPITALS = _Capitals(engine="docker", kubeadm="docker exec NODE kubeadm", kubectl="kubectl", uncordon="NODES")
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([_INTRODUCTION, *(line for subject in Subject for line in _section(subject))])
+
+
+def _section(subject: Subject) -> Iterator[str]:
+    about = import_module(f"contextcore_install.diagnosis.rules.{subject}").__doc__ or ""
+    yield f"## {_TITLES[subject]}\n"
+    yield f"{re.sub(r'`engine`', '[the container engine](#the-container-engine)', about.strip())}\n"
+    yield "| rule | what it means | what heals it | risk |"
+    yield "|---|---|---|---|"
+    for rule in rules_of(subject):
+        cells = (_name(rule), _told(rule.sentence), _remedy(rule), _risk(rule))
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def _name(rule: Rule) -> str:
+    return f"`{rule.id}`" + (f"<br>`{rule.code}`" if rule.code not in {"", rule.id} else "")
+
+
+def _told(text: str) -> str:
+    return text.format_map(_WORDS)
+
+
+def _remedy(rule: Rule) -> str:
+    if rule.passing:
+        return f"*Waited for*: {_told(rule.passing)}"
+    # What is a placeholder as a whole is said by the provider.
+    command = "" if re.fullmatch(r"\{\w+\}", rule.command) else rule.command.format_map(_CAPITALS)
+    parts = [_told(rule.remedy), f"`{command}`" if command else "", "*Carried out.*" if rule.automatic else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _risk(rule: Rule) -> str:
+    if rule.passing:
+        return ""
+    return f"{rule.risk}" + (", warning" if rule.warning else "")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,72 @@
+"""Write docs/reference/kubernetes-rights.yaml from the grants: `make reference`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from contextcore_install.providers.existing_cluster.grants import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
+from contextcore_install.providers.kubernetes.render import NAMESPACE
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "kubernetes-rights.yaml"
+NAME = "contextcore-install"
+_INTRODUCTION = f"""\
+# What --provider kube-context does in a cluster, as RBAC rules. Made from the code by `make reference`.
+# An administrator grants it to somebody, here jane, in a namespace that exists:
+#
+#   kubectl create namespace {NAMESPACE}
+#   kubectl apply -f kubernetes-rights.yaml
+#   kubectl create rolebinding {NAME} --namespace {NAMESPACE} --role {NAME} --user jane
+#
+# Manifests of your own (--manifests) with other kinds of objects need the verbs of ConfigMaps on these as well.
+"""
+_CLUSTER_WIDE = """\
+---
+# Optional, in the whole cluster:
+#
+#   kubectl create clusterrolebinding contextcore-install --clusterrole contextcore-install --user jane
+"""
+
+
+def page() -> str:
+    """Return the whole file."""
+    lines = [
+        *_head("Role", NAMESPACE),
+        *(line for use in Use for line in _rules(use, [grant for grant in GRANTS if grant.use is use])),
+    ]
+    wide = [
+        *_head("ClusterRole"),
+        "  # to make the namespace, if it does not exist",
+        *_rule(NAMESPACES),
+        "  # to name some causes of failures more precisely",
+        *(line for grant in LOOKED_AT for line in _rule(grant)),
+    ]
+    return _INTRODUCTION + "\n".join(lines) + "\n" + _CLUSTER_WIDE + "\n".join(wide) + "\n"
+
+
+def _head(kind: str, namespace: str = "") -> list[str]:
+    place = [f"  namespace: {namespace}"] if namespace else []
+    return [
+        "apiVersion: rbac.authorization.k8s.io/v1",
+        f"kind: {kind}",
+        "metadata:",
+        f"  name: {NAME}",
+        *place,
+        "rules:",
+    ]
+
+
+def _rules(use: Use, grants: Iterable[Grant]) -> Iterator[str]:
+    yield f"  # {use}"
+    for grant in grants:
+        yield from _rule(grant)
+
+
+def _rule(grant: Grant) -> Iterator[str]:
+    yield f'  - apiGroups: ["{grant.group}"]'
+    yield f"    resources: [{grant.resource}]"
+    yield f"    verbs: [{', '.join(grant.verbs)}]"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""argv in, exit code out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+
+from contextcore_install.cli.settings import parse
+from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
+from contextcore_install.runtime.app import App
+from contextcore_install.storage.home import find_home
+from contextcore_install.system.clock import SystemClock
+from contextcore_install.system.standard_streams import (
+    OutputFile,
+    flush_standard_streams,
+    open_standard_streams,
+    point_nowhere,
+)
+from contextcore_install.ui.hints import Commands
+
+_MODULES = {"resume": "install"}
+"""Modes that another mode's module carries out; every other command has a module in `commands` of its own name."""
+
+_REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one invocation and return its exit code."""
+    open_standard_streams()
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    program = "contextcore-install" if sys.argv[0].endswith("/contextcore-install") else sys.argv[0]
+    os.umask(0o077)  # whatever we make, and what we start makes, is this user's alone
+    code = _run(arguments, program)
+    if refused := flush_standard_streams():
+        # The one thing that is said on standard error for scripts too: nothing else would reach them.
+        _tell(_output_lost(refused), Commands(program), as_json=False)
+        flush_standard_streams()
+        return code or ExitCode.STEP_FAILED
+    return code
+
+
+def _run(arguments: Sequence[str], program: str) -> int:
+    commands, as_json = Commands(program), _wants_json(arguments)
+    try:
+        settings = parse(arguments, os.environ, program)
+        home = find_home(os.environ, os.geteuid())
+        app = App(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
+        commands = app.commands
+        name = settings.command
+        command = import_module(f"contextcore_install.commands.{_MODULES.get(name, name)}")
+        code: int = command.run(app)
+        sys.stdout.flush()
+        return code
+    except SystemExit as help_was_given:
+        return ExitCode.USAGE if help_was_given.code else ExitCode.DONE
+    except InstallError as error:
+        if not OutputFile.refused or error.code != "output-lost":  # which is told at the end
+            _tell(error, commands, as_json=as_json)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `| head` does; nobody is left to tell.
+        point_nowhere(sys.stdout)
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # the edge: a bug gets its exit code, and its trace is shown
+        if isinstance(error, ImportError) and not (error.name or "").startswith(__package__ or ""):
+            raise  # a dependency is gone: the launcher prepares the runtime anew
+        if isinstance(error, OSError) and OutputFile.was_refused(error):
+            return ExitCode.STEP_FAILED
+        told = _without_folder(error) or _machine_refuses(error) or _bug(error, program)
+        _tell(told, commands, as_json=as_json)
+        return told.exit_code
+
+
+def _output_lost(error: OSError) -> InstallError:
+    return InstallError("output-lost", f"standard output cannot be written: {error.strerror}")
+
+
+def _without_folder(error: Exception) -> InstallError | None:
+    """Return the error for a relative path in a working directory that was deleted; None for everything else."""
+    if not isinstance(error, FileNotFoundError):
+        return None
+    try:
+        Path.cwd()
+    except OSError:
+        return InstallError(
+            "no-working-directory",
+            "the working directory was deleted, so that no relative path can be found from it",
+            hint="change to another with cd, then run the same command again",
+            exit_code=ExitCode.USAGE,
+        )
+    return None
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether errors are for a script, told from words that may not even parse."""
+    return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
+
+
+def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
+    from contextcore_install.runtime.output import tell_error
+
+    with suppress(OSError):  # nobody is left to tell, or a disk is full: the exit code still says it
+        tell_error(error, commands, as_json=as_json)
+        sys.stdout.flush()
+
+
+def _machine_refuses(error: Exception) -> InstallError | None:
+    """Return the error for what the system refuses, with a full disk or a closed folder say; None for a bug."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return None
+    from contextcore_install.storage.files import unusable
+
+    return unusable(Path(error.filename or "this machine"), error)
+
+
+def _bug(error: Exception, program: str) -> InstallError:
+    from traceback import format_exception
+
+    return InstallError(
+        "bug",
+        f"{program} ended in a way it should not: {type(error).__name__}: {error}",
+        "".join(format_exception(error)),
+        "please report this, with what stands above",
+        exit_code=ExitCode.BUG,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From argv to frozen settings: flags, subcommands, the parser, and suggestions for what was mistyped."""

@@ -1,0 +1,48 @@
+"""Looking once for all that want to know the same at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from contextcore_install.core.errors import InstallError
+
+FRESH_S = 1.0
+"""Seconds for which what was read stands for what is: the checks of one run that follow on each other."""
+
+Found = TypeVar("Found")
+
+
+class TtlCache(Generic[Found]):
+    """Reads, and remembers for a moment. Safe to use from several threads."""
+
+    def __init__(self, ask: Callable[[], Found]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._found: list[Found] = []
+        self._error: InstallError | None = None
+
+    def read(self, *, fresh: bool = False) -> Found:
+        """Return what is there. Raises the InstallError with which asking failed."""
+        asked_at = time.monotonic()
+        with self._lock:
+            # Those who wait for one read need not fail one after another; who asks after it, asks anew.
+            failed_before = self._error is not None and asked_at > self._read_at
+            if fresh or failed_before or time.monotonic() - self._read_at > FRESH_S:
+                self._error = None
+                try:
+                    self._found = [self._ask()]
+                except InstallError as error:
+                    self._error = error
+                self._read_at = time.monotonic()
+            if self._error is not None:
+                raise self._error
+            return self._found[0]
+
+    def forget(self) -> None:
+        """Have the next read ask again, as something was changed."""
+        with self._lock:
+            self._read_at = float("-inf")

@@ -1,0 +1,1 @@
+"""The pure heart: plan, state, recorder and engine. No I/O of its own."""

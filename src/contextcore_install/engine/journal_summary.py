@@ -1,0 +1,91 @@
+"""What a long journal tells in short: a fold of all its events that can be kept, and carried on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contextcore_install.core.events import Event, Kind, known_duration
+from contextcore_install.engine.runs import Runs
+from contextcore_install.engine.state import State, StateFormatError, state_from_document
+
+VERSION = 1
+"""Of what is made of the events; what another version made is made anew."""
+
+RECENT = 5
+"""How many of the latest durations of a step count."""
+
+
+def working_time_s(event: Event) -> float | None:
+    """Return how long a step's real work took, where the event tells that."""
+    done = event.kind is Kind.STEP_COMPLETED and not event.data.get("already")
+    return event.duration_s if done else None
+
+
+class JournalSummary:
+    """Takes events in, in order, with their positions in the journal.
+
+    `state` is the installation's. `runs` has a row for each run, the latest last (see `Runs`); `places` says where in
+    the journal each begins that is more than one event. `took` has the latest durations of each step's real work, in
+    seconds; `requirements` what was verified last.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self.state = State(cluster)
+        self.runs = Runs()
+        self.places: dict[str, int] = {}
+        self.took: dict[str, list[float]] = {}
+        self.requirements: list[Any] = []
+
+    def take(self, position: int, event: Event) -> None:
+        """Take one event in."""
+        self.state.apply(event)
+        self.runs.take(event)
+        if event.kind is Kind.RUN_STARTED:
+            self.places.setdefault(event.run_id, position)
+        elif event.kind is Kind.VERIFIED:
+            found = event.data.get("requirements")
+            self.requirements = found if isinstance(found, list) else []
+        seconds = working_time_s(event)
+        if seconds is not None:
+            self.took[event.step] = [*self.took.get(event.step, [])[1 - RECENT :], seconds]
+
+    def as_document(self, first_row: int = 0) -> dict[str, Any]:
+        """Return all as one JSON object, but of the runs only those from the row `first_row` on."""
+        rows = self.runs.rows[first_row:]
+        return {
+            "version": VERSION,
+            "state": self.state.as_document(),
+            "runs": rows,
+            "places": {row["run_id"]: self.places[row["run_id"]] for row in rows if row["run_id"] in self.places},
+            "took": self.took,
+            "requirements": self.requirements,
+        }
+
+    def carry_on(self, document: Mapping[str, Any]) -> None:
+        """Become what `as_document` told of a chronicle that went on from this one; ValueError where it tells none."""
+        try:
+            if document["version"] != VERSION:
+                raise ValueError("of another version")
+            state = state_from_document(document["state"])
+            rows = [_row(row) for row in document["runs"]]
+            places = {str(run_id): int(place) for run_id, place in document["places"].items()}
+            took = {str(step): [_seconds(item) for item in items] for step, items in document["took"].items()}
+            requirements = list(document["requirements"])
+        except (KeyError, TypeError, AttributeError, OverflowError, StateFormatError) as error:
+            raise ValueError(f"it tells of no journal: {error}") from None
+        self.state, self.took, self.requirements = state, took, requirements
+        self.places.update(places)
+        self.runs.add(rows)
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("run_id", "mode", "started_at", "duration_seconds", "outcome", "failed_step", "applied")
+    return {name: row[name] for name in names}
+
+
+def _seconds(value: object) -> float:
+    seconds = known_duration(value)
+    if seconds is None:
+        raise ValueError("no duration")
+    return seconds

@@ -1,0 +1,34 @@
+"""How a run ends, and the time it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from contextcore_install.core.errors import InstallError
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits in seconds; `grace_s` is how long told-to-end work may take to end."""
+
+    overall_s: float = float("inf")
+    grace_s: float = 10.0
+    tick_s: float = 2.0
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run came to: its outcome, and the errors of the steps that failed."""
+
+    outcome: Outcome
+    errors: dict[str, InstallError] = field(default_factory=dict)
+    reason: str = ""

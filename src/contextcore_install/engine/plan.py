@@ -1,0 +1,102 @@
+"""Steps and their order."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.ports import StepContext
+from contextcore_install.engine.retry import RetryPolicy
+
+
+class Step(Protocol):
+    """One verifiable piece of the installation.
+
+    `check` only reads and is cheap; `apply` makes it so and is safe to repeat; `undo` takes back what
+    this installation made and nothing else. All three may raise InstallError. `timeout_s` bounds the
+    step with all its attempts; `lesson` tells a learner what the step does, and why.
+    """
+
+    id: str
+    title: str
+    lesson: str
+    needs: tuple[str, ...]
+    retry: RetryPolicy
+    timeout_s: float
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look whether there is anything to do."""
+        ...
+
+    def apply(self, ctx: StepContext) -> None:
+        """Make it so."""
+        ...
+
+    def undo(self, ctx: StepContext) -> None:
+        """Take back what apply made."""
+        ...
+
+    def by_hand(self) -> Sequence[str]:
+        """Return the commands that do the same by hand."""
+        ...
+
+
+class PlanError(ValueError):
+    """Steps that cannot be put in order: a duplicate, a need nobody meets, or a cycle."""
+
+
+class Plan:
+    """A graph of steps: a step waits for what it needs, and for nothing else."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = {step.id: step for step in steps}
+        if len(self._steps) != len(steps):
+            raise PlanError("two steps have the same id")
+        for step in steps:
+            for need in step.needs:
+                if need not in self._steps:
+                    raise PlanError(f"step {step.id} needs {need}, which is not in the plan")
+        try:
+            self.sorter()
+        except graphlib.CycleError as error:
+            raise PlanError(f"the steps need each other in a circle: {' -> '.join(error.args[1])}") from error
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps.values())
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, step_id: str) -> Step:
+        return self._steps[step_id]
+
+    def __contains__(self, step_id: object) -> bool:
+        return step_id in self._steps
+
+    def sorter(self) -> graphlib.TopologicalSorter[str]:
+        """Return a prepared sorter that hands out steps as their needs are met."""
+        sorter = graphlib.TopologicalSorter({step.id: step.needs for step in self})
+        sorter.prepare()
+        return sorter
+
+    def backwards(self, chosen: Collection[str]) -> graphlib.TopologicalSorter[str]:
+        """Return a prepared sorter that hands out chosen steps as those that need them are done with."""
+        graph = {
+            step_id: [other.id for other in self if step_id in other.needs and other.id in chosen] for step_id in chosen
+        }
+        sorter = graphlib.TopologicalSorter(graph)
+        sorter.prepare()
+        return sorter
+
+    def until(self, last: str) -> Plan:
+        """Return the plan that ends with a step: that step and all it needs, directly or not."""
+        wanted: set[str] = set()
+        todo = [last]
+        while todo:
+            step_id = todo.pop()
+            if step_id not in wanted:
+                wanted.add(step_id)
+                todo.extend(self._steps[step_id].needs)
+        return Plan([step for step in self if step.id in wanted])

@@ -1,0 +1,69 @@
+"""Data that was replaced: a claim or folder of the same name that is another one than when it was seen last.
+
+Every successful run notes what it sees for the first time. What was replaced is told until it is accepted, which takes
+that it was shown before: a replacement that comes later is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.requirements import Piece, Storage
+
+ACCEPT = "./create-cluster.sh --repair --yes"
+"""The command that notes the data that is there now as the data to watch over."""
+
+REPLACED = "data-replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class DataReplaced(Finding):
+    """A warning that the piece of data `name` had the id `was` and has `now`, which is empty if there is none."""
+
+    name: str = ""
+    was: str = ""
+    now: str = ""
+
+    def covers(self, known: str, now: str) -> bool:
+        """Whether this is the loss of `known` to `now`: what fills an empty place takes nothing more away."""
+        return self.was == known and self.now in ("", now)
+
+
+def noted(known: Mapping[str, str], seen: Sequence[Storage], accepted: Collection[DataReplaced] = ()) -> dict[str, str]:
+    """Return the ids to remember, by name: what is new, what is known, and instead of that what was accepted."""
+    now = {piece.name: piece.id for storage in seen for piece in storage.pieces if piece.id}
+    lost = {
+        each.name for each in accepted if each.name in known and each.covers(known[each.name], now.get(each.name, ""))
+    }
+    return {**now, **{name: identity for name, identity in known.items() if name not in lost}}
+
+
+def replaced(known: Mapping[str, str], seen: Sequence[Storage], backup: str = "") -> list[DataReplaced]:
+    """Return a warning for each piece of data that is another one than before; `backup` is the newest one's path."""
+    return [
+        _finding(storage.component, piece, known[piece.name], backup)
+        for storage, piece in _changed(known, seen)
+        if piece.name in known
+    ]
+
+
+def _changed(known: Mapping[str, str], seen: Sequence[Storage]) -> Iterator[tuple[Storage, Piece]]:
+    for storage in seen:
+        for piece in storage.pieces:
+            if known.get(piece.name) != piece.id:
+                yield storage, piece
+
+
+def _finding(component: str, piece: Piece, was: str, backup: str) -> DataReplaced:
+    when = f"made anew at {piece.since}" if piece.since else "emptied or replaced"
+    text = f"The data of {component} is gone: {piece.name} was {when}, and holds what was written since."
+    if backup:
+        command = f"./create-cluster.sh restore {quote(backup)}"
+        summary = f"Put the newest backup back; or accept the loss: {ACCEPT}"
+    else:
+        command, summary = ACCEPT, "There is no backup here. Accept the loss, and be told no more."
+    remedy = Remedy(summary, command)
+    return DataReplaced(REPLACED, text, remedy=remedy, warning=True, name=piece.name, was=was, now=piece.id)

@@ -1,0 +1,166 @@
+"""The installation's records in its own cluster: the port to them, and their format.
+
+docs/reference/state.md is the format for readers outside this program.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import instant, microseconds
+from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.engine.state import State, state_from_document
+
+FORMAT = 1
+MOST_BYTES = 256 * 1024
+"""What the records take in the cluster at most; Kubernetes allows a ConfigMap 1 MiB."""
+
+KEEPS_ITS_OWN = "restore"
+"""The command after which this machine's records count, however old they are: they were asked for."""
+
+CONFLICT, GONE = "remote-conflict", "remote-gone"
+"""Codes of the InstallErrors of a `Slot` whose object is another one, or none, by now."""
+
+CLUSTER_STEP = "cluster_create"
+"""The step with which there is a place for the records, and without which there is none."""
+
+ABOUT, STATE, TAIL = "about.json", "state.json", "journal.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an object in the cluster holds, and its version."""
+
+    content: Mapping[str, Any]
+    version: str
+
+
+class Slot(Protocol):
+    """One object in the cluster, replaced only where nobody else replaced it since. All may raise InstallError."""
+
+    def read(self) -> Kept | None:
+        """Return what the object holds; None where there is none."""
+        ...
+
+    def write(self, content: Mapping[str, Any], version: str) -> str:
+        """Replace the object of a version, or make it where the version is empty; return its new version.
+
+        Raises InstallError with the code CONFLICT where there is another version, and GONE where there is none.
+        """
+        ...
+
+    def remove(self) -> None:
+        """Remove the object, whatever it holds; nothing happens where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The two objects: the records, and the lease on them. `place` names them for people."""
+
+    place: str
+    records: Slot
+    lease: Slot
+
+
+@runtime_checkable
+class RemembersItself(Protocol):
+    """A provider whose cluster can hold the installation's records; the others are on one machine anyway."""
+
+    def remote(self) -> Remote:
+        """Return the way to the records. Asks for nothing yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecords:
+    """What a cluster holds: a state, and the end of the journal that it was made from.
+
+    `events` and `at_us` are the number and time of that journal's last event; `tail` its newest lines. `writer` names
+    the records' folder that it came from, `host` the machine, and `term` the lease's under which it was written.
+    """
+
+    state: State
+    events: int
+    at_us: int
+    host: str
+    writer: str
+    tail: tuple[str, ...] = ()
+    term: int = 0
+
+    def pack(self) -> dict[str, str]:
+        """Return the records as a ConfigMap's data, with as much of the tail as there is room for.
+
+        Raises InstallError `remote-too-big` where not even the state fits.
+        """
+        state = _encode(self.state.as_document())
+        about = {
+            "format": FORMAT,
+            "cluster": self.state.cluster_name,
+            "installation_id": self.state.installation_id,
+            "writer": {"host": self.host, "id": self.writer},
+            "journal": {"events": self.events, "at": instant(self.at_us)},
+            "lease_term": self.term,
+            "digest": "crc32:00000000",
+        }
+        room = MOST_BYTES - len(state.encode()) - len(_encode(about).encode())
+        if room < 0:
+            raise InstallError("remote-too-big", f"the state takes more than {MOST_BYTES // 1024} KiB")
+        tail = "".join(newest(self.tail, room))
+        about["digest"] = _digest(state, tail)
+        return {ABOUT: _encode(about), STATE: state, TAIL: tail}
+
+
+def unpack(data: Mapping[str, Any]) -> RemoteRecords:
+    """Return the records that a ConfigMap's data holds; raises ValueError for what holds none, or not as written."""
+    try:
+        about, state, tail = json.loads(data[ABOUT]), str(data[STATE]), str(data[TAIL])
+        if about["format"] != FORMAT:
+            raise ValueError(f"they have the format {str(about['format'])[:20]}, and this program reads {FORMAT}")
+        if about["digest"] != _digest(state, tail):
+            raise ValueError("they were changed by others, or are torn")
+        return RemoteRecords(
+            state_from_document(json.loads(state)),
+            int(about["journal"]["events"]),
+            microseconds(about["journal"]["at"]),
+            str(about["writer"]["host"]),
+            str(about["writer"]["id"]),
+            tuple(tail.splitlines(keepends=True)),
+            int(about["lease_term"]),
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"they lack what they should hold ({type(error).__name__}: {error})") from None
+
+
+def newest(lines: Sequence[str], room: int) -> list[str]:
+    """Return the newest of some lines that fit into so many bytes, without a gap."""
+    kept = []
+    for line in reversed(lines):
+        room -= len(line.encode())
+        if room < 0:
+            break
+        kept.append(line)
+    return kept[::-1]
+
+
+def last_change(state: State) -> int:
+    """Return when a run last changed a state, in microseconds since 1970; 0 where none did.
+
+    What only looks, `verify` or a watch, is no change: it makes no records newer than another machine's work.
+    """
+    times = [state.run.started_at, state.run.finished_at, *(step.updated_at for step in state.steps.values())]
+    return max((microseconds(text) for text in times if text), default=0)
+
+
+def _encode(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", IN_FILES).decode()
+
+
+def _digest(*texts: str) -> str:
+    return f"crc32:{zlib.crc32(chr(0).join(texts).encode()):08x}"

@@ -1,0 +1,68 @@
+"""The status of an installation as one versioned document, for people's views and for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contextcore_install.engine.state import State, StepState
+
+STATUS_SCHEMA = "contextcore-install/status/v1"
+
+
+def status_document(state: State, *, live: bool, holder: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the status document; docs/reference/status.md tells its fields.
+
+    `live` says whether a run is under way now, `holder` who runs it (pid, host, since, command).
+    """
+    document: dict[str, Any] = {
+        "schema": STATUS_SCHEMA,
+        "cluster": state.cluster_name,
+        "provider": state.provider or None,
+        "installation_id": state.installation_id or None,
+        "run_id": state.run.run_id or None,
+        "progress": round(state.progress, 4),
+        "overall": overall(state, live=live),
+        "started_at": state.started_at or None,
+        "updated_at": state.updated_at or None,
+        "run": {
+            "mode": state.run.mode or None,
+            "started_at": state.run.started_at or None,
+            "finished_at": state.run.finished_at or None,
+            "outcome": state.run.outcome or None,
+            "live": live,
+        },
+        "settings": state.settings,
+        "steps": [_step_document(step_id, step) for step_id, step in state.planned.items()],
+    }
+    others = [name for name in state.steps if name not in state.planned]
+    if others:
+        document["other_steps"] = [_step_document(name, state.steps[name]) for name in others]
+    if holder:
+        document["run"]["holder"] = holder
+    return document
+
+
+def overall(state: State, *, live: bool) -> str:
+    """Return where the installation stands in one word."""
+    if not state.exists:
+        return "not_installed"
+    if live:
+        return "running"
+    if state.progress == 1.0:
+        return "complete"
+    if state.failed:
+        return "failed"
+    cut_off = state.run.run_id and state.run.outcome in ("", "interrupted")
+    return "interrupted" if cut_off else "incomplete"
+
+
+def _step_document(step_id: str, step: StepState) -> dict[str, Any]:
+    return {
+        "id": step_id,
+        "status": step.status,
+        "attempts": step.attempts,
+        "started_at": step.started_at or None,
+        "completed_at": step.completed_at or None,
+        "duration_seconds": step.duration_seconds,
+        "error": step.error,
+    }

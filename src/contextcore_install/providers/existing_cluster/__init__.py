@@ -1,0 +1,23 @@
+"""The stack in a Kubernetes cluster that exists: reached through one of kubectl's contexts, never made or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contextcore_install.core.provider import Provider, ProviderConfig
+from contextcore_install.providers.existing_cluster.provider import CONTEXT_FILE, KubeContextProvider
+
+
+def create(config: ProviderConfig) -> Provider:
+    """Return the provider. Raises InstallError (usage) for ports that cannot be."""
+    return KubeContextProvider(config)
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return no ports, as there are none to choose; None where this machine has no note of a release."""
+    return {} if (config.folder / KubeContextProvider.name / CONTEXT_FILE).is_file() else None
+
+
+def held_ports(_: Mapping[str, int]) -> dict[str, int]:
+    """Return no ports: the ways to the Services take what is free, and end with the program."""
+    return {}

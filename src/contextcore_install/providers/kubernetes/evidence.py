@@ -1,0 +1,153 @@
+"""What a cluster tells somebody who is to find out what is wrong: its objects, events, pods, nodes and their logs.
+
+What Secrets and ConfigMaps hold, and the values of environment variables, are left out where they are read: nobody can
+tell from a value alone that it is secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from contextcore_install.core.command_line import command_line
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.redaction import HIDDEN
+from contextcore_install.providers.kubernetes.client import Kubectl, items_of
+from contextcore_install.providers.kubernetes.objects import pod_specs
+from contextcore_install.providers.kubernetes.pods import read_pod
+
+FOLDER = "cluster"
+KINDS = (
+    "pods,services,endpoints,statefulsets,deployments,daemonsets,replicasets,jobs,persistentvolumeclaims,"
+    "configmaps,secrets,serviceaccounts"
+)
+LOG_LINES = 400
+"""How many lines of a container's log are asked for."""
+
+TRIES = 3
+
+_SAID_TWICE = frozenset({"managedFields"})
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
+
+
+def cluster_evidence(
+    kubectl: Kubectl, namespaces: Callable[[], Sequence[str]], require: Callable[[], None], *, own_nodes: bool
+) -> list[Collector]:
+    """Return what can be collected in some namespaces. `require` raises InstallError where nothing would answer.
+
+    In a cluster that is not ours, describing all nodes may take long.
+    """
+
+    def ask(*arguments: str) -> Callable[[str, StepContext], str]:
+        return lambda namespace, ctx: _patiently(kubectl, ctx, *arguments, "--namespace", namespace)
+
+    def each(name: str, read: Callable[[str, StepContext], Any]) -> Callable[[StepContext], Iterator[Piece]]:
+        def collect(ctx: StepContext) -> Iterator[Piece]:
+            require()
+            for namespace in namespaces():
+                ctx.raise_if_cancelled()
+                yield f"{FOLDER}/{namespace}/{name}", read(namespace, ctx)
+
+        return collect
+
+    describe = ask("describe", "pods,persistentvolumeclaims")
+    objects = ask("get", KINDS, "-o", "json", "--ignore-not-found")
+    events = ask("get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "wide")
+
+    def nodes(ctx: StepContext) -> Iterator[Piece]:
+        require()
+        yield f"{FOLDER}/nodes.txt", _patiently(kubectl, ctx, "describe", "nodes")
+
+    def logs(ctx: StepContext) -> Iterator[Piece]:
+        require()
+        for namespace in namespaces():
+            yield from _logs(kubectl, namespace, ctx)
+
+    return [
+        Collector("the pods", each("pods.txt", lambda *about: without_values(describe(*about)))),
+        Collector("the events", each("events.txt", events)),
+        Collector("the objects", each("objects.json", lambda *about: _objects(objects(*about)))),
+        Collector("the nodes", nodes, slow=not own_nodes),
+        Collector("the pods' logs", logs),
+    ]
+
+
+def _patiently(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
+    """Ask, and ask again where trying again can help: an API server that is short of time is one to look at."""
+    for _ in range(TRIES - 1):
+        try:
+            return kubectl.call(*arguments, timeout_s=ctx.remaining_s, ctx=ctx)
+        except InstallError as error:
+            if error.code != "api-unreachable":
+                raise
+        ctx.wait(1.0)
+    return kubectl.call(*arguments, timeout_s=ctx.remaining_s, ctx=ctx)
+
+
+def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]:
+    """Yield the ends of the pods' logs, and of the logs before their last restart."""
+    pods = items_of(_patiently(kubectl, ctx, "get", "pods", "--namespace", namespace, "-o", "json"))
+    refused = []
+    for pod in map(read_pod, pods):
+        for suffix, more in {"": (), "-before": ("--previous",)}.items():
+            if more and not pod.restarts:
+                continue
+            done = kubectl.attempt(
+                "logs", pod.name, "--namespace", namespace, "--all-containers", f"--tail={LOG_LINES}", *more, ctx=ctx
+            )
+            if done.stdout:
+                yield f"{FOLDER}/{namespace}/logs/{pod.name}{suffix}.log", done.stdout[-READ_BYTES:]
+            if done.exit_code != 0:
+                refused.append(f"{pod.name}: {done.stderr.strip()[:200]}")
+    if refused:
+        raise InstallError("no-log", f"These logs are not there: {'; '.join(refused)}.")
+
+
+def _objects(printed: str) -> dict[str, Any]:
+    return {"items": [without_secrets(item) for item in items_of(printed)]}
+
+
+def without_secrets(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without what it keeps for others, the values of variables, and what is said twice."""
+    kept = dict(item)
+    metadata = {name: value for name, value in item.get("metadata", {}).items() if name not in _SAID_TWICE}
+    annotations = metadata.get("annotations") or {}
+    metadata["annotations"] = {name: value for name, value in annotations.items() if name != _APPLIED}
+    kept["metadata"] = metadata
+    for name in ("data", "binaryData", "stringData"):
+        if name in kept and kept.get("kind") in ("Secret", "ConfigMap"):
+            kept[name] = dict.fromkeys(kept[name] or (), HIDDEN)
+    for spec in pod_specs(kept):
+        for containers in ("initContainers", "containers", "ephemeralContainers"):
+            for container in spec.get(containers) or []:
+                _hide_in(container)
+    return kept
+
+
+def _hide_in(container: dict[str, Any]) -> None:
+    for variable in container.get("env") or []:
+        if "value" in variable:
+            variable["value"] = HIDDEN
+    for name in ("command", "args"):
+        if container.get(name):
+            container[name] = command_line(list(map(str, container[name])))
+
+
+def without_values(described: str) -> str:
+    """Return what `kubectl describe` printed without the values of environment variables."""
+    lines: list[str] = []
+    block = -1
+    for line in described.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if block >= 0 and (not line.strip() or indent > block):
+            if variable := _VARIABLE.match(line):
+                lines.append(f"{' ' * indent}{variable[1]}: {HIDDEN}")
+            continue
+        is_block = line.strip().startswith(("Environment:", "Environment Variables from:"))
+        block = indent if is_block else -1
+        lines.append(line)
+    return "\n".join([*lines, ""])

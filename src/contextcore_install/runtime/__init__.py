@@ -1,0 +1,1 @@
+"""Puts an installation's run together and carries it out: everything that commands share."""

@@ -1,0 +1,71 @@
+"""What every command is given: the settings, and the world it works in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from contextcore_install.cli.flags import DEFAULT_CLUSTER
+from contextcore_install.cli.settings import Settings
+from contextcore_install.storage.home import ClusterLayout, Home
+from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given
+
+if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
+    from contextcore_install.core.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One invocation in its surroundings."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    home: Home
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    clock: Clock
+
+    @property
+    def layout(self) -> ClusterLayout:
+        """Where the files of this invocation's cluster are."""
+        return self.home.cluster(self.settings.cluster)
+
+    @property
+    def json(self) -> bool:
+        """Whether standard output is for a script."""
+        return self.settings.output == "json"
+
+    @property
+    def commands(self) -> Commands:
+        """The commands that a user of this invocation types, with what they need of its flags and variables."""
+        settings = self.settings
+        usual = self.environ.get("HOME", "") + "/.contextcore"
+        chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
+        given = Given(
+            settings.given_flags,
+            {"CONTEXTCORE_HOME": str(self.home.folder)} if chosen else {},
+            settings.given_variables,
+            self._free_port,
+        )
+        unnamed = DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else ""
+        return Commands(settings.program, settings.cluster, unnamed, given)
+
+    @property
+    def commands_of_run(self) -> Commands:
+        """The commands that follow from a run, which has put the installation's settings on record."""
+        return self.commands.on_record(GIVEN_AGAIN)
+
+    def _free_port(self, key: str) -> int:
+        """Return a free port for a component in place of its own: neither given nor usual for another; else 0."""
+        from contextcore_install.stack.catalogue import PORTS
+        from contextcore_install.system.ports import free_port
+
+        if key not in PORTS:
+            return 0
+        usual = {port.host for port in PORTS.values()}
+        port = free_port(self.settings.ports.get(key, PORTS[key].host))
+        while port in usual or port in self.settings.ports.values():
+            port = free_port(port)
+        return port

@@ -1,0 +1,1 @@
+"""The diagnostic bundle: evidence collected side by side, redacted, in one file."""

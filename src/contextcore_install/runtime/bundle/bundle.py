@@ -1,0 +1,189 @@
+"""Making a bundle: what was collected, without secrets and names, bounded in size, a one-line diagnosis first."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contextcore_install import __version__
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import second
+from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector, Piece
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
+from contextcore_install.core.redaction import Redaction
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.bundle.collect import Collected, gather
+from contextcore_install.runtime.bundle.own_evidence import known_secrets
+from contextcore_install.runtime.bundle.redacting import redaction
+from contextcore_install.storage.bundles import bundle_name, thin_bundles, write_bundle
+from contextcore_install.storage.home import make_home, make_private
+from contextcore_install.ui.hints import Commands
+
+DIAGNOSIS, NOT_COLLECTED = "diagnosis.txt", "not-collected.txt"
+REDACTED = (
+    "Home paths, host and user names and secrets are hidden in it as far as they can be told: "
+    "look at it before you send it."
+)
+
+_SAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLimits:
+    """How long collecting may take, in seconds, and how much is kept, in bytes before it is compressed.
+
+    A text is cut to its end; a JSON document that is larger than `document_bytes` is left out.
+    """
+
+    quick_s: float
+    slow_s: float
+    text_bytes: int = KEPT_BYTES
+    document_bytes: int = 2 * 1024 * 1024
+    total_bytes: int = 12 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BundleDiagnosis:
+    """What is wrong: in one line, and in the lines that follow it."""
+
+    line: str
+    more: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was written."""
+
+    path: Path
+    bytes: int
+    diagnosis: str
+    members: tuple[str, ...]
+    not_collected: tuple[str, ...]
+
+
+def make_bundle(
+    app: App,
+    ctx: StepContext,
+    evidence: Sequence[Collector],
+    diagnose: Callable[[], BundleDiagnosis],
+    limits: BundleLimits,
+    *,
+    provider: Provider | None,
+    target: Path | None = None,
+) -> Bundle:
+    """Collect, hide what is secret, and write it, into the cluster's folder unless told where to.
+
+    `diagnose` is called when all was collected. Raises InstallError where it cannot be written, CancelledError.
+    """
+    secrets: list[str] = []
+
+    def learn(_: StepContext) -> list[Piece]:
+        secrets.extend(known_secrets(app, provider))
+        return []
+
+    wanted = [Collector("secrets to be hidden", learn), *evidence]
+    _, *found = gather(wanted, ctx, app.clock, quick_s=limits.quick_s, slow_s=limits.slow_s)
+    contents = _Contents(redaction(app, secrets), limits)
+    for collected in sorted(found, key=lambda item: item.evidence.slow):
+        ctx.raise_if_cancelled()
+        contents.take(collected)
+    made_us = app.clock.now_us()
+    diagnosis = diagnose()
+    line = contents.hidden.text(" ".join(diagnosis.line.split()))
+    members = contents.members(line, [*diagnosis.more, *_about(app, made_us)])
+    path = target or _own_place(app, made_us)
+    size = write_bundle(path, members, made_us)
+    if target is None:
+        thin_bundles(app.layout.bundles)
+    return Bundle(path, size, line, tuple(name for name, _ in members), tuple(contents.not_collected))
+
+
+def details(error: InstallError, commands: Commands) -> list[str]:
+    """Return what was seen of an error and what to do about it, as lines."""
+    lines = [f"Seen: {line}" for line in error.evidence.splitlines()[-60:] if line.strip()]
+    return [*lines, *([f"Do: {commands.typed(error.hint)}"] if error.hint else [])]
+
+
+def _own_place(app: App, made_us: int) -> Path:
+    make_home(app.home)
+    make_private(app.layout.folder)
+    make_private(app.layout.bundles)
+    return app.layout.bundles / bundle_name(app.settings.cluster, made_us)
+
+
+def _about(app: App, made_us: int) -> list[str]:
+    made = f"Made {second(made_us)} by contextcore-install {__version__} (`{app.settings.command}`)"
+    return ["", f"{made} about {app.settings.cluster}.", REDACTED]
+
+
+class _Contents:
+    """The members of a bundle. What is slow is taken last, and stands last."""
+
+    def __init__(self, hidden: Redaction, limits: BundleLimits) -> None:
+        self.hidden = hidden
+        self._missing: dict[str, list[str]] = {}
+        self._limits = limits
+        self._left = limits.total_bytes
+        self._members: dict[str, str] = {}
+
+    @property
+    def not_collected(self) -> list[str]:
+        """What is not there, and why: what has the same reason, together."""
+        return [self.hidden.text(f"{', '.join(names)}: {reason}") for reason, names in self._missing.items()]
+
+    def take(self, collected: Collected) -> None:
+        """Take in what was collected, and what could not be."""
+        for piece, content in collected.pieces:
+            name = self._name(piece)
+            try:
+                text = self._text(content)
+            except (InstallError, RecursionError) as error:
+                self._note(name, str(error))
+                continue
+            if len(text) > self._left:
+                self._note(name, "the bundle is full")
+                continue
+            self._left -= len(text)
+            self._members[name] = text
+        if collected.trouble:
+            self._note(collected.evidence.name, collected.trouble)
+
+    def members(self, line: str, more: Sequence[str]) -> list[tuple[str, str]]:
+        """Return all members, the diagnosis first."""
+        if missing := self.not_collected:
+            self._members[NOT_COLLECTED] = "".join(f"{item}\n" for item in missing)
+        held = [f"  {name}" for name in self._members]
+        head = "\n".join([line, self.hidden.text("\n".join(more)), "", "It holds:", *held, ""])
+        return [(DIAGNOSIS, head), *self._members.items()]
+
+    def _name(self, path: str) -> str:
+        """Return a member's name: relative, and of letters that every system takes."""
+        parts = _SAFE.sub("_", self.hidden.text(path)).split("/")
+        return "/".join(part for part in parts if part not in ("", ".", ".."))
+
+    def _text(self, content: Any) -> str:
+        if not isinstance(content, str):
+            return self._document(content)
+        margin = READ_BYTES - KEPT_BYTES
+        text = self.hidden.text(content[-(self._limits.text_bytes + margin) :])
+        if len(text) <= self._limits.text_bytes and len(content) <= self._limits.text_bytes + margin:
+            return text
+        end = text[-self._limits.text_bytes :]
+        return f"[only the end]\n{end.partition(chr(10))[2] or end}"
+
+    def _document(self, content: Any) -> str:
+        limit = self._limits.document_bytes
+        if len(json.dumps(content, default=str)) > limit:
+            raise InstallError("too-large", f"it is larger than {limit // 1024} KiB")
+        if isinstance(content, list):  # a line each, as in a journal
+            lines = (json.dumps(self.hidden.document(item), ensure_ascii=False, default=str) for item in content)
+            return "".join(f"{line}\n" for line in lines)
+        return json.dumps(self.hidden.document(content), indent=1, ensure_ascii=False, default=str) + "\n"
+
+    def _note(self, name: str, reason: str) -> None:
+        self._missing.setdefault(self.hidden.text(" ".join(reason.split()))[:500], []).append(name)

@@ -1,0 +1,75 @@
+"""The bundle that a run leaves when it fails: what is there at once, and what the provider tells in a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.system.process import kill_all_children
+from contextcore_install.system.signals import ending_signals_apart
+
+if TYPE_CHECKING:
+    from contextcore_install.core.evidence import Piece
+    from contextcore_install.core.ports import StepContext
+    from contextcore_install.runtime.bundle.bundle import Bundle
+    from contextcore_install.runtime.session import Session
+
+VARIABLE = "CONTEXTCORE_NO_BUNDLE"
+"""The environment variable that turns it off."""
+
+QUICK_S = 4.0
+"""How long collecting may take, in seconds: somebody waits for the last words of the run."""
+
+TEXT_BYTES, TOTAL_BYTES = 48 * 1024, 1024 * 1024
+"""How much is kept of one text and of all, in bytes: hiding secrets in a megabyte takes about a second."""
+
+_MODES = frozenset({"install", "resume", "repair"})
+
+
+def bundle_of_failure(session: Session, result: RunResult) -> str:
+    """Write a bundle where a run has failed, and return its path; empty where there is none.
+
+    Nothing that goes wrong here is worth a word: the run's own failure is the news. Ctrl-C ends it at once.
+    """
+    app = session.app
+    wanted = result.outcome is Outcome.FAILED and "preflight" not in result.errors and session.mode in _MODES
+    if not wanted or app.environ.get(VARIABLE):
+        return ""
+    token = CancelToken()
+    try:
+        with ending_signals_apart(token.cancel, kill_all_children, token.note):
+            return str(_make(session, result, token).path)
+    except Exception:  # noqa: BLE001 - a bundle that cannot be made must not hide the failure that it is about
+        return ""
+
+
+def _make(session: Session, result: RunResult, token: CancelToken) -> Bundle:
+    from contextcore_install.core.evidence import Collector
+    from contextcore_install.engine.context import Context
+    from contextcore_install.runtime.bundle.bundle import BundleDiagnosis, BundleLimits, details, make_bundle
+    from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
+
+    app = session.app
+
+    def findings(_: StepContext) -> Iterator[Piece]:
+        yield ("findings.json", {"failed": {step: error.as_document() for step, error in result.errors.items()}})
+
+    def diagnosis() -> BundleDiagnosis:
+        step, error = next(iter(result.errors.items()))
+        more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
+        about = [f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."]
+        return BundleDiagnosis(
+            f"{step} failed: {error.message.rstrip('.')}{more}.", [*details(error, app.commands), *about]
+        )
+
+    evidence = [
+        Collector("the findings", findings),
+        *own_evidence(app, journal_bytes=2 * TEXT_BYTES, runs=1),
+        *(item for item in session.provider.evidence() if not item.slow),
+        machine_evidence(app),
+    ]
+    limits = BundleLimits(QUICK_S, QUICK_S, TEXT_BYTES, 4 * TEXT_BYTES, TOTAL_BYTES)
+    ctx = Context("", token, lambda *_: None, app.clock, app.clock.monotonic() + QUICK_S)
+    return make_bundle(app, ctx, evidence, diagnosis, limits, provider=session.provider)

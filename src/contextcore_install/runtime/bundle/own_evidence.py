@@ -1,0 +1,154 @@
+"""What this program knows by itself when something is wrong: its records, its logs, and the machine it runs on."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import Event, second
+from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider
+from contextcore_install.core.redaction import names_a_secret
+from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.contacts import without_contact_points
+from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.storage.journal.segments import base_of
+from contextcore_install.storage.step_logs import runs_with_logs
+from contextcore_install.system.files import tail
+from contextcore_install.system.host_facts import PROXIES, host_facts
+
+RECORDS = "records"
+RUNS = 3
+"""Of how many of the latest runs the logs are taken along."""
+
+MOST_FILES = 1_000
+LEAST_SECRET = 8
+"""Characters; what is shorter under the name of a secret, as in TOKEN=none, may be a word like any other."""
+
+
+def own_evidence(app: App, *, journal_bytes: int = READ_BYTES, runs: int = RUNS) -> list[Collector]:
+    """Return what there is to collect of the records and the logs."""
+    return [
+        Collector("the state", lambda _: _state(app.layout.state)),
+        Collector("the journal", lambda _: _journal(app.layout.journal, journal_bytes)),
+        Collector("the records", lambda _: _small_records(app)),
+        Collector("the logs", lambda _: _logs(app.layout.logs, runs)),
+    ]
+
+
+def machine_evidence(app: App) -> Collector:
+    """Return what there is to tell of the machine."""
+    path = f"{app.environ.get('PATH', os.defpath)}{os.pathsep}{app.home.bin}"
+    environ = {**without_contact_points(app.environ), "PATH": path}
+
+    def facts(ctx: StepContext) -> Iterator[Piece]:
+        yield "machine.json", host_facts(environ, app.home.folder, ctx)
+
+    return Collector("the machine", facts)
+
+
+def known_secrets(app: App, provider: Provider | None) -> Iterator[str]:
+    """Yield the secrets that are known to this invocation, to be hidden wherever they stand. Raises InstallError."""
+    for name, value in app.environ.items():
+        if names_a_secret(name) and len(value) >= LEAST_SECRET:
+            yield value
+        if name.lower() in PROXIES:
+            yield from _password_in(value)
+    urls = split_urls(app.environ.get(ENVIRONMENT, ""))
+    with suppress(InstallError):
+        urls += ContactFile(app.home.contact_points).load()
+    for url in urls:
+        yield url
+        yield from _password_in(url)
+    if provider is not None:
+        yield provider.data().password() or ""
+
+
+def _password_in(url: str) -> Iterator[str]:
+    try:
+        yield urlsplit(url).password or ""
+    except ValueError:
+        return
+
+
+def _state(path: Path) -> Iterator[Piece]:
+    if not os.path.lexists(path):
+        return
+    text = _tail(path)
+    try:
+        yield f"{RECORDS}/{path.name}", json.loads(text)
+    except (ValueError, RecursionError):
+        yield f"{RECORDS}/{path.name}.unreadable.txt", text
+
+
+def _journal(path: Path, limit: int) -> Iterator[Piece]:
+    """Yield the journal's end as a list: within documents, quotes hide no secret."""
+    if not os.path.lexists(path):
+        return
+    events: list[Any] = [event.as_document() for event in _before(path, limit)]
+    for line in _tail(path, limit).splitlines():
+        try:
+            events.append(json.loads(line))
+        except (ValueError, RecursionError):
+            events.append(line)
+    yield f"{RECORDS}/{path.name}", events
+
+
+def _before(path: Path, limit: int) -> Iterator[Event]:
+    """Yield what came before the file that grows, as far as there is room for it."""
+    reader = JournalReader(path)
+    growing = base_of(path)
+    for position, event in reader.read(min(growing, reader.near_end(limit))):
+        if position >= growing:
+            return
+        yield event
+
+
+def _small_records(app: App) -> Iterator[Piece]:
+    layout = app.layout
+    yield f"{RECORDS}/files.txt", _listing(layout.folder)
+    for path in (layout.cursors, layout.lock):
+        if path.exists():
+            yield f"{RECORDS}/{path.name}", _tail(path)
+
+
+def _listing(folder: Path) -> str:
+    """Return what is in a folder: mode, size, time of change (UTC) and path, one a line."""
+    lines: list[str] = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted([*folders, *names]):
+            path = Path(place, name)
+            try:
+                facts = path.lstat()
+            except OSError:
+                continue
+            changed = second(facts.st_mtime_ns // 1000)
+            lines.append(f"{stat.filemode(facts.st_mode)} {facts.st_size:>12} {changed} {path.relative_to(folder)}")
+            if len(lines) == MOST_FILES:
+                return "\n".join([*lines, "and more", ""])
+    return "\n".join([*lines, ""]) if lines else f"there is nothing in {folder}\n"
+
+
+def _logs(folder: Path, runs: int) -> Iterator[Piece]:
+    for run_id in runs_with_logs(folder)[::-1][:runs]:
+        for path in sorted((folder / run_id).glob("*.log")):
+            yield f"logs/{run_id}/{path.name}", _tail(path)
+
+
+def _tail(path: Path, limit: int = READ_BYTES) -> str:
+    try:
+        return tail(path, limit)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InstallError("unreadable", f"{path.name} cannot be read: {reason}.") from error

@@ -1,0 +1,117 @@
+"""What shows a run while it lives: a live view, plain lines, or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from contextcore_install.core.events import Event
+from contextcore_install.core.ports import Projection
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.state import COMPLETED, State
+from contextcore_install.runtime.app import App
+from contextcore_install.steps.registry import NEEDS, TITLES
+from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.ui.console.live import LiveConsole
+from contextcore_install.ui.console.progress import Progress
+from contextcore_install.ui.style import Style
+from contextcore_install.ui.terminal import Sink, Terminal
+
+if TYPE_CHECKING:
+    from contextcore_install.ui.console.plain import PlainConsole
+
+RECENT_BYTES = 512 * 1024
+"""How much of the journal's end the estimate of the remaining time is made from."""
+
+
+class Console:
+    """Chooses the view that fits, and prints what stands around it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._terminal = Terminal(app.stdout, app.environ, app.commands_of_run.typed)
+        self._sink = Sink(app.stdout)
+        self._live: LiveConsole | None = None
+        self._plain: PlainConsole | None = None
+        self._was_complete = False
+
+    @property
+    def look(self) -> Style:
+        """How to draw on standard output now."""
+        return self._terminal.look()
+
+    def show(self, state: State, provider: str, run_id: str) -> Sequence[Projection]:
+        """Return what shows the events of a run."""
+        if self._app.json:
+            from contextcore_install.ui.console.json_lines import JsonLines
+
+            return [JsonLines(self._app.stdout)]
+        progress = _progress(self._app, state)
+        self._was_complete = all(known.status == COMPLETED for known in state.steps.values())
+        mode = self._app.settings.command
+        if self._terminal.live and not (self._app.settings.verbose or self._app.settings.tutorial):
+            from contextcore_install.ui.console.frame import Heading
+
+            heading = Heading(self._app.settings.cluster, provider, mode, run_id)
+            self._live = LiveConsole(self._app.stdout, self._terminal, progress, heading, self._app.clock)
+            return [self._live]
+        from contextcore_install.ui.console.plain import PlainConsole
+
+        self._plain = PlainConsole(
+            self._app.stdout,
+            progress,
+            self._app.clock,
+            look=self.look,
+            heading=f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}",
+            verbose=self._app.settings.verbose,
+        )
+        return [self._plain]
+
+    def teach(self, plan: Plan) -> Projection:
+        """Return what explains each step as it begins."""
+        from contextcore_install.ui.console.tutor import Lesson, Tutor
+
+        lessons = {step.id: Lesson(step.title, step.lesson, step.by_hand) for step in plan}
+        return Tutor(self._app.stdout, self.look, lessons)
+
+    def start(self) -> None:
+        """Begin to draw, where the view is one that draws."""
+        if self._live:
+            self._live.start()
+
+    def stop(self) -> None:
+        """Draw the last picture, which stays."""
+        if self._live:
+            self._live.stop()
+
+    def abandon(self) -> None:
+        """Give the terminal back at once, from a signal handler."""
+        if self._live:
+            self._live.abandon()
+
+    def say(self, text: str) -> None:
+        """Print for people; nothing where standard output is for a script."""
+        if not self._app.json:
+            self._sink.write(text + "\n")
+
+    def mention(self, text: str) -> None:
+        """Print for people beside a run's lines: not where nothing may have to be done, which takes three lines."""
+        if self._plain and not self._app.settings.verbose:
+            self._plain.hold(text)
+        elif not self._was_complete:
+            self.say(text)
+
+
+def _progress(app: App, state: State) -> Progress:
+    from contextcore_install.ui.console.eta import durations
+
+    done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+    if app.settings.command == "rollback":  # of how long it takes to undo a step nothing is known
+        return Progress(TITLES)
+    return Progress(TITLES, needs=NEEDS, history=durations(recent_events(app)), done_before=done)
+
+
+def recent_events(app: App) -> list[Event]:
+    """Return the events at the journal's end."""
+    reader = JournalReader(app.layout.journal)
+    return [event for _, event in reader.read(reader.near_end(RECENT_BYTES))]

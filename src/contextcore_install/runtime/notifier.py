@@ -1,0 +1,146 @@
+"""Telling the contact points how a run ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.redaction import Redaction
+from contextcore_install.engine.outcome import RunResult
+from contextcore_install.notify.messages import (
+    Message,
+    RunFacts,
+    could_not_run,
+    failed_before,
+    message_about,
+    verification_failed,
+    watch_gave_up,
+    watch_healed,
+)
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.contacts import contact_urls
+from contextcore_install.runtime.session import Session
+from contextcore_install.ui.text import duration
+
+if TYPE_CHECKING:
+    from contextcore_install.notify.sending import Outbox
+
+
+LIMIT_VARIABLE = "CONTEXTCORE_NOTIFY_SECONDS"
+LIMIT_S = 5.0
+"""What sending may cost at the end of a run, in seconds, whatever the contact points do."""
+
+_WORTH_BEING_READY = frozenset({Kind.STEP_FAILED, Kind.HEARTBEAT})
+"""A failure is told in any case; a run that lives long enough for a heartbeat can spare the time to import."""
+
+
+def sending_limit_s(app: App) -> float:
+    """Return how long sending may take, in seconds: 5 where the environment names no other number."""
+    text = app.environ.get(LIMIT_VARIABLE, "")
+    return min(600.0, float(text)) if text.isascii() and text.isdecimal() else LIMIT_S
+
+
+class Notifier:
+    """What one invocation has to tell. Nothing that goes wrong here fails the run, or delays it by more than 5 s."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._took_over = ""
+        self._outbox: Outbox | None = None
+        self._troubles: list[str] = []
+
+    def handle(self, event: Event) -> None:
+        """Take note of the run that this one took over, and make ready where there may be something to tell."""
+        if event.kind is Kind.RUN_STARTED:
+            self._took_over = str(event.data.get("resumes", ""))
+        elif event.kind in _WORTH_BEING_READY:
+            self._open()
+
+    def run_ended(self, session: Session, result: RunResult) -> None:
+        """Send what there is to tell of a run; it is on its way when this returns."""
+        self._send(lambda: message_about(self._story(session, result)))
+
+    def run_refused(self, error: InstallError) -> None:
+        """Send that a run could not begin or go on. A wrong command line, or another run at work, is no failure."""
+        if error.exit_code is ExitCode.STATE_UNUSABLE:
+            settings = self._app.settings
+            self._send(lambda: could_not_run(settings.cluster, platform.node(), settings.command, self._typed(error)))
+
+    def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
+        """Send what the steps' checks found wrong."""
+        told = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
+        self._send(lambda: verification_failed(self._app.settings.cluster, provider, platform.node(), told))
+
+    def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
+        """Send what a watch has put right."""
+        cluster = self._app.settings.cluster
+        self._send(lambda: watch_healed(cluster, provider, platform.node(), problems))
+
+    def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
+        """Send that a watch heals no more."""
+        cluster, host = self._app.settings.cluster, platform.node()
+        self._send(lambda: watch_gave_up(cluster, provider, host, self._typed(error), problems))
+
+    def tell_failures(self) -> None:
+        """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""
+        try:
+            for receipt in self._outbox.receipts() if self._outbox else ():
+                if not receipt.arrived:
+                    self._troubles.append(f"{receipt.name} was not told: {receipt.reason}")
+        except InstallError as error:
+            self._note(error)
+        for trouble in self._troubles:
+            self._app.stderr.write(f"note: {trouble}\n")
+
+    def _open(self) -> Outbox | None:
+        """Return the way to the contact points; None where there are none, or where they cannot be used."""
+        if self._outbox is None and not self._troubles:
+            try:
+                if urls := contact_urls(self._app):
+                    from contextcore_install.notify.sending import Outbox
+
+                    self._outbox = Outbox(urls)
+            except InstallError as error:
+                self._note(error)
+        return self._outbox
+
+    def _send(self, make: Callable[[], Message | None]) -> None:
+        outbox = self._open()
+        message = make() if outbox else None
+        if outbox and message:
+            outbox.send(self._without_home(message), sending_limit_s(self._app))
+
+    def _note(self, error: InstallError) -> None:
+        hint = f": {self._app.commands.typed(error.hint)}" if error.hint else ""
+        self._troubles.append(f"no contact point was told, as {error.message}{hint}")
+
+    def _story(self, session: Session, result: RunResult) -> RunFacts:
+        from contextcore_install.runtime.console import recent_events
+
+        state, took = session.records.state, session.app.clock.monotonic() - session.began
+        return RunFacts(
+            cluster=state.cluster_name,
+            provider=state.provider,
+            host=platform.node(),
+            mode=session.mode,
+            run_id=session.run_id,
+            outcome=result.outcome,
+            duration_s=took,
+            took=duration(took),
+            errors={step: self._typed(error) for step, error in result.errors.items()},
+            took_over=self._took_over,
+            failed_before=failed_before(recent_events(self._app), session.run_id),
+            next_command=self._app.commands("--resume"),
+        )
+
+    def _typed(self, error: InstallError) -> InstallError:
+        return InstallError(error.code, error.message, hint=self._app.commands.typed(error.hint))
+
+    def _without_home(self, message: Message) -> Message:
+        hide = Redaction(home=self._app.environ.get("HOME", "") or os.path.expanduser("~")).text  # noqa: PTH111
+        return Message(hide(message.title), hide(message.body), message.level)

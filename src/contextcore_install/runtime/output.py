@@ -1,0 +1,51 @@
+"""How commands without a run tell what they have to tell: sentences for people, one document for scripts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.json_text import in_ascii
+from contextcore_install.runtime.app import App
+from contextcore_install.ui.hints import Commands
+from contextcore_install.ui.style import Style
+from contextcore_install.ui.terminal import Terminal
+
+UNWRAPPED = 10_000
+"""Columns of an error that goes to a log: whoever searches there looks for whole sentences."""
+
+RESULT_SCHEMA = "contextcore-install/result/v1"
+
+
+def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> None:
+    """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
+    if app.json:
+        app.stdout.write(in_ascii(document, indent=2) + "\n")
+    else:
+        app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).look()) + "\n")
+
+
+def tell_done(app: App, sentence: str, **facts: Any) -> None:
+    """Print what a command did."""
+    document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
+    tell_document(app, document, lambda look: "\n".join(look.paragraph(sentence)))
+
+
+def tell_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
+    """Print why a command could not be carried out: one object for scripts, a sentence and a hint for people."""
+    if as_json:
+        from contextcore_install.ui.console.json_lines import error_document, one_line
+
+        sys.stdout.write(one_line(error_document(error) | {"hint": commands.typed(error.hint)}))
+        return
+    import os
+
+    from contextcore_install.ui.console.summary import render_error
+
+    terminal = Terminal(sys.stderr, os.environ, commands.typed)
+    width = terminal.size()[0] if terminal.is_terminal else UNWRAPPED
+    sys.stdout.flush()
+    look = Style(width, colour=terminal.colour, unicode=terminal.unicode, typed=commands.typed)
+    sys.stderr.write(render_error(error, look) + "\n")

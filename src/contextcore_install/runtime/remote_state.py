@@ -1,0 +1,278 @@
+"""The installation's records on this machine and in its cluster: which count, and that one machine acts at a time.
+
+What the cluster holds is read where this machine knows nothing, and before a run; a run holds the lease on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from contextcore_install.cli.settings import OF_ONE_MACHINE
+from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.events import second
+from contextcore_install.core.provider import Provider
+from contextcore_install.core.redaction import Redaction
+from contextcore_install.engine.replica import (
+    KEEPS_ITS_OWN,
+    RemembersItself,
+    Remote,
+    RemoteRecords,
+    last_change,
+    unpack,
+)
+from contextcore_install.engine.state import State
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.session import Session
+from contextcore_install.storage.archived import put_aside_ms
+from contextcore_install.storage.journal.offset import JournalOffset
+from contextcore_install.storage.replica.keeper import RemoteKeeper
+from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
+from contextcore_install.storage.store import Records, differences, take_over
+from contextcore_install.system.machine import boot_id
+
+PATIENCE_S = 5.0
+"""What writing the last records and letting go of the lease may take at the end of a run."""
+
+
+def remote_of(provider: Provider) -> Remote | None:
+    """Return the way to the records in the provider's cluster; None where it has none."""
+    return provider.remote() if isinstance(provider, RemembersItself) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLookup:
+    """What was found in a cluster: the records, where they can be used, their version, and else what is wrong."""
+
+    records: RemoteRecords | None = None
+    version: str = ""
+    trouble: str = ""
+    foreign: bool = False
+
+
+def look(remote: Remote, cluster: str) -> RecordsLookup:
+    """Return what the cluster holds; raises InstallError where it cannot be asked."""
+    kept = remote.records.read()
+    if kept is None:
+        return RecordsLookup()
+    try:
+        records = unpack(kept.content)
+    except ValueError as error:
+        return RecordsLookup(None, kept.version, f"{remote.place} holds no records that can be used: {error}")
+    if records.state.cluster_name != cluster:
+        text = f"{remote.place} holds the records of {records.state.cluster_name[:63]!r} (--cluster)"
+        return RecordsLookup(None, kept.version, text, foreign=True)
+    for name, value in records.state.settings.items():
+        if isinstance(value, str) and value.startswith("~/"):
+            records.state.settings[name] = str(Path(value).expanduser())
+    return RecordsLookup(records, kept.version)
+
+
+def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
+    """Tell whether the cluster's journal goes on where this machine's ends.
+
+    It does where another machine has held the lease since this one wrote last, whatever this one noted meanwhile;
+    within one term, where terms are not known, and of two installations, what was changed last is newer.
+    """
+    if is_given_up(app, remote):
+        return False
+    here, there = local.state, remote.state
+    term = _term(app)
+    if term and remote.term and term != remote.term and here.installation_id == there.installation_id:
+        return remote.term > term
+    return (last_change(there), remote.events) > (last_change(here), local.mark.events)
+
+
+def _term(app: App) -> int:
+    try:
+        return int(app.layout.lease_term.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def is_given_up(app: App, remote: RemoteRecords) -> bool:
+    """Tell whether the cluster's records are older than what `--reset` or `delete` put aside here."""
+    return remote.at_us // 1000 <= put_aside_ms(app.home, app.settings.cluster)
+
+
+def differing(remote: RemoteRecords, local: Records) -> bool:
+    """Tell whether the two tell different stories; which details were noted last does not matter."""
+    here, there = local.state, remote.state
+    return here.installation_id != there.installation_id or bool(differences(here, there))
+
+
+def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
+    """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
+    mark = local.mark
+    told = _side_by_side(local.state, remote.state) if local.state.exists else ""
+    _keep_own(local.state, remote.state)
+    take_over(local, remote.state, f"cluster: {place.place}", at_us=max(mark.at_us, remote.at_us))
+    local.mark = JournalOffset(max(mark.events, remote.events), mark.bytes, max(mark.at_us, remote.at_us))
+    why = f"they are newer than this machine's ({told})" if told else "this machine has none"
+    local.notices.append(
+        f"the records in the cluster count ({place.place}, written by {remote.host}, {second(remote.at_us)}): {why}"
+    )
+
+
+def _keep_own(here: State, there: State) -> None:
+    """Leave this machine what it alone says."""
+    for name in OF_ONE_MACHINE:
+        there.settings.pop(name, None)
+        if name in here.settings:
+            there.settings[name] = here.settings[name]
+
+
+def _side_by_side(here: State, there: State) -> str:
+    rows = [
+        f"{step}: {here.step(step).status} here, {there.step(step).status} there"
+        for step in dict.fromkeys([*here.steps, *there.steps])
+        if here.step(step).status != there.step(step).status
+    ]
+    if here.installation_id != there.installation_id:
+        rows.insert(0, f"installation {here.installation_id[:8]} here, {there.installation_id[:8]} there")
+    return "; ".join(rows) or f"changed {_when(here)} here, {_when(there)} there"
+
+
+def _when(state: State) -> str:
+    return second(last_change(state))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSession:
+    """What came of looking at the cluster's records before a run.
+
+    `tail` is the journal's end that is carried on, where it is not this machine's.
+    """
+
+    remote: Remote
+    lease: Lease
+    found: RecordsLookup = RecordsLookup()
+    tail: Sequence[str] = ()
+
+
+def meet(
+    app: App, remote: Remote, records: Records, mode: str, alone: Callable[[], None] = lambda: None
+) -> RemoteSession | None:
+    """Take the lease, and decide between the records here and in the cluster, which is told in the records' notices.
+
+    `alone` is called once nobody else acts. None where the place is another installation's. Raises InstallError
+    `locked-elsewhere`.
+    """
+    lease = Lease(remote.lease, identity(app))
+    lease.least_term = _term(app)
+    try:
+        lease.take(_pause(app), make=False)
+        alone()
+        found = look(remote, app.settings.cluster)
+    except InstallError as error:
+        if error.code == ELSEWHERE:
+            raise
+        return RemoteSession(remote, lease)  # the run takes it when the cluster is up
+    if found.trouble:
+        records.notices.append(found.trouble)
+    if found.foreign:
+        release(lease)
+        return None
+    there = found.records
+    lease.least_term = max(lease.least_term, there.term if there else 0)
+    if there is None or is_given_up(app, there):
+        return RemoteSession(remote, lease, found)
+    if is_newer(app, there, records) and mode != KEEPS_ITS_OWN:
+        adopt_remote(remote, there, records)
+        return RemoteSession(remote, lease, found, there.tail)
+    if there.writer != identity(app) and differing(there, records):
+        records.notices.append(
+            f"the records in the cluster ({remote.place}, written by {there.host}, {second(there.at_us)}) are older "
+            f"than this machine's, which count: {_side_by_side(records.state, there.state)}"
+        )
+    return RemoteSession(remote, lease, found)
+
+
+def require_same_place(met: RemoteSession, provider: Provider) -> None:
+    """Raise a usage error where the records that count lead to another cluster than the one that holds them."""
+    there = remote_of(provider)
+    if there is None or there.place != met.remote.place:
+        raise usage_error(
+            f"the records that count are in {met.remote.place}, and the provider that they name, {provider.name}, "
+            f"leads to {there.place if there else 'no cluster'}",
+            "work on it from the machine that wrote them, or choose another name with --cluster NAME",
+        )
+
+
+def _pause(app: App) -> Callable[[float], None]:
+    """Return a pause before which is said, once, what is waited for."""
+    told: list[str] = []
+
+    def pause(seconds: float) -> None:
+        if not told:
+            told.append("another machine has the lease on this installation; seeing whether it is at work")
+            app.stderr.write(f"note: {told[0]}\n")
+            app.stderr.flush()
+        time.sleep(seconds)
+
+    return pause
+
+
+def release(lease: Lease) -> None:
+    """Let go of a lease, if that can be done."""
+    with suppress(InstallError):
+        lease.release()
+
+
+def keeper_for(app: App, met: RemoteSession, records: Records, session: Callable[[], Session]) -> RemoteKeeper:
+    """Return what keeps the cluster's records during a session, which is asked for once there is something to tell."""
+    return RemoteKeeper(
+        met.remote,
+        met.lease,
+        records.state,
+        mark=records.mark,
+        journal=app.layout.journal,
+        host=_host(),
+        writer=identity(app),
+        version=met.found.version,
+        term_file=app.layout.lease_term,
+        tail=met.tail,
+        has_place=met.found.records is not None,
+        redaction=Redaction(home=app.environ.get("HOME", "")),
+        report=lambda text: session().report(text),
+        lost=lambda error: session().lose(error),
+    )
+
+
+@contextmanager
+def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
+    """Have the lease while an installation is removed outside of a run, and remove its records after it.
+
+    Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
+    """
+    remote = remote_of(provider)
+    met = meet(app, remote, Records(State(app.settings.cluster)), KEEPS_ITS_OWN) if remote else None
+    if met is None:
+        yield
+        return
+    with renewing(met.lease):
+        yield
+    with suppress(InstallError, OSError):
+        app.layout.lease_term.unlink(missing_ok=True)
+        met.remote.records.remove()
+        met.remote.lease.remove()
+
+
+def identity(app: App) -> str:
+    """Return who holds a lease: whoever holds the lock of this cluster's folder, on this machine since it started."""
+    try:
+        facts = app.layout.lock.stat()
+        place = f"{facts.st_dev}:{facts.st_ino}"
+    except OSError:
+        place = ""
+    text = "\0".join((socket.gethostname(), boot_id(), str(app.layout.folder), place))
+    return f"{_host()}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0] or "unknown"

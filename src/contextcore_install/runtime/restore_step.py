@@ -1,0 +1,73 @@
+"""A plan that finishes the restore that was begun: where one was, a step also fills the volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Provider, Volume
+from contextcore_install.engine.plan import Plan, Step
+from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.state import REFILLED
+from contextcore_install.storage.backup.archive import Manifest
+from contextcore_install.storage.backup.restoring import begun, give_up, is_begun, volume_copy
+from contextcore_install.storage.home import ClusterLayout
+
+FILL_S = 4 * 3600.0
+
+
+def refilling(plan: Plan, layout: ClusterLayout, provider: Callable[[], Provider]) -> Plan:
+    """Return the plan, with the filling of volumes where a restore was begun; raises InstallError."""
+    manifest = begun(layout)
+    if manifest is None:
+        return plan
+
+    def fill(ctx: StepContext) -> None:
+        _fill(manifest, layout, provider(), ctx)
+        give_up(layout)
+
+    def left() -> bool:
+        return is_begun(layout)
+
+    return Plan([Refill(step, fill, left, manifest) if step.id == REFILLED else step for step in plan])
+
+
+def _fill(manifest: Manifest, layout: ClusterLayout, provider: Provider, ctx: StepContext) -> None:
+    components = {str(item["name"]): str(item.get("component", "")) for item in manifest.about["volumes"]}
+    for name in manifest.volumes:
+        with ctx.part(name), volume_copy(layout, name).open("rb") as file:
+            ctx.activity(f"filling {name}")
+            provider.data().fill(Volume(name, components[name], ""), file, ctx)
+
+
+class Refill:
+    """A step, and volumes filled behind it. Where that is cut off, the next run fills them all again."""
+
+    retry = ONCE
+    timeout_s = FILL_S
+
+    def __init__(
+        self, step: Step, fill: Callable[[StepContext], None], left: Callable[[], bool], manifest: Manifest
+    ) -> None:
+        self._step = step
+        self._fill = fill
+        self._left = left
+        self._made_at = manifest.created_at
+        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
+        self.undo, self.by_hand = step.undo, step.by_hand
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        """Look whether the volumes were filled; then whatever the step looks at."""
+        if not self._left():
+            return self._step.check(ctx)
+        message = f"the backup of {self._made_at} is not put back yet: a restore was begun, and not finished"
+        # Losing what is there was agreed to when the restore was begun.
+        remedy = Remedy("fill the volumes from the backup", risk=Risk.RESTARTS, automatic=True)
+        return CheckResult(findings=(Finding("not-restored", message, remedy=remedy),))
+
+    def apply(self, ctx: StepContext) -> None:
+        """Do what the step does, then fill."""
+        self._step.apply(ctx)
+        if self._left():
+            self._fill(ctx)

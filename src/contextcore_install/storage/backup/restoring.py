@@ -1,0 +1,96 @@
+"""A restore from when it begins to replace anything until all is replaced: it outlives the process that began it.
+
+What is put back lies in a folder of its own. The rename that gives the folder its name is the moment from which every
+run carries the restore on, whatever it was started for, and the folder's end is the moment in which it is done.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.storage.archived import archive_records
+from contextcore_install.storage.backup.archive import MANIFEST, RECORDS, VOLUMES, Manifest, read_manifest
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable
+from contextcore_install.storage.home import ClusterLayout, Home
+from contextcore_install.system.files import UNFINISHED, sync_folder
+
+_PLACING = "placing"
+"""What the folder of the records is called once those that were there are out of the way."""
+
+
+def staging(layout: ClusterLayout) -> Path:
+    """Return where a backup is laid out and checked, before anything begins."""
+    return layout.folder / f".{layout.restore.name}{UNFINISHED}"
+
+
+def begin(layout: ClusterLayout) -> None:
+    """Have what was laid out put back, by this run or a later one; one that was begun before is given up.
+
+    Raises InstallError.
+    """
+    give_up(layout)
+    try:
+        staging(layout).rename(layout.restore)
+    except OSError as error:
+        raise unusable(layout.restore, error) from error
+    sync_folder(layout.folder)
+
+
+def begun(layout: ClusterLayout) -> Manifest | None:
+    """Return the manifest of the backup that is being put back; None where none is. Raises InstallError."""
+    if not is_begun(layout):
+        return None
+    try:
+        return read_manifest(parse_json(read_regular(layout.restore / MANIFEST) or b""))
+    except UnreadableFileError as error:
+        raise InstallError(
+            "restore-lost",
+            f"a restore was cut off and cannot be finished: {layout.restore / MANIFEST} is of no use ({error})",
+            hint="./create-cluster.sh restore FILE",
+        ) from None
+
+
+def is_begun(layout: ClusterLayout) -> bool:
+    """Tell whether a backup is being put back, or was when a run was cut off."""
+    return layout.restore.is_dir()
+
+
+def volume_copy(layout: ClusterLayout, name: str) -> Path:
+    """Return where the copy of a volume is that is being put back."""
+    return layout.restore / VOLUMES / f"{name}.tar"
+
+
+def place_records(home: Home, cluster: str) -> None:
+    """Put the present records aside and those of the backup in their place; cut off anywhere, it can be repeated.
+
+    The caller holds the lock. Raises InstallError.
+    """
+    layout = home.cluster(cluster)
+    records, placing = layout.restore / RECORDS, layout.restore / _PLACING
+    try:
+        if records.is_dir():
+            archive_records(home, cluster, replaced=True)
+            records.rename(placing)
+        if placing.is_dir():
+            for path in sorted(placing.iterdir()):
+                path.rename(layout.folder / path.name)
+            sync_folder(layout.folder)
+            placing.rmdir()
+    except OSError as error:
+        raise unusable(layout.folder, error) from error
+
+
+def give_up(layout: ClusterLayout) -> None:
+    """Leave what was begun: it is done, or something else is wanted now. Raises InstallError."""
+    ended = layout.folder / f".{layout.restore.name}-ended{UNFINISHED}"
+    shutil.rmtree(ended, ignore_errors=True)  # of one that was killed
+    try:
+        layout.restore.rename(ended)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unusable(layout.restore, error) from error
+    sync_folder(layout.folder)
+    shutil.rmtree(ended, ignore_errors=True)

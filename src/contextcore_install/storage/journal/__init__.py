@@ -1,0 +1,1 @@
+"""The journal: append-only segments of events, compressed when they grow old."""

@@ -1,0 +1,177 @@
+"""Installs what a lock file pins into a folder, with whatever installer this machine has.
+
+In order: uv, the interpreter's pip, a pip wheel that came with the interpreter, and on Debian and its relatives,
+whose python3 comes with neither, the distribution's own package of pip, unpacked into the working folder. The
+user's configuration of each (index, proxy, certificates) holds. Every hash is checked, and nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.system.packages import apt
+from contextcore_install.system.packages.package_failures import explain
+from contextcore_install.system.watched import CommandOutcome, WatchedCommand
+
+#: What installers write beside a package's files, if its wheel has it too with a hash that no longer fits.
+OF_THE_INSTALLER = ("INSTALLER", "REQUESTED", "direct_url.json")
+
+#: Debian and Ubuntu ship pip's unmodified wheel for venvs in the first; the second is pip itself.
+PIP_PACKAGES = ("python3-pip-whl", "python3-pip")
+
+
+def pins(lock: Path) -> list[tuple[str, str]]:
+    """Return the name and version of each package that `lock` pins for this system."""
+    found = re.findall(r"^([A-Za-z0-9][^\s=]*)==([^\s;\\]+)([^\n]*)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return [(name, version) for name, version, where in found if "win32" not in where]
+
+
+def install(lock: Path, target: Path, *, workdir: Path, run: WatchedCommand) -> None:
+    """Install what `lock` pins into the empty folder `target`; raise InstallError when that cannot be done."""
+    with_uv = try_uv(lock, target, workdir, run)
+    if with_uv and with_uv.returncode == 0:
+        return
+    try:
+        outcome = try_pips(lock, target, workdir, run)
+    except InstallError:
+        if with_uv:
+            raise explain("uv", with_uv.output) from None
+        raise
+    if outcome.returncode != 0:
+        raise explain("pip", outcome.output)
+
+
+def try_uv(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> CommandOutcome | None:
+    """Try uv, the fastest; None if there is none. It reads none of pip's settings, so its failure is not final."""
+    uv = shutil.which("uv")
+    if uv is None:
+        return None
+    options = ["--require-hashes", "--no-deps", "--link-mode=copy", "--no-progress", "--color=never"]
+    where = ["--python", sys.executable, "--target", str(target), "--requirements", str(lock)]
+    try:
+        return run([uv, "pip", "install", *options, *where], cwd=workdir, env=environment(workdir))
+    except OSError as error:
+        return CommandOutcome(127, f"{uv}: {error.strerror}")
+
+
+def try_pips(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> CommandOutcome:
+    """Try each pip there is until one can be imported, and return how that one ended."""
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile", "--no-input"]
+    quiet = ["--progress-bar=off", "--no-warn-script-location", "--disable-pip-version-check"]
+    where = ["--target", str(target), "--requirement", str(lock)]
+    argv = [sys.executable, "-m", "pip", "install", *options, *quiet, *where]
+    for path in pips(workdir, run):
+        empty(target)
+        outcome = run(argv, cwd=workdir, env=environment(workdir, path))
+        # Also a pip that is there but lacks a part of the standard library its distribution splits off.
+        if outcome.returncode == 0 or "No module named" not in outcome.output:
+            return outcome
+    raise no_pip("no pip could be imported")
+
+
+def pips(workdir: Path, run: WatchedCommand) -> Iterator[Path | None]:
+    """Yield what to put on the path to import pip: nothing, wheels found here, then one downloaded for it."""
+    yield None
+    folders = [Path(os.__file__).parent / "ensurepip" / "_bundled"]
+    if elsewhere := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.append(Path(elsewhere))
+    for folder in folders:
+        yield from sorted(folder.glob("pip-*.whl"), reverse=True)
+    failure = InstallError("", "")
+    for package in PIP_PACKAGES:
+        try:
+            unpacked = apt.download_and_unpack(package, workdir / "pip", workdir=workdir / "apt", run=run)
+        except apt.AptUnavailableError as error:
+            raise no_pip(str(error)) from None
+        except apt.AptError as error:
+            failure = explain("apt-get", error.evidence)
+            continue
+        yield from unpacked.glob("usr/share/python-wheels/pip-*.whl")
+        yield from unpacked.glob("usr/lib/python3/dist-packages")
+    if failure.code:
+        raise failure
+
+
+def environment(workdir: Path, pip: Path | None = None) -> dict[str, str]:
+    """Return the environment of an installer: the user's, without what would lead it away from `--target`."""
+    temporary = workdir / "tmp"
+    temporary.mkdir(exist_ok=True)
+    env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    # Where there is no network, pip's own five retries take longer than people wait for an answer, and without
+    # any it keeps to itself why it found nothing.
+    if env.get("PIP_RETRIES", "0") == "0":
+        env["PIP_RETRIES"] = "2"
+    env |= {
+        "TMPDIR": str(temporary),
+        "PIP_USER": "0",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return env | {"PYTHONPATH": str(pip)} if pip else env
+
+
+def empty(folder: Path) -> None:
+    """Remove what an earlier attempt left in `folder`."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def damaged_files(lock: Path, folder: Path) -> Iterator[Path]:
+    """Yield the files of the packages that `lock` pins that are missing, unreadable or changed.
+
+    Each package lists its files with their hashes (RECORD: PEP 376, PEP 627). Its own bytecode is not installed, and
+    scripts are listed where they would be outside of --target.
+    """
+    installed = {spelled_alike(path.name): path for path in folder.glob("*.dist-info")}
+    for name, version in pins(lock):
+        info = installed.get(spelled_alike(f"{name}-{version}.dist-info"))
+        if info is None:
+            yield folder / f"{name}-{version}.dist-info"
+            continue
+        try:
+            rows = list(csv.reader((info / "RECORD").read_text(encoding="utf-8").splitlines(), strict=True))
+        except (OSError, ValueError, csv.Error):
+            rows = []
+        if [f"{info.name}/RECORD", "", ""] not in rows or any(len(row) != 3 for row in rows):
+            yield info / "RECORD"
+            continue
+        for path, expected, _size in rows:
+            written = Path(path).name in OF_THE_INSTALLER or path.startswith("..")
+            if expected and not written and not _has_hash(folder / path, expected):
+                yield folder / path
+
+
+def spelled_alike(name: str) -> str:
+    """Return the one spelling of a project's name, or of its folder (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _has_hash(path: Path, expected: str) -> bool:
+    algorithm, _, value = expected.partition("=")
+    try:
+        digest = hashlib.new(algorithm, path.read_bytes()).digest()
+    except (OSError, ValueError):
+        return False
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == value
+
+
+def no_pip(evidence: str) -> InstallError:
+    """Return the error for a machine without any installer for Python packages."""
+    return InstallError(
+        "runtime-no-pip",
+        f"{sys.executable} has no pip to get this program's packages with.",
+        evidence,
+        "install pip (the package is usually called python3-pip) or uv",
+        exit_code=ExitCode.PREFLIGHT_FAILED,
+    )

@@ -1,0 +1,1 @@
+"""One exporter a backend: found, spoken to in its protocol, and its answers read."""

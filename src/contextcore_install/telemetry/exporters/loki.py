@@ -1,0 +1,100 @@
+"""Lines into Loki, by its push API.
+
+API: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.ports import EventSource
+from contextcore_install.telemetry.batches import BatchReader
+from contextcore_install.telemetry.exporters.answers import trouble_in
+from contextcore_install.telemetry.exporters.client import Timeouts
+from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
+from contextcore_install.telemetry.folds.logs import Line, LogFold
+from contextcore_install.telemetry.shared_cursors import LOGS, SharedCursors
+
+PATH = "/loki/api/v1/push"
+SERVICE = "contextcore-install"
+HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
+
+MOST_CHARACTERS = 500_000
+"""In the lines of one request: far below the 4 MB a second that Loki takes by default."""
+
+# What Loki says of lines that it will never take; it takes the others of the same request (pkg/distributor,
+# pkg/ingester: each entry is validated by itself). The messages are in pkg/validation/validate.go and
+# pkg/ingester/stream.go: "entry for stream '...' has timestamp too old: ..., oldest acceptable timestamp is: ...",
+# "... has timestamp too new: ...", "entry too far behind", "total ignored: 2 out of 7".
+_NEVER = re.compile(r"timestamp too (old|new)|too far behind|out of order|Max entry size|total ignored", re.IGNORECASE)
+_IGNORED = re.compile(r"total ignored: (\d+) out of \d+")
+_OLDEST = re.compile(r"oldest acceptable timestamp is: (\S+?Z)")
+
+
+class LogExporter(Exporter[Line]):
+    """The way to Loki. It keeps one of several lines that have the same labels, time and text."""
+
+    batch = 500
+
+    def __init__(self, base_url: str, events: EventSource, book: SharedCursors, cluster: str) -> None:
+        super().__init__(base_url, BatchReader(events, cluster, LogFold), book)
+        self._cluster = cluster
+
+    def _find(self, patience: Timeouts) -> str:
+        self.client.open(patience)
+        return f"{LOGS} {self.client.base_url}"
+
+    def _give(self, items: Sequence[Line], patience: Callable[[], Timeouts], *, more: bool) -> Delivery:
+        losses = [self._push(part, patience()) for part in _parts(items)]
+        lost = [loss for loss in losses if loss]
+        count = sum(loss.count for loss in lost)
+        return Delivery(len(items) - count, Loss(count, lost[0].reason) if lost else None, more)
+
+    def _push(self, lines: Sequence[Line], patience: Timeouts) -> Loss | None:
+        body = encode(self._cluster, lines)
+        answer = self.client.request("POST", PATH, patience, body=body, headers=HEADERS)
+        if 200 <= answer.status < 300:
+            return None
+        said = answer.body.decode("utf-8", "replace")
+        if answer.status == 400 and _NEVER.search(said):
+            return Loss(ignored(said, lines), f"saying: {answer.text}")
+        raise trouble_in(answer, f"POST {self.client.base_url}{PATH}")
+
+
+def encode(cluster: str, lines: Sequence[Line]) -> bytes:
+    """Return the body of a request: a stream for each level, times in nanoseconds as text."""
+    streams: dict[str, list[list[str]]] = {}
+    for line in lines:
+        streams.setdefault(line.level, []).append([str(line.at_us * 1000), line.text])
+    told = [
+        {"stream": {"service_name": SERVICE, "cluster": cluster, "level": level}, "values": values}
+        for level, values in streams.items()
+    ]
+    return json.dumps({"streams": told}, ensure_ascii=False).encode("utf-8", IN_FILES)
+
+
+def ignored(said: str, lines: Sequence[Line]) -> int:
+    """Return how many of the lines a refusal is about, as far as it says; one at least."""
+    if counts := _IGNORED.findall(said):
+        return max(1, sum(map(int, counts)))
+    if oldest := _OLDEST.search(said):
+        limit_us = datetime.fromisoformat(oldest[1]).timestamp() * 1_000_000
+        return max(1, sum(line.at_us < limit_us for line in lines))
+    return 1
+
+
+def _parts(lines: Sequence[Line]) -> Iterator[list[Line]]:
+    """Yield the lines in requests of a bounded size."""
+    part: list[Line] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line.text) > MOST_CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line.text)
+    yield part

@@ -1,0 +1,139 @@
+"""Spans as OTLP over HTTP, and the way to whoever takes them.
+
+Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp; messages: the package opentelemetry-proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from contextcore_install.core.ports import EventSource
+from contextcore_install.telemetry.batches import BatchReader
+from contextcore_install.telemetry.exporters.answers import document_in, not_understood, trouble_in
+from contextcore_install.telemetry.exporters.client import StoreAnswer, Timeouts
+from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
+from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
+from contextcore_install.telemetry.ids import span_id, trace_id
+from contextcore_install.telemetry.shared_cursors import TRACES, SharedCursors
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+PATH = "/v1/traces"
+SERVICE = "contextcore-install"
+HEADERS = {"Content-Type": "application/x-protobuf", "User-Agent": SERVICE}
+
+
+class TraceExporter(Exporter[Span]):
+    """The way to whoever takes spans: a collector, or a store itself.
+
+    It cannot be asked what it has. A span that is sent twice has the same ids, and is one span to whoever reads it.
+    """
+
+    batch = 500
+
+    def __init__(self, base_url: str, events: EventSource, book: SharedCursors, cluster: str) -> None:
+        super().__init__(base_url, BatchReader(events, cluster, TraceFold), book)
+
+    def _find(self, patience: Timeouts) -> str:
+        self.client.open(patience)
+        return f"{TRACES} {self.client.base_url}"
+
+    def _give(self, items: Sequence[Span], patience: Callable[[], Timeouts], *, more: bool) -> Delivery:
+        body = encode(items).SerializeToString()
+        answer = self.client.request("POST", PATH, patience(), body=body, headers=HEADERS)
+        what = f"POST {self.client.base_url}{PATH}"
+        if not 200 <= answer.status < 300:
+            raise trouble_in(answer, what)
+        rejected, reason = partial_success(answer, what)
+        lost = Loss(rejected, f"saying: {reason or 'nothing'}") if rejected else None
+        return Delivery(len(items) - rejected, lost, more)
+
+
+def encode(spans: Sequence[Span]) -> ExportTraceServiceRequest:
+    """Return the request that carries spans: one resource for each run."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request = ExportTraceServiceRequest()
+    scopes: dict[RunTrace, Any] = {}
+    for span in spans:
+        scope = scopes.get(span.run)
+        if scope is None:
+            resource_spans = request.resource_spans.add()
+            _put(resource_spans.resource.attributes, _resource(span.run))
+            scope = scopes[span.run] = resource_spans.scope_spans.add()
+            scope.scope.name, scope.scope.version = SERVICE, span.run.version
+        _write(scope.spans.add(), span)
+    return request
+
+
+def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
+    """Return how many spans were rejected, and why; raises StoreError for an answer that is none of OTLP's.
+
+    A server answers in the encoding that it was asked in (OTLP 1.0, "OTLP/HTTP Response"); some answer in JSON all
+    the same.
+    """
+    if answer.body.lstrip().startswith(b"{"):
+        return _partial_success_in_json(answer, what)
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        told = ExportTraceServiceResponse.FromString(answer.body).partial_success
+    except DecodeError as error:
+        raise not_understood(answer, what, "OTLP answer") from error
+    return max(0, told.rejected_spans), told.error_message
+
+
+def _partial_success_in_json(answer: StoreAnswer, what: str) -> tuple[int, str]:
+    told = document_in(answer, what, "OTLP answer").get("partialSuccess") or {}
+    try:
+        return max(0, int(told.get("rejectedSpans", 0))), str(told.get("errorMessage", ""))
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+        raise not_understood(answer, what, "OTLP answer") from error
+
+
+def _resource(run: RunTrace) -> dict[str, Value]:
+    """Return what a run's spans share, by the names of OpenTelemetry's conventions where there is one."""
+    told = {"cluster": run.cluster, "provider": run.provider, "run_id": run.run_id}
+    return {
+        "service.name": SERVICE,
+        "service.version": run.version,
+        **{PREFIX + name: value for name, value in told.items()},
+    }
+
+
+def _write(message: Any, span: Span) -> None:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+    from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+    run_id = span.run.run_id
+    message.trace_id = bytes.fromhex(trace_id(run_id))
+    message.span_id = bytes.fromhex(span_id(run_id, span.number))
+    if span.parent:
+        message.parent_span_id = bytes.fromhex(span_id(run_id, span.parent))
+    message.name = span.name
+    message.kind = Message.SPAN_KIND_INTERNAL
+    message.start_time_unix_nano = span.start_us * 1000
+    message.end_time_unix_nano = span.end_us * 1000
+    _put(message.attributes, span.attributes)
+    message.status.code = Status.STATUS_CODE_ERROR if span.error else Status.STATUS_CODE_OK
+    message.status.message = span.error
+    if span.link:
+        link = message.links.add()
+        link.trace_id = bytes.fromhex(trace_id(span.link.run_id))
+        link.span_id = bytes.fromhex(span_id(span.link.run_id, span.link.number))
+
+
+def _put(attributes: Any, values: Mapping[str, Value]) -> None:
+    for name, value in values.items():
+        told = attributes.add(key=name).value
+        if isinstance(value, bool):
+            told.bool_value = value
+        elif isinstance(value, int):
+            told.int_value = value
+        elif isinstance(value, float):
+            told.double_value = value
+        else:
+            told.string_value = value

@@ -1,0 +1,138 @@
+"""Prometheus remote write 1.0: protobuf in snappy's block format, and what the answers mean.
+
+Format and headers: https://prometheus.io/docs/specs/prw/remote_write_spec/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from contextcore_install.telemetry.exporters.answers import trouble_in
+from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreAnswer, StoreError, Timeouts
+from contextcore_install.telemetry.folds.metrics import Sample, SeriesKey
+
+HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "User-Agent": "contextcore-install",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+
+# What stores say of a sample that they will never take. Prometheus: storage/interface.go (2.42 answers 500 to "too
+# old sample", all later ones 400); Mimir: its "err-mimir-..." ids; Cortex: pkg/util/validation. VictoriaMetrics
+# refuses no sample for its age: what is older than its retention it drops without a word.
+_NEVER = re.compile(
+    r"out[ -]of[ -]order|out of bounds|too[ -]old|duplicate[ -](sample|timestamp)|too[ -]far[ -]in[ -](the[ -])?future"
+    r"|err-mimir-(label|max-label|sample|metric-name)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A sample that the store will not take, and its words for it."""
+
+    sample: Sample
+    reason: str
+
+
+class _RefusedError(Exception):
+    """The store refused something of what a request held."""
+
+
+class _TooLargeError(Exception):
+    """The request is larger than the store takes."""
+
+
+def encode(samples: Sequence[Sample]) -> bytes:
+    """Return the body of a request: samples by series, in the order given, labels sorted by name."""
+    from cramjam import snappy
+
+    request = _write_request()()
+    by_series: dict[SeriesKey, Any] = {}
+    for sample in samples:
+        series = by_series.get(sample.series)
+        if series is None:
+            series = by_series[sample.series] = request.timeseries.add()
+            # "__name__" sorts before every label name that we use, as "_" comes before the small letters.
+            series.labels.add(name="__name__", value=sample.name)
+            for name, value in sample.labels:
+                series.labels.add(name=name, value=value)
+        series.samples.add(value=sample.value, timestamp=sample.at_ms)
+    return bytes(snappy.compress_raw(request.SerializeToString()))
+
+
+def send(client: Client, path: str, samples: Sequence[Sample], patience: Timeouts) -> list[Refusal]:
+    """Send samples and return those that the store will never take; all others it has then.
+
+    A request in which one sample is refused is halved, oldest first, until what can be taken is: some
+    stores take nothing of such a request. Raises StoreError when the store takes nothing now.
+    """
+    refused: list[Refusal] = []
+    parts = [samples] if samples else []
+    while parts:
+        part = parts.pop()
+        try:
+            _post(client, path, part, patience)
+        except (_RefusedError, _TooLargeError) as error:
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            elif isinstance(error, _TooLargeError):
+                raise StoreError(FailureKind.REFUSES, str(error)) from error
+            else:
+                refused.append(Refusal(part[0], str(error)))
+    return refused
+
+
+def write_probe(client: Client, path: str, patience: Timeouts) -> StoreAnswer:
+    """Send a request without samples, which changes nothing, and return the answer."""
+    return client.request("POST", path, patience, body=encode(()), headers=HEADERS)
+
+
+def _post(client: Client, path: str, samples: Sequence[Sample], patience: Timeouts) -> None:
+    answer = client.request("POST", path, patience, body=encode(samples), headers=HEADERS)
+    if 200 <= answer.status < 300:
+        return
+    if answer.status == 413:
+        raise _TooLargeError(answer.text)
+    if answer.status in {400, 422, 500} and _NEVER.search(answer.text):
+        raise _RefusedError(answer.text)
+    raise trouble_in(answer, f"POST {client.base_url}{path}")
+
+
+@cache
+def _write_request() -> Any:
+    """Return the class of WriteRequest, made from its descriptor.
+
+    Not from protoc: generated code runs only with a protobuf library of its own major version or the
+    next, and warns with the next, whereas a descriptor works with all. A pool of its own keeps clear
+    of other definitions of the same names in the process.
+    """
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message_factory import GetMessageClass
+
+    one, many = Field.LABEL_OPTIONAL, Field.LABEL_REPEATED
+    messages = {
+        "Label": [("name", 1, one, Field.TYPE_STRING, ""), ("value", 2, one, Field.TYPE_STRING, "")],
+        "Sample": [("value", 1, one, Field.TYPE_DOUBLE, ""), ("timestamp", 2, one, Field.TYPE_INT64, "")],
+        "TimeSeries": [
+            ("labels", 1, many, Field.TYPE_MESSAGE, ".prometheus.Label"),
+            ("samples", 2, many, Field.TYPE_MESSAGE, ".prometheus.Sample"),
+        ],
+        "WriteRequest": [("timeseries", 1, many, Field.TYPE_MESSAGE, ".prometheus.TimeSeries")],
+    }
+    file = FileDescriptorProto(name="remote.proto", package="prometheus", syntax="proto3")
+    for message_name, fields in messages.items():
+        message = file.message_type.add(name=message_name)
+        for name, number, label, kind, type_name in fields:
+            message.field.add(name=name, number=number, label=label, type=kind, type_name=type_name or None)
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))

@@ -1,0 +1,1 @@
+"""Pure folds of the events into samples, spans and log lines."""

@@ -1,0 +1,275 @@
+"""Metrics as a fold of the events: the same events always give the same samples.
+
+docs/reference/metrics.md describes the metrics for readers outside this program.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.engine.state import (
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    MEASURING,
+    PENDING,
+    State,
+    StateFormatError,
+    state_from_document,
+)
+from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.ids import trace_id
+
+PREFIX = "contextcore_install_"
+STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
+WATCHING = frozenset({Kind.WATCH_LOOKED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP})
+
+SNAPSHOT_VERSION = 4
+"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again.
+
+Those of version 3 may have counted remedies twice.
+"""
+
+_LARGEST = 1e300
+
+Labels = tuple[tuple[str, str], ...]
+SeriesKey = tuple[str, Labels]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of one series. `labels` are sorted by name; `at_ms` is UTC in milliseconds since 1970."""
+
+    name: str
+    labels: Labels
+    value: float
+    at_ms: int
+
+    @property
+    def series(self) -> SeriesKey:
+        """What tells this sample's series from others."""
+        return self.name, self.labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """What a verification measured of one requirement; `ratio` is from 0 to 1."""
+
+    name: str
+    category: str
+    ratio: float
+    critical: bool
+
+
+class MetricsFold:
+    """Makes samples of events taken in order, from the beginning of a journal or from a snapshot.
+
+    Stores keep milliseconds, events differ by microseconds: where two samples of a series fall into one
+    millisecond, the later one is dated into the next, so that no change is lost. A snapshot carries
+    what that needs, which is why a resend gives the same timestamps.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._state = State(cluster)
+        self._last_ms: dict[SeriesKey, int] = {}
+        self._at_ms = 0
+        self._run_id = ""
+        self._version = ""
+        self._provider = ""
+        self._info_sent = False
+        self._remedies: dict[str, int] = {}
+        self._found_unmet = False
+
+    def take(self, event: Event) -> list[Sample]:
+        """Take one event in and return the samples that it gives; most kinds give none."""
+        self._at_ms = event.at_us // 1000
+        step = self._state.steps.get(event.step)
+        before = (step.status if step else "", self._state.progress)
+        self._state.apply(event)
+        made = list(self._samples(event, *before))
+        made.extend(self._info(event))
+        return [self._dated(sample) for sample in made]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a JSON document from which `restore` carries on after the last event taken.
+
+        Of the last timestamps only those are kept that can still push a later sample on.
+        """
+        return {
+            "version": SNAPSHOT_VERSION,
+            "state": self._state.as_document(),
+            "at_ms": self._at_ms,
+            "ahead": [[name, dict(labels), at] for (name, labels), at in self._last_ms.items() if at >= self._at_ms],
+            "run": [self._run_id, self._version, self._provider, self._info_sent],
+            "remedies": dict(self._remedies),
+            "found_unmet": self._found_unmet,
+        }
+
+    @classmethod
+    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> MetricsFold:
+        """Return the fold that a snapshot was taken of; raises SnapshotError."""
+        if snapshot.get("version") != SNAPSHOT_VERSION:
+            raise SnapshotError("another version")
+        fold = cls(cluster)
+        try:
+            fold._state = state_from_document(snapshot["state"])
+            fold._at_ms = int(snapshot["at_ms"])
+            fold._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
+            fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
+            fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
+            fold._found_unmet = snapshot.get("found_unmet") is True
+        except (KeyError, TypeError, ValueError, AttributeError, StateFormatError) as error:
+            raise SnapshotError(str(error)) from error
+        return fold
+
+    def _dated(self, sample: Sample) -> Sample:
+        at_ms = max(sample.at_ms, self._last_ms.get(sample.series, 0) + 1)
+        self._last_ms[sample.series] = at_ms
+        return sample if at_ms == sample.at_ms else replace(sample, at_ms=at_ms)
+
+    def _sample(self, name: str, value: float, **labels: str) -> Sample:
+        # Six decimals at most: VictoriaMetrics keeps decimal numbers, and only short ones come back as they went.
+        value = round(float(value), 6)
+        return Sample(PREFIX + name, _sorted({"cluster": self._cluster, **labels}), value, self._at_ms)
+
+    def _samples(self, event: Event, status: str, progress: float) -> Iterator[Sample]:
+        if event.kind is Kind.RUN_STARTED:
+            yield from self._run_started(event)
+        elif event.kind is Kind.STATE_IMPORTED:
+            yield from self._whole_state()
+        elif event.kind in {Kind.HEARTBEAT, Kind.RUN_FINISHED}:
+            yield self._sample("heartbeat_timestamp", _seconds(event))
+            if event.kind is Kind.RUN_FINISHED:
+                yield self._sample("finished_timestamp", _seconds(event))
+        elif event.kind is Kind.VERIFIED:
+            yield from self._verified(event)
+        elif event.kind in WATCHING:
+            yield from self._watch(event)
+        elif event.step:
+            yield from self._step(event, status, progress)
+
+    def _run_started(self, event: Event) -> Iterator[Sample]:
+        self._run_id = event.run_id
+        self._version = str(event.data.get("version", ""))
+        self._provider = str(event.data.get("provider", ""))
+        self._info_sent = False
+        yield self._sample("started_timestamp", _seconds(event))
+        yield self._sample("heartbeat_timestamp", _seconds(event))
+        yield from self._whole_state()
+
+    def _whole_state(self) -> Iterator[Sample]:
+        for step_id, step in self._state.planned.items():
+            yield self._sample("step_status", STATUS_VALUES[step.status], step=step_id)
+            yield self._sample("step_attempts_total", step.attempts, step=step_id)
+        yield self._sample("progress_ratio", self._state.progress)
+
+    def _step(self, event: Event, status: str, progress: float) -> Iterator[Sample]:
+        step = self._state.steps.get(event.step)
+        if step is None:
+            return
+        changed = step.status != status
+        if changed:
+            yield self._sample("step_status", STATUS_VALUES[step.status], step=event.step)
+        if event.kind is Kind.STEP_STARTED:
+            yield self._sample("step_attempts_total", step.attempts, step=event.step)
+            yield self._sample("step_started_timestamp", _seconds(event), step=event.step)
+        ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
+        duration = event.duration_s if ended else None
+        if duration is not None:
+            yield self._sample("step_duration_seconds", duration, step=event.step)
+        if self._state.progress != progress:
+            yield self._sample("progress_ratio", self._state.progress)
+
+    def _watch(self, event: Event) -> Iterator[Sample]:
+        yield self._sample("watch_timestamp", _seconds(event))
+        problems = event.data.get("problems")
+        if event.kind is Kind.WATCH_REMEDIED:
+            outcome = str(event.data.get("outcome", ""))
+            self._remedies[outcome] = self._remedies.get(outcome, 0) + 1
+            yield self._sample("watch_remedies_total", self._remedies[outcome], outcome=outcome)
+        elif isinstance(problems, list):
+            yield self._sample("watch_problems", len(problems))
+        if event.kind is Kind.WATCH_GAVE_UP:
+            yield self._sample("watch_gave_up_timestamp", _seconds(event))
+
+    def _verified(self, event: Event) -> Iterator[Sample]:
+        measured = {(each.name, each.category): each for each in _requirements(event.data.get("requirements"))}
+        if not measured:
+            return
+        # What a run measures is the result of its work; what `verify` alone found may have been repaired since.
+        works = all(each.ratio == 1.0 for each in measured.values() if each.critical)
+        self._found_unmet = event.stands_alone and not works
+        by_category: dict[str, list[float]] = {}
+        for each in measured.values():
+            labels = {"requirement": each.name, "category": each.category}
+            critical = "true" if each.critical else ""
+            by_category.setdefault(each.category, []).append(each.ratio)
+            yield self._sample("requirement_status_ratio", each.ratio, critical=critical, **labels)
+            yield self._sample("requirement_measured_timestamp", _seconds(event), critical=critical, **labels)
+        for category, ratios in by_category.items():
+            yield self._sample("category_completeness_percent", _percent(ratios), category=category)
+        yield self._sample("completeness_percent", _percent(each.ratio for each in measured.values()))
+        yield self._sample("verification_timestamp", _seconds(event))
+        if works:
+            yield self._sample("verified_timestamp", _seconds(event))
+
+    def _info(self, event: Event) -> Iterator[Sample]:
+        """Say once a run what it is, as soon as its provider is known, and at its end at the latest.
+
+        A run's first event may come before the one that names the provider.
+        """
+        if self._info_sent or not self._run_id:
+            return
+        provider = self._provider or self._state.provider
+        if provider or event.kind is Kind.RUN_FINISHED:
+            self._info_sent = True
+            known = {"run_id": self._run_id, "provider": provider, "version": self._version}
+            yield self._sample("info", 1.0, trace_id=trace_id(self._run_id), **known)
+
+
+def is_measured(snapshot: Mapping[str, Any]) -> bool:
+    """Tell whether a fold's snapshot holds a measurement of the installation as it is now.
+
+    It does not if a step was applied after the last verification, or if `verify` found something critical unmet: that
+    may have been repaired since.
+    """
+    state = snapshot["state"]
+    verified_at = str(state.get("verified_at") or "")
+    applied = [str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING]
+    return bool(verified_at) and snapshot.get("found_unmet") is not True and max(applied, default="") <= verified_at
+
+
+def _sorted(labels: Mapping[str, str]) -> Labels:
+    """Return labels in the order of their names; an empty value means the label is not there."""
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
+
+
+def _seconds(event: Event) -> float:
+    return (event.at_us // 1000) / 1000
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
+        return None
+    return float(value)
+
+
+def _percent(ratios: Iterable[float]) -> float:
+    values = list(ratios)
+    return 100.0 * math.fsum(values) / len(values)
+
+
+def _requirements(items: object) -> Iterator[_Requirement]:
+    """Yield each entry that says its name, its category and its ratio; only `true` makes one critical."""
+    for item in items if isinstance(items, list | tuple) else ():
+        if not isinstance(item, Mapping):
+            continue
+        ratio = _number(item.get("ratio"))
+        name, category = item.get("requirement"), item.get("category")
+        if ratio is not None and isinstance(name, str) and isinstance(category, str):
+            yield _Requirement(name, category, min(1.0, max(0.0, ratio)), item.get("critical") is True)

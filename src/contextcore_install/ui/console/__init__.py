@@ -1,0 +1,1 @@
+"""A run on a console: live view, plain lines, JSON lines, and its summary."""

@@ -1,0 +1,51 @@
+"""Events for programs: one JSON object a line."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.json_text import in_ascii
+from contextcore_install.ui.terminal import Sink
+
+EVENT_SCHEMA = "contextcore-install/event/v1"
+ERROR_SCHEMA = "contextcore-install/error/v1"
+
+
+class JsonLines:
+    """A projection that writes each event as it comes. A reader that goes away does not end the run.
+
+    Ticks are left out: they pace the consoles and tell nothing; heartbeats say that a run lives.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._sink = Sink(stream)
+
+    def handle(self, event: Event) -> None:
+        """Write one event."""
+        if event.kind is not Kind.TICK:
+            self._sink.write(one_line({"schema": EVENT_SCHEMA} | event.as_document() | {"schema": EVENT_SCHEMA}))
+
+
+def error_document(error: InstallError) -> dict[str, Any]:
+    """Return the error that ended a command before a run began, as one versioned object."""
+    return {"schema": ERROR_SCHEMA, **error.as_document(), "exit_code": int(error.exit_code)}
+
+
+def one_line(document: object) -> str:
+    """Return a document as one line of JSON, in ASCII so that every encoding carries it."""
+    try:
+        return in_ascii(document, separators=(",", ":"), allow_nan=False) + "\n"
+    except ValueError:  # JSON has no NaN and no infinity
+        return in_ascii(_finite(document), separators=(",", ":")) + "\n"
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+        return None
+    return value

@@ -1,0 +1,126 @@
+"""The live view of a run on a terminal: a block that redraws itself until the run ends."""
+
+from __future__ import annotations
+
+import os
+from threading import Event as Flag
+from threading import Lock, Thread
+from typing import Self, TextIO
+
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.ports import Clock
+from contextcore_install.ui.console.frame import Heading, draw, draw_final
+from contextcore_install.ui.console.painter import HIDE_CURSOR, SHOW_CURSOR, Painter
+from contextcore_install.ui.console.progress import DisplayPhase, Progress
+from contextcore_install.ui.console.remarks import needs_a_hand, remark
+from contextcore_install.ui.status import finding_lines
+from contextcore_install.ui.style import Span, Style
+from contextcore_install.ui.terminal import Sink, Terminal
+
+REFRESH_S = 0.125
+"""How often the view is redrawn: often enough for a spinner, seldom enough to cost nothing."""
+
+PATIENCE_S = 1.0
+"""How long `stop` waits for a terminal that takes no output (Ctrl-S)."""
+
+
+class LiveConsole:
+    """A projection that shows the run in place. `handle` only notes; a thread of its own draws.
+
+    So a terminal that takes no output holds up the drawing and never the engine. Use it as a context
+    manager, or call `start` and `stop`; `abandon` is for ending the process at once.
+    """
+
+    def __init__(self, stream: TextIO, terminal: Terminal, progress: Progress, heading: Heading, clock: Clock) -> None:
+        self._stream = stream
+        self._terminal = terminal
+        self._progress = progress
+        self._heading = heading
+        self._clock = clock
+        self._sink = Sink(stream)
+        self._painter = Painter(self._sink.write, terminal.size)
+        self._lock = Lock()
+        self._above: list[str] = []
+        self._stopped = Flag()
+        self._thread: Thread | None = None
+        self._began = clock.monotonic()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def handle(self, event: Event) -> None:
+        """Take one event in."""
+        remarks = self._remarks(event)
+        with self._lock:
+            self._progress.handle(event, self._clock.monotonic())
+            self._above += remarks
+
+    def start(self) -> None:
+        """Begin to draw."""
+        if self._thread is None:
+            self._began = self._clock.monotonic()
+            self._thread = Thread(target=self._keep_drawing, name="live-console", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Draw the last picture, which stays, and give the cursor back. May be called again."""
+        if self._stopped.is_set():
+            return
+        if self._thread is None:
+            self._sink.lines(self._take_above())
+            return
+        self._stopped.set()
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            return  # the terminal takes nothing: neither would it take the last picture
+        with self._lock:
+            now = self._clock.monotonic()
+            self._progress.stop(now)
+            up_to_date = all(step.phase is DisplayPhase.ALREADY for step in self._progress.steps.values())
+            lines = [] if up_to_date else draw_final(self._progress, self._heading, self._look(), now)
+            above = self._take_above()
+        self._painter.paint(lines, above=above, after=SHOW_CURSOR)
+
+    def abandon(self) -> None:
+        """Give the cursor back and do nothing else; for a signal handler that ends the process."""
+        self._stopped.set()
+        try:
+            os.write(self._stream.fileno(), SHOW_CURSOR.encode() + b"\r\n")
+        except (OSError, ValueError):
+            return
+
+    def _keep_drawing(self) -> None:
+        before = HIDE_CURSOR
+        while not self._sink.gone:
+            rows = self._terminal.size()[1]
+            with self._lock:
+                look = self._look()
+                lines = draw(self._progress, self._heading, look, rows - 1, self._clock.monotonic(), self._began)
+            self._painter.paint(lines, before=before)
+            before = ""
+            if self._stopped.wait(REFRESH_S):
+                return
+
+    def _take_above(self) -> list[str]:
+        above, self._above = self._above, []
+        return above
+
+    def _remarks(self, event: Event) -> list[str]:
+        """Return the lines that an event leaves above the view: findings that want a hand, and notices."""
+        if event.kind is Kind.FINDING:
+            return finding_lines(event.data, self._look(), indent=2) if needs_a_hand(event.data) else []
+        text = remark(event)
+        if not text:
+            return []
+        look = self._look()
+        lead: list[Span] = [("  ", ""), look.mark("waiting"), (" ", "")]
+        return look.paragraph(text, first=lead, indent=4, style="faint")
+
+    def _look(self) -> Style:
+        """Return the look for one column less: a full last column makes some terminals break the line."""
+        look = self._terminal.look()
+        return look.narrowed(look.width - 1)

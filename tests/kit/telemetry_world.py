@@ -1,0 +1,52 @@
+"""An installation's telemetry, with everything around it at hand, and what a store must show of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
+from contextcore_install.telemetry.shipper import Shipper
+from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, Store
+
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class World:
+    """An installation whose journal, cursors and store a test decides on; `url` None is no store yet."""
+
+    def __init__(self, url: str | None, *, began_us: int | None = None) -> None:
+        self.url = url
+        self.cluster = f"c-{uuid.uuid4().hex[:8]}"
+        self.journal = MemoryJournal(now_us() - 30 * MINUTE_US if began_us is None else began_us)
+        self.cursors = MemoryCursors()
+        self.said: list[str] = []
+
+    def shipper(self) -> Shipper:
+        return Shipper(self.journal, self.cursors, self.cluster, lambda: self.url, self.said.append)
+
+    def ship(self) -> Shipper:
+        """Do as a process does whose run ends at once."""
+        shipper = self.shipper()
+        shipper.start()
+        shipper.close(60.0)
+        return shipper
+
+    def expected(self) -> list[Sample]:
+        fold = MetricsFold(self.cluster)
+        return [sample for event in self.journal.events for sample in fold.take(event)]
+
+
+def assert_shows_exactly(store: Store, world: World, samples: list[Sample] | None = None) -> None:
+    """What a query shows is what the events give: each sample once, and nothing else."""
+    samples = world.expected() if samples is None else samples
+    expected: dict[object, dict[int, float]] = {}
+    for sample in samples:
+        expected.setdefault(sample.series, {})[sample.at_ms] = sample.value
+    assert store.shown(world.cluster) == expected
+    assert store.count(world.cluster) == len(samples)

@@ -1,0 +1,81 @@
+"""A cluster's containers, as the engine tells of them: what it does not tell is not taken for gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers.kind.engine import ContainerEngine, read_node
+from contextcore_install.providers.kind.owner import Owner
+from contextcore_install.system.capture import Captured
+
+ONE = json.dumps([{"Id": "id1", "Name": "/demo-control-plane"}])
+GONE = "Error: No such container: id2"
+
+
+@dataclass
+class Answering(ContainerEngine):
+    """An engine with two containers, and how it answers when it is asked what they are."""
+
+    exit_code: int
+    stdout: str
+    stderr: str = ""
+    name: str = "docker"
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def ask(self, *arguments: str, timeout_s: float = 0, ctx: StepContext | None = None) -> Captured:
+        if arguments[0] == "ps":
+            return Captured(arguments, 0, "id1\nid2\n", "")
+        return Captured(arguments, self.exit_code, self.stdout, self.stderr)
+
+
+@pytest.mark.parametrize("said", [GONE, "Error response from daemon: no such container: id2", f"{GONE}\n\n"])
+def test_one_that_has_just_gone_is_no_node(said: str) -> None:
+    (node,) = Answering(1, ONE, said).nodes("demo")
+    assert node.id == "id1"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "stdout", "stderr", "code"),
+    [
+        (1, "", "Cannot connect to the Docker daemon", "engine-down"),
+        (1, ONE, f"{GONE}\nError: i/o timeout", "engine-error"),
+        (1, ONE, "", "engine-error"),
+        (1, "[]", GONE, "engine-error"),
+        (0, "not json", "", "engine-error"),
+        (0, "[]", "", "engine-error"),
+        (-9, "", "", "engine-error"),
+    ],
+)
+def test_an_answer_that_says_nothing_of_them_is_an_error_and_worth_another_try(
+    exit_code: int, stdout: str, stderr: str, code: str
+) -> None:
+    with pytest.raises(InstallError) as caught:
+        Answering(exit_code, stdout, stderr).nodes("demo")
+    assert (caught.value.code, caught.value.retryable) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "utc"),
+    [
+        ("2025-05-05T16:15:56.740123456Z", "2025-05-05T16:15:56.740123456Z"),
+        ("2025-05-05T18:15:56.74+02:00", "2025-05-05T16:15:56.74Z"),
+        ("2025-05-05T20:15:56-05:30", "2025-05-06T01:45:56Z"),
+        ("0001-01-01T00:00:00+02:00", "0001-01-01T00:00:00+02:00"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_times_are_in_utc_whichever_engine_tells_them(told: str, utc: str) -> None:
+    node = read_node({"Created": told, "State": {"StartedAt": told}})
+    assert (node.created, node.started) == (utc, utc)
+
+
+def test_a_container_that_podman_made_before_ours_was_begun_is_not_ours() -> None:
+    began = 1746461756.0  # 2025-05-05T16:15:56Z
+    node = read_node({"Created": "2025-05-05T17:15:56.74+02:00"})
+    assert not Owner("abc", "demo", began, ()).owns([node])

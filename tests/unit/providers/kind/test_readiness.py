@@ -1,0 +1,163 @@
+"""Nodes that do not get ready are told by their cause."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind.endpoint import EngineEndpoint
+from contextcore_install.providers.kind.engine import ContainerEngine, Node
+from contextcore_install.providers.kind.inside import Inside
+from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
+from contextcore_install.providers.kind.readiness import LIMITS, Door, Readiness, ReadinessLimits
+from contextcore_install.system.capture import Captured
+from kit.fakes import Told
+
+NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {6443: ("127.0.0.1", 40000)})
+AWAY = InstallError("api-unreachable", "It cannot be reached.", retryable=True)
+
+
+@dataclass
+class Machine:
+    """An engine and a look at the cluster: what the kubelet logs, and what is seen, one sight after another."""
+
+    sight: ClusterSnapshot
+    log: str = ""
+    name: str = "docker"
+    endpoint: EngineEndpoint = field(default_factory=lambda: EngineEndpoint("unix:///srv/docker.sock"))
+    then: list[ClusterSnapshot] = field(default_factory=list)
+    looks: int = 0
+
+    def ask(self, *arguments: str) -> Captured:
+        assert arguments[:2] == ("exec", "demo-control-plane")
+        return Captured(tuple(arguments), 0, self.log, "")
+
+    def see(self, *, fresh: bool, thorough: bool = True) -> ClusterSnapshot:
+        self.looks += 1
+        if self.looks > 1 and self.then:
+            self.sight = self.then.pop(0)
+        return self.sight
+
+
+def watching(
+    machine: Machine, kubectl: Any = None, limits: ReadinessLimits = LIMITS, door: Door | None = None
+) -> Readiness:
+    engine, look = cast(ContainerEngine, machine), cast(Inspector, machine)
+    door = door or Door(unheld=lambda _: False, answers=lambda _: True)
+    return Readiness("demo", engine, kubectl, look, Inside(engine), lambda *_: None, limits, door)
+
+
+def why(machine: Machine) -> InstallError:
+    watched = watching(machine, limits=replace(LIMITS, ready=0.0))
+    with pytest.raises(InstallError) as caught:
+        watched.wait(Told().ctx)
+    assert caught.value.code == "nodes-not-ready"
+    assert "?" not in f"{caught.value.message} {caught.value.hint}"
+    return caught.value
+
+
+def member(reason: str, message: str) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+    return {"metadata": {"name": NODE.name}, "status": {"conditions": [condition]}}
+
+
+def test_a_node_says_itself_what_it_waits_for() -> None:
+    said = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady"
+    error = why(Machine(ClusterSnapshot((NODE,), None, ours=True, members=(member("KubeletNotReady", said),))))
+    assert "not ready: demo-control-plane, as its network does not start." in error.message
+    assert said in error.evidence
+
+
+def test_what_its_kubelet_logs_tells_why_the_api_is_silent() -> None:
+    away = InstallError("api-unreachable", "It cannot be reached.")
+    sight = ClusterSnapshot((NODE,), None, ours=True, api=away, silent=away)
+    error = why(Machine(sight, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'))
+    assert "its API does not answer, as there is no space left" in error.message
+    assert error.hint == "docker system df; docker image prune"
+
+
+def test_nodes_without_a_known_cause_are_named() -> None:
+    error = why(Machine(ClusterSnapshot((NODE,), None, ours=True)))
+    assert error.message == "The cluster did not get ready within 0 s: not ready: demo-control-plane."
+    assert error.hint == "kind export logs --name demo"
+
+
+class Watching:
+    """kubectl, which says that a node got Ready; what is seen from then on is so."""
+
+    def __init__(self, machine: Machine, then: ClusterSnapshot) -> None:
+        self._machine, self._then = machine, then
+        self.asked: list[str] = []
+
+    def attempt(self, *arguments: str, **_: object) -> Captured:
+        self.asked.append(" ".join(arguments))
+        self._machine.sight = self._then
+        return Captured(arguments, 0, "", "")
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": NODE.name, "namespace": "kube-node-lease"}}]
+
+
+def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
+    ready = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    boots = ClusterSnapshot((NODE,), None, ours=True, members=(member("KubeletNotReady", "starting"),))
+    machine = Machine(boots)
+    kubectl = Watching(machine, ClusterSnapshot((NODE,), None, ours=True, members=(ready,)))
+    watched = watching(machine, kubectl)
+    assert watched.wait(Told().ctx) is machine.sight
+    assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]
+
+
+READY = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+WELL = ClusterSnapshot((NODE,), None, ours=True, members=(READY,))
+QUICK = replace(LIMITS, ready=5.0, published=0.2, look=0.01, longest_look=0.1, try_port=0.01)
+
+
+def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() -> None:
+    tries: list[int] = []
+
+    def answers(port: int) -> bool:
+        tries.append(port)
+        return len(tries) > 50
+
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, silent=AWAY), then=[WELL])
+    watching(machine, limits=QUICK, door=Door(unheld=lambda _: False, answers=answers)).wait(Told().ctx)
+    assert (machine.looks, len(tries), set(tries)) == (2, 51, {40000})
+
+
+def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often() -> None:
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, silent=AWAY))
+    with pytest.raises(InstallError, match="its API does not answer"):
+        watching(machine, limits=replace(LIMITS, ready=1.0, look=0.05, longest_look=0.3)).wait(Told().ctx)
+    assert machine.looks < 12
+
+
+def test_an_api_that_answers_in_its_node_and_is_not_published_here_is_told_at_once() -> None:
+    began = time.monotonic()
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, members=(READY,)))
+    door = Door(unheld=lambda _: True, answers=lambda _: False)
+    with pytest.raises(InstallError) as caught:
+        watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+    error = caught.value
+    assert (error.code, error.retryable) == ("engine-remote", False)
+    assert error.message.startswith("The container engine at unix:///srv/docker.sock publishes its ports on another")
+    assert error.hint == "./create-cluster.sh delete --cluster demo"
+    assert "127.0.0.1:40000" in error.evidence
+    assert time.monotonic() - began < 2
+
+
+def test_a_port_that_is_forwarded_late_is_waited_for() -> None:
+    """What forwards the ports of a virtual machine notices a new one after some seconds."""
+    began = time.monotonic()
+
+    def late(_: int) -> bool:
+        return time.monotonic() - began > 0.1
+
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, members=(READY,)), then=[WELL])
+    door = Door(unheld=lambda port: not late(port), answers=late)
+    watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+    assert machine.looks == 2

@@ -1,0 +1,55 @@
+"""The ways to a claim's files: who stands still for a copy, which node has it, and the pod that takes it elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from contextcore_install.providers.existing_cluster.data import helper_pod
+from contextcore_install.providers.kind.data import _node
+from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _still
+from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
+
+WORKLOAD: dict[str, Any] = {
+    "kind": "StatefulSet",
+    "metadata": {"name": "mimir"},
+    "spec": {"template": {"spec": {"securityContext": {"runAsUser": 10001}}}},
+}
+POD = {"metadata": {"name": "mimir-0", "uid": "1a-2b"}}
+CLAIM = Claim(Key("PersistentVolumeClaim", "obs", "data-mimir-0"), {}, WORKLOAD, (POD,))
+
+
+def test_the_processes_of_the_claims_pods_stand_still_and_go_on() -> None:
+    script = _still("copy", CLAIM)
+    assert "pod(1a[-_]2b)" in script  # as cgroupfs and as systemd write it
+    assert script.index("-STOP") < script.index("copy") < script.index("-CONT")
+    assert _still("copy", Claim(CLAIM.key, {}, WORKLOAD)) == "copy"
+
+
+def test_a_volume_is_on_the_node_that_it_is_pinned_to() -> None:
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["dev-worker"]}
+    terms = [{"matchExpressions": [expression]}]
+    assert _node({"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}) == "dev-worker"
+    assert not _node({})
+
+
+def test_the_pod_that_copies_is_the_workloads_user_and_can_be_pruned() -> None:
+    pod = helper_pod(CLAIM, "mirror/grafana:1", "dev")
+    assert pod["metadata"]["labels"][RELEASE_LABEL] == "dev"
+    assert pod["spec"]["securityContext"] == {"runAsUser": 10001}
+    assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "data-mimir-0"
+    assert pod["spec"]["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+    assert len(pod["metadata"]["name"]) <= 63
+
+
+def test_a_folder_is_packed_and_its_copy_replaces_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "file").write_text("kept")
+    packed = subprocess.run(["sh", "-c", _PACK, "sh", str(tmp_path / "from")], capture_output=True, check=True).stdout
+    place = tmp_path / "a place"
+    (place / "folder").mkdir(parents=True)
+    for name in (".hidden", "..odd", "file", "-rf"):
+        (place / name).write_text("old")
+    subprocess.run(["sh", "-c", _UNPACK, "sh", str(place)], input=packed, check=True)
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"file": "kept"}

@@ -1,0 +1,80 @@
+"""Objects: their names, what differs between two versions of one, and where a mirror has an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contextcore_install.providers.kubernetes.objects import Key, difference, fingerprint, images, key_of, resource_of
+from contextcore_install.providers.kubernetes.render import mirrored
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "where"),
+    [
+        ({"spec": {"replicas": 1}}, {"spec": {"replicas": 1, "revisionHistoryLimit": 10}, "status": {}}, ""),
+        ({"spec": {"replicas": 1}}, {"spec": {"replicas": 0}}, "spec.replicas"),
+        ({"spec": {"memory": "1024Mi"}}, {"spec": {"memory": "1Gi"}}, ""),
+        ({"spec": {"cpu": "0.5"}}, {"spec": {"cpu": "500m"}}, ""),
+        ({"spec": {"cpu": "0.5"}}, {"spec": {"cpu": "501m"}}, "spec.cpu"),
+        ("one", "other", "value"),
+        ({"on": True}, {"on": 1}, ""),
+        ({"on": True}, {"on": "true"}, "on"),
+        ({"emptyDir": {}}, {}, ""),
+        ({"command": ["a", "b"]}, {"command": ["a"]}, "command"),
+        ({"command": ["a", "b"]}, {"command": ["a", "c"]}, "command[1]"),
+        ({"command": []}, {}, ""),
+        ({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "B"}, {"name": "A", "value": "1"}]}, ""),
+        ({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "A", "value": "2"}]}, "env[A].value"),
+        ({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "B"}]}, "env[A]"),
+        ({"data": {"key": "text"}}, {"data": "text"}, "data"),
+        ({"ports": [{"name": "a"}]}, {"ports": "none"}, "ports"),
+    ],
+)
+def test_only_what_was_asked_for_counts(wanted: Any, live: Any, where: str) -> None:
+    assert difference(wanted, live) == where
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})
+
+
+def test_objects_without_a_namespace_are_in_the_default_unless_their_kind_has_none() -> None:
+    assert key_of({"kind": "Service", "metadata": {"name": "a"}}, "obs") == Key("Service", "obs", "a")
+    assert key_of({"kind": "Namespace", "metadata": {"name": "a"}}, "obs") == Key("Namespace", "", "a")
+
+
+def test_kinds_are_named_with_version_and_group() -> None:
+    assert resource_of({"apiVersion": "v1", "kind": "Service"}) == "service"
+    assert resource_of({"apiVersion": "apps/v1", "kind": "StatefulSet"}) == "statefulset.v1.apps"
+
+
+def test_images_are_found_in_workloads_pods_and_cron_jobs_each_once() -> None:
+    pod = {"initContainers": [{"image": "a"}], "containers": [{"image": "b"}]}
+    items = [
+        {"kind": "Deployment", "spec": {"template": {"spec": pod}}},
+        {"kind": "Pod", "spec": pod},
+        {
+            "kind": "CronJob",
+            "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"image": "c"}]}}}}},
+        },
+        {"kind": "ConfigMap", "data": {}},
+    ]
+    assert images(items) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("image", "there"),
+    [
+        ("grafana/mimir:3.1.1", "mirror:5000/hub/grafana/mimir:3.1.1"),
+        ("busybox", "mirror:5000/hub/library/busybox"),
+        ("docker.io/grafana/loki:3", "mirror:5000/hub/grafana/loki:3"),
+        ("ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+        ("localhost/a:1", "localhost/a:1"),
+        ("localhost:5000/a:1", "localhost:5000/a:1"),
+    ],
+)
+def test_a_mirror_stands_for_docker_hub_only(image: str, there: str) -> None:
+    assert mirrored(image, "mirror:5000/hub/") == there
+    assert mirrored(image, "") == image

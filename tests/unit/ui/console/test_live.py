@@ -1,0 +1,121 @@
+"""The live console: its thread, its end, and what it does when nobody looks."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+
+import pytest
+
+from contextcore_install.core.events import Kind
+from contextcore_install.system.clock import SystemClock
+from contextcore_install.ui.console.frame import Heading
+from contextcore_install.ui.console.live import LiveConsole
+from contextcore_install.ui.console.painter import HIDE_CURSOR, SHOW_CURSOR
+from contextcore_install.ui.console.progress import Progress
+from contextcore_install.ui.terminal import Terminal
+from unit.ui.samples import TITLES, BrokenStream, FakeClock, Told
+
+ENVIRON = {"TERM": "xterm", "COLUMNS": "60", "LINES": "12", "NO_COLOR": "1"}
+told = Told(FakeClock())
+
+
+class Utf8Stream(io.StringIO):
+    """A stream that shows our symbols."""
+
+    encoding = "utf-8"
+
+
+def live(stream: io.StringIO) -> LiveConsole:
+    return LiveConsole(stream, Terminal(stream, ENVIRON), Progress(TITLES), Heading("o11y-dev"), SystemClock())
+
+
+def test_the_cursor_is_hidden_while_it_draws_and_shown_when_it_ends() -> None:
+    stream = Utf8Stream()
+    with live(stream) as console:
+        console.handle(told(Kind.STEP_STARTED, "preflight", attempt=1))
+    assert stream.getvalue().startswith(HIDE_CURSOR)
+    assert stream.getvalue().endswith(SHOW_CURSOR)
+    assert stream.getvalue().count("◼ preflight") == 1  # in the picture that stays
+
+
+def test_an_exception_gives_the_cursor_back_too() -> None:
+    stream = Utf8Stream()
+    with pytest.raises(KeyboardInterrupt), live(stream):
+        raise KeyboardInterrupt
+    assert stream.getvalue().endswith(SHOW_CURSOR)
+
+
+def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
+    stream = Utf8Stream()
+    console = live(stream)
+    console.stop()
+    assert not stream.getvalue()
+    console.start()
+    console.stop()
+    before = stream.getvalue()
+    console.stop()
+    assert stream.getvalue() == before
+
+
+def test_a_terminal_that_goes_away_ends_the_drawing_and_not_the_run() -> None:
+    with live(BrokenStream()) as console:
+        for _ in range(3):
+            console.handle(told(Kind.STEP_STARTED, "preflight", attempt=1))
+    assert not any(thread.name == "live-console" for thread in threading.enumerate())
+
+
+def test_notices_and_findings_that_want_a_hand_stay_above_the_view() -> None:
+    stream = Utf8Stream()
+    remedy = {"summary": "", "command": "docker start x", "risk": "harmless", "automatic": False}
+    with live(stream) as console:
+        console.handle(told(Kind.NOTICE, text="the state was damaged and is mended"))
+        console.handle(told(Kind.FINDING, "preflight", message="Docker sleeps", remedy=remedy))
+        console.handle(told(Kind.FINDING, "preflight", message="absent", remedy=remedy | {"automatic": True}))
+    shown = stream.getvalue()
+    assert shown.count("the state was damaged and is mended") == 1
+    assert shown.count("Docker sleeps") == 1
+    assert "→ docker start x" in shown
+    assert "absent" not in shown
+
+
+def test_what_was_remarked_before_the_view_began_is_not_lost() -> None:
+    stream = Utf8Stream()
+    console = live(stream)
+    console.handle(told(Kind.RUN_STARTED, provider="host", provider_reason="no container engine answers"))
+    console.stop()
+    assert stream.getvalue() == "  · on host: no container engine answers\n"
+
+
+class StuckStream(io.StringIO):
+    """A terminal that takes no output until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.released.wait(30)
+        return super().write(text)
+
+
+def test_a_terminal_that_takes_no_output_does_not_hold_up_the_engine() -> None:
+    stream = StuckStream()
+    console = live(stream)
+    console.start()
+    began = time.monotonic()
+    for _ in range(1000):
+        console.handle(told(Kind.ACTIVITY, "preflight", text="working"))
+    console.stop()
+    assert time.monotonic() - began < 20
+    stream.released.set()
+
+
+def test_ending_at_once_gives_the_cursor_back_without_waiting() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
+        LiveConsole(stream, Terminal(stream, ENVIRON), Progress(TITLES), Heading("o11y-dev"), SystemClock()).abandon()
+        stream.close()
+        assert reader.read().startswith(SHOW_CURSOR.encode())
