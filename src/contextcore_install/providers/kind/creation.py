@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -17,7 +20,6 @@ from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inside import Inside
 from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.lock import Gate, alone
 from contextcore_install.providers.kind.network import reconnect
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import Readiness
@@ -34,12 +36,15 @@ from contextcore_install.providers.kind.report import (
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.system import process
 from contextcore_install.system.files import write_atomically
+from contextcore_install.system.lock import acquire
 from contextcore_install.system.relay import Relay, beside
 
 #: Seconds for kind to make a cluster, and to remove one.
 CREATE_S, REMOVE_S = 900.0, 120.0
 #: What a complete cluster has, made last by kind before workers join.
 STORAGE = ("get", "storageclass", "-o", "name")
+#: Seconds between two tries to take the lock.
+LOCK_TRIES_S = 0.5
 #: Tries to ask for it, a second apart: an API that fails once has not lost it.
 STORAGE_TRIES = 3
 #: What kind says when its nodes run and their container runtime is up.
@@ -86,7 +91,7 @@ class Creation:
 
     def bring_up(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy, and look at it last. Raises InstallError; repeating it is safe."""
-        with alone(self._lock, ctx) as lock:
+        with _lock(self._lock, ctx) as lock:
             sight = self._look.see(fresh=True)
             report = report_of(self._wish.cluster, sight, self._wish.ports)
             if report.state is ClusterState.FOREIGN:
@@ -116,7 +121,7 @@ class Creation:
 
     def remove(self, ctx: StepContext) -> None:
         """Remove the cluster, if it is ours. Raises InstallError."""
-        with alone(self._lock, ctx):
+        with _lock(self._lock, ctx):
             sight = self._look.see(fresh=True)
             if not sight.nodes:
                 with suppress(InstallError):  # what is left is in kubectl's configuration; no matter where kind is gone
@@ -140,15 +145,15 @@ class Creation:
         If the cluster fails, its images are not waited for: why it failed is what matters then. An image that cannot be
         had fails nothing here: the nodes may be able to pull it, and whoever waits for the pods tells what they cannot.
         """
-        gate = Gate()
+        nodes_run = threading.Event()
         with ThreadPoolExecutor(1) as pool, beside(ctx) as aside:
-            provided = pool.submit(self._images.provide_beside, self._wish.images, gate, aside)
+            provided = pool.submit(self._images.provide_beside, self._wish.images, nodes_run, aside)
             with ctx.part("cluster"):
-                self._run_kind(ctx, lock, gate.open)
+                self._run_kind(ctx, lock, nodes_run.set)
                 sight = self._readiness.wait(ctx)
                 self._was_ready = True
                 self._finish(sight)
-            gate.open()
+            nodes_run.set()
             provided.result()
 
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
@@ -283,3 +288,26 @@ class Creation:
         if owner is not None and owner.made_network:
             self._engine.remove_unused_network()
         self._owners.forget()
+
+
+@contextmanager
+def _lock(path: Path, ctx: StepContext) -> Iterator[int]:
+    """Hold the lock on kind, and give its descriptor: a kind that inherits it, and outlives us, holds it until it ends.
+
+    Raises InstallError `folder-unwritable`, and CancelledError.
+    """
+
+    def wait() -> None:
+        ctx.activity("waiting for another creation with kind to end")
+        ctx.wait(LOCK_TRIES_S)
+
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = acquire(path, wait)
+    except OSError as error:
+        hint = f"ls -ld {quote(str(path.parent))}"
+        raise InstallError("folder-unwritable", f"{path} cannot be written: {error.strerror}.", hint=hint) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.providers.kind.lock import Gate
 from contextcore_install.providers.kind.node_images import IMPORT_WAYS, NodeImages, import_argv, rename
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
@@ -62,14 +62,15 @@ class Images:
         refused = self.get(absent, ctx)
         return {**refused, **self._load_all(images if again else absent, nodes, ctx, again=again)}
 
-    def provide_beside(self, images: Callable[[], Sequence[str]], nodes_run: Gate, ctx: StepContext) -> None:
+    def provide_beside(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
         """Pull images, and load them once there are nodes; tell which of them could not be. Raises CancelledError."""
         refused: Refused = {}
         try:
             with ctx.part("images"):
                 wanted = images()
                 refused = self.get(wanted, ctx)
-                nodes_run.wait(ctx)
+                while not nodes_run.wait(0.2):
+                    ctx.raise_if_cancelled()
                 refused |= self.load(wanted, ctx)
                 if refused:
                     raise next(iter(refused.values()))  # so that the part is recorded as failed
