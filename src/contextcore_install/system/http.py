@@ -11,89 +11,118 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from io import BufferedReader, RawIOBase
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import HttpResponse
-from contextcore_install.system.bounded import bounded
 
 #: Bytes of an answer that are kept: enough for any readiness message, and for any document of an API.
 KEEP_BYTES, KEEP_DOCUMENT_BYTES = 8_192, 1 << 20
-
-REFUSED, TIMEOUT, RESET, NOT_HTTP = "http-refused", "http-timeout", "http-reset", "http-not-http"
+_CHUNK_BYTES = 64 * 1024
 
 
 class LoopbackHttp:
-    """`core.ports.Http`. It keeps nothing between two questions, so several threads may ask at once."""
+    """`core.ports.Http` for URLs of the form http://HOST:PORT/PATH. Stateless, so several threads may share it.
+
+    Both methods raise InstallError, retryable: `http-refused` (nothing listens), `http-timeout` (no whole answer within
+    `timeout_s` seconds), `http-reset` (the connection broke), `http-not-http` (something else answers).
+    """
 
     def get(self, url: str, timeout_s: float) -> HttpResponse:
-        """Return the answer whatever its status, its text cut to `KEEP_BYTES`. `url` is http://HOST:PORT/PATH.
-
-        Raises InstallError, retryable: `http-refused` (nothing listens), `http-timeout` (no whole answer within
-        `timeout_s` seconds), `http-reset` (the connection broke), `http-not-http` (something else answers).
-        """
-        return _exchange("GET", url, timeout_s, {}, b"", KEEP_BYTES)
+        return _ask("GET", url, timeout_s, {}, b"", KEEP_BYTES)
 
     def ask(
         self, method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes = b""
     ) -> HttpResponse:
-        """Return the answer whatever its status, its text cut to `KEEP_DOCUMENT_BYTES`; else as `get`."""
-        return _exchange(method, url, timeout_s, headers, body, KEEP_DOCUMENT_BYTES)
+        return _ask(method, url, timeout_s, headers, body, KEEP_DOCUMENT_BYTES)
 
 
-def _exchange(
-    method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes, keep: int
-) -> HttpResponse:
+def _ask(method: str, url: str, timeout_s: float, headers: Mapping[str, str], body: bytes, keep: int) -> HttpResponse:
     host, _, path = url.removeprefix("http://").partition("/")
-    deadline = time.monotonic() + timeout_s
-    connection = HTTPConnection(host, timeout=timeout_s)
-    connection.response_class = partial(_Response, deadline)  # type: ignore[assignment]
+    connection, deadline = TimedConnection(host, timeout=timeout_s), time.monotonic() + timeout_s
+    headers = {**headers, "Connection": "close"}
     try:
-        connection.request(method, f"/{path}", body=body or None, headers={**headers, "Connection": "close"})
-        response = connection.getresponse()
-        text = _read(response, keep).decode("utf-8", errors="replace")
-        return HttpResponse(response.status, text)
+        response, content = connection.exchange(method, f"/{path}", deadline, keep, body=body or None, headers=headers)
+        return HttpResponse(response.status, content.decode("utf-8", errors="replace"))
     except (OSError, HTTPException) as error:
-        raise explain(url, error, timeout_s) from error
+        raise _failure(url, error, timeout_s) from error
     finally:
         connection.close()
 
 
-class _Response(HTTPResponse):
-    """An answer that is there in time, its head too: a server that sends a byte a second must not hold us."""
+class TimedConnection(HTTPConnection):
+    """A connection whose exchanges each end by a deadline (of `time.monotonic`), the answer's head included."""
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        deadline: float,
+        keep: int,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str],
+    ) -> tuple[HTTPResponse, bytes]:
+        """Return the answer and its body, cut to `keep` bytes. Connects first if it has to.
+
+        The response `isclosed()` if its body was read to the end: if not, the connection takes no further exchange.
+        Raises OSError (TimeoutError after the deadline) and HTTPException.
+        """
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(_left(deadline))
+        self.response_class = partial(_TimedResponse, deadline)  # type: ignore[assignment]
+        self.request(method, target, body=body, headers=dict(headers))
+        response = self.getresponse()
+        content = bytearray()
+        while len(content) < keep and (chunk := response.read1(min(_CHUNK_BYTES, keep - len(content)))):
+            content += chunk
+        if response.length == 0:
+            response.close()  # `read1` leaves open what has come to its end
+        return response, bytes(content)
+
+
+class _TimedResponse(HTTPResponse):
+    """An answer that is cut off at a deadline. A socket's timeout alone counts for every byte anew."""
 
     def __init__(self, deadline: float, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-
-        def limit() -> None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            sock.settimeout(left)
-
-        self.fp = bounded(self.fp, limit)
+        self.fp = BufferedReader(_TimedFile(self.fp.detach(), sock, deadline))
 
 
-def _read(response: HTTPResponse, keep: int) -> bytes:
-    """Read what fits."""
-    text = b""
-    with response:
-        while len(text) < keep:
-            chunk = response.read1(keep - len(text))
-            if not chunk:
-                break
-            text += chunk
-    return text
+class _TimedFile(RawIOBase):
+    def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
+        self._raw, self._sock, self._deadline = raw, sock, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._sock.settimeout(_left(self._deadline))
+        taken: int | None = self._raw.readinto(buffer)
+        return taken
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._raw.close()
 
 
-def explain(url: str, error: Exception, timeout_s: float) -> InstallError:
-    """Return the error for a request that got no answer."""
-    evidence = f"{type(error).__name__}: {error}"
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _failure(url: str, error: Exception, timeout_s: float) -> InstallError:
+    code, message = "http-reset", f"The connection to {url} broke."
     if isinstance(error, ConnectionRefusedError):
-        return InstallError(REFUSED, f"Nothing listens at {url}.", evidence, retryable=True)
-    if isinstance(error, TimeoutError):
-        return InstallError(TIMEOUT, f"{url} did not answer within {timeout_s:g} s.", evidence, retryable=True)
+        code, message = "http-refused", f"Nothing listens at {url}."
+    elif isinstance(error, TimeoutError):
+        code, message = "http-timeout", f"{url} did not answer within {timeout_s:g} s."
     # A connection that closes without a word is also a kind of bad status line.
-    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
-        return InstallError(NOT_HTTP, f"What listens at {url} does not speak HTTP.", evidence, retryable=True)
-    return InstallError(RESET, f"The connection to {url} broke.", evidence, retryable=True)
+    elif isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        code, message = "http-not-http", f"What listens at {url} does not speak HTTP."
+    return InstallError(code, message, f"{type(error).__name__}: {error}", retryable=True)

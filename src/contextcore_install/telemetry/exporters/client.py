@@ -6,21 +6,17 @@ is all that is needed, and it takes a third of the time to import, which every r
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.system.bounded import bounded
+from contextcore_install.system.http import TimedConnection
 
 MOST_BYTES = 64 * 1024 * 1024
-_CHUNK = 64 * 1024
 
 
 class FailureKind(StrEnum):
@@ -96,7 +92,7 @@ class Client:
         self._port = parts.port or 80
         self._prefix = parts.path
         self.opened = 0
-        self._connection: HTTPConnection | None = None
+        self._connection: TimedConnection | None = None
 
     def request(
         self,
@@ -150,46 +146,16 @@ class Client:
         connection = self._connection
         if connection is None or connection.sock is None:  # never opened, or closed after the last answer
             connection = self._connection = self._connect(patience)
-        connection.sock.settimeout(_left(end))
-        connection.response_class = partial(_Response, end)  # type: ignore[assignment]
-        connection.request(method, self._prefix + path, body=body, headers=headers)
-        response = connection.getresponse()
-        content = _read(response)
+        target = self._prefix + path
+        response, content = connection.exchange(method, target, end, MOST_BYTES, body=body, headers=headers)
         if not response.isclosed():  # longer than we take: the rest would be read as the next answer
             self.close()
         return StoreAnswer(response.status, content, response.getheader("Retry-After", "") or "")
 
-    def _connect(self, patience: Timeouts) -> HTTPConnection:
+    def _connect(self, patience: Timeouts) -> TimedConnection:
         if not self.is_theirs():
             raise StoreError(FailureKind.NO_ANSWER, f"what listens at {self.base_url}, if anything, is another program")
-        connection = HTTPConnection(self._host, self._port, timeout=patience.connect_s)
+        connection = TimedConnection(self._host, self._port, timeout=patience.connect_s)
         connection.connect()
         self.opened += 1
         return connection
-
-
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-class _Response(HTTPResponse):
-    """An answer that is cut off at `end`, its head too: a server may drip bytes."""
-
-    def __init__(self, end: float, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self.fp = bounded(self.fp, lambda: sock.settimeout(_left(end)))
-
-
-def _read(response: HTTPResponse) -> bytes:
-    content = bytearray()
-    while len(content) < MOST_BYTES:
-        chunk = response.read1(_CHUNK)
-        if not chunk:
-            break
-        content += chunk
-    if response.length == 0:
-        response.close()  # `read1` leaves open what has come to its end, and the connection could not be kept
-    return bytes(content)
