@@ -20,11 +20,11 @@ from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
-from contextcore_install.engine.workers import Workers
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.state_file import StateKeeper
 from contextcore_install.system.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"

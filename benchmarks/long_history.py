@@ -11,13 +11,12 @@ from typing import Any
 
 from finished import CLUSTER, Installation
 
-from contextcore_install.core.events import Event
+from contextcore_install.core.events import START, Event, JournalOffset
 from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.storage.journal.offset import START, JournalOffset
 from contextcore_install.storage.state_file import StateWriter
 
 EVERY_US = 600_000_000

@@ -22,12 +22,12 @@ from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import STEP_IDS, State
-from contextcore_install.engine.workers import Workers
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.state_file import StateKeeper
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.telemetry.shipper import Shipper
 

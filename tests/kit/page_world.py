@@ -16,11 +16,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from contextcore_install.cli.settings import parse
-from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.step_logs import StepLogs
 from contextcore_install.system.clock import SystemClock

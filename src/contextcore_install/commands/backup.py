@@ -15,9 +15,9 @@ from typing import Any
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
-from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work, take_lock

@@ -6,7 +6,7 @@ import os
 import threading
 
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.signals import ending_signals_apart
@@ -44,7 +44,7 @@ def run(app: App) -> int:
 def _announce(app: App, url: str) -> None:
     if app.json:
         told = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
-        app.stdout.write(in_ascii(told) + "\n")
+        app.stdout.write(ascii_json(told) + "\n")
     else:
         app.stdout.write(f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n")
     app.stdout.flush()

@@ -6,7 +6,7 @@ import re
 
 from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.require_installation import require_known
@@ -48,7 +48,7 @@ def _heading(run_id: str, latest: str) -> str:
 def _print(app: App, run_id: str, step: str, line: str) -> None:
     if app.json:
         document = {"schema": LOGS_SCHEMA, "run_id": run_id, "step": step, "line": line}
-        app.stdout.write(in_ascii(document) + "\n")
+        app.stdout.write(ascii_json(document) + "\n")
     else:
         found = _TIME.match(line)
         when, text = (found[1], line[found.end() :]) if found else (" " * 8, line)

@@ -11,8 +11,8 @@ from contextcore_install.commands.watch_service import end_service
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.engine.rollback import steps_to_undo
 from contextcore_install.engine.state import COMPLETED
+from contextcore_install.engine.undoing import steps_to_undo
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work, take_lock
 from contextcore_install.runtime.console import Console

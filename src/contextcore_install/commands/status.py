@@ -6,7 +6,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
@@ -39,7 +39,7 @@ def run(app: App) -> int:
     if app.json:
         if records.notices:
             document["notices"] = records.notices
-        app.stdout.write(in_ascii(document, indent=2) + "\n")
+        app.stdout.write(ascii_json(document, indent=2) + "\n")
         return ExitCode.DONE
     _show(app, document, records)
     return ExitCode.DONE

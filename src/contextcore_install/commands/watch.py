@@ -19,7 +19,7 @@ from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.engine.repair_budget import Budget
+from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.engine.state import PENDING, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import take_lock
@@ -71,7 +71,7 @@ def run(app: App) -> int:
         from contextcore_install.commands.watch_service import install, uninstall
 
         return install(app) if arguments["install"] else uninstall(app)
-    return Watch(app, Budget(most=arguments["budget"]), arguments["every"]).run()
+    return Watch(app, RepairBudget(most=arguments["budget"]), arguments["every"]).run()
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Watch:
     """One watch: `every_s` seconds at most lie between two looks."""
 
     app: App
-    budget: Budget
+    budget: RepairBudget
     every_s: float
     _words: WatchWords = field(init=False)
     _inbox: queue.SimpleQueue[_Word] = field(default_factory=queue.SimpleQueue, init=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.events import instant
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
@@ -54,7 +54,7 @@ class WatchWords:
                 "state": state,
                 "message": text,
             }
-            line = in_ascii(document)
+            line = ascii_json(document)
         else:
             line = f"{self._now()}  {harmless(text)}"
         self._app.stdout.write(line + "\n")

@@ -176,3 +176,15 @@ def microseconds(text: str) -> int:
         raise ValueError(f"a time without a zone: {text}")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOffset:
+    """The end of a journal's part: its last event's number and time (microseconds UTC), and its bytes."""
+
+    events: int = 0
+    bytes: int = 0
+    at_us: int = 0
+
+
+START = JournalOffset()

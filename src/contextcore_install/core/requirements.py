@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,3 +70,18 @@ def socket_listener(owner: str, address: str, port: int) -> Listener:
     except ValueError:
         loopback = False
     return Listener(owner, f"{address or '0.0.0.0'}:{port}", not loopback)  # noqa: S104 - what an empty one means
+
+
+_PROCESS = re.compile(r"\(pid (\d+)\)")
+_CONTAINER = re.compile(r"^the container ([\w.-]+)$")
+
+
+def how_to_end(holder: str, port: int, engine: str = "docker") -> str:
+    """Return the command that ends the holder of a port, or the one that names it where the words for it do not."""
+    if found := _PROCESS.search(holder):
+        return f"kill {found[1]}"
+    if found := _CONTAINER.match(holder):
+        return f"{engine} stop {found[1]}"
+    if sys.platform == "darwin":
+        return f"sudo lsof -nP -iTCP:{port} -sTCP:LISTEN"
+    return f"sudo ss -ltnp sport = :{port}"

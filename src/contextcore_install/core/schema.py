@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Shape = Mapping[str, Any] | list[Any] | type
+Schema = Mapping[str, Any] | list[Any] | type
 
 _WORDS = {int: "number", str: "text"}
 
@@ -18,14 +18,14 @@ class SchemaError(ValueError):
     """A document that is not what it should be; the message says where."""
 
 
-def shaped(value: Any, shape: Shape, where: str = "") -> Any:
-    """Return the value, without members that are null where the shape names them; raises ShapeError."""
+def validate(value: Any, shape: Schema, where: str = "") -> Any:
+    """Return the value, without members that are null where the shape names them; raises SchemaError."""
     if isinstance(shape, Mapping):
         return _object(value, shape, where)
     if isinstance(shape, list):
         if not isinstance(value, list):
             raise SchemaError(f"{where or 'it'} is no list")
-        return [shaped(item, shape[0], f"{where}[{index}]") for index, item in enumerate(value)]
+        return [validate(item, shape[0], f"{where}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, shape) or isinstance(value, bool):
         raise SchemaError(f"{where or 'it'} is no {_WORDS[shape]}")
     return value
@@ -38,7 +38,7 @@ def _object(value: Any, shape: Mapping[str, Any], where: str) -> Any:
         if value[name] is None:
             value = {key: item for key, item in value.items() if key != name}
         else:
-            taken = shaped(value[name], shape[name], f"{where}.{name}")
+            taken = validate(value[name], shape[name], f"{where}.{name}")
             if taken is not value[name]:
                 value = {**value, name: taken}
     return value

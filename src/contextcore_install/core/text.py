@@ -1,8 +1,44 @@
-"""Words that messages share."""
+"""Words that messages share, and JSON that every reader takes."""
 
 from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
 
 
 def count(number: int, thing: str) -> str:
     """Return "1 step", "2 steps"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+IN_FILES = "contextcore-install-json"
+"""The `errors` with which JSON text is encoded for files.
+
+Python's escapes for bytes of file names that are no UTF-8 (PEP 383) stay readable as such; other lone surrogates, which
+a file written by others may hold, become U+FFFD.
+"""
+
+_ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.")
+
+
+def ascii_json(document: object, **options: Any) -> str:
+    """Return a document as JSON in ASCII, with U+FFFD for what is no character."""
+    text = json.dumps(document, default=str, **options)
+    return _ESCAPES.sub(_valid, text) if "\\ud" in text else text
+
+
+def _valid(match: re.Match[str]) -> str:
+    return "\\ufffd" if match["lone"] else match[0]
+
+
+def _for_files(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    kept = (f"\\u{ord(c):04x}" if "\udc80" <= c <= "\udcff" else "\ufffd" for c in found)
+    return "".join(kept).encode(), error.end
+
+
+codecs.register_error(IN_FILES, _for_files)

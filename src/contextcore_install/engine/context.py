@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.command_line import command_line
 from contextcore_install.core.events import Kind
 from contextcore_install.core.ports import Clock
+from contextcore_install.core.redaction import command_line
 
 
 def _at_once(done: Callable[[], None]) -> None:

@@ -29,8 +29,7 @@ from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.recorder import Recorder
-from contextcore_install.engine.timers import Timers
-from contextcore_install.engine.workers import Workers
+from contextcore_install.engine.scheduling import Timers, Workers
 
 HEARTBEAT_S = 15.0
 """How often a run says that it lives; the interval that dashboards and alerts build on."""

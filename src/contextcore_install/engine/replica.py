@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import instant, microseconds
-from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 
 FORMAT = 1

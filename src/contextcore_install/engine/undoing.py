@@ -1,4 +1,4 @@
-"""The engine that takes steps back: the same turns and records as an installation's, the other way round."""
+"""The engine that takes steps back, and which steps a rollback takes back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.engine.engine import Engine, Task
 from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.state import PENDING, State
 
 
 class UndoEngine(Engine):
@@ -36,3 +37,22 @@ class UndoEngine(Engine):
 
     def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
         self._recorder.record(Kind.STEP_UNDONE, task.step.id, duration_seconds=self._elapsed(task))
+
+
+def steps_to_undo(plan: Plan, state: State, to: str | None = None) -> tuple[str, ...]:
+    """Return the steps that have left something, the last first: all, or those that build on the step `to`.
+
+    A step counts unless it is pending: one that failed or was cut off may have made something too.
+    """
+    wanted = {step.id for step in plan} if to is None else _builds_on(plan, to)
+    return tuple(
+        step.id for step in reversed(list(plan)) if step.id in wanted and state.step(step.id).status != PENDING
+    )
+
+
+def _builds_on(plan: Plan, step_id: str) -> set[str]:
+    found: set[str] = set()
+    for step in plan:  # a plan names no step before those that it needs
+        if step_id in step.needs or found.intersection(step.needs):
+            found.add(step.id)
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.runtime.app import App
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style
@@ -22,7 +22,7 @@ RESULT_SCHEMA = "contextcore-install/result/v1"
 def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> None:
     """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
     if app.json:
-        app.stdout.write(in_ascii(document, indent=2) + "\n")
+        app.stdout.write(ascii_json(document, indent=2) + "\n")
     else:
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).look()) + "\n")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contextcore_install.cli.settings import OF_ONE_MACHINE
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.events import second
+from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.replica import (
@@ -30,7 +30,6 @@ from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.session import Session
 from contextcore_install.storage.archived import put_aside_ms
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.replica.keeper import RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.store import Records, differences, take_over

@@ -20,11 +20,11 @@ from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.replaced import REPLACED, DataReplaced, noted
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import COMPLETED, REFILLED
 from contextcore_install.engine.undoing import UndoEngine
-from contextcore_install.engine.workers import Workers
 from contextcore_install.runtime.app import App
-from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.state_file import StateKeeper
 from contextcore_install.storage.store import Records
 from contextcore_install.telemetry.shipper import Shipper
 

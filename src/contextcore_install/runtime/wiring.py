@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from contextcore_install.core.command_line import command_line
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.ports import Projection
+from contextcore_install.core.redaction import command_line
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.replica import KEEPS_ITS_OWN, RemembersItself
 from contextcore_install.engine.state import IN_PROGRESS, State
@@ -30,7 +30,7 @@ from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.lock import Lock, turn
 from contextcore_install.storage.plan_path import adopt
-from contextcore_install.storage.state_keeper import StateKeeper
+from contextcore_install.storage.state_file import StateKeeper
 from contextcore_install.storage.step_logs import StepLogs, thin_logs
 from contextcore_install.storage.store import Records, clock_notices, mend_records, read_records
 from contextcore_install.system.files import sweep

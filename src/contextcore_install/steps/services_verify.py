@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Endpoint
+from contextcore_install.core.requirements import how_to_end
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 

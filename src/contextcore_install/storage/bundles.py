@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import write_atomically
 from contextcore_install.system.files import UNFINISHED
 

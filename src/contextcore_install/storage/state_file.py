@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffset, Kind
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
-from contextcore_install.storage.journal.offset import START, JournalOffset
+from contextcore_install.storage.journal.journal import JournalWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +129,30 @@ def _mark(document: object) -> JournalOffset:
     if isinstance(events, int) and isinstance(size, int) and isinstance(at_us, int) and min(events, size, at_us) >= 0:
         return JournalOffset(events, size, at_us)
     return START
+
+
+class StateKeeper:
+    """Folds events into the state, and writes it when the engine says that it is time."""
+
+    def __init__(self, path: Path, state: State, journal: JournalWriter) -> None:
+        self._writer = StateWriter(path)
+        self._journal = journal
+        self.state = state
+        self.dirty = False
+
+    def handle(self, event: Event) -> None:
+        """Take one event in."""
+        if event.kind in TRANSIENT:
+            return
+        self.state.apply(event)
+        self.dirty = True
+        if event.kind is Kind.STATE_IMPORTED:
+            self._writer.forget_all()
+        elif event.step:
+            self._writer.forget(event.step)
+
+    def save(self) -> None:
+        """Write the state file if anything happened since the last time; raises InstallError."""
+        if self.dirty:
+            self._writer.save(self.state, self._journal.mark)
+            self.dirty = False

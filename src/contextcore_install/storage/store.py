@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import Kind, second
+from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
 from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
 from contextcore_install.storage.files import UnreadableFileError, set_aside
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, repair
-from contextcore_install.storage.journal.offset import START, JournalOffset
 from contextcore_install.storage.journal.segments import folder_of, past_parts
 from contextcore_install.storage.state_file import StoredState, load_state
 

@@ -18,8 +18,8 @@ from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan, PlanError
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import ONCE, RetryPolicy
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
-from contextcore_install.engine.workers import Workers
 from contextcore_install.system.clock import SystemClock
 
 QUICK = RetryPolicy(attempts=3, base_s=0.001, floor_s=0.001)

@@ -14,8 +14,8 @@ from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
-from contextcore_install.engine.workers import Workers
 from contextcore_install.telemetry.folds.metrics import MetricsFold
 from unit.engine.test_engine import FakeStep, MemoryJournal, MemoryKeeper
 

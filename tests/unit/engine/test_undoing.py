@@ -15,10 +15,9 @@ from contextcore_install.engine.outcome import Limits, Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import RetryPolicy
-from contextcore_install.engine.rollback import steps_to_undo
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State, StepState
-from contextcore_install.engine.undoing import UndoEngine
-from contextcore_install.engine.workers import Workers
+from contextcore_install.engine.undoing import UndoEngine, steps_to_undo
 from contextcore_install.system.clock import SystemClock
 
 

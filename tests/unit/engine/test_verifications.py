@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Event, Kind, event_from_document
-from contextcore_install.engine.runs import Runs
+from contextcore_install.engine.journal_summary import Runs
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
 from contextcore_install.telemetry.folds.metrics import MetricsFold

@@ -9,13 +9,12 @@ import pytest
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.commands import notify
-from contextcore_install.core.events import second
+from contextcore_install.core.events import START, second
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
 from contextcore_install.notify.grafana import TAKEN_BACK
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.contacts import for_grafana, note_taken_back
 from contextcore_install.storage.home import Home
-from contextcore_install.storage.journal.offset import START
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.system.clock import SystemClock
 

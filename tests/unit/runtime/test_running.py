@@ -16,7 +16,7 @@ from contextcore_install.commands.repair import mend
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan
-from contextcore_install.engine.repair_budget import Budget
+from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.runtime.check_all import survey
 from contextcore_install.runtime.running import StopHandler
 from kit.fakes import RealClock
@@ -111,7 +111,7 @@ def test_a_watch_ends_whenever_in_a_remedy_it_is_told_to(tmp_path: Path, monkeyp
     monkeypatch.setattr(watch, "carry_out", carry_out)
     monkeypatch.setattr(watch, "mend", lambda *_: RunResult(Outcome.FAILED))
     monkeypatch.setattr(watch.Watch, "_state", lambda _: SimpleNamespace(steps={}, provider="host"))
-    watching = watch.Watch(app(tmp_path, "watch"), Budget(most=1), TIMES)
+    watching = watch.Watch(app(tmp_path, "watch"), RepairBudget(most=1), TIMES)
     problem: Any = SimpleNamespace(message="it is gone")
     assert watching._heal([problem]) is None
     assert watching._ended

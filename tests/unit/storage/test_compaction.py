@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.compaction import compact, past_chronicle, whole_chronicle
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import PART_GONE, mend_records, read_records
 from contextcore_install.telemetry.batches import events_behind

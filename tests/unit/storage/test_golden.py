@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.events import JournalOffset
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.files import parse_json
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.compaction import past_chronicle
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter, load_state
 from contextcore_install.storage.store import mend_records, read_records
 

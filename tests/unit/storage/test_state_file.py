@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.events import JournalOffset
 from contextcore_install.engine.state import COMPLETED, IN_PROGRESS, State, StepState
 from contextcore_install.storage.files import write_atomically
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.state_file import StateWriter, load_state
 
 MARK = JournalOffset(events=3, bytes=700, at_us=1_795_000_000_000_000)

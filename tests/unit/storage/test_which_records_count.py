@@ -11,7 +11,7 @@ import pytest
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import microseconds
+from contextcore_install.core.events import JournalOffset, microseconds
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.replica import KEEPS_ITS_OWN, Remote, RemoteRecords
 from contextcore_install.engine.state import RunState, State
@@ -25,7 +25,6 @@ from contextcore_install.runtime.remote_state import (
     require_same_place,
 )
 from contextcore_install.storage.home import Home
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.store import Records
 from contextcore_install.system.clock import SystemClock
 from kit.remote_world import fake_remote, refusal

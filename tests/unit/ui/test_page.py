@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.engine.runs import Runs
+from contextcore_install.engine.journal_summary import Runs
 from contextcore_install.engine.state import State
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.page.document import PageFacts, history, log_lines, run_section, sections

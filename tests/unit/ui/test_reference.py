@@ -23,9 +23,9 @@ from contextcore_install.engine.outcome import Limits
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.engine.status import status_document
-from contextcore_install.engine.workers import Workers
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.ui.status import render_status
 from contextcore_install.ui.style import Style

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from contextcore_install.core.command_line import command_line
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.redaction import command_line
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.render_grafana import CONTACT_POINTS
 from contextcore_install.system.daemons import Daemons

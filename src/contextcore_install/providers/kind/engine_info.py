@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contextcore_install.core.schema import Shape, shaped
+from contextcore_install.core.schema import Schema, validate
 
 MIB = 1024 * 1024
 DELEGATED = frozenset({"cpu", "memory", "pids"})
@@ -49,10 +49,10 @@ def read_info_text(text: str) -> tuple[EngineInfo | None, list[str]]:
     return (read_info(document) if document else None), problems
 
 
-def as_json(text: str, shape: Shape, instead: Any) -> Any:
+def as_json(text: str, shape: Schema, instead: Any) -> Any:
     """Return what the engine printed as JSON; `instead` where it is nothing that an engine says."""
     try:
-        return shaped(json.loads(text), shape)
+        return validate(json.loads(text), shape)
     except (ValueError, RecursionError):
         return instead
 

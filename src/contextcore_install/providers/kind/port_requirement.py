@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.holders import how_to_end
 from contextcore_install.core.provider import Probe
+from contextcore_install.core.requirements import how_to_end
 from contextcore_install.diagnosis.machines import limits_met
 from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.engine_info import EngineInfo

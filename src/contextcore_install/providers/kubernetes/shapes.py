@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contextcore_install.core.schema import shaped
+from contextcore_install.core.schema import validate
 
 _OBJECT: dict[str, Any] = {}
 _META: dict[str, Any] = {
@@ -94,7 +94,7 @@ def as_kubernetes_object(document: Any) -> dict[str, Any]:
     """Return an object as Kubernetes has it, null members gone where they are read; raises ShapeError."""
     kind = document.get("kind") if isinstance(document, dict) else None
     shape = _BY_KIND.get(kind, _OBJECT) if isinstance(kind, str) else _OBJECT
-    found: dict[str, Any] = shaped(
+    found: dict[str, Any] = validate(
         document, {"kind": str, "apiVersion": str, "metadata": _META, **shape}, str(kind or "")
     )
     return found

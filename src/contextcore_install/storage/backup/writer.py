@@ -15,7 +15,7 @@ from shlex import quote
 from typing import IO, Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.backup.archive import CHUNK, MANIFEST, SCHEMA, ArchiveEntry
 from contextcore_install.storage.files import unusable
 from contextcore_install.system.files import UNFINISHED, sync_folder

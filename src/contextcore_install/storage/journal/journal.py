@@ -17,10 +17,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from contextcore_install.core.events import Event, event_from_document
-from contextcore_install.core.json_text import IN_FILES
+from contextcore_install.core.events import START, Event, JournalOffset, event_from_document
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import UnreadableFileError, keep_aside, parse_json, unusable, write_atomically
-from contextcore_install.storage.journal.offset import START, JournalOffset
 from contextcore_install.storage.journal.segments import OpenSegment, base_of, open_at, size_of
 from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind, second
+from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.replica import (
@@ -31,7 +31,6 @@ from contextcore_install.engine.replica import (
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.journal.offset import JournalOffset
 from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
 from contextcore_install.system.files import write_atomically
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
-from contextcore_install.core.schema import SchemaError, shaped
+from contextcore_install.core.schema import SchemaError, validate
 from contextcore_install.telemetry.exporters.answers import document_in, not_understood, trouble_in
 from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.exporters.remote_write import write_probe
@@ -98,7 +98,7 @@ def query(client: Client, backend: Backend, expression: str, at_ms: int, patienc
     if answer.status != 200:
         raise trouble_in(answer, what)
     try:
-        return list(shaped(document_in(answer, what, "query result"), _RESULT)["data"]["result"])
+        return list(validate(document_in(answer, what, "query result"), _RESULT)["data"]["result"])
     except (SchemaError, KeyError) as error:
         raise not_understood(answer, what, "query result") from error
 

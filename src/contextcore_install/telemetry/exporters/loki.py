@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from contextcore_install.core.json_text import IN_FILES
 from contextcore_install.core.ports import EventSource
+from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.batches import BatchReader
 from contextcore_install.telemetry.exporters.answers import trouble_in
 from contextcore_install.telemetry.exporters.client import Timeouts

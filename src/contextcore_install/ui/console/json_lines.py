@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.json_text import in_ascii
+from contextcore_install.core.text import ascii_json
 from contextcore_install.ui.terminal import Sink
 
 EVENT_SCHEMA = "contextcore-install/event/v1"
@@ -36,9 +36,9 @@ def error_document(error: InstallError) -> dict[str, Any]:
 def one_line(document: object) -> str:
     """Return a document as one line of JSON, in ASCII so that every encoding carries it."""
     try:
-        return in_ascii(document, separators=(",", ":"), allow_nan=False) + "\n"
+        return ascii_json(document, separators=(",", ":"), allow_nan=False) + "\n"
     except ValueError:  # JSON has no NaN and no infinity
-        return in_ascii(_finite(document), separators=(",", ":")) + "\n"
+        return ascii_json(_finite(document), separators=(",", ":")) + "\n"
 
 
 def _finite(value: object) -> object:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from contextcore_install.core.json_text import IN_FILES, in_ascii
+from contextcore_install.core.text import IN_FILES, ascii_json
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from contextcore_install.core.json_text import IN_FILES, in_ascii
     ],
 )
 def test_half_a_character_is_shown_as_the_one_that_stands_for_none(text: str, read: str) -> None:
-    assert json.loads(in_ascii({text: [text]})) == {read: [read]}
+    assert json.loads(ascii_json({text: [text]})) == {read: [read]}
 
 
 def test_a_file_keeps_the_bytes_of_names_that_are_no_text() -> None:

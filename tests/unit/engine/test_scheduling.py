@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 
-from contextcore_install.engine.timers import Timers
+from contextcore_install.engine.scheduling import Timers
 
 
 class SetClock:
