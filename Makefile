@@ -75,9 +75,9 @@ types: ## check types only
 dashboards: ## write the dashboard and the alert rules that Grafana is provisioned with
 	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src:." run -m dev.dashboards)
 
-reference: ## write what docs/reference has from the code: the rules of diagnosis, and the rights in a cluster
-	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src:." run -m dev.diagnosis_reference && \
-	  PYTHONPATH="$$tools:src:." run -m dev.rights_reference)
+reference: ## write the pages of docs/reference that are generated: command line, diagnosis, rights in a cluster
+	@$(call with_tools,requirements-dev.lock,for page in command_line diagnosis rights; do \
+	  PYTHONPATH="$$tools:src:." run -m dev.$${page}_reference || exit; done)
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)

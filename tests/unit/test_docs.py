@@ -17,10 +17,14 @@ from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.stack.catalogue import PORTS
+from dev import command_line_reference
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE, README = ROOT / "docs" / "INSTALLATION.md", ROOT / "README.md"
-PAGES = sorted({README, *(ROOT / "docs").rglob("*.md")})
+DOCS, README = ROOT / "docs", ROOT / "README.md"
+INSTALL, RECOVER = DOCS / "install.md", DOCS / "recover.md"
+STEPS, FILES, COMMAND_LINE = (DOCS / "reference" / f"{name}.md" for name in ("steps", "files", "command-line"))
+GUIDES = (README, INSTALL, DOCS / "operate.md", RECOVER, STEPS)
+PAGES = sorted({README, *DOCS.rglob("*.md")})
 OURS = ("./create-cluster.sh", "contextcore-install")
 FOREIGN = frozenset(
     {
@@ -68,9 +72,9 @@ def parser_flags() -> set[str]:
     return {string for string in strings if string.startswith("--")}
 
 
-def table(heading: str) -> Mapping[str, list[str]]:
-    """Return the first table of the guide under a heading: first cell, without backticks -> the others."""
-    text = GUIDE.read_text(encoding="utf-8")
+def table(page: Path, heading: str) -> Mapping[str, list[str]]:
+    """Return the first table of a page under a heading: first cell -> the others."""
+    text = page.read_text(encoding="utf-8")
     section = text.partition(f"\n{heading}\n")[2]
     assert section, f"there is no {heading}"
     lines = re.search(r"(?m)(?:^\|.*\n)+", section)
@@ -79,12 +83,12 @@ def table(heading: str) -> Mapping[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-@pytest.mark.parametrize("page", [GUIDE, README], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_every_flag_that_is_mentioned_exists(page: Path) -> None:
     assert flags_in(page) <= parser_flags()
 
 
-@pytest.mark.parametrize("page", [GUIDE, README], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_every_command_that_is_shown_is_one(page: Path) -> None:
     shown = own_commands(page)
     for text in shown:
@@ -95,59 +99,60 @@ def test_every_command_that_is_shown_is_one(page: Path) -> None:
     assert shown
 
 
-def test_every_flag_is_in_the_table_and_no_other() -> None:
-    told = {flag for cell in table("### Flags") for flag in _FLAG.findall(cell)}
-
-    assert told == parser_flags()
+def test_the_page_of_the_command_line_is_the_one_that_the_parser_makes() -> None:
+    assert COMMAND_LINE.read_text(encoding="utf-8") == command_line_reference.page()
 
 
-def test_every_command_is_in_the_table_and_no_other() -> None:
-    assert {cell.strip("`") for cell in table("### Commands")} == set(COMMANDS)
+def test_every_flag_and_command_is_on_the_page_of_the_command_line() -> None:
+    text = COMMAND_LINE.read_text(encoding="utf-8")
+
+    assert set(_FLAG.findall(text)) == parser_flags()
+    assert [name for name in re.findall(r"(?m)^### `([a-z]+)`$", text) if name in COMMANDS] == list(COMMANDS)
 
 
 def test_every_variable_of_the_program_is_in_the_table() -> None:
-    told = {name for cell in table("### Environment variables") for name in re.findall(r"`(\w+)`", cell)}
+    told = {name for cell in table(FILES, "## Environment variables") for name in re.findall(r"`(\w+)`", cell)}
 
     assert told.issuperset(ENVIRONMENT)
 
 
 def test_the_ports_are_those_of_the_components() -> None:
-    told = {key.strip("`"): (int(cells[0]), cells[2] == "yes") for key, cells in table("### Ports").items()}
+    told = {key.strip("`"): (int(cells[0]), cells[2] == "yes") for key, cells in table(INSTALL, "### Ports").items()}
 
     assert told == {key: (port.host, bool(port.node_port)) for key, port in PORTS.items()}
 
 
 def test_each_step_has_its_section_in_order() -> None:
-    text = GUIDE.read_text(encoding="utf-8")
-    section = text.partition("\n## What happens in each step\n")[2].partition("\n## ")[0]
-
-    assert re.findall(r"(?m)^### `(\w+)`$", section) == list(STEP_IDS)
+    assert re.findall(r"(?m)^## `(\w+)`$", STEPS.read_text(encoding="utf-8")) == list(STEP_IDS)
 
 
-def test_no_step_is_named_that_does_not_exist() -> None:
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_no_step_is_named_that_does_not_exist(page: Path) -> None:
     first_words = "|".join({step.partition("_")[0] for step in STEP_IDS if "_" in step})
-    named = re.findall(rf"\b(?:{first_words})_[a-z]+\b", GUIDE.read_text(encoding="utf-8"))
+    named = re.findall(rf"\b(?:{first_words})_[a-z]+\b", page.read_text(encoding="utf-8"))
 
     assert set(named) <= set(STEP_IDS)
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
-    told = {int(code): cells[0].strip("`") for code, cells in table("## In CI and scripts").items()}
+    told = {int(code): cells[0].strip("`") for code, cells in table(INSTALL, "## In CI and scripts").items()}
 
     assert told == {int(code): code.name for code in ExitCode}
 
 
-def test_no_other_exit_code_is_named() -> None:
-    named = re.findall(r"exit code (\d+)", GUIDE.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_no_other_exit_code_is_named(page: Path) -> None:
+    named = re.findall(r"exit code (\d+)", page.read_text(encoding="utf-8"))
 
     assert {int(code) for code in named} <= {int(code) for code in ExitCode}
 
 
 @pytest.mark.parametrize("heading", ["### The machine", "### The cluster", "### Manifests, pods and services"])
 def test_every_code_of_a_finding_is_one_of_the_program(heading: str) -> None:
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    files = [path for kind in ("py", "toml") for path in (ROOT / "src").rglob(f"*.{kind}")]
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in files)
     # Of a code that is put together at run time (`{tool.name}-missing`, `cluster-{state}`) the end or the beginning.
-    for code in re.findall(r"`([a-z0-9-]+)`", " ".join(table(heading))):
+    for code in re.findall(r"`([a-z0-9-]+)`", " ".join(table(RECOVER, heading))):
         beginning, _, end = code.partition("-")
         assert any(part in sources for part in (f'"{code}"', f'{{tool.name}}-{end}"', f'"{beginning}-{{')), code
 
