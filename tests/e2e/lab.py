@@ -55,7 +55,7 @@ def patiently(call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except StoreError as error:
-            if error.trouble is not FailureKind.NO_ANSWER:
+            if error.kind is not FailureKind.NO_ANSWER:
                 raise
             time.sleep(1)
     return call()

@@ -52,7 +52,7 @@ class _Grafana:
         try:
             answer = self._client.request("GET", path, PATIENCE, headers=self._headers)
         except StoreError as error:
-            raise InstallError("grafana-silent", f"Grafana {error.trouble}", error.evidence) from error
+            raise InstallError("grafana-silent", f"Grafana {error.kind}", error.evidence) from error
         if answer.status != 200:
             raise InstallError("grafana-refused", f"Grafana answers {path} with {answer.status}", answer.text)
         try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from functools import partial
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
-from io import BufferedReader, RawIOBase
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -19,7 +17,6 @@ from contextcore_install.core.ports import HttpResponse
 
 #: Bytes of an answer that are kept: enough for any readiness message, and for any document of an API.
 KEEP_BYTES, KEEP_DOCUMENT_BYTES = 8_192, 1 << 20
-_CHUNK_BYTES = 64 * 1024
 
 
 class LoopbackHttp:
@@ -54,6 +51,12 @@ def _ask(method: str, url: str, timeout_s: float, headers: Mapping[str, str], bo
 class TimedConnection(HTTPConnection):
     """A connection whose exchanges each end by a deadline (of `time.monotonic`), the answer's head included."""
 
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _TimedSocket(fileno=self.sock.detach())
+
     def exchange(
         self,
         method: str,
@@ -66,54 +69,35 @@ class TimedConnection(HTTPConnection):
     ) -> tuple[HTTPResponse, bytes]:
         """Return the answer and its body, cut to `keep` bytes. Connects first if it has to.
 
-        The response `isclosed()` if its body was read to the end: if not, the connection takes no further exchange.
         Raises OSError (TimeoutError after the deadline) and HTTPException.
         """
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(_left(deadline))
-        self.response_class = partial(_TimedResponse, deadline)  # type: ignore[assignment]
-        self.request(method, target, body=body, headers=dict(headers))
+        self.sock.deadline = deadline
+        self.sock.limit()
+        self.request(method, target, body, headers)
         response = self.getresponse()
-        content = bytearray()
-        while len(content) < keep and (chunk := response.read1(min(_CHUNK_BYTES, keep - len(content)))):
-            content += chunk
-        if response.length == 0:
-            response.close()  # `read1` leaves open what has come to its end
-        return response, bytes(content)
+        content = response.read(keep)
+        if not response.isclosed():  # longer than is kept: the rest would be read as the next answer
+            response.close()
+            self.close()
+        return response, content
 
 
-class _TimedResponse(HTTPResponse):
-    """An answer that is cut off at a deadline. A socket's timeout alone counts for every byte anew."""
+class _TimedSocket(socket.socket):
+    """A socket that receives nothing after its deadline: the timeout alone counts for every byte anew."""
 
-    def __init__(self, deadline: float, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self.fp = BufferedReader(_TimedFile(self.fp.detach(), sock, deadline))
+    deadline = float("inf")
 
+    def limit(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(left)
 
-class _TimedFile(RawIOBase):
-    def __init__(self, raw: Any, sock: socket.socket, deadline: float) -> None:
-        self._raw, self._sock, self._deadline = raw, sock, deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        self._sock.settimeout(_left(self._deadline))
-        taken: int | None = self._raw.readinto(buffer)
-        return taken
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._raw.close()
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    def recv_into(self, *arguments: Any) -> int:
+        self.limit()
+        return super().recv_into(*arguments)
 
 
 def _failure(url: str, error: Exception, timeout_s: float) -> InstallError:

@@ -214,6 +214,6 @@ class ExportWorker(Generic[AnyExporter]):
     def _note(self, trouble: StoreError) -> None:
         if self._link is not None:
             self._link.disconnect()
-        cut_short = self._closing.is_set() and trouble.trouble.name == "TOO_SLOW"
+        cut_short = self._closing.is_set() and trouble.kind.name == "TOO_SLOW"
         if not (cut_short and self._complaints.hopeless):  # else what it said before says more
             self._complaints.note(trouble)

@@ -36,7 +36,7 @@ class FailureReporter:
     @property
     def hopeless(self) -> bool:
         """Whether the backend hung or refused when it was asked last: another try is hardly worth waiting for."""
-        return self._trouble is not None and self._trouble.trouble.name in {"TOO_SLOW", "REFUSES"}
+        return self._trouble is not None and self._trouble.kind.name in {"TOO_SLOW", "REFUSES"}
 
     def recovered(self) -> None:
         """Take note that the store has taken everything."""
@@ -48,7 +48,7 @@ class FailureReporter:
 
         self._trouble = trouble
         self._failures += 1
-        longest = _REFUSED_CONNECTION_PAUSE_S if trouble.trouble is FailureKind.NO_ANSWER else _LONGEST_PAUSE_S
+        longest = _REFUSED_CONNECTION_PAUSE_S if trouble.kind is FailureKind.NO_ANSWER else _LONGEST_PAUSE_S
         pause = min(longest, 0.5 * 2 ** min(self._failures, 10))
         self.next_try = time.monotonic() + max(pause, min(trouble.retry_after_s, _LONGEST_ASKED_PAUSE_S))
 
@@ -61,13 +61,13 @@ class FailureReporter:
         from contextcore_install.telemetry.exporters.client import FailureKind
 
         trouble = self._trouble
-        if trouble and (self._worked or (trouble.trouble is FailureKind.REFUSES and self._failures > 1)):
+        if trouble and (self._worked or (trouble.kind is FailureKind.REFUSES and self._failures > 1)):
             self.told_at_the_end()
 
     def told_at_the_end(self) -> None:
         """Report the trouble that there still is."""
         if trouble := self._trouble:
-            text = f"{self.store} {trouble.trouble} ({trouble.evidence}); what it lacks is sent when it does"
+            text = f"{self.store} {trouble.kind} ({trouble.evidence}); what it lacks is sent when it does"
             self._once("trouble", f"{text}: {trouble.hint}" if trouble.hint else text)
 
     def told_unfinished(self) -> None:

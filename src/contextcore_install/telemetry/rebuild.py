@@ -77,7 +77,7 @@ def _first_taken(ask: Callable[[int], Series]) -> Series:
         try:
             return ask(days)
         except StoreError as error:
-            if error.trouble is not FailureKind.REFUSES:
+            if error.kind is not FailureKind.REFUSES:
                 raise
     return ask(_LOOK_BACK_DAYS[-1])
 

@@ -98,9 +98,7 @@ class Shipper:
                 return self._ship_all(ctx)
             except StoreError as trouble:
                 pause = max(trouble.retry_after_s, 0.5 * attempt)
-                hopeless = trouble.trouble is FailureKind.REFUSES or pause > min(
-                    _FLUSH_LONGEST_PAUSE_S, ctx.remaining_s
-                )
+                hopeless = trouble.kind is FailureKind.REFUSES or pause > min(_FLUSH_LONGEST_PAUSE_S, ctx.remaining_s)
                 if hopeless or attempt == _FLUSH_ATTEMPTS:
                     raise as_install_error(trouble) from trouble
             ctx.wait(pause)

@@ -9,7 +9,6 @@ from typing import Any
 import cramjam
 import pytest
 
-from contextcore_install.telemetry.exporters.answers import trouble_in
 from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreAnswer, StoreError, Timeouts
 from contextcore_install.telemetry.exporters.remote_write import HEADERS, encode, send
 from contextcore_install.telemetry.folds.metrics import Sample
@@ -73,7 +72,7 @@ class Stub(Client):
         self.refuses, self.status, self.text, self.most = refuses, status, text, most
         self.taken: list[int] = []
 
-    def request(self, method: str, path: str, patience: Timeouts, **rest: Any) -> StoreAnswer:
+    def request(self, method: str, path: str, timeouts: Timeouts, **rest: Any) -> StoreAnswer:
         assert rest["headers"] == HEADERS
         body = rest["body"]
         times = [
@@ -132,10 +131,10 @@ def test_a_request_that_is_too_large_is_cut() -> None:
 def test_other_answers_say_what_is_the_matter_with_the_store(status: int, text: str, trouble: FailureKind) -> None:
     with pytest.raises(StoreError) as caught:
         send(Stub({1}, status, text), "/w", [sample(1), sample(2)], PATIENCE)
-    assert caught.value.trouble is trouble
+    assert caught.value.kind is trouble
     assert text in caught.value.evidence
 
 
 @pytest.mark.parametrize(("header", "least"), [("7", 7.0), ("Fri, 31 Dec 2100 23:59:59 GMT", 1e6), ("soon", 0.0)])
 def test_retry_after_is_honoured(header: str, least: float) -> None:
-    assert trouble_in(StoreAnswer(429, b"", header), "x").retry_after_s >= least
+    assert StoreAnswer(429, b"", header).failure("x").retry_after_s >= least

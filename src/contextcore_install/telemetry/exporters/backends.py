@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from contextcore_install.core.schema import SchemaError, validate
-from contextcore_install.telemetry.exporters.answers import document_in, not_understood, trouble_in
 from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.exporters.remote_write import write_probe
 from contextcore_install.telemetry.folds.metrics import PREFIX, SeriesKey
@@ -62,8 +61,8 @@ def probe(client: Client, patience: Timeouts) -> Backend:
         raise StoreError(
             FailureKind.REFUSES, f"{backend}: {answer.text}", hint="start it with --web.enable-remote-write-receiver"
         )
-    if not 200 <= answer.status < 300:
-        raise trouble_in(answer, str(backend))
+    if not answer.ok:
+        raise answer.failure(str(backend))
     return backend
 
 
@@ -72,14 +71,14 @@ def _probe_mimir(client: Client, patience: Timeouts) -> Backend:
     backend = Backend(StoreKind.MIMIR, client.base_url, "/api/v1/push", "/prometheus")
     answer = write_probe(client, backend.write_path, patience)
     if answer.status == 429 or answer.status >= 500:
-        raise trouble_in(answer, client.base_url)
+        raise answer.failure(client.base_url)
     try:
         # An answer other than 404 or 405 says that the path is there; the query says what is behind it.
         if answer.status not in {404, 405}:
             query(client, backend, "vector(1)", 0, patience)
             return backend
     except StoreError as error:
-        if error.trouble is not FailureKind.REFUSES:
+        if error.kind is not FailureKind.REFUSES:
             raise
     raise StoreError(
         FailureKind.REFUSES,
@@ -96,11 +95,11 @@ def query(client: Client, backend: Backend, expression: str, at_ms: int, patienc
     answer = client.request("GET", f"{path}?{urlencode(fields)}", patience)
     what = f"query at {client.base_url}{path}"
     if answer.status != 200:
-        raise trouble_in(answer, what)
+        raise answer.failure(what)
     try:
-        return list(validate(document_in(answer, what, "query result"), _RESULT)["data"]["result"])
+        return list(validate(answer.document(what, "query result"), _RESULT)["data"]["result"])
     except (SchemaError, KeyError) as error:
-        raise not_understood(answer, what, "query result") from error
+        raise answer.not_understood(what, "query result") from error
 
 
 def raw_samples(

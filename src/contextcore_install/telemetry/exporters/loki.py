@@ -13,7 +13,6 @@ from datetime import datetime
 from contextcore_install.core.ports import EventSource
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.exporters.answers import trouble_in
 from contextcore_install.telemetry.exporters.client import Timeouts
 from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
 from contextcore_install.telemetry.folds.logs import Line, LogFold
@@ -57,12 +56,12 @@ class LogExporter(Exporter[Line]):
     def _push(self, lines: Sequence[Line], patience: Timeouts) -> Loss | None:
         body = encode(self._cluster, lines)
         answer = self.client.request("POST", PATH, patience, body=body, headers=HEADERS)
-        if 200 <= answer.status < 300:
+        if answer.ok:
             return None
         said = answer.body.decode("utf-8", "replace")
         if answer.status == 400 and _NEVER.search(said):
             return Loss(ignored(said, lines), f"saying: {answer.text}")
-        raise trouble_in(answer, f"POST {self.client.base_url}{PATH}")
+        raise answer.failure(f"POST {self.client.base_url}{PATH}")
 
 
 def encode(cluster: str, lines: Sequence[Line]) -> bytes:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.ports import EventSource
 from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.exporters.answers import document_in, not_understood, trouble_in
 from contextcore_install.telemetry.exporters.client import StoreAnswer, Timeouts
 from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
 from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
@@ -44,8 +43,8 @@ class TraceExporter(Exporter[Span]):
         body = encode(items).SerializeToString()
         answer = self.client.request("POST", PATH, patience(), body=body, headers=HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
-        if not 200 <= answer.status < 300:
-            raise trouble_in(answer, what)
+        if not answer.ok:
+            raise answer.failure(what)
         rejected, reason = partial_success(answer, what)
         lost = Loss(rejected, f"saying: {reason or 'nothing'}") if rejected else None
         return Delivery(len(items) - rejected, lost, more)
@@ -82,16 +81,16 @@ def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
     try:
         told = ExportTraceServiceResponse.FromString(answer.body).partial_success
     except DecodeError as error:
-        raise not_understood(answer, what, "OTLP answer") from error
+        raise answer.not_understood(what, "OTLP answer") from error
     return max(0, told.rejected_spans), told.error_message
 
 
 def _partial_success_in_json(answer: StoreAnswer, what: str) -> tuple[int, str]:
-    told = document_in(answer, what, "OTLP answer").get("partialSuccess") or {}
+    told = answer.document(what, "OTLP answer").get("partialSuccess") or {}
     try:
         return max(0, int(told.get("rejectedSpans", 0))), str(told.get("errorMessage", ""))
     except (ValueError, AttributeError, TypeError, OverflowError) as error:
-        raise not_understood(answer, what, "OTLP answer") from error
+        raise answer.not_understood(what, "OTLP answer") from error
 
 
 def _resource(run: RunTrace) -> dict[str, Value]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from contextcore_install.telemetry.exporters.answers import trouble_in
 from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreAnswer, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import Sample, SeriesKey
 
@@ -96,13 +95,13 @@ def write_probe(client: Client, path: str, patience: Timeouts) -> StoreAnswer:
 
 def _post(client: Client, path: str, samples: Sequence[Sample], patience: Timeouts) -> None:
     answer = client.request("POST", path, patience, body=encode(samples), headers=HEADERS)
-    if 200 <= answer.status < 300:
+    if answer.ok:
         return
     if answer.status == 413:
         raise _TooLargeError(answer.text)
     if answer.status in {400, 422, 500} and _NEVER.search(answer.text):
         raise _RefusedError(answer.text)
-    raise trouble_in(answer, f"POST {client.base_url}{path}")
+    raise answer.failure(f"POST {client.base_url}{path}")
 
 
 @cache
