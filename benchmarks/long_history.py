@@ -57,22 +57,22 @@ def grow(layout: ClusterLayout, runs: int) -> None:
     """
     own = [event for _, event in JournalReader(layout.journal).read()]
     layout.journal.unlink()
-    state, mark = State(CLUSTER), START
+    state, offset = State(CLUSTER), START
     for events in _runs(own, runs):
-        mark = _record(layout, state, events, mark)
-    mark = _record(layout, state, (replace(event, number=event.number + mark.events) for event in own), mark)
-    StateWriter(layout.state).save(state, mark)
-    _move_cursors(layout, mark.events - own[-1].number)
+        offset = _record(layout, state, events, offset)
+    offset = _record(layout, state, (replace(event, number=event.number + offset.events) for event in own), offset)
+    StateWriter(layout.state).save(state, offset)
+    _move_cursors(layout, offset.events - own[-1].number)
 
 
-def _record(layout: ClusterLayout, state: State, events: Iterable[Event], mark: JournalOffset) -> JournalOffset:
+def _record(layout: ClusterLayout, state: State, events: Iterable[Event], offset: JournalOffset) -> JournalOffset:
     compact(layout.journal, CLUSTER)
-    writer = JournalWriter(layout.journal, mark)
+    writer = JournalWriter(layout.journal, offset)
     for event in events:
         writer.append(event)
         state.apply(event)
     writer.close()
-    return writer.mark
+    return writer.offset
 
 
 def _runs(own: list[Event], runs: int) -> Iterator[list[Event]]:

@@ -21,7 +21,7 @@ from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.selection import Stack
-from contextcore_install.storage.journal.compaction import PART_BYTES, compact
+from contextcore_install.storage.journal.compaction import SEGMENT_BYTES, compact
 from kit.fakes import FakeProvider
 
 CLUSTER = "chaos"
@@ -73,7 +73,7 @@ class World:
     """
 
     gate: Path | None = None
-    part_bytes = PART_BYTES
+    part_bytes = SEGMENT_BYTES
     """How long a journal grows before it is compressed."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,7 +17,7 @@ from chaos.test_every_boundary import SEED, SHARE
 from contextcore_install.core.events import Event
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.home import ClusterLayout
-from contextcore_install.storage.journal.compaction import compact, whole_chronicle
+from contextcore_install.storage.journal.compaction import compact, read_journal_summary
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.store import mend_records, read_records
 
@@ -90,18 +90,18 @@ def _check(layout: ClusterLayout, before: Events, told: str) -> None:
     assert read_records(layout, CLUSTER).state == state, told
     layout.state.unlink()
     records = mend_records(layout, CLUSTER)
-    assert (records.state, records.mark.events, records.imported) == (state, len(before), None), told
+    assert (records.state, records.offset.events, records.imported) == (state, len(before), None), told
     for _ in range(2):  # the second time, there is nothing to do
         compact(layout.journal, CLUSTER, MOST)
         assert list(JournalReader(layout.journal).read()) == before, told
-        assert whole_chronicle(layout.journal, CLUSTER).as_document() == _folded(before).as_document(), told
+        assert read_journal_summary(layout.journal, CLUSTER).as_document() == _folded(before).as_document(), told
         assert {path.name for path in layout.folder.iterdir()} <= {"journal", "lock", "cursors.json"}, told
         parts = {path.name.split(".")[0]: path for path in layout.past.iterdir()}
         assert len(list(layout.past.iterdir())) == 2 * len(parts), f"{told}: {list(layout.past.iterdir())}"
 
 
 def _folded(events: Events) -> JournalSummary:
-    chronicle = JournalSummary(CLUSTER)
+    summary = JournalSummary(CLUSTER)
     for position, event in events:
-        chronicle.take(position, event)
-    return chronicle
+        summary.take(position, event)
+    return summary

@@ -14,15 +14,15 @@ import pytest
 from chaos.conftest import Tried
 from chaos.next_run import journal
 from chaos.quick_plan import CLUSTER, World
-from contextcore_install.storage.files import KEPT_ASIDE
+from contextcore_install.storage.files import KEPT_QUARANTINED
 from contextcore_install.storage.home import Home
-from contextcore_install.storage.journal.compaction import whole_chronicle
+from contextcore_install.storage.journal.compaction import read_journal_summary
 from contextcore_install.storage.step_logs import KEPT_RUNS
 
 pytestmark = pytest.mark.slow
 
 RUNS = max(60, int(os.environ.get("CHAOS_RUNS", "60")))
-PART_BYTES = 256 * RUNS
+SEGMENT_BYTES = 256 * RUNS
 """So that a part has some runs, and there are some parts, however many runs there are."""
 
 
@@ -60,7 +60,7 @@ def goes_wrong(world: World, number: int) -> None:
 
 def test_the_folder_does_not_grow_but_for_each_runs_history(tmp_path: Path, tried: Tried) -> None:
     world = World(tmp_path)
-    world.part_bytes = PART_BYTES
+    world.part_bytes = SEGMENT_BYTES
     seen: dict[int, Held] = {}
     for number in range(1, RUNS + 1):
         assert world.run() == 0
@@ -68,21 +68,21 @@ def test_the_folder_does_not_grow_but_for_each_runs_history(tmp_path: Path, trie
         if number < RUNS:
             goes_wrong(world, number)
     settled = seen[max(RUNS // 2, RUNS - 100)]
-    assert seen[RUNS].files <= settled.files + KEPT_ASIDE
-    most = 20_000 + KEPT_RUNS * 6 * 1_500 + KEPT_ASIDE * 2 * PART_BYTES
+    assert seen[RUNS].files <= settled.files + KEPT_QUARANTINED
+    most = 20_000 + KEPT_RUNS * 6 * 1_500 + KEPT_QUARANTINED * 2 * SEGMENT_BYTES
     assert seen[RUNS].bytes <= most
     assert len(list(world.files.glob("logs/*"))) <= KEPT_RUNS + 1
-    assert len(list(world.files.glob("*.unreadable-*"))) <= KEPT_ASIDE
+    assert len(list(world.files.glob("*.unreadable-*"))) <= KEPT_QUARANTINED
     assert not list(world.files.glob(".*.new"))
-    assert seen[RUNS].journal <= 600 * RUNS + 2 * PART_BYTES
+    assert seen[RUNS].journal <= 600 * RUNS + 2 * SEGMENT_BYTES
     _check_history(world)
     tried("run after run, with damage in between", RUNS)
 
 
 def _check_history(world: World) -> None:
     layout = Home(world.home).cluster(CLUSTER)
-    assert len(whole_chronicle(layout.journal, CLUSTER).runs.rows) == RUNS
-    assert {row["outcome"] for row in whole_chronicle(layout.journal, CLUSTER).runs.rows} == {"succeeded"}
+    assert len(read_journal_summary(layout.journal, CLUSTER).runs.rows) == RUNS
+    assert {row["outcome"] for row in read_journal_summary(layout.journal, CLUSTER).runs.rows} == {"succeeded"}
     numbers = [event["number"] for event in journal(world)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(list(layout.past.glob("*.jsonl.gz"))) > 2

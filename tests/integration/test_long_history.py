@@ -23,7 +23,7 @@ from contextcore_install.storage.store import mend_records
 from kit.fakes import Told
 from kit.page_world import Story
 
-PART_BYTES = 2_000
+SEGMENT_BYTES = 2_000
 RUNS = 12
 
 
@@ -37,7 +37,7 @@ def a_story(folder: Path, *, compressed: bool) -> Story:
 
 def a_run(story: Story, number: int, *, compressed: bool) -> None:
     if compressed:
-        compact(story.files.journal, "test", PART_BYTES)
+        compact(story.files.journal, "test", SEGMENT_BYTES)
     story.begin(number, "install" if number == 1 else "resume")
     story.complete("preflight")
     if number == 1:
@@ -137,7 +137,7 @@ def test_one_file_of_all_parts_stands_in_for_them(tmp_path: Path) -> None:
     shutil.rmtree(short.files.past)
     short.files.journal.write_bytes(whole.getvalue())
     after = mend_records(short.files, "test")
-    assert (after.state, after.mark) == (before.state, before.mark)
+    assert (after.state, after.offset) == (before.state, before.offset)
 
 
 def test_a_run_that_began_with_compressing_can_be_watched(tmp_path: Path) -> None:

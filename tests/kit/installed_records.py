@@ -53,7 +53,7 @@ def write_records(folder: Path, story: Sequence[Event] = STORY) -> State:
     for event in story:
         writer.append(event)
         state.apply(event)
-    StateWriter(layout.state).save(state, writer.mark)
+    StateWriter(layout.state).save(state, writer.offset)
     writer.close()
     return state
 

@@ -41,7 +41,7 @@ class Story:
 
     folder: Path
     run_id: str = ""
-    mark: JournalOffset = field(default_factory=lambda: JournalOffset(0, 0, NOON_US))
+    offset: JournalOffset = field(default_factory=lambda: JournalOffset(0, 0, NOON_US))
 
     def __post_init__(self) -> None:
         self.files.folder.mkdir(parents=True, exist_ok=True)
@@ -61,15 +61,15 @@ class Story:
 
     def tell(self, *events: tuple[Any, ...], **data: Any) -> None:
         """Append events, each (kind, step, after, data); `data` goes with the last."""
-        writer = JournalWriter(self.files.journal, self.mark)
+        writer = JournalWriter(self.files.journal, self.offset)
         logs = StepLogs(self.files.logs)
-        for number, (kind, step, after, told) in enumerate(events, writer.mark.events + 1):
-            at_us = writer.mark.at_us + round(after * 1e6)
+        for number, (kind, step, after, told) in enumerate(events, writer.offset.events + 1):
+            at_us = writer.offset.at_us + round(after * 1e6)
             event = Event(number, at_us, self.run_id, kind, step, told)
             writer.append(event)
             if kind is not Kind.RUN_STARTED:
                 logs.handle(event)
-        self.mark = writer.mark
+        self.offset = writer.offset
         logs.close()
         writer.close()
 
@@ -80,7 +80,7 @@ class Story:
     def begin(self, number: int = 1, mode: str = "install") -> None:
         """Begin a run."""
         self.run_id = f"20260101T{number:06d}.000Z-abcd"
-        if not self.mark.events:
+        if not self.offset.events:
             self.add(Kind.INSTALLATION_STARTED, installation_id="i1", provider="host", settings={})
         self.add(Kind.RUN_STARTED, after=60, mode=mode, version="1", provider="host", cluster="test", pid=1)
 
@@ -103,7 +103,7 @@ class Story:
     def log(self, step: str, line: str) -> None:
         """Write what a command of a step prints."""
         logs = StepLogs(self.files.logs)
-        logs.handle(Event(0, self.mark.at_us, self.run_id, Kind.OUTPUT, step, {"line": line}))
+        logs.handle(Event(0, self.offset.at_us, self.run_id, Kind.OUTPUT, step, {"line": line}))
         logs.close()
 
     @contextmanager
@@ -190,7 +190,7 @@ def many(story: Story, runs: int = 1000) -> None:
             events.append(_line(event))
     text = "".join(events)
     story.files.journal.write_text(text)
-    story.mark = JournalOffset(len(events), len(text.encode()), NOON_US + len(events) * 1_000_000)
+    story.offset = JournalOffset(len(events), len(text.encode()), NOON_US + len(events) * 1_000_000)
 
 
 def _line(event: Event) -> str:

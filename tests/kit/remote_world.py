@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.engine.replica import CONFLICT, GONE, Kept, Remote
+from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 
 
 def refusal(code: str) -> InstallError:
@@ -19,7 +19,7 @@ class FakeSlot:
     """A Slot. `failures` are raised once each, by whatever is asked next; `lose_answers` are writes whose answer is."""
 
     def __init__(self) -> None:
-        self.kept: Kept | None = None
+        self.kept: StoredObject | None = None
         self.failures: list[InstallError] = []
         self.lose_answers = 0
         self.writes = 0
@@ -28,7 +28,7 @@ class FakeSlot:
         self._lock = threading.Lock()
         self._count = 0
 
-    def read(self) -> Kept | None:
+    def read(self) -> StoredObject | None:
         self._fail()
         return self.kept
 
@@ -56,7 +56,7 @@ class FakeSlot:
     def put(self, content: Mapping[str, Any]) -> None:
         """Have it changed by somebody else."""
         self._count += 1
-        self.kept = Kept(dict(content), str(self._count))
+        self.kept = StoredObject(dict(content), str(self._count))
 
     def _fail(self) -> None:
         if self.failures:

@@ -11,7 +11,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
-from contextcore_install.storage.journal.compaction import past_chronicle
+from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import holder
 
@@ -35,7 +35,7 @@ def run(app: App) -> int:
 
 def _watch(app: App, console: Console) -> int:
     reader = JournalReader(app.layout.journal)
-    past, end = past_chronicle(app.layout.journal, app.settings.cluster)
+    past, end = past_summary(app.layout.journal, app.settings.cluster)
     known = [event for _, event in reader.read(end)]
     first = max((at for at, event in enumerate(known) if event.kind is Kind.RUN_STARTED), default=0)
     before, now = _folded(past.state, known[:first]), _folded(past.state, known)

@@ -193,7 +193,7 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
         text = json.dumps(records.imported["document"], ensure_ascii=False)
         state.write_text(text, encoding="utf-8", errors=IN_FILES)
     else:
-        StateWriter(state).save(records.state, records.mark)
+        StateWriter(state).save(records.state, records.offset)
     with suppress(UnreadableFileError):  # then the state counts, as it does here
         if size_of(app.layout.journal):
             with (folder / app.layout.journal.name).open("wb") as file:

@@ -6,7 +6,7 @@ from contextcore_install.core.errors import ExitCode
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.output import tell_document
 from contextcore_install.runtime.require_installation import require_known
-from contextcore_install.storage.journal.compaction import whole_chronicle
+from contextcore_install.storage.journal.compaction import read_journal_summary
 
 HISTORY_SCHEMA = "contextcore-install/history/v1"
 
@@ -16,7 +16,7 @@ def run(app: App) -> int:
     from contextcore_install.ui.history import render_history
 
     require_known(app, "history", "show the history of")
-    runs = whole_chronicle(app.layout.journal, app.settings.cluster).runs.rows
+    runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs.rows
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
     tell_document(app, document, lambda look: render_history(runs, look))
     return ExitCode.DONE

@@ -96,7 +96,7 @@ def _record(app: App, records: Records, results: Sequence[RequirementResult], *,
 
     The lock is held for that moment only: nobody's run is kept out while probes wait for answers.
     """
-    if not records.mark.events:
+    if not records.offset.events:
         return "its records are lost" if records.state.exists else "nothing is installed"
     outcome = Outcome.SUCCEEDED if complete else Outcome.FAILED
     try:

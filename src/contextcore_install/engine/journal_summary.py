@@ -110,7 +110,7 @@ class JournalSummary:
         }
 
     def carry_on(self, document: Mapping[str, Any]) -> None:
-        """Become what `as_document` told of a chronicle that went on from this one; ValueError where it tells none."""
+        """Become what `as_document` told of a summary that went on from this one; ValueError where it tells none."""
         try:
             if document["version"] != VERSION:
                 raise ValueError("of another version")

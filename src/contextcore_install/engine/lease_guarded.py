@@ -20,12 +20,12 @@ class Guard(Protocol):
         ...
 
 
-def guarded(plan: Plan, guard: Guard) -> Plan:
+def lease_guarded(plan: Plan, guard: Guard) -> Plan:
     """Return a plan whose steps act only where the guard lets them."""
-    return Plan([step if step.id == ON_THIS_MACHINE else Guarded(step, guard) for step in plan])
+    return Plan([step if step.id == ON_THIS_MACHINE else LeaseGuardedStep(step, guard) for step in plan])
 
 
-class Guarded:
+class LeaseGuardedStep:
     """A step that asks before it acts."""
 
     def __init__(self, step: Step, guard: Guard) -> None:

@@ -20,7 +20,7 @@ FORMAT = 1
 MOST_BYTES = 256 * 1024
 """What the records take in the cluster at most; Kubernetes allows a ConfigMap 1 MiB."""
 
-KEEPS_ITS_OWN = "restore"
+LOCAL_RECORDS_COUNT = "restore"
 """The command after which this machine's records count, however old they are: they were asked for."""
 
 CONFLICT, GONE = "remote-conflict", "remote-gone"
@@ -33,7 +33,7 @@ ABOUT, STATE, TAIL = "about.json", "state.json", "journal.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredObject:
     """What an object in the cluster holds, and its version."""
 
     content: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Kept:
 class Slot(Protocol):
     """One object in the cluster, replaced only where nobody else replaced it since. All may raise InstallError."""
 
-    def read(self) -> Kept | None:
+    def read(self) -> StoredObject | None:
         """Return what the object holds; None where there is none."""
         ...
 
@@ -69,7 +69,7 @@ class Remote:
 
 
 @runtime_checkable
-class RemembersItself(Protocol):
+class HasRemoteRecords(Protocol):
     """A provider whose cluster can hold the installation's records; the others are on one machine anyway."""
 
     def remote(self) -> Remote:
@@ -111,7 +111,7 @@ class RemoteRecords:
         room = MOST_BYTES - len(state.encode()) - len(_encode(about).encode())
         if room < 0:
             raise InstallError("remote-too-big", f"the state takes more than {MOST_BYTES // 1024} KiB")
-        tail = "".join(newest(self.tail, room))
+        tail = "".join(newest_lines(self.tail, room))
         about["digest"] = _digest(state, tail)
         return {ABOUT: _encode(about), STATE: state, TAIL: tail}
 
@@ -137,7 +137,7 @@ def unpack(data: Mapping[str, Any]) -> RemoteRecords:
         raise ValueError(f"they lack what they should hold ({type(error).__name__}: {error})") from None
 
 
-def newest(lines: Sequence[str], room: int) -> list[str]:
+def newest_lines(lines: Sequence[str], room: int) -> list[str]:
     """Return the newest of some lines that fit into so many bytes, without a gap."""
     kept = []
     for line in reversed(lines):

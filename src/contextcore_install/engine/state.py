@@ -15,13 +15,13 @@ SCHEMA_VERSION = "1.0"
 STEP_IDS = ("preflight", "cluster_create", "manifests_apply", "pods_ready", "services_verify", "metrics_seed")
 """The plan's six steps, in its order."""
 
-REFILLED = "manifests_apply"
+RESTORE_STEP = "manifests_apply"
 """The step behind which a restore fills volumes: what has them is in place, and nothing was waited for yet."""
 
-MEASURING = "metrics_seed"
+MEASURING_STEP = "metrics_seed"
 """The step that measures how complete the installation is."""
 
-HOLDS_DATA = "cluster_create"
+DATA_STEP = "cluster_create"
 """The step whose undoing may take the data away."""
 
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
@@ -251,7 +251,7 @@ def _step_undo_started(state: State, event: Event) -> None:
 
 def _step_undone(state: State, event: Event) -> None:
     _step_invalidated(state, event)
-    if event.step == HOLDS_DATA:
+    if event.step == DATA_STEP:
         state.data = {}  # it went with the cluster, by somebody's wish
 
 

@@ -35,7 +35,7 @@ def records_document(
     differ = differing(there, local)
     document["counts"] = "cluster" if is_newer(app, there, local) else "file"
     document["differ"] = differ
-    document["file"] = _side(local.state, local.mark.events) if local.state.exists else None
+    document["file"] = _side(local.state, local.offset.events) if local.state.exists else None
     document["cluster"] = {"place": remote.place, "host": there.host, **_side(there.state, there.events)}
     if differ:
         document["steps"] = _steps(local.state, there.state, checks)

@@ -19,7 +19,7 @@ from contextcore_install.runtime.remote_state import adopt_remote, is_given_up, 
 from contextcore_install.runtime.selection import Stack, choose_provider, options_of, read_stack
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
 from contextcore_install.stack.intake import metrics_url
-from contextcore_install.storage.archived import put_aside_ms
+from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.exporters.client import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
@@ -51,7 +51,7 @@ def recall(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster:
 
     Raises nothing: without an answer the installation counts as new, as it would without cluster and store.
     """
-    if records.state.exists or records.mark.events or records.imported:
+    if records.state.exists or records.offset.events or records.imported:
         return
     kept = _within(CLUSTER_S, lambda: _ask_cluster(app, records)) if ask_cluster else None
     if kept:
@@ -92,7 +92,7 @@ def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
     if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
         return None
     url = metrics_url(endpoints) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
-    rebuilt = rebuild(url, app.settings.cluster, put_aside_ms(app.home, app.settings.cluster), limit_s)
+    rebuilt = rebuild(url, app.settings.cluster, given_up_ms(app.home, app.settings.cluster), limit_s)
     return (rebuilt, name, ports) if rebuilt else None
 
 

@@ -19,8 +19,8 @@ from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.replica import (
-    KEEPS_ITS_OWN,
-    RemembersItself,
+    LOCAL_RECORDS_COUNT,
+    HasRemoteRecords,
     Remote,
     RemoteRecords,
     last_change,
@@ -29,7 +29,7 @@ from contextcore_install.engine.replica import (
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.session import Session
-from contextcore_install.storage.archived import put_aside_ms
+from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.replica.keeper import RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.store import Records, differences, take_over
@@ -41,7 +41,7 @@ PATIENCE_S = 5.0
 
 def remote_of(provider: Provider) -> Remote | None:
     """Return the way to the records in the provider's cluster; None where it has none."""
-    return provider.remote() if isinstance(provider, RemembersItself) else None
+    return provider.remote() if isinstance(provider, HasRemoteRecords) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
     term = _term(app)
     if term and remote.term and term != remote.term and here.installation_id == there.installation_id:
         return remote.term > term
-    return (last_change(there), remote.events) > (last_change(here), local.mark.events)
+    return (last_change(there), remote.events) > (last_change(here), local.offset.events)
 
 
 def _term(app: App) -> int:
@@ -96,7 +96,7 @@ def _term(app: App) -> int:
 
 def is_given_up(app: App, remote: RemoteRecords) -> bool:
     """Tell whether the cluster's records are older than what `--reset` or `delete` put aside here."""
-    return remote.at_us // 1000 <= put_aside_ms(app.home, app.settings.cluster)
+    return remote.at_us // 1000 <= given_up_ms(app.home, app.settings.cluster)
 
 
 def differing(remote: RemoteRecords, local: Records) -> bool:
@@ -107,11 +107,11 @@ def differing(remote: RemoteRecords, local: Records) -> bool:
 
 def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
     """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
-    mark = local.mark
+    offset = local.offset
     told = _side_by_side(local.state, remote.state) if local.state.exists else ""
     _keep_own(local.state, remote.state)
-    take_over(local, remote.state, f"cluster: {place.place}", at_us=max(mark.at_us, remote.at_us))
-    local.mark = JournalOffset(max(mark.events, remote.events), mark.bytes, max(mark.at_us, remote.at_us))
+    take_over(local, remote.state, f"cluster: {place.place}", at_us=max(offset.at_us, remote.at_us))
+    local.offset = JournalOffset(max(offset.events, remote.events), offset.bytes, max(offset.at_us, remote.at_us))
     why = f"they are newer than this machine's ({told})" if told else "this machine has none"
     local.notices.append(
         f"the records in the cluster count ({place.place}, written by {remote.host}, {second(remote.at_us)}): {why}"
@@ -181,7 +181,7 @@ def meet(
     lease.least_term = max(lease.least_term, there.term if there else 0)
     if there is None or is_given_up(app, there):
         return RemoteSession(remote, lease, found)
-    if is_newer(app, there, records) and mode != KEEPS_ITS_OWN:
+    if is_newer(app, there, records) and mode != LOCAL_RECORDS_COUNT:
         adopt_remote(remote, there, records)
         return RemoteSession(remote, lease, found, there.tail)
     if there.writer != identity(app) and differing(there, records):
@@ -229,7 +229,7 @@ def keeper_for(app: App, met: RemoteSession, records: Records, session: Callable
         met.remote,
         met.lease,
         records.state,
-        mark=records.mark,
+        offset=records.offset,
         journal=app.layout.journal,
         host=_host(),
         writer=identity(app),
@@ -250,7 +250,7 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
     """
     remote = remote_of(provider)
-    met = meet(app, remote, Records(State(app.settings.cluster)), KEEPS_ITS_OWN) if remote else None
+    met = meet(app, remote, Records(State(app.settings.cluster)), LOCAL_RECORDS_COUNT) if remote else None
     if met is None:
         yield
         return

@@ -9,7 +9,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.retry import ONCE
-from contextcore_install.engine.state import REFILLED
+from contextcore_install.engine.state import RESTORE_STEP
 from contextcore_install.storage.backup.archive import Manifest
 from contextcore_install.storage.backup.restoring import begun, give_up, is_begun, volume_copy
 from contextcore_install.storage.home import ClusterLayout
@@ -30,7 +30,7 @@ def refilling(plan: Plan, layout: ClusterLayout, provider: Callable[[], Provider
     def left() -> bool:
         return is_begun(layout)
 
-    return Plan([Refill(step, fill, left, manifest) if step.id == REFILLED else step for step in plan])
+    return Plan([Refill(step, fill, left, manifest) if step.id == RESTORE_STEP else step for step in plan])
 
 
 def _fill(manifest: Manifest, layout: ClusterLayout, provider: Provider, ctx: StepContext) -> None:

@@ -21,7 +21,7 @@ from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.replaced import REPLACED, DataReplaced, noted
 from contextcore_install.engine.scheduling import Workers
-from contextcore_install.engine.state import COMPLETED, REFILLED
+from contextcore_install.engine.state import COMPLETED, RESTORE_STEP
 from contextcore_install.engine.undoing import UndoEngine
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.state_file import StateKeeper
@@ -117,8 +117,8 @@ class Session:
             self.recorder.record(Kind.NOTICE, text=text)
         if state.settings != settings:
             self._change_settings(settings)
-        if restoring and state.step(REFILLED).status == COMPLETED:
-            self.recorder.record(Kind.STEP_INVALIDATED, REFILLED, reason="a backup is put back")
+        if restoring and state.step(RESTORE_STEP).status == COMPLETED:
+            self.recorder.record(Kind.STEP_INVALIDATED, RESTORE_STEP, reason="a backup is put back")
         self.recorder.sync()
         self.keeper.save()
 

@@ -17,21 +17,21 @@ from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.ports import Projection
 from contextcore_install.core.redaction import command_line
 from contextcore_install.engine.recorder import Recorder
-from contextcore_install.engine.replica import KEEPS_ITS_OWN, RemembersItself
+from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, HasRemoteRecords
 from contextcore_install.engine.state import IN_PROGRESS, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.selection import Stack, beside_others, parts_of, read_stack
 from contextcore_install.runtime.session import Session
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.files import thin_aside
+from contextcore_install.storage.files import prune_quarantine
 from contextcore_install.storage.home import ClusterLayout, make_home, make_private, require_own
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.lock import Lock, turn
+from contextcore_install.storage.lock import Lock, hold_briefly
 from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_file import StateKeeper
-from contextcore_install.storage.step_logs import StepLogs, thin_logs
+from contextcore_install.storage.step_logs import StepLogs, prune_logs
 from contextcore_install.storage.store import Records, clock_notices, mend_records, read_records
 from contextcore_install.system.files import sweep
 from contextcore_install.system.work_folders import GETTING, sweep_work_folders
@@ -58,11 +58,11 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
         records = _open_records(app, lock, stack)
-        records.notices += clock_notices(records.mark, app.clock.now_us())
+        records.notices += clock_notices(records.offset, app.clock.now_us())
         parts, reason = parts_of(app, records.state)
         restoring = app.layout.restore.is_dir()
         known = records.state
-        met = _meet_cluster(app, KEEPS_ITS_OWN if restoring else mode, parts, records, stack)
+        met = _meet_cluster(app, LOCAL_RECORDS_COUNT if restoring else mode, parts, records, stack)
         if met and records.state is not known:
             from contextcore_install.runtime.remote_state import require_same_place
 
@@ -78,12 +78,12 @@ def open_session(app: App, mode: str, show: Show, lock: Lock | None = None) -> I
 
 def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
     """Keep others of this home from choosing ports, until those of a new installation are on record."""
-    return nullcontext() if "ports" in state.settings else turn(app.home.choosing, CHOOSING_S)
+    return nullcontext() if "ports" in state.settings else hold_briefly(app.home.choosing, CHOOSING_S)
 
 
 def _meet_cluster(app: App, mode: str, parts: Stack, records: Records, stack: ExitStack) -> RemoteSession | None:
     """Take the lease on the installation, where its cluster has one, and let the newer records count."""
-    if not isinstance(parts.provider, RemembersItself):
+    if not isinstance(parts.provider, HasRemoteRecords):
         return None
     from contextcore_install.runtime.remote_state import meet, release
 
@@ -115,11 +115,11 @@ def _build(
     plan = parts.plan(shipper)
     kept: list[RemoteKeeper] = []
     if met:
-        from contextcore_install.engine.lease_guarded import guarded
+        from contextcore_install.engine.lease_guarded import lease_guarded
         from contextcore_install.runtime.remote_state import PATIENCE_S, keeper_for
 
         cluster = keeper_for(app, met, records, lambda: session)
-        plan, kept = guarded(plan, cluster), [cluster]
+        plan, kept = lease_guarded(plan, cluster), [cluster]
         stack.callback(cluster.close, PATIENCE_S)
     recorder, keeper = _recorder(app, records, run_id, [shipper, *kept, *shown], stack)
     session = Session(
@@ -149,7 +149,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     sweep(layout.folder)
     sweep_work_folders(app.home.bin, GETTING)
     for folder in (app.home.folder, layout.folder):
-        thin_aside(folder)
+        prune_quarantine(folder)
     if layout.restore.is_dir():
         from contextcore_install.storage.backup.restoring import place_records  # it needs all that reads archives
 
@@ -157,7 +157,7 @@ def _open_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
     notices = adopt(app.home, app.settings.cluster)
     records = mend_records(layout, app.settings.cluster)
     compact(layout.journal, app.settings.cluster)
-    if not records.mark.events:
+    if not records.offset.events:
         from contextcore_install.runtime.recovery import BEFORE_A_RUN_S, recall  # needs what is above it
 
         recall(app, records, BEFORE_A_RUN_S)
@@ -196,13 +196,13 @@ def _recorder(
 ) -> tuple[Recorder, StateKeeper]:
     """Return what records the events of a run, and keeps the state; closed with the stack."""
     layout = app.layout
-    journal = JournalWriter(layout.journal, records.mark)
+    journal = JournalWriter(layout.journal, records.offset)
     stack.callback(journal.close)
     keeper = StateKeeper(layout.state, records.state, journal)
     stack.callback(keeper.save)
     logs = StepLogs(layout.logs)
     stack.callback(logs.close)
-    thin_logs(layout.logs)
+    prune_logs(layout.logs)
     recorder = Recorder(
         journal,
         app.clock,
@@ -210,8 +210,8 @@ def _recorder(
         [logs, *projections],
         typed=app.commands_of_run.typed,
         run_id=run_id,
-        number=records.mark.events,
-        at_us=records.mark.at_us,
+        number=records.offset.events,
+        at_us=records.offset.at_us,
     )
     return recorder, keeper
 

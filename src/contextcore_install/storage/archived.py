@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contextcore_install.storage.files import ASIDE, unusable, write_atomically
 from contextcore_install.storage.home import ClusterLayout, Home, make_private
-from contextcore_install.storage.journal.segments import past_parts
+from contextcore_install.storage.journal.segments import past_segments
 from contextcore_install.storage.step_logs import KEPT_RUNS
 from contextcore_install.system.files import UNFINISHED
 
@@ -20,7 +20,7 @@ _REPLACED = "replaced-by-a-backup"
 """The file in an archive whose installation went on with a backup's records."""
 
 
-def put_aside_ms(home: Home, cluster: str) -> int:
+def given_up_ms(home: Home, cluster: str) -> int:
     """Return when the records of a cluster were put aside last (ms since 1970; 0 for never).
 
     What was before was given up on purpose, by `--reset` or `delete`: it is not brought back.
@@ -34,7 +34,7 @@ def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
     """Return the files and folders that are an installation's records, in the order in which they are put aside."""
     # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
     # what is left of it is a journal.
-    aside = (part.path for part in past_parts(layout.journal) if not part.is_packed)
+    aside = (part.path for part in past_segments(layout.journal) if not part.is_compressed)
     return (layout.logs, layout.cursors, layout.lease_term, layout.journal, *aside, layout.past, layout.state)
 
 
@@ -66,7 +66,7 @@ def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = Fals
             raise unusable(source, error) from error
     if home.linked_cluster() == cluster:
         home.plan_path.unlink(missing_ok=True)
-    thin_archives(home, cluster)
+    prune_archives(home, cluster)
     return str(target)
 
 
@@ -88,7 +88,7 @@ def require_archivable(home: Home, cluster: str) -> None:
         raise unusable(home.clusters, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
-def thin_archives(home: Home, cluster: str, keep: int = KEPT_RUNS) -> None:
+def prune_archives(home: Home, cluster: str, keep: int = KEPT_RUNS) -> None:
     """Remove the logs in all but the latest archives of a cluster; the history in them is for ever."""
     for _, _, folder in sorted(_archives(home, cluster))[:-keep]:
         shutil.rmtree(ClusterLayout(folder).logs, ignore_errors=True)

@@ -46,7 +46,7 @@ def write_bundle(path: Path, members: Iterable[tuple[str, str]], at_us: int) -> 
     return len(packed.getvalue())
 
 
-def thin_bundles(folder: Path, keep: int = KEPT) -> None:
+def prune_bundles(folder: Path, keep: int = KEPT) -> None:
     """Remove all bundles but the newest, and what writers left over that were killed."""
     with suppress(OSError):
         for old in sorted(folder.glob(f"*-diagnosis-*{_SUFFIX}"))[:-keep]:

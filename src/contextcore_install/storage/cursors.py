@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, set_aside, write_atomically
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    quarantine,
+    read_regular,
+    write_atomically,
+)
 
 
 class CursorFile:
@@ -32,7 +38,7 @@ class CursorFile:
         try:
             self._path.unlink(missing_ok=True)
         except OSError:  # a folder, say
-            set_aside(self._path)
+            quarantine(self._path)
 
     def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the cursors; raises InstallError.

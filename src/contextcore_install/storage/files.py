@@ -132,11 +132,11 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes], *, durable: b
 ASIDE = ".unreadable-"
 """What the name of a file that was set aside holds, before the time."""
 _CHUNK = 1024 * 1024
-KEPT_ASIDE = 20
+KEPT_QUARANTINED = 20
 """How many of the files that were set aside stay in a folder; the events of a journal were saved before."""
 
 
-def set_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """Rename something unusable out of the way, beside where it was, and return its new path."""
     target = _path_aside(path)
     try:
@@ -146,7 +146,7 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def keep_aside(path: Path) -> Path:
+def quarantine_copy(path: Path) -> Path:
     """Keep a file under a second name, beside the one that it has; return that. Raises InstallError."""
     target = _path_aside(path)
     try:
@@ -174,7 +174,7 @@ def _path_aside(path: Path) -> Path:
     return target
 
 
-def thin_aside(folder: Path, keep: int = KEPT_ASIDE) -> None:
+def prune_quarantine(folder: Path, keep: int = KEPT_QUARANTINED) -> None:
     """Remove all that was set aside in a folder but the latest; whoever calls it has the folder to themselves."""
     found = [(path.name.rpartition(ASIDE)[2], path) for path in folder.glob(f"*{ASIDE}*")]
     for _, path in sorted(found)[:-keep]:

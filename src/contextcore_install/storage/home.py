@@ -12,7 +12,7 @@ from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.storage.files import unusable
-from contextcore_install.storage.journal.segments import folder_of
+from contextcore_install.storage.journal.segments import segments_folder
 
 STATE_FILE = "install-state.json"
 JOURNAL_FILE = "journal.jsonl"
@@ -49,7 +49,7 @@ class ClusterLayout:
     @property
     def past(self) -> Path:
         """What of the journal is compressed."""
-        return folder_of(self.journal)
+        return segments_folder(self.journal)
 
     @property
     def lock(self) -> Path:

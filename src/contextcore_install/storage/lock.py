@@ -55,7 +55,7 @@ class Lock:
 
 
 @contextmanager
-def turn(path: Path, limit_s: float) -> Iterator[None]:
+def hold_briefly(path: Path, limit_s: float) -> Iterator[None]:
     """Hold a lock for a moment once it is free; after so many seconds go on without it. Raises InstallError."""
     descriptor = _open(path)
     try:

@@ -6,7 +6,7 @@ from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.state import NewerSchemaError
-from contextcore_install.storage.files import keep_aside, set_aside, unusable
+from contextcore_install.storage.files import quarantine, quarantine_copy, unusable
 from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import newer_state
@@ -49,17 +49,17 @@ def adopt(home: Home, cluster: str) -> list[str]:
     except NewerSchemaError as error:
         raise newer_state(home.plan_path, error) from None
     except ValueError as error:
-        return [f"{home.plan_path} holds no state ({error}); it is kept as {set_aside(home.plan_path).name}"]
+        return [f"{home.plan_path} holds no state ({error}); it is kept as {quarantine(home.plan_path).name}"]
     if named is None:
         return []
     if named not in ("", cluster):
-        aside = set_aside(home.plan_path)
+        aside = quarantine(home.plan_path)
         return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {aside.name}"]
     layout: ClusterLayout = home.cluster(cluster)
     make_private(layout.folder)
     notices = [f"took over the state at {home.plan_path}"]
     if layout.state.exists():
-        notices.append(f"{layout.state} is kept as {keep_aside(layout.state).name}")
+        notices.append(f"{layout.state} is kept as {quarantine_copy(layout.state).name}")
     try:
         home.plan_path.replace(layout.state)
     except OSError as error:

@@ -27,7 +27,7 @@ class StoredState:
     """A state as it was read. `ours` says that this program wrote it and nobody changed it since."""
 
     state: State
-    mark: JournalOffset
+    offset: JournalOffset
     ours: bool
 
 
@@ -43,11 +43,11 @@ def load_state(path: Path) -> StoredState | None:
     document = parse_json(content)
     state = state_from_document(document)
     digest = state.extra.pop("digest", None)
-    mark = _mark(state.extra.pop("journal", None))
+    offset = _offset(state.extra.pop("journal", None))
     head = {key: value for key, value in document.items() if key not in ("digest", "steps")}
     steps = document.get("steps", {}).items()
     pieces = _layout(head, (_field(step_id, step) for step_id, step in steps))
-    return StoredState(state, mark, ours=digest == _digest(reduce(_checksum, pieces, 0)))
+    return StoredState(state, offset, ours=digest == _digest(reduce(_checksum, pieces, 0)))
 
 
 class StateWriter:
@@ -66,7 +66,7 @@ class StateWriter:
         """Have everything encoded anew."""
         self._lines.clear()
 
-    def save(self, state: State, mark: JournalOffset) -> None:
+    def save(self, state: State, offset: JournalOffset) -> None:
         """Replace the state file; raises InstallError."""
         new = list(islice(state.steps, len(self._lines), None))  # steps come at the end, and none goes
         self._lines |= dict.fromkeys(new, b"")
@@ -74,7 +74,7 @@ class StateWriter:
         for step_id in self._changed & state.steps.keys():
             self._lines[step_id] = _field(step_id, state.steps[step_id].as_document())
         self._changed.clear()
-        pieces = _layout(state.head_document() | {"journal": asdict(mark)}, self._lines.values())
+        pieces = _layout(state.head_document() | {"journal": asdict(offset)}, self._lines.values())
         # Losing the newest state file to a power cut is harmless: it is folded from the journal again.
         write_atomically(self._path, _with_digest(pieces), durable=False)
 
@@ -122,7 +122,7 @@ def _digest(checksum: int) -> str:
     return f"crc32:{_checksum(checksum, _END):08x}"
 
 
-def _mark(document: object) -> JournalOffset:
+def _offset(document: object) -> JournalOffset:
     if not isinstance(document, dict):
         return START
     events, size, at_us = (document.get(name) for name in ("events", "bytes", "at_us"))
@@ -154,5 +154,5 @@ class StateKeeper:
     def save(self) -> None:
         """Write the state file if anything happened since the last time; raises InstallError."""
         if self.dirty:
-            self._writer.save(self.state, self._journal.mark)
+            self._writer.save(self.state, self._journal.offset)
             self.dirty = False

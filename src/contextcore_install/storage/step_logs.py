@@ -171,7 +171,7 @@ def runs_with_logs(folder: Path) -> list[str]:
         raise unusable(folder, error) from error
 
 
-def thin_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
+def prune_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
     """Remove the logs of all but the latest runs, where the system lets us."""
     with suppress(InstallError):
         for run in runs_with_logs(folder)[:-keep]:

@@ -11,10 +11,10 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
 from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
-from contextcore_install.storage.files import UnreadableFileError, set_aside
+from contextcore_install.storage.files import UnreadableFileError, quarantine
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, repair
-from contextcore_install.storage.journal.segments import folder_of, past_parts
+from contextcore_install.storage.journal.segments import past_segments, segments_folder
 from contextcore_install.storage.state_file import StoredState, load_state
 
 CLOCK_TOLERANCE_US = 5_000_000
@@ -24,7 +24,9 @@ CLOCK_TOLERANCE_US = 5_000_000
 WITHOUT_JOURNAL = "state file, the journal being gone"
 """The source of a state that no journal tells."""
 
-PART_GONE = "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
+SEGMENT_MISSING = (
+    "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
+)
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Records:
     """
 
     state: State
-    mark: JournalOffset = START
+    offset: JournalOffset = START
     notices: list[str] = field(default_factory=list)
     imported: dict[str, Any] | None = None
 
@@ -57,14 +59,14 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     journal = layout.journal
     reader = JournalReader(journal)
     try:
-        if stored and stored.ours and reader.reaches(stored.mark):
+        if stored and stored.ours and reader.reaches(stored.offset):
             records.state = stored.state
-            records.mark, _ = _fold(reader, records.state, stored.mark)
+            records.offset, _ = _fold(reader, records.state, stored.offset)
         else:
-            records.mark, whole = _fold(reader, records.state, START)
+            records.offset, whole = _fold(reader, records.state, START)
             stored = _of_one_installation(layout.state, stored, records, cluster, mend=mend)
             if not whole:
-                records.notices.append(PART_GONE)
+                records.notices.append(SEGMENT_MISSING)
             if stored and _bridges(stored, journal, records, whole=whole):
                 _bridge(stored, reader, records)
             elif stored:
@@ -72,7 +74,7 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
     except UnreadableFileError as error:
         records.state = State(cluster)
         _journal_unreadable(journal, error, stored, records, mend=mend)
-        if mend and past_parts(journal):
+        if mend and past_segments(journal):
             rest = _open(layout, cluster, mend=True)
             rest.notices = [*records.notices, *rest.notices]
             return rest
@@ -81,16 +83,16 @@ def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
         _mend_journal(journal, reader, records)
     else:
         _tell_of_journal(journal, reader, records)
-    if stored is None and records.mark.events and not records.notices:
+    if stored is None and records.offset.events and not records.notices:
         records.notices.append(f"{layout.state.name} was gone: the state is made from the journal")
     return records
 
 
-def clock_notices(mark: JournalOffset, now_us: int) -> list[str]:
+def clock_notices(offset: JournalOffset, now_us: int) -> list[str]:
     """Return in words that the records end in the future: the clock was set back, or was wrong when they were made."""
-    if mark.at_us <= now_us + CLOCK_TOLERANCE_US:
+    if offset.at_us <= now_us + CLOCK_TOLERANCE_US:
         return []
-    text = f"the records reach to {second(mark.at_us)}, and this machine's clock says {second(now_us)}"
+    text = f"the records reach to {second(offset.at_us)}, and this machine's clock says {second(now_us)}"
     return [f"{text}: what follows is dated behind them, and sent to no store before its time has come"]
 
 
@@ -112,7 +114,7 @@ def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | 
 
 
 def _refuse_state(path: Path, reason: str, records: Records, *, mend: bool) -> None:
-    where = f"kept as {set_aside(path).name}" if mend else "left as it is"
+    where = f"kept as {quarantine(path).name}" if mend else "left as it is"
     records.notices.append(
         f"{path} holds no state of {records.state.cluster_name} ({reason}); it is {where}, and the state is made "
         "from what else there is"
@@ -137,7 +139,7 @@ def _of_one_installation(
     ids = (state.installation_id, stored.state.installation_id if stored and stored.ours else "")
     if stored is None or not all(ids) or ids[0] == ids[1]:
         return stored
-    if stored.mark.at_us > records.mark.at_us:
+    if stored.offset.at_us > records.offset.at_us:
         raise UnreadableFileError(f"it is of an earlier installation, {ids[0][:8]!r}")
     _refuse_state(path, f"it is of an earlier installation, {ids[1][:8]!r}", records, mend=mend)
     return None
@@ -153,10 +155,10 @@ def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
     )
 
 
-def _fold(reader: JournalReader, state: State, mark: JournalOffset) -> tuple[JournalOffset, bool]:
+def _fold(reader: JournalReader, state: State, offset: JournalOffset) -> tuple[JournalOffset, bool]:
     """Fold what is behind a mark; return the end, and whether nothing is missing that the state is made from."""
-    number, at_us, whole = mark.events, mark.at_us, True
-    for _, event in reader.read(mark.bytes):
+    number, at_us, whole = offset.events, offset.at_us, True
+    for _, event in reader.read(offset.bytes):
         whole = event.follows(number) and (whole or event.kind is Kind.STATE_IMPORTED)
         state.apply(event)
         number, at_us = event.number, event.at_us
@@ -165,11 +167,11 @@ def _fold(reader: JournalReader, state: State, mark: JournalOffset) -> tuple[Jou
 
 def _import(stored: StoredState, records: Records) -> None:
     """Take over what a state file says that the journal does not, as a change to be recorded."""
-    if stored.ours and records.mark.events:
+    if stored.ours and records.offset.events:
         # After a crash nothing had acted on what is lost; somebody else may have cut off more.
-        _tell_of_lost_end(stored.mark.events - records.mark.events, records)
+        _tell_of_lost_end(stored.offset.events - records.offset.events, records)
         return
-    source = "state file" if records.mark.events or not stored.ours else WITHOUT_JOURNAL
+    source = "state file" if records.offset.events or not stored.ours else WITHOUT_JOURNAL
     _take_in(stored.state, source, records)
 
 
@@ -183,9 +185,9 @@ def _tell_of_lost_end(events: int, records: Records) -> None:
 
 def _bridges(stored: StoredState, journal: Path, records: Records, *, whole: bool) -> bool:
     """Whether the state file knows of events that are lost with a part of the journal."""
-    if not (stored.ours and records.mark.events):
+    if not (stored.ours and records.offset.events):
         return False
-    if stored.mark.events <= records.mark.events:
+    if stored.offset.events <= records.offset.events:
         return not whole
     return not journal.exists()  # a crash cuts that file short, but does not remove it
 
@@ -193,7 +195,7 @@ def _bridges(stored: StoredState, journal: Path, records: Records, *, whole: boo
 def _bridge(stored: StoredState, reader: JournalReader, records: Records) -> None:
     """Go by the state file, and by what of the journal is behind it."""
     for _, event in reader.read():
-        if event.number > stored.mark.events:
+        if event.number > stored.offset.events:
             stored.state.apply(event)
     _take_in(stored.state, "state file, a part of the journal being gone", records)
 
@@ -213,7 +215,7 @@ def take_over(records: Records, state: State, source: str, at_us: int) -> None:
     """Begin the records anew with a state from elsewhere, to be recorded as a change; events that follow are later."""
     records.imported = {"source": source, "changes": differences(records.state, state), "document": state.as_document()}
     records.state = state
-    records.mark = JournalOffset(0, 0, at_us)
+    records.offset = JournalOffset(0, 0, at_us)
 
 
 def differences(before: State, after: State) -> list[str]:
@@ -238,7 +240,7 @@ def _journal_unreadable(
     where = f"kept as {_journal_aside(path).name}" if mend else "left as it is"
     name = records.state.cluster_name
     records.notices.append(f"{path} is no journal of {name} ({error}); it is {where}, and a new one is begun")
-    records.mark = START
+    records.offset = START
     if stored:
         _import(stored, records)
 
@@ -246,9 +248,9 @@ def _journal_unreadable(
 def _journal_aside(path: Path) -> Path:
     """Set a journal aside that is of no use: the file that grows, and where that is gone, what was moved out of it."""
     if os.path.lexists(path):
-        return set_aside(path)
-    moved = next((part.path for part in past_parts(path) if not part.is_packed), folder_of(path))
-    return set_aside(moved)
+        return quarantine(path)
+    moved = next((part.path for part in past_segments(path) if not part.is_compressed), segments_folder(path))
+    return quarantine(moved)
 
 
 def _tell_of_journal(path: Path, reader: JournalReader, records: Records) -> None:
@@ -270,4 +272,4 @@ def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
             f"{path} was damaged ({count(damaged, 'line')}); it is kept as {aside.name}, its events were saved"
         )
         end = reader.base + path.stat().st_size
-        records.mark = JournalOffset(records.mark.events, end, records.mark.at_us)
+        records.offset = JournalOffset(records.offset.events, end, records.offset.at_us)

@@ -16,10 +16,10 @@ from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.storage.home import ClusterLayout
-from contextcore_install.storage.journal.compaction import compact, past_chronicle, whole_chronicle
+from contextcore_install.storage.journal.compaction import compact, past_summary, read_journal_summary
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines
 from contextcore_install.storage.state_file import StateWriter
-from contextcore_install.storage.store import PART_GONE, mend_records, read_records
+from contextcore_install.storage.store import SEGMENT_MISSING, mend_records, read_records
 from contextcore_install.telemetry.batches import events_behind
 from contextcore_install.telemetry.cursor import Point
 
@@ -38,16 +38,16 @@ def a_run(layout: ClusterLayout, name: str, *, applied: bool = False) -> Journal
     """Have a run recorded as one is: under a mended journal, compressed where it is long, the state file behind it."""
     records = mend_records(layout, CLUSTER)
     compact(layout.journal, CLUSTER, MOST)
-    writer = JournalWriter(layout.journal, records.mark)
-    number, at_us = records.mark.events, max(START_US, records.mark.at_us)
+    writer = JournalWriter(layout.journal, records.offset)
+    number, at_us = records.offset.events, max(START_US, records.offset.at_us)
     for kind, step, data in _story(name, applied=applied):
         number, at_us = number + 1, at_us + 1_000_000
         event = Event(number, at_us, name, kind, step, data)
         writer.append(event)
         records.state.apply(event)
     writer.close()
-    StateWriter(layout.state).save(records.state, writer.mark)
-    return writer.mark
+    StateWriter(layout.state).save(records.state, writer.offset)
+    return writer.offset
 
 
 def _story(name: str, *, applied: bool) -> Iterable[tuple[Kind, str, dict[str, object]]]:
@@ -66,10 +66,10 @@ def _story(name: str, *, applied: bool) -> Iterable[tuple[Kind, str, dict[str, o
 
 def some_runs(layout: ClusterLayout, count: int = 12) -> JournalOffset:
     """Have so many runs recorded, of which the first has done something, and one was killed."""
-    mark = JournalOffset()
+    offset = JournalOffset()
     for number in range(count):
-        mark = a_run(layout, f"run-{number}", applied=number == 0)
-    return mark
+        offset = a_run(layout, f"run-{number}", applied=number == 0)
+    return offset
 
 
 def one_long_file(layout: ClusterLayout, runs: int = 40) -> None:
@@ -77,7 +77,7 @@ def one_long_file(layout: ClusterLayout, runs: int = 40) -> None:
     writer = JournalWriter(layout.journal)
     for number in range(1, runs + 1):
         for kind, step, data in _story(f"run-{number}", applied=False):
-            at = writer.mark.events
+            at = writer.offset.events
             writer.append(Event(at + 1, START_US + at, f"run-{number}", kind, step, data))
     writer.close()
 
@@ -87,10 +87,10 @@ def everything(layout: ClusterLayout) -> list[tuple[int, Event]]:
 
 
 def folded(events: Iterable[tuple[int, Event]]) -> JournalSummary:
-    chronicle = JournalSummary(CLUSTER)
+    summary = JournalSummary(CLUSTER)
     for position, event in events:
-        chronicle.take(position, event)
-    return chronicle
+        summary.take(position, event)
+    return summary
 
 
 def packed(layout: ClusterLayout) -> list[Path]:
@@ -120,15 +120,15 @@ def test_a_compressed_journal_reads_as_one_file_in_every_place(tmp_path: Path) -
 
 
 def test_numbers_and_times_go_on_over_the_parts(layout: ClusterLayout) -> None:
-    mark = some_runs(layout)
+    offset = some_runs(layout)
     events = [event for _, event in everything(layout)]
-    assert [event.number for event in events] == list(range(1, mark.events + 1))
-    assert mark.bytes == JournalReader(layout.journal).size() == len(one_file(layout))
+    assert [event.number for event in events] == list(range(1, offset.events + 1))
+    assert offset.bytes == JournalReader(layout.journal).size() == len(one_file(layout))
 
 
 def test_what_the_history_shows_is_what_it_showed_before(layout: ClusterLayout) -> None:
     some_runs(layout)
-    told, once_more = whole_chronicle(layout.journal, CLUSTER), folded(everything(layout))
+    told, once_more = read_journal_summary(layout.journal, CLUSTER), folded(everything(layout))
     assert told.as_document() == once_more.as_document()
     assert len(told.runs.rows) == 12
     assert told.took == {step: [1.5] for step in STEP_IDS}
@@ -145,11 +145,11 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_chronicle_that_is_of_no_use_is_made_from_its_part(layout: ClusterLayout, what: str) -> None:
+def test_a_summary_that_is_of_no_use_is_made_from_its_part(layout: ClusterLayout, what: str) -> None:
     some_runs(layout)
     for path in sorted(layout.past.glob("*.json.gz"))[1:]:
         SPOILT[what](path)
-    assert whole_chronicle(layout.journal, CLUSTER).as_document() == folded(everything(layout)).as_document()
+    assert read_journal_summary(layout.journal, CLUSTER).as_document() == folded(everything(layout)).as_document()
 
 
 def test_without_the_state_file_the_parts_come_to_the_same_state(layout: ClusterLayout) -> None:
@@ -157,15 +157,15 @@ def test_without_the_state_file_the_parts_come_to_the_same_state(layout: Cluster
     before = read_records(layout, CLUSTER)
     layout.state.unlink()
     after = mend_records(layout, CLUSTER)
-    assert (after.state, after.mark, after.imported) == (before.state, before.mark, None)
+    assert (after.state, after.offset, after.imported) == (before.state, before.offset, None)
 
 
 def test_the_state_file_is_carried_on_from_and_not_made_anew(layout: ClusterLayout) -> None:
-    mark = some_runs(layout)
+    offset = some_runs(layout)
     for path in packed(layout):
         path.write_bytes(b"nothing that could be read")
     records = read_records(layout, CLUSTER)
-    assert (records.mark, records.notices) == (mark, [])
+    assert (records.offset, records.notices) == (offset, [])
 
 
 def test_a_place_that_a_store_has_taken_up_to_stays_that_place(layout: ClusterLayout) -> None:
@@ -207,11 +207,11 @@ def test_who_reads_while_parts_are_moved_misses_nothing_and_reads_nothing_twice(
     readers = [threading.Thread(target=follow) for _ in range(3)]
     for thread in readers:
         thread.start()
-    mark = some_runs(layout, 40)
+    offset = some_runs(layout, 40)
     ended.set()
     for thread in readers:
         thread.join(60)
-    assert seen == [list(range(1, mark.events + 1))] * 3
+    assert seen == [list(range(1, offset.events + 1))] * 3
     assert len(packed(layout)) > 5
 
 
@@ -231,7 +231,7 @@ def test_damage_behind_compressed_parts_is_set_aside_and_the_parts_stay(layout: 
     records = mend_records(layout, CLUSTER)
     assert [event for _, event in everything(layout)] == [event for _, event in before]
     assert packed(layout) == parts
-    assert records.mark.bytes == JournalReader(layout.journal).size()
+    assert records.offset.bytes == JournalReader(layout.journal).size()
 
 
 def _link_for(path: Path) -> None:
@@ -268,7 +268,7 @@ def test_where_a_part_is_lost_the_state_file_counts(layout: ClusterLayout, what:
     assert records.state.steps == known.steps
     assert records.state.installation_id == known.installation_id
     later = a_run(layout, "run-later")
-    assert later.events > records.mark.events
+    assert later.events > records.offset.events
     assert read_records(layout, CLUSTER).state.steps.keys() == known.steps.keys()
 
 
@@ -276,7 +276,7 @@ def test_where_state_file_and_a_part_are_lost_it_is_said(layout: ClusterLayout) 
     some_runs(layout)
     packed(layout)[0].unlink()
     layout.state.unlink()
-    assert mend_records(layout, CLUSTER).notices == [PART_GONE]
+    assert mend_records(layout, CLUSTER).notices == [SEGMENT_MISSING]
 
 
 def test_a_state_made_from_the_state_file_stands_in_what_is_left_of_the_journal(layout: ClusterLayout) -> None:
@@ -287,9 +287,9 @@ def test_a_state_made_from_the_state_file_stands_in_what_is_left_of_the_journal(
     records = mend_records(layout, CLUSTER)
     assert records.imported
     assert records.imported["source"] == "state file, a part of the journal being gone"
-    assert PART_GONE in records.notices
-    writer = JournalWriter(layout.journal, records.mark)
-    number, at_us = records.mark.events + 1, records.mark.at_us + 1
+    assert SEGMENT_MISSING in records.notices
+    writer = JournalWriter(layout.journal, records.offset)
+    number, at_us = records.offset.events + 1, records.offset.at_us + 1
     writer.append(Event(number, at_us, "run-after", Kind.STATE_IMPORTED, "", records.imported))
     writer.close()
     layout.state.unlink()
@@ -302,7 +302,7 @@ def test_a_disk_that_refuses_leaves_the_journal_as_it_is(layout: ClusterLayout) 
     before = everything(layout)
     compact(layout.journal, CLUSTER, 1, write=_full_disk)
     assert everything(layout) == before
-    assert whole_chronicle(layout.journal, CLUSTER).as_document() == folded(before).as_document()
+    assert read_journal_summary(layout.journal, CLUSTER).as_document() == folded(before).as_document()
     compact(layout.journal, CLUSTER, 1)
     assert everything(layout) == before
     assert [path.name for path in layout.folder.glob("journal-*")] == []
@@ -329,7 +329,7 @@ def test_parts_of_a_compaction_that_was_cut_off_give_way_to_those_of_the_next(la
     compact(layout.journal, CLUSTER, 10**6)
     assert not written[1].exists()
     assert everything(layout) == before
-    assert whole_chronicle(layout.journal, CLUSTER).as_document() == folded(before).as_document()
+    assert read_journal_summary(layout.journal, CLUSTER).as_document() == folded(before).as_document()
 
 
 def test_a_folder_of_parts_that_others_can_write_to_is_refused(layout: ClusterLayout) -> None:
@@ -348,7 +348,7 @@ def test_a_journal_that_has_grown_for_long_becomes_parts_that_begin_with_a_run(l
     assert len(packed(layout)) > 5
     starts = {int(path.name.partition("-")[0]) for path in packed(layout)}
     assert {event.kind for position, event in before if position in starts} == {Kind.RUN_STARTED}
-    chronicle, end = past_chronicle(layout.journal, CLUSTER)
+    summary, end = past_summary(layout.journal, CLUSTER)
     assert end == JournalReader(layout.journal).size()
-    assert chronicle.as_document() == folded(before).as_document()
+    assert summary.as_document() == folded(before).as_document()
     assert not layout.journal.exists()

@@ -17,7 +17,7 @@ from contextcore_install.core.events import JournalOffset
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.files import parse_json
 from contextcore_install.storage.home import ClusterLayout
-from contextcore_install.storage.journal.compaction import past_chronicle
+from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
 from contextcore_install.storage.state_file import StateWriter, load_state
 from contextcore_install.storage.store import mend_records, read_records
@@ -53,19 +53,19 @@ def test_a_state_file_of_any_version_is_taken_over_and_written_in_todays_form(tm
 
 @pytest.mark.parametrize("journal", ["journal.jsonl", "compacted/journal.jsonl"])
 def test_a_journal_comes_to_the_same_for_ever(journal: str) -> None:
-    chronicle = JournalSummary(CLUSTER)
+    summary = JournalSummary(CLUSTER)
     reader = JournalReader(GOLDEN / journal)
     for position, event in reader.read():
-        chronicle.take(position, event)
+        summary.take(position, event)
     assert (reader.damage.lines, reader.damage.lost) == (0, [])
-    told = {name: part for name, part in chronicle.as_document().items() if name not in ("version", "places")}
+    told = {name: part for name, part in summary.as_document().items() if name not in ("version", "places")}
     assert told == expected("journal")
 
 
-def test_the_chronicles_of_compressed_parts_are_read_for_ever() -> None:
-    chronicle, end = past_chronicle(GOLDEN / "compacted" / "journal.jsonl", CLUSTER)
+def test_the_summarys_of_compressed_parts_are_read_for_ever() -> None:
+    summary, end = past_summary(GOLDEN / "compacted" / "journal.jsonl", CLUSTER)
     *ended, last = expected("journal")["runs"]
-    assert chronicle.runs.rows == [*ended, {**last, "outcome": None, "duration_seconds": None}]
+    assert summary.runs.rows == [*ended, {**last, "outcome": None, "duration_seconds": None}]
     growing = (GOLDEN / "compacted" / "journal.jsonl").stat().st_size
     assert end == JournalReader(GOLDEN / "journal.jsonl").size() - growing
 
@@ -87,7 +87,7 @@ def test_kinds_and_fields_of_later_versions_survive_a_journal_that_is_mended(tmp
     after = layout.journal.read_text().splitlines()
     assert [json.loads(line) for line in after] == [json.loads(line) for line in before]
     assert '"kind":"step_postponed"' in after[-1]
-    assert records.mark.events == len(before)
+    assert records.offset.events == len(before)
 
 
 def test_what_follows_an_event_of_a_later_version_gets_a_number_of_its_own(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_what_follows_an_event_of_a_later_version_gets_a_number_of_its_own(tmp_p
     shutil.copy(GOLDEN / "state-1.0.json", layout.state)
     records = mend_records(layout, CLUSTER)
     assert records.notices == []
-    JournalWriter(layout.journal, records.mark).close()
-    assert records.mark.events == len(layout.journal.read_text().splitlines())
+    JournalWriter(layout.journal, records.offset).close()
+    assert records.offset.events == len(layout.journal.read_text().splitlines())
 
 
 def test_fields_that_others_put_beside_the_steps_are_a_change_that_is_recorded(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.engine.replica import Kept
+from contextcore_install.engine.replica import StoredObject
 from contextcore_install.storage.replica.lease import ELSEWHERE, LEASE_S, TRUST_S, UNCONFIRMED, Lease, describe_holder
 from kit.remote_world import FakeSlot, SleepingClock, refusal
 
@@ -81,7 +81,7 @@ def test_a_lease_of_nonsense_is_waited_for_as_one_of_ours(seconds: object, clock
 
 def test_who_is_slower_finds_the_faster_one_at_work(clock: SleepingClock) -> None:
     class Raced(FakeSlot):
-        def read(self) -> Kept | None:
+        def read(self) -> StoredObject | None:
             found = super().read()
             if found is None:
                 self.put({"holderIdentity": "office_b", "leaseDurationSeconds": 60})

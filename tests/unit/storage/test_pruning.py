@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contextcore_install.storage.archived import put_aside_ms, thin_archives
-from contextcore_install.storage.files import KEPT_ASIDE, set_aside, thin_aside
+from contextcore_install.storage.archived import given_up_ms, prune_archives
+from contextcore_install.storage.files import KEPT_QUARANTINED, prune_quarantine, quarantine
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.step_logs import KEPT_RUNS
 
 
 def test_of_what_was_set_aside_the_latest_stays(tmp_path: Path) -> None:
-    for number in range(KEPT_ASIDE + 5):
+    for number in range(KEPT_QUARANTINED + 5):
         (tmp_path / f"journal.jsonl.unreadable-202601{number:02d}T120000Z").write_bytes(b"x")
     (tmp_path / "install-state.json.unreadable-20250101T120000Z").mkdir()
     (tmp_path / "install-state.json").write_bytes(b"torn")
-    latest = set_aside(tmp_path / "install-state.json")
+    latest = quarantine(tmp_path / "install-state.json")
     (tmp_path / "journal.jsonl").write_bytes(b"in use")
-    thin_aside(tmp_path)
+    prune_quarantine(tmp_path)
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {
         "journal.jsonl",
         latest.name,
-        *(f"journal.jsonl.unreadable-202601{number:02d}T120000Z" for number in range(6, KEPT_ASIDE + 5)),
+        *(f"journal.jsonl.unreadable-202601{number:02d}T120000Z" for number in range(6, KEPT_QUARANTINED + 5)),
     }
 
 
@@ -34,12 +34,12 @@ def test_archives_keep_their_history_and_the_latest_their_logs(tmp_path: Path) -
         layout.journal.write_bytes(b"events")
     other = ClusterLayout(home.archive / "mine-too-20250101T120000Z")
     other.logs.mkdir(parents=True)
-    before = put_aside_ms(home, "mine")
-    thin_archives(home, "mine")
+    before = given_up_ms(home, "mine")
+    prune_archives(home, "mine")
     archives = sorted(home.archive.glob("mine-2*"))
     assert all((folder / "journal.jsonl").read_bytes() == b"events" for folder in archives)
     assert [folder.name for folder in archives if (folder / "logs").exists()] == [
         folder.name for folder in archives[3:]
     ]
     assert other.logs.is_dir()
-    assert put_aside_ms(home, "mine") == before
+    assert given_up_ms(home, "mine") == before

@@ -58,7 +58,7 @@ def write(layout: ClusterLayout, journaled: Sequence[Event], in_state: int | Non
         writer.append(event)
         state.apply(event)
         if number == in_state:
-            states.save(state, writer.mark)
+            states.save(state, writer.offset)
     writer.close()
     return state
 
@@ -78,7 +78,7 @@ def test_the_state_is_what_the_journal_says_however_far_behind_its_file_is(
     state = write(layout, STORY, in_state)
     records = mend_records(layout, "test")
     assert records.state == state
-    assert (records.mark.events, records.imported) == (len(STORY), None)
+    assert (records.offset.events, records.imported) == (len(STORY), None)
     assert records.notices == ([] if in_state else [MADE_ANEW])
 
 
@@ -100,8 +100,8 @@ def test_a_journal_cut_anywhere_gives_the_whole_events_before_the_cut(layout: Cl
     cut %= len(content) + 1
     layout.journal.write_bytes(content[:cut])
     records = mend_records(layout, "test")
-    assert records.mark.events == content[:cut].count(b"\n")
-    assert layout.journal.stat().st_size == records.mark.bytes
+    assert records.offset.events == content[:cut].count(b"\n")
+    assert layout.journal.stat().st_size == records.offset.bytes
 
 
 def test_blocks_that_were_never_written_are_cut_off_too(layout: ClusterLayout) -> None:
@@ -118,7 +118,7 @@ def test_damage_in_the_middle_is_set_aside_whole_and_the_events_saved(layout: Cl
     layout.journal.write_bytes(b"".join([*lines[:2], b"garbage \xff\n", *lines[2:]]))
     damaged = layout.journal.read_bytes()
     records = mend_records(layout, "test")
-    assert records.mark.events == len(STORY)
+    assert records.offset.events == len(STORY)
     assert "was damaged (1 line)" in records.notices[0]
     assert _aside(layout).read_bytes() == damaged
     assert not any("damaged" in notice for notice in mend_records(layout, "test").notices)
@@ -129,7 +129,7 @@ def test_a_line_longer_than_is_read_at_once_is_damage_and_not_a_torn_tail(layout
     lines = layout.journal.read_bytes().splitlines(keepends=True)
     layout.journal.write_bytes(b"".join([lines[0], b"x" * (5 * 1024 * 1024) + b"\n", *lines[1:]]))
     records = mend_records(layout, "test")
-    assert records.mark.events == len(STORY)
+    assert records.offset.events == len(STORY)
     assert _aside(layout).stat().st_size > 5 * 1024 * 1024
 
 
@@ -160,7 +160,7 @@ def test_a_repair_of_the_journal_that_the_disk_cuts_off_loses_no_event(
             mend_records(layout, "test")
     assert [path.name for path in layout.folder.iterdir()] == [layout.journal.name]
     assert layout.journal.read_bytes() == damaged
-    assert mend_records(layout, "test").mark.events == len(STORY)
+    assert mend_records(layout, "test").offset.events == len(STORY)
     assert _aside(layout).read_bytes() == damaged
 
 
@@ -178,7 +178,7 @@ def test_a_repair_of_the_journal_that_is_killed_is_made_again(
         with pytest.raises(KeyboardInterrupt):
             mend_records(layout, "test")
     assert layout.journal.read_bytes() == damaged
-    assert mend_records(layout, "test").mark.events == len(STORY)
+    assert mend_records(layout, "test").offset.events == len(STORY)
 
 
 def test_a_damaged_journal_is_kept_where_the_file_system_has_no_links(
@@ -190,7 +190,7 @@ def test_a_damaged_journal_is_kept_where_the_file_system_has_no_links(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refuse)
-    assert mend_records(layout, "test").mark.events == len(STORY)
+    assert mend_records(layout, "test").offset.events == len(STORY)
     assert _aside(layout).read_bytes() == damaged
 
 
@@ -238,8 +238,8 @@ def test_a_journal_that_is_none_is_set_aside_and_the_state_file_counts(layout: C
     BROKEN[what](layout.journal)
     records = mend_records(layout, "test")
     assert records.state.steps == state.steps
-    assert records.mark.events == 0
-    assert not layout.journal.exists() or layout.journal.stat().st_size == records.mark.bytes
+    assert records.offset.events == 0
+    assert not layout.journal.exists() or layout.journal.stat().st_size == records.offset.bytes
 
 
 def test_with_the_journal_gone_the_state_file_is_taken_over(layout: ClusterLayout) -> None:

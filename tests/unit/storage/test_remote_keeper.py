@@ -32,13 +32,13 @@ class Lab:
         self.number = 0
         self.keeper: RemoteKeeper | None = None
 
-    def start(self, *, has_place: bool = False, mark: JournalOffset = START, version: str = "") -> RemoteKeeper:
-        self.number = mark.events
+    def start(self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "") -> RemoteKeeper:
+        self.number = offset.events
         self.keeper = RemoteKeeper(
             self.remote,
             Lease(self.remote.lease, "laptop_a"),
             State("lab"),
-            mark=mark,
+            offset=offset,
             journal=self.journal,
             host="laptop",
             writer="a",
@@ -101,7 +101,7 @@ def test_state_and_journal_are_there_at_the_end_and_the_lease_is_free(lab: Lab) 
     before = Event(1, 1_000_000, "earlier", Kind.NOTICE, data={"text": "in /home/somebody/files"})
     writer.append(before)
     writer.close()
-    keeper = lab.start(mark=JournalOffset(1, 10, before.at_us))
+    keeper = lab.start(offset=JournalOffset(1, 10, before.at_us))
     lab.up()
     last = lab.tell(Kind.STEP_COMPLETED, "manifests_apply", duration_seconds=1.0)
     keeper.close(10)

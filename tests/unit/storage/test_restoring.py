@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.archived import archive_records, put_aside_ms
+from contextcore_install.storage.archived import archive_records, given_up_ms
 from contextcore_install.storage.backup.restoring import begin, begun, give_up, is_begun, place_records, staging
 from contextcore_install.storage.home import Home
 
@@ -53,11 +53,11 @@ def test_records_are_placed_once_and_those_that_were_there_are_kept(home: Home) 
 def test_records_that_a_backup_replaced_are_not_given_up_as_those_of_a_reset_are(home: Home) -> None:
     begin(home.cluster("test"))
     place_records(home, "test")
-    assert put_aside_ms(home, "test") == 0
+    assert given_up_ms(home, "test") == 0
     term = home.cluster("test").lease_term
     term.write_text("3\n")
     archive_records(home, "test")
-    assert put_aside_ms(home, "test") > 0
+    assert given_up_ms(home, "test") > 0
     assert not term.exists()
 
 

@@ -13,7 +13,7 @@ from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import JournalOffset, microseconds
 from contextcore_install.core.provider import Provider
-from contextcore_install.engine.replica import KEEPS_ITS_OWN, Remote, RemoteRecords
+from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, Remote, RemoteRecords
 from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.remote_state import (
@@ -74,7 +74,7 @@ def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: Ap
     records = here(NOON, "failed", events=60)
     found = met(app, records, there(ONE, "completed", events=50))
     assert records.state.step("preflight").status == "completed"
-    assert records.mark == JournalOffset(60, 900, microseconds(ONE))
+    assert records.offset == JournalOffset(60, 900, microseconds(ONE))
     assert records.imported
     assert records.imported["changes"] == ["preflight: failed -> completed"]
     assert "preflight: failed here, completed there" in records.notices[0]
@@ -127,7 +127,7 @@ def test_a_lease_that_was_made_anew_has_a_later_term_than_what_is_known(app: App
 def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None:
     records = here(NOON, events=0)
     met(app, records, there(NOON, events=50))
-    assert records.mark.events == 50
+    assert records.offset.events == 50
     assert records.imported
 
 
@@ -176,7 +176,7 @@ def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
 
 def test_a_restored_backup_counts_however_old_it_is(app: App) -> None:
     records = here(NOON, "pending")
-    met(app, records, there(ONE), KEEPS_ITS_OWN)
+    met(app, records, there(ONE), LOCAL_RECORDS_COUNT)
     assert records.state.step("preflight").status == "pending"
 
 

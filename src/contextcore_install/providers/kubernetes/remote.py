@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.engine.replica import CONFLICT, GONE, Kept, Remote
+from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER
 from contextcore_install.system.capture import Captured
@@ -44,7 +44,7 @@ class ObjectSlot:
     name: str
     member: str
 
-    def read(self) -> Kept | None:
+    def read(self) -> StoredObject | None:
         """Return what the object holds. Raises InstallError, `kubectl-answer` for what is no object."""
         text = self.kubectl.call(
             "get", self.kind.lower(), self.name, "-n", self.namespace, "-o", "json", "--ignore-not-found",
@@ -56,7 +56,7 @@ class ObjectSlot:
         content, version = found[0].get(self.member) or {}, found[0]["metadata"].get("resourceVersion")
         if not isinstance(content, dict) or not isinstance(version, str):
             raise InstallError("kubectl-answer", f"kubectl printed what is no {self.kind}.", text[:400], retryable=True)
-        return Kept(content, version)
+        return StoredObject(content, version)
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
         """Make or replace the object; the namespace is made where it is missing. Raises InstallError."""

@@ -20,7 +20,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.collect import Collected, gather
 from contextcore_install.runtime.bundle.own_evidence import known_secrets
 from contextcore_install.runtime.bundle.redacting import redaction
-from contextcore_install.storage.bundles import bundle_name, thin_bundles, write_bundle
+from contextcore_install.storage.bundles import bundle_name, prune_bundles, write_bundle
 from contextcore_install.storage.home import make_home, make_private
 from contextcore_install.ui.hints import Commands
 
@@ -99,7 +99,7 @@ def make_bundle(
     path = target or _own_place(app, made_us)
     size = write_bundle(path, members, made_us)
     if target is None:
-        thin_bundles(app.layout.bundles)
+        prune_bundles(app.layout.bundles)
     return Bundle(path, size, line, tuple(name for name, _ in members), tuple(contents.not_collected))
 
 

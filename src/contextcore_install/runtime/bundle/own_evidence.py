@@ -22,7 +22,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.contacts import without_contact_points
 from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.journal.segments import base_of
+from contextcore_install.storage.journal.segments import growing_start
 from contextcore_install.storage.step_logs import runs_with_logs
 from contextcore_install.system.files import tail
 from contextcore_install.system.host_facts import PROXIES, host_facts
@@ -107,7 +107,7 @@ def _journal(path: Path, limit: int) -> Iterator[Piece]:
 def _before(path: Path, limit: int) -> Iterator[Event]:
     """Yield what came before the file that grows, as far as there is room for it."""
     reader = JournalReader(path)
-    growing = base_of(path)
+    growing = growing_start(path)
     for position, event in reader.read(min(growing, reader.near_end(limit))):
         if position >= growing:
             return

@@ -16,7 +16,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.journal.compaction import past_chronicle
+from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import holder
 from contextcore_install.storage.step_logs import has_log
@@ -67,7 +67,7 @@ class PageSource:
         try:
             size = self._reader.size()
             if file != self._file or size < self._position:
-                self._begin(file, *past_chronicle(self._app.layout.journal, self._app.settings.cluster))
+                self._begin(file, *past_summary(self._app.layout.journal, self._app.settings.cluster))
             if size == self._position:
                 return
             for position, event in self._reader.read(self._position):

@@ -1,4 +1,4 @@
-"""A long journal, moved aside and compressed part by part, each with a chronicle of what it tells.
+"""A long journal, moved aside and compressed part by part, each with a summary of what it tells.
 
 Nothing is lost by it, and no position changes (`storage/journal/segments.py`). The summaries only save time: one that
 is gone, damaged or of another version is made from its segment again. What a part tells in short is kept beside it:
@@ -24,16 +24,16 @@ from contextcore_install.storage.home import make_private
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.journal.segments import (
     Segment,
-    aside_path,
-    base_of,
-    folder_of,
-    packed_path,
+    compressed_path,
+    growing_start,
     parts_of,
-    past_parts,
+    past_segments,
+    rotated_path,
+    segments_folder,
 )
 from contextcore_install.system.files import sweep, sync_folder, write_atomically
 
-PART_BYTES = 1024 * 1024
+SEGMENT_BYTES = 1024 * 1024
 """How long a journal grows, and about how long its parts are before they are compressed: some 500 quiet runs."""
 
 MOST_CHRONICLE_BYTES = 64 * 1024 * 1024
@@ -43,7 +43,7 @@ _LEVEL = 6
 Write = Callable[[Path, bytes], None]
 
 
-def compact(journal: Path, cluster: str, most: int = PART_BYTES, *, write: Write = write_atomically) -> None:
+def compact(journal: Path, cluster: str, most: int = SEGMENT_BYTES, *, write: Write = write_atomically) -> None:
     """Have a journal that is longer than `most` bytes compressed; what the disk refuses is done by a later call.
 
     The caller holds the lock, has mended the journal, and does not write to it. Raises InstallError where the folder of
@@ -53,33 +53,33 @@ def compact(journal: Path, cluster: str, most: int = PART_BYTES, *, write: Write
         if not _is_aside(journal):
             if not journal.exists() or journal.stat().st_size < most:
                 return
-            journal.rename(aside_path(journal, base_of(journal)))
+            journal.rename(rotated_path(journal, growing_start(journal)))
             sync_folder(journal.parent)
-        make_private(folder_of(journal))
+        make_private(segments_folder(journal))
         sync_folder(journal.parent)
-        sweep(folder_of(journal))
+        sweep(segments_folder(journal))
         _pack(journal, cluster, most, write)
 
 
-def past_chronicle(journal: Path, cluster: str) -> tuple[JournalSummary, int]:
+def past_summary(journal: Path, cluster: str) -> tuple[JournalSummary, int]:
     """Return what the compressed parts tell, and where in the journal they end; raises as `JournalReader.read` does."""
-    chronicle, end = JournalSummary(cluster), 0
+    summary, end = JournalSummary(cluster), 0
     for part in _packed(journal):
         try:
-            chronicle.carry_on(_kept(part))
+            summary.carry_on(_kept(part))
         except ValueError:
             for position, event in _events(journal, part.start, part.end or 0):
-                chronicle.take(position, event)
+                summary.take(position, event)
         end = part.end or 0
-    return chronicle, end
+    return summary, end
 
 
-def whole_chronicle(journal: Path, cluster: str) -> JournalSummary:
+def read_journal_summary(journal: Path, cluster: str) -> JournalSummary:
     """Return what the whole journal tells; raises InstallError when it cannot be read."""
     try:
-        chronicle, end = past_chronicle(journal, cluster)
+        summary, end = past_summary(journal, cluster)
         for position, event in JournalReader(journal).read(end):
-            chronicle.take(position, event)
+            summary.take(position, event)
     except UnreadableFileError as error:
         raise InstallError(
             "journal-unusable",
@@ -87,31 +87,31 @@ def whole_chronicle(journal: Path, cluster: str) -> JournalSummary:
             hint="run ./create-cluster.sh --resume: it sets the file aside and begins a new one",
             exit_code=ExitCode.STATE_UNUSABLE,
         ) from None
-    return chronicle
+    return summary
 
 
 def _is_aside(journal: Path) -> bool:
-    return any(not part.is_packed for part in past_parts(journal))
+    return any(not part.is_compressed for part in past_segments(journal))
 
 
 def _packed(journal: Path) -> Iterator[Segment]:
-    return (part for part in past_parts(journal) if part.is_packed)
+    return (part for part in past_segments(journal) if part.is_compressed)
 
 
 def _pack(journal: Path, cluster: str, most: int, write: Write) -> None:
     """Compress what was moved aside, and remove it; raises OSError, and then it still counts."""
-    chronicle, _ = past_chronicle(journal, cluster)
-    aside = past_parts(journal)[-1]
+    summary, _ = past_summary(journal, cluster)
+    aside = past_segments(journal)[-1]
     for part in parts_of(journal, aside):  # of a cut-off compaction, which may have cut elsewhere
         part.path.unlink()
-        _chronicle_path(part).unlink(missing_ok=True)
-    start, end, first_row = aside.start, aside.end or 0, len(chronicle.runs.rows)
+        _summary_path(part).unlink(missing_ok=True)
+    start, end, first_row = aside.start, aside.end or 0, len(summary.runs.rows)
     for position, event in _events(journal, start, end):
         if _begins_run(event) and position - start >= most and end - position >= most // 2:
-            _write_part(write, journal, aside, (start, position), chronicle.as_document(first_row))
-            start, first_row = position, len(chronicle.runs.rows)
-        chronicle.take(position, event)
-    _write_part(write, journal, aside, (start, end), chronicle.as_document(first_row))
+            _write_part(write, journal, aside, (start, position), summary.as_document(first_row))
+            start, first_row = position, len(summary.runs.rows)
+        summary.take(position, event)
+    _write_part(write, journal, aside, (start, end), summary.as_document(first_row))
     aside.path.unlink()
     sync_folder(journal.parent)
 
@@ -132,8 +132,8 @@ def _write_part(write: Write, journal: Path, aside: Segment, place: tuple[int, i
     with aside.path.open("rb") as file:
         file.seek(start - aside.start)
         content = file.read(end - start)
-    part = Segment(packed_path(journal, start, end), start, end)
-    write(_chronicle_path(part), _compressed(json.dumps(document, separators=(",", ":")).encode()))
+    part = Segment(compressed_path(journal, start, end), start, end)
+    write(_summary_path(part), _compressed(json.dumps(document, separators=(",", ":")).encode()))
     write(part.path, _compressed(content))
 
 
@@ -141,13 +141,13 @@ def _compressed(content: bytes) -> bytes:
     return gzip.compress(content, _LEVEL, mtime=0)
 
 
-def _chronicle_path(part: Segment) -> Path:
+def _summary_path(part: Segment) -> Path:
     return part.path.with_name(part.path.name.replace(".jsonl.gz", ".json.gz"))
 
 
 def _kept(part: Segment) -> dict[str, Any]:
-    """Return the chronicle that is kept of a part; ValueError where there is none that can be used."""
-    packed = read_regular(_chronicle_path(part), MOST_CHRONICLE_BYTES)
+    """Return the summary that is kept of a part; ValueError where there is none that can be used."""
+    packed = read_regular(_summary_path(part), MOST_CHRONICLE_BYTES)
     try:
         content = zlib.decompressobj(wbits=31).decompress(packed or b"", MOST_CHRONICLE_BYTES)
     except zlib.error:

@@ -19,8 +19,14 @@ from typing import BinaryIO
 
 from contextcore_install.core.events import START, Event, JournalOffset, event_from_document
 from contextcore_install.core.text import IN_FILES
-from contextcore_install.storage.files import UnreadableFileError, keep_aside, parse_json, unusable, write_atomically
-from contextcore_install.storage.journal.segments import OpenSegment, base_of, open_at, size_of
+from contextcore_install.storage.files import (
+    UnreadableFileError,
+    parse_json,
+    quarantine_copy,
+    unusable,
+    write_atomically,
+)
+from contextcore_install.storage.journal.segments import OpenSegment, growing_start, open_at, size_of
 from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -108,16 +114,16 @@ class JournalReader:
         finally:
             opened.close()
 
-    def reaches(self, mark: JournalOffset) -> bool:
+    def reaches(self, offset: JournalOffset) -> bool:
         """Whether the journal has the part that something was made from; raises as `read` does."""
-        if not 0 < mark.bytes <= self.size():
+        if not 0 < offset.bytes <= self.size():
             return False
-        line = self._line_before(mark.bytes)
+        line = self._line_before(offset.bytes)
         last = _event(line)
-        if not line.endswith(b"\n") or (last and (last.number, last.at_us) != (mark.events, mark.at_us)):
+        if not line.endswith(b"\n") or (last and (last.number, last.at_us) != (offset.events, offset.at_us)):
             return False  # another journal, or another end of this one
-        _, following = next(self.read(mark.bytes), (0, None))
-        return following is None or following.follows(mark.events)
+        _, following = next(self.read(offset.bytes), (0, None))
+        return following is None or following.follows(offset.events)
 
     def _line_before(self, position: int) -> bytes:
         """Return the line that ends at a position, as much of it as is near; raises as `read` does."""
@@ -179,10 +185,10 @@ def copy_lines(journal: Path, target: BinaryIO) -> None:
 class JournalWriter:
     """Appends to a journal. Whoever opens one holds the cluster's lock."""
 
-    def __init__(self, path: Path, mark: JournalOffset = START) -> None:
+    def __init__(self, path: Path, offset: JournalOffset = START) -> None:
         self._path = path
-        self.mark = mark
-        self._base = base_of(path)
+        self.offset = offset
+        self._base = growing_start(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             is_new = not path.exists()
@@ -199,9 +205,9 @@ class JournalWriter:
             write_all(self._descriptor, line)
         except OSError as error:
             with suppress(OSError):  # a torn tail, then: the next run cuts it off
-                os.ftruncate(self._descriptor, self.mark.bytes - self._base)
+                os.ftruncate(self._descriptor, self.offset.bytes - self._base)
             raise unusable(self._path, error) from error
-        self.mark = JournalOffset(event.number, self.mark.bytes + len(line), event.at_us)
+        self.offset = JournalOffset(event.number, self.offset.bytes + len(line), event.at_us)
 
     def sync(self) -> None:
         """Return when all that was appended survives a power cut."""
@@ -230,7 +236,7 @@ def repair(path: Path, reader: JournalReader) -> Path | None:
     if damage.lines:
         anew = path.with_name(f".{path.name}{UNFINISHED}")
         write_atomically(anew, (_line(event) for _, event in reader.read(base)))
-        aside = keep_aside(path)
+        aside = quarantine_copy(path)
         try:
             anew.replace(path)
         except OSError as error:

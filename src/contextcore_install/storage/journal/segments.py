@@ -36,31 +36,31 @@ class Segment:
     end: int | None = None
 
     @property
-    def is_packed(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether it is compressed."""
         return self.path.suffix == ".gz"
 
 
-def folder_of(journal: Path) -> Path:
+def segments_folder(journal: Path) -> Path:
     """Return the folder with a journal's compressed parts."""
     return journal.with_suffix("")
 
 
-def aside_path(journal: Path, start: int) -> Path:
+def rotated_path(journal: Path, start: int) -> Path:
     """Return where a journal is moved that is about to be compressed."""
     return journal.with_name(f"{journal.stem}-{start:012d}{journal.suffix}")
 
 
-def packed_path(journal: Path, start: int, end: int) -> Path:
+def compressed_path(journal: Path, start: int, end: int) -> Path:
     """Return where a compressed part is."""
-    return folder_of(journal) / f"{start:012d}-{end:012d}.jsonl.gz"
+    return segments_folder(journal) / f"{start:012d}-{end:012d}.jsonl.gz"
 
 
-def past_parts(journal: Path) -> list[Segment]:
+def past_segments(journal: Path) -> list[Segment]:
     """Return the parts that do not grow, in their order; raises InstallError where the system refuses."""
     # Looked for first: it is removed when all of it is compressed, so what it lacks is found after it.
     aside = _aside(journal)
-    found = list(_packed(folder_of(journal)))
+    found = list(_packed(segments_folder(journal)))
     if aside:
         found = [part for part in found if part.start < aside.start]
     parts: list[Segment] = []
@@ -72,7 +72,7 @@ def past_parts(journal: Path) -> list[Segment]:
 
 def parts_of(journal: Path, aside: Segment) -> list[Segment]:
     """Return the compressed parts of what was moved aside, which do not count yet."""
-    return [part for part in _packed(folder_of(journal)) if part.start >= aside.start]
+    return [part for part in _packed(segments_folder(journal)) if part.start >= aside.start]
 
 
 def end_of(parts: list[Segment]) -> int:
@@ -124,9 +124,9 @@ class OpenSegment:
         self.holds.close()
 
 
-def base_of(journal: Path) -> int:
+def growing_start(journal: Path) -> int:
     """Return where in the stream the file that grows begins; the caller holds the lock."""
-    return end_of(past_parts(journal))
+    return end_of(past_segments(journal))
 
 
 def size_of(journal: Path) -> int:
@@ -163,7 +163,7 @@ def _look(journal: Path) -> tuple[int | None, list[Segment]]:
     """Return the file that grows, open, and the other parts, as they are at one moment."""
     for _ in range(_LOOKS):
         descriptor = open_regular(journal)
-        past = past_parts(journal)
+        past = past_segments(journal)
         if _is_still(journal, descriptor):
             return descriptor, past
         if descriptor is not None:
@@ -198,7 +198,7 @@ def _open_past(part: Segment) -> tuple[BufferedReader, BinaryIO] | None:
     if descriptor is None:
         return None
     file = os.fdopen(descriptor, "rb")
-    if not part.is_packed:
+    if not part.is_compressed:
         return file, file
     import gzip  # most readers are content with the file that grows
 

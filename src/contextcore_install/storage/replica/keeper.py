@@ -22,10 +22,10 @@ from contextcore_install.engine.replica import (
     CONFLICT,
     GONE,
     MOST_BYTES,
-    Kept,
     Remote,
     RemoteRecords,
-    newest,
+    StoredObject,
+    newest_lines,
     unpack,
 )
 from contextcore_install.engine.state import State, state_from_document
@@ -56,7 +56,7 @@ class RemoteKeeper:
         lease: Lease,
         state: State,
         *,
-        mark: JournalOffset,
+        offset: JournalOffset,
         journal: Path,
         host: str,
         writer: str,
@@ -71,7 +71,7 @@ class RemoteKeeper:
         self._remote = remote
         self._lease = lease
         self._state = state_from_document(state.as_document())
-        self._end = mark
+        self._end = offset
         self._journal = journal
         self._host, self._writer = host, writer
         self._version = version
@@ -184,7 +184,7 @@ class RemoteKeeper:
             self._end = JournalOffset(event.number, 0, event.at_us)
             self._unwritten = True
         if len(self._tail) > 100:
-            self._tail = deque(newest(list(self._tail), MOST_BYTES))
+            self._tail = deque(newest_lines(list(self._tail), MOST_BYTES))
 
     def _keep(self, *, write: bool) -> None:
         lacking = self._has_place and not self._lease.held and not self._may_write_without_lease
@@ -233,7 +233,7 @@ class RemoteKeeper:
             with suppress(OSError):
                 write_atomically(self._term_file, f"{self._term}\n")
 
-    def _tell_whose(self, found: Kept) -> None:
+    def _tell_whose(self, found: StoredObject) -> None:
         """Say whose records are replaced that could not be read before the run, as the cluster did not answer then."""
         with suppress(ValueError):
             there = unpack(found.content)

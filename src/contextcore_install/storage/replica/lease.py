@@ -15,7 +15,7 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import instant
-from contextcore_install.engine.replica import CONFLICT, GONE, Kept, Slot
+from contextcore_install.engine.replica import CONFLICT, GONE, Slot, StoredObject
 from contextcore_install.system.clock import since_boot
 
 LEASE_S = 60.0
@@ -77,7 +77,7 @@ class Lease:
                 found = self._slot.read()
                 if found is None and not make:
                     return False
-                found = self._outlived(found, pause) if found else Kept({}, "")
+                found = self._outlived(found, pause) if found else StoredObject({}, "")
                 try:
                     self._put(found)
                 except InstallError as error:
@@ -150,7 +150,7 @@ class Lease:
         if self.taken_by is not None:
             raise self.taken_by
 
-    def _outlived(self, found: Kept, pause: Callable[[float], None]) -> Kept:
+    def _outlived(self, found: StoredObject, pause: Callable[[float], None]) -> StoredObject:
         """Return the lease once it is free: ours from before, released, or watched for its whole time."""
         began, limit = self._clock(), _duration(found.content)
         version = found.version
@@ -161,10 +161,10 @@ class Lease:
             if left <= 0:
                 break
             pause(min(LOOK_S, left))
-            found = self._slot.read() or Kept({}, "")
+            found = self._slot.read() or StoredObject({}, "")
         return found
 
-    def _put(self, found: Kept) -> None:
+    def _put(self, found: StoredObject) -> None:
         transitions = found.content.get("leaseTransitions")
         before = max(self.least_term, transitions if isinstance(transitions, int) else 0)
         is_same = found.content.get("holderIdentity") == self._identity

@@ -15,7 +15,7 @@ from contextcore_install.engine.state import (
     COMPLETED,
     FAILED,
     IN_PROGRESS,
-    MEASURING,
+    MEASURING_STEP,
     PENDING,
     State,
     StateFormatError,
@@ -240,7 +240,9 @@ def is_measured(snapshot: Mapping[str, Any]) -> bool:
     """
     state = snapshot["state"]
     verified_at = str(state.get("verified_at") or "")
-    applied = [str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING]
+    applied = [
+        str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING_STEP
+    ]
     return bool(verified_at) and snapshot.get("found_unmet") is not True and max(applied, default="") <= verified_at
 
 

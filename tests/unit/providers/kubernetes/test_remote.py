@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.engine.replica import CONFLICT, GONE, Kept, Remote
+from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.remote import remote_in
 
@@ -94,9 +94,9 @@ def test_what_was_written_is_read_again_and_the_namespace_is_made_for_it(server:
     records = server.remote.records
     assert records.read() is None
     first = records.write({"state.json": "{}"}, "")
-    assert records.read() == Kept({"state.json": "{}"}, first)
+    assert records.read() == StoredObject({"state.json": "{}"}, first)
     second = records.write({"state.json": "[]"}, first)
-    assert records.read() == Kept({"state.json": "[]"}, second)
+    assert records.read() == StoredObject({"state.json": "[]"}, second)
     assert {"namespace/obs", "configmap/contextcore-install-state"} <= server.objects.keys()
     records.remove()
     records.remove()
