@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from contextcore_install.core.hints import LAUNCHER
 from contextcore_install.system.packages.runtime_folder import is_complete, is_touched, runtime_key
 
 LOCK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock")
@@ -24,7 +25,7 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
 
     `runtimes` is where its packages are kept, empty where there is no place for them: the program says so.
     """
-    sys.argv[0] = str(OPTIONS.get("launcher", "create-cluster.sh"))
+    sys.argv[0] = str(OPTIONS.get("launcher", LAUNCHER))
     if not runtimes:
         return program()
     if asks_for_help(sys.argv[1:]):
@@ -80,7 +81,7 @@ def refuse(home: str) -> int:
     import shlex
 
     why = f"this runs as another user than the owner of HOME ({home})"
-    sys.stderr.write(f"create-cluster.sh: {why}; type it without sudo: {shlex.join(sys.argv)}\n")
+    sys.stderr.write(f"{LAUNCHER}: {why}; type it without sudo: {shlex.join(sys.argv)}\n")
     return 3
 
 

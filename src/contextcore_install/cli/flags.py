@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PROGRAM = "./create-cluster.sh"
-"""How hints name the program where they are written; `ui.commands` names it as it was started."""
-
 DEFAULT_CLUSTER = "o11y-dev"
 PROVIDERS = ("auto", "kind", "kube-context", "host")
 PROVIDER_OPTIONS_NAME = "--provider-options"

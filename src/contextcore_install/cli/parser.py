@@ -13,9 +13,10 @@ from functools import partial
 from typing import NoReturn
 
 from contextcore_install import __version__
-from contextcore_install.cli.flags import FLAGS, HOW, PROGRAM, WHERE, Argument
+from contextcore_install.cli.flags import FLAGS, HOW, WHERE, Argument
 from contextcore_install.cli.grammar import COMMANDS, EVERYWHERE, Command
 from contextcore_install.core.errors import usage_error
+from contextcore_install.core.hints import own
 
 MODES = ("resume", "repair", "reset", "status", "attach")
 
@@ -49,7 +50,7 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
 class _Parser(argparse.ArgumentParser):
     """An argument parser that raises instead of ending the process."""
 
-    help_hint = f"see {PROGRAM} --help"
+    help_hint = f"see {own('--help')}"
     """What to type to see what may be typed, as hints name the program."""
 
     def error(self, message: str) -> NoReturn:
@@ -91,10 +92,10 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
         )
-        command.help_hint = f"see {PROGRAM} {name} --help"
+        command.help_hint = f"see {own(name, '--help')}"
         _add_shared(command.add_argument_group("options of other commands too"), FLAGS, grammar)
-        for own in grammar.arguments:
-            command.add_argument(*own.names, **own.options)
+        for each in grammar.arguments:
+            command.add_argument(*each.names, **each.options)
     return parser
 
 

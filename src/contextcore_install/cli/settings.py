@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contextcore_install.cli.flags import DEFAULT_CLUSTER, FLAGS, PROGRAM, PROVIDER_OPTIONS, Argument, absolute
+from contextcore_install.cli.flags import DEFAULT_CLUSTER, FLAGS, PROVIDER_OPTIONS, Argument, absolute
 from contextcore_install.cli.grammar import COMMANDS, EVERYWHERE, fits
 from contextcore_install.cli.parser import MODES, build_parser
 from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.hints import own
 
 INSTALL_TOOLS = "install_tools"
 """The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
@@ -196,7 +197,7 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
     refused = [flag.names[0] for flag in FLAGS if _is_given(options, flag) and flag.family not in fitting]
     if refused:
         raise usage_error(
-            f"{refused[0]} cannot be combined with {what}", f"leave one of them out, or see {PROGRAM} --help"
+            f"{refused[0]} cannot be combined with {what}", f"leave one of them out, or see {own('--help')}"
         )
 
 

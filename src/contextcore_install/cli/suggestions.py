@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import takewhile
 
-from contextcore_install.cli.flags import FLAGS, PROGRAM
+from contextcore_install.cli.flags import FLAGS
 from contextcore_install.cli.grammar import COMMANDS, MODES
 from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.hints import own
 from contextcore_install.core.redaction import hide_secrets
 
 LONGEST = 40
@@ -30,19 +31,19 @@ def unknown_flag(words: Sequence[str]) -> InstallError | None:
     shared = {*(name for flag in FLAGS for name in flag.names), *modes, "--help", "--version"}
     owners: dict[str, list[str]] = {}
     for name, command in COMMANDS.items():
-        for flag in (flag for own in command.arguments for flag in own.names if flag.startswith("--")):
+        for flag in (flag for each in command.arguments for flag in each.names if flag.startswith("--")):
             owners.setdefault(flag, []).append(name)
     for word in takewhile(lambda word: word != "--", words):
         flag = word.partition("=")[0]
         if not flag.startswith("--") or flag in shared:
             continue
         if flag not in owners:
-            hint = f"see {PROGRAM} --help"
+            hint = f"see {own('--help')}"
             spelt = {known: known for known in (*shared, *owners)} | {f"--{name}": name for name in COMMANDS}
             return usage_error(f"there is no flag {_shown(flag)}{_meant(flag, spelt)}", hint)
         if not set(owners[flag]) & set(words):
             theirs = " and ".join(owners[flag])
-            return usage_error(f"{flag} belongs to {theirs}", f"see {PROGRAM} {owners[flag][0]} --help")
+            return usage_error(f"{flag} belongs to {theirs}", f"see {own(owners[flag][0], '--help')}")
     return None
 
 

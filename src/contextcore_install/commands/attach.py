@@ -8,6 +8,7 @@ from itertools import chain
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.hints import RESUME, own
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
@@ -22,9 +23,7 @@ LOOK_EVERY_S = 0.2
 def run(app: App) -> int:
     """Show the events of the run at work until it ends, and end as it does."""
     if holder(app.layout.lock) is None:
-        raise InstallError(
-            "nothing-at-work", f"no run is at work on {app.settings.cluster}", hint="./create-cluster.sh --status"
-        )
+        raise InstallError("nothing-at-work", f"no run is at work on {app.settings.cluster}", hint=own("--status"))
     console = Console(app)
     try:
         return _watch(app, console)
@@ -52,7 +51,7 @@ def _watch(app: App, console: Console) -> int:
     raise InstallError(
         "ended-silently",
         f"the run on {app.settings.cluster} ended without a word: it was killed, or the machine went down",
-        hint="./create-cluster.sh --resume",
+        hint=RESUME,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
 from contextcore_install.core.text import IN_FILES
@@ -89,9 +90,7 @@ def _write(app: App, target: Path | None) -> int:
 
 
 def _nothing_there(name: str) -> InstallError:
-    return InstallError(
-        "not-installed", f"there is no installation {name} to back up", hint="./create-cluster.sh clusters"
-    )
+    return InstallError("not-installed", f"there is no installation {name} to back up", hint=own("clusters"))
 
 
 def volumes_of(provider: Provider) -> Sequence[Volume]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from contextcore_install.cli.parser import build_parser
 from contextcore_install.core.errors import ExitCode
+from contextcore_install.core.hints import LAUNCHER
 from contextcore_install.runtime.app import App
 from contextcore_install.stack.catalogue import PORTS
 
-COMMAND, LAUNCHER = "contextcore-install", "create-cluster.sh"
+COMMAND = "contextcore-install"
 
 _REGISTRATION = re.compile(rf"^ *(complete|compdef|#compdef) .*{COMMAND}$", re.MULTILINE)
 """Where bash's and zsh's scripts say what they complete; both take several names, and match a path by its last part."""

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import Backup, make_backup, recorded, stack_there
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
@@ -78,7 +78,7 @@ def _confirm(app: App) -> None:
     folder = app.layout.folder
     large = f", {size(_bytes_in(folder))} in {folder}" if folder.is_dir() else ""
     question = f"This ends {name} and removes its data{large}. Type its name to go on: "
-    require_name(app, question, "was not deleted", f"{PROGRAM} delete --yes --cluster {name}")
+    require_name(app, question, "was not deleted", own("delete", "--yes", "--cluster", name))
 
 
 def _bytes_in(folder: Path) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.app import App
@@ -27,9 +27,7 @@ def run(app: App) -> int:
     told = [run_id for run_id in runs if any(has_log(logs, run_id, name) for name in wanted)]
     if not told:
         what = f"of {step} " if step else ""
-        raise InstallError(
-            "no-log", f"there is no log {what}for {app.settings.cluster} yet", hint=f"{PROGRAM} --status"
-        )
+        raise InstallError("no-log", f"there is no log {what}for {app.settings.cluster} yet", hint=own("--status"))
     run_id = next((run_id for run_id in told if step and did_something(logs, run_id, step)), told[0])
     if not app.json:
         app.stdout.write(_heading(run_id, latest=runs[0]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
+from contextcore_install.core.hints import own
 from contextcore_install.notify.contact_points import ENVIRONMENT, ContactPoint, open_contact_points, split_urls
 from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
@@ -25,7 +26,7 @@ NOTIFY_SCHEMA = "contextcore-install/notify/v1"
 TRIAL_S = 20.0
 """How long a trial may take, in seconds: somebody is watching, and a slow answer is better than none."""
 
-HOW_TO_SET = "write one URL a line into a file, then ./create-cluster.sh notify set --file FILE"
+HOW_TO_SET = f"write one URL a line into a file, then {own('notify', 'set', '--file', 'FILE')}"
 
 
 def run(app: App) -> int:

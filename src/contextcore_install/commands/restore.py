@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 
-from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import make_backup, recorded, stack_there, volumes_of
 from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.engine.outcome import RunResult
@@ -95,7 +94,7 @@ def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     except InstallError as error:
         moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
         if moved:
-            error.hint = f"./create-cluster.sh restore {quote(str(moved))} --cluster {app.settings.cluster}"
+            error.hint = own("restore", str(moved), "--cluster", app.settings.cluster)
         raise
 
 
@@ -160,7 +159,7 @@ def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replac
             app.stdout.write(f"{line}\n")
         app.stdout.flush()
     question = f"This replaces what {name} holds. Type its name to go on: "
-    command = f"{PROGRAM} restore --yes --cluster {name} {quote(str(source))}"
+    command = own("restore", "--yes", "--cluster", name, str(source))
     require_name(app, question, "was not restored", command)
 
 

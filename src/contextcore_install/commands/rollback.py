@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contextcore_install.cli.flags import PROGRAM
 from contextcore_install.commands.backup import make_backup, volumes_of
 from contextcore_install.commands.watch_service import end_service
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
+from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
@@ -96,7 +96,7 @@ def _loses_data(provider: Provider) -> bool:
     try:
         return not provider.data().outlives_cluster and bool(volumes_of(provider))
     except InstallError as error:
-        error.hint = error.hint or "./create-cluster.sh rollback --no-backup, which loses the data"
+        error.hint = error.hint or f"{own('rollback', '--no-backup')}, which loses the data"
         raise
 
 
@@ -123,11 +123,11 @@ def _confirm(app: App, intent: _Intent) -> None:
     name, settings = app.settings.cluster, app.settings
     if intent.loses_data and settings.arguments["no_backup"]:
         question = f"The data of {name} is lost. Type its name to go on: "
-        command = f"{PROGRAM} rollback --no-backup --yes --cluster {name}"
+        command = own("rollback", "--no-backup", "--yes", "--cluster", name)
         require_name(app, question, "was not taken back", command)
         return
     if not settings.yes and not can_ask(app):
-        raise usage_error(f"{name} was not taken back: nobody agreed to it", "./create-cluster.sh rollback --yes")
+        raise usage_error(f"{name} was not taken back: nobody agreed to it", own("rollback", "--yes"))
     require_yes(app, "Take this back?", takes_away=True)
 
 

@@ -17,6 +17,7 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, ExitCode, InstallError, usage_error
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.hints import REPAIR, own
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.retry import RepairBudget
@@ -157,7 +158,7 @@ class Watch:
         name = self.app.settings.cluster
         state = read_records(self.app.layout, name).state if self.app.layout.exists else State(name)
         if not state.exists:
-            raise InstallError("not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh")
+            raise InstallError("not-installed", f"there is no installation {name} to watch", hint=own())
         return state
 
     def _stack_of(self, state: State) -> Stack:
@@ -296,7 +297,7 @@ class Watch:
             "watch-gave-up",
             f"{self._spent()} did not keep {state.cluster_name} well: the watch gives up",
             "\n".join(problem.message for problem in problems),
-            "./create-cluster.sh --repair",
+            REPAIR,
         )
         news = Notifier(self.app)
         news.watch_gave_up(state.provider, error, error.evidence.splitlines())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work
@@ -26,7 +27,7 @@ def install(app: App) -> int:
     """Show what would be written and run, ask, and have the watch run from now on."""
     name = app.settings.cluster
     if not (app.layout.exists and read_records(app.layout, name).state.exists):
-        raise InstallError("not-installed", f"there is no installation {name} to watch", hint="./create-cluster.sh")
+        raise InstallError("not-installed", f"there is no installation {name} to watch", hint=own())
     manager, service = manager_of(app.environ), _service(app)
     manager.require()
     path, content = manager.path(service.name), manager.content(service)

@@ -6,10 +6,9 @@ import os
 
 from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.hints import REPAIR, RESUME, own
 
-REPAIR = "./create-cluster.sh --repair"
-RESUME = "./create-cluster.sh --resume"
-DIAGNOSE = "./create-cluster.sh diagnose"
+DIAGNOSE = own("diagnose")
 
 
 def still_wrong(problems: tuple[Finding, ...]) -> InstallError:

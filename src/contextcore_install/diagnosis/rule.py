@@ -8,9 +8,6 @@ from enum import StrEnum
 
 from contextcore_install.core.findings import Risk
 
-RESUME = "./create-cluster.sh --resume"
-REPAIR = "./create-cluster.sh --repair"
-
 
 class Subject(StrEnum):
     """What rules are about. The module of `rules/` that is named like it holds them."""

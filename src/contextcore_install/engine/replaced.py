@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.hints import own
 from contextcore_install.core.requirements import Piece, Storage
 
-ACCEPT = "./create-cluster.sh --repair --yes"
+ACCEPT = own("--repair", "--yes")
 """The command that notes the data that is there now as the data to watch over."""
 
 REPLACED = "data-replaced"
@@ -61,7 +61,7 @@ def _finding(component: str, piece: Piece, was: str, backup: str) -> DataReplace
     when = f"made anew at {piece.since}" if piece.since else "emptied or replaced"
     text = f"The data of {component} is gone: {piece.name} was {when}, and holds what was written since."
     if backup:
-        command = f"./create-cluster.sh restore {quote(backup)}"
+        command = own("restore", backup)
         summary = f"Put the newest backup back; or accept the loss: {ACCEPT}"
     else:
         command, summary = ACCEPT, "There is no backup here. Accept the loss, and be told no more."

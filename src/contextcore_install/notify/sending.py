@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.redaction import HIDDEN, hide_secrets
 from contextcore_install.notify.contact_points import ContactPoint, open_contact_points
 from contextcore_install.notify.messages import Message
@@ -78,7 +79,7 @@ class Outbox:
             return []
         self._sending.join(self._left)
         if self._trouble:
-            raise InstallError("contact-points-unusable", self._trouble, hint="./create-cluster.sh notify show")
+            raise InstallError("contact-points-unusable", self._trouble, hint=own("notify", "show"))
         unnamed = [f"contact point {place}" for place in range(1, len(self._urls) + 1)]
         names = [point.name for point in self._points] or unnamed
         done = dict(self._receipts)

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from contextcore_install.cli.grammar import COMMANDS
 from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
@@ -35,7 +36,7 @@ def require_known(app: App, command: str, verb: str = "") -> None:
     hint = f"to install it: {app.commands()}"
     if meant := get_close_matches(name, others, 1):
         words = command if command.split(maxsplit=1)[0] in COMMANDS else f"--{command}"
-        hint = f"./create-cluster.sh {words} --cluster {meant[0]}"
+        hint = own(*words.split(), "--cluster", meant[0])
     raise usage_error(f"there is no installation {name} to {verb or command}; {installed}", hint)
 
 

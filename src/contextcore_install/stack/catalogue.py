@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from contextcore_install.core.errors import usage_error
+from contextcore_install.core.hints import own
 
 LOOPBACK = "127.0.0.1"
 """Never `localhost`: that may mean ::1 first, where nothing of ours listens."""
@@ -179,6 +180,6 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
         if other != key:
             raise usage_error(
                 f"Port {number} would serve both {other} and {key}.",
-                hint=f"choose another: ./create-cluster.sh --port {key}=PORT",
+                hint=f"choose another: {own('--port', f'{key}=PORT')}",
             )
     return ports

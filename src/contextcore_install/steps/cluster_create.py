@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.steps.base import BaseStep
@@ -11,9 +12,7 @@ _REMEDIES = {
     ClusterState.ABSENT: Remedy("create it", automatic=True),
     ClusterState.PARTIAL: Remedy("finish what is half made, or make it anew", risk=Risk.RESTARTS, automatic=True),
     ClusterState.STOPPED: Remedy("start it", risk=Risk.RESTARTS, automatic=True),
-    ClusterState.LOST: Remedy(
-        "delete it with its data, and install anew", "./create-cluster.sh delete", Risk.LOSES_DATA
-    ),
+    ClusterState.LOST: Remedy("delete it with its data, and install anew", own("delete"), Risk.LOSES_DATA),
     ClusterState.FOREIGN: Remedy("choose another name with --cluster NAME"),
 }
 

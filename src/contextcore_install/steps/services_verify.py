@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.requirements import how_to_end
@@ -91,7 +92,7 @@ def _foreign(endpoint: Endpoint) -> Finding:
             "End it: the cluster keeps the ports that it was made with.", how_to_end(endpoint.stranger, port)
         )
     else:
-        remedy = Remedy("End it, or choose another port.", f"./create-cluster.sh --resume --port {name}=PORT")
+        remedy = Remedy("End it, or choose another port.", own("--resume", "--port", f"{name}=PORT"))
     return Finding(
         "service-foreign",
         f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked.",

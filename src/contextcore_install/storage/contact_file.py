@@ -14,7 +14,10 @@ from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable, write_atomically
+
+SET_AGAIN = f"set them again: {own('notify', 'set', '--file', 'FILE')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,7 @@ class ContactFile:
         document = self._document()
         urls = document.get("contact_points") if isinstance(document, dict) else None
         if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
-            raise self._refused(
-                "it holds no contact points", "set them again: ./create-cluster.sh notify set --file FILE"
-            )
+            raise self._refused("it holds no contact points", SET_AGAIN)
         return urls
 
     def withdrawn(self) -> Withdrawn:
@@ -66,7 +67,7 @@ class ContactFile:
                 return {"contact_points": []}
             document = parse_json(content)
         except UnreadableFileError as error:
-            raise self._refused(str(error), "set them again: ./create-cluster.sh notify set --file FILE") from None
+            raise self._refused(str(error), SET_AGAIN) from None
         if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
             raise self._refused("others can read it", f"chmod 600 {quote(str(self.path))}")
         return document

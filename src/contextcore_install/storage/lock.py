@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable
 from contextcore_install.system.files import write_all
 
@@ -135,6 +136,6 @@ def _held(path: Path) -> InstallError:
         "locked",
         f"another run is at work on this cluster: {who}",
         evidence=str(owner.get("command", "")),
-        hint="watch it: ./create-cluster.sh --attach",
+        hint=f"watch it: {own('--attach')}",
         exit_code=ExitCode.LOCKED,
     )

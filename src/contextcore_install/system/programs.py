@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.system.capture import capture
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
@@ -68,9 +69,7 @@ class ToolBox:
         found = self.find(tool)
         if found is None:
             raise InstallError(
-                "tool-missing",
-                f"There is no `{tool.name}` on this machine.",
-                hint=f"./create-cluster.sh --install-tools, or {tool.hint}",
+                "tool-missing", f"There is no `{tool.name}` on this machine.", hint=f"{INSTALL_TOOLS}, or {tool.hint}"
             )
         return found.path
 

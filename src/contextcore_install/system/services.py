@@ -16,6 +16,7 @@ from shlex import quote
 from typing import Protocol
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system.capture import Captured, capture
 from contextcore_install.system.files import write_atomically
@@ -150,8 +151,7 @@ class SystemdUser(_Files):
                 "no-service-manager",
                 "systemd's user manager does not answer on this machine",
                 evidence,
-                "log in as this user (not through su or sudo), or leave it running in a terminal: "
-                "./create-cluster.sh watch",
+                f"log in as this user (not through su or sudo), or leave it running in a terminal: {own('watch')}",
             )
 
     def install(self, service: Service, ctx: StepContext) -> bool:
@@ -225,7 +225,7 @@ class Launchd(_Files):
                 "no-service-manager",
                 "launchd has no session of this user",
                 done.stderr.strip(),
-                "log in at the machine itself, or leave it running in a terminal: ./create-cluster.sh watch",
+                f"log in at the machine itself, or leave it running in a terminal: {own('watch')}",
             )
 
     def install(self, service: Service, ctx: StepContext) -> bool:

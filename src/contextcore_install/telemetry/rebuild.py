@@ -13,6 +13,7 @@ from itertools import pairwise
 from uuid import NAMESPACE_URL, uuid5
 
 from contextcore_install.core.events import second
+from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState
 from contextcore_install.telemetry.exporters.backends import Series, probe, raw_samples, show_recent
 from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
@@ -22,11 +23,7 @@ DAY_MS = 86_400_000
 _LOOK_BACK_DAYS = (400, 30)
 """How far back to ask: beyond a year's retention; where a store refuses so long a range, a month."""
 
-REASON_LOST = {
-    "code": "reason-lost",
-    "message": "it failed; why was in the journal, which is gone",
-    "hint": "./create-cluster.sh --resume",
-}
+REASON_LOST = {"code": "reason-lost", "message": "it failed; why was in the journal, which is gone", "hint": RESUME}
 _STATUSES = {value: status for status, value in STATUS_VALUES.items()}
 _Points = list[tuple[int, float]]
 

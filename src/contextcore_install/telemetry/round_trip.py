@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client, StoreError, Timeouts, as_install_error
 from contextcore_install.telemetry.exporters.remote_write import send
@@ -39,4 +40,4 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
 
 
 def _lost(message: str, evidence: str) -> InstallError:
-    return InstallError("metric-lost", message, evidence, "./create-cluster.sh --repair")
+    return InstallError("metric-lost", message, evidence, REPAIR)

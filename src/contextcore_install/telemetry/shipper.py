@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
 from contextcore_install.telemetry.export_worker import ExportWorker
@@ -272,5 +273,5 @@ def _clock_behind(ahead_us: int) -> InstallError:
         f"this machine's clock says {now}, and the installation's records go on from {then}",
         evidence="A store takes no samples from the future; they wait in the journal until their time has come.",
         hint="set the clock right; if it is right, and was wrong before, begin new records: "
-        "./create-cluster.sh --reset (the old ones are kept)",
+        f"{own('--reset')} (the old ones are kept)",
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from contextcore_install.cli.flags import FLAGS, Argument
 from contextcore_install.cli.grammar import COMMANDS, MODES
+from contextcore_install.core.hints import LAUNCHER
 
 _PIECE = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\`();&|<>]"""
-_NAME = r"(?:create-cluster\.sh|contextcore-install)"
+_NAME = rf"(?:{re.escape(LAUNCHER)}|contextcore-install)"
 _START = re.compile(
     rf"(?<![^\s`(])(?P<variables>(?:[A-Z_][A-Z0-9_]*=(?:{_PIECE})* )*)"
     rf"(?P<program>(?:{_PIECE})*?(?:{_NAME}|'[^']*{_NAME}'))(?![\w'\"/=-]|\.\w)"
@@ -51,7 +52,7 @@ class OwnCommand:
 
 def commands_in(text: str) -> Iterator[OwnCommand]:
     """Yield the commands of this program in a text. A name without a folder or words is one only if it stands alone."""
-    if "create-cluster.sh" not in text and "contextcore-install" not in text:
+    if LAUNCHER not in text and "contextcore-install" not in text:
         return
     for found in _START.finditer(text):
         words, end = _words(text, found.end())

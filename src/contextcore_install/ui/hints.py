@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from contextcore_install.cli.flags import DEFAULT_CLUSTER, PROGRAM, PROVIDER_OPTIONS, PROVIDER_OPTIONS_NAME
+from contextcore_install.cli.flags import DEFAULT_CLUSTER, PROVIDER_OPTIONS, PROVIDER_OPTIONS_NAME
 from contextcore_install.cli.grammar import COMMANDS, fits
+from contextcore_install.core.hints import PROGRAM
 from contextcore_install.ui.hint_words import OwnCommand, commands_in
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import LIMIT, cells, harmless

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.ports import Http, HttpResponse
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.requirements import Category
@@ -32,8 +33,6 @@ _NO_HEALTH_CHECK = frozenset({404, 501})
 
 DEFAULTS = frozenset({"", "admin", "grafana", "password", "prom-operator"})
 """Passwords that installers, charts and tutorials give Grafana's admin."""
-
-REPAIR = "./create-cluster.sh --repair"
 
 
 class Grafana:

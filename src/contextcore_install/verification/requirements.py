@@ -11,6 +11,7 @@ from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
+from contextcore_install.core.hints import REPAIR, RESUME
 from contextcore_install.core.provider import Probe, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage
 from contextcore_install.core.text import count
@@ -52,7 +53,7 @@ def _running(workload: Workload) -> Probe:
     if workload.finding is not None:
         return Probe(workload.condition, (workload.finding,))
     message = f"{workload.name} is not ready: {workload.condition}."
-    return unmet("not-ready", message, workload.condition, command="./create-cluster.sh --resume")
+    return unmet("not-ready", message, workload.condition, command=RESUME)
 
 
 def data_persistence(
@@ -133,7 +134,7 @@ def _reach(listeners: Sequence[Listener] | InstallError) -> Probe:
             f"{len(opened)} of {count(len(listeners), 'listener')} can be reached from other machines.",
             ", ".join(opened),
             fix="Have it listen on 127.0.0.1 alone; a repair puts back what was changed",
-            command="./create-cluster.sh --repair",
+            command=REPAIR,
         )
     return Probe(f"{count(len(listeners), 'listener')}, all on loopback or inside the cluster")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.core.requirements import Category
@@ -107,7 +108,7 @@ def skipped(reason: str) -> Probe:
 
 def failed(error: InstallError) -> Probe:
     """Return what an error says of a requirement that could not be met for it."""
-    command = error.hint or "./create-cluster.sh --repair"
+    command = error.hint or REPAIR
     return unmet(error.code, error.message, error.evidence, fix=command, command=command)
 
 

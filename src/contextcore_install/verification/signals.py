@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.ports import Http, HttpResponse
 from contextcore_install.core.provider import Probe
 from contextcore_install.verification.results import skipped, unmet
@@ -23,7 +24,6 @@ VISIBLE_WITHIN_S = 6.0
 
 ASK_AGAIN_S = 0.1
 SERVICE = "contextcore-install"
-REPAIR = "./create-cluster.sh --repair"
 _JSON = {"Content-Type": "application/json"}
 _UNKNOWN = frozenset({404, 405, 501})
 """What a program says to a path or a method that it does not have."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.diagnosis.rule import REPAIR, Rule
+from contextcore_install.core.hints import REPAIR
+from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules.pod_reasons import NEVER_READY
 
 _UNREADY = Rule(

@@ -6,7 +6,8 @@ From Kubernetes' pkg/controller/volume/persistentvolume and the external provisi
 from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.diagnosis.rule import REPAIR, Rule
+from contextcore_install.core.hints import REPAIR
+from contextcore_install.diagnosis.rule import Rule
 
 MADE_TOO_EARLY = "claim-before-class"
 _TROUBLE = frozenset({"ProvisioningFailed", "FailedBinding", "VolumeMismatch", "ClaimLost"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
+from contextcore_install.core.hints import own
 from contextcore_install.diagnosis.rule import Rule
 
 NO_CONTEXT, UNREACHED, NO_NOTE, CORDONED, NODES_LOST = ("NoContext", "Unreached", "NoNote", "Cordoned", "NodesLost")
@@ -109,7 +110,7 @@ RULES: tuple[Rule, ...] = (
         "node-lost",
         "{count} of the cluster's nodes are gone, with what was on them.",
         "Make the cluster anew, with what can be saved of its volumes in a backup.",
-        "./create-cluster.sh --repair --allow-data-loss --cluster {cluster}",
+        own("--repair", "--allow-data-loss", "--cluster", "{cluster}"),
         reasons=frozenset({NODES_LOST}),
         risk=Risk.LOSES_DATA,
     ),

@@ -6,6 +6,7 @@ engine is: Colima is not started like Docker Desktop.
 
 from __future__ import annotations
 
+from contextcore_install.core.hints import own
 from contextcore_install.diagnosis.rule import Rule
 
 START_IN_WINDOWS = "powershell.exe -Command \"Start-Process 'C:\\Program Files\\Docker\\Docker\\Docker Desktop.exe'\""
@@ -54,7 +55,7 @@ RULES: tuple[Rule, ...] = (
         "engine-missing",
         "There is no container engine on this machine.",
         "Install Docker (https://docs.docker.com/engine/install/) or Podman, or run the stack without containers.",
-        "./create-cluster.sh --provider host",
+        own("--provider", "host"),
         errors=frozenset({"command-missing"}),
         where=_ASKED,
     ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextcore_install.diagnosis.rule import RESUME, Rule
+from contextcore_install.core.hints import RESUME
+from contextcore_install.diagnosis.rule import Rule
 
 HANGS = "does not answer"
 """The condition of what takes connections and gives no answer: it may heal by waiting, or by being started anew."""

@@ -7,7 +7,8 @@ in `engine`.
 from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.diagnosis.rule import RESUME, Rule
+from contextcore_install.core.hints import RESUME
+from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules import _patterns
 
 INOTIFY = "sudo sysctl -w fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from contextcore_install.core.hints import RESUME, own
 from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules.kind import DELEGATE, INOTIFY
 
@@ -47,7 +48,7 @@ _CGROUP = Rule(
     "cgroup-v1-refused",
     "This engine has cgroup v1, which the node image refuses.",
     "Boot with cgroup v2 (kernel option systemd.unified_cgroup_hierarchy=1), or use an older node image.",
-    "./create-cluster.sh --node-image kindest/node:v1.32.5",
+    own("--node-image", "kindest/node:v1.32.5"),
     where={"cgroup": "^1$", "node_image": "^refuses$"},
     code="cgroup-v1",
 )
@@ -76,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         sentence="The container engine at {endpoint} publishes its ports on another machine or in another network: "
         + _ELSEWHERE,
         remedy="Remove what was made there, and use an engine of this machine.",
-        command="./create-cluster.sh delete --cluster {cluster}",
+        command=own("delete", "--cluster", "{cluster}"),
         where={"published": "^nowhere$"},
     ),
     Rule(
@@ -98,7 +99,7 @@ RULES: tuple[Rule, ...] = (
         "cgroup-scope",
         "{engine} may not use the cgroup controllers {lacks} in this session, which the nodes need.",
         "Start this program in a scope of its own, to which systemd delegates them.",
-        'systemd-run --scope --user -p "Delegate=yes" ./create-cluster.sh --resume',
+        f'systemd-run --scope --user -p "Delegate=yes" {RESUME}',
         where={"lacks": ".", "delegated": "^yes$"},
         code="cgroup-delegation",
     ),
@@ -191,14 +192,14 @@ RULES: tuple[Rule, ...] = (
         "port-in-use",
         "Port {port}, which {who_needs} needs, is held by {holder}.",
         "End it, or choose another port for {purpose}.",
-        "./create-cluster.sh --port {port_key}={free_port}",
+        own("--port", "{port_key}={free_port}"),
         where={"bind": "^EADDRINUSE$"},
     ),
     Rule(
         "port-unusable",
         "Port {port} cannot be used: {why}.",
         "Choose another port for {purpose}.",
-        "./create-cluster.sh --port {port_key}={free_port}",
+        own("--port", "{port_key}={free_port}"),
         where={"bind": "."},
     ),
     Rule(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from contextcore_install.core.hints import own
 from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules import _patterns
 from contextcore_install.diagnosis.rules.kind import INOTIFY
@@ -42,7 +43,7 @@ RULES: tuple[Rule, ...] = (
         id="node-cgroup",
         sentence=_BEGIN + "{what}, as this version of Kubernetes needs cgroup v2.",
         remedy="Boot with cgroup v2, or use an older node image: that makes the cluster anew.",
-        command="./create-cluster.sh delete --cluster {cluster}",
+        command=own("delete", "--cluster", "{cluster}"),
         log=_patterns.CGROUP_V1_REFUSED,
     ),
     replace(

@@ -6,7 +6,8 @@ From messages of the Go runtime, of the kernel (strerror(3)) and of the componen
 from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.diagnosis.rule import REPAIR, RESUME, Rule
+from contextcore_install.core.hints import REPAIR, RESUME
+from contextcore_install.diagnosis.rule import Rule
 from contextcore_install.diagnosis.rules import _patterns
 
 _DAMAGED = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import Risk
-from contextcore_install.diagnosis.rule import REPAIR, RESUME, Rule
+from contextcore_install.core.hints import REPAIR, RESUME
+from contextcore_install.diagnosis.rule import Rule
 
 NODE_PORT, PORT_FORWARD = "node port", "port-forward"
 """Values of `Endpoint.via`: a port of this machine that a cluster's node shows; a way that kubectl opened."""

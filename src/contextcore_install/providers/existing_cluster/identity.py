@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.system.files import read_text, write_atomically
 
@@ -108,5 +108,5 @@ class KnownCluster:
             "it is left alone.",
             f"found: {found.words}; noted: {noted.words}",
             "use the file of contexts that it was installed with (KUBECONFIG); or, where the cluster was made anew: "
-            f"./create-cluster.sh --cluster {name} --resume --context {quote(context)}",
+            + own("--cluster", name, "--resume", "--context", context),
         )

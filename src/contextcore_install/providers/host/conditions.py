@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import INSTALL_TOOLS, RESUME, own
 from contextcore_install.core.ports import Http, StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
@@ -100,12 +101,12 @@ class ProcessConditions:
 
 
 def _not_running(item: Watched, note: str) -> Finding:
-    remedy = Remedy("Start it.", "./create-cluster.sh --resume", Risk.HARMLESS, automatic=True)
+    remedy = Remedy("Start it.", RESUME, Risk.HARMLESS, automatic=True)
     return Finding("not-running", f"{item.facts['title']} is not running.", note, remedy)
 
 
 def _not_installed(item: Watched) -> Finding:
-    remedy = Remedy("Install it.", "./create-cluster.sh", Risk.HARMLESS, automatic=True)
+    remedy = Remedy("Install it.", own(), Risk.HARMLESS, automatic=True)
     return Finding("not-installed", f"{item.facts['title']} is not installed.", remedy=remedy)
 
 
@@ -113,6 +114,6 @@ def _gone(item: Watched) -> Finding:
     component = component_of(item.name)
     remedy = Remedy(f"Get it back: {component.hint}" if component.hint else "Put the program back on PATH.")
     if item.name == "mimir":
-        remedy = Remedy("Get it back.", "./create-cluster.sh --install-tools", Risk.HARMLESS)
+        remedy = Remedy("Get it back.", INSTALL_TOOLS, Risk.HARMLESS)
     message = f"The program of {item.facts['title']} is gone, and its process has ended."
     return Finding("program-gone", message, item.facts.get("command", ""), remedy)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.stack.catalogue import METRICS_STORE, Component
@@ -169,7 +170,7 @@ INSTALLABLE = frozenset({"mimir", "victoria-metrics", "prometheus"})
 def store_gone(family: Family, *, can_install: bool) -> InstallError:
     """Return the error for a metrics store whose data is here and whose program is not."""
     names = " or ".join(family.programs)
-    command = "./create-cluster.sh --install-tools" if can_install else f"put `{family.programs[0]}` back on PATH"
+    command = INSTALL_TOOLS if can_install else f"put `{family.programs[0]}` back on PATH"
     return InstallError(
         "metrics-store-gone",
         f"This cluster's metrics are in a {family.name} store, and its program is gone.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
+from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import Http, StepContext
 from contextcore_install.core.provider import (
     Absent,
@@ -87,7 +88,7 @@ class HostProvider:
                 "metrics-store-missing",
                 "There is no metrics store on this machine.",
                 evidence=f"Looked for {', '.join(name for family in FAMILIES for name in family.programs)}",
-                hint="./create-cluster.sh --install-tools",
+                hint=INSTALL_TOOLS,
             )
         contact_points = str(self._config.options.get("grafana_contact_points", ""))
         return HostRelease(self._layout, self._ports, found, self._family(), contact_points)
@@ -306,7 +307,7 @@ class HostProvider:
 
     def _absent(self, component: Component) -> Absent:
         if component.name == METRICS_STORE:
-            return Absent(component.name, "no metrics store on this machine", "./create-cluster.sh --install-tools")
+            return Absent(component.name, "no metrics store on this machine", INSTALL_TOOLS)
         other = self._programs.mistaken(component)
         reason = f"{other} is another program" if other else f"no `{component.programs[0]}` on PATH"
         return Absent(component.name, reason, component.hint)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
@@ -30,7 +31,6 @@ from contextcore_install.system.ports import bind_problem, free_port
 MIB = 1024 * 1024
 #: Before this program was written, and long after: a clock that is there is wrong (Unix seconds, 2025 and 2100).
 CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
-INSTALL_TOOLS = "./create-cluster.sh --install-tools"
 
 
 class HostRequirements:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.requirements import Listener, Piece, Storage, socket_listener
 from contextcore_install.providers.host.layout import DATA_MARK, read_json
 from contextcore_install.system import machine
@@ -37,7 +38,7 @@ def _trouble(component: str, folder: Path, pid: int) -> Finding | None:
         facts = folder.stat()
     except OSError as error:
         end = f"kill {pid} && " if pid else ""
-        remedy = Remedy("Start it anew: it makes its folder.", f"{end}./create-cluster.sh --resume", Risk.RESTARTS)
+        remedy = Remedy("Start it anew: it makes its folder.", f"{end}{RESUME}", Risk.RESTARTS)
         message = f"The data folder of {component} is not there: {folder}."
         return Finding("data-missing", message, error.strerror or str(error), remedy)
     # A folder of another user's is no place of ours, even where root may write there.

@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
@@ -106,7 +107,7 @@ class Creation:
                     "control-plane-lost",
                     f"The control plane of {self._wish.cluster} is gone: what its other nodes hold cannot be saved.",
                     report.evidence,
-                    f"./create-cluster.sh delete --cluster {self._wish.cluster}",
+                    own("delete", "--cluster", self._wish.cluster),
                 )
             if report.state is ClusterState.PARTIAL and self._was_ready:
                 self._finish(sight)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kind.comeback import came_back_lately
@@ -177,7 +178,7 @@ class Inspector:
             "cluster-not-running",
             f"The cluster {self._cluster} does not run.",
             still or "there is none of this name",
-            "./create-cluster.sh --resume",
+            RESUME,
         )
 
     def has_just_come_back(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine import Node
 from contextcore_install.system.files import read_text, write_atomically
@@ -104,7 +105,7 @@ class OwnerFile:
             raise InstallError(
                 "cluster-elsewhere",
                 f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it.",
-                hint="./create-cluster.sh --resume",
+                hint=RESUME,
             )
         identity = secrets.token_hex(8)
         owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine)

@@ -9,6 +9,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, explain
 from contextcore_install.diagnosis.evidence import Evidence
@@ -152,7 +153,7 @@ def unlike(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> l
     has = {"workers": workers, "node-image": ", ".join(images)}
     remedy = Remedy(
         "It counts when a cluster is made: leave it out, or delete this one with its data and install anew.",
-        f"./create-cluster.sh delete --cluster {cluster}",
+        own("delete", "--cluster", cluster),
         Risk.LOSES_DATA,
     )
     return [
@@ -186,7 +187,5 @@ def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, in
 def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallError:
     """Return the error for a cluster with other ports than wanted: containers keep those that they were made with."""
     named = ", ".join(f"{key} {port}, not {wanted[key]}" for key, port in other.items())
-    flags = " ".join(f"--port {key}={port}" for key, port in other.items())
-    return InstallError(
-        "ports-fixed", f"The cluster was made with other ports: {named}.", hint=f"./create-cluster.sh --resume {flags}"
-    )
+    flags = [word for key, port in other.items() for word in ("--port", f"{key}={port}")]
+    return InstallError("ports-fixed", f"The cluster was made with other ports: {named}.", hint=own("--resume", *flags))

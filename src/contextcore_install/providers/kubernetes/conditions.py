@@ -9,10 +9,11 @@ from functools import partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
 from contextcore_install.diagnosis.evidence import Evidence
-from contextcore_install.diagnosis.rule import RESUME, Subject
+from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.diagnosis.rules import pod_reasons
 from contextcore_install.diagnosis.rules.claim import MADE_TOO_EARLY
 from contextcore_install.providers.kubernetes.claims import StorageClasses

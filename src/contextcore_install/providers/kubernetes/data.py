@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, RELEASE_LABEL, Key, Manifest, key_of
@@ -141,9 +142,7 @@ class ClaimData:
         for claim in self._claims():
             if claim.key.name == volume.name:
                 return claim
-        raise InstallError(
-            "volume-missing", f"There is no claim {volume.name} with a volume.", hint="./create-cluster.sh --resume"
-        )
+        raise InstallError("volume-missing", f"There is no claim {volume.name} with a volume.", hint=RESUME)
 
     def _run(
         self,

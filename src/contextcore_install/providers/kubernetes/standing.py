@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.requirements import Listener, Piece, Storage
 from contextcore_install.providers.kubernetes.conditions import WORKLOAD_KINDS
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
@@ -91,7 +92,7 @@ def _in_pod(name: str, folders: Sequence[str], *, warning: bool) -> Finding:
 
 
 def _loose(name: str, claims: Sequence[str], evidence: str) -> Finding:
-    remedy = Remedy("Have it made, and look why it is not bound.", "./create-cluster.sh --repair")
+    remedy = Remedy("Have it made, and look why it is not bound.", REPAIR)
     message = f"The data of {name} has no volume: {', '.join(claims)} not bound."
     return Finding("claim-unbound", message, evidence, remedy)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.providers.kubernetes.render import ManifestSource, manifests_probe
 from contextcore_install.system.packages.kube_tools import install_tool
 from contextcore_install.system.programs import Tool, ToolBox
-
-INSTALL_TOOLS = "./create-cluster.sh --install-tools"
 
 
 def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requirement:

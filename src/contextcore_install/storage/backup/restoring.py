@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.storage.archived import archive_records
 from contextcore_install.storage.backup.archive import MANIFEST, RECORDS, VOLUMES, Manifest, read_manifest
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable
@@ -48,7 +49,7 @@ def begun(layout: ClusterLayout) -> Manifest | None:
         raise InstallError(
             "restore-lost",
             f"a restore was cut off and cannot be finished: {layout.restore / MANIFEST} is of no use ({error})",
-            hint="./create-cluster.sh restore FILE",
+            hint=own("restore", "FILE"),
         ) from None
 
 

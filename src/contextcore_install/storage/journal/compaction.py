@@ -18,6 +18,7 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular
 from contextcore_install.storage.home import make_private
@@ -84,7 +85,7 @@ def read_journal_summary(journal: Path, cluster: str) -> JournalSummary:
         raise InstallError(
             "journal-unusable",
             f"{journal} is no journal: {error}",
-            hint="run ./create-cluster.sh --resume: it sets the file aside and begins a new one",
+            hint=f"run {RESUME}: it sets the file aside and begins a new one",
             exit_code=ExitCode.STATE_UNUSABLE,
         ) from None
     return summary

@@ -15,6 +15,7 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import instant
+from contextcore_install.core.hints import own
 from contextcore_install.engine.replica import CONFLICT, GONE, Slot, StoredObject
 from contextcore_install.system.clock import since_boot
 
@@ -235,7 +236,7 @@ def _elsewhere(content: Mapping[str, Any], lead: str = "") -> InstallError:
         ELSEWHERE,
         lead + text,
         evidence=f"its lease was renewed {who.get('renewed_at', '?')}" if who else "",
-        hint="wait until it has ended (./create-cluster.sh --status --live shows it), then run the same command again",
+        hint=f"wait until it has ended ({own('--status', '--live')} shows it), then run the same command again",
         exit_code=ExitCode.LOCKED,
     )
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
@@ -81,7 +82,7 @@ def install_metrics_store(
         "metrics-store-unavailable",
         "No metrics store could be had.",
         evidence="\n".join(tried),
-        hint="put `mimir`, `victoria-metrics` or `prometheus` on PATH yourself, then: ./create-cluster.sh --resume",
+        hint=f"put `mimir`, `victoria-metrics` or `prometheus` on PATH yourself, then: {RESUME}",
         retryable=True,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.packages.download import PinnedDownload
@@ -65,7 +66,7 @@ def install_tool(
         "tool-unavailable",
         f"{name} could not be had.",
         evidence="\n".join(tried),
-        hint=f"put `{name}` on PATH yourself, then: ./create-cluster.sh --resume",
+        hint=f"put `{name}` on PATH yourself, then: {RESUME}",
         retryable=True,
     )
 
