@@ -27,7 +27,7 @@ def run(app: App) -> int:
     rows = [_row(app, name) for name in _names(app)]
     document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
     now_us = app.clock.now_us()
-    tell_document(app, document, lambda look: render_clusters(rows, usual, now_us, look))
+    tell_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
     return ExitCode.DONE
 
 

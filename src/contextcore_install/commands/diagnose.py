@@ -33,7 +33,7 @@ from contextcore_install.runtime.require_installation import require_known
 from contextcore_install.runtime.selection import Stack, read_stack
 from contextcore_install.storage.bundles import bundle_name
 from contextcore_install.ui.style import Style
-from contextcore_install.ui.text import harmless, size
+from contextcore_install.ui.text import sanitize, size
 
 DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
 LIMITS = BundleLimits(quick_s=60.0, slow_s=120.0)
@@ -148,21 +148,21 @@ def _tell(app: App, bundle: Bundle) -> None:
         "not_collected": list(bundle.not_collected),
     }
     where = "Standard output" if app.stdout is app.stderr else str(bundle.path)
-    tell_document(app, document, lambda look: _render(bundle, where, look))
+    tell_document(app, document, lambda style: _render(bundle, where, style))
 
 
-def _render(bundle: Bundle, where: str, look: Style) -> str:
+def _render(bundle: Bundle, where: str, style: Style) -> str:
     held = list(dict.fromkeys(name.partition("/")[0] for name in bundle.members))
     lines = [
-        *look.paragraph(harmless(bundle.diagnosis)),
+        *style.paragraph(sanitize(bundle.diagnosis)),
         "",
         where,
-        *look.paragraph(f"holds {', '.join(held)} ({size(bundle.bytes)})."),
+        *style.paragraph(f"holds {', '.join(held)} ({size(bundle.bytes)})."),
         *(
             line
             for item in bundle.not_collected
-            for line in look.paragraph(f"not collected: {harmless(item)}", indent=2)
+            for line in style.paragraph(f"not collected: {sanitize(item)}", indent=2)
         ),
-        *look.paragraph(f"{REDACTED} Nothing was sent."),
+        *style.paragraph(f"{REDACTED} Nothing was sent."),
     ]
     return "\n".join(lines)

@@ -18,5 +18,5 @@ def run(app: App) -> int:
     require_known(app, "history", "show the history of")
     runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs.rows
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
-    tell_document(app, document, lambda look: render_history(runs, look))
+    tell_document(app, document, lambda style: render_history(runs, style))
     return ExitCode.DONE

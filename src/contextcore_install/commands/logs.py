@@ -11,7 +11,7 @@ from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.require_installation import require_known
 from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
-from contextcore_install.ui.text import harmless
+from contextcore_install.ui.text import sanitize
 
 LOGS_SCHEMA = "contextcore-install/log-line/v1"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z ")
@@ -51,4 +51,4 @@ def _print(app: App, run_id: str, step: str, line: str) -> None:
         found = _TIME.match(line)
         when, text = (found[1], line[found.end() :]) if found else (" " * 8, line)
         indent = " " * (len(text) - len(text.lstrip()))
-        app.stdout.write(f"{when}  {step:<{_WIDTH}}  {indent}{app.commands.typed(harmless(text, 8192))}\n")
+        app.stdout.write(f"{when}  {step:<{_WIDTH}}  {indent}{app.commands.typed(sanitize(text, 8192))}\n")

@@ -151,6 +151,6 @@ def _what_remains(app: App, console: Console, result: RunResult, left: dict[str,
     from contextcore_install.ui.plans import render_remedies
 
     remain = {step: still_wrong(found.problems) for step, found in left.items() if found.problems}
-    console.say("\n" + render_remedies(checks_document(left, app.commands.typed), console.look))
+    console.say("\n" + render_remedies(checks_document(left, app.commands.typed), console.style))
     errors: Mapping[str, InstallError] = {**remain, **result.errors}
     return RunResult(Outcome.FAILED, {step: errors[step] for step in left if step in errors})

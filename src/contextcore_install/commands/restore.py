@@ -35,7 +35,7 @@ from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records
-from contextcore_install.ui.text import harmless, size
+from contextcore_install.ui.text import sanitize, size
 
 
 def run(app: App) -> int:
@@ -165,7 +165,7 @@ def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replac
 
 def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> list[str]:
     done = sum(step.status == "completed" for step in archived.steps.values())
-    made = harmless(manifest.created_at, 40)
+    made = sanitize(manifest.created_at, 40)
     lines = [
         f"The backup is of {made}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done.",
         f"Its volumes: {', '.join(manifest.volumes) or 'none'}.",

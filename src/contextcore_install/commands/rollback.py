@@ -135,11 +135,11 @@ def _last_words(session: Session, console: Console, result: RunResult, steps: Se
     state, commands = session.records.state, session.app.commands
     ended = Ended(state.cluster_name, state.provider, session.app.clock.monotonic() - session.began)
     if result.outcome is Outcome.SUCCEEDED:
-        return "\n" + render_rolled_back(ended, steps, kept, console.look, commands)
+        return "\n" + render_rolled_back(ended, steps, kept, console.style, commands)
     if result.outcome is Outcome.FAILED:
         logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
         ways = [(commands("rollback"), "carries on taking back")]
-        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways)
+        return "\n" + render_failure(ended, result.errors, console.style, commands, logs, ways)
     done = [step for step, known in state.steps.items() if known.status == COMPLETED]
-    text = render_interrupted(ended, done, len(state.steps), console.look, commands, result.reason)
+    text = render_interrupted(ended, done, len(state.steps), console.style, commands, result.reason)
     return f"\n{text}\n      {commands('rollback')}  carries on taking back"

@@ -11,7 +11,7 @@ from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, PEN
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.output import tell_document, tell_done
 from contextcore_install.storage.store import read_records
-from contextcore_install.ui.text import harmless
+from contextcore_install.ui.text import sanitize
 
 STATE_SCHEMA = "contextcore-install/step-state/v1"
 SENDING_PATIENCE_S = 2.0
@@ -37,7 +37,7 @@ def _get(app: App, step: str | None) -> int:
     steps = {name: state.step(name).as_document() for name in chosen}
     document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
     lines = (
-        [f"{harmless(name)} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
+        [f"{sanitize(name)} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
     )
     tell_document(app, document, lambda _: "\n".join(lines))
     return ExitCode.DONE

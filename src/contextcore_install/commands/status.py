@@ -121,5 +121,5 @@ def _show(app: App, document: dict[str, Any], records: Records) -> None:
 
     for notice in records.notices:
         app.stderr.write(f"note: {notice}\n")
-    look = Terminal(app.stdout, app.environ, app.commands.typed).look()
-    app.stdout.write(render_status(document, look, app.commands) + "\n")
+    style = Terminal(app.stdout, app.environ, app.commands.typed).style()
+    app.stdout.write(render_status(document, style, app.commands) + "\n")

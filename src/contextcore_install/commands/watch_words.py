@@ -8,7 +8,7 @@ from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.session import Session
-from contextcore_install.ui.text import duration, harmless, time_of_day
+from contextcore_install.ui.text import duration, sanitize, time_of_day
 
 WATCH_SCHEMA = "contextcore-install/watch/v1"
 
@@ -56,7 +56,7 @@ class WatchWords:
             }
             line = ascii_json(document)
         else:
-            line = f"{self._now()}  {harmless(text)}"
+            line = f"{self._now()}  {sanitize(text)}"
         self._app.stdout.write(line + "\n")
         self._app.stdout.flush()
 

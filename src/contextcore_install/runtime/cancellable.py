@@ -16,7 +16,7 @@ from contextcore_install.storage.home import make_home, make_private
 from contextcore_install.storage.lock import Lock
 from contextcore_install.system.process import kill_all_children
 from contextcore_install.system.signals import ending_signals_apart
-from contextcore_install.ui.text import harmless
+from contextcore_install.ui.text import sanitize
 
 
 def take_lock(app: App) -> Lock:
@@ -36,9 +36,9 @@ def at_work(app: App, limit_s: float = float("inf")) -> Iterator[Context]:
 
     def tell(kind: Kind, _: str, data: dict[str, Any]) -> None:
         if app.json and kind is Kind.NOTICE:
-            app.stderr.write(f"note: {harmless(data['text'])}\n")
+            app.stderr.write(f"note: {sanitize(data['text'])}\n")
         elif kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
-            app.stdout.write(f"  {harmless(data['text'])}\n")
+            app.stdout.write(f"  {sanitize(data['text'])}\n")
             app.stdout.flush()
 
     deadline = app.clock.monotonic() + min(app.settings.timeout_s, limit_s)

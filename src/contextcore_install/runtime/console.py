@@ -36,9 +36,9 @@ class Console:
         self._was_complete = False
 
     @property
-    def look(self) -> Style:
+    def style(self) -> Style:
         """How to draw on standard output now."""
-        return self._terminal.look()
+        return self._terminal.style()
 
     def show(self, state: State, provider: str, run_id: str) -> Sequence[Projection]:
         """Return what shows the events of a run."""
@@ -61,7 +61,7 @@ class Console:
             self._app.stdout,
             progress,
             self._app.clock,
-            look=self.look,
+            style=self.style,
             heading=f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}",
             verbose=self._app.settings.verbose,
         )
@@ -72,7 +72,7 @@ class Console:
         from contextcore_install.ui.console.tutor import Lesson, Tutor
 
         lessons = {step.id: Lesson(step.title, step.lesson, step.by_hand) for step in plan}
-        return Tutor(self._app.stdout, self.look, lessons)
+        return Tutor(self._app.stdout, self.style, lessons)
 
     def start(self) -> None:
         """Begin to draw, where the view is one that draws."""

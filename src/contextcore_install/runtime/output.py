@@ -24,13 +24,13 @@ def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Style
     if app.json:
         app.stdout.write(ascii_json(document, indent=2) + "\n")
     else:
-        app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).look()) + "\n")
+        app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).style()) + "\n")
 
 
 def tell_done(app: App, sentence: str, **facts: Any) -> None:
     """Print what a command did."""
     document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
-    tell_document(app, document, lambda look: "\n".join(look.paragraph(sentence)))
+    tell_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
 
 
 def tell_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
@@ -47,5 +47,5 @@ def tell_error(error: InstallError, commands: Commands, *, as_json: bool) -> Non
     terminal = Terminal(sys.stderr, os.environ, commands.typed)
     width = terminal.size()[0] if terminal.is_terminal else UNWRAPPED
     sys.stdout.flush()
-    look = Style(width, colour=terminal.colour, unicode=terminal.unicode, typed=commands.typed)
-    sys.stderr.write(render_error(error, look) + "\n")
+    style = Style(width, colour=terminal.colour, unicode=terminal.unicode, typed=commands.typed)
+    sys.stderr.write(render_error(error, style) + "\n")

@@ -47,9 +47,9 @@ def tell_remedies(
     if typed:
         document["next"] = typed[0][0]
 
-    def render(look: Style) -> str:
-        after = ["", *next_lines(typed, look)] if typed else []
-        return "\n".join([render_remedies(checks, look), *after])
+    def render(style: Style) -> str:
+        after = ["", *next_lines(typed, style)] if typed else []
+        return "\n".join([render_remedies(checks, style), *after])
 
     tell_document(app, document, render)
 

@@ -177,12 +177,12 @@ def _last_words(session: Session, console: Console, result: RunResult, applied: 
         ways = []
         if state.provider == "kind" and "preflight" in result.errors and not is_bound(state):
             ways = [(commands("--provider", "host"), "installs without a container engine")]
-        return "\n" + render_failure(ended, result.errors, console.look, commands, logs, ways, bundle)
+        return "\n" + render_failure(ended, result.errors, console.style, commands, logs, ways, bundle)
     if result.outcome is Outcome.INTERRUPTED:
         done = [step for step, known in state.steps.items() if known.status == COMPLETED]
         return "\n" + render_interrupted(
-            ended, done, len(state.steps), console.look, session.app.commands_of_run, result.reason
+            ended, done, len(state.steps), console.style, session.app.commands_of_run, result.reason
         )
     commands = session.app.commands.on_record()  # what was given is kept from now on
     start = "" if ended.nothing_to_do else "\n"
-    return start + render_success(ended, session.provider.overview(), console.look, commands)
+    return start + render_success(ended, session.provider.overview(), console.style, commands)

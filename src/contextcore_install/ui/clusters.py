@@ -7,7 +7,7 @@ from typing import Any
 
 from contextcore_install.core.events import microseconds
 from contextcore_install.ui.style import Span, Style, table
-from contextcore_install.ui.text import duration, harmless
+from contextcore_install.ui.text import duration, sanitize
 
 NAMED = 2
 """How many ports a row names one by one."""
@@ -15,7 +15,7 @@ NAMED = 2
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
 
 
-def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, look: Style) -> str:
+def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, style: Style) -> str:
     """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md).
 
     `usual` are the ports of who chose none, by key.
@@ -26,24 +26,24 @@ def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int],
     if any("found" in row for row in rows):
         heads.append("now")
     drawn: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
-    drawn += [_row(row, usual, now_us, look) for row in rows]
-    return "\n".join(table(look, drawn, indent=0, dispensable=(4, 1, 3, 5)))
+    drawn += [_row(row, usual, now_us, style) for row in rows]
+    return "\n".join(table(style, drawn, indent=0, dispensable=(4, 1, 3, 5)))
 
 
-def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, look: Style) -> tuple[Span, ...]:
+def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, style: Style) -> tuple[Span, ...]:
     overall = str(row["overall"])
-    symbol, style = look.mark(_MARKS.get(overall, "stopped"))
+    symbol, tone = style.mark(_MARKS.get(overall, "stopped"))
     run = row.get("run") or {}
     last = " ".join(word for word in (run.get("mode"), run.get("outcome"), _ago(run.get("started_at"), now_us)) if word)
     found = row.get("found") or {}
     return (
-        (f"{symbol} {harmless(row['cluster'], 63)}", "strong" if row.get("last_used") else style),
-        (harmless(row.get("provider") or "", 40), ""),
-        (_stands(overall, row.get("progress")), style),
+        (f"{symbol} {sanitize(row['cluster'], 63)}", "strong" if row.get("last_used") else tone),
+        (sanitize(row.get("provider") or "", 40), ""),
+        (_stands(overall, row.get("progress")), tone),
         (_ports(row.get("ports") or {}, usual), ""),
         (_ago(row.get("started_at"), now_us), ""),
-        (harmless(last, 80), "faint"),
-        (harmless(found.get("state", ""), 40), ""),
+        (sanitize(last, 80), "faint"),
+        (sanitize(found.get("state", ""), 40), ""),
     )
 
 

@@ -11,7 +11,7 @@ from contextcore_install.cli.grammar import COMMANDS, fits
 from contextcore_install.core.hints import PROGRAM
 from contextcore_install.ui.hint_words import OwnCommand, commands_in
 from contextcore_install.ui.style import Style
-from contextcore_install.ui.text import LIMIT, cells, harmless
+from contextcore_install.ui.text import LIMIT, cells, sanitize
 
 _PROGRAMS = (
     *("apt", "apt-get", "brew", "chmod", "chown", "colima", "contextcore-install", "cp", "curl", "df", "dnf"),
@@ -128,7 +128,7 @@ def _quoted(word: str) -> str:
         return word
     from shlex import quote
 
-    return quote(harmless(word, 4096))
+    return quote(sanitize(word, 4096))
 
 
 def is_command(text: str) -> bool:
@@ -140,16 +140,16 @@ def is_command(text: str) -> bool:
     return own is not None and own.start == 0 and own.end == len(text)
 
 
-def hint_lines(look: Style, hint: object, *, label: str = "", indent: int = 2) -> list[str]:
+def hint_lines(style: Style, hint: object, *, label: str = "", indent: int = 2) -> list[str]:
     """Return what to do next: a command whole on its line, so that it can be copied; a sentence wrapped."""
-    text = look.typed(harmless(hint, 3 * LIMIT))
+    text = style.typed(sanitize(hint, 3 * LIMIT))
     if not text:
         return []
     lead = " " * indent + label
     if is_command(text):
-        return [look.line(lead, (text, "strong"), whole=True)]
+        return [style.line(lead, (text, "strong"), whole=True)]
     sentence, _, command = text.rpartition(": ")
-    if sentence and is_command(command) and cells(lead + text) > look.width:
-        lines = look.paragraph(f"{sentence}:", first=[(lead, "")], indent=len(lead))
-        return [*lines, look.line(" " * len(lead), (command, "strong"), whole=True)]
-    return look.paragraph(text, first=[(lead, "")], indent=len(lead))
+    if sentence and is_command(command) and cells(lead + text) > style.width:
+        lines = style.paragraph(f"{sentence}:", first=[(lead, "")], indent=len(lead))
+        return [*lines, style.line(" " * len(lead), (command, "strong"), whole=True)]
+    return style.paragraph(text, first=[(lead, "")], indent=len(lead))

@@ -11,7 +11,7 @@ from contextcore_install.core.findings import Risk
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Span, Style
-from contextcore_install.ui.text import count, harmless
+from contextcore_install.ui.text import count, sanitize
 
 _RISKS = {
     Risk.HARMLESS: ("harmless", "good"),
@@ -20,24 +20,24 @@ _RISKS = {
 }
 
 
-def render_plan(checks: Sequence[Mapping[str, Any]], look: Style, titles: Mapping[str, str] | None = None) -> str:
+def render_plan(checks: Sequence[Mapping[str, Any]], style: Style, titles: Mapping[str, str] | None = None) -> str:
     """Return the steps in order with what would be done; `checks` are the documents of the steps' checks."""
     todo = sum(not check.get("satisfied") for check in checks)
     head = f"{todo} of {count(len(checks), 'step')} would be applied" if todo else "Nothing would be done"
-    lines = [look.line((head + ".", "strong")), ""]
+    lines = [style.line((head + ".", "strong")), ""]
     for number, check in enumerate(checks, 1):
-        step = harmless(check.get("id", ""), 60)
-        title = harmless((titles or {}).get(step, ""), 80)
+        step = sanitize(check.get("id", ""), 60)
+        title = sanitize((titles or {}).get(step, ""), 80)
         satisfied = bool(check.get("satisfied"))
-        text = ("already so: " + harmless(check.get("summary", ""))).removesuffix(": ") if satisfied else title
+        text = ("already so: " + sanitize(check.get("summary", ""))).removesuffix(": ") if satisfied else title
         lead: list[Span] = [
             (f"{number:3}. ", "faint"),
-            look.mark("already" if satisfied else "begin"),
+            style.mark("already" if satisfied else "begin"),
             (f" {step:<16} ", "faint" if satisfied else "strong"),
         ]
-        lines += look.paragraph(text, first=lead, indent=8, style="faint" if satisfied else "")
+        lines += style.paragraph(text, first=lead, indent=8, tone="faint" if satisfied else "")
         for finding in _mappings(check.get("findings")):
-            lines += finding_lines(finding, look, indent=7)
+            lines += finding_lines(finding, style, indent=7)
     return "\n".join(lines)
 
 
@@ -85,41 +85,41 @@ def risk_of(finding: Mapping[str, Any]) -> Risk:
         return Risk.LOSES_DATA
 
 
-def render_remedies(checks: Sequence[Mapping[str, Any]], look: Style) -> str:
+def render_remedies(checks: Sequence[Mapping[str, Any]], style: Style) -> str:
     """Return a repair's plan: every remedy with its risk and what it heals, smallest first; then what has none."""
     found = remedies(checks)
     lines: list[str] = []
     if found:
         head = f"{len(found)} remedies, smallest risk first" if len(found) > 1 else "1 remedy"
-        lines.append(look.line((head, "strong")))
+        lines.append(style.line((head, "strong")))
     for number, group in enumerate(found, 1):
-        lines += _remedy_lines(number, group, look)
-    lines += _without_remedy(checks, look)
-    return "\n".join(lines) or look.line(look.mark("done"), (" Nothing is broken.", "good"))
+        lines += _remedy_lines(number, group, style)
+    lines += _without_remedy(checks, style)
+    return "\n".join(lines) or style.line(style.mark("done"), (" Nothing is broken.", "good"))
 
 
-def _remedy_lines(number: int, group: Group, look: Style) -> list[str]:
-    label, style = _RISKS[group.risk]
-    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if group.automatic else 'by hand, '}{label}] ", style)]
-    summary, command = harmless(group.remedy.get("summary", "")), harmless(group.remedy.get("command", ""))
-    lines = look.paragraph(summary or look.typed(command), first=lead, indent=5)
+def _remedy_lines(number: int, group: Group, style: Style) -> list[str]:
+    label, tone = _RISKS[group.risk]
+    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if group.automatic else 'by hand, '}{label}] ", tone)]
+    summary, command = sanitize(group.remedy.get("summary", "")), sanitize(group.remedy.get("command", ""))
+    lines = style.paragraph(summary or style.typed(command), first=lead, indent=5)
     for step, finding in group.findings:
-        text = f"{harmless(step, 60)}: {harmless(finding.get('message', ''))}"
-        lines += look.paragraph(text, indent=5, style="faint")
+        text = f"{sanitize(step, 60)}: {sanitize(finding.get('message', ''))}"
+        lines += style.paragraph(text, indent=5, tone="faint")
     if not group.automatic:
-        lines += hint_lines(look, command, label=f"{look.symbol('then')} ", indent=5)
+        lines += hint_lines(style, command, label=f"{style.symbol('then')} ", indent=5)
     return lines
 
 
-def _without_remedy(checks: Sequence[Mapping[str, Any]], look: Style) -> list[str]:
+def _without_remedy(checks: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     """Return the findings that no remedy of theirs heals: warnings, and what others stand in the way of."""
     lines: list[str] = []
     for check in checks:
         for finding in _mappings(check.get("findings")):
             if finding.get("warning") or not isinstance(finding.get("remedy"), Mapping):
-                mark = look.mark("finding" if finding.get("warning") else "failed")
-                text = f"{harmless(check.get('id', ''), 60)}: {harmless(finding.get('message', ''))}"
-                lines += look.paragraph(text, first=[mark, (" ", "")], indent=2, style="faint")
+                mark = style.mark("finding" if finding.get("warning") else "failed")
+                text = f"{sanitize(check.get('id', ''), 60)}: {sanitize(finding.get('message', ''))}"
+                lines += style.paragraph(text, first=[mark, (" ", "")], indent=2, tone="faint")
     return lines
 
 

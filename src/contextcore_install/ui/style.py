@@ -59,7 +59,7 @@ class Style:
         self.typed = typed
 
     def narrowed(self, width: int) -> Style:
-        """Return the same look for another width."""
+        """Return the same style for another width."""
         return Style(width, colour=self.colour, unicode=self.unicode, typed=self.typed, cuts=self.cuts)
 
     def symbol(self, name: str) -> str:
@@ -85,23 +85,23 @@ class Style:
         return clip(self.plain(text), width, "…" if self.unicode else ".")
 
     def line(self, *spans: str | Span, whole: bool = False) -> str:
-        """Return one line of at most the look's width; `whole` leaves what is to be copied uncut."""
+        """Return one line of at most the style's width; `whole` leaves what is to be copied uncut."""
         pieces: list[Span] = []
         left = self.width
         for span in spans:
-            text, style = (span, "") if isinstance(span, str) else span
+            text, tone = (span, "") if isinstance(span, str) else span
             text = self.plain(text)
             if self.cuts and not whole:
                 shown = self.fitted(text, left)
                 left -= cells(shown)
-                pieces.append((shown, style))
+                pieces.append((shown, tone))
                 if shown != text:
                     break
             else:
-                pieces.append((text, style))
+                pieces.append((text, tone))
         return self._paint(pieces)
 
-    def paragraph(self, text: str, *, first: Sequence[Span] = (), indent: int = 0, style: str = "") -> list[str]:
+    def paragraph(self, text: str, *, first: Sequence[Span] = (), indent: int = 0, tone: str = "") -> list[str]:
         """Return the text wrapped, behind `first` on its first line and `indent` blanks on the others."""
         indent = min(indent, self.width // 3)
         lead = sum(cells(self.plain(span[0])) for span in first)
@@ -111,7 +111,7 @@ class Style:
             first, lead = (), 0
         opening: Sequence[Span] = first or [(" " * indent, "")]
         for text_line in wrap(self.plain(text), self.width - max(indent, lead)):
-            lines.append(self.line(*opening, (text_line, style)))
+            lines.append(self.line(*opening, (text_line, tone)))
             opening = [(" " * indent, "")]
         return lines
 
@@ -122,9 +122,7 @@ class Style:
             pieces[-1] = (pieces[-1][0].rstrip(), pieces[-1][1])
         if not self.colour:
             return "".join(text for text, _ in pieces)
-        return "".join(
-            f"\x1b[{_SGR[style]}m{text}\x1b[0m" if style and text.strip() else text for text, style in pieces
-        )
+        return "".join(f"\x1b[{_SGR[tone]}m{text}\x1b[0m" if tone and text.strip() else text for text, tone in pieces)
 
 
 def _ascii(text: str) -> str:
@@ -133,7 +131,7 @@ def _ascii(text: str) -> str:
 
 
 def shown_cells(line: str) -> int:
-    """Return how many cells a line drawn by a Look takes."""
+    """Return how many cells a line drawn by a Style takes."""
     if "\x1b" not in line:
         return cells(line)
     total = 0
@@ -143,7 +141,7 @@ def shown_cells(line: str) -> int:
 
 
 def table(
-    look: Style,
+    style: Style,
     rows: Sequence[Sequence[Span]],
     *,
     indent: int = 2,
@@ -159,24 +157,24 @@ def table(
     if not rows:
         return []
     columns = max(len(row) for row in rows)
-    widths = [max((cells(look.plain(row[c][0])) for row in rows if c < len(row)), default=0) for c in range(columns)]
+    widths = [max((cells(style.plain(row[c][0])) for row in rows if c < len(row)), default=0) for c in range(columns)]
     filled = [column for column in range(columns) if widths[column]]
     shown = {column for column in filled if column not in dispensable}
     for column in (column for column in reversed(dispensable) if widths[column]):
-        if indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= look.width:
+        if indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= style.width:
             shown.add(column)
     placed = [(column, widths[column] + gap) for column in filled if column in shown]
-    return [_row(look, row, placed, indent, whole=place in whole) for place, row in enumerate(rows)]
+    return [_row(style, row, placed, indent, whole=place in whole) for place, row in enumerate(rows)]
 
 
-def _row(look: Style, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int, *, whole: bool) -> str:
+def _row(style: Style, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int, *, whole: bool) -> str:
     """Return a row's columns, each given with its width, behind an indent."""
     spans: list[Span] = [(" " * indent, "")]
     for column, width in columns:
         if column >= len(row):
             continue
-        text, style = look.plain(row[column][0]), row[column][1]
+        text, tone = style.plain(row[column][0]), row[column][1]
         # Blanks behind the last would be cut where others are too long, and marked as cut.
         is_last = (column, width) == columns[-1] or column == len(row) - 1
-        spans.append((text if is_last else pad(text, width), style))
-    return look.line(*spans, whole=whole)
+        spans.append((text if is_last else pad(text, width), tone))
+    return style.line(*spans, whole=whole)

@@ -47,7 +47,7 @@ class Terminal:
             lines or _positive(self._environ.get("LINES")) or _DEFAULT_SIZE[1],
         )
 
-    def look(self) -> Style:
+    def style(self) -> Style:
         """Return how to draw on this stream now."""
         width, terminal = self.size()[0], self.is_terminal
         return Style(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)

@@ -13,7 +13,7 @@ LIMIT = 400
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
-def harmless(value: object, limit: int = LIMIT) -> str:
+def sanitize(value: object, limit: int = LIMIT) -> str:
     """Return a value from outside as one line that does nothing to a terminal.
 
     Escape sequences go, every run of white space becomes one blank, other control characters become
@@ -31,10 +31,10 @@ def harmless(value: object, limit: int = LIMIT) -> str:
     return text
 
 
-def harmless_lines(value: object, most: int, limit: int = LIMIT) -> list[str]:
+def sanitize_lines(value: object, most: int, limit: int = LIMIT) -> list[str]:
     """Return the last `most` lines of a longer text from outside, each made harmless; empty ones go."""
     tail = str(value)[-(most + 1) * limit :].replace("\r\n", "\n")
-    lines = [harmless(line, limit) for line in tail.split("\n")]
+    lines = [sanitize(line, limit) for line in tail.split("\n")]
     return [line for line in lines if line][-most:]
 
 
@@ -62,7 +62,7 @@ def printable(text: str) -> str:
 def latest_line(text: object) -> str:
     """Return what a terminal would show of a line that was overwritten with carriage returns."""
     parts = [part for part in str(text)[-4 * LIMIT :].split("\r") if part.strip()]
-    return harmless(parts[-1]) if parts else ""
+    return sanitize(parts[-1]) if parts else ""
 
 
 def cells(text: str) -> int:

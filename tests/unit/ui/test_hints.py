@@ -150,8 +150,8 @@ def test_what_is_typed_means_the_same_to_the_program() -> None:
 
 def test_a_command_that_does_not_fit_behind_its_sentence_has_a_line_of_its_own() -> None:
     commands = Commands("contextcore-install", "demo", given=HOST)
-    look = Style(40, typed=commands.typed)
-    lines = hint_lines(look, "put it on PATH, then: ./create-cluster.sh --resume")
+    style = Style(40, typed=commands.typed)
+    lines = hint_lines(style, "put it on PATH, then: ./create-cluster.sh --resume")
     assert lines == ["  put it on PATH, then:", "  " + commands("--resume")]
 
 

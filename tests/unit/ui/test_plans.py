@@ -59,9 +59,9 @@ def test_remedies_come_smallest_risk_first_each_with_its_risk() -> None:
 
 
 def test_a_remedy_is_typed_as_the_program_was_started_and_for_its_cluster() -> None:
-    look = Style(80, typed=Commands("/opt/cc/create-cluster.sh", "demo").typed)
+    style = Style(80, typed=Commands("/opt/cc/create-cluster.sh", "demo").typed)
     checks = [{"id": "a", "findings": [finding("port", "harmless", command="./create-cluster.sh --resume")]}]
-    assert "→ /opt/cc/create-cluster.sh --resume --cluster demo" in render_remedies(checks, look)
+    assert "→ /opt/cc/create-cluster.sh --resume --cluster demo" in render_remedies(checks, style)
 
 
 def test_a_remedy_is_told_once_with_all_that_it_heals_and_what_has_none_comes_last() -> None:

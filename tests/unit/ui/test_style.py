@@ -10,15 +10,15 @@ from unit.ui.samples import dangerous, too_wide
 
 
 def test_colour_is_put_around_text_and_takes_no_room() -> None:
-    look = Style(20, colour=True)
-    line = look.line(("ok", "good"), "  ", ("", "bad"), "text")
+    style = Style(20, colour=True)
+    line = style.line(("ok", "good"), "  ", ("", "bad"), "text")
     assert line == "\x1b[32mok\x1b[0m  text"
     assert shown_cells(line) == 8
 
 
 def test_a_screen_without_unicode_gets_ascii_only() -> None:
-    look = Style(60, unicode=False)
-    line = look.line(look.mark("done"), " 漢字 → here… ", look.spinner(0.3))
+    style = Style(60, unicode=False)
+    line = style.line(style.mark("done"), " 漢字 → here… ", style.spinner(0.3))
     assert line.isascii()
     assert line.startswith("+ ?? -> here... ")
 
@@ -50,8 +50,8 @@ def test_a_paragraph_hangs_below_its_first_line() -> None:
 
 
 def test_columns_are_aligned_by_cells_and_not_by_characters() -> None:
-    look = Style(40)
-    lines = table(look, [[("漢字", ""), ("x", "")], [("abc", ""), ("y", "")]])
+    style = Style(40)
+    lines = table(style, [[("漢字", ""), ("x", "")], [("abc", ""), ("y", "")]])
     assert lines == ["  漢字  x", "  abc   y"]
 
 

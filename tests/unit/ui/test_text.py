@@ -11,9 +11,9 @@ from contextcore_install.ui.text import (
     cells,
     clip,
     duration,
-    harmless,
-    harmless_lines,
     latest_line,
+    sanitize,
+    sanitize_lines,
     size,
     stopwatch,
     wrap,
@@ -23,7 +23,7 @@ from unit.ui.samples import ENDLESS, HOSTILE, dangerous, hostile_text
 
 @pytest.mark.parametrize("text", [*HOSTILE, *ENDLESS], ids=range(len(HOSTILE) + len(ENDLESS)))
 def test_hostile_text_becomes_one_short_harmless_line(text: str) -> None:
-    shown = harmless(text)
+    shown = sanitize(text)
     assert not dangerous(shown)
     assert "\n" not in shown
     assert len(shown) <= ui_text.LIMIT
@@ -31,8 +31,8 @@ def test_hostile_text_becomes_one_short_harmless_line(text: str) -> None:
 
 @given(hostile_text, st.integers(1, 50))
 def test_no_text_survives_that_could_do_harm_or_is_too_long(text: str, limit: int) -> None:
-    assert not dangerous(harmless(text, limit))
-    assert len(harmless(text, limit)) <= limit
+    assert not dangerous(sanitize(text, limit))
+    assert len(sanitize(text, limit)) <= limit
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_no_text_survives_that_could_do_harm_or_is_too_long(text: str, limit: in
     ],
 )
 def test_what_can_be_read_of_a_text_stays(text: object, shown: str) -> None:
-    assert harmless(text) == shown
+    assert sanitize(text) == shown
 
 
 def test_a_line_overwritten_by_carriage_returns_shows_what_a_terminal_would() -> None:
@@ -58,8 +58,8 @@ def test_a_line_overwritten_by_carriage_returns_shows_what_a_terminal_would() ->
 
 
 def test_the_last_lines_of_a_long_text_are_kept_and_empty_ones_go() -> None:
-    assert harmless_lines("a\n\nb\r\nc\n", 2) == ["b", "c"]
-    assert len(harmless_lines("line\n" * 100_000, 5)) == 5
+    assert sanitize_lines("a\n\nb\r\nc\n", 2) == ["b", "c"]
+    assert len(sanitize_lines("line\n" * 100_000, 5)) == 5
 
 
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("漢字", 4), ("é", 1), ("e\u0301", 1), ("…", 1), ("", 0)])

@@ -47,9 +47,9 @@ def document(*requirements: Any, ok: bool = True, **more: Any) -> dict[str, Any]
     }
 
 
-def shown(*requirements: Any, look: Style | None = None, ok: bool = True, **more: Any) -> str:
+def shown(*requirements: Any, style: Style | None = None, ok: bool = True, **more: Any) -> str:
     commands = Commands(cluster="demo")
-    return render_verification(document(*requirements, ok=ok, **more), look or Style(80), commands)
+    return render_verification(document(*requirements, ok=ok, **more), style or Style(80), commands)
 
 
 def test_what_is_critical_comes_first_with_what_to_type_and_then_the_rest() -> None:
@@ -63,7 +63,7 @@ def test_what_is_critical_comes_first_with_what_to_type_and_then_the_rest() -> N
 
 
 def test_what_is_not_critical_is_said_and_is_no_failure() -> None:
-    text = shown(requirement("minor", "unmet", critical=False), look=Style(200))
+    text = shown(requirement("minor", "unmet", critical=False), style=Style(200))
     assert text.endswith("demo: works (50 % of the requirements are met); not met, and not critical: 1 requirement")
 
 
@@ -97,6 +97,6 @@ def test_it_is_said_where_nothing_was_recorded() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_lines_fit_but_for_commands(width: int) -> None:
-    text = shown(requirement("a" * 90, "met"), requirement("b", "unmet"), look=Style(width), ok=False)
+    text = shown(requirement("a" * 90, "met"), requirement("b", "unmet"), style=Style(width), ok=False)
     long = [line for line in text.splitlines() if shown_cells(line) > width]
     assert all("create-cluster.sh" in line for line in long)

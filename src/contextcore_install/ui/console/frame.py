@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from contextcore_install.ui.console.progress import FINISHED, DisplayPhase, Progress, StepView
 from contextcore_install.ui.style import Span, Style
-from contextcore_install.ui.text import cells, duration, harmless, pad, stopwatch
+from contextcore_install.ui.text import cells, duration, pad, sanitize, stopwatch
 
 WIDEST = 110
 """Longer lines are hard to read."""
@@ -46,16 +46,16 @@ class _Row:
     rank: int
 
 
-def draw(progress: Progress, heading: Heading, look: Style, height: int, now: float, began: float) -> list[str]:
+def draw(progress: Progress, heading: Heading, style: Style, height: int, now: float, began: float) -> list[str]:
     """Return the frame of a running installation, at most `height` lines (at least 1).
 
     `now` and `began` (of the run) are monotonic seconds.
     """
-    look = look.narrowed(min(look.width, WIDEST))
-    footer = _footer(progress, look, now, now - began)
-    rows = _rows(progress, look, now)
+    style = style.narrowed(min(style.width, WIDEST))
+    footer = _footer(progress, style, now, now - began)
+    rows = _rows(progress, style, now)
     room = height - 1
-    header = [_header(heading, look)] if room > 2 else []
+    header = [_header(heading, style)] if room > 2 else []
     room -= len(header)
     airy = room - len(rows) >= 2
     shown = [row.line for row in _fitting(rows, progress, room)]
@@ -63,21 +63,21 @@ def draw(progress: Progress, heading: Heading, look: Style, height: int, now: fl
     return [*header, *space, *shown, *space, footer][-max(1, height) :]
 
 
-def draw_final(progress: Progress, heading: Heading, look: Style, now: float) -> list[str]:
+def draw_final(progress: Progress, heading: Heading, style: Style, now: float) -> list[str]:
     """Return what stays on the screen: every step as it ended."""
-    look = look.narrowed(min(look.width, WIDEST))
+    style = style.narrowed(min(style.width, WIDEST))
     steps = list(progress.steps.values())
-    widths = _Widths(progress, look, now)
-    return [_header(heading, look), "", *(_step_line(step, look, now, widths) for step in steps), ""]
+    widths = _Widths(progress, style, now)
+    return [_header(heading, style), "", *(_step_line(step, style, now, widths) for step in steps), ""]
 
 
-def _header(heading: Heading, look: Style) -> str:
-    spans: list[Span] = [(harmless(heading.cluster, 63), "strong")]
+def _header(heading: Heading, style: Style) -> str:
+    spans: list[Span] = [(sanitize(heading.cluster, 63), "strong")]
     if heading.provider:
-        spans.append((f" on {harmless(heading.provider, 40)}", ""))
-    details = [harmless(text, 60) for text in (heading.mode, heading.run_id) if text]
-    spans += [(look.symbol("dash") + text, "faint") for text in details]
-    return look.line(*spans)
+        spans.append((f" on {sanitize(heading.provider, 40)}", ""))
+    details = [sanitize(text, 60) for text in (heading.mode, heading.run_id) if text]
+    spans += [(style.symbol("dash") + text, "faint") for text in details]
+    return style.line(*spans)
 
 
 class _Widths:
@@ -86,23 +86,23 @@ class _Widths:
     So a terminal that gets narrower breaks few lines, and the times do not move while texts change.
     """
 
-    def __init__(self, progress: Progress, look: Style, now: float) -> None:
+    def __init__(self, progress: Progress, style: Style, now: float) -> None:
         steps = progress.steps.values()
-        self.name = min(max((cells(look.plain(step.id)) for step in steps), default=0), max(8, look.width // 2))
+        self.name = min(max((cells(style.plain(step.id)) for step in steps), default=0), max(8, style.width // 2))
         self.time = max((cells(_time(step, now)) for step in steps), default=0)
-        self.text = look.width - 4 - self.name - 2 - (self.time + 2 if self.time else 0) >= LEAST_TEXT
+        self.text = style.width - 4 - self.name - 2 - (self.time + 2 if self.time else 0) >= LEAST_TEXT
 
 
-def _rows(progress: Progress, look: Style, now: float) -> list[_Row]:
+def _rows(progress: Progress, style: Style, now: float) -> list[_Row]:
     steps = list(progress.steps.values())
     busy = [index for index, step in enumerate(steps) if step.active or step.phase is DisplayPhase.FAILED]
     focus = busy[0] if busy else min(progress.done, len(steps) - 1)
-    widths = _Widths(progress, look, now)
+    widths = _Widths(progress, style, now)
     rows = []
     for index, step in enumerate(steps):
         rank = 0 if index in busy else 4 + abs(index - focus)
-        rows.append(_Row(_step_line(step, look, now, widths), index, rank))
-        rows += [_Row(line, index, rank) for rank, line in _details(step, look, now, widths)]
+        rows.append(_Row(_step_line(step, style, now, widths), index, rank))
+        rows += [_Row(line, index, rank) for rank, line in _details(step, style, now, widths)]
     return rows
 
 
@@ -122,24 +122,24 @@ def _fitting(rows: list[_Row], progress: Progress, room: int) -> list[_Row]:
     return [rows[position] for position in sorted(best)]
 
 
-def _step_line(step: StepView, look: Style, now: float, widths: _Widths) -> str:
+def _step_line(step: StepView, style: Style, now: float, widths: _Widths) -> str:
     is_moving = step.phase in {DisplayPhase.CHECKING, DisplayPhase.RUNNING}
-    mark = look.spinner(now) if is_moving else look.mark(_MARKS[step.phase])
+    mark = style.spinner(now) if is_moving else style.mark(_MARKS[step.phase])
     waiting = step.phase is DisplayPhase.WAITING
-    name_style = "faint" if waiting else "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
-    name = pad(look.fitted(step.id, widths.name), widths.name)
-    spans: list[Span] = [("  ", ""), mark, (" ", ""), (name, name_style)]
+    name_tone = "faint" if waiting else "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
+    name = pad(style.fitted(step.id, widths.name), widths.name)
+    spans: list[Span] = [("  ", ""), mark, (" ", ""), (name, name_tone)]
     if widths.time:
         spans.append(("  " + _time(step, now).rjust(widths.time), "faint"))
     tries = f"try {step.attempt}" if step.attempt > 1 else ""
-    text, style = _text(step, now) if widths.text else ("", "")
+    text, tone = _text(step, now) if widths.text else ("", "")
     if tries and text:
-        tries += look.symbol("dash")
-    return look.line(*spans, "  ", (tries, "faint"), (text, style))
+        tries += style.symbol("dash")
+    return style.line(*spans, "  ", (tries, "faint"), (text, tone))
 
 
 def _text(step: StepView, now: float) -> Span:
-    title = harmless(step.title, 80)
+    title = sanitize(step.title, 80)
     if step.phase is DisplayPhase.FAILED:
         return step.text, "bad"
     if step.phase is DisplayPhase.PAUSING:
@@ -157,28 +157,28 @@ def _time(step: StepView, now: float) -> str:
     return stopwatch(step.spent(now)) if step.active else duration(step.seconds)
 
 
-def _details(step: StepView, look: Style, now: float, widths: _Widths) -> list[tuple[int, str]]:
+def _details(step: StepView, style: Style, now: float, widths: _Widths) -> list[tuple[int, str]]:
     """Return (rank, line) for what hangs below a step: its parts and what it does, or what went wrong."""
     indent = ("      ", "")
     if not widths.text and step.text and step.phase in {DisplayPhase.FAILED, DisplayPhase.PAUSING}:
-        return [(1, look.line(indent, (step.text, "bad" if step.phase is DisplayPhase.FAILED else "warn")))]
+        return [(1, style.line(indent, (step.text, "bad" if step.phase is DisplayPhase.FAILED else "warn")))]
     if not step.active:
         return []
     parts = step.parts.values()
-    names = min(max((cells(look.plain(part.name)) for part in parts), default=0), look.width // 2)
+    names = min(max((cells(style.plain(part.name)) for part in parts), default=0), style.width // 2)
     lines = []
     for part in parts:
         running = part.seconds is None
-        mark = look.spinner(now) if running else look.mark("failed" if part.failed else "done")
+        mark = style.spinner(now) if running else style.mark("failed" if part.failed else "done")
         spent = stopwatch(now - part.began) if part.seconds is None else duration(part.seconds)
-        name = pad(look.fitted(part.name, names), names)
-        lines.append((2 if running else 3, look.line(indent, mark, f" {name}", (spent.rjust(7), "faint"))))
+        name = pad(style.fitted(part.name, names), names)
+        lines.append((2 if running else 3, style.line(indent, mark, f" {name}", (spent.rjust(7), "faint"))))
     if step.doing:
-        lines.append((1, look.line(indent, (look.symbol("then"), "busy"), (" " + step.doing, "faint"))))
+        lines.append((1, style.line(indent, (style.symbol("then"), "busy"), (" " + step.doing, "faint"))))
     return lines
 
 
-def _footer(progress: Progress, look: Style, now: float, elapsed: float) -> str:
+def _footer(progress: Progress, style: Style, now: float, elapsed: float) -> str:
     total = len(progress.steps)
     failed = any(step.phase is DisplayPhase.FAILED for step in progress.steps.values())
     done = sum(step.phase in FINISHED for step in progress.steps.values())
@@ -187,12 +187,12 @@ def _footer(progress: Progress, look: Style, now: float, elapsed: float) -> str:
     if left:
         texts.append(left)
     text = "   ".join(texts)
-    width = min(BAR, look.width - 2 - 3 - cells(text))
+    width = min(BAR, style.width - 2 - 3 - cells(text))
     if width < 6:
-        return look.line("  ", text)
+        return style.line("  ", text)
     full = int(width * progress.share(now))
     bar: list[Span] = [
-        (look.symbol("full") * full, "bad" if failed else "good"),
-        (look.symbol("empty") * (width - full), "faint"),
+        (style.symbol("full") * full, "bad" if failed else "good"),
+        (style.symbol("empty") * (width - full), "faint"),
     ]
-    return look.line("  ", *bar, "   ", text)
+    return style.line("  ", *bar, "   ", text)

@@ -81,7 +81,7 @@ class LiveConsole:
             now = self._clock.monotonic()
             self._progress.stop(now)
             up_to_date = all(step.phase is DisplayPhase.ALREADY for step in self._progress.steps.values())
-            lines = [] if up_to_date else draw_final(self._progress, self._heading, self._look(), now)
+            lines = [] if up_to_date else draw_final(self._progress, self._heading, self._style(), now)
             above = self._take_above()
         self._painter.paint(lines, above=above, after=SHOW_CURSOR)
 
@@ -98,8 +98,8 @@ class LiveConsole:
         while not self._sink.gone:
             rows = self._terminal.size()[1]
             with self._lock:
-                look = self._look()
-                lines = draw(self._progress, self._heading, look, rows - 1, self._clock.monotonic(), self._began)
+                style = self._style()
+                lines = draw(self._progress, self._heading, style, rows - 1, self._clock.monotonic(), self._began)
             self._painter.paint(lines, before=before)
             before = ""
             if self._stopped.wait(REFRESH_S):
@@ -112,15 +112,15 @@ class LiveConsole:
     def _remarks(self, event: Event) -> list[str]:
         """Return the lines that an event leaves above the view: findings that want a hand, and notices."""
         if event.kind is Kind.FINDING:
-            return finding_lines(event.data, self._look(), indent=2) if needs_a_hand(event.data) else []
+            return finding_lines(event.data, self._style(), indent=2) if needs_a_hand(event.data) else []
         text = remark(event)
         if not text:
             return []
-        look = self._look()
-        lead: list[Span] = [("  ", ""), look.mark("waiting"), (" ", "")]
-        return look.paragraph(text, first=lead, indent=4, style="faint")
+        style = self._style()
+        lead: list[Span] = [("  ", ""), style.mark("waiting"), (" ", "")]
+        return style.paragraph(text, first=lead, indent=4, tone="faint")
 
-    def _look(self) -> Style:
-        """Return the look for one column less: a full last column makes some terminals break the line."""
-        look = self._terminal.look()
-        return look.narrowed(look.width - 1)
+    def _style(self) -> Style:
+        """Return the style for one column less: a full last column makes some terminals break the line."""
+        style = self._terminal.style()
+        return style.narrowed(style.width - 1)

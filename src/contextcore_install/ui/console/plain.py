@@ -12,7 +12,7 @@ from contextcore_install.ui.console.remarks import needs_a_hand, remark
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.terminal import Sink
-from contextcore_install.ui.text import cells, count, duration, harmless, latest_line, pad, stopwatch, time_of_day
+from contextcore_install.ui.text import cells, count, duration, latest_line, pad, sanitize, stopwatch, time_of_day
 
 QUIET_S = 2.5
 """After so long without a line, the next tick writes one: ticks come every 2 s, so none waits 5 s."""
@@ -25,12 +25,19 @@ class PlainConsole:
     """
 
     def __init__(
-        self, stream: TextIO, progress: Progress, clock: Clock, *, look: Style, heading: str = "", verbose: bool = False
+        self,
+        stream: TextIO,
+        progress: Progress,
+        clock: Clock,
+        *,
+        style: Style,
+        heading: str = "",
+        verbose: bool = False,
     ) -> None:
         self._sink = Sink(stream)
         self._progress = progress
         self._clock = clock
-        self._look = look
+        self._style = style
         self._heading = heading
         self._verbose = verbose
         self._total = len(progress.steps)
@@ -74,16 +81,16 @@ class PlainConsole:
             number = f"[{step.number}/{self._total}] ".rjust(len(str(self._total)) * 2 + 4)
             start += [(number, "faint"), (pad(step.id, self._names) + "  ", "")]
         start += [mark, (" ", ""), *spans[:-1]]
-        text, style = spans[-1]
-        indent = sum(cells(self._look.plain(span[0])) for span in start)
-        return self._look.paragraph(text, first=start, indent=indent, style=style)
+        text, tone = spans[-1]
+        indent = sum(cells(self._style.plain(span[0])) for span in start)
+        return self._style.paragraph(text, first=start, indent=indent, tone=tone)
 
     def _indent(self, step: StepView | None) -> int:
         number = len(str(self._total)) * 2 + 4
         return 10 + (number + self._names + 2 if step else 0) + 2
 
     def _hint(self, hint: object, step: StepView | None) -> list[str]:
-        return hint_lines(self._look, hint, label=self._look.symbol("then") + " ", indent=self._indent(step))
+        return hint_lines(self._style, hint, label=self._style.symbol("then") + " ", indent=self._indent(step))
 
     def _sign_of_life(self, event: Event, now: float) -> list[str]:
         left = self._progress.left(now).words()
@@ -91,81 +98,81 @@ class PlainConsole:
         for step in self._progress.active:
             doing = step.doing or _running_part(step) or ("checking" if step.attempt == 0 else "working")
             text = f"{stopwatch(step.spent(now))}  {doing}"
-            lines += self._line(event, step, self._look.mark("life"), (text + _behind(left), "faint"))
+            lines += self._line(event, step, self._style.mark("life"), (text + _behind(left), "faint"))
         if not lines:
             text = f"{stopwatch(now - self._began)}  working"
-            lines = self._line(event, None, self._look.mark("life"), (text, "faint"))
+            lines = self._line(event, None, self._style.mark("life"), (text, "faint"))
         return lines
 
     # What each kind of event says
 
     def run_started(self, event: Event, _step: StepView | None) -> list[str]:
         """Say what begins."""
-        mode = harmless(event.data.get("mode", ""), 40)
-        text = self._heading or f"run {harmless(event.run_id, 60)}" + (f", {mode}" if mode else "")
+        mode = sanitize(event.data.get("mode", ""), 40)
+        text = self._heading or f"run {sanitize(event.run_id, 60)}" + (f", {mode}" if mode else "")
         note = ("  (times are UTC)", "faint")
-        first = self._look.line((time_of_day(event.at_us) + "  ", "faint"), (harmless(text), "strong"), note)
+        first = self._style.line((time_of_day(event.at_us) + "  ", "faint"), (sanitize(text), "strong"), note)
         return [first, *self.remark(event, None)]
 
     def step_started(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a step's work begins."""
-        title = harmless(step.title) if step else ""
+        title = sanitize(step.title) if step else ""
         again = f" (try {step.attempt})" if step and step.attempt > 1 else ""
-        return self._line(event, step, self._look.mark("begin"), (title + again, "strong"))
+        return self._line(event, step, self._style.mark("begin"), (title + again, "strong"))
 
     def step_completed(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a step is done, or had been."""
-        summary = harmless(event.data.get("summary", ""))
+        summary = sanitize(event.data.get("summary", ""))
         took = duration(event.data.get("duration_seconds"))
         if event.data.get("already"):
             text = f"already so: {summary}" if summary else "already so"
-            return self._line(event, step, self._look.mark("already"), (text, ""))
+            return self._line(event, step, self._style.mark("already"), (text, ""))
         text = (f"done in {took}" if took else "done") + (f": {summary}" if summary else "")
-        return self._line(event, step, self._look.mark("done"), (text, "good"))
+        return self._line(event, step, self._style.mark("done"), (text, "good"))
 
     def step_failed(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a step failed, and what to do."""
         error = event.data.get("error")
         took = duration(event.data.get("duration_seconds"))
         text = (f"failed after {took}: " if took else "failed: ") + error_message(event.data)
-        lines = self._line(event, step, self._look.mark("failed"), (text, "bad"))
+        lines = self._line(event, step, self._style.mark("failed"), (text, "bad"))
         return lines + self._hint(error.get("hint", ""), step) if isinstance(error, Mapping) else lines
 
     def step_retrying(self, event: Event, step: StepView | None) -> list[str]:
         """Say why a step is tried again, and when."""
         pause = duration(event.data.get("delay_seconds"))
         text = (f"trying again in {pause}: " if pause else "trying again: ") + error_message(event.data)
-        return self._line(event, step, self._look.mark("retry"), (text, "warn"))
+        return self._line(event, step, self._style.mark("retry"), (text, "warn"))
 
     def step_invalidated(self, event: Event, step: StepView | None) -> list[str]:
         """Say why a step that was done is to be done again."""
-        reason = harmless(event.data.get("reason", ""))
+        reason = sanitize(event.data.get("reason", ""))
         text = "to be done again" + (f": {reason}" if reason else "")
-        return self._line(event, step, self._look.mark("retry"), (text, "warn"))
+        return self._line(event, step, self._style.mark("retry"), (text, "warn"))
 
     def step_undo_started(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a step is being taken back."""
-        title = harmless(step.title) if step else ""
-        return self._line(event, step, self._look.mark("begin"), (f"take back: {title}", "strong"))
+        title = sanitize(step.title) if step else ""
+        return self._line(event, step, self._style.mark("begin"), (f"take back: {title}", "strong"))
 
     def step_undone(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a step is taken back."""
         took = duration(event.data.get("duration_seconds"))
         text = f"taken back in {took}" if took else "taken back"
-        return self._line(event, step, self._look.mark("done"), (text, "good"))
+        return self._line(event, step, self._style.mark("done"), (text, "good"))
 
     def part_finished(self, event: Event, step: StepView | None) -> list[str]:
         """Say that a part of a step ended."""
-        name, took = harmless(event.data.get("part", ""), 60), duration(event.data.get("duration_seconds"))
+        name, took = sanitize(event.data.get("part", ""), 60), duration(event.data.get("duration_seconds"))
         failed = event.data.get("outcome") == "failed"
         text = f"{name}{' failed' if failed else ''}" + (f"  {took}" if took else "")
-        return self._line(event, step, self._look.mark("failed" if failed else "part"), (text, ""))
+        return self._line(event, step, self._style.mark("failed" if failed else "part"), (text, ""))
 
     def finding(self, event: Event, step: StepView | None) -> list[str]:
         """Say what a check saw wrong, what shows it, and what to type."""
-        message, evidence = harmless(event.data.get("message", "")), harmless(event.data.get("evidence", ""))
+        message, evidence = sanitize(event.data.get("message", "")), sanitize(event.data.get("evidence", ""))
         text = f"{message} ({evidence})" if evidence else message
-        lines = self._line(event, step, self._look.mark("finding"), (text, "warn"))
+        lines = self._line(event, step, self._style.mark("finding"), (text, "warn"))
         remedy = event.data.get("remedy")
         if not isinstance(remedy, Mapping) or not needs_a_hand(event.data):
             return lines  # what heals by itself is told by the lines that follow
@@ -174,7 +181,7 @@ class PlainConsole:
     def remark(self, event: Event, step: StepView | None) -> list[str]:
         """Say what was told beside the steps."""
         text = remark(event)
-        return self._line(event, step, self._look.mark("waiting"), (text, "")) if text else []
+        return self._line(event, step, self._style.mark("waiting"), (text, "")) if text else []
 
     def output(self, event: Event, step: StepView | None) -> list[str]:
         """Show what a command printed."""
@@ -186,8 +193,8 @@ class PlainConsole:
         if not self._verbose:
             return []
         code, took = event.data.get("exit_code"), duration(event.data.get("duration_seconds"))
-        how = "" if code == 0 else f", exit code {harmless(code, 10)}"
-        text = f"{harmless(event.data.get('command', ''))}  {took}{how}"
+        how = "" if code == 0 else f", exit code {sanitize(code, 10)}"
+        text = f"{sanitize(event.data.get('command', ''))}  {took}{how}"
         return self._line(event, step, ("$", "faint"), (text, "faint"))
 
     def verified(self, event: Event, step: StepView | None) -> list[str]:
@@ -195,7 +202,7 @@ class PlainConsole:
         requirements = event.data.get("requirements")
         met, total = _met(requirements), len(requirements) if isinstance(requirements, list) else 0
         text = f"verified {met} of {count(total, 'requirement')}"
-        return self._line(event, step, self._look.mark("part"), (text, ""))
+        return self._line(event, step, self._style.mark("part"), (text, ""))
 
 
 _Teller = Callable[[PlainConsole, Event, StepView | None], list[str]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.ui.console.eta import Countdown, Estimate, estimate
-from contextcore_install.ui.text import duration, harmless, latest_line
+from contextcore_install.ui.text import duration, latest_line, sanitize
 
 
 class DisplayPhase(StrEnum):
@@ -107,7 +107,7 @@ class Progress:
             return None
         step = self.steps.get(event.step)
         if step is None:
-            name = harmless(event.step, 60)
+            name = sanitize(event.step, 60)
             step = self.steps[event.step] = StepView(name, name, len(self.steps) + 1)
         change = _CHANGES.get(event.kind)
         if change:
@@ -170,7 +170,7 @@ def _retrying(step: StepView, data: Mapping[str, Any], now: float) -> None:
 def _completed(step: StepView, data: Mapping[str, Any], now: float) -> None:
     step.seconds = _seconds(data, step.spent(now))
     step.phase = DisplayPhase.ALREADY if data.get("already") else DisplayPhase.DONE
-    step.text = harmless(data.get("summary", ""))
+    step.text = sanitize(data.get("summary", ""))
 
 
 def _failed(step: StepView, data: Mapping[str, Any], now: float) -> None:
@@ -179,7 +179,7 @@ def _failed(step: StepView, data: Mapping[str, Any], now: float) -> None:
 
 
 def _invalidated(step: StepView, data: Mapping[str, Any], _now: float) -> None:
-    step.phase, step.text = DisplayPhase.WAITING, harmless(data.get("reason", ""))
+    step.phase, step.text = DisplayPhase.WAITING, sanitize(data.get("reason", ""))
 
 
 def _undone(step: StepView, data: Mapping[str, Any], now: float) -> None:
@@ -188,20 +188,20 @@ def _undone(step: StepView, data: Mapping[str, Any], now: float) -> None:
 
 
 def _part_started(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    name = harmless(data.get("part", ""), 60)
+    name = sanitize(data.get("part", ""), 60)
     step.parts.pop(name, None)
     step.parts[name] = ProgressPart(name, now)
 
 
 def _part_finished(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    name = harmless(data.get("part", ""), 60)
+    name = sanitize(data.get("part", ""), 60)
     part = step.parts.setdefault(name, ProgressPart(name, now))
     part.seconds = _seconds(data, now - part.began)
     part.failed = data.get("outcome") == "failed"
 
 
 def _activity(step: StepView, data: Mapping[str, Any], _now: float) -> None:
-    step.doing = harmless(data.get("text", ""))
+    step.doing = sanitize(data.get("text", ""))
 
 
 def _output(step: StepView, data: Mapping[str, Any], _now: float) -> None:
@@ -227,7 +227,7 @@ _CHANGES = {
 def error_message(data: Mapping[str, Any]) -> str:
     """Return the message of the error that an event carries."""
     error = data.get("error")
-    return harmless(error.get("message", "")) if isinstance(error, Mapping) else harmless(error or "")
+    return sanitize(error.get("message", "")) if isinstance(error, Mapping) else sanitize(error or "")
 
 
 def _seconds(data: Mapping[str, Any], otherwise: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.text import harmless
+from contextcore_install.ui.text import sanitize
 
 MOST_CHANGES = 6
 """How many changes of an imported state are named; all are in the journal."""
@@ -16,13 +16,13 @@ def remark(event: Event) -> str:
     """Return what an event that changes no step has to say to people; "" where it is nothing."""
     data = event.data
     if event.kind is Kind.NOTICE:
-        return harmless(data.get("text", ""))
+        return sanitize(data.get("text", ""))
     if event.kind is Kind.RUN_STARTED and data.get("provider_reason"):
-        return f"on {harmless(data.get('provider', ''), 40)}: {harmless(data['provider_reason'])}"
+        return f"on {sanitize(data.get('provider', ''), 40)}: {sanitize(data['provider_reason'])}"
     if event.kind is Kind.SETTINGS_CHANGED:
         return f"settings changed: {_listed(data.get('changed'))}"
     if event.kind is Kind.STATE_IMPORTED:
-        return f"taken over from the {harmless(data.get('source', 'state file'), 80)}: {_listed(data.get('changes'))}"
+        return f"taken over from the {sanitize(data.get('source', 'state file'), 80)}: {_listed(data.get('changes'))}"
     return ""
 
 
@@ -34,7 +34,7 @@ def needs_a_hand(finding: Mapping[str, Any]) -> bool:
 
 def _listed(items: object) -> str:
     if not isinstance(items, list | tuple):
-        return harmless(items or "")
-    named = [harmless(item, 80) for item in items[:MOST_CHANGES]]
+        return sanitize(items or "")
+    named = [sanitize(item, 80) for item in items[:MOST_CHANGES]]
     more = len(items) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")

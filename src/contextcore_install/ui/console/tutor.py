@@ -24,17 +24,17 @@ class Lesson:
 class Tutor:
     """A projection that explains each step once: in words when it begins, in commands when it is done."""
 
-    def __init__(self, stream: TextIO, look: Style, lessons: Mapping[str, Lesson]) -> None:
+    def __init__(self, stream: TextIO, style: Style, lessons: Mapping[str, Lesson]) -> None:
         self._sink = Sink(stream)
-        self._look = look
+        self._style = style
         self._lessons = dict(lessons)
 
     def handle(self, event: Event) -> None:
         """Explain a step when it begins; its commands follow when it is done, as they hang on what it found."""
         if event.kind is Kind.STEP_CHECKING and event.step in self._lessons:
             lesson = self._lessons[event.step]
-            lines = ["", self._look.line((lesson.title, "strong"))]
-            self._sink.lines([*lines, *self._look.paragraph(lesson.text, first=[("  ", "")], indent=2)])
+            lines = ["", self._style.line((lesson.title, "strong"))]
+            self._sink.lines([*lines, *self._style.paragraph(lesson.text, first=[("  ", "")], indent=2)])
         elif event.kind is Kind.STEP_COMPLETED and event.step in self._lessons:
             self._sink.lines(self._commands(self._lessons.pop(event.step)))
 
@@ -43,5 +43,5 @@ class Tutor:
             commands = lesson.by_hand()
         except InstallError:
             return []
-        heading = [self._look.line("  By hand:")] if commands else []
-        return heading + [self._look.line("    ", (command, "strong"), whole=True) for command in commands]
+        heading = [self._style.line("  By hand:")] if commands else []
+        return heading + [self._style.line("    ", (command, "strong"), whole=True) for command in commands]

@@ -15,7 +15,7 @@ from contextcore_install.engine.status import overall
 from contextcore_install.ui.hints import Commands, is_command
 from contextcore_install.ui.page.story import RunStory
 from contextcore_install.ui.status import REPAIR, following
-from contextcore_install.ui.text import LIMIT, harmless
+from contextcore_install.ui.text import LIMIT, sanitize
 
 PAGE_SCHEMA = "contextcore-install/page/v1"
 LOG_LINES, LOG_LINE_LIMIT = 200, 500
@@ -82,24 +82,24 @@ def log_lines(lines: Sequence[str], hidden: Redaction | None) -> list[str]:
     text = "\n".join(line[: 4 * LOG_LINE_LIMIT] for line in lines[-LOG_LINES:])
     if hidden:
         text = hidden.text(text)
-    return [harmless(line, LOG_LINE_LIMIT) for line in text.split("\n")] if text else []
+    return [sanitize(line, LOG_LINE_LIMIT) for line in text.split("\n")] if text else []
 
 
 def bounded(value: Any, hidden: Redaction | None = None, depth: int = 0) -> Any:
     """Return a JSON value with every text harmless and cut, and nothing endless in it."""
     if isinstance(value, str):
         text = value[: 8 * LIMIT]
-        return harmless(hidden.text(text) if hidden else text, 2 * LIMIT)
+        return sanitize(hidden.text(text) if hidden else text, 2 * LIMIT)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) < 1e18 else None
     if depth < DEEPEST and isinstance(value, Mapping):
         items = list(value.items())[:MOST_ITEMS]
-        return {harmless(key, 80): bounded(item, hidden, depth + 1) for key, item in items}
+        return {sanitize(key, 80): bounded(item, hidden, depth + 1) for key, item in items}
     if depth < DEEPEST and isinstance(value, list | tuple):
         return [bounded(item, hidden, depth + 1) for item in value[:MOST_ITEMS]]
-    return harmless(value, LIMIT)
+    return sanitize(value, LIMIT)
 
 
 def _head(facts: PageFacts) -> dict[str, Any]:

@@ -95,14 +95,14 @@ def test_ten_thousand_steps_fit_too() -> None:
 @given(st.lists(events, max_size=15), st.integers(1, 120), st.integers(1, 40), st.booleans(), hostile_text)
 def test_no_event_breaks_the_view(told: list[Event], width: int, height: int, unicode: bool, name: str) -> None:
     progress = Progress(TITLES, history={step: [1.0, 2.0] for step in TITLES}, done_before=["preflight"])
-    look = Style(width, unicode=unicode)
+    style = Style(width, unicode=unicode)
     for now, event in enumerate(told):
         progress.handle(event, now)
-        shown = draw(progress, Heading(name, name, name, name), look, height, now + 0.5, 0.0)
+        shown = draw(progress, Heading(name, name, name, name), style, height, now + 0.5, 0.0)
         assert len(shown) <= height
         assert not too_wide("\n".join(shown), width)
         assert not dangerous("\n".join(shown))
-    final = "\n".join(draw_final(progress, HEADING, look, 99.0))
+    final = "\n".join(draw_final(progress, HEADING, style, 99.0))
     assert not too_wide(final, width)
 
 

@@ -127,14 +127,14 @@ def test_carrying_on_where_a_tool_is_missing_gets_the_tool() -> None:
 def test_no_error_and_no_overview_is_too_strange_to_be_shown(
     message: str, evidence: str, hint: str, name: str, width: int, unicode: bool
 ) -> None:
-    look = Style(width, unicode=unicode)
+    style = Style(width, unicode=unicode)
     error = InstallError("x", message, evidence, hint)
     overview = Overview((Endpoint(name, hint, ""),), {name: message}, (Absent(name, message, hint),), (hint,))
     for shown in (
-        render_failure(ENDED, {name: error}, look, COMMANDS, {name: evidence}),
-        render_success(ENDED, overview, look, COMMANDS),
-        render_interrupted(ENDED, [name], 6, look, COMMANDS, message),
-        render_error(InstallError("bug", message, evidence, hint), look),
+        render_failure(ENDED, {name: error}, style, COMMANDS, {name: evidence}),
+        render_success(ENDED, overview, style, COMMANDS),
+        render_interrupted(ENDED, [name], 6, style, COMMANDS, message),
+        render_error(InstallError("bug", message, evidence, hint), style),
     ):
         assert not dangerous(shown)
         assert unicode is True or shown.isascii()
