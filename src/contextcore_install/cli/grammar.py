@@ -1,177 +1,217 @@
-"""The subcommands, as data: what each is for, what it takes, and which shared flags make sense with it."""
+"""The command line as data: each flag, mode and subcommand once, for parser, help, refusals, completion and hints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from contextcore_install.cli.flags import Argument, argument, duration, port, remedies_an_hour
 from contextcore_install.engine.state import STATUSES, STEP_IDS
 
-EVERYWHERE = frozenset({"--cluster", "--yes", "--output", "--verbose"})
-"""Shared flags that nothing refuses."""
+DEFAULT_CLUSTER = "o11y-dev"
 
-QUIETLY = frozenset({"--yes", "--verbose"})
-"""What is taken by commands that ask nothing and run nothing, so that scripts may always give it."""
+_Value = str | tuple[str, ...]
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A subcommand. Its module in `commands` has its name.
+class Argument:
+    """A flag, or a positional argument of a subcommand.
 
-    `shared` names the restricted flags that fit it. `unused` names those of `EVERYWHERE` that it takes although they
-    mean nothing to it: its help and hints leave them out.
+    `value` is empty for a switch, else a placeholder or the choices. `commands` are the modes and subcommands to which
+    a shared flag means something: the others refuse it, unless it is `tolerated`. `providers` are those that it means
+    something to, if not to all. A `kept` value counts for later runs too; a `machine_local` one is never replicated.
     """
 
-    summary: str
-    arguments: tuple[Argument, ...] = ()
-    shared: frozenset[str] = frozenset()
-    unused: frozenset[str] = frozenset({"--verbose"})
+    name: str
+    value: _Value = ""
+    help: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)  # for argparse
+    commands: frozenset[str] = frozenset()
+    providers: tuple[str, ...] = ()
+    tolerated: bool = False
+    kept: bool = False
+    machine_local: bool = False
+    variable: str = ""  # the environment variable that stands for it
+
+    @property
+    def destination(self) -> str:
+        """The name of its value once parsed, as argparse derives it."""
+        return str(self.more.get("dest") or self.name.lstrip("-").replace("-", "_"))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options for argparse."""
+        how = {"choices": self.value} if isinstance(self.value, tuple) else {"metavar": self.value}
+        return {"help": self.help, **(how if self.value else {"action": "store_true"}), **self.more}
 
 
-INSTALLING = frozenset({"--install-tools", "--port", "--timeout", "--provider", "--provider-options"})
-"""Flags that say how an installation is made."""
+def _duration(text: str) -> float:
+    """Return the seconds of a time such as 90s, 10m or 1h30m; raises argparse's error for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total <= 7 * 86_400:
+        raise argparse.ArgumentTypeError("it must be more than nothing and at most a week")
+    return total
 
-MODES: Mapping[str, frozenset[str]] = {
-    "install": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
-    "resume": INSTALLING | {"--tutorial", "--skip-wait", "--open"},
-    "repair": INSTALLING | {"--tutorial", "--open", "--allow-data-loss"},
-    "reset": frozenset(),
-    "status": frozenset({"--live"}),
-    "attach": frozenset(),
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a number within bounds; it raises argparse's error for anything else."""
+
+    def read(text: str) -> int:
+        if text.isascii() and text.isdecimal() and least <= int(text[:9]) <= most:
+            return int(text[:9])
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from {least} to {most}")
+
+    return read
+
+
+def absolute(folder: str) -> str:
+    """Return a folder so that a later run from elsewhere finds it."""
+    return str(Path(folder).absolute())
+
+
+def _registry(text: str) -> str:
+    """Return a mirror's prefix: a part of images' names, which everybody sees and which holds no credentials."""
+    if "@" in text or "://" in text:
+        raise argparse.ArgumentTypeError(
+            "it is the beginning of images' names, without scheme and credentials, as in mirror.example:5000/hub"
+        )
+    return text
+
+
+MODES: Mapping[str, str] = {
+    "resume": "carry on where the installation stopped",
+    "repair": "check everything, and fix what is broken",
+    "reset": "put the state aside; touches no cluster",
+    "status": "show where the installation stands",
+    "attach": "watch the run that is at work",
 }
-"""What is no subcommand, and the restricted flags that fit it."""
+"""Flags that say what to do, each with its help; without one and without a subcommand it is `install`."""
 
-COMMANDS: Mapping[str, Command] = {
-    "plan": Command(
-        "show what an installation, or a repair, would do now, and change nothing",
-        (
-            argument("--repair", action="store_true", dest="for_repair", help="show what --repair would do"),
-            argument(
-                "--detailed-exitcode",
-                action="store_true",
-                help="exit code 0: nothing to do, 1: an error or an obstacle, 2: something to do",
-            ),
-        ),
-        shared=(INSTALLING - {"--timeout"}) | {"--skip-wait"},
-        unused=QUIETLY,
-    ),
-    "verify": Command(
-        "check everything, and that the metrics can be read back", shared=frozenset({"--timeout"}), unused=QUIETLY
-    ),
-    "history": Command("show earlier runs", unused=QUIETLY),
-    "logs": Command(
-        "show what the steps' commands printed in the latest run; of one STEP, in the last in which it did something",
-        (argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),),
-        unused=QUIETLY,
-    ),
-    "dashboard": Command(
-        "show the installation on a local page, live, until Ctrl-C",
-        (argument("--page-port", metavar="N", type=port, default=0, help="its port (default: any that is free)"),),
-        shared=frozenset({"--open"}),
-        unused=QUIETLY,
-    ),
-    "report": Command(
-        "write that page as one file, to attach to a bug report",
-        (
-            argument("-o", dest="file", metavar="FILE", required=True, help="where to, as in report.html; - prints it"),
-            argument("--no-redact", action="store_true", help="leave names, paths and secrets in it"),
-        ),
-    ),
-    "diagnose": Command(
-        "collect what helps to find out what is wrong into one redacted file",
-        (
-            argument(
-                "file",
-                nargs="?",
-                metavar="FILE",
-                help="where to (default: the cluster's folder bundles in ~/.contextcore); - prints it",
-            ),
-        ),
-    ),
-    "backup": Command(
-        "write what the installation holds into one file",
-        (
-            argument(
-                "-o",
-                dest="file",
-                metavar="FILE",
-                help="where to (default: the cluster's folder backups in ~/.contextcore); - prints it",
-            ),
-        ),
-    ),
-    "restore": Command(
-        "put back what a backup holds, in place of what is there",
-        (
-            argument("file", metavar="FILE", help="what `backup` wrote"),
-            argument("--no-backup", action="store_true", help="do not back up what is replaced"),
-        ),
-        shared=frozenset({"--timeout"}),
-        unused=frozenset(),
-    ),
-    "rollback": Command(
-        "take back what was installed, the last step first, and keep the data",
-        (
-            argument(
-                "--to", choices=STEP_IDS, metavar="STEP", help="stop at this step, which stays (default: all of them)"
-            ),
-            argument("--no-backup", action="store_true", help="lose data that cannot outlive the cluster"),
-        ),
-        shared=frozenset({"--timeout"}),
-        unused=frozenset(),
-    ),
-    "watch": Command(
-        "stay, look again and again, and heal what breaks; gives up when that does not help",
-        (
-            argument("--every", metavar="TIME", type=duration, default=60.0, help="between two looks (60s)"),
-            argument(
-                "--budget",
-                metavar="N",
-                type=remedies_an_hour,
-                default=6,
-                help="remedies an hour, after which it gives up (6)",
-            ),
-            argument("--install", action="store_true", help="have a service of yours do it from now on"),
-            argument("--uninstall", action="store_true", help="end that service, and take it away"),
-        ),
-        unused=frozenset(),
-    ),
-    "delete": Command(
-        "end what runs, and remove the cluster with its data",
-        (argument("--backup", action="store_true", help="back it up first; the file goes to the archive"),),
-        shared=frozenset({"--timeout"}),
-    ),
-    "notify": Command(
-        "set, show, try out (test) or clear who is told how runs end",
-        (
-            argument("action", choices=("set", "show", "test", "clear")),
-            argument("urls", nargs="*", metavar="URL", help="refused: the URLs are secrets; see --file"),
-            argument("--file", metavar="FILE", help="set: read the URLs from here, not from standard input"),
-        ),
-        unused=QUIETLY | {"--cluster"},
-    ),
-    "clusters": Command(
-        "list the installations, how each stands and when it was last used",
-        shared=frozenset({"--live"}),
-        unused=QUIETLY | {"--cluster"},
-    ),
-    "state": Command(
-        "read or write a step's status from a script",
-        (
-            argument("action", choices=("get", "set", "send")),
-            argument("step", nargs="?", choices=STEP_IDS, metavar="STEP", help=", ".join(STEP_IDS)),
-            argument("value", nargs="?", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES)),
-        ),
-        unused=QUIETLY,
-    ),
-    "completion": Command(
-        "print a completion script for a shell",
-        (argument("shell", choices=("bash", "zsh", "fish", "tcsh")),),
-        unused=EVERYWHERE,
-    ),
+COMMANDS: Mapping[str, str] = {
+    "plan": "show what an installation, or a repair, would do now, and change nothing",
+    "verify": "check everything, and that the metrics can be read back",
+    "history": "show earlier runs",
+    "logs": "show what the steps' commands printed in the latest run; of one STEP, when it last did something",
+    "dashboard": "show the installation on a local page, live, until Ctrl-C",
+    "report": "write that page as one file, to attach to a bug report",
+    "diagnose": "collect what helps to find out what is wrong into one redacted file",
+    "backup": "write what the installation holds into one file",
+    "restore": "put back what a backup holds, in place of what is there",
+    "rollback": "take back what was installed, the last step first, and keep the data",
+    "watch": "monitor continuously and repair what breaks; gives up when that does not help",
+    "delete": "end what runs, and remove the cluster with its data",
+    "notify": "set, show, try out (test) or clear who is told how runs end",
+    "clusters": "list the installations, how each stands and when it was last used",
+    "state": "read or write a step's status from a script",
+    "completion": "print a completion script for a shell",
 }
+"""The subcommands, each with its help. Its module in `commands` has its name."""
+
+_STEP = Argument("step", STEP_IDS, ", ".join(STEP_IDS), {"nargs": "?", "metavar": "STEP"})
+_FOLDER = "where to (default: the cluster's folder {} in ~/.contextcore); - prints it"
+_FILE, _EVERY, _BUDGET = {"dest": "file"}, {"type": _duration, "default": 60.0}, {"type": _number(1, 100), "default": 6}
+
+ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    "plan": (
+        Argument("--repair", help="show what --repair would do", more={"dest": "for_repair"}),
+        Argument("--detailed-exitcode", help="exit code 0: nothing to do, 1: an error or an obstacle, 2: work to do"),
+    ),
+    "logs": (_STEP,),
+    "dashboard": (Argument("--page-port", "N", "its port (default: any)", {"type": _number(1, 65_535), "default": 0}),),
+    "report": (
+        Argument("-o", "FILE", "where to, as in report.html; - prints it", {**_FILE, "required": True}),
+        Argument("--no-redact", help="leave names, paths and secrets in it"),
+    ),
+    "diagnose": (Argument("file", "FILE", _FOLDER.format("bundles"), {"nargs": "?"}),),
+    "backup": (Argument("-o", "FILE", _FOLDER.format("backups"), _FILE),),
+    "restore": (
+        Argument("file", "FILE", "what `backup` wrote"),
+        Argument("--no-backup", help="do not back up what is replaced"),
+    ),
+    "rollback": (
+        Argument("--to", STEP_IDS, "stop at this step, which stays (default: all of them)", {"metavar": "STEP"}),
+        Argument("--no-backup", help="lose data that cannot outlive the cluster"),
+    ),
+    "watch": (
+        Argument("--every", "TIME", "between two checks (60s)", _EVERY),
+        Argument("--budget", "N", "remedies an hour, after which it gives up (6)", _BUDGET),
+        Argument("--install", help="have a service of yours do it from now on"),
+        Argument("--uninstall", help="end that service, and take it away"),
+    ),
+    "delete": (Argument("--backup", help="back it up first; the file goes to the archive"),),
+    "notify": (
+        Argument("action", ("set", "show", "test", "clear")),
+        Argument("urls", "URL", "refused: the URLs are secrets; see --file", {"nargs": "*"}),
+        Argument("--file", "FILE", "set: read the URLs from here, not from standard input"),
+    ),
+    "state": (
+        Argument("action", ("get", "set", "send")),
+        _STEP,
+        Argument("value", STATUSES, ", ".join(STATUSES), {"nargs": "?", "metavar": "STATUS"}),
+    ),
+    "completion": (Argument("shell", ("bash", "zsh", "fish", "tcsh")),),
+}
+"""What one subcommand takes beside the shared flags."""
+
+_ALL = frozenset({"install", *MODES, *COMMANDS})
+_RUNS = frozenset({"install", "resume", "repair"})
+_INSTALL = _RUNS | {"plan"}
+_TIMED = _RUNS | {"verify", "restore", "rollback", "delete"}
+_SHOWS = frozenset({"install", *MODES, "restore", "rollback", "watch"})
+_ASKS = _SHOWS | {"report", "diagnose", "backup", "delete"}
+_NAMED = _ALL - {"notify", "clusters", "completion"}
+_WAITS = frozenset({"install", "resume", "plan"})
+_LOOKS = frozenset({"status", "clusters"})
+_REPAIRS = frozenset({"repair"})
+_KIND, _KUBE = ("kind",), ("kind", "kube-context")
+_PROVIDERS = ("auto", "kind", "kube-context", "host")
 
 
-def fits(command: str) -> frozenset[str]:
-    """Return the restricted flags that make sense with a mode or a subcommand."""
-    return MODES[command] if command in MODES else COMMANDS[command].shared
+def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _INSTALL, **facts: Any) -> Argument:
+    more: dict[str, Any] = {key: facts.pop(key) for key in ("type", "action") if key in facts}
+    return Argument(name, value, text, more, commands, **facts)
+
+
+_kept = partial(_flag, kept=True)
+
+_WHAT = (
+    _kept("--cluster", "NAME", "the cluster (default o11y-dev, or CONTEXTCORE_CLUSTER)", _NAMED, tolerated=True),
+    _kept("--provider", _PROVIDERS, "where the stack runs (default auto)"),
+    _kept("--port", "COMPONENT=PORT", "the host port of a component; repeatable", action="append"),
+    _kept("--workers", "N", "kind: worker nodes (default 0)", type=_number(0, 16), providers=_KIND),
+    _kept("--node-image", "IMAGE", "kind: the node image", providers=_KIND, variable="KIND_NODE_IMAGE"),
+    _kept("--context", "NAME", "kubectl's context of the cluster", providers=("kube-context",), machine_local=True),
+    _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
+    _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
+    _kept("--install-tools", "", "get missing tools into ~/.contextcore", machine_local=True),
+)
+"""What is installed, and where: kept with the installation."""
+
+_HOW = (
+    _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
+    _flag("--skip-wait", "", "do not wait until everything is ready", _WAITS),
+    _flag("--timeout", "TIME", "limit of the whole run, as 90s, 10m or 1h30m", _TIMED, type=_duration),
+    _flag("--yes", "", "answer questions with yes", _ASKS, tolerated=True),
+    _flag("--allow-data-loss", "", "with --cluster NAME: also carry out remedies that lose data", _REPAIRS),
+    _flag("--live", "", "with --status: also check how things really are", _LOOKS),
+    _flag("--output", ("human", "json"), "json: for scripts", _ALL - {"completion"}, tolerated=True),
+    _flag("--tutorial", "", "explain each step while it runs, and how to do it by hand", _RUNS),
+    _flag("--open", "", "show the run on a local page, and open it in the browser", _RUNS | {"dashboard"}),
+    _flag("--verbose", "", "show what commands print", _SHOWS, tolerated=True),
+)
+"""How one invocation goes about it."""
+
+FLAGS: Mapping[str, Argument] = {flag.name: flag for flag in (*_WHAT, *_HOW)}
+"""The flags that may stand before or behind a subcommand."""
+
+PROVIDER_OPTIONS = {flag.destination: flag for flag in FLAGS.values() if flag.providers}

@@ -1,4 +1,4 @@
-"""The command line's grammar, as argparse takes it, made of `cli/flags.py` and `cli/grammar.py`.
+"""The command line's parser, made from its grammar.
 
 The parser is argparse: it is there without an import from disk that would slow every start, and
 shtab makes the shells' completions from it.
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import NoReturn
 
 from contextcore_install import __version__
-from contextcore_install.cli.flags import FLAGS, HOW, WHERE, Argument
-from contextcore_install.cli.grammar import COMMANDS, EVERYWHERE, Command
-from contextcore_install.core.errors import usage_error
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES
+from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.hints import own
-
-MODES = ("resume", "repair", "reset", "status", "attach")
 
 USAGE = """\
 {program} [--resume | --repair | --status | --attach | --reset] [OPTIONS]
@@ -46,57 +44,67 @@ exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusab
             5 another run is at work, 70 a bug, 130 interrupted
 """
 
+_TYPED_AS_WORDS = (*MODES, "help", "version")  # flags that are taken for commands
+_LONGEST = 40  # characters of a word that are repeated: it may be anything
+_LIKENESS = 0.7  # of 1: how alike two words must be
+
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser that raises instead of ending the process."""
 
     help_hint = f"see {own('--help')}"
-    """What to type to see what may be typed, as hints name the program."""
 
     def error(self, message: str) -> NoReturn:
         raise usage_error(message.replace("not allowed with argument", "cannot be combined with"), self.help_hint)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """Say what may have been meant, where argparse would list all that may stand there."""
+        """Suggest what was probably meant, where argparse would list all that may stand there."""
         if action.choices is None or value in action.choices:
             return
-        from contextcore_install.cli.suggestions import unknown_choice
-
-        what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
-        raise unknown_choice(what if what.startswith("-") else what.lower(), str(value), action.choices, self.help_hint)
+        what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest).lower()
+        raise _unknown_choice(what, str(value), list(action.choices), self.help_hint)
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
+    name = program.replace("%", "%%")
     parser = _Parser(
         prog=program,
-        usage=USAGE.format(program=program.replace("%", "%%")),
-        description=DESCRIPTION.format(program=program.replace("%", "%%")),
-        epilog=EPILOG.format(program=program.replace("%", "%%")),
+        usage=USAGE.format(program=name),
+        description=DESCRIPTION.format(program=name),
+        epilog=EPILOG.format(program=name),
         add_help=False,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=_help_width()),
         allow_abbrev=False,
     )
-    _add_modes(parser)
-    formatter = partial(argparse.HelpFormatter, width=_help_width())
+    modes = parser.add_argument_group("what to do (default: install, which is safe to repeat)")
+    exclusive = modes.add_mutually_exclusive_group()
+    for mode, text in MODES.items():
+        exclusive.add_argument(f"--{mode}", action="store_true", help=text)
     commands = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", parser_class=_Parser, prog=program
     )
-    _add_shared(parser.add_argument_group("what is installed, and where (kept for later runs)"), WHERE)
+    what = parser.add_argument_group("what is installed, and where (kept for later runs)")
     how = parser.add_argument_group("how to go about it")
-    _add_shared(how, HOW)
+    for flag in FLAGS.values():
+        (what if flag.kept else how).add_argument(flag.name, **flag.options)
     how.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     how.add_argument("-h", "--help", action="help", help="show this help")
-    for name, grammar in COMMANDS.items():
-        summary = grammar.summary
-        command = commands.add_parser(
-            name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter
-        )
-        command.help_hint = f"see {own(name, '--help')}"
-        _add_shared(command.add_argument_group("options of other commands too"), FLAGS, grammar)
-        for each in grammar.arguments:
-            command.add_argument(*each.names, **each.options)
+    for name, summary in COMMANDS.items():
+        _add_command(commands, name, summary)
     return parser
+
+
+def _add_command(commands: argparse._SubParsersAction[_Parser], name: str, summary: str) -> None:
+    """Add a subcommand. It knows all shared flags, to refuse those of others; its help shows its own."""
+    formatter = partial(argparse.HelpFormatter, width=_help_width())
+    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter)
+    parser.help_hint = f"see {own(name, '--help')}"
+    shared = parser.add_argument_group("options of other commands too")
+    for flag in FLAGS.values():
+        shown = {} if name in flag.commands else {"help": argparse.SUPPRESS}
+        shared.add_argument(flag.name, **{**flag.options, "default": argparse.SUPPRESS, **shown})
+    for argument in ARGUMENTS.get(name, ()):
+        parser.add_argument(argument.name, **argument.options)
 
 
 def _help_width() -> int:
@@ -108,25 +116,47 @@ def _help_width() -> int:
         return max(40, int(columns) - 2) if columns.isascii() and columns.isdecimal() and len(columns) < 5 else 98
 
 
-def _add_modes(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to do (default: install, which is safe to repeat)")
-    modes = group.add_mutually_exclusive_group()
-    modes.add_argument("--resume", action="store_true", help="carry on where the installation stopped")
-    modes.add_argument("--repair", action="store_true", help="check everything, and fix what is broken")
-    modes.add_argument("--reset", action="store_true", help="put the state aside; touches no cluster")
-    modes.add_argument("--status", action="store_true", help="show where the installation stands")
-    modes.add_argument("--attach", action="store_true", help="watch the run that is at work")
+def unknown_flag(words: Sequence[str]) -> InstallError | None:
+    """Return the error for the first flag that is none, or another command's; None if all are known.
 
-
-def _add_shared(group: argparse._ArgumentGroup, flags: Sequence[Argument], command: Command | None = None) -> None:
-    """Add flags that may stand before or behind a subcommand.
-
-    A subcommand's parser knows all of them, to say what they contradict; its help shows what has a meaning there.
+    Without this, the value of a mistyped flag takes the blame.
     """
-    for flag in flags:
-        options = dict(flag.options)
-        if command is not None:
-            options["default"] = argparse.SUPPRESS
-            if flag.family not in (EVERYWHERE | command.shared) - command.unused:
-                options["help"] = argparse.SUPPRESS
-        group.add_argument(*flag.names, **options)
+    shared = {*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version"}
+    owners: dict[str, list[str]] = {}
+    for name, arguments in ARGUMENTS.items():
+        for argument in arguments:
+            owners.setdefault(argument.name, []).append(name)
+    for word in takewhile(lambda word: word != "--", words):
+        flag = word.partition("=")[0]
+        if not flag.startswith("--") or flag in shared:
+            continue
+        if flag not in owners:
+            spelt = {known: known for known in (*shared, *owners)} | {f"--{name}": name for name in COMMANDS}
+            return usage_error(f"there is no flag {_shown(flag)}{_meant(flag, spelt)}", f"see {own('--help')}")
+        if not set(owners[flag]) & set(words):
+            hint = f"see {own(owners[flag][0], '--help')}"
+            return usage_error(f"{flag} belongs to {' and '.join(owners[flag])}", hint)
+    return None
+
+
+def _unknown_choice(what: str, word: str, choices: Sequence[str], hint: str) -> InstallError:
+    """Return the error for a word that is none of those that may stand there; `what` is a flag, or a kind of word."""
+    lead = f"{what} cannot be {_shown(word)}" if what.startswith("-") else f"there is no {what} {_shown(word)}"
+    flags = {name: f"--{name}" for name in _TYPED_AS_WORDS} if what == "command" else {}
+    meant = _meant(word, {name: name for name in choices} | flags)
+    return usage_error(lead + (meant or f"; choose from {', '.join(choices)}"), hint)
+
+
+def _meant(word: str, spelt: Mapping[str, str]) -> str:
+    """Return what may have been meant, spelt as it is typed; empty if nothing is like it. Dashes do not count."""
+    from difflib import get_close_matches
+
+    bare = {name.lstrip("-"): typed for name, typed in spelt.items()}
+    close = get_close_matches(word[:_LONGEST].lstrip("-"), bare, 1, _LIKENESS)
+    return f": did you mean {bare[close[0]]}?" if close else ""
+
+
+def _shown(word: str) -> str:
+    from contextcore_install.core.redaction import hide_secrets
+
+    return hide_secrets(word[:_LONGEST])

@@ -8,30 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contextcore_install.cli.flags import DEFAULT_CLUSTER, FLAGS, PROVIDER_OPTIONS, Argument, absolute
-from contextcore_install.cli.grammar import COMMANDS, EVERYWHERE, fits
-from contextcore_install.cli.parser import MODES, build_parser
+from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS, absolute
+from contextcore_install.cli.parser import build_parser, unknown_flag
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.hints import own
 
-INSTALL_TOOLS = "install_tools"
-"""The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
-OF_ONE_MACHINE = (INSTALL_TOOLS, "context")
-"""Settings that no other machine takes over: who sits there says the one, and a context has its name there only."""
-
 _LONGEST_SHOWN = 1_000
-_FROM_ENVIRONMENT = {"node_image": "KIND_NODE_IMAGE", "manifests": "K8S_MANIFESTS"}
-
-# DNS-1123 label, RFC 1123 section 2.1 as Kubernetes narrows it
-_CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, as Kubernetes narrows it
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One invocation.
 
-    `command` is a mode (install, resume, repair, reset, status, attach) or a subcommand, and `arguments` holds what
-    only that subcommand takes (grammar.COMMANDS).
+    `command` is install, a mode (grammar.MODES) or a subcommand, and `arguments` holds what only that subcommand takes
+    (grammar.ARGUMENTS).
     """
 
     command: str
@@ -58,28 +49,24 @@ class Settings:
     @property
     def given_flags(self) -> tuple[tuple[str, str], ...]:
         """The flags given that say how the installation is made, each with its value ("" for none)."""
-        options = {flag.destination: flag.names[0] for flag in FLAGS if flag.providers}
         return (
             *([("--provider", self.provider)] if self.provider != "auto" else []),
             *(("--port", f"{name}={port}") for name, port in self.ports.items()),
-            *((options[name], str(value)) for name, value in self.options.items() if _can_be_shown(str(value))),
+            *((PROVIDER_OPTIONS[name].name, text) for name, text in _shown(self.options)),
             *([("--install-tools", "")] if self.install_tools else []),
         )
 
     @property
     def given_variables(self) -> Mapping[str, tuple[str, str]]:
         """The variables given in place of flags, by the flag: each with its name and value."""
-        options = {flag.destination: flag.names[0] for flag in FLAGS if flag.providers}
-        return {
-            options[name]: (_FROM_ENVIRONMENT[name], str(value))
-            for name, value in self.environment_options.items()
-            if _can_be_shown(str(value))
-        }
+        shown = [(PROVIDER_OPTIONS[name], text) for name, text in _shown(self.environment_options)]
+        return {flag.name: (flag.variable, text) for flag, text in shown}
 
 
-def _can_be_shown(value: str) -> bool:
-    """Whether a value is one to repeat in a command: what is endless, or does things to a terminal, is not."""
-    return len(value) <= _LONGEST_SHOWN and value.isprintable()
+def _shown(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the values to repeat in a command: what is endless, or does things to a terminal, is not."""
+    texts = [(name, str(value)) for name, value in options.items()]
+    return [(name, text) for name, text in texts if len(text) <= _LONGEST_SHOWN and text.isprintable()]
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Settings:
@@ -87,58 +74,40 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
 
     SystemExit(0) is raised for --help and --version, as argparse does.
     """
-    options = _options(argv, program)
+    try:
+        options = build_parser(program).parse_args(list(argv))
+    except InstallError as error:
+        raise unknown_flag(argv) or error from None
     given = None if options.cluster is None else _checked_name("--cluster", options.cluster)
     default = _default_cluster(environ)
+    mode = next((mode for mode in MODES if getattr(options, mode)), "")
+    arguments = ARGUMENTS.get(options.command, ())
     settings = Settings(
-        command=options.command or next((mode for mode in MODES if getattr(options, mode)), "install"),
+        command=options.command or mode or "install",
         cluster=given or default,
         cluster_given=given is not None,
         default_cluster=default,
         provider=options.provider or "auto",
         ports=_ports(options.port or []),
         options={name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None},
-        environment_options={
-            name: absolute(environ[variable]) if name == "manifests" else environ[variable]
-            for name, variable in _FROM_ENVIRONMENT.items()
-            if environ.get(variable)
-        },
+        environment_options=_from_environment(environ),
         timeout_s=options.timeout if options.timeout is not None else float("inf"),
-        skip_wait=options.skip_wait,
-        yes=options.yes,
-        install_tools=options.install_tools,
-        verbose=options.verbose,
         output=options.output or "human",
-        live=options.live,
-        tutorial=options.tutorial,
-        allow_data_loss=options.allow_data_loss,
-        open=options.open,
-        arguments=_own_arguments(options),
+        arguments={argument.destination: getattr(options, argument.destination) for argument in arguments},
         program=program,
+        **{flag.destination: getattr(options, flag.destination) for flag in FLAGS.values() if not flag.value},
     )
-    _refuse_contradictions(settings, options)
+    _refuse_contradictions(settings, options, f"--{mode}" if mode else "")
     return settings
 
 
-def _options(argv: Sequence[str], program: str) -> argparse.Namespace:
-    parser = build_parser(program)
-    try:
-        return parser.parse_args(list(argv))
-    except InstallError as error:
-        from contextcore_install.cli.suggestions import unknown_flag
-
-        raise unknown_flag(argv) or error from None
-
-
-def _own_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what only the chosen subcommand takes, by the name that argparse gives it."""
-    grammar = COMMANDS.get(options.command or "")
-    names = [own.destination for own in grammar.arguments] if grammar else []
-    return {name: getattr(options, name) for name in names}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    given = {name: environ.get(flag.variable, "") for name, flag in PROVIDER_OPTIONS.items() if flag.variable}
+    return {name: absolute(text) if name == "manifests" else text for name, text in given.items() if text}
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:
-    """Return the cluster that is meant where no flag names one."""
+    """Return the cluster that is meant if no flag names one."""
     for variable in ("CONTEXTCORE_CLUSTER", "CLUSTER_NAME"):
         if name := environ.get(variable):
             return _checked_name(variable, name)
@@ -146,7 +115,6 @@ def _default_cluster(environ: Mapping[str, str]) -> str:
 
 
 def is_cluster_name(name: str) -> bool:
-    """Whether a cluster may have this name."""
     return _CLUSTER_NAME.fullmatch(name) is not None
 
 
@@ -166,26 +134,20 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
         if not component or not text.isascii() or not text.isdecimal():
             raise usage_error(f"--port is no COMPONENT=PORT: {pair[:80]!r}", "as in --port grafana=3001")
         port = int(text[:9])
-        if not 1 <= port <= 65535:
+        if not 1 <= port <= 65_535:
             raise usage_error(
                 f"--port {component}={text[:9]} is out of range",
                 "choose a port from 1 to 65535; one below 1024 works only where this user may have it",
             )
         if ports.get(component, port) != port:
             raise usage_error(f"--port {component} is given twice, as {ports[component]} and {port}")
+        if other := next((name for name, taken in ports.items() if taken == port and name != component), ""):
+            raise usage_error(f"--port {other}={port} cannot be combined with --port {component}={port}: one port each")
         ports[component] = port
-    taken: dict[int, str] = {}
-    for component, port in ports.items():
-        if port in taken:
-            raise usage_error(
-                f"--port {taken[port]}={port} cannot be combined with --port {component}={port}: one port each"
-            )
-        taken[port] = component
     return ports
 
 
-def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> None:
-    mode = next((f"--{name}" for name in MODES if getattr(options, name)), "")
+def _refuse_contradictions(settings: Settings, options: argparse.Namespace, mode: str) -> None:
     if mode and options.command:
         raise usage_error(f"{mode} cannot be combined with {options.command}: choose one of them")
     if settings.allow_data_loss and not settings.cluster_given:
@@ -193,14 +155,9 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace) -> N
     if settings.tutorial and settings.output == "json":
         raise usage_error("--tutorial cannot be combined with --output json: it is for people")
     what = mode or options.command or "an installation"
-    fitting = EVERYWHERE | fits(settings.command)
-    refused = [flag.names[0] for flag in FLAGS if _is_given(options, flag) and flag.family not in fitting]
-    if refused:
-        raise usage_error(
-            f"{refused[0]} cannot be combined with {what}", f"leave one of them out, or see {own('--help')}"
-        )
-
-
-def _is_given(options: argparse.Namespace, flag: Argument) -> bool:
-    value = getattr(options, flag.destination, None)
-    return value not in (None, False, "auto", [])  # auto is the default, given or not
+    for flag in FLAGS.values():
+        given = getattr(options, flag.destination) not in (None, False, "auto", [])  # auto is the default
+        if given and not flag.tolerated and settings.command not in flag.commands:
+            raise usage_error(
+                f"{flag.name} cannot be combined with {what}", f"leave one of them out, or see {own('--help')}"
+            )

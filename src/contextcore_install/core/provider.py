@@ -148,7 +148,7 @@ class ProviderConfig:
 
     `folder` is the cluster's own (the provider makes it), `bin_folder` where tools that we installed
     are; `environ` is the environment in which programs are looked for and started. `options` are the
-    provider's own, by the name of their flag (flags.PROVIDER_OPTIONS), where they were given, now or before;
+    provider's own, by the name of their flag (grammar.PROVIDER_OPTIONS), where they were given, now or before;
     `given_now` names those of this command line. `may_lose_data` is the user's consent to remedies that lose data.
     """
 

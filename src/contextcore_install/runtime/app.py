@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from contextcore_install.cli.flags import DEFAULT_CLUSTER
+from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contextcore_install.cli.settings import OF_ONE_MACHINE
+from contextcore_install.cli.grammar import FLAGS
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider
@@ -120,7 +120,7 @@ def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
 
 def _keep_own(here: State, there: State) -> None:
     """Leave this machine what it alone says."""
-    for name in OF_ONE_MACHINE:
+    for name in (flag.destination for flag in FLAGS.values() if flag.machine_local):
         there.settings.pop(name, None)
         if name in here.settings:
             there.settings[name] = here.settings[name]

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.cli.flags import PROVIDER_OPTIONS
-from contextcore_install.cli.settings import INSTALL_TOOLS
+from contextcore_install.cli.grammar import PROVIDER_OPTIONS
 from contextcore_install.core.errors import usage_error
 from contextcore_install.core.ports import Telemetry
 from contextcore_install.core.provider import Provider, ProviderConfig
@@ -25,8 +24,8 @@ from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.telemetry.shipper import Shipper
 
-OF_ONE_RUN = frozenset({"pull"})
-"""Options that say how this run is to go about it; the others belong to the installation, and are kept."""
+INSTALL_TOOLS = "install_tools"
+"""The setting in which an installation keeps that missing tools may be had: its later runs lack them as well."""
 
 TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
 """The codes of preflight's findings that say that a port cannot be had."""
@@ -60,7 +59,7 @@ class Stack:
 
     def settings(self) -> dict[str, Any]:
         """Return what later runs of the installation take over."""
-        kept = {name: value for name, value in self.options.items() if name not in OF_ONE_RUN}
+        kept = {name: value for name, value in self.options.items() if PROVIDER_OPTIONS[name].kept}
         wish = {INSTALL_TOOLS: True} if self.install_tools else {}
         return {"provider": self.provider_name, "ports": self.ports, **kept, **wish}
 
@@ -202,11 +201,11 @@ def ports_of(state: State, app: App) -> dict[str, int]:
 def options_of(state: State, app: App, provider: str) -> dict[str, Any]:
     """Return the provider's options, given now or kept; raises a usage error for what is not for this provider."""
     for name in app.settings.options:
-        if provider not in PROVIDER_OPTIONS[name]:
+        if provider not in PROVIDER_OPTIONS[name].providers:
             raise usage_error(f"--{name.replace('_', '-')} cannot be combined with --provider {provider}")
     kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
     given = {**app.settings.environment_options, **kept, **app.settings.options}
-    return {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name]}
+    return {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name].providers}
 
 
 def parts_of(app: App, state: State) -> tuple[Stack, str]:

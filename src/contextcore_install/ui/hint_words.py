@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contextcore_install.cli.flags import FLAGS, Argument
-from contextcore_install.cli.grammar import COMMANDS, MODES
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES, Argument
 from contextcore_install.core.hints import LAUNCHER
 
 _PIECE = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\`();&|<>]"""
@@ -20,7 +19,6 @@ _NEXT = re.compile(rf" ((?:{_PIECE})+)")
 _VARIABLE = re.compile(rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) ")
 
 _MODES = {f"--{mode}": mode for mode in MODES}
-_SHARED = {name: flag for flag in FLAGS for name in flag.names}
 _BARE = frozenset({"--help", "--version", "-h"})
 
 
@@ -65,7 +63,7 @@ def commands_in(text: str) -> Iterator[OwnCommand]:
 def _words(text: str, at: int) -> tuple[list[str], int]:
     """Return the words of the command whose program ends at a place, and where the last of them ends."""
     words: list[str] = []
-    known: dict[str, Argument] = {**_SHARED}
+    known: dict[str, Argument] = {**FLAGS}
     places: list[Argument] = []
     awaited = False
     while found := _NEXT.match(text, at):
@@ -79,12 +77,12 @@ def _words(text: str, at: int) -> tuple[list[str], int]:
         elif word.startswith("-"):
             if name not in known and name not in _MODES and name not in _BARE:
                 break
-            awaited = "=" not in word and name in known and known[name].takes_value
+            awaited = "=" not in word and name in known and bool(known[name].value)
         elif word in COMMANDS and not places and not any(each in COMMANDS for each in words):
-            own = COMMANDS[word].arguments
-            known |= {flag: each for each in own for flag in each.names if flag.startswith("-")}
-            places = [each for each in own if not each.names[0].startswith("-")]
-        elif places and _may_stand_for(places[0].options.get("choices"), word):
+            own = ARGUMENTS.get(word, ())
+            known |= {each.name: each for each in own if each.name.startswith("-")}
+            places = [each for each in own if not each.name.startswith("-")]
+        elif places and _may_stand_for(places[0].value, word):
             places = places[1:]
         else:
             break
@@ -95,7 +93,7 @@ def _words(text: str, at: int) -> tuple[list[str], int]:
     return words, at
 
 
-def _may_stand_for(choices: object, word: str) -> bool:
+def _may_stand_for(choices: str | tuple[str, ...], word: str) -> bool:
     """Whether a word is an argument, and not the next of a sentence: one of the choices, a path, or a placeholder."""
     if isinstance(choices, tuple):
         return word in choices

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from contextcore_install.cli.flags import DEFAULT_CLUSTER, PROVIDER_OPTIONS, PROVIDER_OPTIONS_NAME
-from contextcore_install.cli.grammar import COMMANDS, fits
+from contextcore_install.cli.grammar import DEFAULT_CLUSTER, FLAGS
 from contextcore_install.core.hints import PROGRAM
 from contextcore_install.ui.hint_words import OwnCommand, commands_in
 from contextcore_install.ui.style import Style
@@ -82,14 +81,12 @@ class Commands:
         if not command:
             return " ".join(words)
         variables = {**found.variables, **{name: _quoted(text) for name, text in self._given.variables.items()}}
-        taken = fits(command)
-        if PROVIDER_OPTIONS_NAME in taken:
-            for flag, (name, value) in self._given.option_variables.items():
-                if not found.names(flag):
-                    variables[name] = _quoted(value)
-        for flag, value in self._missing(found, taken):
+        for flag, (name, value) in self._given.option_variables.items():
+            if command in FLAGS[flag].commands and not found.names(flag):
+                variables[name] = _quoted(value)
+        for flag, value in self._missing(found):
             words += [flag, _quoted(value)] if value else [flag]
-        if self._cluster and not found.names("--cluster") and _is_of_one_cluster(command):
+        if self._cluster and not found.names("--cluster") and command in FLAGS["--cluster"].commands:
             words += ["--cluster", _quoted(self._cluster)]
         return " ".join([*(f"{name}={value}" for name, value in variables.items()), *words])
 
@@ -99,28 +96,22 @@ class Commands:
         port = self._given.free_port(key) if placeholder else 0
         return f"{key}={port}" if port else word
 
-    def _missing(self, found: OwnCommand, taken: frozenset[str]) -> list[tuple[str, str]]:
+    def _missing(self, found: OwnCommand) -> list[tuple[str, str]]:
         """Return the given flags that a command takes and lacks, and that do not contradict those it has."""
         provider = next(iter(found.names("--provider")), "")
         ports = [pair.partition("=") for pair in found.names("--port")]
         has_ports = {name for name, _, _ in ports}, {number for _, _, number in ports}
         missing = []
         for flag, value in self._given.flags:
-            option = flag.removeprefix("--").replace("-", "_")
-            family = PROVIDER_OPTIONS_NAME if option in PROVIDER_OPTIONS else flag
-            if family not in taken or (flag != "--port" and found.names(flag)):
+            if found.command not in FLAGS[flag].commands or (flag != "--port" and found.names(flag)):
                 continue
-            if provider and option in PROVIDER_OPTIONS and provider not in PROVIDER_OPTIONS[option]:
+            if provider and FLAGS[flag].providers and provider not in FLAGS[flag].providers:
                 continue
             name, _, number = value.partition("=")
             if flag == "--port" and (name in has_ports[0] or number in has_ports[1]):
                 continue
             missing.append((flag, value))
         return missing
-
-
-def _is_of_one_cluster(command: str) -> bool:
-    return command not in COMMANDS or "--cluster" not in COMMANDS[command].unused
 
 
 def _quoted(word: str) -> str:
