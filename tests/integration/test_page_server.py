@@ -21,7 +21,7 @@ from contextcore_install.runtime.page.feed import PageFeed
 from contextcore_install.runtime.page.source import PageSource
 from contextcore_install.system.page_server import PageServer
 from kit.installation import Installation
-from kit.page_world import Story, complete, killed, many
+from kit.page_world import STEPS, Story, complete, killed, many
 
 
 @pytest.fixture
@@ -271,6 +271,24 @@ def test_for_scripts_it_prints_one_object_and_the_port_is_the_one_asked_for(inst
         assert (told["pid"], f":{port}/" in told["url"]) == (process.pid, True)
         process.terminate()
         assert (process.wait(30), process.stdout.read()) == (0, "")
+
+
+def test_what_did_not_answer_during_a_run_does_not_count_after_its_end(story: Story) -> None:
+    feed = PageFeed(story.app())
+    silent = {"endpoints": [{"component": "mimir", "url": "", "program": "", "answers": False}]}
+    with story.running():
+        story.begin()
+        for step in STEPS:
+            story.complete(step)
+        feed._look(fresh=True)
+        asked_during_the_run = feed._asked_where
+        feed._take_where(asked_during_the_run, silent)
+    story.end()
+
+    feed._look(fresh=True)
+    feed._take_where(asked_during_the_run, silent)
+
+    assert json.loads(feed._look(fresh=True)["head"])["headline"] == "Complete"
 
 
 def test_a_run_with_open_serves_its_page_until_its_end(installation: Installation) -> None:

@@ -55,7 +55,7 @@ def _html(app: App, *, hides: bool) -> str:
     def take(where: dict[str, object] | None) -> None:
         source.where = where
 
-    Where(app, take).look(WHERE_PATIENCE_S)
+    Where(app).look(take, WHERE_PATIENCE_S)
     sections = source.sections() | {"history": source.all_rows(MOST_ROWS)}
     now_us = app.clock.now_us()
     made = f"A report of contextcore-install {__version__}, made {second(now_us)}."

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.redaction import Redaction
@@ -33,7 +35,7 @@ class PageFeed:
         self._app = app
         self._lock = threading.Lock()
         self._source = PageSource(app, Redaction())
-        self._where = Where(app, self._take_where)
+        self._where = Where(app)
         self._asked_where: object = None
         self._asked_at = float("-inf")
         self._looked_at = float("-inf")
@@ -98,11 +100,18 @@ class PageFeed:
         asked = (story.run_id, story.finished)
         anew = asked != self._asked_where
         if anew or (now - self._asked_at >= ASK_EVERY_S and not self._source.live):
+            if anew:
+                self._source.where = _without_answers(self._source.where)
             self._asked_where, self._asked_at = asked, now
-            self._where.look(anew=anew)
+            self._where.look(partial(self._take_where, asked), anew=anew)
 
-    def _take_where(self, where: dict[str, object] | None) -> None:
-        self._source.where = where
+    def _take_where(self, asked: object, where: dict[str, Any] | None) -> None:
+        if asked == self._asked_where:
+            self._source.where = where
+            return
+        # The run ended while the endpoints were asked: what did not answer then may answer now.
+        self._source.where = _without_answers(where)
+        self._asked_where = None
 
     def _stream(self) -> Iterator[str]:
         """Yield server-sent events (HTML, section 9.2): what changed since the one before."""
@@ -130,3 +139,7 @@ class PageFeed:
     def _change(self, changed: Mapping[str, str]) -> str:
         parts = ",".join(f"{as_json(name)}:{text}" for name, text in changed.items())
         return f'{{"now_us":{self._app.clock.now_us()},"sections":{{{parts}}}}}'
+
+
+def _without_answers(where: dict[str, Any] | None) -> dict[str, Any] | None:
+    return where and {**where, "endpoints": [{**item, "answers": None} for item in where["endpoints"]]}

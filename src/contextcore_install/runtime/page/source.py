@@ -189,29 +189,30 @@ class Where:
     The provider may start programs to tell what runs where: it is asked once a run, the endpoints each time.
     """
 
-    def __init__(self, app: App, told: Callable[[dict[str, Any] | None], None]) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._told = told
         self._thread: threading.Thread | None = None
         self._overview: Overview | None = None
 
-    def look(self, patience_s: float = 0.0, *, anew: bool = True) -> None:
+    def look(
+        self, take: Callable[[dict[str, Any] | None], None], patience_s: float = 0.0, *, anew: bool = True
+    ) -> None:
         """Begin to look, unless it is being looked already; wait for it up to `patience_s` seconds.
 
         With `anew` the provider is asked again, and else only the endpoints that it named.
         """
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, args=(anew,), name="page-where", daemon=True)
+            self._thread = threading.Thread(target=self._look, args=(take, anew), name="page-where", daemon=True)
             self._thread.start()
         self._thread.join(patience_s)
 
-    def _look(self, anew: bool) -> None:
+    def _look(self, take: Callable[[dict[str, Any] | None], None], anew: bool) -> None:
         try:
             if anew or self._overview is None:
                 self._overview = self._ask_provider()
-            self._told(self._document(self._overview) if self._overview else None)
+            take(self._document(self._overview) if self._overview else None)
         except (InstallError, OSError):
-            self._told(None)
+            take(None)
 
     def _ask_provider(self) -> Overview | None:
         from contextcore_install.runtime.selection import read_stack
