@@ -18,7 +18,7 @@ _INTRODUCTION = f"""\
 (`make reference`); `--help` shows the same. A flag that has no meaning for a command is refused with exit code 2.
 
 Options of the installation are stored with it: later runs use the provider, ports, context, manifests, registry, node
-image, workers and pull policy of earlier ones.
+image and workers of earlier ones.
 """
 
 
