@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
-from contextcore_install.diagnosis.catalogue import rules_of
-from contextcore_install.diagnosis.rule import Rule, Subject
+from contextcore_install.diagnosis.rule import Rule, Subject, read_rules, rules_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "diagnosis.md"
 _INTRODUCTION = """\
@@ -19,8 +17,8 @@ error messages share. A rule matches what was seen: states of pods and container
 output of commands, HTTP answers, limits of the machine. Of a subject's rules **the first that fits counts**, so that
 the particular stand before the general.
 
-The rules are in `src/contextcore_install/diagnosis/rules/`, one module a subject; `tests/unit/diagnosis/recorded/` has
-for each what some program really said. This page is made from them by `make reference`.
+The rules are in `src/contextcore_install/diagnosis/rules/`, one TOML file per subject; `tests/unit/diagnosis/recorded/`
+has for each what some program really printed. This page is made from them by `make reference`.
 
 - **rule**: its id. Where the finding, the error or the JSON has another code, that stands below it.
 - **what it means**: what is told. Words in *italics* are filled in.
@@ -28,27 +26,10 @@ for each what some program really said. This page is made from them by `make ref
   but you could, the finding says so. *Waited for*: it heals by itself, and is no finding.
 - **risk**: what the remedy may cost ([repair](repair.md#consent)). A *warning* stands in nobody's way.
 
-To add one: a `Rule` in the module of its subject, before the more general ones; what the program said in
-`recorded/`; `make reference`.
+To add one: a `[[rule]]` in the file of its subject, before the more general ones (`Rule` in
+`src/contextcore_install/diagnosis/rule.py` documents its keys); what the program printed in `recorded/`;
+`make reference`.
 """
-_TITLES = {
-    Subject.MACHINE: "This machine",
-    Subject.ENGINE: "The container engine",
-    Subject.KIND: "kind",
-    Subject.PULL: "Pulling an image into the engine",
-    Subject.LOAD: "Loading an image into the nodes",
-    Subject.CLUSTER: "A cluster of kind",
-    Subject.NODE: "Nodes",
-    Subject.KUBECTL: "kubectl",
-    Subject.NAMESPACE: "Namespaces",
-    Subject.WORKLOAD: "Workloads",
-    Subject.CLAIM: "Claims",
-    Subject.POD: "Pods",
-    Subject.PROCESS: "Processes on this machine",
-    Subject.HTTP: "Processes that answer",
-    Subject.SERVICE: "Services",
-    Subject.SYSTEM: "The cluster's own services",
-}
 
 
 class _Words(dict[str, str]):
@@ -87,19 +68,19 @@ def page() -> str:
 
 
 def _section(subject: Subject) -> Iterator[str]:
-    about = import_module(f"contextcore_install.diagnosis.rules.{subject}").__doc__ or ""
-    yield f"## {_TITLES[subject]}\n"
-    yield f"{re.sub(r'`engine`', '[the container engine](#the-container-engine)', about.strip())}\n"
+    written = read_rules(subject)
+    yield f"## {written['title']}\n"
+    yield f"{written['about']}\n"
     yield "| rule | what it means | what heals it | risk |"
     yield "|---|---|---|---|"
     for rule in rules_of(subject):
-        cells = (_name(rule), _told(rule.sentence), _remedy(rule), _risk(rule))
+        cells = (_name(rule), _told(rule.message), _remedy(rule), _risk(rule))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
 
 
 def _name(rule: Rule) -> str:
-    return f"`{rule.id}`" + (f"<br>`{rule.code}`" if rule.code not in {"", rule.id} else "")
+    return f"`{rule.id}`" + (f"<br>`{rule.code}`" if rule.code != rule.id else "")
 
 
 def _told(text: str) -> str:
@@ -107,8 +88,8 @@ def _told(text: str) -> str:
 
 
 def _remedy(rule: Rule) -> str:
-    if rule.passing:
-        return f"*Waited for*: {_told(rule.passing)}"
+    if rule.condition:
+        return f"*Waited for*: {_told(rule.condition)}"
     # What is a placeholder as a whole is said by the provider.
     command = "" if re.fullmatch(r"\{\w+\}", rule.command) else rule.command.format_map(_CAPITALS)
     parts = [_told(rule.remedy), f"`{command}`" if command else "", "*Carried out.*" if rule.automatic else ""]
@@ -116,9 +97,7 @@ def _remedy(rule: Rule) -> str:
 
 
 def _risk(rule: Rule) -> str:
-    if rule.passing:
-        return ""
-    return f"{rule.risk}" + (", warning" if rule.warning else "")
+    return "" if rule.condition else rule.risk + (", warning" if rule.warning else "")
 
 
 if __name__ == "__main__":

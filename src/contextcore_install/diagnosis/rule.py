@@ -1,16 +1,22 @@
-"""What a rule is. The rules themselves are data, in the modules of `rules/`: one a subject."""
+"""Rules, and the subjects that they are about: rules/SUBJECT.toml has those of a subject, in the order of matching."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.findings import Risk
 
+FOLDER = Path(__file__).parent / "rules"
+
 
 class Subject(StrEnum):
-    """What rules are about. The module of `rules/` that is named like it holds them."""
+    """What rules are about."""
 
     MACHINE = "machine"
     ENGINE = "engine"
@@ -31,46 +37,104 @@ class Subject(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Below:
+    """The condition that a fact is a smaller number than this one, or than the fact of this name."""
+
+    limit: float | str
+
+
+Condition = str | tuple[str, ...] | Below
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One cause: what shows it, what it means for the user, what heals it, and what that may cost.
 
-    **What it matches.** Every condition given must hold; patterns are regular expressions, blind to case. A rule
-    without conditions fits whatever those before it have left over.
+    **Conditions.** `when` maps names to what they must be: a regular expression that is found in them, case-insensitive
+    (a string), one of several exact values (a list), or a smaller number (`NAME.below`, a number or a fact's name).
+    The names are those of `Evidence`: `component`, `log` (its lines), `exit_code`, `reason`, `message`, `error`,
+    `http_status`, and its facts. All conditions must hold; without any, a rule matches whatever those before it leave.
 
-    - `log`: the last lines of a log, or what a command printed;
-    - `message`: what Kubernetes says beside its reason;
-    - `reasons`: Kubernetes' own words (CrashLoopBackOff, Unschedulable, ...), or ours for what it has none for;
-    - `exit_codes`: negative for a signal;
-    - `errors`: codes of the InstallError of a request or a command that got no answer;
-    - `http_statuses`: of an HTTP answer;
-    - `where`: patterns that facts must fit;
-    - `below`: facts that must be numbers smaller than these, or than other facts.
+    **Texts.** `message`, `remedy`, `command` and `condition` have facts and the named groups of patterns (all that
+    differ, joined by "and") as placeholders; `{{` is a brace.
 
-    **What it says.** `sentence`, `remedy`, `command` and `passing` take the evidence's facts as placeholders, and the
-    named groups of the patterns (all that differ, joined by "and").
-
-    **What follows.** `code` is the finding's, where it is not the rule's id. `automatic`: applying the step again
-    carries the remedy out. `transient`: what failed may be tried again as it is. `warning`: it stands in nobody's way.
-    `lasts_s`: seconds for which it must have been seen before it counts while waiting; `inf` where waiting is the
-    remedy. A rule with a `passing` text is no finding: the state heals by waiting, and is told in these few words.
+    **Consequences.** `code` is the finding's. `automatic`: applying the step again carries the remedy out. `retryable`:
+    what failed may be tried again as it is. `warning`: it blocks nothing. `grace_s`: for how many seconds it must have
+    been seen before it counts while waiting; `inf` if waiting is the remedy. A rule with a `condition` is no finding:
+    the state heals by itself, and is described in these few words.
     """
 
     id: str
-    sentence: str
+    code: str
+    message: str
+    when: Mapping[str, Condition]
     remedy: str = ""
     command: str = ""
-    log: str = ""
-    message: str = ""
-    reasons: frozenset[str] = frozenset()
-    exit_codes: frozenset[int] = frozenset()
-    errors: frozenset[str] = frozenset()
-    http_statuses: frozenset[int] = frozenset()
-    where: Mapping[str, str] = field(default_factory=dict)
-    below: Mapping[str, float | str] = field(default_factory=dict)
-    code: str = ""
+    condition: str = ""
     risk: Risk = Risk.HARMLESS
     automatic: bool = False
-    transient: bool = False
+    retryable: bool = False
     warning: bool = False
-    lasts_s: float = 0.0
-    passing: str = ""
+    grace_s: float = 0.0
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "code", "message", "remedy", "command", "condition", "risk"), (str,)),
+    **dict.fromkeys(("automatic", "retryable", "warning"), (bool,)),
+    "when": (dict,),
+    "grace_s": (int, float),
+}
+_REFERENCE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+@cache
+def read_rules(name: str) -> dict[str, Any]:
+    """Return a file of `rules/` as it is written: `title`, `about`, `template`, `rule`."""
+    import tomllib
+
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def rules_of(subject: Subject) -> tuple[Rule, ...]:
+    """Return the rules about a subject, in the order of matching; its file is read when it is first asked for."""
+    written = read_rules(subject)
+    return tuple(rule_from(f"{subject}.toml", entry, written.get("template", {})) for entry in written["rule"])
+
+
+def rule_from(file: str, entry: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]) -> Rule:
+    """Return a rule as a file has it, with what it `extends`; raises ValueError for a wrong key or value."""
+    name = f"{file}: rule {entry.get('id')!r}"
+    if (base := entry.get("extends", "")) and base not in templates:
+        raise ValueError(f"{name}: there is no template {base!r}")
+    template = templates.get(base, {})
+    values = {"id": "", "code": entry.get("id"), **template, **entry}
+    values.pop("extends", None)
+    values["when"] = {**template.get("when", {}), **entry.get("when", {})}
+    wrong = [key for key, value in values.items() if not isinstance(value, _TYPES.get(key, ()))]
+    if wrong or "message" not in values:
+        raise ValueError(f"{name}: wrong or missing: {', '.join(wrong) or 'message'}")
+    values["when"] = {key: _condition(f"{name}: when.{key}", value) for key, value in values["when"].items()}
+    return Rule(**{**values, "risk": Risk(values.get("risk", Risk.HARMLESS))})
+
+
+def _condition(name: str, value: object) -> Condition:
+    match value:
+        case str():
+            return _REFERENCE.sub(lambda found: _named_pattern(name, found[1]), _joined(value))
+        case list():
+            return tuple(str(item) for item in value)
+        case {"below": int() | float() | str() as limit, **rest} if not rest:
+            return Below(limit)
+    raise ValueError(f"{name} is no pattern, list of values or `below`")
+
+
+def _named_pattern(name: str, reference: str) -> str:
+    patterns = read_rules("patterns")
+    if reference not in patterns:
+        raise ValueError(f"{name}: there is no pattern {reference!r} in patterns.toml")
+    return f"(?:{_joined(patterns[reference])})"
+
+
+def _joined(pattern: str) -> str:
+    return pattern.replace("\n", "")  # a long pattern is written on several lines

@@ -106,7 +106,7 @@ class Stack:
 
     def plan(self, telemetry: Telemetry) -> Plan:
         """Return the installation's steps; raises InstallError where a restore was begun and cannot be finished."""
-        from contextcore_install.diagnosis.services import explain_service
+        from contextcore_install.diagnosis.failures import service_finding
         from contextcore_install.steps.base import Surroundings
         from contextcore_install.steps.registry import installation_plan
         from contextcore_install.system.http import LoopbackHttp
@@ -115,7 +115,7 @@ class Stack:
         programs = PathPrograms(without_contact_points(self._app.environ))
         steps = installation_plan(
             Surroundings(
-                self.provider, LoopbackHttp(), telemetry, programs, explain_service, self._measure, self.replaced
+                self.provider, LoopbackHttp(), telemetry, programs, service_finding, self._measure, self.replaced
             )
         )
         if not self._app.layout.restore.is_dir():

@@ -7,8 +7,8 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint
-from contextcore_install.diagnosis.rules.service import NODE_PORT, PORT_FORWARD
-from contextcore_install.diagnosis.services import explain_service
+from contextcore_install.diagnosis.failures import service_finding
+from contextcore_install.diagnosis.reasons import NODE_PORT, PORT_FORWARD
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from contextcore_install.diagnosis.services import explain_service
 def test_each_silence_and_answer_has_its_meaning(
     via: str, got: HttpResponse | InstallError, code: str, says: str
 ) -> None:
-    finding = explain_service(Endpoint("grafana", "http://127.0.0.1:3000", "/api/health", via), got)
+    finding = service_finding(Endpoint("grafana", "http://127.0.0.1:3000", "/api/health", via), got)
     assert finding.code == code
     assert says in finding.message
     assert finding.remedy is not None

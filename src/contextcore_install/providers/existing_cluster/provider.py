@@ -25,7 +25,7 @@ from contextcore_install.core.provider import (
 )
 from contextcore_install.core.requirements import Category, Listener
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.diagnosis.rules.service import PORT_FORWARD
+from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.existing_cluster.data import through_pod
 from contextcore_install.providers.existing_cluster.identity import KnownCluster

@@ -13,8 +13,8 @@ from contextcore_install.core.ports import Http, StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.reasons import SUSPENDED
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.diagnosis.rules.http import SUSPENDED
 from contextcore_install.stack.catalogue import component as component_of
 from contextcore_install.system.daemons import Daemons, Sighting
 

@@ -26,7 +26,7 @@ from contextcore_install.core.provider import (
     Workload,
 )
 from contextcore_install.core.requirements import Listener, Storage
-from contextcore_install.diagnosis.rules.http import HANGS, SUSPENDED
+from contextcore_install.diagnosis.reasons import HANGS, SUSPENDED
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.by_hand import by_hand
 from contextcore_install.providers.host.conditions import ProcessConditions, Watched

@@ -19,7 +19,7 @@ from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
-from contextcore_install.diagnosis.machines import limits_met
+from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.host.holders import other_holder, used_ports
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import FAMILIES, INSTALLABLE, InstalledPrograms, Program, store_gone
@@ -126,7 +126,7 @@ class HostRequirements:
         place = _existing(self._layout.root)
         free = shutil.disk_usage(place).free // MIB
         evidence = f"{free} MiB free on the disk of {place}"
-        return Probe(evidence, limits_met({"disk": str(free), "place": str(place)}, evidence))
+        return Probe(evidence, machine_findings({"disk": str(free), "place": str(place)}, evidence))
 
     def _clock(self) -> Probe:
         now = time.time()
@@ -159,7 +159,7 @@ def _memory(running: list[Component]) -> Probe:
     available = machine.available_memory() // MIB
     wanted = sum(item.memory_mib for item in running)
     evidence = f"{available} MiB available, about {wanted} wanted"
-    return Probe(evidence, limits_met({"memory": str(available), "wanted": str(wanted)}, evidence))
+    return Probe(evidence, machine_findings({"memory": str(available), "wanted": str(wanted)}, evidence))
 
 
 def _existing(path: Path) -> Path:
@@ -194,4 +194,4 @@ def _taken(port: int, key: str, item: Component, problem: int, holder: str = "")
         "why": os.strerror(problem),
         "holder": holder,
     }
-    return limits_met(facts)
+    return machine_findings(facts)

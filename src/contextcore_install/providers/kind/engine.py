@@ -15,7 +15,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
-from contextcore_install.diagnosis.failures import engine_trouble
+from contextcore_install.diagnosis.failures import engine_failure
 from contextcore_install.providers.kind.endpoint import EngineEndpoint, endpoint_of
 from contextcore_install.providers.kind.engine_info import EngineInfo, as_json, read_info_text
 from contextcore_install.providers.kind.products import Product, product_of
@@ -98,7 +98,7 @@ class ContainerEngine:
         except InstallError as error:
             if error.code == "command-timeout" and arguments[0] in _IN_A_CONTAINER:
                 raise
-            found = engine_trouble([error.message], self.facts(), error.code)
+            found = engine_failure([error.message], self.facts(), error.code)
             why = replace(found.error(), retryable=error.retryable)
             if error.code == "command-timeout":
                 _silent[self._identity] = (time.monotonic(), why)
@@ -113,7 +113,7 @@ class ContainerEngine:
 
     def _failure(self, done: Captured) -> InstallError:
         lines = done.stderr.splitlines() or [done.stdout[:400]]
-        return replace(engine_trouble(lines, self.facts(lines)).error(), retryable=True)
+        return replace(engine_failure(lines, self.facts(lines)).error(), retryable=True)
 
     def product(self, told: Sequence[str] = (), info: EngineInfo | None = None) -> Product:
         """Return the product that the engine is, as far as its socket, what it said, and its system tell."""
@@ -143,7 +143,7 @@ class ContainerEngine:
         info, problems = read_info_text(done.stdout)
         if done.exit_code != 0 or problems or info is None:
             lines = [*problems, *done.stderr.splitlines()]
-            return None, engine_trouble(lines, self.facts(lines)).finding
+            return None, engine_failure(lines, self.facts(lines)).finding
         return info, None
 
     def identity(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Probe
 from contextcore_install.core.requirements import how_to_end
-from contextcore_install.diagnosis.machines import limits_met
+from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.engine_info import EngineInfo
 from contextcore_install.providers.kind.holders import HOLDING
@@ -41,7 +41,7 @@ class PortProbe:
         }
         problem = self.bind_problem(port)
         if problem == 0:
-            return Probe(f"{port} is free", limits_met(facts, f"{port} is free"))
+            return Probe(f"{port} is free", machine_findings(facts, f"{port} is free"))
         if self.info is None:
             # Containers outlive their engine, and the proxies that hold their ports do, too.
             return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
@@ -62,7 +62,7 @@ class PortProbe:
             "why": os.strerror(problem),
             "holder": holder,
         }
-        return Probe(findings=limits_met(facts))
+        return Probe(findings=machine_findings(facts))
 
     def _holder(self, port: int) -> str:
         """Say who holds a port; behind the engine's own proxy, which container. Raises InstallError."""

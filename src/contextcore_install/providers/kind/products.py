@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contextcore_install.diagnosis.rules.engine import START_IN_WINDOWS
-
 IN_WINDOWS = "microsoft" in os.uname().release.lower()
 """Whether this is a Linux of WSL2."""
 DOCKER_APP = Path("/Applications/Docker.app")
@@ -71,7 +69,7 @@ _DESKTOP_ON_WINDOWS = Product(
     name="Docker Desktop",
     socket=_DESKTOP.socket,
     system=_DESKTOP.system,
-    start=START_IN_WINDOWS,
+    start="powershell.exe -Command \"Start-Process 'C:\\Program Files\\Docker\\Docker\\Docker Desktop.exe'\"",
     memory="memory=8GB below [wsl2] in .wslconfig in your Windows home folder, then: wsl.exe --shutdown",
     restart="wsl.exe --shutdown",
     trust="certutil.exe -user -addstore Root ca.crt && wsl.exe --shutdown",

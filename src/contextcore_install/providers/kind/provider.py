@@ -21,7 +21,7 @@ from contextcore_install.core.provider import (
 )
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.diagnosis.rules.service import NODE_PORT
+from contextcore_install.diagnosis.reasons import NODE_PORT
 from contextcore_install.providers.kind.choice import choose_engine, nodes_of
 from contextcore_install.providers.kind.config import default_node_image
 from contextcore_install.providers.kind.creation import ClusterSpec, Creation

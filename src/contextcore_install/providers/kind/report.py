@@ -11,10 +11,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterReport, ClusterState
+from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.diagnosis.rules import cluster as rules
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine import Node
 from contextcore_install.providers.kind.inspector import ClusterSnapshot, conditions_of
@@ -77,33 +77,33 @@ class _Findings:
         commands = [f"{self._facts['engine']} network connect {network} {name}" for name in off]
         self._is_cut_off = any(node.is_control_plane and node.name in off for node in self._sight.nodes)
         if off:
-            self._note(rules.DETACHED, nodes=", ".join(off), network=network, connect=" && ".join(commands))
+            self._note(reasons.DETACHED, nodes=", ".join(off), network=network, connect=" && ".join(commands))
 
     def note_nodes(self) -> None:
         """Note an API server that does not answer, and nodes that are not Ready."""
         sight = self._sight
         if sight.silent is not None:
             lines = sight.silent.evidence.splitlines()
-            self._note(rules.API_SILENT, lines, said_by_kubectl=sight.silent.message)
+            self._note(reasons.API_SILENT, lines, said_by_kubectl=sight.silent.message)
         elif sight.unready:
             nodes = {"nodes": ", ".join(sight.unready), "restart": " ".join(sight.unready)}
-            self._note(rules.UNREADY, conditions_of(sight), **nodes)
+            self._note(reasons.UNREADY, conditions_of(sight), **nodes)
 
     def note_context(self) -> None:
         """Note that kubectl does not reach the API from here, which answers in its own node, on the network."""
         if self._sight.misled and self._sight.api is not None and not self._is_cut_off:
-            self.found.append(_unreached(self._facts, rules.NO_CONTEXT, self._sight.api).finding)
+            self.found.append(_unreached(self._facts, reasons.NO_CONTEXT, self._sight.api).finding)
 
     def note_rest(self, ports: Mapping[str, int]) -> None:
         """Note what stands in nobody's way yet, and what cannot be changed any more."""
         sight = self._sight
         if sight.owner is None:
-            self._note(rules.NO_NOTE, [sight.identity])
+            self._note(reasons.NO_NOTE, [sight.identity])
         if sight.cordoned:
             nodes, names = ", ".join(sight.cordoned), " ".join(sight.cordoned)
-            self._note(rules.CORDONED, nodes=nodes, uncordon=names, pods="wait" if sight.waiting else "run")
+            self._note(reasons.CORDONED, nodes=nodes, uncordon=names, pods="wait" if sight.waiting else "run")
         if lost := lost_nodes(sight):
-            self._note(rules.NODES_LOST, count=str(lost))
+            self._note(reasons.NODES_LOST, count=str(lost))
         if other := other_ports(sight.nodes, ports):
             error = ports_fixed(other, ports)
             summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
@@ -128,7 +128,7 @@ def refusal(cluster: str, sight: ClusterSnapshot, engine: str) -> InstallError |
 def unreached(cluster: str, error: InstallError) -> InstallError:
     """Return the error for kubectl's configuration that a new context does not heal: the cluster itself is well."""
     facts = {"cluster": cluster, "export": EXPORT.format(cluster=cluster)}
-    return _unreached(facts, rules.UNREACHED, error).error()
+    return _unreached(facts, reasons.UNREACHED, error).error()
 
 
 def _unreached(facts: Mapping[str, str], reason: str, error: InstallError) -> Diagnosis:
@@ -172,7 +172,7 @@ def lost_nodes(sight: ClusterSnapshot) -> int:
 def nodes_lost(cluster: str, count: int) -> InstallError:
     """Return the error for a cluster some of whose nodes are gone: what was on them cannot be brought back."""
     facts = {"cluster": cluster, "count": str(count)}
-    return explain(Subject.CLUSTER, Evidence("cluster", reason=rules.NODES_LOST, facts=facts)).error()
+    return explain(Subject.CLUSTER, Evidence("cluster", reason=reasons.NODES_LOST, facts=facts)).error()
 
 
 def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:

@@ -12,8 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
-from contextcore_install.diagnosis.machines import limits_met
-from contextcore_install.diagnosis.rules.machine import ENGINE_DISK_WANTED
+from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
 from contextcore_install.providers.kind.engine import ContainerEngine, Node
 from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, EngineInfo
@@ -25,6 +24,7 @@ from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
 #: Seconds by which clocks may differ: an engine takes some to answer.
 CLOCKS_DIFFER_S = 60.0
+ENGINE_DISK_WANTED = 8192  # MiB, below which diagnosis/rules/machine.toml warns
 
 
 class KindRequirements:
@@ -88,11 +88,11 @@ class KindRequirements:
             # A rootless engine has a network of its own, and passes what it publishes on to ours.
             url, local = self._engine.endpoint.shown, self._engine.endpoint.local or "docker context ls"
             facts = {"engine_network": "another", "endpoint": url, "local": local}
-            return Probe(evidence, limits_met(facts, evidence))
+            return Probe(evidence, machine_findings(facts, evidence))
         path = shutil.which(self._engine.name, path=self._config.environ.get("PATH", os.defpath)) or ""
         at_home = self._config.environ.get("TMPDIR", "").startswith(str(Path.home()))
         facts = {"engine_path": path, "temporary_files": "at home" if at_home else "elsewhere"}
-        return Probe(evidence, limits_met(facts, path))
+        return Probe(evidence, machine_findings(facts, path))
 
     def _resources(self) -> Probe:
         info, _ = self._about
@@ -102,7 +102,7 @@ class KindRequirements:
         where = self._engine.product(info=info).memory
         facts = {"engine_memory": str(info.memory_mib), "more": where}
         processors = {"engine_cpus": str(info.cpus or ""), "more": where}
-        return Probe(evidence, (*limits_met(facts, evidence), *limits_met(processors, evidence)))
+        return Probe(evidence, (*machine_findings(facts, evidence), *machine_findings(processors, evidence)))
 
     def _disk(self) -> Probe:
         info, _ = self._about
@@ -122,7 +122,7 @@ class KindRequirements:
             "place": str(place),
             "nodes": "made" if free < ENGINE_DISK_WANTED and self._nodes else "none",
         }
-        return Probe(evidence, limits_met(facts, evidence))
+        return Probe(evidence, machine_findings(facts, evidence))
 
     def _cgroup(self) -> Probe:
         info, _ = self._about
@@ -140,7 +140,7 @@ class KindRequirements:
             "lacks": ", ".join(info.lacks),
             "delegated": "yes" if machine.delegated_controllers() >= DELEGATED else "no",
         }
-        return Probe(evidence, limits_met(facts, evidence))
+        return Probe(evidence, machine_findings(facts, evidence))
 
     def _clock(self) -> Probe:
         info, _ = self._about
@@ -151,7 +151,7 @@ class KindRequirements:
         side = "ahead of" if info.ahead_s > 0 else "behind"
         restart = self._engine.product(info=info).restart
         facts = {"clock": side, "clock_off": f"{abs(info.ahead_s):.0f}", "restart": restart}
-        return Probe(findings=limits_met(facts, f"{abs(info.ahead_s):.0f} s {side} this machine's"))
+        return Probe(findings=machine_findings(facts, f"{abs(info.ahead_s):.0f} s {side} this machine's"))
 
     def _addresses(self) -> Probe:
         info, _ = self._about
@@ -167,7 +167,7 @@ class KindRequirements:
                 return Probe("there is one")
         except InstallError:
             return Probe("not known", skipped=True)
-        return Probe(interface, limits_met({"interface": interface}, f"routes of {interface}"))
+        return Probe(interface, machine_findings({"interface": interface}, f"routes of {interface}"))
 
     def _port(self, key: str, inside: int, port: int) -> Probe:
         info, _ = self._about
@@ -189,7 +189,7 @@ def _inotify() -> Probe:
         return Probe("not known", skipped=True)
     evidence = f"max_user_watches {watches}, max_user_instances {instances}"
     facts = {"max_user_watches": str(watches), "max_user_instances": str(instances)}
-    return Probe(evidence, limits_met(facts, evidence))
+    return Probe(evidence, machine_findings(facts, evidence))
 
 
 def proxies(environ: Mapping[str, str]) -> Probe:
@@ -202,5 +202,5 @@ def proxies(environ: Mapping[str, str]) -> Probe:
     without = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     names = ", ".join(used)
     facts = {"proxies": names, "no_proxy": without}
-    findings = limits_met(facts, f"NO_PROXY={without}")
+    findings = machine_findings(facts, f"NO_PROXY={without}")
     return Probe(names if findings else f"{names}; not for {without}", findings)

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.diagnosis.rules._admission import DENIED, WEBHOOK
 from contextcore_install.providers.kubernetes.objects import Manifest, key_of
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _CONTROLLERS = {
     "Deployment": "replicaset-controller",
 }
 _CONFIGURATIONS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
-_NAMED = re.compile(f"{WEBHOOK}|{DENIED.replace('<webhook>', '<denying>')}", re.IGNORECASE)
+_WEBHOOK = re.compile(r'webhook "([^"]+)"', re.IGNORECASE)
 
 
 class Trial:
@@ -91,16 +90,15 @@ def webhook_facts(kubectl: Kubectl, said: str) -> dict[str, str]:
     """Return what rules tell of the webhook in a message: whose it is, and how to look at it and to remove it."""
     look = kubectl.shown("get", _CONFIGURATIONS)
     facts = {"of_configuration": "", "webhook_look": look, "webhook_removal": look}
-    named = _NAMED.search(said)
+    named = _WEBHOOK.search(said)
     if named is None:
         return facts
-    webhook = named["webhook"] or named["denying"]
     try:
         found = kubectl.items(_CONFIGURATIONS)
     except InstallError:
         return facts
     for item in found:
-        if any(hook.get("name") == webhook for hook in item.get("webhooks") or []):
+        if any(hook.get("name") == named[1] for hook in item.get("webhooks") or []):
             kind, name = str(item["kind"]), str(item["metadata"]["name"])
             return {
                 "of_configuration": f" of the {kind} {name}",

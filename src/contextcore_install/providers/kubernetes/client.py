@@ -29,7 +29,7 @@ _REFUSED = re.compile(r'cannot list resource "([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """kubectl for one context. `facts` fill the sentences of diagnosis/rules/kubectl.py."""
+    """kubectl for one context. `facts` fill the sentences of diagnosis/rules/kubectl.toml."""
 
     program: Callable[[], str]
     environ: Mapping[str, str]

@@ -11,11 +11,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import Workload
+from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.diagnosis.rules import pod_reasons
-from contextcore_install.diagnosis.rules.claim import MADE_TOO_EARLY
 from contextcore_install.providers.kubernetes.claims import StorageClasses
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.events import Events
@@ -131,19 +130,19 @@ class WorkloadConditions:
         """Return the finding, once it has lasted; `automatic` only where doing it again may help."""
         if found is None or (finding := found.problem) is None:
             return None
-        image = pod.reason in pod_reasons.IMAGE
+        image = pod.reason in reasons.IMAGE
         if image and not self._image_remedy(pod.image):
             finding = _by_hand(finding)
         if patience is None:
             return finding
-        if patience.lasted(pod.uid, finding.code) < found.rule.lasts_s:
+        if patience.lasted(pod.uid, finding.code) < found.rule.grace_s:
             return None
         # What was just put in place is waited for: to do that once more heals nothing.
-        again = image or pod_reasons.NEVER_READY in found.rule.reasons or found.rule.id == MADE_TOO_EARLY
+        again = image or finding.code == reasons.POD_NEVER_READY or found.rule.id == reasons.CLAIM_BEFORE_CLASS
         return finding if again else _by_hand(finding)
 
     def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, patience: WaitLimits | None) -> Diagnosis | None:
-        if pod.reason == pod_reasons.UNSCHEDULABLE:
+        if pod.reason == reasons.UNSCHEDULABLE:
             claim = self._claim(key, pod, snapshot)
             if claim is not None and claim.problem is not None:
                 return claim
@@ -151,19 +150,19 @@ class WorkloadConditions:
         if evidence is None:
             return None
         facts = {**evidence.facts, "lacked": _lacked(evidence.message, pod.namespace, snapshot)}
-        if pod.reason == pod_reasons.UNSCHEDULABLE:
+        if pod.reason == reasons.UNSCHEDULABLE:
             facts |= self._placing.facts(pod, snapshot)
         return diagnose(Subject.POD, replace(evidence, facts=facts))
 
     def _evidence(self, key: Key, pod: Pod, patience: WaitLimits | None) -> Evidence | None:
         """Return what is known of what keeps a pod; None where that need not be anything yet."""
         about = partial(Evidence, key.name, facts=self._facts(key, pod))
-        if pod.reason in pod_reasons.IMAGE:
+        if pod.reason in reasons.IMAGE:
             return about(reason=pod.reason, message=self._refusal(pod))
-        if pod.reason in pod_reasons.CRASH | pod_reasons.START:
+        if pod.reason in reasons.CRASH | reasons.START:
             if patience is not None and pod.restarts < CRASHES and not pod.killed_for_memory:
                 return None
-            reason = pod_reasons.OUT_OF_MEMORY if pod.killed_for_memory else pod.reason
+            reason = reasons.OUT_OF_MEMORY if pod.killed_for_memory else pod.reason
             return about(self._last_words(pod), pod.exit_code, reason)
         if pod.reason == "ContainerCreating":
             if patience is not None and patience.lasted(pod.uid, "creating") <= CREATING_S:
@@ -176,7 +175,7 @@ class WorkloadConditions:
             reason, message = self._events.last(pod.uid, pod.namespace)
             since = f"{pod.name}, not ready since {pod.unready_since}"
             said = message if reason == "Unhealthy" else ""
-            return about([since], reason=pod_reasons.NEVER_READY, message=said)
+            return about([since], reason=reasons.NEVER_READY, message=said)
         return None
 
     def _has_waited(self, pod: Pod, patience: WaitLimits | None) -> bool:
@@ -229,7 +228,7 @@ class WorkloadConditions:
 
     def _last_words(self, pod: Pod) -> list[str]:
         """Return the end of what the container logged before it ended, asked for once per end; else why it ended."""
-        if pod.reason in pod_reasons.START:
+        if pod.reason in reasons.START:
             return [pod.message]
         asked = (pod.uid, pod.restarts)
         if asked not in self._logs:

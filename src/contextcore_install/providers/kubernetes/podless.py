@@ -11,8 +11,8 @@ from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.diagnosis.rules.workload import BY_CONTROLLER, MISSING, SCALED_DOWN, UNSAID
 from contextcore_install.providers.kubernetes.admission import Trial, webhook_facts
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.events import Events
@@ -77,9 +77,9 @@ class Podless:
             return None
         said = self._trial.said(live)
         found = self._diagnosis(key, "FailedCreate", said) if said else None
-        if found is None or found.rule.id in UNSAID:
+        if found is None or found.rule.id in WITHOUT_CAUSE:
             found = self._told(key, live, waited if lasted else EVENTS_S, takes_it=said == "")
-        return found.problem if found is not None and waited >= found.rule.lasts_s else None
+        return found.problem if found is not None and waited >= found.rule.grace_s else None
 
     def _told(self, key: Key, live: Manifest, waited: float, *, takes_it: bool) -> Diagnosis | None:
         """Return what the controller told: it may be over where the API server would take the pod from us."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contextcore_install.diagnosis.rules import pod_reasons
+from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.objects import Manifest
 
 
@@ -115,7 +115,7 @@ def moment(text: str) -> float:
 def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
     waiting = [entry for entry in statuses if (entry.get("state") or {}).get("waiting")]
-    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in pod_reasons.STUCK]
+    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in reasons.BACKING_OFF]
     return next(iter(causes or waiting), None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, Workload
-from contextcore_install.diagnosis.rules import pod_reasons
+from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes import releases
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, remove_empty, waiting_for
 from contextcore_install.providers.kubernetes.client import Kubectl
@@ -101,13 +101,13 @@ class KubernetesStack:
         stuck = [found for item in live for found in getting_nowhere(item, pods, claims, time.time())]
         for item in live:
             nudge(self.kubectl, item, pods, ctx)
-        lacking = [pod.image for pod, _ in stuck if pod.reason in pod_reasons.IMAGE]
+        lacking = [pod.image for pod, _ in stuck if pod.reason in reasons.IMAGE]
         refused: Mapping[str, InstallError] = {}
         if lacking and self._get_images is not None:
             refused = self._get_images(list(dict.fromkeys(lacking)), ctx)
         ready = {node["metadata"]["name"] for node in snapshot.of_kind("Node") if is_ready(node)}
         for pod, why in stuck:
-            still_lacks = pod.reason in pod_reasons.IMAGE and pod.image in refused
+            still_lacks = pod.reason in reasons.IMAGE and pod.image in refused
             if (pod.uid, why) not in self._restarted and not still_lacks:
                 self._restarted.add((pod.uid, why))
                 ctx.notice(f"{pod.name} {why}; it is started anew, without waiting for its next turn")

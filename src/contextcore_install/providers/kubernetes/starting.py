@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from contextcore_install.core.ports import StepContext
-from contextcore_install.diagnosis.rules import pod_reasons
+from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.objects import Manifest, containers, key_of, pod_specs
 from contextcore_install.providers.kubernetes.owners import last_changed_by_others
@@ -32,7 +32,7 @@ def getting_nowhere(
     for pod in map(read_pod, selected(pods, workload)):
         if pod.deleting:
             continue
-        if pod.reason in pod_reasons.STUCK:
+        if pod.reason in reasons.BACKING_OFF:
             yield pod, pod.condition
         elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
             yield pod, "is not ready, and not as it should be any more"

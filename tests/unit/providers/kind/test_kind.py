@@ -13,7 +13,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.diagnosis.failures import engine_trouble, kind_failure
+from contextcore_install.diagnosis.failures import engine_failure, kind_failure
 from contextcore_install.providers.kind.comeback import MANAGER, came_back_lately, has_come_back
 from contextcore_install.providers.kind.config import (
     NODE_IMAGE,
@@ -218,7 +218,7 @@ def test_an_unknown_failure_stays_what_it_is() -> None:
     ("error", "code"), [("", "engine-error"), ("command-timeout", "engine-down"), ("command-missing", "engine-missing")]
 )
 def test_an_engine_that_does_not_answer_is_told_by_how_it_failed(error: str, code: str) -> None:
-    assert engine_trouble(["something new"], {"engine": "docker", "start": "s"}, error).finding.code == code
+    assert engine_failure(["something new"], {"engine": "docker", "start": "s"}, error).finding.code == code
 
 
 def test_images_that_every_node_has_need_no_loading() -> None:
