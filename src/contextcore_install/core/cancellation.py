@@ -1,4 +1,4 @@
-"""How a step is told to end."""
+"""Cancels the work of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextcore_install.core.errors import CancelledError
 
 
 class CancelToken:
-    """Set once, from any thread; whoever waits on it wakes, and what it holds open is ended."""
+    """Set once, from any thread: waits end, and registered actions are called."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -21,16 +21,15 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work is to end."""
         return self._noted or self._event.is_set()
 
     def note(self, reason: str) -> None:
-        """Let the work see that it is to end: for a signal's handler, as it takes no lock; `cancel` follows."""
+        """Mark the work as cancelled without taking a lock, for a signal handler; `cancel` follows."""
         self.reason = self.reason or reason
         self._noted = True
 
     def cancel(self, reason: str) -> None:
-        """Tell the work to end; the first reason given stays."""
+        """Cancel the work; the first reason stays."""
         with self._lock:
             if self._event.is_set():
                 return
@@ -41,18 +40,16 @@ class CancelToken:
             action()
 
     def wait(self, seconds: float) -> None:
-        """Pause; raises CancelledError at once when the work is to end."""
         if self._noted or self._event.wait(seconds):
             raise CancelledError(self.reason)
 
     def raise_if_cancelled(self) -> None:
-        """Raise CancelledError when the work is to end."""
         if self.cancelled:
             raise CancelledError(self.reason)
 
     @contextmanager
     def on_cancel(self, action: Callable[[], None]) -> Iterator[None]:
-        """Within the block, call `action` when the work is to end (at once if it is already)."""
+        """Within the block, call `action` upon cancellation (at once if that was before)."""
         with self._lock:
             pending = not self._event.is_set()
             if pending:

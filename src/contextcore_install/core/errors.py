@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process ends with; documented in docs/reference/exit-codes.md."""
+    """Documented in docs/reference/exit-codes.md."""
 
     DONE = 0
     STEP_FAILED = 1
@@ -23,11 +23,10 @@ class ExitCode(IntEnum):
 
 @dataclass(eq=False)
 class InstallError(Exception):
-    """Something expected stands in the way.
+    """An expected failure.
 
-    `code` is stable and meant for scripts, `message` is one sentence, `evidence` what was seen,
-    `hint` what to type or do next, and `retryable` says whether trying again can help by itself. What looks secret in
-    the evidence is hidden: it is what programs said.
+    `code` is stable and meant for scripts, `message` is one sentence, `evidence` what was seen (secrets are hidden),
+    `hint` what to type or do next, and `retryable` says whether trying again can help by itself.
     """
 
     code: str
@@ -47,7 +46,7 @@ class InstallError(Exception):
         return self.message
 
     def as_document(self) -> dict[str, str]:
-        """Return the error as the state file, the journal and JSON output show it."""
+        """Return the error as the state file, the journal and JSON output hold it."""
         document = {"code": self.code, "message": self.message, "hint": self.hint}
         if self.evidence:
             document["evidence"] = self.evidence
@@ -63,16 +62,15 @@ MACHINE_REFUSES: Mapping[int, str] = {
     errno.ENFILE: "close other programs, then run the same command again",
     errno.ENOMEM: "close other programs, then run the same command again",
 }
-"""What the system says where the machine and not the program is at its end, and what helps (man 3 errno)."""
+"""Errors of an exhausted machine (man 3 errno), each with what helps."""
 
 
 def usage_error(message: str, hint: str = "") -> InstallError:
-    """Return the error for a command line that cannot be carried out."""
     return InstallError("usage", message, hint=hint, exit_code=ExitCode.USAGE)
 
 
 class CancelledError(Exception):
-    """Raised inside a step when its work is to end now: interrupted, or out of time."""
+    """Raised inside a step whose work was interrupted, or is out of time."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

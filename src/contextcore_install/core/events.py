@@ -1,7 +1,4 @@
-"""The one stream: everything that is recorded or shown is made from these events.
-
-docs/reference/events.md is the schema for readers outside this program.
-"""
+"""Events: everything that is recorded or shown is made from these (docs/reference/events.md is their schema)."""
 
 from __future__ import annotations
 
@@ -43,30 +40,16 @@ class Kind(StrEnum):
     ACTIVITY = "activity"
     OUTPUT = "output"
     TICK = "tick"
-    UNKNOWN = ""
-    """Of a newer version of this program; what it is stands in the event's `data`."""
+    UNKNOWN = ""  # written by a newer version of this program; the event's `data` names the kind
 
 
 TRANSIENT = frozenset({Kind.STEP_CHECKING, Kind.ACTIVITY, Kind.OUTPUT, Kind.TICK})
 """Shown while they happen and never written to the journal."""
 
 DURABLE = frozenset(
-    {
-        Kind.INSTALLATION_STARTED,
-        Kind.STATE_IMPORTED,
-        Kind.SETTINGS_CHANGED,
-        Kind.RUN_STARTED,
-        Kind.RUN_FINISHED,
-        Kind.STEP_STARTED,
-        Kind.STEP_COMPLETED,
-        Kind.STEP_FAILED,
-        Kind.STEP_INVALIDATED,
-        Kind.STEP_UNDO_STARTED,
-        Kind.STEP_UNDONE,
-        Kind.VERIFIED,
-        Kind.WATCH_REMEDIED,
-        Kind.WATCH_GAVE_UP,
-    }
+    {Kind.INSTALLATION_STARTED, Kind.STATE_IMPORTED, Kind.SETTINGS_CHANGED, Kind.RUN_STARTED, Kind.RUN_FINISHED}
+    | {Kind.STEP_STARTED, Kind.STEP_COMPLETED, Kind.STEP_FAILED, Kind.STEP_INVALIDATED}
+    | {Kind.STEP_UNDO_STARTED, Kind.STEP_UNDONE, Kind.VERIFIED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP}
 )
 """Transitions: the journal is synced before anything acts on them."""
 
@@ -75,8 +58,8 @@ DURABLE = frozenset(
 class Event:
     """One thing that happened in a run.
 
-    `number` counts from 1 in the journal (0 for transient events); `at_us` is UTC in microseconds
-    since 1970 and grows strictly within a journal; `data` holds what this kind of event tells.
+    `number` counts from 1 in the journal (0 for transient events); `at_us` is UTC in microseconds since 1970, and grows
+    strictly within a journal.
     """
 
     number: int
@@ -88,48 +71,44 @@ class Event:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether it is all of its run: what `verify` found, which changed nothing."""
+        """Whether the event is all of its run: the result of `verify`, which changes nothing."""
         return self.kind is Kind.VERIFIED and "mode" in self.data
 
     def follows(self, number: int) -> bool:
-        """Whether a state made from the events up to that number holds on to here; one that is imported is whole."""
+        """Whether no event between that number and this one is missing; an imported state needs none before it."""
         return self.number == number + 1 or self.kind is Kind.STATE_IMPORTED
 
     @property
     def duration_s(self) -> float | None:
-        """How long what ended took, in seconds; None where it does not say, or says what cannot be."""
+        """How long it took, in seconds; None if that is not known."""
         return known_duration(self.data.get("duration_seconds"))
 
     def as_document(self) -> dict[str, Any]:
         """Return the event as one JSON object: the journal's line and `--output json`'s."""
-        document: dict[str, Any] = {
-            "number": self.number,
-            "at": instant(self.at_us),
-            "run_id": self.run_id,
-            "kind": self.kind.value,
-        }
+        document: dict[str, Any] = {"number": self.number, "at": instant(self.at_us), "run_id": self.run_id}
+        document["kind"] = self.kind.value
         if self.step:
             document["step"] = self.step
-        document.update(self.data)
-        return document
+        return {**document, **self.data}
 
 
 _LONGEST_S = 10**9
 
 
 def known_duration(value: object) -> float | None:
-    """Return what a document from outside gives as seconds; None for what is no number from 0 to some decades."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_S
-    return float(value) if known and isinstance(value, int | float) else None
+    """Return seconds from a document from outside; None unless it is a number from 0 to some decades."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_S:
+        return float(value)
+    return None
 
 
 _ENVELOPE = frozenset({"number", "at", "run_id", "kind", "step"})
 
 
 def event_from_document(document: Mapping[str, Any]) -> Event:
-    """Return the event that a journal line holds; ValueError or KeyError when it holds none.
+    """Return the event that a journal line holds; raises ValueError or KeyError if it holds none.
 
-    One of a kind that this version does not know says nothing to any fold, and is written as it was read.
+    An event of an unknown kind changes no fold, and is written as it was read.
     """
     name = document["kind"]
     if not isinstance(name, str) or not name:
@@ -150,27 +129,26 @@ _KINDS = {kind.value: kind for kind in Kind if kind is not Kind.UNKNOWN}
 
 
 def instant(at_us: int) -> str:
-    """Return a time as RFC 3339 in UTC with microseconds."""
+    """Return a time as RFC 3339, in UTC with microseconds."""
     seconds, fraction = divmod(at_us, 1_000_000)
     return f"{_to_the_second(seconds)}.{fraction:06d}Z"
 
 
 def second(at_us: int) -> str:
-    """Return a time as the state file writes it: whole seconds, as jq's fromdateiso8601 reads them."""
+    """Return a time as the state file holds it: whole seconds, as jq's fromdateiso8601 reads them."""
     return _to_the_second(at_us // 1_000_000) + "Z"
 
 
-_FIRST, _LAST = -62_135_596_800, 253_402_300_799
-"""The years 1 to 9999, in seconds since 1970: others have no words in RFC 3339."""
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799  # the years 1 to 9999, which RFC 3339 can write
 
 
-@lru_cache(maxsize=8)  # a second has many events, and every event is told of twice
+@lru_cache(maxsize=8)  # a second has many events
 def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC).isoformat()[:19]
 
 
 def microseconds(text: str) -> int:
-    """Return an RFC 3339 time as microseconds since 1970; ValueError when it is none."""
+    """Return an RFC 3339 time as microseconds since 1970; raises ValueError."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"a time without a zone: {text}")
@@ -180,7 +158,7 @@ def microseconds(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class JournalOffset:
-    """The end of a journal's part: its last event's number and time (microseconds UTC), and its bytes."""
+    """How far into a journal something reaches: its last event's number and time (microseconds UTC), and its bytes."""
 
     events: int = 0
     bytes: int = 0

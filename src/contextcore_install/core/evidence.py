@@ -1,4 +1,4 @@
-"""What a provider can show of itself when something is wrong: named pieces, each collected by itself."""
+"""Evidence for a diagnosis: named pieces, each collected by itself."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from contextcore_install.core.ports import StepContext
 
-KEPT_BYTES = 256 * 1024
-"""How much of a text is of use: its end."""
-
-READ_BYTES = KEPT_BYTES + 64 * 1024
-"""How much of it is read: secrets are hidden before it is cut, so that no half of one is left at the cut."""
+KEPT_BYTES = 256 * 1024  # of the end of a text
+READ_BYTES = KEPT_BYTES + 64 * 1024  # more, as secrets are hidden before the cut: no half of one is left at it
 
 Piece = tuple[str, Any]
-"""Where it is to be found, as in `host/logs/mimir.log`, and what is there: a text, or a JSON document."""
+"""A path in the bundle, as `host/logs/mimir.log`, and its content: a text, or a JSON document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Something that can be collected, called `name` in messages.
+    """Something that can be collected, called `name` in messages; a `slow` one may take longer than a few seconds.
 
     `collect` only reads, may raise InstallError, and ends when its context does; what it has yielded by then counts.
-    Nothing of it is redacted yet. What is `slow` may take longer than a few seconds.
+    Nothing of it is redacted yet.
     """
 
     name: str

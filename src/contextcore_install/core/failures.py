@@ -19,10 +19,7 @@ def still_wrong(problems: tuple[Finding, ...]) -> InstallError:
 
 
 def hint_after(remedy: Remedy | None) -> str:
-    """Return what to do where a remedy was carried out, if the step does that, and did not help.
-
-    Not the same again: whoever repairs would be told to repair.
-    """
+    """Return the next command after a remedy that did not help: not the same again."""
     if remedy is None:
         return ""
     if remedy.automatic and remedy.command in ("", REPAIR):
@@ -31,38 +28,27 @@ def hint_after(remedy: Remedy | None) -> str:
 
 
 def found_wrong(finding: Finding) -> InstallError:
-    """Return a finding as an error, with what heals it: nothing was carried out yet."""
+    """Return a finding as an error whose hint is the remedy: nothing was carried out yet."""
     remedy = finding.remedy
-    hint = ""
-    if remedy is not None:
-        hint = remedy.command or (REPAIR if remedy.automatic else remedy.summary)
+    hint = remedy.command or (REPAIR if remedy.automatic else remedy.summary) if remedy else ""
     return InstallError(finding.code, finding.message, finding.evidence, hint)
 
 
 def timed_out(title: str, activity: str) -> InstallError:
-    """Return the error of a step that ran out of time while it was at `activity`."""
-    return InstallError(
-        "timeout",
-        f"{title}: not done within the time limit",
-        evidence=f"at the end: {activity}" if activity else "",
-        hint=RESUME,
-    )
+    """Return the error of a step that ran out of time during `activity`."""
+    evidence = f"at the end: {activity}" if activity else ""
+    return InstallError("timeout", f"{title}: not done within the time limit", evidence, RESUME)
 
 
 def unforeseen(step_id: str, error: Exception) -> InstallError:
     """Return the error of a step that raised what no step should raise, with its trace.
 
-    Where the machine is at its end, a full disk say, it is no bug, and it may be better the next time.
+    If the machine refuses, for a full disk say, it is not a bug, and another try may help.
     """
-    number = error.errno or 0 if isinstance(error, OSError) else 0
-    if number in MACHINE_REFUSES:
-        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
-        return InstallError(
-            "machine-refuses",
-            f"step {step_id}: {os.strerror(number).lower()}{where}",
-            hint=MACHINE_REFUSES[number],
-            retryable=True,
-        )
+    if isinstance(error, OSError) and (hint := MACHINE_REFUSES.get(error.errno or 0)):
+        where = f": {error.filename}" if error.filename else ""
+        message = f"step {step_id}: {os.strerror(error.errno or 0).lower()}{where}"
+        return InstallError("machine-refuses", message, hint=hint, retryable=True)
     from traceback import format_exception
 
     return InstallError(

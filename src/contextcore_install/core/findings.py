@@ -1,8 +1,8 @@
-"""What a check saw, and what would put it right."""
+"""What a check found, and what would fix it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,10 +17,7 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """An action that heals a finding: what it does, what it risks, and how to do it by hand.
-
-    `automatic` is true where applying the step carries the remedy out.
-    """
+    """What fixes a finding, and how to do it by hand. `automatic` says that applying the step carries it out."""
 
     summary: str
     command: str = ""
@@ -30,7 +27,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. A `warning` does not stand in the way."""
+    """One thing that is wrong. A `warning` does not fail the check."""
 
     code: str
     message: str
@@ -39,35 +36,28 @@ class Finding:
     warning: bool = False
 
     def as_document(self) -> dict[str, Any]:
-        """Return the finding as events and JSON output show it."""
+        """Return the finding as events and JSON output hold it."""
         document: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.evidence:
             document["evidence"] = self.evidence
         if self.warning:
             document["warning"] = True
         if self.remedy:
-            document["remedy"] = {
-                "summary": self.remedy.summary,
-                "command": self.remedy.command,
-                "risk": self.remedy.risk.value,
-                "automatic": self.remedy.automatic,
-            }
+            document["remedy"] = asdict(self.remedy)
         return document
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a step's check found; `summary` says in one line what was looked at."""
+    """What a step's check found; `summary` says in one line what was checked."""
 
     summary: str = ""
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings that stand in the way."""
         return tuple(finding for finding in self.findings if not finding.warning)
 
     @property
     def satisfied(self) -> bool:
-        """Whether the step has nothing to do."""
         return not self.problems

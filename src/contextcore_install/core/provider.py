@@ -1,7 +1,4 @@
-"""What the steps ask of a provider, the place where the stack runs, and the words it answers in.
-
-Implemented in `providers/`, faked in tests.
-"""
+"""The interface of a provider, the place where the stack runs, and the types it answers in."""
 
 from __future__ import annotations
 
@@ -19,10 +16,7 @@ from contextcore_install.core.requirements import Category, Listener, Storage
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What looking at a requirement showed: evidence when it is met, else a finding.
-
-    What was `skipped` could not be looked at, or is not wanted here; then `evidence` says why.
-    """
+    """The result of checking a requirement: evidence if it is met, else findings; why, if it was `skipped`."""
 
     evidence: str = ""
     findings: tuple[Finding, ...] = ()
@@ -31,10 +25,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that must hold. `probe` only reads; `fix`, where there is one, provides it.
-
-    Without what is `critical`, there is no installation that works.
-    """
+    """Something that must hold: `probe` only reads, `fix` provides it. Nothing works without a `critical` one."""
 
     id: str
     title: str
@@ -45,7 +36,7 @@ class Requirement:
 
 
 class ClusterState(StrEnum):
-    """What is there under the cluster's name. What is wrong with a degraded one, which runs, its findings say."""
+    """What is there under the cluster's name; a degraded one runs, with findings."""
 
     ABSENT = "absent"
     PARTIAL = "partial"
@@ -67,9 +58,9 @@ class ClusterReport:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One object of the release that is not as it should be: missing, changed or superfluous.
+    """One object of the release that is missing, changed or superfluous.
 
-    `risk` is that of putting it back. What is `kept` is others' to decide: it is told, and left as it is.
+    `risk` is that of putting it back; one that is `kept` is only reported, as its change was made by others.
     """
 
     name: str
@@ -80,7 +71,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload's condition now. `finding` is set for what waiting cannot heal."""
+    """A workload's condition now. `finding` is set if waiting cannot help."""
 
     name: str
     ready: bool
@@ -93,10 +84,10 @@ class Endpoint:
     """Where a component is reached from here.
 
     `ready_path` answers 2xx when it is ready, or one of the statuses in `accepts`. `via` names what stands between this
-    machine and the component, where something does: it decides what silence means. `steady_s` is for how long it must
-    answer before that counts, in seconds: behind a node that has just been started, ways open, and may close again.
-    `stranger` says who listens there in the component's place, as far as the provider knows: nothing is sent to it, and
-    what it answers says nothing of the installation. `port_is_fixed` says that it cannot have another port.
+    machine and the component, if anything: it decides what silence means. `steady_s` is for how long it must answer
+    before that counts, in seconds: connections may flap after a node starts. `stranger` says who listens there in the
+    component's place, as far as the provider knows: nothing is sent to it, and its answers count for nothing.
+    `port_is_fixed` says that it cannot have another port.
     """
 
     component: str
@@ -110,22 +101,20 @@ class Endpoint:
 
     @property
     def ready_url(self) -> str:
-        """The URL that tells readiness."""
         return self.base_url + self.ready_path
 
     @property
     def has_way(self) -> bool:
-        """Whether there is a way to it at the moment: none leads to a stranger, or to port 0, which stands for none."""
+        """Whether it can be reached at the moment: not a stranger, and not port 0, which stands for none."""
         return not self.stranger and not self.base_url.endswith(":0")
 
     def is_ready(self, status: int) -> bool:
-        """Tell whether an HTTP status means that the component is ready."""
         return 200 <= status < 300 or status in self.accepts
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A component that this installation goes without: why, and how to get it."""
+    """A component that is not installed: why, and how to get it."""
 
     component: str
     reason: str
@@ -144,12 +133,12 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """What a provider is built from. `ports` holds the user's choices by component name.
+    """What a provider is built from.
 
-    `folder` is the cluster's own (the provider makes it), `bin_folder` where tools that we installed
-    are; `environ` is the environment in which programs are looked for and started. `options` are the
-    provider's own, by the name of their flag (grammar.PROVIDER_OPTIONS), where they were given, now or before;
-    `given_now` names those of this command line. `may_lose_data` is the user's consent to remedies that lose data.
+    `folder` is the cluster's own (the provider makes it), `bin_folder` is that of the tools that we installed; programs
+    are looked for and started in `environ`. `ports` are the user's choices by component name, `options` the provider's
+    own by the name of their flag (grammar.PROVIDER_OPTIONS), given now or before; `given_now` names those given now.
+    `may_lose_data` is the user's consent to remedies that lose data.
     """
 
     cluster: str
@@ -167,8 +156,7 @@ class ProviderConfig:
 class Volume:
     """What a component keeps, as one piece of a backup.
 
-    `promise` says what a copy of it is like, and `restarts` that taking one ends the component for a moment. `bytes` is
-    how large it is, None where that is not known beforehand.
+    `promise` describes a copy of it, `restarts` says that copying restarts the component, `bytes` its size, if known.
     """
 
     name: str
@@ -187,21 +175,14 @@ class Data(Protocol):
 
     outlives_cluster: bool
 
-    def volumes(self) -> Sequence[Volume]:
-        """Return what there is to copy; empty where nothing was ever kept."""
-        ...
-
-    def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None:
-        """Write a copy of a volume into an open file."""
-        ...
+    def volumes(self) -> Sequence[Volume]: ...
+    def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None: ...
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
-        """Replace a volume's content by a copy; its component is ended meanwhile, and started again."""
-        ...
+        """Replace a volume's content by a copy; its component is stopped meanwhile, and started again."""
 
     def password(self) -> str | None:
-        """Return the password of Grafana's admin; None where there is none. It must reach no record."""
-        ...
+        """Return the password of Grafana's admin, if there is one. It must reach no record."""
 
 
 class Provider(Protocol):
@@ -209,78 +190,31 @@ class Provider(Protocol):
 
     name: str
 
-    def requirements(self) -> Sequence[Requirement]:
-        """Return what the machine must have."""
-        ...
-
-    def cluster(self) -> ClusterReport:
-        """Return what is there under the cluster's name."""
-        ...
-
-    def create_cluster(self, ctx: StepContext) -> None:
-        """Bring the cluster to healthy from whatever `cluster` reports, foreign excepted."""
-        ...
+    def requirements(self) -> Sequence[Requirement]: ...  # what the machine must have
+    def cluster(self) -> ClusterReport: ...
+    def create_cluster(self, ctx: StepContext) -> None: ...  # healthy, from whatever `cluster` reports but foreign
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
-        """End and remove what `create_cluster` made, data included unless it is to be kept and can outlive it."""
-        ...
+        """Stop and remove what `create_cluster` made, with its data unless that is to be kept and can outlive it."""
 
-    def data(self) -> Data:
-        """Return the way to what the components keep."""
-        ...
-
-    def drift(self) -> Sequence[Drift]:
-        """Return how the release differs from what it should be; empty when it does not."""
-        ...
-
-    def apply_release(self, ctx: StepContext) -> None:
-        """Put the release in place: objects or configurations, and what runs them."""
-        ...
-
-    def remove_release(self, ctx: StepContext) -> None:
-        """Take the release away and keep its data."""
-        ...
-
-    def start_workloads(self, ctx: StepContext) -> None:
-        """Start what should run and does not."""
-        ...
-
-    def workloads(self) -> Sequence[Workload]:
-        """Return each workload's condition now."""
-        ...
+    def data(self) -> Data: ...
+    def drift(self) -> Sequence[Drift]: ...  # how the release differs from what it should be
+    def apply_release(self, ctx: StepContext) -> None: ...  # objects or configurations, and what runs them
+    def remove_release(self, ctx: StepContext) -> None: ...  # its data stays
+    def start_workloads(self, ctx: StepContext) -> None: ...
+    def workloads(self) -> Sequence[Workload]: ...
 
     def watch_workloads(self, ctx: StepContext) -> Iterable[Sequence[Workload]]:
         """Yield the conditions now and at every change, until the caller has seen enough."""
-        ...
 
-    def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component of this installation is reached."""
-        ...
+    def endpoints(self) -> Sequence[Endpoint]: ...
 
     def cluster_services(self) -> Sequence[Requirement]:
-        """Return what must hold of the cluster itself so that components are reached; empty where it is not ours."""
-        ...
+        """Return what the cluster itself must provide so that components are reached; empty if it is not ours."""
 
-    def storage(self) -> Sequence[Storage]:
-        """Return where each component that is installed keeps its data now."""
-        ...
-
-    def listeners(self) -> Sequence[Listener]:
-        """Return where the installation takes connections now; empty where nothing of it runs."""
-        ...
-
-    def overview(self) -> Overview:
-        """Return what runs where, for people."""
-        ...
-
-    def by_hand(self, step_id: str) -> Sequence[str]:
-        """Return the commands that do by hand what a step asks this provider for; empty where there are none."""
-        ...
-
-    def log_command(self, component: str) -> str:
-        """Return the command that shows the end of a component's log."""
-        ...
-
-    def evidence(self) -> Sequence[Collector]:
-        """Return what can be collected for somebody who is to find out what is wrong. Looks at nothing yet."""
-        ...
+    def storage(self) -> Sequence[Storage]: ...  # of the components that are installed
+    def listeners(self) -> Sequence[Listener]: ...
+    def overview(self) -> Overview: ...
+    def by_hand(self, step_id: str) -> Sequence[str]: ...  # commands for what a step asks of this provider
+    def log_command(self, component: str) -> str: ...  # shows the end of a component's log
+    def evidence(self) -> Sequence[Collector]: ...  # for a diagnosis; nothing is read yet

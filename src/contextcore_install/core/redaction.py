@@ -21,12 +21,7 @@ _NAME = (
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"',;&}\]]+)"""
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
-        ),
-        HIDDEN,
-    ),
+    (re.compile(r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"), HIDDEN),
     # the end of one, in a text whose beginning was cut off
     (re.compile(r"\A[A-Za-z0-9+/=\s]{1,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----"), HIDDEN),
     # RFC 9110, section 11.4: scheme and credentials
@@ -52,37 +47,32 @@ def hide_secrets(text: str) -> str:
 
 
 def without_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a JSON object without secrets: the same one where it has none.
-
-    It is looked at as a whole first, as hardly any has one.
-    """
-    told = "\n".join(_told(document))
-    return document if hide_secrets(told) == told else _NO_NAMES.document(document)
+    """Return a JSON object without secrets: the same object if it has none, as nearly all have not."""
+    text = "\n".join(_texts(document))
+    return document if hide_secrets(text) == text else _NO_NAMES.document(document)
 
 
-def _told(value: Any, name: str = "") -> Iterator[str]:
-    """Yield every text in a document as `name=text`, so that a secret's name is seen beside it."""
+def _texts(value: Any, name: str = "") -> Iterator[str]:
+    """Yield every text in a document as `name=text`, so that a secret's name stands beside it."""
     if isinstance(value, Mapping):
         for key, member in value.items():
-            yield from _told(member, str(key))
+            yield from _texts(member, str(key))
     elif isinstance(value, list | tuple):
         for member in value:
-            yield from _told(member, name)
+            yield from _texts(member, name)
     elif isinstance(value, str):
         yield f"{name}={value}"
 
 
 def names_a_secret(name: str) -> bool:
-    """Tell whether what stands under a name, of a variable say, is secret by that name."""
     return _NAMES_A_SECRET.fullmatch(name) is not None
 
 
 class Redaction:
-    """Takes out of text and documents what names a person or a machine, and all secrets.
+    """Takes secrets and the names of persons and machines out of text and documents.
 
-    The home folder becomes `~`, the host `HOST`, the user `USER`; what is empty or shorter than three characters is
-    left, as it would match anywhere. `secrets` are those that are known, and are hidden wherever they stand; of these,
-    what is shorter than six characters is left.
+    The home folder becomes `~`, the host `HOST`, the user `USER`, except those shorter than three characters, which
+    match anywhere. `secrets` are known ones: they are hidden wherever they stand if they have six characters or more.
     """
 
     def __init__(self, *, home: str = "", host: str = "", user: str = "", secrets: Iterable[str] = ()) -> None:
@@ -96,12 +86,11 @@ class Redaction:
         )
 
     def text(self, text: str) -> str:
-        """Return a text without names and secrets."""
         text = hide_secrets(self._secrets.sub(HIDDEN, text) if self._secrets else text)
         return self._pattern.sub(lambda found: self._names[found[0]], text) if self._pattern else text
 
     def document(self, value: Any) -> Any:
-        """Return a JSON document without names and secrets, keys included; a value under a secret's name is hidden."""
+        """Return a JSON document without names and secrets, in keys too; a value under a secret's name is hidden."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
@@ -120,15 +109,14 @@ _NAMES_A_SECRET = re.compile(rf"(?i)[\w.-]{{0,60}}{_NAME}")
 _NO_NAMES = Redaction()
 
 
-LONGEST = 4_000
-"""Characters that are kept: enough to paste all but generated commands."""
+LONGEST = 4_000  # characters of a command line that are kept: enough to paste all but generated commands
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """Return a command as a shell would take it, cut to `LONGEST` characters, with what is secret hidden.
+    """Return a command as one line for a shell, cut to `LONGEST` characters, with secrets hidden.
 
-    Word by word, as a shell's quotes would hide from the patterns where a secret ends: it takes all that follows it
-    in its word, and the whole word behind a flag that has the name of a secret.
+    Secrets are looked for word by word, as a shell's quotes would hide from the patterns where one ends: a secret takes
+    the rest of its word, and the whole word behind a flag with a secret's name.
     """
     words: list[str] = []
     secret_follows = False

@@ -12,7 +12,7 @@ from contextcore_install.core.findings import Finding
 
 
 class Category(StrEnum):
-    """What a requirement is about; the values are labels of metrics, and so an interface."""
+    """What a requirement is about; the values are labels of metrics."""
 
     TOOLING = "tooling"
     INFRASTRUCTURE = "infrastructure"
@@ -22,11 +22,10 @@ class Category(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DataPiece:
     """A claim or a folder of data.
 
-    `id` stays the same for as long as the data does; empty where the piece was emptied, or has none yet. `since` says
-    when it was made, as RFC 3339 has it; empty where that is not known.
+    `id` identifies the data, and is empty if there is none (yet); `since` is when it was made (RFC 3339), if known.
     """
 
     name: str
@@ -36,11 +35,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a component keeps its data now: a folder, claims; empty where it keeps none.
+    """Where a component keeps its data now: a folder, claims; empty if it keeps none.
 
-    `finding` is set where the data would not outlive the component. `in_memory` says whether the place itself is lost
-    when the machine stops; None where that is not to be seen from here. `pieces` are what can be told from another one
-    in its place.
+    `finding` is set if the data would not outlive the component. `in_memory` says whether the place itself is lost when
+    the machine stops; None if that cannot be seen from here.
     """
 
     component: str
@@ -48,12 +46,12 @@ class Storage:
     evidence: str
     finding: Finding | None = None
     in_memory: bool | None = None
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[DataPiece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where something of the installation takes connections. `is_open` where others than this machine can connect."""
+    """Where the installation takes connections; `is_open` says that other machines can connect."""
 
     owner: str
     place: str
@@ -61,12 +59,10 @@ class Listener:
 
 
 def socket_listener(owner: str, address: str, port: int) -> Listener:
-    """Return a listener on an address of this machine; what is no address of loopback's is open."""
+    """Return a listener on an address of this machine: open unless it is a loopback address."""
     try:
-        # Without its zone, and as IPv4 where it is that.
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        loopback = (mapped or parsed).is_loopback
+        parsed = ipaddress.ip_address(address.partition("%")[0])  # without its zone
+        loopback = (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
     except ValueError:
         loopback = False
     return Listener(owner, f"{address or '0.0.0.0'}:{port}", not loopback)  # noqa: S104 - what an empty one means
@@ -77,7 +73,7 @@ _CONTAINER = re.compile(r"^the container ([\w.-]+)$")
 
 
 def how_to_end(holder: str, port: int, engine: str = "docker") -> str:
-    """Return the command that ends the holder of a port, or the one that names it where the words for it do not."""
+    """Return the command that ends the holder of a port or, if the description does not tell, the one that names it."""
     if found := _PROCESS.search(holder):
         return f"kill {found[1]}"
     if found := _CONTAINER.match(holder):

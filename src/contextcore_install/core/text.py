@@ -1,4 +1,7 @@
-"""Words that messages share, and JSON that every reader takes."""
+"""Words that messages share, and JSON that every reader takes.
+
+A lone surrogate, half a character, is none of JSON's text (RFC 8259, section 8.2).
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,28 @@ import json
 import re
 from typing import Any
 
+IN_FILES = "contextcore-install-json"
+"""The `errors` with which JSON text is encoded for files.
+
+Python's escapes for bytes of file names that are not UTF-8 (PEP 383) stay readable as such; other lone surrogates,
+which a file written by others may hold, become U+FFFD.
+"""
+
+_ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.")
+
 
 def count(number: int, thing: str) -> str:
     """Return "1 step", "2 steps"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-IN_FILES = "contextcore-install-json"
-"""The `errors` with which JSON text is encoded for files.
-
-Python's escapes for bytes of file names that are no UTF-8 (PEP 383) stay readable as such; other lone surrogates, which
-a file written by others may hold, become U+FFFD.
-"""
-
-_ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.")
-
-
 def ascii_json(document: object, **options: Any) -> str:
-    """Return a document as JSON in ASCII, with U+FFFD for what is no character."""
+    """Return a document as JSON in ASCII, with U+FFFD for lone surrogates."""
     text = json.dumps(document, default=str, **options)
-    return _ESCAPES.sub(_valid, text) if "\\ud" in text else text
+    return _ESCAPES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text) if "\\ud" in text else text
 
 
-def _valid(match: re.Match[str]) -> str:
-    return "\\ufffd" if match["lone"] else match[0]
-
-
-def _for_files(error: UnicodeError) -> tuple[bytes, int]:
+def _encode_for_files(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end]
@@ -41,4 +39,4 @@ def _for_files(error: UnicodeError) -> tuple[bytes, int]:
     return "".join(kept).encode(), error.end
 
 
-codecs.register_error(IN_FILES, _for_files)
+codecs.register_error(IN_FILES, _encode_for_files)

@@ -1,4 +1,4 @@
-"""Looking once for all that want to know the same at the same time."""
+"""One read for all that ask the same at the same time."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Generic, TypeVar
 from contextcore_install.core.errors import InstallError
 
 FRESH_S = 1.0
-"""Seconds for which what was read stands for what is: the checks of one run that follow on each other."""
+"""Seconds for which a value counts: as long as the checks of one run that follow on each other."""
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
-class TtlCache(Generic[Found]):
+class TtlCache(Generic[Value]):
     """Reads, and remembers for a moment. Safe to use from several threads."""
 
-    def __init__(self, ask: Callable[[], Found]) -> None:
+    def __init__(self, ask: Callable[[], Value]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
         self._read_at = float("-inf")
-        self._found: list[Found] = []
+        self._found: list[Value] = []
         self._error: InstallError | None = None
 
-    def read(self, *, fresh: bool = False) -> Found:
-        """Return what is there. Raises the InstallError with which asking failed."""
+    def read(self, *, fresh: bool = False) -> Value:
+        """Return the value, asked for anew if it is old or `fresh`; raises the InstallError of asking."""
         asked_at = time.monotonic()
         with self._lock:
-            # Those who wait for one read need not fail one after another; who asks after it, asks anew.
+            # All that waited for one read share its failure; whoever asks after it asks anew.
             failed_before = self._error is not None and asked_at > self._read_at
             if fresh or failed_before or time.monotonic() - self._read_at > FRESH_S:
                 self._error = None
@@ -43,6 +43,6 @@ class TtlCache(Generic[Found]):
             return self._found[0]
 
     def forget(self) -> None:
-        """Have the next read ask again, as something was changed."""
+        """Have the next read ask anew, as something was changed."""
         with self._lock:
             self._read_at = float("-inf")

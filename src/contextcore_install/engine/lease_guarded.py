@@ -17,7 +17,6 @@ class Guard(Protocol):
 
     def confirm(self, ctx: StepContext, *, is_up: bool) -> None:
         """Return when it may; raises InstallError when not. `is_up` says that the cluster is known to be there."""
-        ...
 
 
 def lease_guarded(plan: Plan, guard: Guard) -> Plan:

@@ -28,19 +28,15 @@ class Step(Protocol):
 
     def check(self, ctx: StepContext) -> CheckResult:
         """Look whether there is anything to do."""
-        ...
 
     def apply(self, ctx: StepContext) -> None:
         """Make it so."""
-        ...
 
     def undo(self, ctx: StepContext) -> None:
         """Take back what apply made."""
-        ...
 
     def by_hand(self) -> Sequence[str]:
         """Return the commands that do the same by hand."""
-        ...
 
 
 class PlanError(ValueError):

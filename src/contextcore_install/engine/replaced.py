@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.hints import own
-from contextcore_install.core.requirements import Piece, Storage
+from contextcore_install.core.requirements import DataPiece, Storage
 
 ACCEPT = own("--repair", "--yes")
 """The command that notes the data that is there now as the data to watch over."""
@@ -50,14 +50,14 @@ def replaced(known: Mapping[str, str], seen: Sequence[Storage], backup: str = ""
     ]
 
 
-def _changed(known: Mapping[str, str], seen: Sequence[Storage]) -> Iterator[tuple[Storage, Piece]]:
+def _changed(known: Mapping[str, str], seen: Sequence[Storage]) -> Iterator[tuple[Storage, DataPiece]]:
     for storage in seen:
         for piece in storage.pieces:
             if known.get(piece.name) != piece.id:
                 yield storage, piece
 
 
-def _finding(component: str, piece: Piece, was: str, backup: str) -> DataReplaced:
+def _finding(component: str, piece: DataPiece, was: str, backup: str) -> DataReplaced:
     when = f"made anew at {piece.since}" if piece.since else "emptied or replaced"
     text = f"The data of {component} is gone: {piece.name} was {when}, and holds what was written since."
     if backup:

@@ -45,18 +45,15 @@ class Slot(Protocol):
 
     def read(self) -> StoredObject | None:
         """Return what the object holds; None where there is none."""
-        ...
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
         """Replace the object of a version, or make it where the version is empty; return its new version.
 
         Raises InstallError with the code CONFLICT where there is another version, and GONE where there is none.
         """
-        ...
 
     def remove(self) -> None:
         """Remove the object, whatever it holds; nothing happens where there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,6 @@ class HasRemoteRecords(Protocol):
 
     def remote(self) -> Remote:
         """Return the way to the records. Asks for nothing yet."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

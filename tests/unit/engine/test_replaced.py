@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.requirements import Piece, Storage
+from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.engine.replaced import noted, replaced
 from contextcore_install.engine.state import State, state_from_document
 
@@ -13,7 +13,7 @@ LOKI = "data-loki-0"
 
 
 def kept(identity: str, name: str = LOKI) -> Storage:
-    return Storage("loki", name, "", pieces=(Piece(name, identity, "2026-01-01T12:00:00Z"),))
+    return Storage("loki", name, "", pieces=(DataPiece(name, identity, "2026-01-01T12:00:00Z"),))
 
 
 def event(number: int, kind: Kind, step: str = "", **data: Any) -> Event:

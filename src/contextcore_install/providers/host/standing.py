@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.hints import RESUME
-from contextcore_install.core.requirements import Listener, Piece, Storage, socket_listener
+from contextcore_install.core.requirements import DataPiece, Listener, Storage, socket_listener
 from contextcore_install.providers.host.layout import DATA_MARK, read_json
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
@@ -28,9 +28,9 @@ def storage_in(component: str, folder: Path, pid: int) -> Storage:
     return Storage(component, place, evidence, in_memory=in_memory, pieces=(_piece(folder),))
 
 
-def _piece(folder: Path) -> Piece:
+def _piece(folder: Path) -> DataPiece:
     mark = read_json(folder / DATA_MARK) or {}
-    return Piece(folder.name, str(mark.get("id", "")), str(mark.get("since", "")))
+    return DataPiece(folder.name, str(mark.get("id", "")), str(mark.get("since", "")))
 
 
 def _trouble(component: str, folder: Path, pid: int) -> Finding | None:

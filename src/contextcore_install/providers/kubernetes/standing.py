@@ -7,7 +7,7 @@ from typing import Any
 
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.hints import REPAIR
-from contextcore_install.core.requirements import Listener, Piece, Storage
+from contextcore_install.core.requirements import DataPiece, Listener, Storage
 from contextcore_install.providers.kubernetes.conditions import WORKLOAD_KINDS
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
 from contextcore_install.providers.kubernetes.render import Release
@@ -44,8 +44,8 @@ def _storage_of(workload: Manifest, snapshot: Snapshot) -> Storage:
     return Storage(name, place, evidence or "it mounts nothing to keep data in", pieces=pieces)
 
 
-def _piece(claim: str, metadata: Mapping[str, Any]) -> Piece:
-    return Piece(claim, str(metadata.get("uid", "")), str(metadata.get("creationTimestamp", "")))
+def _piece(claim: str, metadata: Mapping[str, Any]) -> DataPiece:
+    return DataPiece(claim, str(metadata.get("uid", "")), str(metadata.get("creationTimestamp", "")))
 
 
 def _claims(workload: Manifest, spec: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.requirements import Piece, Storage
+from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.kubernetes.render import Release
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.providers.kubernetes.standing import reach_of_services, storage
@@ -52,7 +52,7 @@ def test_claims_that_are_bound_keep_data() -> None:
         "loki",
         "data-loki-0, data-loki-1",
         "data-loki-0 is Bound, data-loki-1 is Bound",
-        pieces=tuple(Piece(name, f"uid of {name}", MADE) for name in names),
+        pieces=tuple(DataPiece(name, f"uid of {name}", MADE) for name in names),
     )
     named = [{"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}]
     assert stored(workload(volumes=named), claim("mine")).finding is None
