@@ -13,13 +13,11 @@ from contextcore_install.diagnosis.evidence import Evidence, clean, clean_lines,
 from contextcore_install.diagnosis.rule import Condition, Rule, Subject, rules_of
 
 # Levels of log lines that explain no failure
-_UNINTERESTING = re.compile(
-    r"(?i)\blevel=\"?(info|debug)\b|\"level\":\s*\"(info|debug)\"|\t(info|debug)\t|(?-i:\s(INFO|DEBUG)\s)"
-)
+_UNINTERESTING = r"(?i)\blevel=\"?(info|debug)\b|\"level\":\s*\"(info|debug)\"|\t(info|debug)\t|(?-i:\s(INFO|DEBUG)\s)"
 # What Go programs print last; registers and stacks may follow
 _GIVES_UP = r"^(panic|fatal( error)?):|\t(fatal|panic)\t|\blevel\"?[=:]\s*\"?(fatal|panic)\b"
 # A URL's query is somebody's parameters, and says nothing of what happened: `?timeout=3s` is no timeout
-_QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']*")
+_QUERY = r"(https?://[^\s\"'?]+)\?[^\s\"']*"
 LOG_LINES, SHOWN_LINES = 30, 5  # how many are matched, and how many are shown
 READ_LINES = 150  # how many to read of a log, so that those are among them: the stack of a panic can take a hundred
 
@@ -76,7 +74,7 @@ def first_match(rules: Iterable[Rule], evidence: Evidence) -> Diagnosis | None:
 
 def _seen(evidence: Evidence) -> Mapping[str, str]:
     """Return what the conditions of rules look at, by name."""
-    lines = (line for line in clean_lines(evidence.lines, LOG_LINES) if not _UNINTERESTING.search(line))
+    lines = (line for line in clean_lines(evidence.lines, LOG_LINES) if not re.search(_UNINTERESTING, line))
     return {
         **evidence.facts,
         "component": evidence.component,
@@ -95,7 +93,7 @@ def _holds(seen: Mapping[str, str], name: str, condition: Condition) -> bool:
         return _found(condition, seen.get(name, ""))
     if isinstance(condition, tuple):
         return seen.get(name, "") in condition
-    limit = condition.limit
+    limit = condition["below"]
     try:
         return float(seen[name]) < float(seen[limit] if isinstance(limit, str) else limit)
     except (KeyError, ValueError):
@@ -104,7 +102,7 @@ def _holds(seen: Mapping[str, str], name: str, condition: Condition) -> bool:
 
 def without_queries(text: str) -> str:
     """Return a text whose URLs end before their `?`."""
-    return _QUERY.sub(r"\1", text)
+    return re.sub(_QUERY, r"\1", text) if "?" in text else text
 
 
 def _found(pattern: str, text: str) -> bool:
@@ -167,7 +165,7 @@ def _shown(rule: Rule, evidence: Evidence) -> str:
     causes = [line for line in lines if _found(cause, line)][-1:]
     parts = [
         *(shorten(line, None if cause == _GIVES_UP else _last_match(cause, line)) for line in causes),
-        *(shorten(line) for line in lines[-SHOWN_LINES:] if line not in causes and not _UNINTERESTING.search(line)),
+        *(shorten(line) for line in lines[-SHOWN_LINES:] if line not in causes and not re.search(_UNINTERESTING, line)),
     ]
     if evidence.message:
         parts.append(clean(evidence.message))

@@ -36,14 +36,7 @@ class Subject(StrEnum):
     SYSTEM = "system"
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
-    """The condition that a fact is a smaller number than this one, or than the fact of this name."""
-
-    limit: float | str
-
-
-Condition = str | tuple[str, ...] | Below
+Condition = str | tuple[str, ...] | Mapping[str, float | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +77,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "when": (dict,),
     "grace_s": (int, float),
 }
-_REFERENCE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_REFERENCE = r"\{([a-z][a-z0-9_]*)\}"
 
 
 @cache
@@ -118,14 +111,14 @@ def rule_from(file: str, entry: Mapping[str, Any], templates: Mapping[str, Mappi
     return Rule(**{**values, "risk": Risk(values.get("risk", Risk.HARMLESS))})
 
 
-def _condition(name: str, value: object) -> Condition:
+def _condition(name: str, value: Any) -> Condition:
     match value:
         case str():
-            return _REFERENCE.sub(lambda found: _named_pattern(name, found[1]), _joined(value))
+            return re.sub(_REFERENCE, lambda found: _named_pattern(name, found[1]), _joined(value))
         case list():
             return tuple(str(item) for item in value)
-        case {"below": int() | float() | str() as limit, **rest} if not rest:
-            return Below(limit)
+        case {"below": int() | float() | str() as limit} if len(value) == 1:
+            return {"below": limit}
     raise ValueError(f"{name} is no pattern, list of values or `below`")
 
 

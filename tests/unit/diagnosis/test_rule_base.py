@@ -15,7 +15,7 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import diagnose, first_match
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import FOLDER as RULE_FILES
-from contextcore_install.diagnosis.rule import Below, Rule, Subject, read_rules, rule_from, rules_of
+from contextcore_install.diagnosis.rule import Rule, Subject, read_rules, rule_from, rules_of
 from contextcore_install.providers.kind.requirements import ENGINE_DISK_WANTED
 from unit.diagnosis.recordings import FACTS, FOLDER, Recording, recordings
 
@@ -253,7 +253,7 @@ def test_what_callers_know_of_single_rules_is_so() -> None:
     assert {rule.code for _, rule in RULES if reasons.NEVER_READY in reasons_of(rule)} == {reasons.POD_NEVER_READY}
     assert reasons.HANGS in {rule.condition for rule in rules_of(Subject.HTTP)}
     low = next(rule for rule in rules_of(Subject.MACHINE) if rule.id == "engine-disk-low")
-    assert low.when["engine_disk"] == Below(ENGINE_DISK_WANTED)
+    assert low.when["engine_disk"] == {"below": ENGINE_DISK_WANTED}
 
 
 @pytest.mark.parametrize(
