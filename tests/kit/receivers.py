@@ -28,7 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages import packages
-from contextcore_install.system.watched import WatchedRun
+from contextcore_install.system.packages.apt import run_in
 from kit.stores import CACHE, free_ports, wait_until
 
 LOCK = Path(__file__).with_name("rotel.lock")
@@ -266,7 +266,7 @@ def rotel() -> Path:
             workdir = CACHE / "rotel-work"
             workdir.mkdir(exist_ok=True)
             try:
-                packages.install(LOCK, folder, workdir=workdir, run=WatchedRun())
+                packages.install(LOCK, folder, workdir=workdir, run=run_in)
             except InstallError as error:
                 pytest.skip(f"no rotel here, and none to be had: {error.evidence}")
             program.chmod(0o755)

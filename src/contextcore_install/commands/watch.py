@@ -36,8 +36,8 @@ from contextcore_install.runtime.wiring import open_records
 from contextcore_install.storage.lock import Lock, holder
 from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import read_records
-from contextcore_install.system.process import kill_all_children
 from contextcore_install.system.signals import ending_signals
+from contextcore_install.system.supervisor import kill_all_children
 from contextcore_install.ui.text import duration
 
 WATCHED_UNTIL = "services_verify"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from contextcore_install.core.errors import CancelledError
+from contextcore_install.core.ports import StepContext
 
 
 class CancelToken:
@@ -62,3 +64,26 @@ class CancelToken:
             with self._lock:
                 if action in self._actions:
                     self._actions.remove(action)
+
+
+class _ChildContext:
+    """A StepContext with a token of its own."""
+
+    def __init__(self, ctx: StepContext, token: CancelToken) -> None:
+        self._ctx = ctx
+        self.wait, self.raise_if_cancelled, self.on_cancel = token.wait, token.raise_if_cancelled, token.on_cancel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
+
+@contextmanager
+def child_context(ctx: StepContext) -> Iterator[StepContext]:
+    """Give the context of work in another thread, which is cancelled with the step, or as soon as the block fails."""
+    token = CancelToken()
+    with ctx.on_cancel(lambda: token.cancel("the step is to end")):
+        try:
+            yield cast(StepContext, _ChildContext(ctx, token))
+        except BaseException:
+            token.cancel("what it was done for has failed")
+            raise

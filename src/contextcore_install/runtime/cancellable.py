@@ -14,8 +14,8 @@ from contextcore_install.runtime import wiring
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import make_home, make_private
 from contextcore_install.storage.lock import Lock
-from contextcore_install.system.process import kill_all_children
 from contextcore_install.system.signals import ending_signals_apart
+from contextcore_install.system.supervisor import kill_all_children
 from contextcore_install.ui.text import sanitize
 
 

@@ -19,8 +19,8 @@ from contextcore_install.runtime.selection import is_bound
 from contextcore_install.runtime.session import Session
 from contextcore_install.runtime.wiring import open_session
 from contextcore_install.storage.lock import Lock
-from contextcore_install.system.process import kill_all_children
 from contextcore_install.system.signals import ending_signals
+from contextcore_install.system.supervisor import kill_all_children
 from contextcore_install.ui.console.summary import Ended, render_failure, render_interrupted, render_success
 
 TELEMETRY_PATIENCE_S = 2.0

@@ -1,29 +1,55 @@
-"""Pipes what one command prints into several others at the same time, bytes as they are; nothing is kept on disk."""
+"""Runs commands for the bytes that they read or print: from and to files, or from one command to several others."""
 
 from __future__ import annotations
 
 import os
-import select
-import shlex
-import signal
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from shlex import join
 from typing import IO
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
 from contextcore_install.system.capture import Captured
-from contextcore_install.system.clock import SystemClock
-from contextcore_install.system.process import GRACE_S, tracked
+from contextcore_install.system.supervisor import Child, Supervisor
 
-#: Bytes of what each command says that are kept, and bytes that are moved at once.
-KEEP_BYTES, CHUNK_BYTES = 8192, 1 << 20
-#: Seconds between two looks at the clock.
-_LOOK_S = 0.2
+#: Bytes of what each command says that are kept.
+KEEP_BYTES = 8192
+
+
+class _Tail(bytearray):
+    def take(self, chunk: bytes) -> None:
+        self.extend(chunk)
+        del self[:-KEEP_BYTES]
+
+    def text(self) -> str:
+        return self.decode(errors="replace")
+
+
+def stream(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    timeout_s: float,
+    source: IO[bytes] | None = None,
+    sink: IO[bytes] | None = None,
+    ctx: StepContext | None = None,
+) -> None:
+    """Run a command with a file as its input or output, to its end.
+
+    Raises InstallError `command-missing`, `command-timeout`, and `command-failed` for an exit code other than 0;
+    CancelledError when the step is cancelled.
+    """
+    if source is not None:
+        os.lseek(source.fileno(), 0, os.SEEK_SET)  # the command reads the descriptor, not our buffer
+    nowhere, said = subprocess.DEVNULL, _Tail()
+    with Supervisor(ctx, timeout_s) as supervisor:
+        child = Child(argv, environ, stdin=source or nowhere, stdout=sink or nowhere, stderr=subprocess.PIPE)
+        supervisor.add(child, said.take, said.take)
+        supervisor.attend(said.text, retryable=False)
+    if child.exit_code != 0:
+        message = f"`{join(argv)}` failed with exit code {child.exit_code}."
+        raise InstallError("command-failed", message, said.text().strip())
 
 
 def pipe(
@@ -40,150 +66,29 @@ def pipe(
     A sink that ends early does not stop the others. `moved` is told how many bytes there have been.
 
     Raises InstallError `command-missing`, and `command-timeout` after `timeout_s` seconds; CancelledError when the step
-    is to end.
+    is cancelled.
     """
-    if ctx is not None:
-        ctx.raise_if_cancelled()
-    began = time.monotonic()
-    with ExitStack() as stack:
-        first = _Command(source, environ, stack, reads=False)
-        others = [_Command(argv, environ, stack, reads=True) for argv in sinks]
-        everyone = [first, *others]
-
-        def end() -> None:
-            for command in everyone:
-                command.signal(signal.SIGTERM)
-
-        stack.enter_context(ctx.on_cancel(end) if ctx is not None else nullcontext())
-        clock = SuspendAwareClock(SystemClock())
-        deadline = clock.monotonic() + timeout_s
-        in_time = _move(first, others, moved, lambda: clock.monotonic() < deadline)
-        first.close()  # it is told by SIGPIPE that nobody reads on
-        in_time = _wait(everyone, lambda: clock.monotonic() < deadline) and in_time
-        ended = [command.captured() for command in everyone]
-    if ctx is not None:
-        for one in ended:
-            ctx.command(one.argv, one.exit_code, time.monotonic() - began)
-        ctx.raise_if_cancelled()
-    if not in_time:
-        raise InstallError(
-            "command-timeout",
-            f"`{shlex.join(source)}` did not end within {timeout_s:g} s.",
-            "\n".join(one.stderr for one in ended if one.stderr),
-            retryable=True,
-        )
-    return ended[0], ended[1:]
-
-
-class _Command:
-    """One of the commands, with what it says in a file that has no name."""
-
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], stack: ExitStack, *, reads: bool) -> None:
-        self.argv = tuple(argv)
-        self.pending = memoryview(b"")
-        self._said: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the stack
-        try:
-            self.process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
-                stdout=self._said if reads else subprocess.PIPE,
-                stderr=self._said,
-                env=dict(environ),
-                start_new_session=True,
-                bufsize=0,
-            )
-        except OSError as error:
-            raise InstallError(
-                "command-missing", f"`{argv[0]}` cannot be started: {error.strerror}.", shlex.join(argv)
-            ) from error
-        end = self.process.stdin if reads else self.process.stdout
-        assert end is not None
-        self._end = end
-        os.set_blocking(self.fileno(), False)
-        stack.enter_context(tracked(self.process.pid))
-        stack.callback(self._finish)
-
-    def fileno(self) -> int:
-        """Return the descriptor of this side of the pipe, as `select` asks for it."""
-        return self._end.fileno()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether this side of the pipe is open."""
-        return not self._end.closed
-
-    def close(self) -> None:
-        """Close this side of the pipe."""
-        with suppress(OSError):
-            self._end.close()
-
-    def take(self) -> None:
-        """Write what the command will have of what is pending."""
-        try:
-            self.pending = self.pending[os.write(self.fileno(), self.pending) :]
-        except BlockingIOError:
-            return
-        except OSError:  # it has ended; why is seen by its exit code
-            self.pending = memoryview(b"")
-            self.close()
-
-    def signal(self, number: int) -> None:
-        """Signal the command and all that it started, unless it has ended."""
-        if self.process.returncode is None:
-            with suppress(OSError):
-                os.killpg(self.process.pid, number)
-
-    def captured(self) -> Captured:
-        """Return how the command ended."""
-        self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, self._said.tell() - KEEP_BYTES))
-        said = self._said.read().decode(errors="replace")
-        return Captured(self.argv, self.process.returncode, "", said)
-
-    def _finish(self) -> None:
-        self.close()
-        self.signal(signal.SIGKILL)
-        self.process.wait()
-
-
-def _move(
-    source: _Command, sinks: Sequence[_Command], moved: Callable[[int], None], in_time: Callable[[], bool]
-) -> bool:
-    """Move bytes until the source ends or nobody reads any more; tell whether that was in time."""
+    said = [_Tail() for _ in (source, *sinks)]
+    readers: list[Child] = []
     total = 0
-    while any(sink.is_open for sink in sinks):
-        if not in_time():
-            return False
-        waiting = [sink for sink in sinks if sink.pending]
-        readable, writable, _ = select.select([] if waiting else [source], waiting, [], _LOOK_S)
-        for sink in writable:
-            sink.take()
-        if not readable:
-            continue
-        chunk = os.read(source.fileno(), CHUNK_BYTES)
-        if not chunk:
-            break
+
+    def fan_out(chunk: bytes) -> None:
+        nonlocal total
         total += len(chunk)
         moved(total)
-        for sink in sinks:
-            if sink.is_open:
-                sink.pending = memoryview(chunk)
-    for sink in sinks:
-        sink.close()
-    return True
+        reading = [child for child in readers if not child.input.closed]
+        for child in reading:
+            child.pending.append(memoryview(chunk))
+        if not reading and first.process.stdout in first.takers:
+            first.finish(first.process.stdout)  # it is told by SIGPIPE that nobody reads on
 
-
-def _wait(commands: Sequence[_Command], in_time: Callable[[], bool]) -> bool:
-    """Wait until all have ended, and end those that are not in time; tell whether all were."""
-    late, grace = False, time.monotonic()
-    for command in commands:
-        while command.process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                command.process.wait(_LOOK_S)
-            if not late and not in_time():
-                late, grace = True, time.monotonic() + GRACE_S
-                for one in commands:
-                    one.signal(signal.SIGTERM)
-            if late and time.monotonic() > grace:
-                command.signal(signal.SIGKILL)
-    return not late
+    with Supervisor(ctx, timeout_s) as supervisor:
+        first = supervisor.add(Child(source, environ, stderr=subprocess.PIPE), fan_out, said[0].take)
+        first.has_room = lambda: not any(child.pending for child in readers)
+        for argv, tail in zip(sinks, said[1:], strict=True):
+            readers.append(supervisor.add(Child(argv, environ, stdin=subprocess.PIPE), tail.take))
+        supervisor.attend(lambda: "\n".join(tail.text() for tail in said if tail))
+    ended = [
+        Captured(one.argv, one.exit_code, "", tail.text()) for one, tail in zip([first, *readers], said, strict=True)
+    ]
+    return ended[0], ended[1:]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.system import process
+from contextcore_install.system import process, supervisor
 from contextcore_install.system.machine import start_time
 from kit.fakes import Told
 
@@ -88,7 +88,7 @@ def test_a_timeout_ends_the_command_and_what_it_started(tmp_path: Path) -> None:
 
 
 def test_what_ignores_the_kind_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE_S", 0.3)
+    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
     began = time.monotonic()
     with pytest.raises(InstallError, match="did not end within"):
         process.run(sh("trap '' TERM; while :; do sleep 0.05; done"), timeout_s=0.2)
@@ -131,12 +131,12 @@ def test_what_a_command_leaves_running_does_not_hold_us(tmp_path: Path) -> None:
 def test_a_hard_exit_leaves_no_child_behind(tmp_path: Path) -> None:
     script = f"""
 import os, threading, time
-from contextcore_install.system import process
+from contextcore_install.system import process, supervisor
 argv = ["/bin/sh", "-c", "sleep 60 & echo $! $$ > {tmp_path}/pids; wait"]
 threading.Thread(target=process.run, args=(argv,), daemon=True).start()
 while not os.path.exists("{tmp_path}/pids"): time.sleep(0.01)
 time.sleep(0.1)
-process.kill_all_children()
+supervisor.kill_all_children()
 os._exit(9)
 """
     source = str(Path(process.__file__).parents[2])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
@@ -38,7 +39,7 @@ from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.system import process
 from contextcore_install.system.files import write_atomically
 from contextcore_install.system.lock import acquire
-from contextcore_install.system.relay import Relay, beside
+from contextcore_install.system.supervisor import StartOptions
 
 #: Seconds for kind to make a cluster, and to remove one.
 CREATE_S, REMOVE_S = 900.0, 120.0
@@ -147,7 +148,7 @@ class Creation:
         had fails nothing here: the nodes may be able to pull it, and whoever waits for the pods tells what they cannot.
         """
         nodes_run = threading.Event()
-        with ThreadPoolExecutor(1) as pool, beside(ctx) as aside:
+        with ThreadPoolExecutor(1) as pool, child_context(ctx) as aside:
             provided = pool.submit(self._images.provide_beside, self._wish.images, nodes_run, aside)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, nodes_run.set)
@@ -177,9 +178,8 @@ class Creation:
         # --retain: the node that failed holds the reason. Whether nodes get Ready is seen to later, as kind ends
         # with exit code 0 when it has waited in vain.
         argv = [self._kind(), "create", "cluster", "--name", wish.cluster, "--config", str(path), "--retain"]
-        done = process.run(
-            argv, Relay(ctx, hear), environ=self._engine.environ, timeout_s=CREATE_S, check=False, keep=(lock,)
-        )
+        environ, options = self._engine.environ, StartOptions(keep=(lock,))
+        done = process.run(argv, ctx, environ=environ, timeout_s=CREATE_S, check=False, hear=hear, options=options)
         if done.exit_code != 0:
             raise kind_failure(process.failure(done), done.lines, self._facts(done.lines))
 

@@ -16,7 +16,6 @@ from contextcore_install.providers.kind.node_images import IMPORT_WAYS, NodeImag
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
 from contextcore_install.system.pipes import pipe
-from contextcore_install.system.relay import Relay
 
 #: Pulls at the same time: registries and home networks dislike more.
 PULLS_AT_ONCE = 4
@@ -172,7 +171,8 @@ class Images:
             with ctx.part(f"pull {image}"):
                 process.run(
                     [self._engine.name, "pull", name],
-                    Relay(ctx, _Layers(ctx, image).hear),
+                    ctx,
+                    hear=_Layers(ctx, image).hear,
                     environ=self._engine.environ,
                     timeout_s=_in_time(PULL_S, ctx),
                 )

@@ -18,7 +18,7 @@ from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, RELEASE_LABEL, Key, Manifest, key_of
 from contextcore_install.providers.kubernetes.releases import GRAFANA_ADMIN, is_claim_of
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
-from contextcore_install.system.streams import stream
+from contextcore_install.system.pipes import stream
 
 #: Seconds for a pod to end, and for one copy.
 END_S, COPY_S = 120.0, 3600.0

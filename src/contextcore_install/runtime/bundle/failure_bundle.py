@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.system.process import kill_all_children
 from contextcore_install.system.signals import ending_signals_apart
+from contextcore_install.system.supervisor import kill_all_children
 
 if TYPE_CHECKING:
     from contextcore_install.core.evidence import Piece

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
+from contextcore_install.system import process
 from contextcore_install.system.packages.apt_sources import own_sources, read_os_release
-from contextcore_install.system.watched import WatchedCommand, WatchedRun, last_line
+from contextcore_install.system.process import Completed
+from contextcore_install.system.supervisor import StartOptions
 
 
 class AptUnavailableError(Exception):
@@ -27,32 +31,38 @@ class AptError(Exception):
         self.evidence = evidence
 
 
+Run = Callable[[Sequence[str], Path, Mapping[str, str] | None], Completed]
+"""Runs a command in a folder, with an environment or else ours, and returns how it ended."""
+
+
+def run_in(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+    return process.run(argv, environ=environ, check=False, timeout_s=inf, options=StartOptions(folder))
+
+
 ETC = Path("/etc/apt")
 """Where a machine names the archives that it trusts."""
 
 
-def download_and_unpack(
-    package: str, into: Path, *, workdir: Path, run: WatchedCommand | None = None, etc: Path = ETC
-) -> Path:
+def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | None = None, etc: Path = ETC) -> Path:
     """Download the newest `package` of this release, unpack it into `into`, and return `into`.
 
     `into` then holds `usr/...` as the package does; its dependencies are not fetched, and programs need them
     from the system. `workdir` keeps apt's lists, so a second package costs only its own download.
     Raises AptUnavailableError or AptError.
     """
-    run = run or WatchedRun()
+    run = run or run_in
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
         raise AptUnavailableError(f"there is no {missing[0]} on this machine")
     archive = download(package, workdir.resolve(), run, etc)
     into.mkdir(parents=True, exist_ok=True)
-    unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], cwd=archive.parent)
+    unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], archive.parent, None)
     archive.unlink()
-    if unpacked.returncode != 0:
+    if unpacked.exit_code != 0:
         raise AptError(f"{archive.name} could not be unpacked", last_line(unpacked.output))
     return into
 
 
-def download(package: str, workdir: Path, run: WatchedCommand, etc: Path = ETC) -> Path:
+def download(package: str, workdir: Path, run: Run, etc: Path = ETC) -> Path:
     """Download the newest `package` into `workdir`, with fresh lists if it has none yet; return the archive."""
     lay_out(workdir, etc)
     apt_get = ["apt-get", *options(workdir)]
@@ -61,10 +71,10 @@ def download(package: str, workdir: Path, run: WatchedCommand, etc: Path = ETC) 
     said = ""
     if not (workdir / "updated").exists():
         # Its exit code says that some source failed, not that the one we need did.
-        said = run([*apt_get, "update"], cwd=workdir, env=environment).output
-    fetched = run([*apt_get, "download", package], cwd=downloads, env=environment)
+        said = run([*apt_get, "update"], workdir, environment).output
+    fetched = run([*apt_get, "download", package], downloads, environment)
     archives = list(downloads.glob("*.deb"))
-    if fetched.returncode != 0 or not archives:
+    if fetched.exit_code != 0 or not archives:
         raise AptError(f"{package} could not be downloaded", complaints(said + fetched.output))
     (workdir / "updated").touch()
     return archives[0]
@@ -103,6 +113,12 @@ def options(workdir: Path) -> list[str]:
         "Acquire::https::Timeout": "20",
     }
     return ["--quiet", *(f"--option={name}={value}" for name, value in settings.items())]
+
+
+def last_line(output: str) -> str:
+    """Return the last line of `output` that says something, shortened to fit a terminal."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:120] if lines else ""
 
 
 def complaints(output: str) -> str:

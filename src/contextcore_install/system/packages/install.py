@@ -23,7 +23,8 @@ from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
 from contextcore_install.system.packages import apt
 from contextcore_install.system.packages.download import PinnedDownload, download_checked
-from contextcore_install.system.watched import CommandOutcome
+from contextcore_install.system.process import Completed
+from contextcore_install.system.supervisor import StartOptions
 from contextcore_install.system.work_folders import GETTING, work_folder
 
 #: Seconds for a package to arrive, and for a new program to say its version.
@@ -123,9 +124,9 @@ def package(name: str, program: str, trial: Sequence[str] = ("-version",)) -> Ca
     """Return the way through the system's package of a name; `trial` are the arguments that try the program out."""
 
     def get(job: Job) -> Path:
-        def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> CommandOutcome:
-            done = process.run(argv, job.ctx, cwd=cwd, environ=env, check=False, timeout_s=PACKAGE_WITHIN_S)
-            return CommandOutcome(done.exit_code, "\n".join(done.lines))
+        def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+            options = StartOptions(folder)
+            return process.run(argv, job.ctx, environ=environ, check=False, timeout_s=PACKAGE_WITHIN_S, options=options)
 
         unpacked = job.workdir / name
         try:

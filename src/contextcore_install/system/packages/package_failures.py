@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.system.watched import last_line
+from contextcore_install.system.packages.apt import last_line
 
 
 class Cause(NamedTuple):

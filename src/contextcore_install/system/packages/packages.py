@@ -20,8 +20,9 @@ from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages import apt
+from contextcore_install.system.packages.apt import Run
 from contextcore_install.system.packages.package_failures import explain
-from contextcore_install.system.watched import CommandOutcome, WatchedCommand
+from contextcore_install.system.process import Completed
 
 #: What installers write beside a package's files, if its wheel has it too with a hash that no longer fits.
 OF_THE_INSTALLER = ("INSTALLER", "REQUESTED", "direct_url.json")
@@ -36,10 +37,10 @@ def pins(lock: Path) -> list[tuple[str, str]]:
     return [(name, version) for name, version, where in found if "win32" not in where]
 
 
-def install(lock: Path, target: Path, *, workdir: Path, run: WatchedCommand) -> None:
+def install(lock: Path, target: Path, *, workdir: Path, run: Run) -> None:
     """Install what `lock` pins into the empty folder `target`; raise InstallError when that cannot be done."""
     with_uv = try_uv(lock, target, workdir, run)
-    if with_uv and with_uv.returncode == 0:
+    if with_uv and with_uv.exit_code == 0:
         return
     try:
         outcome = try_pips(lock, target, workdir, run)
@@ -47,11 +48,11 @@ def install(lock: Path, target: Path, *, workdir: Path, run: WatchedCommand) -> 
         if with_uv:
             raise explain("uv", with_uv.output) from None
         raise
-    if outcome.returncode != 0:
+    if outcome.exit_code != 0:
         raise explain("pip", outcome.output)
 
 
-def try_uv(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> CommandOutcome | None:
+def try_uv(lock: Path, target: Path, workdir: Path, run: Run) -> Completed | None:
     """Try uv, the fastest; None if there is none. It reads none of pip's settings, so its failure is not final."""
     uv = shutil.which("uv")
     if uv is None:
@@ -59,12 +60,12 @@ def try_uv(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> Comm
     options = ["--require-hashes", "--no-deps", "--link-mode=copy", "--no-progress", "--color=never"]
     where = ["--python", sys.executable, "--target", str(target), "--requirements", str(lock)]
     try:
-        return run([uv, "pip", "install", *options, *where], cwd=workdir, env=environment(workdir))
-    except OSError as error:
-        return CommandOutcome(127, f"{uv}: {error.strerror}")
+        return run([uv, "pip", "install", *options, *where], workdir, environment(workdir))
+    except InstallError as error:
+        return Completed((uv,), 127, (error.message,))
 
 
-def try_pips(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> CommandOutcome:
+def try_pips(lock: Path, target: Path, workdir: Path, run: Run) -> Completed:
     """Try each pip there is until one can be imported, and return how that one ended."""
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile", "--no-input"]
     quiet = ["--progress-bar=off", "--no-warn-script-location", "--disable-pip-version-check"]
@@ -72,14 +73,14 @@ def try_pips(lock: Path, target: Path, workdir: Path, run: WatchedCommand) -> Co
     argv = [sys.executable, "-m", "pip", "install", *options, *quiet, *where]
     for path in pips(workdir, run):
         empty(target)
-        outcome = run(argv, cwd=workdir, env=environment(workdir, path))
+        outcome = run(argv, workdir, environment(workdir, path))
         # Also a pip that is there but lacks a part of the standard library its distribution splits off.
-        if outcome.returncode == 0 or "No module named" not in outcome.output:
+        if outcome.exit_code == 0 or "No module named" not in outcome.output:
             return outcome
     raise no_pip("no pip could be imported")
 
 
-def pips(workdir: Path, run: WatchedCommand) -> Iterator[Path | None]:
+def pips(workdir: Path, run: Run) -> Iterator[Path | None]:
     """Yield what to put on the path to import pip: nothing, wheels found here, then one downloaded for it."""
     yield None
     folders = [Path(os.__file__).parent / "ensurepip" / "_bundled"]

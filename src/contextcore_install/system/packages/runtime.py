@@ -15,18 +15,25 @@ import os
 import signal
 import stat
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import FrameType
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.system import process
 from contextcore_install.system.files import discard
 from contextcore_install.system.packages import packages
 from contextcore_install.system.packages.package_failures import explain_os_error
 from contextcore_install.system.packages.runtime_folder import DAY, MARKER, is_complete, is_touched, runtime_key
-from contextcore_install.system.watched import SIGN_OF_LIFE, WatchedRun
+from contextcore_install.system.process import Completed
+from contextcore_install.system.supervisor import StartOptions
 
+#: Seconds after which a waiting person wants to see that something still happens.
+SIGN_OF_LIFE = 4.0
 #: A runtime used within this time may be in use by a program that runs now.
 IN_USE = 14 * DAY
 
@@ -112,13 +119,20 @@ def fill(lock: Path, folder: Path, descriptor: int) -> None:
     began = time.monotonic()
     tell(f"Preparing once: {len(packages.pins(lock))} packages into {folder.parent}")
 
-    def still_waiting(last: str) -> None:
-        tell(f"  still preparing ({time.monotonic() - began:.0f} s) {last}")
+    lines: deque[str] = deque([""], maxlen=1)
+
+    def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+        options = StartOptions(folder, (descriptor,))
+        return process.run(argv, environ=environ, check=False, timeout_s=inf, hear=lines.append, options=options)
+
+    def still_preparing() -> None:
+        tell(f"  still preparing ({time.monotonic() - began:.0f} s) {lines[0].strip()[:120]}")
 
     previous = os.umask(0o077)
     try:
         target.mkdir(parents=True)
-        packages.install(lock, target, workdir=staging, run=WatchedRun(still_waiting, keep=[descriptor]))
+        with repeating(still_preparing):
+            packages.install(lock, target, workdir=staging, run=run)
         discard(target / ".lock")  # uv's, open to everybody
         (target / MARKER).write_text(f"{lock.name}\n", encoding="utf-8")
         make_durable(target)
@@ -132,6 +146,24 @@ def fill(lock: Path, folder: Path, descriptor: int) -> None:
         os.umask(previous)
         discard(staging)
     tell(f"Prepared in {time.monotonic() - began:.0f} s; later starts need no network.")
+
+
+@contextlib.contextmanager
+def repeating(action: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call `action` every `SIGN_OF_LIFE` seconds."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(SIGN_OF_LIFE):
+            action()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.providers.kind.creation import ClusterSpec, Creation
@@ -22,7 +23,6 @@ from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.capture import Captured
-from contextcore_install.system.relay import beside
 from kit.fakes import Told
 
 PORTS = resolve_ports({})
@@ -197,7 +197,7 @@ def test_a_cluster_of_others_is_left_alone(lab: Lab) -> None:
 
 def test_work_beside_a_step_ends_with_it() -> None:
     told, ended = Told(), []
-    with beside(told.ctx) as aside, aside.on_cancel(lambda: ended.append("work")):
+    with child_context(told.ctx) as aside, aside.on_cancel(lambda: ended.append("work")):
         aside.raise_if_cancelled()
         told.token.cancel("Ctrl-C")
         with pytest.raises(CancelledError):

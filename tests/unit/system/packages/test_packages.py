@@ -14,26 +14,26 @@ import pytest
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages import packages
 from contextcore_install.system.packages.package_failures import explain, explain_os_error
-from contextcore_install.system.watched import CommandOutcome
+from contextcore_install.system.process import Completed
 
-DONE = CommandOutcome(0, "Successfully installed")
-NO_PIP = CommandOutcome(1, "/usr/bin/python3: No module named pip")
-OFFLINE = CommandOutcome(1, "E: Failed to fetch http://deb.example/x  Temporary failure resolving 'deb.example'")
+DONE = Completed((), 0, ("Successfully installed",))
+NO_PIP = Completed((), 1, ("/usr/bin/python3: No module named pip",))
+OFFLINE = Completed((), 1, ("E: Failed to fetch http://deb.example/x  Temporary failure resolving 'deb.example'",))
 
 
 class FakeRun:
     """Answers each program by its name, and keeps what was run with which PYTHONPATH."""
 
-    def __init__(self, **answers: CommandOutcome | Callable[[Sequence[str], str], CommandOutcome]) -> None:
+    def __init__(self, **answers: Completed | Callable[[Sequence[str], str], Completed]) -> None:
         self.answers = answers
         self.calls: list[tuple[str, str]] = []
 
-    def __call__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> CommandOutcome:
+    def __call__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None) -> Completed:
         program = "pip" if "pip" in argv[1:3] and not argv[0].endswith("/uv") else Path(argv[0]).name
         python_path = (env or {}).get("PYTHONPATH", "")
         self.calls.append((program, python_path))
         answer = self.answers[program.replace("-", "_")]
-        return answer if isinstance(answer, CommandOutcome) else answer(argv, python_path)
+        return answer if isinstance(answer, Completed) else answer(argv, python_path)
 
     def programs(self) -> list[str]:
         return [program for program, _ in self.calls]
@@ -63,14 +63,14 @@ def test_uv_is_enough(install: Callable[..., None]) -> None:
 
 
 def test_after_a_uv_that_fails_pip_is_tried(install: Callable[..., None]) -> None:
-    run = FakeRun(uv=CommandOutcome(2, "error: no such index"), pip=DONE)
+    run = FakeRun(uv=Completed((), 2, ("error: no such index",)), pip=DONE)
     install(run)
 
     assert run.programs() == ["uv", "pip"]
 
 
 def test_a_pip_that_fails_is_final(install: Callable[..., None]) -> None:
-    run = FakeRun(pip=CommandOutcome(1, "ERROR: No matching distribution found for rich==15.0.0"))
+    run = FakeRun(pip=Completed((), 1, ("ERROR: No matching distribution found for rich==15.0.0",)))
 
     with pytest.raises(InstallError) as caught:
         install(run)
@@ -82,18 +82,18 @@ def test_a_pip_that_fails_is_final(install: Callable[..., None]) -> None:
 def test_without_pip_the_distributions_package_of_it_is_unpacked_and_used(
     install: Callable[..., None], tmp_path: Path
 ) -> None:
-    def download(argv: Sequence[str], _path: str) -> CommandOutcome:
+    def download(argv: Sequence[str], _path: str) -> Completed:
         if argv[-2] == "download":
             (tmp_path / "apt/downloads/pip.deb").touch()
-        return CommandOutcome(0, "")
+        return Completed((), 0)
 
-    def unpack(argv: Sequence[str], _path: str) -> CommandOutcome:
+    def unpack(argv: Sequence[str], _path: str) -> Completed:
         wheel = Path(argv[-1], "usr/share/python-wheels/pip-23.0.1-py3-none-any.whl")
         wheel.parent.mkdir(parents=True)
         wheel.touch()
-        return CommandOutcome(0, "")
+        return Completed((), 0)
 
-    def pip(_argv: Sequence[str], path: str) -> CommandOutcome:
+    def pip(_argv: Sequence[str], path: str) -> Completed:
         return DONE if path.startswith(str(tmp_path)) else NO_PIP
 
     run = FakeRun(pip=pip, apt_get=download, dpkg_deb=unpack)
@@ -119,7 +119,7 @@ def test_without_pip_and_apt_pip_is_named(install: Callable[..., None]) -> None:
 
 def test_a_uv_that_failed_is_what_is_told_where_there_is_no_pip(install: Callable[..., None]) -> None:
     with pytest.raises(InstallError) as caught:
-        install(FakeRun(uv=CommandOutcome(2, "  Caused by: dns error"), pip=NO_PIP))
+        install(FakeRun(uv=Completed((), 2, ("  Caused by: dns error",)), pip=NO_PIP))
 
     assert caught.value.code == "runtime-network"
     assert caught.value.evidence.startswith("uv said: ")
