@@ -84,28 +84,28 @@ def test_every_query_of_the_page_is_tested() -> None:
 
 def test_a_finished_run(store: Store) -> None:
     cluster = shipped(store, failed_then_done())
-    assert set(ask(store, "Where each step stands", cluster).values()) == {2.0}
-    assert len(ask(store, "Where each step stands", cluster)) == 6
+    assert set(ask(store, "The status of each step", cluster).values()) == {2.0}
+    assert len(ask(store, "The status of each step", cluster)) == 6
     assert ask(store, "How many steps have failed", cluster) == {"": 0.0}
-    assert ask(store, "Which steps are at work", cluster) == {}
+    assert ask(store, "Which steps are in progress", cluster) == {}
     took = ask(store, "How long the latest run took, in seconds", cluster)
     assert took == pytest.approx({"": 18.0}, abs=0.1)
-    assert ask(store, "Whether the latest run was cut off", cluster) == {}
+    assert ask(store, "Whether the latest run was killed", cluster) == {}
     assert ask(store, "How far the installation is, in percent", cluster) == pytest.approx({"": 100.0})
-    assert ask(store, "How often steps had to be begun again", cluster) == {"": 2.0}
+    assert ask(store, "How often steps had to be retried", cluster) == {"": 2.0}
     assert ask(store, "How many runs there were in the last week", cluster) == {"": 2.0}
     assert ask(store, "How complete the stack was when it was last verified, in percent", cluster) == {"": 100.0}
-    ago = ask(store, "When the stack was last found as it should be, in seconds ago", cluster)
+    ago = ask(store, "How long ago the stack last passed verification, in seconds", cluster)
     assert ago == pytest.approx({"": 49 * 60 - 20}, abs=30)
     assert ask(store, "Which requirements the latest verification found unmet", cluster) == {}
 
 
 def test_a_run_that_was_cut_off(store: Store) -> None:
     cluster = shipped(store, cut_off())
-    assert ask(store, "Which steps are at work", cluster) == {"pods_ready": 1.0}
+    assert ask(store, "Which steps are in progress", cluster) == {"pods_ready": 1.0}
     took = ask(store, "How long the latest run took, in seconds", cluster)
     assert took == pytest.approx({"": 15.0}, abs=0.1)
-    silent = ask(store, "Whether the latest run was cut off", cluster)
+    silent = ask(store, "Whether the latest run was killed", cluster)
     assert silent == pytest.approx({"": 48 * 60 + 45}, abs=30)
     assert ask(store, "How far the installation is, in percent", cluster) == pytest.approx({"": 500 / 6}, abs=1e-3)
 
@@ -113,6 +113,6 @@ def test_a_run_that_was_cut_off(store: Store) -> None:
 def test_a_run_that_failed(victoria: Store) -> None:
     cluster = shipped(victoria, failed())
     assert ask(victoria, "How many steps have failed", cluster) == {"": 1.0}
-    assert ask(victoria, "Which steps are at work", cluster) == {}
-    assert ask(victoria, "How often steps had to be begun again", cluster) == {"": 0.0}
+    assert ask(victoria, "Which steps are in progress", cluster) == {}
+    assert ask(victoria, "How often steps had to be retried", cluster) == {"": 0.0}
     assert ask(victoria, "Which requirements the latest verification found unmet", cluster) == {"x": 0.5}
