@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.providers.kind.engine import CLUSTER_LABEL, ROLE_LABEL
+from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, ROLE_LABEL
 from contextcore_install.runtime.port_allocation import BLOCKS
 from contextcore_install.stack.catalogue import PORTS
 from kit.installation import Installation

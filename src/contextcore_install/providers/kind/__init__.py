@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.core.provider import Provider, ProviderConfig
-from contextcore_install.providers.kind.choice import choose_engine, engine_answers, nodes_of
 from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.engine import choose_engine, engine_answers, nodes_of
 from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.providers.kind.report import other_ports
@@ -16,20 +16,14 @@ __all__ = ["create", "engine_answers"]
 
 
 def create(config: ProviderConfig) -> Provider:
-    """Return the provider. Raises InstallError (usage) for ports that cannot be."""
     return KindProvider(config)
 
 
 def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
-    """Return the ports that the cluster's container shows, where they are not the usual ones; None without a cluster.
-
-    Raises InstallError when the engine does not answer.
-    """
     owner = owner_file(config).read()
     nodes = nodes_of(choose_engine(config.environ, owner), config.cluster, owner)
     return other_ports(nodes, resolve_ports({})) if nodes else None
 
 
 def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
-    """Return the ports that the cluster's container shows."""
     return dict(mapped_ports(resolve_ports(ports)).values())

@@ -1,17 +1,19 @@
-"""The configuration that a cluster is made from."""
+"""What a cluster is to be made with, and the configuration for kind."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.providers.kind.owner import NODE_LABEL
 from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 
+# Of kind v0.33.0's release notes; by digest, so that it is the image that was tried
 NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
-"""Of kind v0.33.0's release notes; by digest, so that it is the image that was tried."""
+# The default image of each older kind (pkg/apis/config/defaults/image.go), for which it writes a configuration: from
+# Kubernetes 1.36 on, kubeadm takes v1beta4 only, which kind writes since 0.32.
 _OLDER_IMAGES = {
     (0, 20): "v1.27.3@sha256:3966ac761ae0136263ffdb6cfd4db23ef8a83cba8a463690e98317add2c9ba72",
     (0, 21): "v1.29.1@sha256:a0cc28af37cf39b019e2b448c54d1a3f789de32536cb5a5db61a49623e527144",
@@ -27,13 +29,19 @@ _OLDER_IMAGES = {
     (0, 31): "v1.35.0@sha256:452d707d4862f52530247495d180205e029056831160e22870e37e3f6c1ac31f",
     (0, 32): "v1.36.1@sha256:3489c7674813ba5d8b1a9977baea8a6e553784dab7b84759d1014dbd78f7ebd5",
 }
-"""The default image of each older kind (pkg/apis/config/defaults/image.go), for which it writes a configuration.
-
-From Kubernetes 1.36 on, kubeadm takes v1beta4 only, which kind writes since 0.32.
-"""
 #: From here on the kubelet refuses cgroup v1 (Kubernetes 1.35, KubeletConfiguration failCgroupV1).
 CGROUP_V2_SINCE = (1, 35)
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """What a cluster is to be made with. `images` returns those to load into its nodes, and may raise InstallError."""
+
+    ports: Mapping[str, int]
+    node_image: str
+    workers: int
+    images: Callable[[], Sequence[str]]
 
 
 def default_node_image(kind: tuple[int, ...]) -> str:
@@ -43,12 +51,12 @@ def default_node_image(kind: tuple[int, ...]) -> str:
 
 
 def mapped_ports(ports: Mapping[str, int]) -> dict[int, tuple[str, int]]:
-    """Return the ports that the cluster shows on this machine: node port -> (key, host port)."""
+    """Return the ports that the cluster publishes on this machine: node port -> (key, host port)."""
     return {port.node_port: (key, ports[key]) for key, port in PORTS.items() if port.node_port}
 
 
 def cluster_config(name: str, identity: str, ports: Mapping[str, int], image: str, workers: int) -> dict[str, Any]:
-    """Return kind's configuration (kind.x-k8s.io/v1alpha4). It takes JSON, which is YAML too."""
+    """Return kind's configuration (kind.x-k8s.io/v1alpha4)."""
     mappings = [
         # The default of listenAddress, 0.0.0.0, would show the stack to the whole network.
         {"containerPort": inside, "hostPort": here, "listenAddress": LOOPBACK, "protocol": "TCP"}
@@ -64,13 +72,8 @@ def cluster_config(name: str, identity: str, ports: Mapping[str, int], image: st
     }
 
 
-def as_text(config: Mapping[str, Any]) -> str:
-    """Return a configuration as the file that kind reads."""
-    return json.dumps(config, indent=1) + "\n"
-
-
 def image_version(image: str) -> tuple[int, int] | None:
-    """Return the Kubernetes version that a node image's name tells; None where it tells none."""
+    """Return the Kubernetes version in a node image's name; None if there is none."""
     found = _VERSION.search(image.partition("@")[0].rpartition(":")[2])
     return (int(found[1]), int(found[2])) if found else None
 

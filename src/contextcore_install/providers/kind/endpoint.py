@@ -16,15 +16,14 @@ from urllib.parse import urlsplit
 
 from contextcore_install.system.machine import in_another_network
 
-DEFAULT_SOCKET = "unix:///var/run/docker.sock"
-"""Where Docker's command looks when nothing else is chosen (docker/cli, opts/hosts.go)."""
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"  # docker/cli, opts/hosts.go
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEndpoint:
     """An address of an engine, and what chose it: `local` is the command that chooses this machine's engine again.
 
-    `url` is empty where the command asks no server (Podman on Linux), or where the address is not known.
+    `url` is empty if the command asks no server (Podman on Linux), or if the address is not known.
     """
 
     url: str = ""
@@ -49,12 +48,12 @@ class EngineEndpoint:
         try:
             parts = urlsplit(self.url)
             host = (parts.hostname or "") if parts.scheme in {"tcp", "ssh", "http", "https"} else ""
-        except ValueError:  # it is no address, as the engine's command will say
+        except ValueError:  # not an address, as the engine's command will say
             return ""
-        return "" if not host or _is_here(host) else host
+        return "" if not host or _is_this_machine(host) else host
 
     @property
-    def elsewhere(self) -> bool:
+    def in_another_network(self) -> bool:
         """Whether the engine is known to run in another network than this program, on the same machine."""
         return self.socket is not None and in_another_network(self.socket)
 
@@ -62,28 +61,26 @@ class EngineEndpoint:
 def endpoint_of(engine: str, environ: Mapping[str, str], platform: str = sys.platform) -> EngineEndpoint:
     """Return where an engine's command leads, from its variables and files; no process is started."""
     if engine == "docker":
-        return _docker(environ)
-    return _podman(environ, platform) if engine == "podman" else EngineEndpoint()
+        return _docker_endpoint(environ)
+    return _podman_endpoint(environ, platform) if engine == "podman" else EngineEndpoint()
 
 
-def _docker(environ: Mapping[str, str]) -> EngineEndpoint:
+def _docker_endpoint(environ: Mapping[str, str]) -> EngineEndpoint:
     # The order is that of docker/cli, cli/command/cli.go, resolveContextName.
     if host := environ.get("DOCKER_HOST"):
-        url = host if "://" in host else f"tcp://{host}"
-        return EngineEndpoint(url, "DOCKER_HOST", "unset DOCKER_HOST")
+        return EngineEndpoint(host if "://" in host else f"tcp://{host}", "DOCKER_HOST", "unset DOCKER_HOST")
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
     asked = environ.get("DOCKER_CONTEXT", "")
-    name = asked or _inside(_read(folder / "config.json"), "currentContext")
+    name = asked or _text_in(folder / "config.json", "currentContext")
     if name in {"", "default"}:
         return EngineEndpoint(DEFAULT_SOCKET)
     # docker/cli, cli/context/store/metadatastore.go
-    meta = _read(folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json")
-    url = _inside(meta, "Endpoints", "docker", "Host")
+    meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     local = "unset DOCKER_CONTEXT" if asked else "docker context use default"
-    return EngineEndpoint(url, f"the context {name}", local)
+    return EngineEndpoint(_text_in(meta, "Endpoints", "docker", "Host"), f"the context {name}", local)
 
 
-def _podman(environ: Mapping[str, str], platform: str) -> EngineEndpoint:
+def _podman_endpoint(environ: Mapping[str, str], platform: str) -> EngineEndpoint:
     if host := environ.get("CONTAINER_HOST"):
         return EngineEndpoint(host, "CONTAINER_HOST", "unset CONTAINER_HOST")
     asked = environ.get("CONTAINER_CONNECTION", "")
@@ -91,39 +88,28 @@ def _podman(environ: Mapping[str, str], platform: str) -> EngineEndpoint:
         return EngineEndpoint()  # it works without a server there
     # containers/common, pkg/config/connections.go
     home = Path(environ.get("HOME") or Path.home())
-    folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers"
-    document = _read(folder / "podman-connections.json")
-    name = asked or _inside(document, "Connection", "Default")
-    url = _inside(document, "Connection", "Connections", name, "URI")
+    file = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "podman-connections.json"
+    name = asked or _text_in(file, "Connection", "Default")
     local = "unset CONTAINER_CONNECTION" if asked else "podman system connection list"
+    url = _text_in(file, "Connection", "Connections", name, "URI")
     return EngineEndpoint(url, f"the connection {name}", local) if name else EngineEndpoint()
 
 
-def _is_here(host: str) -> bool:
-    """Tell whether a host is this machine: whoever can have an address for a socket of his own, has that address."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(_can_have(family, address) for family, _, _, _, address in found)
-
-
-def _can_have(family: int, address: tuple[Any, ...]) -> bool:
-    with suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address[0], 0, *address[2:]))
-        return True
+def _is_this_machine(host: str) -> bool:
+    """Tell whether a host is this machine: a socket of ours can be bound to its address."""
+    with suppress(OSError, UnicodeError):
+        for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+            with suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.bind((address[0], 0, *address[2:]))
+                return True
     return False
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _text_in(path: Path, *names: str) -> str:
+    """Return the text at a place in a JSON document; empty if there is none."""
+    found: Any = None
     with suppress(OSError, ValueError, RecursionError):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return document if isinstance(document, dict) else {}
-    return {}
-
-
-def _inside(document: Any, *names: str) -> str:
-    """Return the text at a place in a document; empty where there is none."""
+        found = json.loads(path.read_text(encoding="utf-8"))
     for name in names:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, str) else ""
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

@@ -18,16 +18,12 @@ from contextcore_install.system.files import tail
 from contextcore_install.system.work_folders import work_folder
 
 FOLDER = "kind"
+# How a kubelet prints a variable of a container that it cannot start (k8s.io/api/core/v1, generated.pb.go)
 _VALUE = re.compile(r"(EnvVar\{Name:[^,}]{0,200},Value:).{1,20000}?(?=,ValueFrom:)", re.DOTALL)
-"""How a kubelet prints a variable of a container that it cannot start (k8s.io/api/core/v1, generated.pb.go)."""
-_SAID_TWICE = "containers"
-"""Of an export: the same logs as in `pods`, by other names."""
+_DUPLICATES = "containers"  # of an export: the same logs as in `pods`, by other names
 LOG_LINES = "400"
-EXPORT_BYTES = 6 * 1024 * 1024
-"""How much of what `kind export logs` writes is taken along, over all its files."""
-
-_TO_READ_S = 2.0
-"""How long reading what was exported may take, in seconds; the export ends so much earlier."""
+EXPORT_BYTES = 6 * 1024 * 1024  # of what `kind export logs` writes, over all its files
+_READ_S = 2.0  # for reading what was exported; the export ends so much earlier
 
 
 def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
@@ -36,10 +32,9 @@ def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
     def about(_: StepContext) -> Iterator[Piece]:
         info, finding = engine.trouble()
         found = {**asdict(info), "host": HIDDEN} if info else {"trouble": finding.as_document() if finding else {}}
-        leads_to = {"endpoint": engine.endpoint.shown, "product": engine.product(info=info).name}
-        yield f"{FOLDER}/engine.json", {"engine": engine.name, **leads_to, **found}
-        nodes = [asdict(node) for node in engine.nodes(cluster)]
-        yield f"{FOLDER}/nodes.json", {"nodes": nodes}
+        known = {"engine": engine.name, "endpoint": engine.endpoint.shown, "product": engine.product(info=info).name}
+        yield f"{FOLDER}/engine.json", {**known, **found}
+        yield f"{FOLDER}/nodes.json", {"nodes": [asdict(node) for node in engine.nodes(cluster)]}
 
     def logs(ctx: StepContext) -> Iterator[Piece]:
         for node in engine.nodes(cluster):
@@ -55,24 +50,19 @@ def export_evidence(cluster: str, engine: ContainerEngine, kind: Callable[[], st
     def export(ctx: StepContext) -> Iterator[Piece]:
         if not engine.nodes(cluster):
             return
+        failure: InstallError | None = None
         parent = Path(engine.environ.get("TMPDIR") or tempfile.gettempdir())
         with work_folder(parent, "contextcore-logs-") as folder:
-            trouble = _export([kind(), "export", "logs", str(folder), "--name", cluster], engine, ctx)
-            yield from _written(folder, ctx)
-        if trouble is not None:
-            raise trouble
+            argv, limit_s = [kind(), "export", "logs", str(folder), "--name", cluster], ctx.remaining_s - _READ_S
+            try:
+                process.run(argv, ctx, environ=engine.environ, timeout_s=max(1.0, limit_s))
+            except InstallError as error:
+                failure = error  # a node that does not run has still left something
+            yield from _exported(folder, ctx)
+        if failure is not None:
+            raise failure
 
     return Collector("kind export logs", export, slow=True)
-
-
-def _export(argv: list[str], engine: ContainerEngine, ctx: StepContext) -> InstallError | None:
-    """Export, and return why that is not all that there is: a node that does not run has still left something."""
-    try:
-        limit_s = max(1.0, ctx.remaining_s - _TO_READ_S)
-        process.run(argv, ctx, environ=engine.environ, timeout_s=limit_s)
-    except InstallError as error:
-        return error
-    return None
 
 
 def without_values(log: str) -> str:
@@ -80,12 +70,12 @@ def without_values(log: str) -> str:
     return _VALUE.sub(rf"\1{HIDDEN}", log)
 
 
-def _written(folder: Path, ctx: StepContext) -> Iterator[Piece]:
+def _exported(folder: Path, ctx: StepContext) -> Iterator[Piece]:
     left = EXPORT_BYTES
     for path in sorted(folder.rglob("*")):
         ctx.raise_if_cancelled()
         relative = path.relative_to(folder)
-        if path.is_file() and not path.is_symlink() and left > 0 and _SAID_TWICE not in relative.parts:
+        if path.is_file() and not path.is_symlink() and left > 0 and _DUPLICATES not in relative.parts:
             text = without_values(tail(path, min(READ_BYTES, left)))
             if "\0" not in text:  # logins and the like, in a form of their own
                 left -= len(text)

@@ -1,36 +1,88 @@
-"""The stack's images: pulled into the engine beside the cluster's creation, and piped from there into its nodes."""
+"""The stack's images: pulled into the engine while the cluster is created, and piped from there into its nodes."""
 
 from __future__ import annotations
 
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.providers.kind.node_images import IMPORT_WAYS, NodeImages, import_argv, rename
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
 from contextcore_install.system.pipes import pipe
 
-#: Pulls at the same time: registries and home networks dislike more.
-PULLS_AT_ONCE = 4
-PULL_S, LOAD_S = 1800.0, 600.0
+PULLS_AT_ONCE = 4  # registries and home networks dislike more
+#: Seconds for a pull, a load, and a rename.
+PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0
 #: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.
 LEFT_OVER_S = 30.0
-#: Seconds between two words on how far it is.
-TELL_EVERY_S = 0.3
+PROGRESS_EVERY_S = 0.3
+CTR = ("ctr", "--namespace=k8s.io", "images")
+# How an archive is imported, in the order in which it is tried. Without a platform, a node takes what is made for its
+# own: an engine with containerd's store saves an index that names the other platforms too, whose content it never had
+# (kind's issue 3795). With all, a node takes an image that is made for another platform only, which some engines
+# emulate.
+IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
+# Where containerd's configuration names the snapshotter that the kubelet's images are unpacked with, by its version
+_SNAPSHOTTER = (
+    ("plugins", "io.containerd.cri.v1.images", "snapshotter"),
+    ("plugins", "io.containerd.grpc.v1.cri", "containerd", "snapshotter"),
+)
 
 Refused = dict[str, InstallError]
-"""Images that could not be had, each with the reason."""
+"""Images that could not be provided, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeImages:
+    """The names of the images in a node's own store, which is containerd's. `snapshotter` is empty if unknown."""
+
+    node: str
+    names: frozenset[str]
+    snapshotter: str = ""
+
+    @classmethod
+    def of(cls, engine: ContainerEngine, node: str) -> Self:
+        """Ask a node. Raises InstallError if the engine cannot be asked."""
+        listed = engine.ask("exec", node, *CTR, "ls", "--quiet")
+        names = frozenset(listed.stdout.split()) if listed.exit_code == 0 else frozenset()
+        dumped = engine.ask("exec", node, "containerd", "config", "dump")
+        return cls(node, names, _snapshotter(dumped.stdout if dumped.exit_code == 0 else ""))
+
+    def lacks(self, image: str) -> bool:
+        return full_name(image) not in self.names
+
+    def import_argv(self, engine: str, options: Sequence[str]) -> list[str]:
+        """Return the command that imports an archive from its input, as kind does it but for the platforms."""
+        snapshotter = [f"--snapshotter={self.snapshotter}"] if self.snapshotter else []
+        imports = [*CTR, "import", "--digests", *options, *snapshotter, "-"]
+        return [engine, "exec", "--privileged", "-i", self.node, *imports]
+
+
+def _snapshotter(dumped: str) -> str:
+    try:
+        document = tomllib.loads(dumped)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return ""
+    for path in _SNAPSHOTTER:
+        found: object = document
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str) and found:
+            return found
+    return ""
 
 
 class Images:
-    """Gets images into the engine and into the nodes. What cannot be had is returned, never raised."""
+    """Gets images into the engine and into the nodes. What cannot be provided is returned, never raised."""
 
     def __init__(self, engine: ContainerEngine, cluster: str, *, may_pull: bool) -> None:
         self._engine = engine
@@ -43,26 +95,26 @@ class Images:
         return not by_digest(image) and (self._may_pull or bool(self._held(image)))
 
     def lacking(self, images: Sequence[str], nodes: Sequence[Manifest]) -> list[str]:
-        """Return the images that some node does not say it has, and that were not loaded just now."""
-        there = [
+        """Return the images that some node does not report, and that were not loaded just now."""
+        reported = [
             {name for entry in (node.get("status") or {}).get("images") or [] for name in entry.get("names") or []}
             for node in nodes
         ]
-        everywhere = set.intersection(*there) if there else set()
+        everywhere = set.intersection(*reported) if reported else set()
         return [image for image in images if image not in self._loaded and full_name(image) not in everywhere]
 
     def provide(self, images: Sequence[str], ctx: StepContext, *, again: bool = False) -> Refused:
-        """Load what the nodes lack, pulled where the engine lacks it as well; with `again`, what they have as well."""
+        """Load what the nodes lack, pulled if the engine lacks it as well; with `again`, what they have as well."""
         try:
             nodes = self._nodes()
         except InstallError as error:
             return dict.fromkeys(images, error)
-        absent = [image for image in images if any(full_name(image) not in node.names for node in nodes)]
+        absent = [image for image in images if any(node.lacks(image) for node in nodes)]
         refused = self.get(absent, ctx)
         return {**refused, **self._load_all(images if again else absent, nodes, ctx, again=again)}
 
     def provide_beside(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
-        """Pull images, and load them once there are nodes; tell which of them could not be. Raises CancelledError."""
+        """Pull images, and load them once there are nodes; report which could not be. Raises CancelledError."""
         refused: Refused = {}
         try:
             with ctx.part("images"):
@@ -104,7 +156,7 @@ class Images:
     ) -> Refused:
         refused = {}
         for image in images:
-            lacking = [node for node in nodes if again or full_name(image) not in node.names]
+            lacking = [node for node in nodes if again or node.lacks(image)]
             name = self._held(image) if lacking and not by_digest(image) else ""
             try:
                 if name:
@@ -116,16 +168,17 @@ class Images:
 
     def _load(self, image: str, name: str, nodes: Sequence[NodeImages], ctx: StepContext) -> None:
         """Pipe an image that the engine has by some name into all of the nodes. Raises InstallError."""
+        engine = self._engine
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
         left, said = list(nodes), ""
-        for way in IMPORT_WAYS:
+        for options in IMPORT_OPTIONS:
             saved, imported = pipe(
-                [self._engine.name, "save", name],
-                [import_argv(self._engine.name, node, way) for node in left],
-                environ=self._engine.environ,
+                [engine.name, "save", name],
+                [node.import_argv(engine.name, options) for node in left],
+                environ=engine.environ,
                 timeout_s=_in_time(LOAD_S, ctx),
                 ctx=ctx,
-                moved=_Bytes(ctx, image, len(nodes)).tell,
+                moved=_load_progress(ctx, image, len(nodes)),
             )
             left = [node for node, done in zip(left, imported, strict=True) if done.exit_code != 0]
             if not left:
@@ -134,13 +187,15 @@ class Images:
         if left:
             facts = {
                 "image": image,
-                "engine": self._engine.name,
+                "engine": engine.name,
                 "nodes": ", ".join(node.node for node in left),
-                "by_hand": by_hand(self._engine.name, name, left[0].node),
+                "by_hand": load_by_hand(engine.name, name, left[0].node),
             }
             raise load_failure(said.splitlines(), facts)
-        if full_name(name) != full_name(image):
-            rename(self._engine, nodes, full_name(name), full_name(image), ctx)
+        if full_name(name) != full_name(image):  # to the name that the manifests know it by
+            for node in nodes:
+                rename = [engine.name, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
+                process.run(rename, ctx, environ=engine.environ, timeout_s=RENAME_S)
 
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
@@ -151,28 +206,24 @@ class Images:
             return list(pool.map(lambda node: NodeImages.of(self._engine, node), running))
 
     def _held(self, image: str) -> str:
-        """Return the name by which the engine has an image; empty where it does not have it."""
+        """Return the name by which the engine has an image; empty if it does not have it."""
+        names = [image]
+        if self._engine.name == "podman" and full_name(image) != image:
+            names = [full_name(image), f"localhost/{image}"]  # Podman's own builds are under localhost
         try:
-            held = self._engine.image_ids(self._names(image))
+            return next((name for name in names if self._engine.has_image(name)), "")
         except InstallError:
             return ""
-        return next(iter(held), "")
-
-    def _names(self, image: str) -> list[str]:
-        """Return the names that an image may have in the engine: Podman's own builds live under localhost."""
-        if self._engine.name != "podman" or full_name(image) == image:
-            return [image]
-        return [full_name(image), f"localhost/{image}"]
 
     def _pull(self, image: str, ctx: StepContext) -> InstallError | None:
-        # Podman resolves no short name where its configuration names no registry to search.
+        # Podman does not resolve a short name if its configuration names no registry to search.
         name = full_name(image) if self._engine.name == "podman" else image
         try:
             with ctx.part(f"pull {image}"):
                 process.run(
                     [self._engine.name, "pull", name],
                     ctx,
-                    hear=_Layers(ctx, image).hear,
+                    hear=_pull_progress(ctx, image),
                     environ=self._engine.environ,
                     timeout_s=_in_time(PULL_S, ctx),
                 )
@@ -181,7 +232,7 @@ class Images:
         return None
 
 
-def by_hand(engine: str, image: str, node: str) -> str:
+def load_by_hand(engine: str, image: str, node: str) -> str:
     """Return the command by which a person loads an image into a node, whatever store the engine has."""
     return f"{engine} save {image} | {engine} exec -i {node} ctr -n k8s.io images import -"
 
@@ -192,7 +243,7 @@ def by_digest(image: str) -> bool:
 
 
 def full_name(image: str) -> str:
-    """Return an image's name as nodes tell it: with its registry, which is Docker Hub where none is named."""
+    """Return an image's name as nodes report it: with its registry, by default Docker Hub."""
     first, slash, _ = image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return image
@@ -204,35 +255,27 @@ def _in_time(limit_s: float, ctx: StepContext) -> float:
     return max(1.0, min(limit_s, ctx.remaining_s - LEFT_OVER_S))
 
 
-class _Bytes:
-    """Says how far loading is."""
+def _load_progress(ctx: StepContext, image: str, nodes: int) -> Callable[[int], None]:
+    """Return what takes in how many bytes were loaded, and shows it every now and then."""
+    shown_at = time.monotonic()
 
-    def __init__(self, ctx: StepContext, image: str, nodes: int) -> None:
-        self._ctx = ctx
-        self._what = f"loading {image} into {nodes} node{'s' if nodes > 1 else ''}"
-        self._told = time.monotonic()
+    def show(total: int) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
+            shown_at = time.monotonic()
+            ctx.activity(f"loading {image} into {nodes} node{'s' if nodes > 1 else ''}: {total // MIB} MiB")
 
-    def tell(self, total: int) -> None:
-        """Take in how many bytes there have been."""
-        if time.monotonic() - self._told >= TELL_EVERY_S:
-            self._told = time.monotonic()
-            self._ctx.activity(f"{self._what}: {total // MIB} MiB")
+    return show
 
 
-class _Layers:
-    """Says how far a pull is: layers done of layers seen."""
+def _pull_progress(ctx: StepContext, image: str) -> Callable[[str], None]:
+    """Return what takes in lines of `docker pull`, such as `4f4fb700ef54: Pull complete`, and shows the progress."""
+    layers: dict[str, bool] = {}
 
-    def __init__(self, ctx: StepContext, image: str) -> None:
-        self._ctx = ctx
-        self._image = image
-        self._done: dict[str, bool] = {}
-
-    def hear(self, line: str) -> None:
-        """Take a line of `docker pull` in, such as `4f4fb700ef54: Pull complete`."""
+    def show(line: str) -> None:
         layer, _, said = line.partition(": ")
-        if not said or " " in layer:
-            return
-        done = said.startswith(("Pull complete", "Already exists"))
-        self._done[layer] = done or self._done.get(layer, False)
-        ready = sum(self._done.values())
-        self._ctx.activity(f"pulling {self._image}: {ready} of {len(self._done)} layers")
+        if said and " " not in layer:
+            layers[layer] = said.startswith(("Pull complete", "Already exists")) or layers.get(layer, False)
+            ctx.activity(f"pulling {image}: {sum(layers.values())} of {len(layers)} layers")
+
+    return show

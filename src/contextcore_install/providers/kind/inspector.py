@@ -3,195 +3,245 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
-from contextcore_install.core.ports import StepContext
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kind.comeback import came_back_lately
-from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.inside import Inside
+from contextcore_install.diagnosis.failures import kubectl_failure
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
-from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.objects import is_ready, label_of
+from contextcore_install.providers.kubernetes.client import Kubectl, items_of
+from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
 from contextcore_install.providers.kubernetes.pods import read_pod
 from contextcore_install.providers.kubernetes.snapshot import Reader
 
-Members = tuple[Mapping[str, Any], ...]
+API_PORT = 6443  # of the API server inside the control plane's container
+API_DEAD = "api-unreachable"  # the code for an API server that does not answer; any other error is an answer
+ASK_S, HEALTH_S = 10.0, 30.0
+# The API server's certificate is valid for localhost (kind: pkg/cluster/internal/kubeadm/config.go), which a node
+# resolves without the network; its own name it does not.
+_GET_NODES = (
+    *("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--server=https://localhost:6443"),
+    *("--request-timeout=5s", "get", "nodes", "-o", "json"),
+)
+# Prints what is sick. The kubelet's port is its default, which kubeadm keeps.
+_HEALTH = """
+for unit in containerd kubelet; do
+    state=$(systemctl is-active "$unit")
+    [ "$state" = active ] || echo "$unit is $state"
+done
+if command -v ctr >/dev/null && ! timeout 10 ctr version >/dev/null 2>&1; then echo "containerd does not answer"; fi
+if command -v curl >/dev/null && ! timeout 10 curl -fsS -o /dev/null http://localhost:10248/healthz 2>/dev/null; then
+    echo "the kubelet does not call itself healthy"
+fi
+true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """The ways to a cluster: the engine's command, kubectl in its context, and our note."""
+
+    name: str
+    engine: ContainerEngine
+    kubectl: Kubectl
+    owners: OwnerFile
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """What was seen: the containers, whose they are, and what the cluster says of its nodes.
+    """What was seen: the containers, whose they are, and the Node objects of the cluster (`members`).
 
-    `api` is why kubectl does not reach the API from here, and `silent` why the API does not answer in its own node
-    either. `waiting` says that a pod finds no node that takes it.
+    `kubectl_error` is why kubectl does not reach the API from here, and `api_error` why the API does not answer in its
+    own node either. `waiting` says that a pod is unschedulable.
     """
 
     nodes: tuple[Node, ...]
     owner: Owner | None
     ours: bool
     identity: str = ""
-    members: Members = ()
-    api: InstallError | None = None
-    silent: InstallError | None = None
+    members: tuple[Manifest, ...] = ()
+    kubectl_error: InstallError | None = None
+    api_error: InstallError | None = None
     waiting: bool = False
 
     @property
     def running(self) -> bool:
-        """Whether every container runs."""
         return all(node.state == "running" for node in self.nodes)
 
     @property
-    def misled(self) -> bool:
-        """Whether the API answers in its own node, and kubectl does not reach it: the trouble is on this side."""
-        return self.api is not None and self.silent is None
+    def control_plane(self) -> Node | None:
+        return next((node for node in self.nodes if node.is_control_plane), None)
+
+    @property
+    def api_port(self) -> int:
+        """The port of this machine that leads to the API server; 0 if unknown."""
+        return self.control_plane.ports.get(API_PORT, ("", 0))[1] if self.control_plane else 0
+
+    @property
+    def context_is_broken(self) -> bool:
+        """Whether the API answers in its own node, and kubectl does not reach it: the cause is on this side."""
+        return self.kubectl_error is not None and self.api_error is None
 
     @property
     def cordoned(self) -> list[str]:
-        """Names of the nodes that take no new pods."""
-        return [
-            str(member["metadata"]["name"])
-            for member in self.members
-            if (member.get("spec") or {}).get("unschedulable")
-        ]
+        return [str(item["metadata"]["name"]) for item in self.members if (item.get("spec") or {}).get("unschedulable")]
 
     @property
     def unready(self) -> list[str]:
-        """Names of the nodes that are not Ready, if anything tells."""
-        if self.silent is not None:
+        """Names of the nodes that are not Ready, if the API answers."""
+        if self.api_error is not None:
             return []
         ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
         return [node.name for node in self.nodes if node.name not in ready and node.is_member]
 
+    @property
+    def unready_conditions(self) -> list[str]:
+        """Reason and message of the nodes' Ready conditions that are not true."""
+        return [
+            f"{member['metadata']['name']}: {entry.get('reason', '')}: {entry.get('message', '')}"
+            for member in self.members
+            for entry in (member.get("status") or {}).get("conditions") or []
+            if entry.get("type") == "Ready" and entry.get("status") != "True"
+        ]
 
-def conditions_of(sight: ClusterSnapshot) -> list[str]:
-    """Return what is said of the nodes that are not Ready: reason and message of that condition."""
-    return [
-        f"{member['metadata']['name']}: {entry.get('reason', '')}: {entry.get('message', '')}"
-        for member in sight.members
-        for entry in (member.get("status") or {}).get("conditions") or []
-        if entry.get("type") == "Ready" and entry.get("status") != "True"
-    ]
+    @property
+    def lost_nodes(self) -> int:
+        """How many of the nodes that were made are gone."""
+        return len(set(self.owner.nodes) - {node.id for node in self.nodes}) if self.owner else 0
+
+
+def shared_network(nodes: Sequence[Node], default: str) -> str:
+    """Return the network that most of the nodes are on; the default if none is on any."""
+    counted = Counter(name for node in nodes for name in node.networks or ())
+    return default if not counted or default in counted else counted.most_common(1)[0][0]
+
+
+def detached(nodes: Sequence[Node], network: str) -> list[Node]:
+    """Return the nodes that are not on the network, as far as the engine says."""
+    return [node for node in nodes if node.networks is not None and network not in node.networks]
 
 
 class Inspector:
-    """Looks at a cluster."""
+    """Takes snapshots of a cluster."""
 
-    def __init__(
-        self,
-        cluster: str,
-        nodes: TtlCache[Sequence[Node]],
-        kubectl: Kubectl,
-        reader: Reader,
-        owners: OwnerFile,
-        inside: Inside,
-    ) -> None:
+    def __init__(self, cluster: ClusterAccess, nodes: TtlCache[Sequence[Node]], reader: Reader) -> None:
         self._cluster = cluster
         self._read_nodes = nodes.read
-        self._kubectl = kubectl
         self._reader = reader
-        self._owners = owners
-        self._inside = inside
         self._nodes: tuple[Node, ...] = ()
 
-    def see(self, *, fresh: bool = False, thorough: bool = True) -> ClusterSnapshot:
-        """Return what is there now. Raises InstallError when the engine does not answer.
+    def inspect(self, *, fresh: bool = False, thorough: bool = True) -> ClusterSnapshot:
+        """Return what is there now. Raises InstallError if the engine does not answer.
 
-        Unless it is `thorough`, an API that kubectl does not reach is not asked for in its own node, and counts as
-        silent there.
+        Unless it is `thorough`, an API that kubectl does not reach is not asked in its own node, and counts as silent.
         """
         nodes = self._nodes = tuple(self._read_nodes(fresh=fresh))
-        owner = self._owners.read()
+        owner = self._cluster.owners.read()
         if not nodes:
             return ClusterSnapshot((), owner, ours=True)
         ours = owner is not None and owner.owns(nodes)
-        if not all(node.state == "running" for node in nodes):
-            return ClusterSnapshot(nodes, owner, ours)
-        sight = self._ask(ClusterSnapshot(nodes, owner, ours), fresh=fresh, thorough=thorough)
-        members = sight.members
-        identity = next((found for member in members if (found := label_of(member, NODE_LABEL))), "")
+        snapshot = ClusterSnapshot(nodes, owner, ours)
+        if not snapshot.running:
+            return snapshot
+        snapshot = self._ask_kubectl(snapshot, fresh=fresh, thorough=thorough)
+        identity = next((found for member in snapshot.members if (found := label_of(member, NODE_LABEL))), "")
         if owner is not None and not owner.nodes:
-            ours = ours and (not members or identity == owner.id)
-        elif self._is_elsewhere(replace(sight, identity=identity)):
-            return self._ask_inside(replace(sight, members=(), waiting=False), _elsewhere(self._cluster))
-        return replace(sight, identity=identity, ours=ours or (owner is None and bool(identity)))
+            ours = ours and (not snapshot.members or identity == owner.id)
+        elif owner is not None and ours and identity != owner.id and self._is_misdirected(snapshot):
+            message = f"kind-{self._cluster.name} leads to another cluster of that name."
+            error = InstallError("context-elsewhere", message)
+            return self._ask_in_node(replace(snapshot, members=(), waiting=False), error)
+        return replace(snapshot, identity=identity, ours=ours or (owner is None and bool(identity)))
 
-    def _is_elsewhere(self, sight: ClusterSnapshot) -> bool:
-        """Tell whether kubectl reached another cluster than that of our containers."""
-        if sight.owner is None or not sight.ours or sight.api is not None or sight.identity == sight.owner.id:
-            return False
-        return not self.leads_to(sight.nodes)
-
-    def _ask(self, sight: ClusterSnapshot, *, fresh: bool, thorough: bool) -> ClusterSnapshot:
-        """Return a sight with what kubectl tells of the nodes; if it tells nothing, with what they say themselves."""
+    def _ask_kubectl(self, snapshot: ClusterSnapshot, *, fresh: bool, thorough: bool) -> ClusterSnapshot:
+        """Add what kubectl says of the nodes; if it says nothing, what they say themselves."""
         try:
-            snapshot = self._reader.read(fresh=fresh)
+            objects = self._reader.read(fresh=fresh)
         except InstallError as error:
             if not thorough:
-                return replace(sight, api=error, silent=error)
-            inside = self._ask_inside(sight, error)
-            return self._ask_again(inside) if inside.misled else inside
-        members = tuple(snapshot.of_kind("Node"))
-        waiting = any(read_pod(pod).reason == "Unschedulable" for pod in snapshot.of_kind("Pod"))
+                return replace(snapshot, kubectl_error=error, api_error=error)
+            in_node = self._ask_in_node(snapshot, error)
+            return self._ask_for_nodes(in_node) if in_node.context_is_broken else in_node
+        members = tuple(objects.of_kind("Node"))
+        waiting = any(read_pod(pod).reason == "Unschedulable" for pod in objects.of_kind("Pod"))
         if members or not thorough:
-            return replace(sight, members=members, waiting=waiting)
-        unseen = InstallError("api-forbidden", f"kubectl's user may not see the nodes of {self._cluster}.")
-        inside = self._ask_inside(sight, unseen)
-        return inside if inside.members else sight
+            return replace(snapshot, members=members, waiting=waiting)
+        forbidden = InstallError("api-forbidden", f"kubectl's user may not see the nodes of {self._cluster.name}.")
+        in_node = self._ask_in_node(snapshot, forbidden)
+        return in_node if in_node.members else snapshot
 
-    def _ask_inside(self, sight: ClusterSnapshot, error: InstallError) -> ClusterSnapshot:
+    def _ask_in_node(self, snapshot: ClusterSnapshot, error: InstallError) -> ClusterSnapshot:
         try:
-            return replace(sight, members=self._inside.members(sight.nodes), api=error)
+            return replace(snapshot, members=members_in_node(self._cluster.engine, snapshot.nodes), kubectl_error=error)
         except InstallError as silent:
-            return replace(sight, api=error, silent=silent)
+            return replace(snapshot, kubectl_error=error, api_error=silent)
 
-    def _ask_again(self, sight: ClusterSnapshot) -> ClusterSnapshot:
-        """Return the sight once kubectl was asked for nothing but the nodes: the error may be a moment's, or another's.
-
-        The first question also needs manifests that can be rendered.
-        """
+    def _ask_for_nodes(self, snapshot: ClusterSnapshot) -> ClusterSnapshot:
+        """Ask kubectl for nothing but the nodes: the first question also needs manifests that can be rendered."""
         try:
-            members = tuple(self._kubectl.items("nodes"))
+            members = tuple(self._cluster.kubectl.items("nodes"))
         except InstallError as error:
-            return replace(sight, api=error)
-        return replace(sight, members=members, api=None) if members else sight
+            return replace(snapshot, kubectl_error=error)
+        return replace(snapshot, members=members, kubectl_error=None) if members else snapshot
 
-    def leads_to(self, nodes: Sequence[Node], ctx: StepContext | None = None) -> bool:
-        """Tell whether kubectl's context leads to these containers. Raises InstallError."""
-        done = self._kubectl.attempt(
-            "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}", ctx=ctx
-        )
-        here = next((node.ports.get(6443, ("", 0))[1] for node in nodes if node.is_control_plane), 0)
-        return done.exit_code == 0 and done.stdout.strip().endswith(f":{here}")
+    def _is_misdirected(self, snapshot: ClusterSnapshot) -> bool:
+        """Tell whether kubectl reached another cluster: another home or engine may have written its context."""
+        if snapshot.kubectl_error is not None:
+            return False
+        show_server = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        done = self._cluster.kubectl.attempt(*show_server)
+        return done.exit_code != 0 or not done.stdout.strip().endswith(f":{snapshot.api_port}")
 
     def require_running(self) -> None:
-        """Raise InstallError `cluster-not-running` where asking the API would only be waiting for nothing."""
+        """Raise InstallError `cluster-not-running` if asking the API would be waiting for nothing."""
         nodes = self._read_nodes()
-        still = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
-        if nodes and not still:
+        stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
+        if nodes and not stopped:
             return
         raise InstallError(
             "cluster-not-running",
-            f"The cluster {self._cluster} does not run.",
-            still or "there is none of this name",
+            f"The cluster {self._cluster.name} does not run.",
+            stopped or "there is none of this name",
             RESUME,
         )
 
-    def has_just_come_back(self) -> bool:
-        """Tell whether a node that was made before was started lately, as of the last look."""
-        return any(came_back_lately(node, time.time()) for node in self._nodes)
+    def has_restarted_recently(self) -> bool:
+        """Tell whether a node that was made before was started lately, as of the last inspection."""
+        return any(node.was_restarted_recently(time.time()) for node in self._nodes)
 
     def started(self) -> Mapping[str, str]:
-        """Return when each node's container was started last, as of the last look. Raises InstallError."""
-        if not self._nodes:
-            self._nodes = tuple(self._read_nodes())
+        """Return when each node's container was started last, as of the last inspection. Raises InstallError."""
+        self._nodes = self._nodes or tuple(self._read_nodes())
         return {node.name: node.started for node in self._nodes}
 
 
-def _elsewhere(cluster: str) -> InstallError:
-    """Return the error for a context that another home or engine has written for a cluster of the same name."""
-    return InstallError("context-elsewhere", f"kind-{cluster} leads to another cluster of that name.")
+def members_in_node(engine: ContainerEngine, nodes: Sequence[Node]) -> tuple[Manifest, ...]:
+    """Return the Node objects, asked of the API server in its own node, past kubectl's configuration here.
+
+    Raises InstallError; its code is `API_DEAD` if nothing answers there.
+    """
+    name = next((node.name for node in nodes if node.is_control_plane), "")
+    done = engine.ask("exec", name, *_GET_NODES, timeout_s=ASK_S)
+    if done.exit_code == 0:
+        return tuple(items_of(done.stdout))
+    raise kubectl_failure(" ".join(done.argv), done.stderr.splitlines(), {"context": name})
+
+
+def sickness(engine: ContainerEngine, node: Node) -> str:
+    """Return why a node cannot work, by what the engine and the node itself say; empty if it is well.
+
+    A node is sick if its kubelet or its containerd is, or if no command can be run in it.
+    """
+    try:
+        done = engine.ask("exec", node.name, "sh", "-c", _HEALTH, timeout_s=HEALTH_S)
+    except InstallError as error:
+        return error.message if error.code == "command-timeout" else ""
+    if done.exit_code != 0:
+        said = done.stderr.strip() or done.stdout.strip()
+        return f"no command runs in it: {said}" if "daemon" not in said else ""
+    return "; ".join(done.stdout.splitlines())

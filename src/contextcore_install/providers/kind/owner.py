@@ -1,4 +1,4 @@
-"""Whose cluster it is: what we note before we make one, and how it is told from another one of that name."""
+"""Whose cluster it is: the note that is made before a cluster, and how ours is told from another one of its name."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.providers.kind.engine import Node
+from contextcore_install.providers.kind.engine_info import Node, seconds
 from contextcore_install.system.files import read_text, write_atomically
 
-NODE_LABEL = "contextcore-install/cluster-id"
-"""The label of our nodes inside the cluster: known even where this machine's notes are lost."""
+NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 #: Seconds by which the engine's clock (a virtual machine's) may differ from ours.
 CLOCKS_DIFFER_S = 120.0
 
@@ -29,8 +27,7 @@ class Owner:
     """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well.
 
     `made_network` says that the engine had no network for kind before it. `engine` is the command by which it was made,
-    `engine_at` the address of the engine, and `engine_id` the identity that this one gives itself; older notes do not
-    say.
+    `engine_at` the address of the engine, and `engine_id` its own identity; older notes do not have these.
     """
 
     id: str
@@ -47,22 +44,14 @@ class Owner:
     def owns(self, nodes: Sequence[Node]) -> bool:
         """Tell whether containers are of this creation.
 
-        By their ids; where the creation was cut off before we knew these, by having been made since it began and with
-        the ports that it asked for.
+        By their ids; if the creation was cut off before these were known, by when they were made and the ports that
+        they have.
         """
         if self.nodes:
             return any(node.id in self.nodes for node in nodes)
-        since = all(_created(node) >= self.began - CLOCKS_DIFFER_S for node in nodes)
+        since = all(seconds(node.created) >= self.began - CLOCKS_DIFFER_S for node in nodes)
         bound = [{port for _, port in node.ports.values()} for node in nodes if node.is_control_plane]
         return since and all(set(self.ports) <= ports for ports in bound)
-
-
-def _created(node: Node) -> float:
-    # Nanoseconds are more than Python reads: seconds will do.
-    try:
-        return datetime.fromisoformat(node.created[:19] + "+00:00").timestamp()
-    except ValueError:
-        return 0.0
 
 
 def owner_file(config: ProviderConfig) -> OwnerFile:
@@ -71,14 +60,14 @@ def owner_file(config: ProviderConfig) -> OwnerFile:
 
 
 class OwnerFile:
-    """The note, as a file."""
+    """The note, as a file. What writes it raises InstallError."""
 
     def __init__(self, path: Path, cluster: str) -> None:
         self._path = path
         self._cluster = cluster
 
     def read(self) -> Owner | None:
-        """Return the note; None where there is none that can be read."""
+        """Return the note; None if there is none that can be read."""
         try:
             document = json.loads(read_text(self._path))
             owner = Owner(
@@ -98,7 +87,7 @@ class OwnerFile:
     def begin(self, ports: Sequence[int], engine: str, *, makes_network: bool = False) -> Owner:
         """Note that a creation begins, before it does, in an engine that has no cluster of the name.
 
-        Raises InstallError; `cluster-elsewhere` where our cluster is noted to be in another engine.
+        Raises InstallError: `cluster-elsewhere` if our cluster is noted to be in another engine.
         """
         before = self.read()
         if before is not None and before.complete and before.engine not in {"", engine}:
@@ -112,26 +101,25 @@ class OwnerFile:
         return self._write(owner)
 
     def adopt(self, identity: str, nodes: Sequence[Node], engine: str) -> Owner:
-        """Note a cluster of ours whose note was lost. Raises InstallError."""
+        """Note a cluster of ours whose note was lost."""
         ids = tuple(node.id for node in nodes)
         return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True, engine=engine))
 
     def seen_in(self, owner: Owner, engine: str) -> Owner:
-        """Note the engine that has our cluster, where an older note does not. Raises InstallError."""
+        """Note the engine that has our cluster, if an older note does not."""
         return owner if owner.engine else self._write(replace(owner, engine=engine))
 
     def made_at(self, address: str, identity: str) -> None:
-        """Note which engine has our cluster: the same command can lead to another one. Raises InstallError."""
+        """Note which engine has our cluster: the same command can lead to another one."""
         owner = self.read()
         if owner is not None and identity and (owner.engine_at, owner.engine_id) != (address, identity):
             self._write(replace(owner, engine_at=address, engine_id=identity))
 
     def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
-        """Note that the creation ended well. Raises InstallError."""
+        """Note that the creation ended well."""
         return self._write(replace(owner, nodes=tuple(node.id for node in nodes), complete=True))
 
     def forget(self) -> None:
-        """Remove the note."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 

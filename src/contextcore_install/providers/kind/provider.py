@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
@@ -22,22 +24,20 @@ from contextcore_install.core.provider import (
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
-from contextcore_install.providers.kind.choice import choose_engine, nodes_of
-from contextcore_install.providers.kind.config import default_node_image
-from contextcore_install.providers.kind.creation import ClusterSpec, Creation
-from contextcore_install.providers.kind.data import through_node
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
+from contextcore_install.providers.kind.config import ClusterSpec, default_node_image
+from contextcore_install.providers.kind.creation import Creation
+from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
+from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
-from contextcore_install.providers.kind.holders import Holders
-from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.images import by_hand as load_by_hand
-from contextcore_install.providers.kind.inside import Inside
-from contextcore_install.providers.kind.inspector import Inspector
+from contextcore_install.providers.kind.images import Images, load_by_hand
+from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.owner import owner_file
-from contextcore_install.providers.kind.report import EXPORT, report_of, unlike
+from contextcore_install.providers.kind.ports import PortHolders
+from contextcore_install.providers.kind.report import EXPORT, differing_options, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.by_hand import by_hand
-from contextcore_install.providers.kubernetes.data import ClaimData
+from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.render import OURS
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
@@ -47,7 +47,7 @@ from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.ports import takes_connections
 from contextcore_install.system.programs import KIND
 
-#: Seconds for which services must answer once their node has come back: until kube-proxy has written its rules anew.
+#: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
 STEADY_S = 2.0
 
 
@@ -91,13 +91,23 @@ class KindProvider(KubernetesProvider):
             self._source,
             image_remedy=self._image_remedy,
             get_images=self._get_images,
-            node_started=lambda: self._look.started(),  # noqa: PLW0108 - made below, from this
+            node_started=lambda: self._inspector.started(),  # noqa: PLW0108 - made below, from this
         )
 
+    def _image_remedy(self, image: str) -> str:
+        return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
+
+    def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
+        with ctx.part("images"):
+            return self._images.provide(images, ctx, again=True)
+
     @cached_property
-    def _look(self) -> Inspector:
-        reader, inside = self._stack.reader, Inside(self._engine)
-        return Inspector(self._config.cluster, self._nodes, self._kubectl, reader, self._owners, inside)
+    def _access(self) -> ClusterAccess:
+        return ClusterAccess(self._config.cluster, self._engine, self._kubectl, self._owners)
+
+    @cached_property
+    def _inspector(self) -> Inspector:
+        return Inspector(self._access, self._nodes, self._stack.reader)
 
     @cached_property
     def _system(self) -> ClusterSystem:
@@ -105,51 +115,41 @@ class KindProvider(KubernetesProvider):
         return ClusterSystem(self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm")
 
     @cached_property
-    def _holders(self) -> Holders:
-        return Holders(self._nodes.read, self._owners.read, takes_connections)
+    def _port_holders(self) -> PortHolders:
+        return PortHolders(self._nodes.read, self._owners.read, takes_connections)
 
     @cached_property
     def _creation(self) -> Creation:
-        wish = ClusterSpec(
-            self._config.cluster,
-            self._ports,
-            self._node_image,
-            int(self._config.options.get("workers") or 0),
-            lambda: self._stack.release().images,
-        )
+        workers = int(self._config.options.get("workers") or 0)
+        spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._stack.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
         return Creation(
-            wish,
-            self._folder,
-            lock,
-            lambda: self._box.path(KIND),
-            self._engine,
-            self._kubectl,
-            self._look,
-            self._owners,
-            self._images,
+            self._access, spec, self._folder, lock, lambda: self._box.path(KIND), self._inspector, self._images
         )
+
+    def _require_cluster(self) -> None:
+        self._inspector.require_running()
+
+    def _our_nodes(self) -> Sequence[Node]:
+        snapshot = self._inspector.inspect()
+        return snapshot.nodes if snapshot.ours else ()
 
     # The port
 
     def requirements(self) -> Sequence[Requirement]:
-        """Return what the machine must have."""
         return KindRequirements(
             self._config, self._box, self._engine, self._ports, self._node_image, self._source, self._our_nodes
         ).all()
 
     def cluster(self) -> ClusterReport:
-        """Return what is there under the cluster's name. Raises InstallError when the engine does not answer."""
-        sight = self._look.see()
-        engine = self._engine
-        report = report_of(self._config.cluster, sight, self._ports, engine.name, engine.network)
+        cluster, engine, snapshot = self._config.cluster, self._engine, self._inspector.inspect()
+        report = report_of(cluster, snapshot, self._ports, engine.name, engine.network)
         if report.state is not ClusterState.HEALTHY:
             return report
-        unlikeness = unlike(self._config.cluster, sight.nodes, self._config.options)
-        return replace(report, findings=(*report.findings, *unlikeness))
+        warnings = differing_options(cluster, snapshot.nodes, self._config.options)
+        return replace(report, findings=(*report.findings, *warnings))
 
     def create_cluster(self, ctx: StepContext) -> None:
-        """Bring the cluster to healthy. Raises InstallError."""
         try:
             self._creation.bring_up(ctx)
             self._owners.made_at(self._engine.endpoint.shown, self._engine.identity())
@@ -159,7 +159,7 @@ class KindProvider(KubernetesProvider):
             raise
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
-        """Remove the cluster with all that is in it, its volumes too: they are in its nodes. Raises InstallError."""
+        """Remove the cluster with all that is in it, its volumes too: they are in its nodes."""
         try:
             self._creation.remove(ctx)
         finally:
@@ -167,13 +167,26 @@ class KindProvider(KubernetesProvider):
         self._forget_claims()
 
     def data(self) -> Data:
-        """Return the way to what the components keep."""
         self._require_cluster()
-        reach = through_node(self._engine, self._kubectl)
-        return ClaimData(self._stack, self._config.cluster, reach, on_node=True, outlives_cluster=False)
+        return ClaimData(self._stack, self._config.cluster, self._reach_claim, on_node=True, outlives_cluster=False)
+
+    @contextmanager
+    def _reach_claim(self, claim: Claim, _: StepContext) -> Iterator[ClaimPlace]:
+        """Give the way to a claim's files: through the container of the node that has them in a folder."""
+        name = str(claim.item["spec"]["volumeName"])
+        volume = json.loads(self._kubectl.call("get", "persistentvolume", name, "-o", "json"))["spec"]
+        folder = (volume.get("hostPath") or volume.get("local") or {}).get("path", "")
+        node = node_of_volume(volume)
+        if not folder or not node:
+            raise InstallError(
+                "volume-elsewhere",
+                f"The volume of {claim.key.name} is no folder of a node of this cluster.",
+                json.dumps(volume)[:400],
+            )
+        yield ClaimPlace((self._engine.name, "exec", "-i", node), str(folder))
 
     def apply_release(self, ctx: StepContext) -> None:
-        """Apply the release, its images in the nodes first: there they would be pulled slowly. Raises InstallError."""
+        """Apply the release, its images in the nodes first: the nodes would pull them slowly."""
         lacking = self._images.lacking(self._stack.release().images, self._stack.reader.read().of_kind("Node"))
         if lacking:
             with ctx.part("images"):
@@ -182,31 +195,36 @@ class KindProvider(KubernetesProvider):
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component is reached: the host ports that the node shows. None before there is a node."""
-        if not self._is_whole():
+        """Return where each component is reached: the host ports that the node publishes. None before it is made."""
+        if not self._is_complete():
             return []
-        shown = self._node_ports()
-        steady_s = STEADY_S if self._look.has_just_come_back() else 0.0
+        published = {port.node_port for port in PORTS.values()}
+        if self._source.folder != OURS:  # the user's own manifests may not have all
+            published = {number for _, ports in self._stack.service_ports().values() for number in ports.values()}
+        steady_s = STEADY_S if self._inspector.has_restarted_recently() else 0.0
         found = []
         for item in COMPONENTS:
             port = next((port for port in item.ports if port.node_port and port.key == item.ready_port), None)
-            if port is not None and (shown is None or port.node_port in shown):
+            if port is not None and port.node_port in published:
                 found.append(self._endpoint(item.name, port.key, item.ready_path))
-        if shown is None or PORTS[OTLP_PORT].node_port in shown:
+        if PORTS[OTLP_PORT].node_port in published:
             found.append(replace(self._endpoint("alloy", OTLP_PORT, OTLP_PATH), accepts=OTLP_ANSWERS))
         return [replace(endpoint, steady_s=steady_s) for endpoint in found]
 
+    def _is_complete(self) -> bool:
+        """Tell whether the cluster was made to its end, by our note or, without one, by its own mark."""
+        owner = self._owners.read()
+        return owner.complete if owner is not None else bool(self._our_nodes())
+
     def _endpoint(self, component: str, port_key: str, path: str) -> Endpoint:
         port = self._ports[port_key]
-        stranger = self._holders.stranger(port)
+        stranger = self._port_holders.stranger(port)
         return Endpoint(component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True)
 
     def cluster_services(self) -> Sequence[Requirement]:
-        """Return what must hold of kube-proxy and the cluster's DNS."""
         return self._system.requirements()
 
     def listeners(self) -> Sequence[Listener]:
-        """Return the ports of this machine that lead into the nodes, as the engine binds them. Raises InstallError."""
         return [
             socket_listener(f"{node.name}:{inside}", address, port)
             for node in self._our_nodes()
@@ -214,64 +232,26 @@ class KindProvider(KubernetesProvider):
         ]
 
     def by_hand(self, step_id: str) -> Sequence[str]:
-        """Return the commands that do by hand what a step asks this provider for."""
+        engine, name = self._engine.name, self._config.cluster
         if step_id == "preflight":
-            return [f"{self._engine.name} info", "kind version", "kubectl version --client"]
+            return [f"{engine} info", "kind version", "kubectl version --client"]
         if step_id == "cluster_create":
-            config = shlex.quote(str(self._folder / "kind.json"))
-            name = self._config.cluster
-            images = self._stack.release().images
+            config, images = shlex.quote(str(self._folder / "kind.json")), self._stack.release().images
             return [
                 f"kind create cluster --name {name} --config {config}",
-                *(f"{self._engine.name} pull {image}" for image in images),
-                *(load_by_hand(self._engine.name, image, f"{name}-control-plane") for image in images),
+                *(f"{engine} pull {image}" for image in images),
+                *(load_by_hand(engine, image, f"{name}-control-plane") for image in images),
             ]
         return by_hand(step_id, self._kubectl, self._source.folder)
 
     def evidence(self) -> Sequence[Collector]:
-        """Return what can be collected of the engine, the cluster and its nodes."""
         name = self._config.cluster
-        return [
-            *engine_evidence(name, self._engine),
-            *super().evidence(),
-            export_evidence(name, self._engine, lambda: self._box.path(KIND)),
-        ]
+        export = export_evidence(name, self._engine, lambda: self._box.path(KIND))
+        return [*engine_evidence(name, self._engine), *super().evidence(), export]
 
     def overview(self) -> Overview:
-        """Return what runs where, and how to look at it."""
         programs = {item.name: item.image for item in COMPONENTS}
         return Overview(endpoints=tuple(self.endpoints()), programs=programs, hints=self._login_hints())
-
-    # Helpers
-
-    def _require_cluster(self) -> None:
-        self._look.require_running()
-
-    def _our_nodes(self) -> Sequence[Node]:
-        """Return the nodes, if they are ours."""
-        sight = self._look.see()
-        return sight.nodes if sight.ours else ()
-
-    def _is_whole(self) -> bool:
-        """Tell whether the cluster was made to its end: as our note says, or its own mark where there is no note."""
-        owner = self._owners.read()
-        if owner is not None:
-            return owner.complete
-        sight = self._look.see()
-        return bool(sight.nodes) and sight.ours
-
-    def _node_ports(self) -> set[int] | None:
-        """Return the node ports of the user's own manifests; None for ours, which have them all."""
-        if self._source.folder == OURS:
-            return None
-        return {number for _, ports in self._stack.service_ports().values() for number in ports.values()}
-
-    def _image_remedy(self, image: str) -> str:
-        return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
-
-    def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
-        with ctx.part("images"):
-            return self._images.provide(images, ctx, again=True)
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
@@ -281,3 +261,13 @@ def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
         hosts = [host for host in kept.get(name, "").split(",") if host]
         kept[name] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
     return kept
+
+
+def node_of_volume(volume: Manifest) -> str:
+    """Return the node that a volume is pinned to, as the provisioner of kind's class `standard` writes it."""
+    affinity = volume.get("nodeAffinity") or {}
+    for term in (affinity.get("required") or {}).get("nodeSelectorTerms") or []:
+        for expression in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]:
+            if expression.get("operator") == "In" and expression.get("values"):
+                return str(expression["values"][0])
+    return ""

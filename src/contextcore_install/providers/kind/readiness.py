@@ -1,4 +1,4 @@
-"""Waits until a cluster's nodes are Ready, and helps one that does not get so."""
+"""Waits until a cluster's nodes are Ready, and repairs those that do not get there."""
 
 from __future__ import annotations
 
@@ -6,84 +6,67 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kind.comeback import has_come_back
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.inside import API_DEAD, Inside
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector, conditions_of
+from contextcore_install.providers.kind.engine_info import Node, seconds
+from contextcore_install.providers.kind.inspector import (
+    API_DEAD,
+    ClusterAccess,
+    ClusterSnapshot,
+    Inspector,
+    detached,
+    shared_network,
+    sickness,
+)
 from contextcore_install.providers.kind.report import unreached
-from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.system.ports import bind_problem, speaks_tls
 
-API_PORT = 6443
-"""The API server's port inside the control plane's container."""
+#: The Lease in kube-system by which the controller manager leads.
+MANAGER = "kube-controller-manager"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessLimits:
-    """How long to wait for what, in seconds.
+    """How long to wait for what, in seconds."""
 
-    Nodes must be Ready within `ready`; those that are sick after `restart_after` are restarted. The pause between two
-    looks grows from `look` to `longest_look`, and a node that is not Ready is watched for `watch` in between. While
-    nothing answers at the API server's port, that is tried every `try_port`, and the cluster is looked at every
-    `look_anew` only: a look starts several programs. If kubectl gets no answer, the nodes themselves are asked every
-    `ask_inside`. `reached` is how long a context that was just written may take, and `published` how long a port that
-    a container publishes may be missing here: the forwarding of a virtual machine follows within seconds.
-    """
-
-    ready: float = 180.0
-    restart_after: float = 60.0
-    look: float = 0.3
+    ready: float = 180.0  # for all nodes to be Ready
+    restart_after: float = 60.0  # until nodes that are sick are restarted
+    look: float = 0.3  # between two inspections; grows up to `longest_look`
     longest_look: float = 3.0
-    look_anew: float = 30.0
-    try_port: float = 1.0
-    watch: float = 30.0
-    ask_inside: float = 5.0
-    reached: float = 15.0
-    published: float = 15.0
+    look_anew: float = 30.0  # between inspections while nothing answers at the API's port: each starts several programs
+    try_port: float = 1.0  # between tries of that port meanwhile
+    watch: float = 30.0  # for which nodes that are not Ready are watched between two inspections
+    ask_inside: float = 5.0  # between questions to the nodes themselves, if kubectl gets no answer
+    reached: float = 15.0  # for a context that was just written to work
+    published: float = 15.0  # for a published port to be here: forwarding from a virtual machine takes some seconds
 
 
 LIMITS = ReadinessLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class ApiPort:
     """The API server's port as this machine sees it: whether nobody holds it, and whether a server answers there."""
 
     unheld: Callable[[int], bool] = lambda port: bind_problem(port) == 0
     answers: Callable[[int], bool] = speaks_tls
 
 
-DOOR = Door()
-
-
+@dataclass(frozen=True, slots=True)
 class Readiness:
-    """Knows when the nodes are there. `lead_back` writes kubectl's context again; it may raise InstallError."""
+    """Waits for the nodes. `rewrite_context` has kubectl's context written again; it may raise InstallError."""
 
-    def __init__(
-        self,
-        cluster: str,
-        engine: ContainerEngine,
-        kubectl: Kubectl,
-        look: Inspector,
-        inside: Inside,
-        lead_back: Callable[[ClusterSnapshot, StepContext], None],
-        limits: ReadinessLimits = LIMITS,
-        door: Door = DOOR,
-    ) -> None:
-        self._cluster = cluster
-        self._engine = engine
-        self._kubectl = kubectl
-        self._look = look
-        self._inside = inside
-        self._lead_back = lead_back
-        self._limits = limits
-        self._door = door
+    cluster: ClusterAccess
+    inspector: Inspector
+    rewrite_context: Callable[[ClusterSnapshot, StepContext], None]
+    limits: ReadinessLimits = LIMITS
+    api_port: ApiPort = ApiPort()
 
     def wait(self, ctx: StepContext) -> ClusterSnapshot:
         """Wait until all nodes are Ready and have said so since they were started.
@@ -92,102 +75,96 @@ class Readiness:
         if what the control plane publishes is not on this machine.
         """
         ctx.activity("waiting until the nodes are ready")
-        began = looked_at_health = time.monotonic()
-        asked, led, restarted, pauses = float("-inf"), float("inf"), set[str](), self._pauses()
+        began = checked_health = time.monotonic()
+        asked, rewritten, restarted, pauses = float("-inf"), float("inf"), set[str](), self._pauses()
         while True:
             now = time.monotonic()
-            sight = self._look.see(fresh=True, thorough=now - asked >= self._limits.ask_inside)
-            if _is_told(sight) and has_come_back(sight.nodes, self._renewed):
-                return sight
-            if sight.api is not None and now - asked >= self._limits.ask_inside:
+            snapshot = self.inspector.inspect(fresh=True, thorough=now - asked >= self.limits.ask_inside)
+            if _is_ready(snapshot) and has_come_back(snapshot.nodes, self._renew_times):
+                return snapshot
+            if snapshot.kubectl_error is not None and now - asked >= self.limits.ask_inside:
                 asked = now
-            if sight.misled:
-                led = self._lead(sight, led, ctx)
-            if now - looked_at_health > self._limits.restart_after:
-                looked_at_health = now
+            if snapshot.context_is_broken:
+                rewritten = self._repair_context(snapshot, rewritten, ctx)
+            if now - checked_health > self.limits.restart_after:
+                checked_health = now
                 restarted |= self._restart_sick(restarted, ctx)
-            if now - began > self._limits.ready:
-                raise self._not_ready(self._look.see(fresh=True))
-            if sight.api is not None:
-                self._await_api(_api_port(sight), ctx, next(pauses))
-            elif not (sight.unready and self._get_ready(ctx)):
+            if now - began > self.limits.ready:
+                raise self._not_ready(self.inspector.inspect(fresh=True))
+            if snapshot.kubectl_error is not None:
+                self._await_api(snapshot.api_port, ctx, next(pauses))
+            elif not (snapshot.unready and self._watch_nodes(ctx)):
                 ctx.wait(next(pauses))
 
     def _pauses(self) -> Iterator[float]:
-        pause = self._limits.look
+        pause = self.limits.look
         while True:
             yield pause
-            pause = min(pause * 1.5, self._limits.longest_look)
+            pause = min(pause * 1.5, self.limits.longest_look)
 
     def _await_api(self, port: int, ctx: StepContext, pause: float) -> None:
-        """Wait until a server answers at a port, or it is time to look at the containers; for a pause if one does."""
-        until = time.monotonic() + self._limits.look_anew
-        if not port or self._door.answers(port):
+        """Wait until a server answers at the port or it is time to inspect again; if one answers now, for a pause."""
+        until = time.monotonic() + self.limits.look_anew
+        if not port or self.api_port.answers(port):
             ctx.wait(pause)  # what it says is not what kubectl wants to hear
             return
         while time.monotonic() < until:
-            ctx.wait(self._limits.try_port)
-            if self._door.answers(port):
+            ctx.wait(self.limits.try_port)
+            if self.api_port.answers(port):
                 return
 
-    def _require_published(self, sight: ClusterSnapshot, ctx: StepContext) -> None:
+    def _require_published(self, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
         """Raise `engine-remote` if the API answers in its own node, and nobody holds its port on this machine."""
-        port, began = _api_port(sight), time.monotonic()
-        while port and self._door.unheld(port):
-            if time.monotonic() - began > self._limits.published:
-                raise self._unpublished(sight, port)
-            ctx.wait(self._limits.try_port)
+        port, began = snapshot.api_port, time.monotonic()
+        while port and self.api_port.unheld(port):
+            if time.monotonic() - began > self.limits.published:
+                node = snapshot.control_plane.name if snapshot.control_plane else ""
+                seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
+                endpoint = self.cluster.engine.endpoint.shown or self.cluster.engine.name
+                facts = {"cluster": self.cluster.name, "endpoint": endpoint, "published": "nowhere"}
+                raise explain(Subject.MACHINE, Evidence("machine", [seen], facts=facts)).error()
+            ctx.wait(self.limits.try_port)
 
-    def _unpublished(self, sight: ClusterSnapshot, port: int) -> InstallError:
-        node = next(node.name for node in sight.nodes if node.is_control_plane)
-        seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
-        facts = {
-            "cluster": self._cluster,
-            "endpoint": self._engine.endpoint.shown or self._engine.name,
-            "published": "nowhere",
-        }
-        return explain(Subject.MACHINE, Evidence("machine", [seen], facts=facts)).error()
-
-    def _lead(self, sight: ClusterSnapshot, led: float, ctx: StepContext) -> float:
-        """Have the context written again, once, and return when that was; raises `api-unreached` if it is no help."""
-        self._require_published(sight, ctx)
-        now = time.monotonic()
-        if led > now:
-            self._lead_back(sight, ctx)
+    def _repair_context(self, snapshot: ClusterSnapshot, rewritten: float, ctx: StepContext) -> float:
+        """Have the context written again, once, and return when; raises `api-unreached` if it does not help."""
+        self._require_published(snapshot, ctx)
+        now, error = time.monotonic(), snapshot.kubectl_error
+        if rewritten > now:
+            self.rewrite_context(snapshot, ctx)
             return now
-        if sight.api is not None and (not sight.api.retryable or now - led > self._limits.reached):
-            raise unreached(self._cluster, sight.api)
-        return led
+        if error is not None and (not error.retryable or now - rewritten > self.limits.reached):
+            raise unreached(self.cluster.name, error)
+        return rewritten
 
-    def _get_ready(self, ctx: StepContext) -> bool:
-        """Watch until every node is Ready, and tell whether they are: looking all the time would slow their boot."""
-        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={self._limits.watch:g}s")
-        return self._kubectl.attempt(*wait, ctx=ctx, timeout_s=self._limits.watch + 10).exit_code == 0
+    def _watch_nodes(self, ctx: StepContext) -> bool:
+        """Watch until every node is Ready, and tell whether they are: frequent inspections would slow their boot."""
+        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={self.limits.watch:g}s")
+        return self.cluster.kubectl.attempt(*wait, ctx=ctx, timeout_s=self.limits.watch + 10).exit_code == 0
 
     def _restart_sick(self, restarted: Collection[str], ctx: StepContext) -> set[str]:
         """Restart the containers of nodes that are sick, and return their names; those given were restarted before."""
-        sight = self._look.see(fresh=True)
-        if sight.owner is None or not sight.owner.complete:
+        snapshot = self.inspector.inspect(fresh=True)
+        if snapshot.owner is None or not snapshot.owner.complete:
             return set()
-        sick = {name: why for name, why in self._sick(sight).items() if name not in restarted}
-        for node in sight.nodes:
+        sick = {name: why for name, why in self._sick(snapshot).items() if name not in restarted}
+        for node in snapshot.nodes:
             if node.name in sick:
                 ctx.notice(f"{node.name} is sick ({sick[node.name]}); its container is restarted")
-                self._engine.restart(node, ctx)
+                self.cluster.engine.restart(node, ctx)
         return set(sick)
 
-    def _sick(self, sight: ClusterSnapshot) -> dict[str, str]:
+    def _sick(self, snapshot: ClusterSnapshot) -> dict[str, str]:
         """Return what shows nodes to be sick: they themselves, never what kubectl says here."""
-        if sight.silent is not None:
-            dead = sight.silent.code == API_DEAD
-            return {node.name: "its API is dead" for node in sight.nodes if dead and node.is_control_plane}
-        found = {node.name: self._inside.sickness(node) for node in sight.nodes if node.name in sight.unready}
-        return {name: why for name, why in found.items() if why}
+        if snapshot.api_error is not None:
+            dead = snapshot.api_error.code == API_DEAD
+            return {node.name: "its API is dead" for node in snapshot.nodes if dead and node.is_control_plane}
+        unready = [node for node in snapshot.nodes if node.name in snapshot.unready]
+        return {node.name: why for node in unready if (why := sickness(self.cluster.engine, node))}
 
-    def _renewed(self) -> Mapping[str, str]:
-        """Return when each node, and what manages them, last said that it lives (by Leases, renewed within 10 s)."""
+    def _renew_times(self) -> Mapping[str, str]:
+        """Return when each node, and the controller manager, last renewed its Lease (every 10 s at the latest)."""
         try:
-            leases = self._kubectl.items("leases.coordination.k8s.io", "--all-namespaces")
+            leases = self.cluster.kubectl.items("leases.coordination.k8s.io", "--all-namespaces")
         except InstallError:
             return {}
         return {
@@ -196,34 +173,74 @@ class Readiness:
             if item["metadata"].get("namespace") in {"kube-node-lease", "kube-system"}
         }
 
-    def _not_ready(self, sight: ClusterSnapshot) -> InstallError:
-        if sight.misled and sight.api is not None:
-            return unreached(self._cluster, sight.api)
-        silent = sight.silent
-        names = [node.name for node in sight.nodes if node.is_control_plane] if silent else sight.unready
+    def _not_ready(self, snapshot: ClusterSnapshot) -> InstallError:
+        if snapshot.context_is_broken and snapshot.kubectl_error is not None:
+            return unreached(self.cluster.name, snapshot.kubectl_error)
+        silent = snapshot.api_error
+        names = [node.name for node in snapshot.nodes if node.is_control_plane] if silent else snapshot.unready
         facts = {
-            "cluster": self._cluster,
-            "engine": self._engine.name,
-            "seconds": f"{self._limits.ready:g}",
+            "cluster": self.cluster.name,
+            "engine": self.cluster.engine.name,
+            "seconds": f"{self.limits.ready:g}",
             "what": "its API does not answer" if silent else f"not ready: {', '.join(names)}",
             "node": " ".join(names),
         }
-        api = f"{silent.message}\n{silent.evidence}" if silent else ""
-        lines = [*api.splitlines(), *conditions_of(sight), *self._kubelet(names).splitlines()]
+        api = [silent.message, *silent.evidence.splitlines()] if silent else []
+        lines = [*api, *snapshot.unready_conditions, *self._kubelet_log(names)]
         return explain(Subject.NODE, Evidence("node", lines, facts=facts)).error()
 
-    def _kubelet(self, names: Sequence[str]) -> str:
+    def _kubelet_log(self, names: Sequence[str]) -> list[str]:
         """Return the end of what the kubelet of the first of these nodes logs."""
-        said = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
+        journal = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
         with suppress(InstallError):
-            return self._engine.ask("exec", names[0], *said).stdout if names else ""
-        return ""
+            return self.cluster.engine.ask("exec", names[0], *journal).stdout.splitlines() if names else []
+        return []
 
 
-def _api_port(sight: ClusterSnapshot) -> int:
-    """Return the port of this machine that leads to the API server; 0 where it is not known."""
-    return next((node.ports.get(API_PORT, ("", 0))[1] for node in sight.nodes if node.is_control_plane), 0)
+def _is_ready(snapshot: ClusterSnapshot) -> bool:
+    return bool(snapshot.nodes) and snapshot.running and snapshot.kubectl_error is None and not snapshot.unready
 
 
-def _is_told(sight: ClusterSnapshot) -> bool:
-    return bool(sight.nodes) and sight.running and sight.api is None and not sight.unready
+def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, str]]) -> bool:
+    """Tell whether every node has renewed its Lease since its container started: its state from before is outdated.
+
+    A node at its first start has no such state, and is not asked about. The controller manager must have renewed its
+    Lease, too: until it leads again, which takes some 20 seconds, nobody counts pods or updates Services' endpoints.
+    """
+    if not any(node.was_restarted for node in nodes):
+        return True
+    renewed = {name: seconds(moment) for name, moment in renew_times().items()}
+    manager_since = max(seconds(node.started) for node in nodes if node.is_control_plane)
+    return renewed.get(MANAGER, manager_since) >= manager_since and all(
+        renewed.get(node.name, 0.0) >= seconds(node.started) for node in nodes if node.is_member
+    )
+
+
+def reconnect(engine: ContainerEngine, cluster: str, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
+    """Connect nodes that were taken off the network again. Raises InstallError.
+
+    A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts. Engines
+    give the lowest free address, so that nodes connected in the order of theirs get them back.
+    """
+    network, known = shared_network(snapshot.nodes, engine.network), _addresses(snapshot)
+    order = {name: int(ip_address(address)) for name, address in known.items()}
+    names = sorted((node.name for node in detached(snapshot.nodes, network)), key=lambda name: order.get(name, 0))
+    for name in names:
+        ctx.notice(f"{name} was taken off the network {network}; it is connected again")
+        engine.call("network", "connect", network, name, ctx=ctx)
+    for node in engine.nodes(cluster) if names else ():
+        address = (node.networks or {}).get(network, "")
+        if node.name in names and node.state == "running" and known.get(node.name, address) != address:
+            ctx.notice(f"{node.name} has another address than before, {address}; its container is restarted")
+            engine.restart(node, ctx)
+
+
+def _addresses(snapshot: ClusterSnapshot) -> dict[str, str]:
+    """Return the IPv4 address that each node has told the cluster."""
+    found = {}
+    for member in snapshot.members:
+        for entry in (member.get("status") or {}).get("addresses") or []:
+            with suppress(ValueError):
+                if entry.get("type") == "InternalIP" and ip_address(str(entry.get("address"))).version == 4:
+                    found[member["metadata"]["name"]] = str(entry["address"])
+    return found

@@ -16,9 +16,8 @@ from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.inside import Inside
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
+from contextcore_install.providers.kind.engine_info import Node
+from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.readiness import Readiness, ReadinessLimits
 from contextcore_install.providers.kind.report import refusal, report_of
@@ -97,18 +96,17 @@ class Machine:
     # What is tried
 
     @property
-    def look(self) -> Inspector:
+    def inspector(self) -> Inspector:
         nodes, owners = TtlCache(lambda: [CONTROL_PLANE, WORKER]), SimpleNamespace(read=lambda: OWNER)
-        inside = Inside(cast(Any, self))
-        return Inspector("demo", *(cast(Any, part) for part in (nodes, self, self, owners, inside)))
+        me = cast(Any, self)
+        return Inspector(ClusterAccess("demo", me, me, cast(Any, owners)), cast(Any, nodes), me)
 
     def write(self, _: ClusterSnapshot, __: StepContext) -> None:
         self.written += 1
 
     def wait(self) -> ClusterSnapshot:
-        engine = cast(Any, self)
-        watched = Readiness("demo", engine, engine, self.look, Inside(engine), self.write, AT_ONCE)
-        return watched.wait(Told().ctx)
+        me = cast(Any, self)
+        return Readiness(ClusterAccess("demo", me, me, me), self.inspector, self.write, AT_ONCE).wait(Told().ctx)
 
 
 def named(item: Recording) -> str:
@@ -118,11 +116,11 @@ def named(item: Recording) -> str:
 @pytest.mark.parametrize("recorded", RECORDED, ids=named)
 def test_an_error_of_the_client_is_healed_by_a_new_context_and_restarts_no_node(recorded: Recording) -> None:
     machine = Machine(recorded.evidence.lines)
-    report = report_of("demo", machine.look.see(), resolve_ports({}))
+    report = report_of("demo", machine.inspector.inspect(), resolve_ports({}))
     assert report.state is ClusterState.HEALTHY
     (finding,) = report.findings
     assert finding.code in {"context-missing", "kubeconfig-unreadable"}
-    assert not machine.wait().misled
+    assert not machine.wait().context_is_broken
     assert (machine.written, machine.restarted) == (1, [])
 
 
@@ -142,7 +140,7 @@ def test_every_rule_of_the_client_is_recorded() -> None:
 
 def test_an_api_that_is_dead_in_its_own_node_has_that_node_restarted_once() -> None:
     machine = Machine([REFUSED], heals=False, inside=REFUSED)
-    report = report_of("demo", machine.look.see(), resolve_ports({}))
+    report = report_of("demo", machine.inspector.inspect(), resolve_ports({}))
     assert (report.state, [finding.code for finding in report.findings]) == (ClusterState.DEGRADED, ["api-silent"])
     with pytest.raises(InstallError, match="its API does not answer"):
         machine.wait()
@@ -166,12 +164,12 @@ def test_an_api_that_answers_its_own_node_with_an_error_is_not_dead(said: str) -
 
 def test_certificates_that_the_cluster_itself_refuses_are_said_with_what_renews_them() -> None:
     said = "x509: certificate has expired or is not yet valid: current time 2027-01-01T00:00:00Z is after 2026-11-30"
-    refused = refusal("demo", Machine([said], inside=said).look.see(), "docker")
+    refused = refusal("demo", Machine([said], inside=said).inspector.inspect(), "docker")
     assert refused is not None
     assert refused.code == "certificates-expired"
     assert refused.hint.startswith("docker exec demo-control-plane kubeadm certs renew all && ")
-    assert refusal("demo", Machine([REFUSED], inside=REFUSED).look.see(), "docker") is None
-    assert refusal("demo", Machine().look.see(), "docker") is None
+    assert refusal("demo", Machine([REFUSED], inside=REFUSED).inspector.inspect(), "docker") is None
+    assert refusal("demo", Machine().inspector.inspect(), "docker") is None
 
 
 def test_a_node_is_restarted_if_it_is_shown_to_be_sick() -> None:
@@ -193,7 +191,7 @@ def test_manifests_that_cannot_be_rendered_are_no_trouble_of_the_cluster() -> No
         def read(self, *, fresh: bool = False) -> Any:
             raise InstallError("kustomization-invalid", "The kustomization cannot be built.")
 
-    report = report_of("demo", Unrendered().look.see(), resolve_ports({}))
+    report = report_of("demo", Unrendered().inspector.inspect(), resolve_ports({}))
     assert (report.state, report.findings) == (ClusterState.HEALTHY, ())
 
 
@@ -202,6 +200,6 @@ def test_a_user_who_may_not_see_the_nodes_is_told_from_nodes_that_are_not_ready(
         def items(self, *_: str) -> list[dict[str, Any]]:
             return []
 
-    (finding,) = report_of("demo", Unseen().look.see(), resolve_ports({})).findings
+    (finding,) = report_of("demo", Unseen().inspector.inspect(), resolve_ports({})).findings
     assert finding.code == "context-missing"
     assert "may not see the nodes" in finding.message

@@ -15,12 +15,13 @@ import pytest
 from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.providers.kind.creation import ClusterSpec, Creation
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
+from contextcore_install.providers.kind.config import ClusterSpec
+from contextcore_install.providers.kind.creation import Creation
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
+from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.owner import OwnerFile
-from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.capture import Captured
 from kit.fakes import Told
@@ -62,7 +63,7 @@ class Kubectl:
 
 
 class Lab:
-    """What a creation works with: programs in a folder, and a look that sees the cluster which kind has made."""
+    """What a creation works with: programs in a folder, and an inspector that sees the cluster which kind has made."""
 
     def __init__(self, folder: Path, *, kind: str, docker: str) -> None:
         self.folder = folder
@@ -72,25 +73,21 @@ class Lab:
         environ = {"PATH": f"{folder}{os.pathsep}{os.defpath}"}
         self.engine, self.kubectl = ContainerEngine("docker", environ), Kubectl()
         self.owners = OwnerFile(folder / "note" / "owner.json", "demo")
-        self.sight = ClusterSnapshot((NODE,), None, ours=True, members=(MEMBER,))
+        self.snapshot = ClusterSnapshot((NODE,), None, ours=True, members=(MEMBER,))
 
-    def see(self, **_: object) -> ClusterSnapshot:
+    def inspect(self, **_: object) -> ClusterSnapshot:
         made = (self.folder / "made").exists()
-        return replace(self.sight, owner=self.owners.read()) if made else ClusterSnapshot((), None, ours=True)
+        return replace(self.snapshot, owner=self.owners.read()) if made else ClusterSnapshot((), None, ours=True)
 
     def creation(self, images: Callable[[], list[str]] = lambda: ["grafana/loki:3"]) -> Creation:
-        look = SimpleNamespace(
-            see=self.see, report=lambda sight, ports: report_of("demo", sight, ports), leads_to=lambda *_: True
-        )
+        inspector = SimpleNamespace(inspect=self.inspect)
         return Creation(
-            ClusterSpec("demo", PORTS, "image", 0, images),
+            ClusterAccess("demo", self.engine, cast(Any, self.kubectl), self.owners),
+            ClusterSpec(PORTS, "image", 0, images),
             self.folder / "demo",
             self.folder / "lock",
             lambda: str(self.folder / "kind"),
-            self.engine,
-            cast("Any", self.kubectl),
-            cast(Inspector, look),
-            self.owners,
+            cast(Inspector, inspector),
             Images(self.engine, "demo", may_pull=True),
         )
 
@@ -178,7 +175,7 @@ def test_a_creation_that_was_cut_off_in_the_middle_is_made_anew(lab: Lab) -> Non
 @pytest.mark.parametrize("why", ["file exists", "permission denied"])
 def test_a_cluster_is_not_removed_because_kubectls_configuration_cannot_be_written(lab: Lab, why: str) -> None:
     lab.cut_off()
-    lab.sight = replace(lab.sight, api=InstallError("context-missing", "kubectl knows no context"))
+    lab.snapshot = replace(lab.snapshot, kubectl_error=InstallError("context-missing", "kubectl knows no context"))
     said = f"ERROR: failed to lock config file: open /home/joe/.kube/config.lock: {why}"
     (lab.folder / "kind").write_text(MAKES.format(folder=lab.folder).replace("exit 0", f'echo "{said}"; exit 1'))
     with pytest.raises(InstallError) as caught:
@@ -188,7 +185,7 @@ def test_a_cluster_is_not_removed_because_kubectls_configuration_cannot_be_writt
 
 
 def test_a_cluster_of_others_is_left_alone(lab: Lab) -> None:
-    lab.sight = replace(lab.sight, ours=False)
+    lab.snapshot = replace(lab.snapshot, ours=False)
     (lab.folder / "made").touch()
     with pytest.raises(InstallError) as caught:
         lab.creation().bring_up(Told().ctx)

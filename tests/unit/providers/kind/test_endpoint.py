@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kind.choice import CHOICE, choose_engine, engine_answers
 from contextcore_install.providers.kind.endpoint import EngineEndpoint, endpoint_of
+from contextcore_install.providers.kind.engine import CHOICE, choose_engine, engine_answers
 from contextcore_install.providers.kind.owner import Owner
 
 
@@ -151,6 +151,6 @@ def test_an_engine_in_another_network_of_this_machine_is_elsewhere(
         assert process.stdout is not None
         if not process.stdout.readline():
             pytest.skip("no network of its own can be made here")
-        assert EngineEndpoint(f"unix://{path}").elsewhere is elsewhere
+        assert EngineEndpoint(f"unix://{path}").in_another_network is elsewhere
         process.kill()
-    assert not EngineEndpoint(f"unix://{path}").elsewhere, "it is not known where nobody listens"
+    assert not EngineEndpoint(f"unix://{path}").in_another_network, "it is not known where nobody listens"

@@ -10,8 +10,7 @@ import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.images import Images
-from contextcore_install.providers.kind.node_images import NodeImages
+from contextcore_install.providers.kind.images import Images, NodeImages
 from kit.fakes import Told
 
 DENIED = "Error response from daemon: manifest for grafana/loki:9 not found: manifest unknown"

@@ -14,7 +14,6 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import engine_failure, kind_failure
-from contextcore_install.providers.kind.comeback import MANAGER, came_back_lately, has_come_back
 from contextcore_install.providers.kind.config import (
     NODE_IMAGE,
     cluster_config,
@@ -23,12 +22,12 @@ from contextcore_install.providers.kind.config import (
     mapped_ports,
     needs_cgroup_v2,
 )
-from contextcore_install.providers.kind.engine import Node, read_node
-from contextcore_install.providers.kind.engine_info import read_info
+from contextcore_install.providers.kind.engine_info import Node, read_info, read_node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
-from contextcore_install.providers.kind.report import other_ports, report_of, unlike
+from contextcore_install.providers.kind.readiness import MANAGER, has_come_back
+from contextcore_install.providers.kind.report import differing_options, other_ports, report_of
 from contextcore_install.stack.catalogue import resolve_ports
 
 PORTS = resolve_ports({})
@@ -45,11 +44,11 @@ def member(name: str, *, ready: bool = True) -> dict[str, Any]:
 
 
 CORDONED = {**member(NODE.name), "spec": {"unschedulable": True}}
-SIGHT = ClusterSnapshot((NODE,), OWNER, ours=True, members=(member(NODE.name),))
+SNAPSHOT = ClusterSnapshot((NODE,), OWNER, ours=True, members=(member(NODE.name),))
 
 
-def report(sight: ClusterSnapshot) -> tuple[ClusterState, list[str]]:
-    found = report_of("demo", sight, PORTS)
+def report(snapshot: ClusterSnapshot) -> tuple[ClusterState, list[str]]:
+    found = report_of("demo", snapshot, PORTS)
     return found.state, [finding.code for finding in found.findings]
 
 
@@ -59,36 +58,48 @@ UNREADABLE = InstallError("kubeconfig-unreadable", "", 'error: error loading con
 
 
 @pytest.mark.parametrize(
-    ("sight", "state", "codes"),
+    ("snapshot", "state", "codes"),
     [
-        (SIGHT, ClusterState.HEALTHY, []),
+        (SNAPSHOT, ClusterState.HEALTHY, []),
         (ClusterSnapshot((), None, ours=True), ClusterState.ABSENT, []),
         (ClusterSnapshot((), OWNER, ours=True), ClusterState.ABSENT, []),
-        (replace(SIGHT, ours=False), ClusterState.FOREIGN, []),
-        (replace(SIGHT, owner=replace(OWNER, complete=False)), ClusterState.PARTIAL, []),
-        (replace(SIGHT, nodes=(STOPPED,)), ClusterState.STOPPED, []),
-        (replace(SIGHT, nodes=(replace(NODE, state="paused"),)), ClusterState.STOPPED, []),
-        (replace(SIGHT, members=(member(NODE.name, ready=False),)), ClusterState.DEGRADED, ["nodes-not-ready"]),
-        (replace(SIGHT, members=()), ClusterState.DEGRADED, ["nodes-not-ready"]),
-        (replace(SIGHT, members=(), api=API_AWAY, silent=API_AWAY), ClusterState.DEGRADED, ["api-silent"]),
-        (replace(SIGHT, api=API_AWAY), ClusterState.HEALTHY, ["context-missing"]),
-        (replace(SIGHT, api=InstallError("context-elsewhere", "")), ClusterState.HEALTHY, ["context-missing"]),
-        (replace(SIGHT, api=UNREADABLE), ClusterState.HEALTHY, ["kubeconfig-unreadable"]),
-        (replace(SIGHT, nodes=(replace(NODE, networks={}),)), ClusterState.DEGRADED, ["node-detached"]),
-        (replace(SIGHT, nodes=(replace(NODE, networks={}),), api=API_AWAY), ClusterState.DEGRADED, ["node-detached"]),
-        (replace(SIGHT, nodes=(replace(STOPPED, networks={}),)), ClusterState.STOPPED, ["node-detached"]),
-        (replace(SIGHT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
-        (replace(SIGHT, nodes=(replace(NODE, role="worker"),)), ClusterState.LOST, []),
-        (replace(SIGHT, members=(CORDONED,)), ClusterState.HEALTHY, ["node-cordoned"]),
-        (replace(SIGHT, owner=None), ClusterState.HEALTHY, ["note-lost"]),
+        (replace(SNAPSHOT, ours=False), ClusterState.FOREIGN, []),
+        (replace(SNAPSHOT, owner=replace(OWNER, complete=False)), ClusterState.PARTIAL, []),
+        (replace(SNAPSHOT, nodes=(STOPPED,)), ClusterState.STOPPED, []),
+        (replace(SNAPSHOT, nodes=(replace(NODE, state="paused"),)), ClusterState.STOPPED, []),
+        (replace(SNAPSHOT, members=(member(NODE.name, ready=False),)), ClusterState.DEGRADED, ["nodes-not-ready"]),
+        (replace(SNAPSHOT, members=()), ClusterState.DEGRADED, ["nodes-not-ready"]),
+        (
+            replace(SNAPSHOT, members=(), kubectl_error=API_AWAY, api_error=API_AWAY),
+            ClusterState.DEGRADED,
+            ["api-silent"],
+        ),
+        (replace(SNAPSHOT, kubectl_error=API_AWAY), ClusterState.HEALTHY, ["context-missing"]),
+        (
+            replace(SNAPSHOT, kubectl_error=InstallError("context-elsewhere", "")),
+            ClusterState.HEALTHY,
+            ["context-missing"],
+        ),
+        (replace(SNAPSHOT, kubectl_error=UNREADABLE), ClusterState.HEALTHY, ["kubeconfig-unreadable"]),
+        (replace(SNAPSHOT, nodes=(replace(NODE, networks={}),)), ClusterState.DEGRADED, ["node-detached"]),
+        (
+            replace(SNAPSHOT, nodes=(replace(NODE, networks={}),), kubectl_error=API_AWAY),
+            ClusterState.DEGRADED,
+            ["node-detached"],
+        ),
+        (replace(SNAPSHOT, nodes=(replace(STOPPED, networks={}),)), ClusterState.STOPPED, ["node-detached"]),
+        (replace(SNAPSHOT, owner=replace(OWNER, nodes=("id1", "id2"))), ClusterState.HEALTHY, ["node-lost"]),
+        (replace(SNAPSHOT, nodes=(replace(NODE, role="worker"),)), ClusterState.LOST, []),
+        (replace(SNAPSHOT, members=(CORDONED,)), ClusterState.HEALTHY, ["node-cordoned"]),
+        (replace(SNAPSHOT, owner=None), ClusterState.HEALTHY, ["note-lost"]),
     ],
 )
-def test_what_is_seen_comes_to_a_state(sight: ClusterSnapshot, state: ClusterState, codes: list[str]) -> None:
-    assert report(sight) == (state, codes)
+def test_what_is_seen_comes_to_a_state(snapshot: ClusterSnapshot, state: ClusterState, codes: list[str]) -> None:
+    assert report(snapshot) == (state, codes)
 
 
 def test_a_file_that_kubectl_cannot_read_is_moved_aside_by_whom_it_belongs_to_and_never_by_a_repair() -> None:
-    (finding,) = report_of("demo", replace(SIGHT, api=UNREADABLE), PORTS).findings
+    (finding,) = report_of("demo", replace(SNAPSHOT, kubectl_error=UNREADABLE), PORTS).findings
     assert finding.remedy is not None
     assert not finding.remedy.automatic
     said = "mv '/tmp/it'\"'\"'s' '/tmp/it'\"'\"'s.aside' && kind export kubeconfig --name demo"
@@ -242,14 +253,14 @@ def test_images_that_every_node_has_need_no_loading() -> None:
 def test_what_counts_only_when_a_cluster_is_made_is_said_and_stops_nothing(
     options: dict[str, Any], codes: list[str]
 ) -> None:
-    found = unlike("demo", [NODE], options)
+    found = differing_options("demo", [NODE], options)
     assert [finding.code for finding in found] == codes
     assert all(finding.warning for finding in found)
 
 
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_cordon_counts_where_a_pod_has_no_other_place(*, waiting: bool) -> None:
-    (found,) = report_of("demo", replace(SIGHT, members=(CORDONED,), waiting=waiting), PORTS).findings
+    (found,) = report_of("demo", replace(SNAPSHOT, members=(CORDONED,), waiting=waiting), PORTS).findings
     assert found.remedy is not None
     assert (found.warning, found.remedy.automatic) == (not waiting, waiting)
 
@@ -273,7 +284,7 @@ def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_thems
 def test_a_node_has_come_back_lately_where_it_was_started_again(created: int, started: int, lately: bool) -> None:
     now = BEGAN + 60
     node = replace(NODE, created=_told(BEGAN + created), started=_told(BEGAN + started))
-    assert came_back_lately(node, now) is lately
+    assert node.was_restarted_recently(now) is lately
 
 
 def _told(moment: float) -> str:

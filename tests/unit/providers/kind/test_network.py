@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
-from contextcore_install.providers.kind.inspector import ClusterSnapshot
-from contextcore_install.providers.kind.network import detached, reconnect, shared_network
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import Node
+from contextcore_install.providers.kind.inspector import ClusterSnapshot, detached, shared_network
 from contextcore_install.providers.kind.owner import OwnerFile
+from contextcore_install.providers.kind.readiness import reconnect
 from kit.fakes import Told
 
 DOCKER = """\
@@ -86,8 +87,8 @@ class Attaching:
         self.said.append(f"restart {node.name}")
 
     def reconnected(self, *members: dict[str, Any]) -> list[str]:
-        sight = ClusterSnapshot(tuple(self.nodes_now), None, ours=True, members=members)
-        reconnect(cast(ContainerEngine, self), "demo", sight, Told().ctx)
+        snapshot = ClusterSnapshot(tuple(self.nodes_now), None, ours=True, members=members)
+        reconnect(cast(ContainerEngine, self), "demo", snapshot, Told().ctx)
         return self.said
 
 

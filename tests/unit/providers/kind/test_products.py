@@ -6,8 +6,7 @@ import shlex
 
 import pytest
 
-from contextcore_install.providers.kind import products
-from contextcore_install.providers.kind.products import Product, product_of
+from contextcore_install.providers.kind.products import Product, all_products, product_of
 
 DOWN = "Cannot connect to the Docker daemon at unix://{}. Is the docker daemon running?"
 
@@ -70,9 +69,7 @@ def test_docker_desktop_is_started_in_windows_from_within_it() -> None:
     assert ".wslconfig" in product.memory
 
 
-@pytest.mark.parametrize(
-    "product", [item for item in vars(products).values() if isinstance(item, Product)], ids=lambda item: item.name
-)
+@pytest.mark.parametrize("product", [pytest.param(product, id=key) for key, product in all_products().items()])
 def test_every_products_commands_are_whole(product: Product) -> None:
     filled = product.filled("")
     for text in (filled.start, filled.restart, filled.trust):

@@ -10,10 +10,10 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kind.endpoint import EngineEndpoint
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
-from contextcore_install.providers.kind.inside import Inside
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.readiness import LIMITS, Door, Readiness, ReadinessLimits
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import Node
+from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
+from contextcore_install.providers.kind.readiness import LIMITS, ApiPort, Readiness, ReadinessLimits
 from contextcore_install.system.capture import Captured
 from kit.fakes import Told
 
@@ -23,9 +23,9 @@ AWAY = InstallError("api-unreachable", "It cannot be reached.", retryable=True)
 
 @dataclass
 class Machine:
-    """An engine and a look at the cluster: what the kubelet logs, and what is seen, one sight after another."""
+    """An engine and an inspector: what the kubelet logs, and one snapshot after another."""
 
-    sight: ClusterSnapshot
+    snapshot: ClusterSnapshot
     log: str = ""
     name: str = "docker"
     endpoint: EngineEndpoint = field(default_factory=lambda: EngineEndpoint("unix:///srv/docker.sock"))
@@ -36,19 +36,19 @@ class Machine:
         assert arguments[:2] == ("exec", "demo-control-plane")
         return Captured(tuple(arguments), 0, self.log, "")
 
-    def see(self, *, fresh: bool, thorough: bool = True) -> ClusterSnapshot:
+    def inspect(self, *, fresh: bool, thorough: bool = True) -> ClusterSnapshot:
         self.looks += 1
         if self.looks > 1 and self.then:
-            self.sight = self.then.pop(0)
-        return self.sight
+            self.snapshot = self.then.pop(0)
+        return self.snapshot
 
 
 def watching(
-    machine: Machine, kubectl: Any = None, limits: ReadinessLimits = LIMITS, door: Door | None = None
+    machine: Machine, kubectl: Any = None, limits: ReadinessLimits = LIMITS, api_port: ApiPort | None = None
 ) -> Readiness:
-    engine, look = cast(ContainerEngine, machine), cast(Inspector, machine)
-    door = door or Door(unheld=lambda _: False, answers=lambda _: True)
-    return Readiness("demo", engine, kubectl, look, Inside(engine), lambda *_: None, limits, door)
+    access = ClusterAccess("demo", cast(ContainerEngine, machine), kubectl, cast(Any, None))
+    api_port = api_port or ApiPort(unheld=lambda _: False, answers=lambda _: True)
+    return Readiness(access, cast(Inspector, machine), lambda *_: None, limits, api_port)
 
 
 def why(machine: Machine) -> InstallError:
@@ -74,8 +74,8 @@ def test_a_node_says_itself_what_it_waits_for() -> None:
 
 def test_what_its_kubelet_logs_tells_why_the_api_is_silent() -> None:
     away = InstallError("api-unreachable", "It cannot be reached.")
-    sight = ClusterSnapshot((NODE,), None, ours=True, api=away, silent=away)
-    error = why(Machine(sight, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'))
+    snapshot = ClusterSnapshot((NODE,), None, ours=True, kubectl_error=away, api_error=away)
+    error = why(Machine(snapshot, 'E1 kubelet.go] "Failed" err="write /var/x: no space left on device"'))
     assert "its API does not answer, as there is no space left" in error.message
     assert error.hint == "docker system df; docker image prune"
 
@@ -95,7 +95,7 @@ class Watching:
 
     def attempt(self, *arguments: str, **_: object) -> Captured:
         self.asked.append(" ".join(arguments))
-        self._machine.sight = self._then
+        self._machine.snapshot = self._then
         return Captured(arguments, 0, "", "")
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
     machine = Machine(boots)
     kubectl = Watching(machine, ClusterSnapshot((NODE,), None, ours=True, members=(ready,)))
     watched = watching(machine, kubectl)
-    assert watched.wait(Told().ctx) is machine.sight
+    assert watched.wait(Told().ctx) is machine.snapshot
     assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]
 
 
@@ -124,13 +124,13 @@ def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() ->
         tries.append(port)
         return len(tries) > 50
 
-    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, silent=AWAY), then=[WELL])
-    watching(machine, limits=QUICK, door=Door(unheld=lambda _: False, answers=answers)).wait(Told().ctx)
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, api_error=AWAY), then=[WELL])
+    watching(machine, limits=QUICK, api_port=ApiPort(unheld=lambda _: False, answers=answers)).wait(Told().ctx)
     assert (machine.looks, len(tries), set(tries)) == (2, 51, {40000})
 
 
 def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often() -> None:
-    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, silent=AWAY))
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, api_error=AWAY))
     with pytest.raises(InstallError, match="its API does not answer"):
         watching(machine, limits=replace(LIMITS, ready=1.0, look=0.05, longest_look=0.3)).wait(Told().ctx)
     assert machine.looks < 12
@@ -138,10 +138,10 @@ def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often
 
 def test_an_api_that_answers_in_its_node_and_is_not_published_here_is_told_at_once() -> None:
     began = time.monotonic()
-    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, members=(READY,)))
-    door = Door(unheld=lambda _: True, answers=lambda _: False)
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, members=(READY,)))
+    api_port = ApiPort(unheld=lambda _: True, answers=lambda _: False)
     with pytest.raises(InstallError) as caught:
-        watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+        watching(machine, limits=QUICK, api_port=api_port).wait(Told().ctx)
     error = caught.value
     assert (error.code, error.retryable) == ("engine-remote", False)
     assert error.message.startswith("The container engine at unix:///srv/docker.sock publishes its ports on another")
@@ -157,7 +157,7 @@ def test_a_port_that_is_forwarded_late_is_waited_for() -> None:
     def late(_: int) -> bool:
         return time.monotonic() - began > 0.1
 
-    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, api=AWAY, members=(READY,)), then=[WELL])
-    door = Door(unheld=lambda port: not late(port), answers=late)
-    watching(machine, limits=QUICK, door=door).wait(Told().ctx)
+    machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, members=(READY,)), then=[WELL])
+    api_port = ApiPort(unheld=lambda port: not late(port), answers=late)
+    watching(machine, limits=QUICK, api_port=api_port).wait(Told().ctx)
     assert machine.looks == 2

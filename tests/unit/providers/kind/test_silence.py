@@ -25,7 +25,7 @@ def test_an_engine_that_hangs_is_told_in_one_sentence_and_asked_once(tmp_path: P
     with pytest.raises(InstallError, match=r"^The container engine does not answer\.$") as caught:
         engine.call("ps", timeout_s=0.3)
     assert caught.value.code == "engine-down"
-    for ask in (lambda: engine.nodes("demo"), engine.has_network, lambda: engine.image_ids(["a", "b"])):
+    for ask in (lambda: engine.nodes("demo"), engine.has_network, lambda: engine.has_image("a")):
         with pytest.raises(InstallError, match="does not answer"):
             ask()
     _, finding = engine.trouble()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.providers.existing_cluster.data import helper_pod
-from contextcore_install.providers.kind.data import _node
+from contextcore_install.providers.kind.provider import node_of_volume
 from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _still
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
 
@@ -30,8 +30,8 @@ def test_the_processes_of_the_claims_pods_stand_still_and_go_on() -> None:
 def test_a_volume_is_on_the_node_that_it_is_pinned_to() -> None:
     expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["dev-worker"]}
     terms = [{"matchExpressions": [expression]}]
-    assert _node({"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}) == "dev-worker"
-    assert not _node({})
+    assert node_of_volume({"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}) == "dev-worker"
+    assert not node_of_volume({})
 
 
 def test_the_pod_that_copies_is_the_workloads_user_and_can_be_pruned() -> None:

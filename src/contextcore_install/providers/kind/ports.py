@@ -1,9 +1,10 @@
-"""Whether a port of this machine can be the cluster's: free, allowed to the engine, or held by our own node."""
+"""The ports that lead into the nodes: whether the cluster can have them, and who holds them now."""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,17 +12,57 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Probe
 from contextcore_install.core.requirements import how_to_end
 from contextcore_install.diagnosis.failures import machine_findings
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
-from contextcore_install.providers.kind.engine_info import EngineInfo
-from contextcore_install.providers.kind.holders import HOLDING
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, EngineInfo, Node
+from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system import machine
 from contextcore_install.system.ports import bind_problem, free_port
 
+#: Seconds for which a port that was our node's is assumed to be still: asking the engine starts two programs.
+ASSUMED_S = 10.0
+
+
+class PortHolders:
+    """Tells our own nodes from others that take connections on their ports.
+
+    `nodes` asks the engine for the containers of the cluster's name, and `owner` reads our note; without one, the
+    cluster was found to be ours by its own mark. `takes_connections` tells whether somebody listens on a port.
+    """
+
+    def __init__(
+        self,
+        nodes: Callable[[], Sequence[Node]],
+        owner: Callable[[], Owner | None],
+        takes_connections: Callable[[int], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nodes = nodes
+        self._owner = owner
+        self._takes_connections = takes_connections
+        self._monotonic = monotonic
+        self._ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
+
+    def stranger(self, port: int) -> str:
+        """Say who listens on a port in place of our nodes; empty if that is they, nobody, or unknown."""
+        if not self._takes_connections(port):
+            return ""
+        asked_at, ours = self._ours
+        if port in ours and self._monotonic() - asked_at < ASSUMED_S:
+            return ""
+        try:
+            nodes, owner = self._nodes(), self._owner()
+        except InstallError:
+            return ""
+        holding = [node for node in nodes if node.state in HOLDING_PORTS and (owner is None or owner.owns(nodes))]
+        ours = frozenset(here for node in holding for _, here in node.ports.values())
+        self._ours = (self._monotonic(), ours)
+        return "" if port in ours else f"port {port} is held, and not by a node of this cluster that runs"
+
 
 @dataclass(frozen=True)
 class PortProbe:
-    """Looks at ports; `info` is None where the engine does not answer, and `nodes` are those of our cluster."""
+    """Probes ports; `info` is None if the engine does not answer, and `nodes` are those of our cluster."""
 
     engine: ContainerEngine
     info: EngineInfo | None
@@ -29,8 +70,8 @@ class PortProbe:
     bind_problem: Callable[[int], int] = bind_problem
     privileged_below: Callable[[], int] = machine.privileged_below
 
-    def look(self, key: str, inside: int, port: int) -> Probe:
-        """Look at the port of a component (`key`) that leads to the port `inside` the node."""
+    def probe(self, key: str, inside: int, port: int) -> Probe:
+        """Probe the port of a component (`key`) that leads to the port `inside` the node."""
         facts = {
             "port": str(port),
             "port_key": key,
@@ -47,7 +88,8 @@ class PortProbe:
             return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
         if problem == errno.EACCES and not self.info.rootless:
             return Probe(f"{port} is free, and the engine may use it")
-        bound = next((node.ports for node in self.nodes() if node.is_control_plane and node.state in HOLDING), {})
+        nodes = self.nodes()
+        bound = next((node.ports for node in nodes if node.is_control_plane and node.state in HOLDING_PORTS), {})
         if bound.get(inside, ("", 0))[1] == port:
             return Probe(f"{port} is held by our own cluster")
         try:
@@ -55,7 +97,7 @@ class PortProbe:
         except InstallError as error:
             return Probe(f"{port} is held; by whom, the engine does not say: {error.message}", skipped=True)
         facts |= {
-            "ports": "fixed" if self.nodes() else "chosen",
+            "ports": "fixed" if nodes else "chosen",
             "end_holder": how_to_end(holder, port, self.engine.name),
             "free_port": str(free_port(max(port, 1024))),
             "bind": errno.errorcode.get(problem, "?"),

@@ -11,9 +11,8 @@ import pytest
 
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.inside import Inside
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, Inspector
+from contextcore_install.providers.kind.engine_info import Node
+from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
@@ -51,20 +50,21 @@ class Machine:
         node = {"kind": "Node", "metadata": {"name": NODE.name, "labels": labels}, "status": READY}
         return Captured(arguments, 0, json.dumps({"items": [node]}), "")
 
-    def see(self) -> ClusterSnapshot:
+    def inspect(self) -> ClusterSnapshot:
         owners = SimpleNamespace(read=lambda: self.owner)
-        parts = (TtlCache(lambda: [NODE]), self, self, owners, Inside(cast("Any", self)))
-        return Inspector("demo", *(cast("Any", part) for part in parts)).see()
+        me = cast(Any, self)
+        access = ClusterAccess("demo", me, me, cast(Any, owners))
+        return Inspector(access, TtlCache(lambda: [NODE]), me).inspect()
 
     def report(self) -> tuple[ClusterState, list[str]]:
-        found = report_of("demo", self.see(), resolve_ports({}))
+        found = report_of("demo", self.inspect(), resolve_ports({}))
         return found.state, [finding.message for finding in found.findings]
 
 
 @pytest.mark.parametrize("mark", ["xyz", ""])
 def test_a_context_that_leads_to_another_cluster_of_the_name_is_written_again(mark: str) -> None:
     machine = Machine(mark, port=40999)
-    assert machine.see().identity == ""
+    assert machine.inspect().identity == ""
     said = (
         "kubectl cannot reach the cluster, whose API answers in its own node: "
         "kind-demo leads to another cluster of that name."
@@ -84,10 +84,10 @@ def test_a_mark_that_is_ours_is_believed_without_asking_where_the_context_leads(
 
 
 def test_a_cluster_whose_note_is_lost_is_known_by_its_mark() -> None:
-    assert Machine("xyz", owner=None).see().ours
+    assert Machine("xyz", owner=None).inspect().ours
 
 
 def test_a_creation_that_was_cut_off_is_ours_by_its_mark_alone() -> None:
     begun = replace(OWNER, nodes=(), complete=False)
-    assert Machine("abc", owner=begun).see().ours
-    assert not Machine("xyz", owner=begun).see().ours
+    assert Machine("abc", owner=begun).inspect().ours
+    assert not Machine("xyz", owner=begun).inspect().ours

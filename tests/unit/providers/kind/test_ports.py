@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kind.engine import Node
-from contextcore_install.providers.kind.holders import Holders
+from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import Owner
+from contextcore_install.providers.kind.ports import PortHolders
 
 NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {30009: ("127.0.0.1", 9009)})
 OWNER = Owner("abc", "demo", 0.0, (9009,), ("id1",), complete=True)
@@ -27,7 +27,7 @@ OWNER = Owner("abc", "demo", 0.0, (9009,), ("id1",), complete=True)
     ],
 )
 def test_a_port_is_ours_while_a_node_of_ours_has_it(node: Node, owner: Owner | None, *, is_ours: bool) -> None:
-    holders = Holders(lambda: [node], lambda: owner, lambda _: True)
+    holders = PortHolders(lambda: [node], lambda: owner, lambda _: True)
     assert (not holders.stranger(9009)) is is_ours
 
 
@@ -35,14 +35,14 @@ def test_where_nobody_listens_there_is_no_stranger_and_the_engine_is_not_asked()
     def unasked() -> list[Node]:
         raise AssertionError("the engine was asked")
 
-    assert not Holders(unasked, lambda: OWNER, lambda _: False).stranger(9009)
+    assert not PortHolders(unasked, lambda: OWNER, lambda _: False).stranger(9009)
 
 
 def test_what_the_engine_does_not_tell_is_held_against_nobody() -> None:
     def silent() -> list[Node]:
         raise InstallError("engine-away", "no answer")
 
-    assert not Holders(silent, lambda: OWNER, lambda _: True).stranger(9009)
+    assert not PortHolders(silent, lambda: OWNER, lambda _: True).stranger(9009)
 
 
 def test_a_port_that_was_our_nodes_is_asked_about_every_few_seconds_only() -> None:
@@ -52,7 +52,7 @@ def test_a_port_that_was_our_nodes_is_asked_about_every_few_seconds_only() -> No
         asked[0] += 1
         return [NODE]
 
-    holders = Holders(nodes, lambda: OWNER, lambda _: True, lambda: now[0])
+    holders = PortHolders(nodes, lambda: OWNER, lambda _: True, lambda: now[0])
     for second in range(20):
         now[0] = 100.0 + second
         assert not holders.stranger(9009)

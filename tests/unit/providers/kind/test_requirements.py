@@ -16,9 +16,9 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig
-from contextcore_install.providers.kind.engine import ContainerEngine, Node
-from contextcore_install.providers.kind.engine_info import EngineInfo
-from contextcore_install.providers.kind.port_requirement import PortProbe
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import EngineInfo, Node
+from contextcore_install.providers.kind.ports import PortProbe
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.capture import Captured
@@ -176,7 +176,7 @@ def test_only_a_rootless_engine_may_not_use_a_port_below_the_systems_limit(
 ) -> None:
     info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux", rootless=rootless)
     probe = PortProbe(Fake(info), info, lambda: (), bind_problem=lambda _: problem, privileged_below=lambda: 1024)
-    findings = probe.look("grafana", 30000, 80).findings
+    findings = probe.probe("grafana", 30000, 80).findings
     assert [finding.code for finding in findings] == ([code] if code else [])
 
 
@@ -184,7 +184,7 @@ def test_a_port_that_is_held_is_told_with_its_holder_and_another_one(tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux")
-        (finding,) = PortProbe(Nameless(info), info, lambda: ()).look("grafana", 30000, port).findings
+        (finding,) = PortProbe(Nameless(info), info, lambda: ()).probe("grafana", 30000, port).findings
     assert finding.code == "port-in-use"
     assert f"pid {os.getpid()}" in finding.message
     assert finding.remedy is not None
@@ -196,7 +196,7 @@ def test_a_port_of_a_cluster_that_exists_is_freed_and_not_changed(tmp_path: Path
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux")
-        (finding,) = PortProbe(Nameless(info), info, lambda: (node,)).look("grafana", 30000, port).findings
+        (finding,) = PortProbe(Nameless(info), info, lambda: (node,)).probe("grafana", 30000, port).findings
     assert finding.code == "port-in-use"
     assert finding.remedy is not None
     assert finding.remedy.command == f"kill {os.getpid()}"
