@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-slow e2e e2e-repair chaos fuzz lint types dashboards reference format lock bench clean
+.PHONY: help test test-slow e2e e2e-repair chaos fuzz lint types dashboards reference picture format lock bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -78,6 +78,9 @@ dashboards: ## write the dashboard and the alert rules that Grafana is provision
 reference: ## write the pages of docs/reference that are generated: command line, diagnosis, rights in a cluster
 	@$(call with_tools,requirements-dev.lock,for page in command_line diagnosis rights; do \
 	  PYTHONPATH="$$tools:src:." run -m dev.$${page}_reference || exit; done)
+
+picture: ## draw docs/installation.svg from a real installation: make picture ARGS='--provider kind'
+	@$(call with_tools,requirements-dev.lock,unset PYTHONPATH && PYTHONPATH="$$tools:src:." run -m dev.picture $(ARGS))
 
 format: ## rewrite the sources in the project's style
 	@$(call with_tools,requirements-dev.lock,run -m ruff check --fix . && run -m ruff format .)
