@@ -21,7 +21,7 @@ CLUSTERS_SCHEMA = "contextcore-install/clusters/v1"
 
 def run(app: App) -> int:
     """Show the clusters, in the order of their names."""
-    from contextcore_install.ui.clusters import render_clusters
+    from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}
     rows = [_row(app, name) for name in _names(app)]

@@ -13,7 +13,7 @@ HISTORY_SCHEMA = "contextcore-install/history/v1"
 
 def run(app: App) -> int:
     """Show the runs, the latest last."""
-    from contextcore_install.ui.history import render_history
+    from contextcore_install.ui.tables import render_history
 
     require_known(app, "history", "show the history of")
     runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs.rows

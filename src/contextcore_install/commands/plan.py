@@ -73,7 +73,7 @@ def _show_installation(app: App) -> int:
     tell_document(
         app,
         document,
-        lambda style: "\n".join([*head, render_plan(checks, style, TITLES), "", *next_lines([typed], style)]),
+        lambda style: "\n".join([*head, render_plan(found, style, TITLES), "", *next_lines([typed], style)]),
     )
     if obstacles:
         return ExitCode.STEP_FAILED

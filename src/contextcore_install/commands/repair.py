@@ -14,7 +14,7 @@ from contextcore_install.engine.replaced import DataReplaced
 from contextcore_install.engine.replica import CLUSTER_STEP
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work, take_lock
-from contextcore_install.runtime.check_all import checks_document, survey
+from contextcore_install.runtime.check_all import survey
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.prompts import can_ask, require_yes
 from contextcore_install.runtime.remedies import curable, diagnose, tell_remedies
@@ -72,7 +72,7 @@ def mend(app: App, session: Session, console: Console, run_engine: RunEngine) ->
         if result.outcome is Outcome.SUCCEEDED and all(item.satisfied for item in left.values()):
             return result
         if rounds == ROUNDS or not _worth_another_round(app, session.plan, result, left):
-            return _what_remains(app, console, result, left)
+            return _what_remains(console, result, left)
 
 
 def _consented(app: App, provider: str, found: dict[str, CheckResult]) -> bool:
@@ -146,11 +146,11 @@ def _worth_another_round(app: App, plan: Plan, result: RunResult, left: dict[str
     return curable(reachable, may_lose_data=app.settings.allow_data_loss)
 
 
-def _what_remains(app: App, console: Console, result: RunResult, left: dict[str, CheckResult]) -> RunResult:
+def _what_remains(console: Console, result: RunResult, left: dict[str, CheckResult]) -> RunResult:
     """Show what is left, and return it as the steps' errors: those of the engine, which saw more, come first."""
     from contextcore_install.ui.plans import render_remedies
 
     remain = {step: still_wrong(found.problems) for step, found in left.items() if found.problems}
-    console.say("\n" + render_remedies(checks_document(left, app.commands.typed), console.style))
+    console.say("\n" + render_remedies(left, console.style))
     errors: Mapping[str, InstallError] = {**remain, **result.errors}
     return RunResult(Outcome.FAILED, {step: errors[step] for step in left if step in errors})

@@ -17,6 +17,7 @@ from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, read_records
 
 if TYPE_CHECKING:
+    from contextcore_install.core.findings import CheckResult
     from contextcore_install.core.provider import Provider
 
 
@@ -32,16 +33,18 @@ def run(app: App) -> int:
             records.notices += _left_over(app)
     owner = holder(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
+    checks: dict[str, CheckResult] | None = None
     if owner is None and app.layout.restore.is_dir():
         _tell_of_restore(app, document, records)
     if app.settings.live:
-        document |= _live(app, records, files)
+        more, checks = _live(app, records, files)
+        document |= more
     if app.json:
         if records.notices:
             document["notices"] = records.notices
         app.stdout.write(ascii_json(document, indent=2) + "\n")
         return ExitCode.DONE
-    _show(app, document, records)
+    _show(app, document, records, checks)
     return ExitCode.DONE
 
 
@@ -88,16 +91,18 @@ def _records(app: App) -> Records:
     return records
 
 
-def _live(app: App, records: Records, files: Records) -> dict[str, Any]:
+def _live(app: App, records: Records, files: Records) -> tuple[dict[str, Any], dict[str, CheckResult]]:
+    """Return more members of the document, and what the steps' checks find."""
     from contextcore_install.runtime.check_all import checks_document, survey
     from contextcore_install.runtime.compare_records import records_document
     from contextcore_install.runtime.selection import read_stack
 
     stack = read_stack(app, records.state)
     telemetry = stack.shipper(records.notices.append)
-    checks = checks_document(survey(stack.plan(telemetry), app.clock), app.commands.typed)
+    found = survey(stack.plan(telemetry), app.clock)
+    checks = checks_document(found, app.commands.typed)
     sides = records_document(app, stack.provider, files, checks)
-    return {"checks": checks, "endpoints": _ways(stack.provider), **({"records": sides} if sides else {})}
+    return {"checks": checks, "endpoints": _ways(stack.provider), **({"records": sides} if sides else {})}, found
 
 
 def _ways(provider: Provider) -> list[dict[str, Any]]:
@@ -115,11 +120,11 @@ def _ways(provider: Provider) -> list[dict[str, Any]]:
     ]
 
 
-def _show(app: App, document: dict[str, Any], records: Records) -> None:
+def _show(app: App, document: dict[str, Any], records: Records, checks: dict[str, CheckResult] | None) -> None:
     from contextcore_install.ui.status import render_status
     from contextcore_install.ui.terminal import Terminal
 
     for notice in records.notices:
         app.stderr.write(f"note: {notice}\n")
     style = Terminal(app.stdout, app.environ, app.commands.typed).style()
-    app.stdout.write(render_status(document, style, app.commands) + "\n")
+    app.stdout.write(render_status(document, style, app.commands, checks) + "\n")

@@ -41,7 +41,7 @@ def run(app: App) -> int:
     began = app.clock.monotonic()
     records = known_records(app)
     stack = read_stack(app, records.state)
-    checks, probed = _style(app, stack, stack.plan(stack.shipper(records.notices.append)))
+    checks, probed = _check_and_probe(app, stack, stack.plan(stack.shipper(records.notices.append)))
     results = of_steps(checks, TITLES) + probed
     complete = not any(result.stands_in_the_way for result in results)
     took_s = round(app.clock.monotonic() - began, 3)
@@ -60,14 +60,14 @@ def run(app: App) -> int:
     document["recorded"] = not unrecorded
     if unrecorded:
         document["not_recorded"] = unrecorded
-    tell_document(app, document, lambda style: render_verification(document, style, app.commands))
+    tell_document(app, document, lambda style: render_verification(document, checks, style, app.commands))
     if complete:
         return ExitCode.DONE
     _send_news(app, stack.provider_name, checks, results)
     return ExitCode.STEP_FAILED
 
 
-def _style(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[RequirementResult]]:
+def _check_and_probe(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[RequirementResult]]:
     """Return what the steps' checks and all other probes find, both at the same time; raises InstallError."""
     limit_s = min(LIMIT_S, app.settings.timeout_s)
     work: dict[str, Callable[[], Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,6 +25,11 @@ class Remedy:
     risk: Risk = Risk.HARMLESS
     automatic: bool = False
 
+    @property
+    def is_unasked(self) -> bool:
+        """Whether the next run carries it out without being asked."""
+        return self.automatic and self.risk is not Risk.LOSES_DATA
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -45,6 +51,21 @@ class Finding:
         if self.remedy:
             document["remedy"] = asdict(self.remedy)
         return document
+
+
+def finding_from_document(document: Mapping[str, Any]) -> Finding:
+    """Return the finding that an event or a document holds; a risk that is not known is taken for the greatest."""
+    known, remedy = document.get("remedy"), None
+    if isinstance(known, Mapping):
+        risk = known.get("risk", Risk.HARMLESS)
+        remedy = Remedy(
+            str(known.get("summary", "")),
+            str(known.get("command", "")),
+            Risk(risk) if risk in list(Risk) else Risk.LOSES_DATA,
+            bool(known.get("automatic")),
+        )
+    code, message, evidence = (str(document.get(name) or "") for name in ("code", "message", "evidence"))
+    return Finding(code, message, evidence, remedy, warning=bool(document.get("warning")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,18 @@ PROGRAM = f"./{LAUNCHER}"
 _PLAIN = re.compile(r"(?:[\w@%+=:,./-]|\{\w+\})+", re.ASCII)
 
 
-def own(*words: str) -> str:
-    """Return a command of this program as a shell takes it; `{name}` in a word stays for `str.format`."""
+def quoted(word: str) -> str:
+    """Return a word as a shell takes it; `{name}` in it stays for `str.format`."""
+    if _PLAIN.fullmatch(word):
+        return word
     from shlex import quote
 
-    return " ".join([PROGRAM, *(word if _PLAIN.fullmatch(word) else quote(word) for word in words)])
+    return quote(word)
+
+
+def own(*words: str) -> str:
+    """Return a command of this program."""
+    return " ".join([PROGRAM, *map(quoted, words)])
 
 
 RESUME, REPAIR, INSTALL_TOOLS = own("--resume"), own("--repair"), own("--install-tools")

@@ -34,14 +34,13 @@ def tell_remedies(
     from contextcore_install.ui.plans import remedies, render_remedies
     from contextcore_install.ui.status import next_lines
 
-    checks = checks_document(found, app.commands.typed)
     document = {
         "schema": REPAIR_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": provider,
         "ok": all(result.satisfied for result in found.values()),
-        "checks": checks,
-        "remedies": [item.as_document() for item in remedies(checks)],
+        "checks": checks_document(found, app.commands.typed),
+        "remedies": [item.as_document(app.commands.typed) for item in remedies(found)],
         **facts,
     }
     if typed:
@@ -49,7 +48,7 @@ def tell_remedies(
 
     def render(style: Style) -> str:
         after = ["", *next_lines(typed, style)] if typed else []
-        return "\n".join([render_remedies(checks, style), *after])
+        return "\n".join([render_remedies(found, style), *after])
 
     tell_document(app, document, render)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from contextcore_install.cli.grammar import DEFAULT_CLUSTER, FLAGS
-from contextcore_install.core.hints import PROGRAM
-from contextcore_install.ui.hint_words import OwnCommand, commands_in
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, DEFAULT_CLUSTER, FLAGS, MODES
+from contextcore_install.core.hints import LAUNCHER, PROGRAM, own, quoted
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import LIMIT, cells, sanitize
 
@@ -20,7 +20,21 @@ _PROGRAMS = (
 )
 """What hints and remedies begin with when they are to be typed as they stand."""
 
-_PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+_PIECE = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\`();&|<>]"""
+_NAME = rf"(?:{re.escape(LAUNCHER)}|contextcore-install)"
+_START = re.compile(
+    rf"(?<![^\s`(])(?P<variables>(?:[A-Z_][A-Z0-9_]*=(?:{_PIECE})* )*)"
+    rf"(?P<program>(?:{_PIECE})*?(?:{_NAME}|'[^']*{_NAME}'))(?![\w'\"/=-]|\.\w)"
+)
+_NEXT = re.compile(rf" ((?:{_PIECE})+)")
+_VARIABLE = re.compile(rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) ")
+
+_MODES = {f"--{mode}": mode for mode in MODES}
+_BARE = frozenset({"--help", "--version", "-h"})
+_TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value) for name, flag in FLAGS.items()}
+
+GIVEN_AGAIN = frozenset({"--install-tools", "--pull"})
+"""What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +42,8 @@ class Given:
     """What an invocation was given that a later command needs again to mean the same.
 
     `flags` say how the installation is made, each with its value ("" for none); `variables` always count, and
-    `option_variables` (by the flag that each stands for) where such flags do. `free_port` finds a port that a
-    component may have instead of its own; 0 where there is none to name.
+    `option_variables` (by the flag that each stands for) if such flags do. `free_port` finds a port that a
+    component may have instead of its own; 0 if there is none to name.
     """
 
     flags: tuple[tuple[str, str], ...] = ()
@@ -37,27 +51,39 @@ class Given:
     option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     free_port: Callable[[str], int] = lambda _: 0
 
-    def on_record(self, again: Collection[str] = ()) -> Given:
-        """Return what is needed where the installation has its settings on record, and the flags `again` beside it."""
-        flags = tuple(pair for pair in self.flags if pair[0] in again)
-        return Given(flags, self.variables, free_port=self.free_port)
+
+@dataclass(frozen=True, slots=True)
+class OwnCommand:
+    """A command of this program in a text: from `start` to `end`, its words and variables as they are quoted there."""
+
+    start: int
+    end: int
+    variables: dict[str, str]
+    words: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The mode or subcommand that it is, by the grammar's name; empty if it only asks for help."""
+        if not _BARE.isdisjoint(self.words):
+            return ""
+        named = (word for word in self.words if word in COMMANDS)
+        modes = (_MODES[word] for word in self.words if word in _MODES)
+        return next(named, "") or next(modes, "") or "install"
+
+    def values(self, flag: str) -> list[str]:
+        """Return the values that it gives a flag, and "" for one without a value; nothing if it has no such flag."""
+        joined = [word.partition("=")[2] for word in self.words if word.startswith(f"{flag}=")]
+        return joined + [after for word, after in pairwise([*self.words, ""]) if word == flag]
 
 
-NOTHING = Given()
-
-GIVEN_AGAIN = frozenset({"--install-tools", "--pull"})
-"""What a command that carries on is given again: it says how a run may go about it, which not every run may."""
-
-
+@dataclass(frozen=True, slots=True)
 class Commands:
     """Makes the program's own commands. `default_cluster` is the one that need not be named."""
 
-    def __init__(
-        self, program: str = PROGRAM, cluster: str = "", default_cluster: str = DEFAULT_CLUSTER, given: Given = NOTHING
-    ) -> None:
-        self._program = program
-        self._cluster = "" if cluster == default_cluster else cluster
-        self._given = given
+    program: str = PROGRAM
+    cluster: str = ""
+    default_cluster: str = DEFAULT_CLUSTER
+    given: Given = field(default_factory=Given)
 
     def typed(self, text: str) -> str:
         """Return a text with each of the program's commands as it is typed here. Doing it twice changes nothing."""
@@ -69,57 +95,92 @@ class Commands:
 
     def __call__(self, *words: str) -> str:
         """Return a command, ready to be typed from where the program was started."""
-        return self.typed(" ".join((PROGRAM, *map(_quoted, words))))
+        return self.typed(own(*words))
 
     def on_record(self, again: Collection[str] = ()) -> Commands:
         """Return the commands for an installation that has its settings on record: only the flags `again` stay."""
-        return Commands(self._program, self._cluster, "", self._given.on_record(again))
+        flags = tuple(pair for pair in self.given.flags if pair[0] in again)
+        return replace(self, given=replace(self.given, flags=flags, option_variables={}))
 
     def _typed(self, found: OwnCommand) -> str:
-        words = [_quoted(self._program), *map(self._with_port, found.words)]
-        command = found.command
+        words = [_quoted(self.program), *map(self._with_port, found.words)]
+        command, given = found.command, self.given
         if not command:
             return " ".join(words)
-        variables = {**found.variables, **{name: _quoted(text) for name, text in self._given.variables.items()}}
-        for flag, (name, value) in self._given.option_variables.items():
-            if command in FLAGS[flag].commands and not found.names(flag):
+        variables = found.variables | {name: _quoted(value) for name, value in given.variables.items()}
+        for flag, (name, value) in given.option_variables.items():
+            if command in FLAGS[flag].commands and not found.values(flag):
                 variables[name] = _quoted(value)
-        for flag, value in self._missing(found):
-            words += [flag, _quoted(value)] if value else [flag]
-        if self._cluster and not found.names("--cluster") and command in FLAGS["--cluster"].commands:
-            words += ["--cluster", _quoted(self._cluster)]
+        for flag, value in given.flags:
+            if command in FLAGS[flag].commands and _goes_with(flag, value, found):
+                words += [flag, _quoted(value)] if value else [flag]
+        named = self.cluster in {"", self.default_cluster} or found.values("--cluster")
+        if not named and command in FLAGS["--cluster"].commands:
+            words += ["--cluster", _quoted(self.cluster)]
         return " ".join([*(f"{name}={value}" for name, value in variables.items()), *words])
 
     def _with_port(self, word: str) -> str:
         """Return a word of a command, with a free port in place of the placeholder in `--port COMPONENT=PORT`."""
         key, placeholder, _ = word.partition("=PORT")
-        port = self._given.free_port(key) if placeholder else 0
+        port = self.given.free_port(key) if placeholder else 0
         return f"{key}={port}" if port else word
 
-    def _missing(self, found: OwnCommand) -> list[tuple[str, str]]:
-        """Return the given flags that a command takes and lacks, and that do not contradict those it has."""
-        provider = next(iter(found.names("--provider")), "")
-        ports = [pair.partition("=") for pair in found.names("--port")]
-        has_ports = {name for name, _, _ in ports}, {number for _, _, number in ports}
-        missing = []
-        for flag, value in self._given.flags:
-            if found.command not in FLAGS[flag].commands or (flag != "--port" and found.names(flag)):
-                continue
-            if provider and FLAGS[flag].providers and provider not in FLAGS[flag].providers:
-                continue
-            name, _, number = value.partition("=")
-            if flag == "--port" and (name in has_ports[0] or number in has_ports[1]):
-                continue
-            missing.append((flag, value))
-        return missing
+
+def _goes_with(flag: str, value: str, found: OwnCommand) -> bool:
+    """Whether a command lacks a flag, and has nothing that it contradicts."""
+    if flag == "--port":
+        return {part for pair in found.values(flag) for part in pair.split("=")}.isdisjoint(value.split("="))
+    providers, provider = FLAGS[flag].providers, next(iter(found.values("--provider")), "")
+    return not found.values(flag) and (not providers or provider in {"", *providers})
 
 
 def _quoted(word: str) -> str:
-    if _PLAIN.fullmatch(word):
-        return word
-    from shlex import quote
+    return quoted(sanitize(word, 4096))
 
-    return quote(sanitize(word, 4096))
+
+def commands_in(text: str) -> Iterator[OwnCommand]:
+    """Yield the commands of this program in a text. A name without a folder or words is one only if it stands alone."""
+    if LAUNCHER not in text and "contextcore-install" not in text:
+        return
+    for found in _START.finditer(text):
+        words, end = _words(text, found.end())
+        if words or "/" in found["program"] or found[0] == text:
+            yield OwnCommand(found.start(), end, dict(_VARIABLE.findall(found["variables"])), tuple(words))
+
+
+def _words(text: str, at: int) -> tuple[list[str], int]:
+    """Return the words of the command whose program ends at a place, as far as the grammar takes them, and its end."""
+    words: list[str] = []
+    takes_value, command, awaits_value = dict(_TAKES_VALUE), "", False
+    places: list[str | tuple[str, ...]] = []  # what may stand for each positional argument that is still to come
+    while found := _NEXT.match(text, at):
+        word = found[1] if found[1][-1] in "'\"" else found[1].rstrip(",.:;")
+        name = word.partition("=")[0]
+        if awaits_value and word:
+            awaits_value = False
+        elif name in takes_value:
+            awaits_value = takes_value[name] and name == word
+        elif word in COMMANDS and not command:
+            command = word
+            arguments = ARGUMENTS.get(word, ())
+            takes_value |= {each.name: bool(each.value) for each in arguments if each.name.startswith("-")}
+            places = [each.value for each in arguments if not each.name.startswith("-")]
+        elif places and _may_stand_for(places[0], word):
+            del places[0]
+        else:
+            break
+        words.append(word)
+        at = found.start(1) + len(word)
+        if word != found[1]:
+            break
+    return words, at
+
+
+def _may_stand_for(choices: str | tuple[str, ...], word: str) -> bool:
+    """Whether a word is an argument, and not the next of a sentence: one of the choices, a path, or a placeholder."""
+    if isinstance(choices, tuple):
+        return word in choices
+    return not word.startswith("-") and (word.isupper() or any(character in word for character in "/.'\""))
 
 
 def is_command(text: str) -> bool:
@@ -127,8 +188,8 @@ def is_command(text: str) -> bool:
     first = text.split(" ", 1)[0]
     if first in _PROGRAMS or first.startswith(("./", "/", "~/")) or ("=" in first and first[:1].isupper()):
         return True
-    own = next(commands_in(text), None)
-    return own is not None and own.start == 0 and own.end == len(text)
+    found = next(commands_in(text), None)
+    return found is not None and (found.start, found.end) == (0, len(text))
 
 
 def hint_lines(style: Style, hint: object, *, label: str = "", indent: int = 2) -> list[str]:

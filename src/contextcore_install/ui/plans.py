@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from contextcore_install.core.findings import Risk
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Span, Style
@@ -18,74 +17,52 @@ _RISKS = {
     Risk.RESTARTS: ("restarts something", "warn"),
     Risk.LOSES_DATA: ("loses data", "bad"),
 }
+_Checks = Mapping[str, CheckResult]
+"""What each step's check found, in the plan's order."""
 
 
-def render_plan(checks: Sequence[Mapping[str, Any]], style: Style, titles: Mapping[str, str] | None = None) -> str:
-    """Return the steps in order with what would be done; `checks` are the documents of the steps' checks."""
-    todo = sum(not check.get("satisfied") for check in checks)
+def render_plan(checks: _Checks, style: Style, titles: Mapping[str, str]) -> str:
+    """Return the steps in order with what would be done."""
+    todo = sum(not result.satisfied for result in checks.values())
     head = f"{todo} of {count(len(checks), 'step')} would be applied" if todo else "Nothing would be done"
     lines = [style.line((head + ".", "strong")), ""]
-    for number, check in enumerate(checks, 1):
-        step = sanitize(check.get("id", ""), 60)
-        title = sanitize((titles or {}).get(step, ""), 80)
-        satisfied = bool(check.get("satisfied"))
-        text = ("already so: " + sanitize(check.get("summary", ""))).removesuffix(": ") if satisfied else title
-        lead: list[Span] = [
-            (f"{number:3}. ", "faint"),
-            style.mark("already" if satisfied else "begin"),
-            (f" {step:<16} ", "faint" if satisfied else "strong"),
-        ]
-        lines += style.paragraph(text, first=lead, indent=8, tone="faint" if satisfied else "")
-        for finding in _mappings(check.get("findings")):
+    for number, (step, result) in enumerate(checks.items(), 1):
+        done = result.satisfied
+        text = f"up to date: {sanitize(result.summary)}".removesuffix(": ") if done else titles.get(step, "")
+        lead: list[Span] = [(f"{number:3}. ", "faint"), style.mark("already" if done else "begin")]
+        lead.append((f" {sanitize(step, 60):<16} ", "faint" if done else "strong"))
+        lines += style.paragraph(text, first=lead, indent=8, tone="faint" if done else "")
+        for finding in result.findings:
             lines += finding_lines(finding, style, indent=7)
     return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """One remedy, and the findings that it heals: the steps that found them, and their documents."""
+class RemedyGroup:
+    """One remedy, and the findings that it heals, each with the step that found it."""
 
-    remedy: Mapping[str, Any]
-    risk: Risk
-    findings: tuple[tuple[str, Mapping[str, Any]], ...]
+    remedy: Remedy
+    findings: tuple[tuple[str, Finding], ...]
 
-    @property
-    def automatic(self) -> bool:
-        """Whether a repair carries it out."""
-        return bool(self.remedy.get("automatic"))
-
-    def as_document(self) -> dict[str, Any]:
-        """Return the remedy as JSON output shows it."""
-        found = [
-            {"step": step, "code": finding.get("code", ""), "message": finding.get("message", "")}
-            for step, finding in self.findings
-        ]
-        return {**self.remedy, "risk": self.risk.value, "automatic": self.automatic, "findings": found}
+    def as_document(self, typed: Callable[[str], str]) -> dict[str, Any]:
+        """Return the remedy as JSON output shows it; `typed` makes commands those that this user types."""
+        found = [{"step": step, "code": each.code, "message": each.message} for step, each in self.findings]
+        return {**asdict(replace(self.remedy, command=typed(self.remedy.command))), "findings": found}
 
 
-def remedies(checks: Sequence[Mapping[str, Any]]) -> list[Group]:
+def remedies(checks: _Checks) -> list[RemedyGroup]:
     """Return each remedy once, with what it heals: smallest risk first, then in the plan's order."""
-    groups: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for check in checks:
-        for finding in _mappings(check.get("findings")):
-            if isinstance(finding.get("remedy"), Mapping) and not finding.get("warning"):
-                same = json.dumps(finding["remedy"], sort_keys=True, default=str)
-                groups.setdefault(same, []).append((str(check.get("id", "")), finding))
+    groups: dict[Remedy, list[tuple[str, Finding]]] = {}
+    for step, result in checks.items():
+        for finding in result.problems:
+            if finding.remedy:
+                groups.setdefault(finding.remedy, []).append((step, finding))
     order = list(Risk)
-    found = [Group(pairs[0][1]["remedy"], risk_of(pairs[0][1]), tuple(pairs)) for pairs in groups.values()]
-    return sorted(found, key=lambda group: order.index(group.risk))
+    found = [RemedyGroup(remedy, tuple(healed)) for remedy, healed in groups.items()]
+    return sorted(found, key=lambda group: order.index(group.remedy.risk))
 
 
-def risk_of(finding: Mapping[str, Any]) -> Risk:
-    """Return the risk of a finding's remedy; what is not known is taken for the greatest."""
-    remedy = finding.get("remedy")
-    try:
-        return Risk(remedy.get("risk", Risk.HARMLESS)) if isinstance(remedy, Mapping) else Risk.HARMLESS
-    except ValueError:
-        return Risk.LOSES_DATA
-
-
-def render_remedies(checks: Sequence[Mapping[str, Any]], style: Style) -> str:
+def render_remedies(checks: _Checks, style: Style) -> str:
     """Return a repair's plan: every remedy with its risk and what it heals, smallest first; then what has none."""
     found = remedies(checks)
     lines: list[str] = []
@@ -94,34 +71,25 @@ def render_remedies(checks: Sequence[Mapping[str, Any]], style: Style) -> str:
         lines.append(style.line((head, "strong")))
     for number, group in enumerate(found, 1):
         lines += _remedy_lines(number, group, style)
-    lines += _without_remedy(checks, style)
+    for step, result in checks.items():
+        for finding in result.findings:  # warnings, and what others stand in the way of
+            if finding.warning or not finding.remedy:
+                lead = [style.mark("finding" if finding.warning else "failed"), (" ", "")]
+                lines += style.paragraph(_told(step, finding), first=lead, indent=2, tone="faint")
     return "\n".join(lines) or style.line(style.mark("done"), (" Nothing is broken.", "good"))
 
 
-def _remedy_lines(number: int, group: Group, style: Style) -> list[str]:
-    label, tone = _RISKS[group.risk]
-    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if group.automatic else 'by hand, '}{label}] ", tone)]
-    summary, command = sanitize(group.remedy.get("summary", "")), sanitize(group.remedy.get("command", ""))
-    lines = style.paragraph(summary or style.typed(command), first=lead, indent=5)
+def _remedy_lines(number: int, group: RemedyGroup, style: Style) -> list[str]:
+    remedy, (label, tone) = group.remedy, _RISKS[group.remedy.risk]
+    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if remedy.automatic else 'by hand, '}{label}] ", tone)]
+    summary = sanitize(remedy.summary) or style.typed(sanitize(remedy.command))
+    lines = style.paragraph(summary, first=lead, indent=5)
     for step, finding in group.findings:
-        text = f"{sanitize(step, 60)}: {sanitize(finding.get('message', ''))}"
-        lines += style.paragraph(text, indent=5, tone="faint")
-    if not group.automatic:
-        lines += hint_lines(style, command, label=f"{style.symbol('then')} ", indent=5)
+        lines += style.paragraph(_told(step, finding), indent=5, tone="faint")
+    if not remedy.automatic:
+        lines += hint_lines(style, remedy.command, label=f"{style.symbol('then')} ", indent=5)
     return lines
 
 
-def _without_remedy(checks: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
-    """Return the findings that no remedy of theirs heals: warnings, and what others stand in the way of."""
-    lines: list[str] = []
-    for check in checks:
-        for finding in _mappings(check.get("findings")):
-            if finding.get("warning") or not isinstance(finding.get("remedy"), Mapping):
-                mark = style.mark("finding" if finding.get("warning") else "failed")
-                text = f"{sanitize(check.get('id', ''), 60)}: {sanitize(finding.get('message', ''))}"
-                lines += style.paragraph(text, first=[mark, (" ", "")], indent=2, tone="faint")
-    return lines
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+def _told(step: str, finding: Finding) -> str:
+    return f"{sanitize(step, 60)}: {sanitize(finding.message)}"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from contextcore_install.core.findings import CheckResult, Finding
+
 _OVERALL = {
     "not_installed": ("nothing is installed", ""),
     "running": ("a run is under way", "busy"),
@@ -28,9 +30,12 @@ _STEP = {
     "completed": ("done", "good"),
     "failed": ("failed", "bad"),
 }
+_COUNTS = {"cluster": "the cluster's are newer, and count", "file": "this machine's are newer, and count"}
+_SEEN = {None: "not known", True: "as it should be", False: "not as it should be"}
+
 REPAIR = ("--repair",)
 LOOK_NOW = ("--status", "--live")
-_NEXT = {
+_NEXT: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
     "not_installed": (((), "installs"),),
     "running": (
         (("--attach",), "watches it here"),
@@ -46,102 +51,85 @@ _NEXT = {
     "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
 }
 EVIDENCE_LINES = 8
-"""How much of what shows a finding is shown."""
-
-_CARRY_ON = ((("--resume",), "carries on from there"),)
+"""How much of what shows a finding or an error is shown; the rest is in the log."""
 
 
-def render_status(document: Mapping[str, Any], style: Style, commands: Commands | None = None) -> str:
-    """Return the status in lines of at most the style's width; only commands to type may be longer."""
+def render_status(
+    document: Mapping[str, Any],
+    style: Style,
+    commands: Commands | None = None,
+    checks: Mapping[str, CheckResult] | None = None,
+) -> str:
+    """Return the status in lines of at most the style's width; only commands to type may be longer.
+
+    `checks` are what the steps' checks found just now, if they were asked.
+    """
     commands = commands or Commands(cluster=sanitize(document.get("cluster") or ""))
-    steps = _steps(document)
-    lines = [*_header(document, steps, style), ""]
-    lines += _step_lines(steps, document, style)
-    checks = document.get("checks")
-    if isinstance(checks, list):
+    ways = _mappings(document.get("endpoints"))
+    broken = any(way.get("answers") is False for way in ways) or not _all_fine(checks)
+    lines = [*_header(document, style, broken=broken), "", *_step_lines(document, style)]
+    if checks is not None:
         lines += ["", *live_findings(checks, style)]
-    lines += _where_lines(document.get("endpoints"), style)
-    if isinstance(document.get("records"), dict):
-        from contextcore_install.ui.records import records_lines
-
-        told = records_lines(document["records"], style)
-        lines += ["", *told] if told else []
-    return "\n".join([*lines, "", *_next_lines(document, style, commands)])
-
-
-def _where_lines(endpoints: object, style: Style) -> list[str]:
-    """Return where each component is reached; addresses are never cut, so that they can be copied."""
-    ways = [way for way in endpoints if _is_mapping(way)] if isinstance(endpoints, list) else []
-    if not ways:
-        return []
-    lines = ["", style.line(("Where", "strong"))]
-    for way in ways:
-        name, url = sanitize(way.get("component", ""), 40), sanitize(way.get("url", ""), 200)
-        down = way.get("answers") is False
-        note = ("  does not answer", "bad") if down else ("", "")
-        lines.append(style.line(f"  {name:<8} ", (url, "" if down else "busy"), note, whole=True))
-    return lines
+    if ways:
+        lines += ["", style.line(("Where", "strong")), *(_where(way, style) for way in ways)]
+    if isinstance(document.get("records"), dict) and (told := _records(document["records"], style)):
+        lines += ["", *told]
+    following_ways = list(following(str(document.get("overall", ""))))
+    if checks is not None:
+        following_ways = [way for way in following_ways if way[0] != LOOK_NOW]
+        if not _all_fine(checks):  # it is known to be broken, and what heals it
+            following_ways.sort(key=lambda way: way[0] != REPAIR)
+    return "\n".join([*lines, "", *next_lines([(commands(*words), does) for words, does in following_ways], style)])
 
 
-def live_findings(checks: Sequence[Any], style: Style) -> list[str]:
+def _all_fine(checks: Mapping[str, CheckResult] | None) -> bool:
+    return all(result.satisfied for result in (checks or {}).values())
+
+
+def _where(way: Mapping[str, Any], style: Style) -> str:
+    """Return where a component is reached; addresses are never cut, so that they can be copied."""
+    name, url = sanitize(way.get("component", ""), 40), sanitize(way.get("url", ""), 200)
+    if way.get("answers") is False:
+        return style.line(f"  {name:<8} ", url, ("  does not answer", "bad"), whole=True)
+    return style.line(f"  {name:<8} ", (url, "busy"), whole=True)
+
+
+def live_findings(checks: Mapping[str, CheckResult], style: Style) -> list[str]:
     """Return what the steps' checks found now: a line for each step, its findings with their remedies below."""
-    checks = [check for check in checks if _is_mapping(check)]
-    fine = sum(bool(check.get("satisfied")) for check in checks)
+    fine = sum(result.satisfied for result in checks.values())
     lines = [style.line(("Checked now", "strong"), f"  {fine} of {count(len(checks), 'step')} as it should be")]
     rows: list[tuple[Span, ...]] = []
-    for check in checks:
-        satisfied = bool(check.get("satisfied"))
-        summary = sanitize(check.get("summary", "")) or ("as it should be" if satisfied else "")
-        found = _findings(check)
-        if not satisfied and not summary:
-            summary = count(len(found), "finding")
-        mark = style.mark("done" if satisfied else "failed")
-        rows.append((mark, (sanitize(check.get("id", ""), 60), ""), (summary, "faint" if satisfied else "")))
-    for check, line in zip(checks, table(style, rows, gap=1), strict=True):
-        lines.append(line)
-        for finding in _findings(check):
-            lines += finding_lines(finding, style)
+    for step, result in checks.items():
+        otherwise = "as it should be" if result.satisfied else count(len(result.findings), "finding")
+        summary = sanitize(result.summary) or otherwise
+        mark, tone = style.mark("done" if result.satisfied else "failed"), "faint" if result.satisfied else ""
+        rows.append((mark, (sanitize(step, 60), ""), (summary, tone)))
+    for result, line in zip(checks.values(), table(style, rows, gap=1), strict=True):
+        lines += [line, *(each for finding in result.findings for each in finding_lines(finding, style))]
     return lines
 
 
-def finding_lines(finding: Mapping[str, Any], style: Style, indent: int = 4) -> list[str]:
+def finding_lines(finding: Finding, style: Style, indent: int = 4) -> list[str]:
     """Return a finding: what is wrong, what shows it, and what to do about it."""
-    mark = style.mark("finding")
-    lead: list[Span] = [(" " * indent, ""), mark, (" ", "")]
-    tone = "warn" if finding.get("warning") else ""
-    lines = style.paragraph(sanitize(finding.get("message", "")), first=lead, indent=indent + 2, tone=tone)
-    for seen in sanitize_lines(str(finding.get("evidence") or ""), EVIDENCE_LINES):
+    lead: list[Span] = [(" " * indent, ""), style.mark("finding"), (" ", "")]
+    tone, remedy = "warn" if finding.warning else "", finding.remedy
+    lines = style.paragraph(sanitize(finding.message), first=lead, indent=indent + 2, tone=tone)
+    for seen in sanitize_lines(finding.evidence, EVIDENCE_LINES):
         lines += style.paragraph(seen, indent=indent + 2, tone="faint")
-    remedy = finding.get("remedy")
-    if isinstance(remedy, dict) and (finding.get("warning") or not _heals_itself(remedy)):
-        hint = remedy.get("command") or remedy.get("summary", "")
+    if remedy and (finding.warning or not remedy.is_unasked):
+        hint = remedy.command or remedy.summary
         lines += hint_lines(style, hint, label=style.symbol("then") + " ", indent=indent + 2)
     return lines
 
 
-def _heals_itself(remedy: Mapping[str, Any]) -> bool:
-    """Whether the next run carries a remedy out, so that nothing but that run is to be typed."""
-    return bool(remedy.get("automatic")) and remedy.get("risk") != "loses-data"
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _steps(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    steps = document.get("steps")
-    return [step for step in steps if _is_mapping(step)] if isinstance(steps, list) else []
-
-
-def _findings(check: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    findings = check.get("findings")
-    return [finding for finding in findings if _is_mapping(finding)] if isinstance(findings, list) else []
-
-
-def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
-    overall = str(document.get("overall", ""))
+def _header(document: Mapping[str, Any], style: Style, *, broken: bool) -> list[str]:
+    overall, steps = str(document.get("overall", "")), _mappings(document.get("steps"))
     words, tone = _OVERALL.get(overall, (sanitize(overall, 40), ""))
-    if overall == "complete" and _is_broken_now(document):
+    if overall == "complete" and broken:
         words, tone = "installed, and broken now", "bad"
     spans: list[Span] = [(sanitize(document.get("cluster") or "", 63), "strong")]
     if document.get("provider"):
@@ -150,36 +138,21 @@ def _header(document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], sty
     if overall != "not_installed":
         done = sum(step.get("status") == "completed" for step in steps)
         spans.append((f", {done} of {count(len(steps), 'step')} done", ""))
-    when = _when(document.get("updated_at"))
     lines = [style.line(*spans)]
-    if when:
-        text = f"last change {when} UTC"
-        lines.append(style.line((text + _who(document), "faint")))
+    if when := _when(document.get("updated_at")):
+        run = document.get("run")
+        holder = run.get("holder") if isinstance(run, dict) else None
+        if isinstance(holder, dict):
+            host = sanitize(holder.get("host", ""), 60)
+            who = f", by process {sanitize(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
+        else:
+            who = ""
+        lines.append(style.line((f"last change {when} UTC{who}", "faint")))
     return lines
 
 
-def _is_broken_now(document: Mapping[str, Any]) -> bool:
-    """Whether the checks that were made just now found anything, or a component does not answer."""
-    checks, ways = document.get("checks"), document.get("endpoints")
-    unsatisfied = isinstance(checks, list) and any(
-        _is_mapping(check) and not check.get("satisfied") for check in checks
-    )
-    silent = isinstance(ways, list) and any(_is_mapping(way) and way.get("answers") is False for way in ways)
-    return unsatisfied or silent
-
-
-def _who(document: Mapping[str, Any]) -> str:
-    """Return who is at work, where a run is under way."""
-    run = document.get("run")
-    holder = run.get("holder") if isinstance(run, dict) else None
-    if not isinstance(holder, dict):
-        return ""
-    host = sanitize(holder.get("host", ""), 60)
-    return f", by process {sanitize(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
-
-
-def _step_lines(steps: Sequence[Mapping[str, Any]], document: Mapping[str, Any], style: Style) -> list[str]:
-    running = document.get("overall") == "running"
+def _step_lines(document: Mapping[str, Any], style: Style) -> list[str]:
+    steps, running = _mappings(document.get("steps")), document.get("overall") == "running"
     lines: list[str] = []
     rows = table(style, [_row(step, style, running) for step in steps], dispensable=(4, 3, 2))
     for step, line in zip(steps, rows, strict=True):
@@ -202,7 +175,7 @@ def _row(step: Mapping[str, Any], style: Style, running: bool) -> tuple[Span, ..
     attempts = step.get("attempts")
     tries = f"{attempts} tries" if isinstance(attempts, int) and attempts > 1 else ""
     return (
-        (f"{style.symbol(symbol)} {sanitize(step.get('id', ''), 60)}", tone if status != "pending" else "faint"),
+        (f"{style.symbol(symbol)} {sanitize(step.get('id', ''), 60)}", tone),
         (status.replace("_", " "), tone),
         (sanitize(tries, 20), "faint"),
         (duration(step.get("duration_seconds")), "faint"),
@@ -212,35 +185,45 @@ def _row(step: Mapping[str, Any], style: Style, running: bool) -> tuple[Span, ..
 
 def _when(time: object) -> str:
     """Return an RFC 3339 time in UTC as people read it."""
-    text = sanitize(time or "", 40)
-    return text.removesuffix("Z").replace("T", " ", 1)
+    return sanitize(time or "", 40).removesuffix("Z").replace("T", " ", 1)
 
 
-def _next_lines(document: Mapping[str, Any], style: Style, commands: Commands) -> list[str]:
-    ways = list(following(str(document.get("overall", ""))))
-    checks = document.get("checks")
-    if isinstance(checks, list):
-        ways = [way for way in ways if way[0] != LOOK_NOW]
-        fine = all(check.get("satisfied") for check in checks if _is_mapping(check))
-        if not fine:  # it is known to be broken, and what heals it
-            ways.sort(key=lambda way: way[0] != REPAIR)
-    return next_lines([(commands(*words), meaning) for words, meaning in ways], style)
+def _records(records: Mapping[str, Any], style: Style) -> list[str]:
+    """Return how this machine's records and the cluster's differ; nothing if they agree and nobody else is at work."""
+    lines: list[str] = []
+    lease, cluster = records.get("lease"), records.get("cluster")
+    if isinstance(lease, dict):
+        text = f"Another machine has the lease: {sanitize(lease.get('host', '?'), 60)}"
+        lines += style.paragraph(f"{text}, since {sanitize(lease.get('since', '?'), 40)}", tone="warn")
+    if records.get("trouble"):
+        lines += style.paragraph(f"The cluster's records: {sanitize(records['trouble'])}", tone="warn")
+    if records.get("differ") is not True:
+        return lines
+    host = sanitize(cluster.get("host", "?"), 60) if isinstance(cluster, dict) else "?"
+    newer = _COUNTS.get(str(records.get("counts")), "")
+    lines.append(style.line(("Records differ", "strong"), f"  {newer}; the cluster's are of {host}"))
+    rows = [_record(step) for step in _mappings(records.get("steps"))]
+    return [*lines, *table(style, rows, head=("  step", "this machine", "cluster", "live"))]
+
+
+def _record(step: Mapping[str, Any]) -> tuple[Span, ...]:
+    here, there = (sanitize(step.get(side) or "nothing", 20).replace("_", " ") for side in ("file", "cluster"))
+    tone, seen = "" if here == there else "warn", _SEEN[step.get("live")]
+    return ("  " + sanitize(step.get("id", ""), 60), ""), (here, tone), (there, tone), (seen, "")
 
 
 def following(overall: str) -> Sequence[tuple[tuple[str, ...], str]]:
-    """Return what to type next where an installation stands there: the words of a command, and what it does."""
-    return _NEXT.get(overall, _CARRY_ON)
+    """Return what to type next, given how an installation stands: the words of a command, and what it does."""
+    return _NEXT.get(overall, ((("--resume",), "carries on from there"),))
 
 
-def next_lines(typed: Sequence[tuple[str, str]], style: Style, label: str = "Next") -> list[str]:
+def next_lines(typed: Sequence[tuple[str, str]], style: Style) -> list[str]:
     """Return commands to type with what they do; the commands are never cut, so that they can be copied."""
     widest = max((len(command) for command, _ in typed), default=0)
     lines = []
     for index, (command, meaning) in enumerate(typed):
-        lead = (label if index == 0 else "").ljust(len(label) + 2)
-        room = style.width - len(lead) - widest - 2
-        spans: list[Span | str] = [(lead, "strong"), (command.ljust(widest) if meaning else command, "busy")]
-        if len(meaning) <= room:
+        spans: list[Span] = [("      " if index else "Next  ", "strong"), (command.ljust(widest), "busy")]
+        if len(meaning) <= style.width - 6 - widest - 2:
             spans.append(("  " + meaning, "faint"))
         lines.append(style.line(*spans, whole=True))
     return lines

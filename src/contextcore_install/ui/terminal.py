@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 120
 """Logs are read in wide windows; text longer than this is wrapped there too."""
 
-_DEFAULT_SIZE = (80, 24)
-_PROBE = "✓✗━⠋…→"
+UNREAD_S = 60.0
+"""How long a full pipe is waited for, in seconds: a reader that pauses reads on, one that hangs holds up no run."""
+
+_PIPE_BUF = 512
+"""So many bytes go into a pipe that can be written to without waiting, by POSIX at least."""
+
+_UNUSABLE = (OSError, ValueError, AttributeError)
+"""What a stream without a descriptor raises: a closed one, one in memory, or None in a process that has none."""
 
 
 class Terminal:
     """What a stream can show. `live` says whether a view that redraws itself works on it."""
-
-    __slots__ = ("_environ", "_stream", "_typed", "colour", "is_terminal", "live", "unicode")
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str], typed: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -37,29 +41,18 @@ class Terminal:
 
     def size(self) -> tuple[int, int]:
         """Return columns and lines as they are now."""
+        given = _positive(self._environ.get("COLUMNS")), _positive(self._environ.get("LINES"))
         if not self.is_terminal:
-            return _positive(self._environ.get("COLUMNS")) or WIDTH_WITHOUT_TERMINAL, _DEFAULT_SIZE[1]
+            return given[0] or WIDTH_WITHOUT_TERMINAL, 24
         columns = lines = 0
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(*_UNUSABLE):
             columns, lines = os.get_terminal_size(self._stream.fileno())
-        return (
-            columns or _positive(self._environ.get("COLUMNS")) or _DEFAULT_SIZE[0],
-            lines or _positive(self._environ.get("LINES")) or _DEFAULT_SIZE[1],
-        )
+        return columns or given[0] or 80, lines or given[1] or 24
 
     def style(self) -> Style:
         """Return how to draw on this stream now."""
         width, terminal = self.size()[0], self.is_terminal
         return Style(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)
-
-
-UNREAD_S = 60.0
-"""For how long a pipe that is full, in seconds, is waited for: who pauses reads on, who hangs holds up no run."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_PIPE_BUF = 512
-"""So many bytes go into a pipe that can be written to without waiting, by POSIX at least."""
 
 
 class Sink:
@@ -76,53 +69,43 @@ class Sink:
             return
         try:
             self._stream.flush()
+            content = text.encode(self._stream.encoding or "utf-8", "replace")
             if self._pipe is None:
-                self._stream.write(self._encodable(text))
+                self._stream.write(content.decode(self._stream.encoding or "utf-8"))
                 self._stream.flush()
             else:
-                self._fill(self._pipe, self._encodable(text))
+                _fill(self._pipe, memoryview(content))
         except (OSError, ValueError) as error:  # a closed pipe, a terminal that went away, a closed stream
             self.gone = True
             self._discard()
-            if isinstance(error, OSError) and error.errno in _FULL:
-                _say_lost(error)
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                # Nobody left, so somebody will look for it.
+                with contextlib.suppress(*_UNUSABLE):
+                    lost = f"standard output cannot be written: {error.strerror}"
+                    sys.stderr.write(f"note: {lost}; the run goes on without it\n")
+                    sys.stderr.flush()
 
     def lines(self, lines: list[str]) -> None:
         """Write lines, each with its end."""
         if lines:
             self.write("\n".join(lines) + "\n")
 
-    def _fill(self, pipe: int, text: str) -> None:
-        """Write into a pipe, as it takes it; raises TimeoutError when nobody reads."""
-        import select
-
-        content = memoryview(text.encode(self._stream.encoding or "utf-8", "replace"))
-        while content:
-            if not select.select([], [pipe], [], UNREAD_S)[1]:
-                raise TimeoutError
-            content = content[os.write(pipe, content[:_PIPE_BUF]) :]
-
-    def _encodable(self, text: str) -> str:
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
-            return text.encode(encoding, "replace").decode(encoding)
-        return text
-
     def _discard(self) -> None:
         """Send what is still buffered nowhere, or the interpreter would complain of it at exit."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(*_UNUSABLE):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
 
-def _say_lost(error: OSError) -> None:
-    """Say where it can still be read that the rest is missing: nobody left, so somebody will look for it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"note: standard output cannot be written: {error.strerror}; the run goes on without it\n")
-        sys.stderr.flush()
+def _fill(pipe: int, content: memoryview) -> None:
+    """Write into a pipe, as it takes it; raises TimeoutError when nobody reads."""
+    import select
+
+    while content:
+        if not select.select([], [pipe], [], UNREAD_S)[1]:
+            raise TimeoutError
+        content = content[os.write(pipe, content[:_PIPE_BUF]) :]
 
 
 def _pipe_of(stream: TextIO) -> int | None:
@@ -132,14 +115,14 @@ def _pipe_of(stream: TextIO) -> int | None:
     try:
         descriptor = stream.fileno()
         return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
-    except (OSError, ValueError, AttributeError):
+    except _UNUSABLE:
         return None
 
 
 def _is_terminal(stream: TextIO) -> bool:
     try:
         return stream.isatty()
-    except (ValueError, AttributeError):  # closed, or None where the process has no such stream
+    except _UNUSABLE:
         return False
 
 
@@ -157,7 +140,7 @@ def _shows_unicode(stream: TextIO, environ: Mapping[str, str]) -> bool:
     if environ.get("TERM") == "linux":  # the kernel's console has no glyphs for ours, whatever the encoding
         return False
     try:
-        _PROBE.encode(getattr(stream, "encoding", None) or "ascii")
+        "✓✗━⠋…→".encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Text for people: made harmless, measured in terminal cells, cut, wrapped; durations in words.
+"""Text for people: sanitized, measured in terminal cells, cut, wrapped; durations and sizes in words.
 
 Everything here is imported by `--status`, whose start is measured, so it imports next to nothing at the top.
 """
@@ -9,8 +9,6 @@ from contextcore_install.core.text import count as count  # noqa: PLC0414 - offe
 
 LIMIT = 400
 """How many characters of one value from outside are shown; the rest is in the logs."""
-
-_VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
 def sanitize(value: object, limit: int = LIMIT) -> str:
@@ -24,21 +22,18 @@ def sanitize(value: object, limit: int = LIMIT) -> str:
     if cut:
         text = text[: 4 * limit]
     if not text.isprintable():
-        text = printable(" ".join(without_escapes(text).split()))
+        text = printable(" ".join(_without_escapes(text).split()))
     text = text.strip()
-    if len(text) > limit or cut:
-        return text[: limit - 1].rstrip() + "…"
-    return text
+    return text[: limit - 1].rstrip() + "…" if len(text) > limit or cut else text
 
 
 def sanitize_lines(value: object, most: int, limit: int = LIMIT) -> list[str]:
-    """Return the last `most` lines of a longer text from outside, each made harmless; empty ones go."""
+    """Return the last `most` lines of a longer text from outside, each sanitized; empty ones go."""
     tail = str(value)[-(most + 1) * limit :].replace("\r\n", "\n")
-    lines = [sanitize(line, limit) for line in tail.split("\n")]
-    return [line for line in lines if line][-most:]
+    return [line for line in (sanitize(line, limit) for line in tail.split("\n")) if line][-most:]
 
 
-def without_escapes(text: str) -> str:
+def _without_escapes(text: str) -> str:
     """Return the text without terminal escape sequences (CSI, OSC and two-character ones)."""
     if "\x1b" not in text and "\x9b" not in text:
         return text
@@ -54,9 +49,7 @@ def printable(text: str) -> str:
         return text
     from unicodedata import category
 
-    return "".join(
-        character if character.isprintable() else "" if category(character) == "Cf" else "�" for character in text
-    )
+    return "".join(c if c.isprintable() else "" if category(c) == "Cf" else "�" for c in text)
 
 
 def latest_line(text: object) -> str:
@@ -67,32 +60,25 @@ def latest_line(text: object) -> str:
 
 def cells(text: str) -> int:
     """Return how many terminal cells a printable text takes."""
-    if text.isascii():
-        return len(text)
-    return len(text) + sum(_cells_of(character) - 1 for character in text if character > "\x7f")
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
 def _cells_of(character: str) -> int:
+    if character <= "\x7f":
+        return 1
     from unicodedata import category, east_asian_width
 
-    if category(character) in {"Mn", "Me"} or ord(character) in _VARIATION_SELECTORS:
+    if category(character) in {"Mn", "Me"} or "\ufe00" <= character <= "\ufe0f":  # marks, and variation selectors
         return 0
     return 2 if east_asian_width(character) in {"W", "F"} else 1
 
 
 def clip(text: str, width: int, ellipsis: str = "…") -> str:
-    """Return the text cut to `width` cells; what was cut shows as an ellipsis where there is room."""
+    """Return the text cut to `width` cells; what was cut shows as an ellipsis if there is room."""
     if cells(text) <= width:
         return text
     room = width - len(ellipsis)
-    if room < 0:
-        return ""
-    taken = 0
-    for index, character in enumerate(text):
-        taken += _cells_of(character)
-        if taken > room:
-            return text[:index].rstrip() + ellipsis
-    return text
+    return _head(text, room).rstrip() + ellipsis if room >= 0 else ""
 
 
 def pad(text: str, width: int) -> str:
@@ -101,7 +87,7 @@ def pad(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return the text in lines of at most `width` cells (at least 1), broken at blanks where possible."""
+    """Return the text in lines of at most `width` cells (at least 2), broken at blanks where possible."""
     width = max(2, width)
     lines: list[str] = []
     line = ""
@@ -113,13 +99,13 @@ def wrap(text: str, width: int) -> list[str]:
             lines.append(line)
         line = word
         while cells(line) > width:
-            head = _head(line, width)
-            lines.append(head)
-            line = line[len(head) :]
+            lines.append(_head(line, width))
+            line = line[len(lines[-1]) :]
     return [*lines, line] if line or not lines else lines
 
 
 def _head(text: str, width: int) -> str:
+    """Return the beginning of a text that takes at most `width` cells."""
     taken = 0
     for index, character in enumerate(text):
         taken += _cells_of(character)
@@ -158,9 +144,8 @@ def size(amount: int) -> str:
 
 def stopwatch(seconds: float) -> str:
     """Return seconds as 0:07 or 1:02:03."""
-    whole = max(0, int(seconds))
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
 def time_of_day(at_us: int) -> str:

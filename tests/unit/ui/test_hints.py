@@ -11,8 +11,7 @@ import pytest
 from contextcore_install.cli.settings import parse
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import Home
-from contextcore_install.ui.hint_words import commands_in
-from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given, hint_lines, is_command
+from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given, commands_in, hint_lines, is_command
 from contextcore_install.ui.style import Style
 from kit.fakes import RealClock
 

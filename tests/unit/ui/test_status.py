@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.engine.state import MOST, STEP_IDS, State, StepState, state_from_document
 from contextcore_install.engine.status import status_document
 from contextcore_install.ui.hints import Commands
@@ -117,18 +118,9 @@ def test_a_cluster_name_with_a_meaning_to_the_shell_is_quoted() -> None:
 
 
 def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
-    remedy = {"summary": "start it", "command": "sudo systemctl start docker", "risk": "harmless", "automatic": False}
-    checks = [
-        {"id": "preflight", "satisfied": True, "summary": "14 met", "findings": []},
-        {
-            "id": "cluster_create",
-            "satisfied": False,
-            "summary": "",
-            "findings": [
-                {"code": "x", "message": "Docker does not run", "evidence": "no socket\nno pid", "remedy": remedy}
-            ],
-        },
-    ]
+    remedy = Remedy("start it", "sudo systemctl start docker")
+    finding = Finding("x", "Docker does not run", "no socket\nno pid", remedy)
+    checks = {"preflight": CheckResult("14 met"), "cluster_create": CheckResult(findings=(finding,))}
     assert live_findings(checks, Style(80)) == [
         "Checked now  1 of 2 steps as it should be",
         "  ✓ preflight      14 met",
@@ -139,22 +131,20 @@ def test_live_findings_stand_below_their_step_with_their_remedies() -> None:
         "      → sudo systemctl start docker",
     ]
     ways = [{"component": "grafana", "url": "http://127.0.0.1:3000"}]
-    document = status_document(state(), live=False) | {"checks": checks, "endpoints": ways}
-    assert "\nWhere\n  grafana  http://127.0.0.1:3000\n" in render_status(document, Style(20))
-    assert "\n".join(live_findings(checks, Style(80))) in render_status(document, Style(80))
+    document = status_document(state(), live=False) | {"endpoints": ways}
+    assert "\nWhere\n  grafana  http://127.0.0.1:3000\n" in render_status(document, Style(20), checks=checks)
+    assert "\n".join(live_findings(checks, Style(80))) in render_status(document, Style(80), checks=checks)
 
 
 def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_comes_first() -> None:
-    remedies = [
-        {"summary": "send it, and read it back", "command": "", "risk": "harmless", "automatic": True},
-        {"summary": "Start it.", "command": "./create-cluster.sh --resume", "automatic": True},
-    ]
-    checks = [
-        {"id": "pods_ready", "satisfied": False, "findings": [{"message": "it is down", "remedy": remedy}]}
-        for remedy in remedies
-    ]
+    remedies = (
+        Remedy("send it, and read it back", automatic=True),
+        Remedy("Start it.", "./create-cluster.sh --resume", automatic=True),
+    )
+    findings = tuple(Finding("down", "it is down", remedy=remedy) for remedy in remedies)
+    checks = {"pods_ready": CheckResult(findings=findings)}
     document = status_document(state(**{step: done() for step in STEP_IDS}), live=False)
-    shown = render_status(document | {"checks": checks}, Style(80))
+    shown = render_status(document, Style(80), checks=checks)
     assert "→" not in shown
     assert shown.splitlines()[-2:] == [
         "Next  ./create-cluster.sh --repair  fixes what is broken",
@@ -168,8 +158,8 @@ def test_what_a_run_heals_by_itself_has_no_command_of_its_own_and_the_repair_com
 
 def test_a_remedy_that_loses_data_is_to_be_typed_though_a_run_can_carry_it_out() -> None:
     command = "./create-cluster.sh --repair --allow-data-loss --cluster lab"
-    remedy = {"command": command, "risk": "loses-data", "automatic": True}
-    checks = [{"id": "pods_ready", "satisfied": False, "findings": [{"message": "torn", "remedy": remedy}]}]
+    finding = Finding("torn", "torn", remedy=Remedy("", command, Risk.LOSES_DATA, automatic=True))
+    checks = {"pods_ready": CheckResult(findings=(finding,))}
     assert live_findings(checks, Style(80))[-1] == f"      → {command}"
 
 
@@ -179,15 +169,15 @@ def test_what_is_complete_on_record_and_down_now_is_headed_as_broken_and_its_add
         {"component": "mimir", "url": "http://127.0.0.1:9009", "answers": False},
         {"component": "grafana", "url": "http://127.0.0.1:3000", "answers": True},
     ]
-    shown = render_status(document | {"endpoints": ways, "checks": []}, Style(80, colour=True))
+    shown = render_status(document | {"endpoints": ways}, Style(80, colour=True), checks={})
     header = shown.splitlines()[0]
     assert "installed, and broken now" in header
     assert "\x1b[32m" not in header, "nothing is green while something is down"
-    plain = render_status(document | {"endpoints": ways, "checks": []}, Style(80))
+    plain = render_status(document | {"endpoints": ways}, Style(80), checks={})
     assert "  mimir    http://127.0.0.1:9009  does not answer\n" in plain
     assert "  grafana  http://127.0.0.1:3000\n" in plain
-    unsatisfied = [{"id": "pods_ready", "satisfied": False, "findings": []}]
-    assert "broken now" in render_status(document | {"checks": unsatisfied}, Style(80)).splitlines()[0]
+    unsatisfied = {"pods_ready": CheckResult(findings=(Finding("down", "it is down"),))}
+    assert "broken now" in render_status(document, Style(80), checks=unsatisfied).splitlines()[0]
 
 
 step_states = st.fixed_dictionaries(
@@ -229,7 +219,7 @@ def test_every_state_can_be_shown_and_fits(shown: State, width: int, unicode: bo
     assert not too_wide(rendered, width, exempt=(*EXEMPT, "->"))
 
 
-@given(st.dictionaries(st.sampled_from(["cluster", "provider", "overall", "steps", "run", "checks"]), json_values))
+@given(st.dictionaries(st.sampled_from(["cluster", "provider", "overall", "steps", "run"]), json_values))
 def test_no_document_is_too_strange_to_be_shown(document: dict[str, Any]) -> None:
     assert not dangerous(render_status(document, Style(60)))
 
@@ -257,7 +247,7 @@ def test_showing_the_status_loads_nothing_heavy() -> None:
     assert ours == {
         "contextcore_install.core.text",
         "contextcore_install.ui",
-        *(f"contextcore_install.ui.{name}" for name in ("hints", "hint_words", "style")),
+        *(f"contextcore_install.ui.{name}" for name in ("hints", "style")),
         *(f"contextcore_install.ui.{name}" for name in ("status", "terminal", "text")),
     }
     assert not {"rich", "dataclasses", "inspect", "re", "datetime", "typing", "unicodedata"} & set(output.split())

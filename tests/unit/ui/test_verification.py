@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.core.findings import CheckResult, finding_from_document
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.verification import render_verification
@@ -34,12 +35,10 @@ def document(*requirements: Any, ok: bool = True, **more: Any) -> dict[str, Any]
         looked_at = counts["met"] + counts["unmet"]
         percent = 100.0 * counts["met"] / looked_at if looked_at else None
         rows.append({"category": category, "completeness_percent": percent, **counts})
-    check = {"id": "preflight", "satisfied": True, "summary": "14 met", "findings": []}
     return {
         "cluster": "demo",
         "ok": ok,
         "completeness_percent": 50.0,
-        "checks": [check],
         "categories": rows,
         "requirements": list(requirements),
         "recorded": True,
@@ -47,9 +46,13 @@ def document(*requirements: Any, ok: bool = True, **more: Any) -> dict[str, Any]
     }
 
 
-def shown(*requirements: Any, style: Style | None = None, ok: bool = True, **more: Any) -> str:
-    commands = Commands(cluster="demo")
-    return render_verification(document(*requirements, ok=ok, **more), style or Style(80), commands)
+def shown(
+    *requirements: Any, style: Style | None = None, ok: bool = True, check: CheckResult | None = None, **more: Any
+) -> str:
+    checks = {"preflight": check or CheckResult("14 met")}
+    return render_verification(
+        document(*requirements, ok=ok, **more), checks, style or Style(80), Commands(cluster="demo")
+    )
 
 
 def test_what_is_critical_comes_first_with_what_to_type_and_then_the_rest() -> None:
@@ -86,8 +89,8 @@ def test_a_warning_is_seen_though_its_requirement_is_met() -> None:
 
 def test_a_steps_check_is_told_once() -> None:
     step = requirement("preflight", "unmet", category="tooling")
-    check = {"id": "preflight", "satisfied": False, "findings": step["findings"]}
-    assert shown(step, checks=[check], ok=False).count("preflight is wrong") == 1
+    check = CheckResult(findings=tuple(finding_from_document(each) for each in step["findings"]))
+    assert shown(step, check=check, ok=False).count("preflight is wrong") == 1
 
 
 def test_it_is_said_where_nothing_was_recorded() -> None:

@@ -145,7 +145,7 @@ def _text(step: StepView, now: float) -> Span:
     if step.phase is DisplayPhase.PAUSING:
         return f"again in {max(0.0, step.retry_at - now):.0f} s: {step.text}", "warn"
     if step.phase is DisplayPhase.ALREADY:
-        return (f"already so: {step.text}" if step.text else "already so"), "faint"
+        return (f"up to date: {step.text}" if step.text else "up to date"), "faint"
     if step.phase is DisplayPhase.DONE:
         return step.text or title, ""
     if step.phase is DisplayPhase.WAITING:

@@ -8,6 +8,7 @@ from threading import Lock, Thread
 from typing import Self, TextIO
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
 from contextcore_install.ui.console.painter import HIDE_CURSOR, SHOW_CURSOR, Painter
@@ -112,7 +113,8 @@ class LiveConsole:
     def _remarks(self, event: Event) -> list[str]:
         """Return the lines that an event leaves above the view: findings that want a hand, and notices."""
         if event.kind is Kind.FINDING:
-            return finding_lines(event.data, self._style(), indent=2) if needs_a_hand(event.data) else []
+            finding = finding_from_document(event.data)
+            return finding_lines(finding, self._style(), indent=2) if needs_a_hand(finding) else []
         text = remark(event)
         if not text:
             return []

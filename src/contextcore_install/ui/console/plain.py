@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.ui.console.progress import Progress, StepView, error_message
 from contextcore_install.ui.console.remarks import needs_a_hand, remark
@@ -125,7 +126,7 @@ class PlainConsole:
         summary = sanitize(event.data.get("summary", ""))
         took = duration(event.data.get("duration_seconds"))
         if event.data.get("already"):
-            text = f"already so: {summary}" if summary else "already so"
+            text = f"up to date: {summary}" if summary else "up to date"
             return self._line(event, step, self._style.mark("already"), (text, ""))
         text = (f"done in {took}" if took else "done") + (f": {summary}" if summary else "")
         return self._line(event, step, self._style.mark("done"), (text, "good"))
@@ -170,13 +171,13 @@ class PlainConsole:
 
     def finding(self, event: Event, step: StepView | None) -> list[str]:
         """Say what a check saw wrong, what shows it, and what to type."""
-        message, evidence = sanitize(event.data.get("message", "")), sanitize(event.data.get("evidence", ""))
+        found = finding_from_document(event.data)
+        message, evidence = sanitize(found.message), sanitize(found.evidence)
         text = f"{message} ({evidence})" if evidence else message
         lines = self._line(event, step, self._style.mark("finding"), (text, "warn"))
-        remedy = event.data.get("remedy")
-        if not isinstance(remedy, Mapping) or not needs_a_hand(event.data):
+        if not found.remedy or not needs_a_hand(found):
             return lines  # what heals by itself is told by the lines that follow
-        return lines + self._hint(remedy.get("command") or remedy.get("summary", ""), step)
+        return lines + self._hint(found.remedy.command or found.remedy.summary, step)
 
     def remark(self, event: Event, step: StepView | None) -> list[str]:
         """Say what was told beside the steps."""

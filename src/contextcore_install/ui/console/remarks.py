@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import Finding
 from contextcore_install.ui.text import sanitize
 
 MOST_CHANGES = 6
@@ -26,10 +24,9 @@ def remark(event: Event) -> str:
     return ""
 
 
-def needs_a_hand(finding: Mapping[str, Any]) -> bool:
+def needs_a_hand(finding: Finding) -> bool:
     """Whether a finding wants its reader: a warning, or something that the step does not heal by itself."""
-    remedy = finding.get("remedy")
-    return bool(finding.get("warning")) or not (isinstance(remedy, Mapping) and remedy.get("automatic"))
+    return finding.warning or not (finding.remedy and finding.remedy.automatic)
 
 
 def _listed(items: object) -> str:

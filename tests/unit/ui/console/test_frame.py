@@ -35,7 +35,7 @@ def test_the_view_shows_the_steps_what_runs_and_how_long() -> None:
     assert draw(under_way(), HEADING, Style(80), 23, 12.0, 0.0) == [
         "o11y-dev on host · install · run-1",
         "",
-        "  = preflight        0.8 s  already so: 14 met",
+        "  = preflight        0.8 s  up to date: 14 met",
         "  ⠦ cluster_create    0:11  Create the cluster",
         "      ⠦ boot the node   0:10",
         "      ✓ pull images    5.0 s",

@@ -54,7 +54,7 @@ def test_a_run_reads_as_aligned_lines() -> None:
     ]
     assert lines == [
         "12:00:00  o11y-dev on host, install  (times are UTC)",
-        "12:00:00  [1/6] preflight        = already so: 14 met",
+        "12:00:00  [1/6] preflight        = up to date: 14 met",
         "12:00:00  [2/6] cluster_create   ▸ Create the cluster",
         "12:00:00  [2/6] cluster_create   • boot the node  9.0 s",
         "12:00:00  [2/6] cluster_create   ↻ trying again in 2.0 s: the node went away",

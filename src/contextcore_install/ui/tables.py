@@ -1,4 +1,4 @@
-"""The installations in a home, as a table."""
+"""Installations and earlier runs, as tables."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ NAMED = 2
 """How many ports a row names one by one."""
 
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
+_OUTCOMES = {"succeeded": ("done", "good"), "failed": ("failed", "bad")}
 
 
 def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, style: Style) -> str:
@@ -22,34 +23,27 @@ def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int],
     """
     if not rows:
         return "No clusters yet."
-    heads = ["  cluster", "provider", "where it stands", "ports", "begun", "last run"]
-    if any("found" in row for row in rows):
-        heads.append("now")
-    drawn: list[tuple[Span, ...]] = [tuple((head, "faint") for head in heads)]
-    drawn += [_row(row, usual, now_us, style) for row in rows]
-    return "\n".join(table(style, drawn, indent=0, dispensable=(4, 1, 3, 5)))
+    now = ["now"] if any("found" in row for row in rows) else []
+    head = ["  cluster", "provider", "where it stands", "ports", "begun", "last run", *now]
+    drawn = [_cluster(row, usual, now_us, style) for row in rows]
+    return "\n".join(table(style, drawn, head=head, indent=0, dispensable=(4, 1, 3, 5)))
 
 
-def _row(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, style: Style) -> tuple[Span, ...]:
+def _cluster(row: Mapping[str, Any], usual: Mapping[str, int], now_us: int, style: Style) -> tuple[Span, ...]:
     overall = str(row["overall"])
     symbol, tone = style.mark(_MARKS.get(overall, "stopped"))
-    run = row.get("run") or {}
+    run, found, progress = row.get("run") or {}, row.get("found") or {}, row.get("progress")
     last = " ".join(word for word in (run.get("mode"), run.get("outcome"), _ago(run.get("started_at"), now_us)) if word)
-    found = row.get("found") or {}
+    share = f" ({progress:.0%})" if isinstance(progress, float) and 0 < progress < 1 else ""
     return (
         (f"{symbol} {sanitize(row['cluster'], 63)}", "strong" if row.get("last_used") else tone),
         (sanitize(row.get("provider") or "", 40), ""),
-        (_stands(overall, row.get("progress")), tone),
+        (overall.replace("_", " ") + share, tone),
         (_ports(row.get("ports") or {}, usual), ""),
         (_ago(row.get("started_at"), now_us), ""),
         (sanitize(last, 80), "faint"),
         (sanitize(found.get("state", ""), 40), ""),
     )
-
-
-def _stands(overall: str, progress: object) -> str:
-    word = overall.replace("_", " ")
-    return f"{word} ({progress:.0%})" if isinstance(progress, float) and 0 < progress < 1 else word
 
 
 def _ports(ports: Mapping[str, int], usual: Mapping[str, int]) -> str:
@@ -60,11 +54,37 @@ def _ports(ports: Mapping[str, int], usual: Mapping[str, int]) -> str:
     return ", ".join(f"{key} {port}" for key, port in other.items()) or ("usual" if ports else "")
 
 
-def _ago(instant: object, now_us: int) -> str:
-    if not isinstance(instant, str) or not instant:
+def _ago(instant: str | None, now_us: int) -> str:
+    if not instant:
         return ""
     seconds = (now_us - microseconds(instant)) // 1_000_000
     if seconds <= 0:
         return "just now"
     since = duration(seconds)
     return f"{since} ago" if since else f"on {instant[:10]}"  # longer ago than anybody counts
+
+
+def render_history(runs: Sequence[Mapping[str, Any]], style: Style) -> str:
+    """Return a line for each run, in the order given.
+
+    A run is `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` ("" for one that
+    ended without a word) and `failed_step`.
+    """
+    if not runs:
+        return "No runs yet."
+    head = ("  when (UTC)", "mode", "took", "outcome", "run")
+    return "\n".join(table(style, [_run(run, style) for run in runs], head=head, indent=0, dispensable=(4, 2, 1)))
+
+
+def _run(run: Mapping[str, Any], style: Style) -> tuple[Span, ...]:
+    outcome = sanitize(run.get("outcome") or "", 40)
+    symbol, tone = _OUTCOMES.get(outcome, ("stopped", "warn"))
+    failed = sanitize(run.get("failed_step") or "", 60)
+    when = sanitize(run.get("started_at") or "", 40).removesuffix("Z").replace("T", " ", 1).partition(".")[0]
+    return (
+        (f"{style.symbol(symbol)} {when}", tone),
+        (sanitize(run.get("mode") or "", 20), ""),
+        (duration(run.get("duration_seconds")), ""),
+        ((outcome or "cut off") + (f" at {failed}" if failed else ""), tone),
+        (sanitize(run.get("run_id") or "", 60), "faint"),
+    )
