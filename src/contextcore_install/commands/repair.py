@@ -11,7 +11,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced
-from contextcore_install.engine.replica import CLUSTER_STEP
+from contextcore_install.engine.state import CLUSTER_STEP
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work, take_lock
 from contextcore_install.runtime.check_all import survey

@@ -1,20 +1,17 @@
 """The engine: decides what happens next, and records it before anything acts on it.
 
-All decisions and all recording happen in the thread that calls `Engine.run`. Steps work in other
-threads and tell through a queue. In each turn the engine takes all that was told and records what
-follows from it; the journal is synced, and only then a step is applied. Checks, which only read,
-wait for no sync. A record that nothing waits for is synced a moment later, so that the outcome of a
-step and the intent of the next share a sync where the check between them is quick.
-
-Limits, pauses and durations count the time in which the program ran: the engine looks at its clock at every tick.
+All decisions and all recording happen in the thread that calls `Engine.run`; steps work in other threads and report
+through a queue. In each turn the engine takes all reports and records what follows from them; the journal is synced,
+and only then a step is applied. Checks, which only read, wait for no sync. A record that nothing waits for is synced a
+moment later, so that the outcome of a step and the intent of the next share a sync if the check between them is quick.
+Limits, pauses and durations count the time in which the program ran: the engine reads its clock at every tick.
 """
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,44 +22,15 @@ from contextcore_install.core.failures import still_wrong, timed_out, unforeseen
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.ports import Clock
 from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
-from contextcore_install.engine.context import Context
+from contextcore_install.engine.context import Context, StepPhase, Task
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
-from contextcore_install.engine.plan import Plan, Step
+from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.scheduling import Timers, Workers
 
-HEARTBEAT_S = 15.0
-"""How often a run says that it lives; the interval that dashboards and alerts build on."""
-
-
-SAVE_WITHIN_S = 0.08
-"""How far the state file may be behind the journal; the promise to readers is 100 ms."""
-
-SYNC_WITHIN_S = 0.001
-"""How long what was recorded may wait for company before it is synced, where nothing waits for it."""
-
-
-class StepPhase(StrEnum):
-    """What is being done for a step."""
-
-    CHECK = "check"
-    APPLY = "apply and check again"
-    PAUSE = "pause"
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """A step that is under way."""
-
-    step: Step
-    token: CancelToken
-    began: float
-    time_limit: int = 0
-    phase: StepPhase = StepPhase.CHECK
-    attempt: int = 0
-    failures: int = 0
-    overdue: bool = False
-    activity: str = ""
+HEARTBEAT_S = 15.0  # dashboards and alerts build on this interval
+SAVE_WITHIN_S = 0.08  # how far the state file may be behind the journal; readers are promised 100 ms
+SYNC_WITHIN_S = 0.001  # independent records are group-committed within this time
 
 
 class Engine:
@@ -84,7 +52,7 @@ class Engine:
         self._uniform = uniform
         self._limits = limits or Limits()
         self._sorter = plan.sorter()
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
         self._timers = Timers(self._clock)
         self._after_sync: list[Callable[[], None]] = []
@@ -94,15 +62,15 @@ class Engine:
         self._sync_timer = 0
 
     def interrupt(self, reason: str) -> None:
-        """End the run soon: work is told to end, the state stays resumable. Safe in a signal handler."""
-        self._inbox.put(lambda: self._stop(reason))
+        """End the run soon: work is cancelled, the state stays resumable. Safe in a signal handler."""
+        self._inbox.put(partial(self._stop, reason))
 
     def notice(self, text: str) -> None:
-        """Have something told that no step tells. Safe in any thread."""
-        self._inbox.put(lambda: self._record_notice(text))
+        """Record a notice that belongs to no step. Safe in any thread."""
+        self._inbox.put(partial(self._recorder.record, Kind.NOTICE, text=text))
 
     def run(self) -> RunResult:
-        """Carry the plan out and return what came of it."""
+        """Carry the plan out."""
         self._timers.after(HEARTBEAT_S, self._heartbeat)
         self._timers.after(self._limits.tick_s, self._tick)
         if self._limits.overall_s < float("inf"):
@@ -116,21 +84,20 @@ class Engine:
                 self._finish_turn()
             self._sync()
         except BaseException:
-            # Without a record nothing may go on: tell the work to end, whatever happens to this thread.
+            # Without a record nothing may go on: cancel all work, whatever happens to this thread.
             for task in self._tasks.values():
                 task.token.cancel("the record cannot be kept")
             raise
-        return RunResult(self._outcome(), self._errors, self._stopping)
+        stopped = Outcome.INTERRUPTED if self._stopping else Outcome.SUCCEEDED
+        return RunResult(Outcome.FAILED if self._errors else stopped, self._errors, self._stopping)
 
     # One turn of the loop
 
     def _take_messages(self) -> None:
-        try:
+        with suppress(queue.Empty):
             self._inbox.get(timeout=self._timers.next_in_s)()
             while True:
                 self._inbox.get_nowait()()
-        except queue.Empty:
-            pass
 
     def _finish_turn(self) -> None:
         if self._recorder.state_is_behind and not self._saving:
@@ -142,18 +109,13 @@ class Engine:
             self._sync_timer = self._timers.after(SYNC_WITHIN_S, self._sync)
 
     def _sync(self) -> None:
-        """Make durable what was recorded, and let begin what waits for it."""
+        """Make durable what was recorded, and begin what waits for it."""
         self._timers.cancel(self._sync_timer)
         self._sync_timer = 0
         self._recorder.sync()
         actions, self._after_sync = self._after_sync, []
         for action in actions:
             action()
-
-    def _outcome(self) -> Outcome:
-        if self._errors:
-            return Outcome.FAILED
-        return Outcome.INTERRUPTED if self._stopping else Outcome.SUCCEEDED
 
     # A step's way through its phases
 
@@ -171,17 +133,21 @@ class Engine:
         self._check(task)
 
     def _check(self, task: Task) -> None:
-        """Have the step checked. A check only reads: it need not wait until the record is durable."""
         task.phase = StepPhase.CHECK
-        self._workers.submit(lambda: self._work(task, StepPhase.CHECK))
+        self._workers.submit(partial(self._work, task, StepPhase.CHECK))
 
-    def _apply_after_sync(self, task: Task) -> None:
-        """Have the step applied once this turn's record, the intent, is durable."""
+    def _start_attempt(self, task: Task) -> None:
+        """Record the intent, and have the step applied once that is durable."""
+        if task.token.cancelled:
+            self._cancelled(task)
+            return
+        task.attempt += 1
+        self._record_attempt(task)
         task.phase = StepPhase.APPLY
-        self._after_sync.append(lambda: self._workers.submit(lambda: self._work(task, StepPhase.APPLY)))
+        self._after_sync.append(lambda: self._workers.submit(partial(self._work, task, StepPhase.APPLY)))
 
     def _work(self, task: Task, phase: StepPhase) -> None:
-        """Run in a worker: do the phase's work, and tell the engine how it went."""
+        """In a worker: do the phase's work, and report how it went."""
         result: CheckResult | InstallError | CancelledError
         try:
             task.token.raise_if_cancelled()
@@ -192,33 +158,25 @@ class Engine:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
             result = unforeseen(task.step.id, error)
-        self._inbox.put(lambda: self._phase_ended(task, phase, result))
-
-    def _act(self, task: Task) -> None:
-        task.step.apply(self._context(task, applies=True))
-
-    def _judge(self, task: Task) -> CheckResult:
-        return task.step.check(self._context(task))
+        self._inbox.put(partial(self._phase_ended, task, phase, result))
 
     def _context(self, task: Task, *, applies: bool = False) -> Context:
         deadline = task.began + task.step.timeout_s
-        return Context(task.step.id, task.token, self._tell, self._clock, deadline, self._inbox.put, applies=applies)
 
-    def _tell(self, kind: Kind, step_id: str, data: dict[str, Any]) -> None:
-        """Run in a worker: hand an event to the engine's thread."""
-        self._inbox.put(lambda: self._told(kind, step_id, data))
+        def report(kind: Kind, step_id: str, data: dict[str, Any]) -> None:
+            self._inbox.put(partial(self._reported, kind, step_id, data))
 
-    def _told(self, kind: Kind, step_id: str, data: dict[str, Any]) -> None:
-        task = self._tasks.get(step_id)
-        if task is None:
-            return  # given up before
-        if kind is Kind.ACTIVITY:
-            task.activity = data["text"]
-        self._recorder.record(kind, step_id, **data)
+        return Context(task.step.id, task.token, report, self._clock, deadline, self._inbox.put, applies=applies)
+
+    def _reported(self, kind: Kind, step_id: str, data: dict[str, Any]) -> None:
+        if task := self._tasks.get(step_id):  # else the engine has given it up
+            if kind is Kind.ACTIVITY:
+                task.activity = data["text"]
+            self._recorder.record(kind, step_id, **data)
 
     def _phase_ended(self, task: Task, phase: StepPhase, result: CheckResult | InstallError | CancelledError) -> None:
         if self._tasks.get(task.step.id) is not task:
-            return  # given up before
+            return
         if isinstance(result, CancelledError) or (task.token.cancelled and isinstance(result, InstallError)):
             self._cancelled(task)
         elif isinstance(result, InstallError):
@@ -231,25 +189,17 @@ class Engine:
             if finding.warning or phase is StepPhase.CHECK:
                 self._recorder.record(Kind.FINDING, task.step.id, **finding.as_document())
         if result.satisfied:
-            self._complete(task, already=phase is StepPhase.CHECK, summary=result.summary)
+            self._record_success(task, already=phase is StepPhase.CHECK, summary=result.summary)
+            self._end_task(task)
+            self._sorter.done(task.step.id)
+            self._begin_ready_steps()
         elif phase is StepPhase.CHECK:
             self._start_attempt(task)
         else:
             self._failed(task, still_wrong(result.problems))
 
-    def _start_attempt(self, task: Task) -> None:
-        if task.token.cancelled:
-            self._cancelled(task)
-            return
-        task.attempt += 1
-        self._record_attempt(task)
-        self._apply_after_sync(task)
-
-    def _record_attempt(self, task: Task) -> None:
-        self._recorder.record(Kind.STEP_STARTED, task.step.id, attempt=task.attempt)
-
     def _failed(self, task: Task, error: InstallError) -> None:
-        """Try again after a pause, where the policy and the time that is left allow it."""
+        """Try again after a pause, if the policy and the time that is left allow it."""
         task.failures += 1
         policy = task.step.retry
         delay = policy.delay(task.failures, self._uniform)
@@ -258,10 +208,9 @@ class Engine:
             self._fail(task, error)
             return
         task.phase = StepPhase.PAUSE
-        self._recorder.record(
-            Kind.STEP_RETRYING, task.step.id, delay_seconds=round(delay, 3), error=error.as_document()
-        )
-        self._timers.after(delay, lambda: self._pause_ended(task))
+        shown = error.as_document()
+        self._recorder.record(Kind.STEP_RETRYING, task.step.id, delay_seconds=round(delay, 3), error=shown)
+        self._timers.after(delay, partial(self._pause_ended, task))
 
     def _pause_ended(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is not task or task.phase is not StepPhase.PAUSE:
@@ -271,23 +220,10 @@ class Engine:
         else:
             self._check(task)
 
-    def _complete(self, task: Task, *, already: bool, summary: str) -> None:
-        self._record_success(task, already=already, summary=summary)
-        self._end_task(task)
-        self._sorter.done(task.step.id)
-        self._begin_ready_steps()
-
-    def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
-        data: dict[str, Any] = {"duration_seconds": self._elapsed(task), "summary": summary}
-        if already:
-            data["already"] = True
-        self._recorder.record(Kind.STEP_COMPLETED, task.step.id, **data)
-
     def _fail(self, task: Task, error: InstallError) -> None:
         self._errors[task.step.id] = error
-        self._recorder.record(
-            Kind.STEP_FAILED, task.step.id, error=error.as_document(), duration_seconds=self._elapsed(task)
-        )
+        shown = error.as_document()
+        self._recorder.record(Kind.STEP_FAILED, task.step.id, error=shown, duration_seconds=self._elapsed(task))
         self._end_task(task)
 
     def _cancelled(self, task: Task) -> None:
@@ -303,14 +239,25 @@ class Engine:
     def _elapsed(self, task: Task) -> float:
         return round(self._clock.monotonic() - task.began, 3)
 
-    # Time and interruption
+    # What an installation does, and an undo does otherwise
+
+    def _act(self, task: Task) -> None:
+        task.step.apply(self._context(task, applies=True))
+
+    def _judge(self, task: Task) -> CheckResult:
+        return task.step.check(self._context(task))
+
+    def _record_attempt(self, task: Task) -> None:
+        self._recorder.record(Kind.STEP_STARTED, task.step.id, attempt=task.attempt)
+
+    def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
+        data = {"already": True} if already else {}
+        elapsed = self._elapsed(task)
+        self._recorder.record(Kind.STEP_COMPLETED, task.step.id, duration_seconds=elapsed, summary=summary, **data)
 
     def _save_state(self) -> None:
         self._saving = False
         self._recorder.save_state()
-
-    def _record_notice(self, text: str) -> None:
-        self._recorder.record(Kind.NOTICE, text=text)
 
     def _heartbeat(self) -> None:
         self._recorder.record(Kind.HEARTBEAT)
@@ -334,19 +281,19 @@ class Engine:
         if self._stopping:
             return
         self._stopping = reason
-        self._record_notice(f"ending: {reason}")
+        self._recorder.record(Kind.NOTICE, text=f"ending: {reason}")
         for task in list(self._tasks.values()):
             self._end(task, reason)
 
     def _end(self, task: Task, reason: str) -> None:
-        """Tell a step's work to end, and do without it if it does not."""
+        """Cancel a step's work, and give it up if it does not end in time."""
         task.token.cancel(reason)
         if task.phase is StepPhase.PAUSE:
             self._cancelled(task)
         else:
-            self._timers.after(self._limits.grace_s, lambda: self._give_up_on(task))
+            self._timers.after(self._limits.grace_s, partial(self._give_up, task))
 
-    def _give_up_on(self, task: Task) -> None:
+    def _give_up(self, task: Task) -> None:
         if self._tasks.get(task.step.id) is task:
             self._workers.forget_one()
             self._cancelled(task)

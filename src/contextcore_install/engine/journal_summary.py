@@ -1,19 +1,25 @@
-"""What a long journal tells in short: a fold of all its events that can be kept, and carried on from."""
+"""A summary of a long journal: a fold of all its events that can be kept, and carried on from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind, known_duration, second
 from contextcore_install.engine.state import State, StateFormatError, state_from_document
 
+VERSION = 1  # a summary of another version is made from the events again
+RECENT = 5  # of a step's durations are kept
+
+_NEW_ROW = {"duration_seconds": None, "outcome": None, "failed_step": None}
+_ROW = ("run_id", "mode", "started_at", "duration_seconds", "outcome", "failed_step", "applied")
+
 
 class Runs:
     """Takes events in, in order; `rows` holds the runs, the latest last.
 
-    A row is a JSON object: `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` (None for one
-    that goes on or ended without a word), `failed_step`, and the steps that were `applied`.
+    A row is a JSON object: `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` (None for one that
+    goes on or was killed), `failed_step`, and the steps that were `applied`.
     """
 
     def __init__(self) -> None:
@@ -22,11 +28,11 @@ class Runs:
 
     def take(self, event: Event) -> None:
         """Take one event in."""
-        if event.kind is Kind.RUN_STARTED:
-            self._begin(event, second(event.at_us))
-        elif event.stands_alone:
-            took_us = round((event.duration_s or 0.0) * 1_000_000)
-            self._begin(event, second(event.at_us - took_us))
+        if event.kind is Kind.RUN_STARTED or event.stands_alone:
+            took_us = round((event.duration_s or 0.0) * 1_000_000) if event.stands_alone else 0
+            row = {"run_id": event.run_id, "mode": event.data.get("mode"), "started_at": second(event.at_us - took_us)}
+            self._rows[event.run_id] = row = {**row, **_NEW_ROW, "applied": []}
+            self.rows.append(row)
         run = self._rows.get(event.run_id)
         if run is None:
             return
@@ -38,33 +44,9 @@ class Runs:
             run["outcome"] = event.data.get("outcome")
             run["duration_seconds"] = event.duration_s
 
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Go on behind rows that were made before; their runs are over."""
-        self.rows.extend(rows)
-
-    def _begin(self, event: Event, started_at: str) -> None:
-        row: dict[str, Any] = {
-            "run_id": event.run_id,
-            "mode": event.data.get("mode"),
-            "started_at": started_at,
-            "duration_seconds": None,
-            "outcome": None,
-            "failed_step": None,
-            "applied": [],
-        }
-        self._rows[event.run_id] = row
-        self.rows.append(row)
-
-
-VERSION = 1
-"""Of what is made of the events; what another version made is made anew."""
-
-RECENT = 5
-"""How many of the latest durations of a step count."""
-
 
 def working_time_s(event: Event) -> float | None:
-    """Return how long a step's real work took, where the event tells that."""
+    """Return how long a step's real work took, if the event tells that."""
     done = event.kind is Kind.STEP_COMPLETED and not event.data.get("already")
     return event.duration_s if done else None
 
@@ -72,9 +54,9 @@ def working_time_s(event: Event) -> float | None:
 class JournalSummary:
     """Takes events in, in order, with their positions in the journal.
 
-    `state` is the installation's. `runs` has a row for each run, the latest last (see `Runs`); `places` says where in
-    the journal each begins that is more than one event. `took` has the latest durations of each step's real work, in
-    seconds; `requirements` what was verified last.
+    `state` is the installation's. `runs` has a row for each run (see `Runs`); `places` says where in the journal each
+    begins that is more than one event. `took` has the latest durations of each step's real work, in seconds;
+    `requirements` the result of the latest verification.
     """
 
     def __init__(self, cluster: str) -> None:
@@ -98,7 +80,7 @@ class JournalSummary:
             self.took[event.step] = [*self.took.get(event.step, [])[1 - RECENT :], seconds]
 
     def as_document(self, first_row: int = 0) -> dict[str, Any]:
-        """Return all as one JSON object, but of the runs only those from the row `first_row` on."""
+        """Return all as one JSON object, with the runs from the row `first_row` on."""
         rows = self.runs.rows[first_row:]
         return {
             "version": VERSION,
@@ -110,25 +92,20 @@ class JournalSummary:
         }
 
     def carry_on(self, document: Mapping[str, Any]) -> None:
-        """Become what `as_document` told of a summary that went on from this one; ValueError where it tells none."""
+        """Become what `as_document` returned of a summary that went on from this one; raises ValueError."""
         try:
             if document["version"] != VERSION:
                 raise ValueError("of another version")
             state = state_from_document(document["state"])
-            rows = [_row(row) for row in document["runs"]]
+            rows = [{name: row[name] for name in _ROW} for row in document["runs"]]
             places = {str(run_id): int(place) for run_id, place in document["places"].items()}
             took = {str(step): [_seconds(item) for item in items] for step, items in document["took"].items()}
             requirements = list(document["requirements"])
         except (KeyError, TypeError, AttributeError, OverflowError, StateFormatError) as error:
-            raise ValueError(f"it tells of no journal: {error}") from None
+            raise ValueError(f"it is no summary of a journal: {error}") from None
         self.state, self.took, self.requirements = state, took, requirements
         self.places.update(places)
-        self.runs.add(rows)
-
-
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("run_id", "mode", "started_at", "duration_seconds", "outcome", "failed_step", "applied")
-    return {name: row[name] for name in names}
+        self.runs.rows.extend(rows)
 
 
 def _seconds(value: object) -> float:

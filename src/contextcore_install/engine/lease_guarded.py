@@ -6,7 +6,7 @@ from typing import Protocol
 
 from contextcore_install.core.ports import StepContext
 from contextcore_install.engine.plan import Plan, Step
-from contextcore_install.engine.replica import CLUSTER_STEP
+from contextcore_install.engine.state import CLUSTER_STEP
 
 ON_THIS_MACHINE = "preflight"
 """The step that changes nothing but this machine, for which nobody need be asked."""

@@ -1,4 +1,4 @@
-"""How a run ends, and the time it is given."""
+"""How a run ended, and its time limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time limits in seconds; `grace_s` is how long told-to-end work may take to end."""
+    """Time limits in seconds; `grace_s` is how long cancelled work may take to end."""
 
     overall_s: float = float("inf")
     grace_s: float = 10.0
@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass(slots=True)
 class RunResult:
-    """What a run came to: its outcome, and the errors of the steps that failed."""
+    """A run's outcome, the errors of the steps that failed, and why it was stopped, if it was."""
 
     outcome: Outcome
     errors: dict[str, InstallError] = field(default_factory=dict)

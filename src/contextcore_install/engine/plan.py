@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from contextcore_install.core.findings import CheckResult
@@ -12,11 +12,9 @@ from contextcore_install.engine.retry import RetryPolicy
 
 
 class Step(Protocol):
-    """One verifiable piece of the installation.
+    """One verifiable piece of the installation. `check`, `apply` and `undo` may raise InstallError.
 
-    `check` only reads and is cheap; `apply` makes it so and is safe to repeat; `undo` takes back what
-    this installation made and nothing else. All three may raise InstallError. `timeout_s` bounds the
-    step with all its attempts; `lesson` tells a learner what the step does, and why.
+    `timeout_s` bounds the step with all its attempts; `lesson` tells a learner what the step does, and why.
     """
 
     id: str
@@ -26,21 +24,14 @@ class Step(Protocol):
     retry: RetryPolicy
     timeout_s: float
 
-    def check(self, ctx: StepContext) -> CheckResult:
-        """Look whether there is anything to do."""
-
-    def apply(self, ctx: StepContext) -> None:
-        """Make it so."""
-
-    def undo(self, ctx: StepContext) -> None:
-        """Take back what apply made."""
-
-    def by_hand(self) -> Sequence[str]:
-        """Return the commands that do the same by hand."""
+    def check(self, ctx: StepContext) -> CheckResult: ...  # only reads, and is cheap
+    def apply(self, ctx: StepContext) -> None: ...  # safe to repeat
+    def undo(self, ctx: StepContext) -> None: ...  # removes what this installation made, and nothing else
+    def by_hand(self) -> Sequence[str]: ...  # the commands that do the same by hand
 
 
 class PlanError(ValueError):
-    """Steps that cannot be put in order: a duplicate, a need nobody meets, or a cycle."""
+    """Steps that cannot be put in order: a duplicate, an unknown need, or a cycle."""
 
 
 class Plan:
@@ -73,26 +64,22 @@ class Plan:
 
     def sorter(self) -> graphlib.TopologicalSorter[str]:
         """Return a prepared sorter that hands out steps as their needs are met."""
-        sorter = graphlib.TopologicalSorter({step.id: step.needs for step in self})
-        sorter.prepare()
-        return sorter
+        return _prepared({step.id: step.needs for step in self})
 
     def backwards(self, chosen: Collection[str]) -> graphlib.TopologicalSorter[str]:
-        """Return a prepared sorter that hands out chosen steps as those that need them are done with."""
-        graph = {
-            step_id: [other.id for other in self if step_id in other.needs and other.id in chosen] for step_id in chosen
-        }
-        sorter = graphlib.TopologicalSorter(graph)
-        sorter.prepare()
-        return sorter
+        """Return a prepared sorter that hands out chosen steps once those that need them are done."""
+        return _prepared({each: [s.id for s in self if each in s.needs and s.id in chosen] for each in chosen})
 
     def until(self, last: str) -> Plan:
         """Return the plan that ends with a step: that step and all it needs, directly or not."""
-        wanted: set[str] = set()
-        todo = [last]
+        wanted, todo = set[str](), {last}
         while todo:
-            step_id = todo.pop()
-            if step_id not in wanted:
-                wanted.add(step_id)
-                todo.extend(self._steps[step_id].needs)
+            wanted |= todo
+            todo = {need for step_id in todo for need in self._steps[step_id].needs} - wanted
         return Plan([step for step in self if step.id in wanted])
+
+
+def _prepared(graph: Mapping[str, Iterable[str]]) -> graphlib.TopologicalSorter[str]:
+    sorter = graphlib.TopologicalSorter(graph)
+    sorter.prepare()
+    return sorter

@@ -1,27 +1,25 @@
-"""The one place where events get their number and time, reach the journal, and are handed on."""
+"""The one place in which events get their number and time, reach the journal, and are handed on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind
+from contextcore_install.core.events import DURABLE, START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.ports import Clock, Journal, Keeper, Projection
 from contextcore_install.core.redaction import without_secrets
 
 _KEPT_AS_IT_IS = frozenset({Kind.INSTALLATION_STARTED, Kind.SETTINGS_CHANGED, Kind.STATE_IMPORTED})
-"""What holds settings, which later runs act by: paths and names that only look secret. No setting takes a secret."""
+"""Settings hold paths and names that only look secret, and later runs need them. No setting takes a secret."""
 
-_COMMANDS = (("error", "hint"), ("remedy", "command"))
-"""Where events hold what a user is to type."""
+_COMMANDS = (("error", "hint"), ("remedy", "command"))  # where events hold what a user is to type
 
 
 class Recorder:
     """Appends events to the journal and shows each to every projection, in the caller's thread.
 
-    `number` and `at_us` are those of the journal's last event: numbers follow each other, and times
-    grow even where the clock was set back, so that samples made from them keep their order. `typed` makes
-    commands in hints those that this user types. What is secret is hidden here, before anything is kept or shown.
+    Numbers follow each other, from the journal's `end` on, and times grow even if the clock was set back. `typed` makes
+    commands in hints those that this user types. Secrets are hidden here, before anything is kept or shown.
     """
 
     def __init__(
@@ -31,10 +29,9 @@ class Recorder:
         keeper: Keeper,
         projections: Sequence[Projection],
         *,
-        typed: Callable[[str], str] = str,
         run_id: str,
-        number: int = 0,
-        at_us: int = 0,
+        end: JournalOffset = START,
+        typed: Callable[[str], str] = str,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -42,18 +39,13 @@ class Recorder:
         self._projections = list(projections)
         self._typed = typed
         self._run_id = run_id
-        self._number = number
-        self._at_us = at_us
-        self._unsynced = False
+        self.number, self._at_us = end.events, end.at_us
+        self.is_unsynced = False
+        self.save_state = keeper.save
 
     def attach(self, projection: Projection) -> None:
         """Show the events from now on to one more."""
         self._projections.append(projection)
-
-    @property
-    def number(self) -> int:
-        """The number of the journal's last event."""
-        return self._number
 
     def record(self, kind: Kind, step: str = "", **data: Any) -> Event:
         """Make an event of what happened. Transitions want a `sync` before anything acts on them."""
@@ -65,13 +57,12 @@ class Recorder:
         if kind in TRANSIENT:
             event = Event(0, self._clock.now_us(), self._run_id, kind, step, data)
         else:
-            self._number += 1
+            self.number += 1
             self._at_us = max(self._clock.now_us(), self._at_us + 1)
-            event = Event(self._number, self._at_us, self._run_id, kind, step, data)
+            event = Event(self.number, self._at_us, self._run_id, kind, step, data)
             self._journal.append(event)
-            self._unsynced = self._unsynced or kind in DURABLE
-        self._keeper.handle(event)
-        for projection in self._projections:
+            self.is_unsynced = self.is_unsynced or kind in DURABLE
+        for projection in (self._keeper, *self._projections):
             projection.handle(event)
         return event
 
@@ -80,17 +71,8 @@ class Recorder:
         """Whether something happened that the state file does not hold yet."""
         return self._keeper.dirty
 
-    def save_state(self) -> None:
-        """Write the state file; raises InstallError."""
-        self._keeper.save()
-
-    @property
-    def is_unsynced(self) -> bool:
-        """Whether a transition was recorded that would not survive a crash yet."""
-        return self._unsynced
-
     def sync(self) -> None:
         """Make sure that every transition recorded so far survives a crash."""
-        if self._unsynced:
+        if self.is_unsynced:
             self._journal.sync()
-            self._unsynced = False
+            self.is_unsynced = False

@@ -1,21 +1,19 @@
 """Data that was replaced: a claim or folder of the same name that is another one than when it was seen last.
 
-Every successful run notes what it sees for the first time. What was replaced is told until it is accepted, which takes
-that it was shown before: a replacement that comes later is another one.
+Every successful run notes what it sees for the first time. A replacement is reported until it is accepted, and only one
+that was shown before can be: a later one is another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.hints import own
 from contextcore_install.core.requirements import DataPiece, Storage
 
-ACCEPT = own("--repair", "--yes")
-"""The command that notes the data that is there now as the data to watch over."""
-
+ACCEPT = own("--repair", "--yes")  # notes the data that is there now
 REPLACED = "data-replaced"
 
 
@@ -28,7 +26,7 @@ class DataReplaced(Finding):
     now: str = ""
 
     def covers(self, known: str, now: str) -> bool:
-        """Whether this is the loss of `known` to `now`: what fills an empty place takes nothing more away."""
+        """Whether this is the loss of `known` to `now`: data in an empty place means no further loss."""
         return self.was == known and self.now in ("", now)
 
 
@@ -43,27 +41,14 @@ def noted(known: Mapping[str, str], seen: Sequence[Storage], accepted: Collectio
 
 def replaced(known: Mapping[str, str], seen: Sequence[Storage], backup: str = "") -> list[DataReplaced]:
     """Return a warning for each piece of data that is another one than before; `backup` is the newest one's path."""
-    return [
-        _finding(storage.component, piece, known[piece.name], backup)
-        for storage, piece in _changed(known, seen)
-        if piece.name in known
-    ]
-
-
-def _changed(known: Mapping[str, str], seen: Sequence[Storage]) -> Iterator[tuple[Storage, DataPiece]]:
-    for storage in seen:
-        for piece in storage.pieces:
-            if known.get(piece.name) != piece.id:
-                yield storage, piece
+    pieces = [(storage.component, piece) for storage in seen for piece in storage.pieces if piece.name in known]
+    return [_finding(of, piece, known[piece.name], backup) for of, piece in pieces if known[piece.name] != piece.id]
 
 
 def _finding(component: str, piece: DataPiece, was: str, backup: str) -> DataReplaced:
     when = f"made anew at {piece.since}" if piece.since else "emptied or replaced"
     text = f"The data of {component} is gone: {piece.name} was {when}, and holds what was written since."
+    remedy = Remedy("There is no backup here. Accept the loss, and be told no more.", ACCEPT)
     if backup:
-        command = own("restore", backup)
-        summary = f"Put the newest backup back; or accept the loss: {ACCEPT}"
-    else:
-        command, summary = ACCEPT, "There is no backup here. Accept the loss, and be told no more."
-    remedy = Remedy(summary, command)
+        remedy = Remedy(f"Put the newest backup back; or accept the loss: {ACCEPT}", own("restore", backup))
     return DataReplaced(REPLACED, text, remedy=remedy, warning=True, name=piece.name, was=was, now=piece.id)

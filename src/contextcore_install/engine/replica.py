@@ -1,7 +1,4 @@
-"""The installation's records in its own cluster: the port to them, and their format.
-
-docs/reference/state.md is the format for readers outside this program.
-"""
+"""The installation's records in its own cluster: the port to them, and their format (docs/reference/state.md)."""
 
 from __future__ import annotations
 
@@ -17,43 +14,32 @@ from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 
 FORMAT = 1
-MOST_BYTES = 256 * 1024
-"""What the records take in the cluster at most; Kubernetes allows a ConfigMap 1 MiB."""
-
-LOCAL_RECORDS_COUNT = "restore"
-"""The command after which this machine's records count, however old they are: they were asked for."""
-
-CONFLICT, GONE = "remote-conflict", "remote-gone"
-"""Codes of the InstallErrors of a `Slot` whose object is another one, or none, by now."""
-
-CLUSTER_STEP = "cluster_create"
-"""The step with which there is a place for the records, and without which there is none."""
-
+MOST_BYTES = 256 * 1024  # of the records in the cluster; Kubernetes allows a ConfigMap 1 MiB
+LOCAL_RECORDS_COUNT = "restore"  # after this command, this machine's records count, however old they are
+CONFLICT, GONE = "remote-conflict", "remote-gone"  # InstallErrors of a `Slot` whose object was replaced, or removed
 ABOUT, STATE, TAIL = "about.json", "state.json", "journal.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What an object in the cluster holds, and its version."""
+    """The content of an object in the cluster, and its version."""
 
     content: Mapping[str, Any]
     version: str
 
 
 class Slot(Protocol):
-    """One object in the cluster, replaced only where nobody else replaced it since. All may raise InstallError."""
+    """One object in the cluster, replaced only if nobody else replaced it since. All methods may raise InstallError."""
 
-    def read(self) -> StoredObject | None:
-        """Return what the object holds; None where there is none."""
+    def read(self) -> StoredObject | None: ...
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
-        """Replace the object of a version, or make it where the version is empty; return its new version.
+        """Replace the object of a version, or make it if the version is empty; return its new version.
 
-        Raises InstallError with the code CONFLICT where there is another version, and GONE where there is none.
+        Raises InstallError with the code CONFLICT if there is another version, and GONE if there is none.
         """
 
-    def remove(self) -> None:
-        """Remove the object, whatever it holds; nothing happens where there is none."""
+    def remove(self) -> None: ...  # whatever it holds, and if there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +55,12 @@ class Remote:
 class HasRemoteRecords(Protocol):
     """A provider whose cluster can hold the installation's records; the others are on one machine anyway."""
 
-    def remote(self) -> Remote:
-        """Return the way to the records. Asks for nothing yet."""
+    def remote(self) -> Remote: ...  # reads nothing yet
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteRecords:
-    """What a cluster holds: a state, and the end of the journal that it was made from.
+    """The records in a cluster: a state, and the end of the journal that it was made from.
 
     `events` and `at_us` are the number and time of that journal's last event; `tail` its newest lines. `writer` names
     the records' folder that it came from, `host` the machine, and `term` the lease's under which it was written.
@@ -90,10 +75,7 @@ class RemoteRecords:
     term: int = 0
 
     def pack(self) -> dict[str, str]:
-        """Return the records as a ConfigMap's data, with as much of the tail as there is room for.
-
-        Raises InstallError `remote-too-big` where not even the state fits.
-        """
+        """Return a ConfigMap's data, with as much of the tail as fits; raises InstallError if the state does not."""
         state = _encode(self.state.as_document())
         about = {
             "format": FORMAT,
@@ -113,7 +95,7 @@ class RemoteRecords:
 
 
 def unpack(data: Mapping[str, Any]) -> RemoteRecords:
-    """Return the records that a ConfigMap's data holds; raises ValueError for what holds none, or not as written."""
+    """Return the records that a ConfigMap's data holds; raises ValueError."""
     try:
         about, state, tail = json.loads(data[ABOUT]), str(data[STATE]), str(data[TAIL])
         if about["format"] != FORMAT:
@@ -134,7 +116,7 @@ def unpack(data: Mapping[str, Any]) -> RemoteRecords:
 
 
 def newest_lines(lines: Sequence[str], room: int) -> list[str]:
-    """Return the newest of some lines that fit into so many bytes, without a gap."""
+    """Return the newest lines that fit into so many bytes."""
     kept = []
     for line in reversed(lines):
         room -= len(line.encode())
@@ -145,10 +127,7 @@ def newest_lines(lines: Sequence[str], room: int) -> list[str]:
 
 
 def last_change(state: State) -> int:
-    """Return when a run last changed a state, in microseconds since 1970; 0 where none did.
-
-    What only looks, `verify` or a watch, is no change: it makes no records newer than another machine's work.
-    """
+    """Return when a run last changed a state, in microseconds since 1970; 0 for never. Verifying changes nothing."""
     times = [state.run.started_at, state.run.finished_at, *(step.updated_at for step in state.steps.values())]
     return max((microseconds(text) for text in times if text), default=0)
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+HOUR_S = 3600.0
+
+
+def _doubled(base_s: float, cap_s: float, times: int) -> float:
+    return min(cap_s, base_s * 2.0 ** min(times, 30))
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential back-off with full jitter; delays in seconds.
 
-    Full jitter (a uniform draw up to the back-off) after M. Brooker, "Exponential Backoff And
-    Jitter", AWS Architecture Blog, 2015; `floor_s` keeps a draw near 0 from being a busy loop.
+    Full jitter (a uniform draw up to the back-off) after M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
+    Blog, 2015; `floor_s` keeps a draw near 0 from being a busy loop.
     """
 
     attempts: int = 3
@@ -21,8 +27,7 @@ class RetryPolicy:
 
     def delay(self, attempt: int, uniform: Callable[[], float]) -> float:
         """Return the pause before the attempt after `attempt` (1-based); `uniform` draws from [0, 1)."""
-        backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
-        return max(self.floor_s, backoff * uniform())
+        return max(self.floor_s, _doubled(self.base_s, self.cap_s, attempt - 1) * uniform())
 
     def allows_another(self, attempt: int, *, retryable: bool) -> bool:
         """Say whether another attempt may follow number `attempt`."""
@@ -32,32 +37,26 @@ class RetryPolicy:
 ONCE = RetryPolicy(attempts=1)
 
 
-HOUR_S = 3600.0
-
-
 @dataclass(frozen=True, slots=True)
 class RepairBudget:
-    """`most` remedies in any hour; pauses of `base_s` seconds after the first, doubled with each, `cap_s` at most."""
+    """Limits what a watch repairs by itself: `most` remedies in any hour, with pauses between them that double.
+
+    What has to be repaired again and again is broken in a way that no remedy reaches, and each remedy restarts
+    something. Remedies are given by when they ended, in seconds; those of the future count, as the clock was set back.
+    """
 
     most: int = 6
     base_s: float = 5.0
     cap_s: float = 600.0
 
-    def spent(self, remedies: Iterable[float], now: float) -> int:
-        """Return how many of the remedies, by when they ended in seconds, the hour before `now` has seen.
-
-        Those of the future count as well: the clock was set back.
-        """
-        return sum(at > now - HOUR_S for at in remedies)
-
     def exhausted(self, remedies: Iterable[float], now: float) -> bool:
-        """Tell whether no further remedy may be carried out now."""
-        return self.spent(remedies, now) >= self.most
+        """Say whether no further remedy may be carried out now."""
+        return sum(at > now - HOUR_S for at in remedies) >= self.most
 
     def pause_s(self, remedies: Iterable[float], now: float) -> float:
-        """Return the seconds until the next remedy may begin; 0 where it may at once."""
+        """Return the seconds until the next remedy may begin."""
         recent = [at for at in remedies if at > now - HOUR_S]
         if not recent:
             return 0.0
-        pause = min(self.cap_s, self.base_s * 2.0 ** min(len(recent) - 1, 30))
+        pause = _doubled(self.base_s, self.cap_s, len(recent) - 1)
         return max(0.0, min(max(recent) + pause - now, pause))

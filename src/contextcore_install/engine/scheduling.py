@@ -10,8 +10,7 @@ from queue import SimpleQueue
 
 from contextcore_install.core.ports import Clock
 
-_SLACK = 64
-"""How many cancelled timers may lie about beside as many as are awaited: few enough to cost nothing."""
+_SLACK = 64  # cancelled timers that may stay in the heap beside as many as are awaited
 
 
 class Timers:
@@ -31,7 +30,7 @@ class Timers:
         return number
 
     def cancel(self, number: int) -> None:
-        """Have a timer's action not called; one that was called already makes no difference."""
+        """Have a timer's action not called, unless it was already."""
         self._actions.pop(number, None)
         if len(self._due) > 2 * len(self._actions) + _SLACK:
             self._due = [timer for timer in self._due if timer[1] in self._actions]
@@ -39,13 +38,13 @@ class Timers:
 
     @property
     def next_in_s(self) -> float | None:
-        """The seconds until the next action is due, 0 where one is; None where none is awaited."""
+        """The seconds until the next action is due, 0 if one is; None if none is awaited."""
         while self._due and self._due[0][1] not in self._actions:
             heapq.heappop(self._due)
         return max(0.0, self._due[0][0] - self._clock.monotonic()) if self._due else None
 
     def fire(self) -> None:
-        """Call what is due."""
+        """Call the actions that are due."""
         now = self._clock.monotonic()
         while self._due and self._due[0][0] <= now:
             action = self._actions.pop(heapq.heappop(self._due)[1], None)
@@ -56,8 +55,8 @@ class Timers:
 class Workers:
     """Runs calls in threads that grow with need, up to `most` that are busy at once.
 
-    The threads are daemons: one that hangs in a system call cannot keep the program from ending,
-    which is why this is no concurrent.futures pool (its threads are joined at exit).
+    The threads are daemons, so that one that hangs in a system call cannot keep the program from ending: the threads of
+    a pool of concurrent.futures are joined at exit.
     """
 
     def __init__(self, most: int = 16) -> None:

@@ -1,7 +1,4 @@
-"""The installation's state: a fold of the events, in the plan's own schema.
-
-docs/reference/state.md is the schema for readers outside this program.
-"""
+"""The installation's state: a fold of the events (docs/reference/state.md is its schema)."""
 
 from __future__ import annotations
 
@@ -13,36 +10,11 @@ from contextcore_install.core.events import Event, Kind, known_duration, microse
 
 SCHEMA_VERSION = "1.0"
 STEP_IDS = ("preflight", "cluster_create", "manifests_apply", "pods_ready", "services_verify", "metrics_seed")
-"""The plan's six steps, in its order."""
-
-RESTORE_STEP = "manifests_apply"
-"""The step behind which a restore fills volumes: what has them is in place, and nothing was waited for yet."""
-
-MEASURING_STEP = "metrics_seed"
-"""The step that measures how complete the installation is."""
-
-DATA_STEP = "cluster_create"
-"""The step whose undoing may take the data away."""
-
+RESTORE_STEP = "manifests_apply"  # a restore fills the volumes with it: what has them is in place then
+MEASURING_STEP = "metrics_seed"  # measures how complete the installation is
+CLUSTER_STEP = "cluster_create"  # makes the place for data and records; undoing it may take them away
 PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
-
-MOST = 10**9
-"""More attempts than any step can have."""
-
-STEP_FIELDS = ("status", "attempts", "started_at", "completed_at", "updated_at", "duration_seconds", "error")
-_TOP_FIELDS = (
-    "version",
-    "cluster_name",
-    "started_at",
-    "updated_at",
-    "installation_id",
-    "provider",
-    "verified_at",
-    "settings",
-    "data",
-    "run",
-    "steps",
-)
+MOST_ATTEMPTS = 10**9  # more than any step can have
 
 
 class StateFormatError(ValueError):
@@ -55,7 +27,7 @@ class NewerSchemaError(StateFormatError):
 
 @dataclass(slots=True)
 class StepState:
-    """Where one step stands. Times are RFC 3339 in whole seconds, durations seconds."""
+    """The state of one step. Times are RFC 3339 in whole seconds, durations seconds."""
 
     status: str = PENDING
     attempts: int = 0
@@ -72,9 +44,12 @@ class StepState:
         return {name: value for name, value in known.items() if value or name == "status"} | self.extra
 
 
+STEP_FIELDS = tuple(name for name in StepState.__slots__ if name != "extra")
+
+
 @dataclass(slots=True)
 class RunState:
-    """The latest run: what it was, and how it ended (`outcome` is empty while it has not)."""
+    """The latest run (`outcome` is empty until it has ended)."""
 
     run_id: str = ""
     mode: str = ""
@@ -84,13 +59,12 @@ class RunState:
 
     def as_document(self) -> dict[str, str]:
         """Return the run as the state file holds it."""
-        fields = ("run_id", "mode", "started_at", "finished_at", "outcome")
-        return {name: getattr(self, name) for name in fields if getattr(self, name)}
+        return {name: value for name in RunState.__slots__ if (value := getattr(self, name))}
 
 
 @dataclass(slots=True)
 class State:
-    """One installation: the fold of its journal. `apply` is the fold's step."""
+    """One installation: the fold of its journal. `extra` has the fields that others keep in the file."""
 
     cluster_name: str
     installation_id: str = ""
@@ -111,7 +85,7 @@ class State:
 
     @property
     def planned(self) -> dict[str, StepState]:
-        """The steps of the plan, which decide where the installation stands; others are kept, and decide nothing."""
+        """The steps of the plan, which make up the progress; others are kept, and do not count."""
         return {step_id: step for step_id, step in self.steps.items() if step_id in STEP_IDS} or self.steps
 
     @property
@@ -126,12 +100,50 @@ class State:
         return done / len(self.planned) if self.planned else 0.0
 
     def apply(self, event: Event) -> None:
-        """Take one event in. Kinds that say nothing of the state leave it as it is."""
-        fold = _FOLDS.get(event.kind)
-        if fold is None:
+        """Take one event in; many kinds change nothing.
+
+        A journal may have been written by others: whatever stands in an event is taken without an error.
+        """
+        at, data = second(event.at_us), event.data
+        match event.kind:
+            case kind if kind in _STATUS_AFTER:
+                _apply_to_step(self.step(event.step), event)
+                if kind is Kind.STEP_UNDONE and event.step == CLUSTER_STEP:
+                    self.data = {}  # it went with the cluster, by somebody's wish
+            case Kind.INSTALLATION_STARTED:
+                self.installation_id, self.provider = (
+                    str(data.get("installation_id", "")),
+                    str(data.get("provider", "")),
+                )
+                self.settings = _object(event, "settings")
+                self.started_at = self.started_at or at
+            case Kind.SETTINGS_CHANGED:
+                self.settings = _object(event, "settings")
+                self.provider = str(data.get("provider", self.provider))
+            case Kind.RUN_STARTED:
+                self.cluster_name = str(data.get("cluster") or self.cluster_name)
+                self.run = RunState(event.run_id, str(data.get("mode", "")), at)
+            case Kind.RUN_FINISHED:
+                self.run.finished_at, self.run.outcome = at, str(data.get("outcome", ""))
+            case Kind.VERIFIED:
+                self.verified_at = at
+            case Kind.DATA_NOTED:
+                self.data = {str(name): str(identity) for name, identity in _object(event, "data").items()}
+            case Kind.STATE_IMPORTED:
+                self._become(data.get("document"))
+            case _:
+                return
+        self.updated_at = at
+
+    def _become(self, document: object) -> None:
+        """Take over an imported document, which is whole; one that holds no state changes nothing."""
+        try:
+            imported = state_from_document(document)
+        except StateFormatError:
             return
-        self.updated_at = second(event.at_us)
-        fold(self, event)
+        imported.cluster_name = imported.cluster_name or self.cluster_name
+        for name in State.__slots__:
+            setattr(self, name, getattr(imported, name))
 
     def apply_all(self, events: Iterable[Event]) -> State:
         """Take events in, in order, and return this state."""
@@ -140,11 +152,11 @@ class State:
         return self
 
     def step(self, step_id: str) -> StepState:
-        """Return the step's state, pending where nothing is known of it."""
+        """Return a step's state, pending if nothing is known of it."""
         return self.steps.setdefault(step_id, StepState())
 
     def as_document(self) -> dict[str, Any]:
-        """Return the state in the plan's schema, unknown fields that it was read with included."""
+        """Return the state as the state file holds it, with the fields of others."""
         return self.head_document() | {"steps": {name: step.as_document() for name, step in self.steps.items()}}
 
     def head_document(self) -> dict[str, Any]:
@@ -163,7 +175,31 @@ class State:
         return document | ({"data": self.data} if self.data else {}) | self.extra
 
 
-# What a journal holds may have been written by others: whatever stands there, a fold takes it without an error.
+_STATUS_AFTER = {
+    Kind.STEP_STARTED: IN_PROGRESS,
+    Kind.STEP_COMPLETED: COMPLETED,
+    Kind.STEP_FAILED: FAILED,
+    Kind.STEP_INVALIDATED: PENDING,
+    Kind.STEP_UNDO_STARTED: IN_PROGRESS,  # if the undo is cut off, what is left of the step is not known
+    Kind.STEP_UNDONE: PENDING,
+}
+
+
+def _apply_to_step(step: StepState, event: Event) -> None:
+    step.updated_at = at = second(event.at_us)
+    if event.kind is Kind.STEP_COMPLETED and step.status == COMPLETED and event.data.get("already"):
+        return
+    step.status, step.completed_at, step.error = _STATUS_AFTER[event.kind], "", None
+    match event.kind:
+        case Kind.STEP_STARTED:
+            step.attempts += 1
+            step.started_at, step.duration_seconds = at, None
+        case Kind.STEP_COMPLETED:
+            step.completed_at, step.duration_seconds = at, event.duration_s
+        case Kind.STEP_FAILED:
+            step.duration_seconds, step.error = event.duration_s, _object(event, "error")
+        case Kind.STEP_UNDO_STARTED:
+            step.duration_seconds = None
 
 
 def _object(event: Event, name: str) -> dict[str, Any]:
@@ -171,166 +207,47 @@ def _object(event: Event, name: str) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _installation_started(state: State, event: Event) -> None:
-    state.installation_id = str(event.data.get("installation_id", ""))
-    state.provider = str(event.data.get("provider", ""))
-    state.settings = _object(event, "settings")
-    state.started_at = state.started_at or second(event.at_us)
-
-
-def _settings_changed(state: State, event: Event) -> None:
-    state.settings = _object(event, "settings")
-    state.provider = str(event.data.get("provider", state.provider))
-
-
-def _run_started(state: State, event: Event) -> None:
-    state.cluster_name = str(event.data.get("cluster") or state.cluster_name)
-    state.run = RunState(event.run_id, str(event.data.get("mode", "")), second(event.at_us))
-
-
-def _verified(state: State, event: Event) -> None:
-    state.verified_at = second(event.at_us)
-
-
-def _data_noted(state: State, event: Event) -> None:
-    state.data = {str(name): str(identity) for name, identity in _object(event, "data").items()}
-
-
-def _run_finished(state: State, event: Event) -> None:
-    state.run.finished_at = second(event.at_us)
-    state.run.outcome = str(event.data.get("outcome", ""))
-
-
-def _step_started(state: State, event: Event) -> None:
-    step = state.step(event.step)
-    step.status = IN_PROGRESS
-    step.attempts += 1
-    step.started_at = step.updated_at = second(event.at_us)
-    step.completed_at = ""
-    step.duration_seconds = None
-    step.error = None
-
-
-def _step_completed(state: State, event: Event) -> None:
-    step = state.step(event.step)
-    step.updated_at = second(event.at_us)
-    if step.status == COMPLETED and event.data.get("already"):
-        return
-    step.status = COMPLETED
-    step.completed_at = step.updated_at
-    step.duration_seconds = event.duration_s
-    step.error = None
-
-
-def _step_failed(state: State, event: Event) -> None:
-    step = state.step(event.step)
-    step.status = FAILED
-    step.updated_at = second(event.at_us)
-    step.completed_at = ""
-    step.duration_seconds = event.duration_s
-    step.error = _object(event, "error")
-
-
-def _step_invalidated(state: State, event: Event) -> None:
-    step = state.step(event.step)
-    step.status = PENDING
-    step.updated_at = second(event.at_us)
-    step.completed_at = ""
-    step.error = None
-
-
-def _step_undo_started(state: State, event: Event) -> None:
-    """Work on the step is under way again; where it is cut off, what there is of the step is not known."""
-    step = state.step(event.step)
-    step.status = IN_PROGRESS
-    step.updated_at = second(event.at_us)
-    step.completed_at = ""
-    step.duration_seconds = None
-    step.error = None
-
-
-def _step_undone(state: State, event: Event) -> None:
-    _step_invalidated(state, event)
-    if event.step == DATA_STEP:
-        state.data = {}  # it went with the cluster, by somebody's wish
-
-
-def _state_imported(state: State, event: Event) -> None:
-    """Become what the imported document says; the event carries the whole of it."""
-    cluster = state.cluster_name
-    try:
-        imported = state_from_document(event.data.get("document"))
-    except StateFormatError:
-        return
-    for name in State.__slots__:
-        if name != "updated_at":
-            setattr(state, name, getattr(imported, name))
-    state.cluster_name = imported.cluster_name or cluster
-
-
-_FOLDS = {
-    Kind.INSTALLATION_STARTED: _installation_started,
-    Kind.STATE_IMPORTED: _state_imported,
-    Kind.SETTINGS_CHANGED: _settings_changed,
-    Kind.RUN_STARTED: _run_started,
-    Kind.RUN_FINISHED: _run_finished,
-    Kind.VERIFIED: _verified,
-    Kind.STEP_STARTED: _step_started,
-    Kind.STEP_COMPLETED: _step_completed,
-    Kind.STEP_FAILED: _step_failed,
-    Kind.STEP_INVALIDATED: _step_invalidated,
-    Kind.STEP_UNDO_STARTED: _step_undo_started,
-    Kind.STEP_UNDONE: _step_undone,
-    Kind.DATA_NOTED: _data_noted,
-}
-
-
 def state_from_document(document: object) -> State:
-    """Return the state that a document in the plan's schema holds.
+    """Return the state that a document holds.
 
-    Takes what this program writes, the plan's own example, and what the plan's bash functions leave
-    behind (steps without times, or no steps at all). Unknown fields are kept.
-
-    Raises StateFormatError, and NewerSchemaError where the version is one this program does not know.
+    Takes what this program writes, and what the plan's bash functions leave behind (steps without times, or no steps at
+    all). Unknown fields are kept. Raises StateFormatError; NewerSchemaError if this program does not know the version.
     """
-    top = _mapping(document, "the document")
-    version = top.get("version")
-    if version != SCHEMA_VERSION:
-        raise _wrong_version(version)
+    where = "the document"
+    top = _mapping(document, where)
+    if top.get("version") != SCHEMA_VERSION:
+        raise _wrong_version(top.get("version"))
     run = _mapping(top.get("run", {}), "run")
-    state = State(
-        cluster_name=_text(top, "cluster_name", "the document"),
-        installation_id=_text(top, "installation_id", "the document"),
-        provider=_text(top, "provider", "the document"),
-        started_at=_time(top, "started_at", "the document"),
-        updated_at=_time(top, "updated_at", "the document"),
-        verified_at=_time(top, "verified_at", "the document"),
+    steps = _mapping(top.get("steps", {}), "steps")
+    return State(
+        cluster_name=_text(top, "cluster_name", where),
+        installation_id=_text(top, "installation_id", where),
+        provider=_text(top, "provider", where),
+        started_at=_time(top, "started_at", where),
+        updated_at=_time(top, "updated_at", where),
+        verified_at=_time(top, "verified_at", where),
         settings=dict(_mapping(top.get("settings", {}), "settings")),
         data={name: str(value) for name, value in _mapping(top.get("data", {}), "data").items()},
         run=RunState(*(_text(run, name, "run") for name in RunState.__slots__)),
-        extra={key: value for key, value in top.items() if key not in _TOP_FIELDS},
+        steps={name: StepState() for name in STEP_IDS} | {name: _step(step, name) for name, step in steps.items()},
+        extra={key: value for key, value in top.items() if key == "extra" or key not in ("version", *State.__slots__)},
     )
-    for step_id, step in _mapping(top.get("steps", {}), "steps").items():
-        state.steps[step_id] = _step_from_document(step_id, step)
-    return state
 
 
-def _step_from_document(step_id: str, document: object) -> StepState:
+def _step(document: object, step_id: str) -> StepState:
     where = f"step {step_id!r}"
     fields = _mapping(document, where)
-    status = fields.get("status", PENDING)
+    status, attempts = fields.get("status", PENDING), fields.get("attempts", 0)
+    duration, error = fields.get("duration_seconds"), fields.get("error")
     if status not in STATUSES:
         raise StateFormatError(f"{where} has the unknown status {str(status)[:40]!r}")
-    attempts = fields.get("attempts", 0)
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or not 0 <= attempts < MOST:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or not 0 <= attempts < MOST_ATTEMPTS:
         raise StateFormatError(f"{where} has attempts that are no count")
-    duration = fields.get("duration_seconds")
     if duration is not None and known_duration(duration) is None:
         raise StateFormatError(f"{where} has a duration that is no number")
-    error = fields.get("error")
     return StepState(
-        status=status,
-        attempts=attempts,
+        status,
+        attempts,
         started_at=_time(fields, "started_at", where),
         completed_at=_time(fields, "completed_at", where),
         updated_at=_time(fields, "updated_at", where),

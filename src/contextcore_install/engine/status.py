@@ -1,4 +1,4 @@
-"""The status of an installation as one versioned document, for people's views and for scripts."""
+"""The status of an installation as one versioned document (docs/reference/status.md)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ STATUS_SCHEMA = "contextcore-install/status/v1"
 
 
 def status_document(state: State, *, live: bool, holder: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the status document; docs/reference/status.md tells its fields.
-
-    `live` says whether a run is under way now, `holder` who runs it (pid, host, since, command).
-    """
+    """Return the status document: `live` if a run is under way, by `holder` (pid, host, since, command)."""
     document: dict[str, Any] = {
         "schema": STATUS_SCHEMA,
         "cluster": state.cluster_name,
@@ -43,7 +40,7 @@ def status_document(state: State, *, live: bool, holder: dict[str, Any] | None =
 
 
 def overall(state: State, *, live: bool) -> str:
-    """Return where the installation stands in one word."""
+    """Return the status of the installation in one word."""
     if not state.exists:
         return "not_installed"
     if live:
@@ -57,12 +54,6 @@ def overall(state: State, *, live: bool) -> str:
 
 
 def _step_document(step_id: str, step: StepState) -> dict[str, Any]:
-    return {
-        "id": step_id,
-        "status": step.status,
-        "attempts": step.attempts,
-        "started_at": step.started_at or None,
-        "completed_at": step.completed_at or None,
-        "duration_seconds": step.duration_seconds,
-        "error": step.error,
-    }
+    times = {"started_at": step.started_at or None, "completed_at": step.completed_at or None}
+    document = {"id": step_id, "status": step.status, "attempts": step.attempts, **times}
+    return {**document, "duration_seconds": step.duration_seconds, "error": step.error}

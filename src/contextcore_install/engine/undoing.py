@@ -1,4 +1,4 @@
-"""The engine that takes steps back, and which steps a rollback takes back."""
+"""The engine that undoes steps, and which steps a rollback undoes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.engine.engine import Engine, Task
+from contextcore_install.engine.context import Task
+from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.state import PENDING, State
 
@@ -15,8 +16,8 @@ from contextcore_install.engine.state import PENDING, State
 class UndoEngine(Engine):
     """Undoes some steps of a plan, each when all that needs it has been undone.
 
-    An undo is not checked: what it leaves is for the next check of the step to tell. One that is cut off leaves the
-    step in progress, so that it is undone again, or applied again, whatever there is of it.
+    The result of an undo is not checked: the next check of the step shows it. One that is cut off leaves the step in
+    progress, so that it is undone again, or applied again.
     """
 
     def __init__(self, plan: Plan, undone: Collection[str], *surroundings: Any) -> None:
@@ -40,19 +41,12 @@ class UndoEngine(Engine):
 
 
 def steps_to_undo(plan: Plan, state: State, to: str | None = None) -> tuple[str, ...]:
-    """Return the steps that have left something, the last first: all, or those that build on the step `to`.
+    """Return the steps that are not pending, the last first: all, or those that depend on the step `to`.
 
-    A step counts unless it is pending: one that failed or was cut off may have made something too.
+    One that failed or was cut off may have made something too.
     """
-    wanted = {step.id for step in plan} if to is None else _builds_on(plan, to)
-    return tuple(
-        step.id for step in reversed(list(plan)) if step.id in wanted and state.step(step.id).status != PENDING
-    )
-
-
-def _builds_on(plan: Plan, step_id: str) -> set[str]:
-    found: set[str] = set()
+    wanted = {step.id for step in plan if to is None}
     for step in plan:  # a plan names no step before those that it needs
-        if step_id in step.needs or found.intersection(step.needs):
-            found.add(step.id)
-    return found
+        if to in step.needs or wanted.intersection(step.needs):
+            wanted.add(step.id)
+    return tuple(step.id for step in reversed([*plan]) if step.id in wanted and state.step(step.id).status != PENDING)

@@ -210,8 +210,7 @@ def _recorder(
         [logs, *projections],
         typed=app.commands_of_run.typed,
         run_id=run_id,
-        number=records.offset.events,
-        at_us=records.offset.at_us,
+        end=records.offset,
     )
     return recorder, keeper
 

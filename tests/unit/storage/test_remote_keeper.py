@@ -11,8 +11,8 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import START, Event, JournalOffset, Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.engine.replica import CLUSTER_STEP, MOST_BYTES, RemoteRecords, unpack
-from contextcore_install.engine.state import State
+from contextcore_install.engine.replica import MOST_BYTES, RemoteRecords, unpack
+from contextcore_install.engine.state import CLUSTER_STEP, State
 from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.replica.keeper import RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.engine.state import MOST, STEP_IDS, State, StepState, state_from_document
+from contextcore_install.engine.state import MOST_ATTEMPTS, STEP_IDS, State, StepState, state_from_document
 from contextcore_install.engine.status import status_document
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.status import live_findings, render_status
@@ -183,7 +183,7 @@ def test_what_is_complete_on_record_and_down_now_is_headed_as_broken_and_its_add
 step_states = st.fixed_dictionaries(
     {"status": st.sampled_from(["pending", "in_progress", "completed", "failed"])},
     optional={
-        "attempts": st.integers(0, MOST - 1),
+        "attempts": st.integers(0, MOST_ATTEMPTS - 1),
         "started_at": st.just(TIME),
         "completed_at": st.just(TIME),
         "duration_seconds": st.one_of(st.floats(0, 10**8), st.integers(0, 10**8)),

@@ -18,7 +18,6 @@ from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOf
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.replica import (
-    CLUSTER_STEP,
     CONFLICT,
     GONE,
     MOST_BYTES,
@@ -28,7 +27,7 @@ from contextcore_install.engine.replica import (
     newest_lines,
     unpack,
 )
-from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.engine.state import CLUSTER_STEP, State, state_from_document
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
