@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contextcore_install.providers.existing_cluster.grants import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
-from contextcore_install.providers.kubernetes.render import NAMESPACE
+from contextcore_install.providers.kubernetes.objects import NAMESPACE
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "kubernetes-rights.yaml"
 NAME = "contextcore-install"

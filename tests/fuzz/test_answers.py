@@ -18,12 +18,12 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import State
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kubernetes.client import items_of
+from contextcore_install.providers.kubernetes.managed_fields import decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import images, key_of
-from contextcore_install.providers.kubernetes.owners import decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.pods import is_rolled_out, leads_to, read_pod, selected, services_of
+from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
-from contextcore_install.providers.kubernetes.starting import getting_nowhere, misled
-from contextcore_install.providers.kubernetes.watching import documents
+from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.system.capture import Captured
 from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, probe, raw_samples
@@ -123,8 +123,8 @@ def read_all(items: list[dict[str, Any]]) -> None:
         is_rolled_out(workload)
         selected(pods, workload)
         services_of(workload, snapshot.of_kind("Service"))
-        list(getting_nowhere(workload, pods, pods, time.time()))
-        list(misled([workload], pods))
+        list(stuck_pods(workload, pods, pods, time.time()))
+        list(stale_pods([workload], pods))
     for endpoints in snapshot.of_kind("Endpoints"):
         leads_to(endpoints, read)
 

@@ -15,8 +15,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.data import Claim, ClaimPlace, Reach
-from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, RELEASE_LABEL
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, RELEASE_LABEL, Release
 from contextcore_install.stack.catalogue import component
 
 #: Seconds for the pod to run; and how long it may live should we not end it.

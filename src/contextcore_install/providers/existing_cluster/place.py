@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kubernetes.drift import secrets_wanted
+from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
-from contextcore_install.providers.kubernetes.owners import shows_us
-from contextcore_install.providers.kubernetes.releases import secrets_wanted
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
 
 _SHOWN = 4
@@ -55,7 +55,7 @@ class ReleasePlace:
 
         Claims and whatever else is never pruned may be there before a release by good right.
         """
-        keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not shows_us(item)]
+        keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not is_applied_by_us(item)]
         if not keys:
             return None
         kubectl, first = self._stack.kubectl, keys[0]

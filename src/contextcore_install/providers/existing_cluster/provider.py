@@ -31,14 +31,13 @@ from contextcore_install.providers.existing_cluster.data import through_pod
 from contextcore_install.providers.existing_cluster.identity import KnownCluster
 from contextcore_install.providers.existing_cluster.place import ReleasePlace
 from contextcore_install.providers.existing_cluster.rights import namespaces_are_there, rights_finding, rights_missing
-from contextcore_install.providers.kubernetes.by_hand import by_hand
 from contextcore_install.providers.kubernetes.data import ClaimData
-from contextcore_install.providers.kubernetes.forwards import Forwards
+from contextcore_install.providers.kubernetes.inventory import reach_of_services
+from contextcore_install.providers.kubernetes.objects import NAMESPACE
+from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
-from contextcore_install.providers.kubernetes.render import NAMESPACE
+from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
-from contextcore_install.providers.kubernetes.standing import reach_of_services
-from contextcore_install.providers.kubernetes.tooling import manifests_requirement, tool_requirement
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.files import read_text, write_atomically
@@ -67,7 +66,8 @@ class KubeContextProvider(KubernetesProvider):
                 "add --context NAME; `kubectl config get-contexts` shows the names",
             )
 
-    def _make_stack(self) -> KubernetesStack:
+    @cached_property
+    def _stack(self) -> KubernetesStack:
         return KubernetesStack(self._kubectl, self._source, reads_nodes=False)
 
     @cached_property
@@ -84,8 +84,8 @@ class KubeContextProvider(KubernetesProvider):
         return TtlCache(self._look_at_rights)
 
     @cached_property
-    def _forwards(self) -> Forwards:
-        forwards = Forwards(self._kubectl)
+    def _forwards(self) -> PortForwards:
+        forwards = PortForwards(self._kubectl)
         atexit.register(forwards.close)
         return forwards
 
@@ -99,7 +99,7 @@ class KubeContextProvider(KubernetesProvider):
                 "context", f"The context {self.context}", self._context_probe, category=Category.INFRASTRUCTURE
             ),
             Requirement("rights", "Rights in the cluster", self._rights_probe, category=Category.INFRASTRUCTURE),
-            manifests_requirement(self._source, self._box, KUBECTL),
+            manifests_requirement(self._source, self._box),
         ]
 
     def cluster(self) -> ClusterReport:
@@ -219,7 +219,7 @@ class KubeContextProvider(KubernetesProvider):
                 for _, (namespace, name, port) in self._services()
             ]
             return [f"{way} &" for way in ways]
-        return by_hand(step_id, self._kubectl, self._source.folder, node_ports=False)
+        return super().by_hand(step_id)
 
     # Helpers
 

@@ -12,8 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.providers.existing_cluster.grants import APPLIED, GRANTS, NAMESPACES, Use
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import Manifest, key_of
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.objects import Manifest, Release, key_of
 
 # As the API says it (k8s.io/apimachinery, api/errors). Where this user may make nothing, other rights are missing too.
 _NOT_THERE = re.compile(r'\(NotFound\).*namespaces "|\(Forbidden\)')

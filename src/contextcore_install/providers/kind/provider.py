@@ -35,13 +35,12 @@ from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.ports import PortHolders
 from contextcore_install.providers.kind.report import EXPORT, differing_options, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
-from contextcore_install.providers.kubernetes.by_hand import by_hand
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
+from contextcore_install.providers.kubernetes.manifests import OURS
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
-from contextcore_install.providers.kubernetes.render import OURS
+from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
-from contextcore_install.providers.kubernetes.system import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.ports import takes_connections
@@ -85,7 +84,8 @@ class KindProvider(KubernetesProvider):
         may_pull = self._config.options.get("pull") != "never"
         return Images(self._engine, self._config.cluster, may_pull=may_pull)
 
-    def _make_stack(self) -> KubernetesStack:
+    @cached_property
+    def _stack(self) -> KubernetesStack:
         return KubernetesStack(
             self._kubectl,
             self._source,
@@ -242,7 +242,7 @@ class KindProvider(KubernetesProvider):
                 *(f"{engine} pull {image}" for image in images),
                 *(load_by_hand(engine, image, f"{name}-control-plane") for image in images),
             ]
-        return by_hand(step_id, self._kubectl, self._source.folder)
+        return super().by_hand(step_id)
 
     def evidence(self) -> Sequence[Collector]:
         name = self._config.cluster

@@ -18,8 +18,8 @@ from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, EngineInfo, Node
 from contextcore_install.providers.kind.ports import PortProbe
-from contextcore_install.providers.kubernetes.render import ManifestSource
-from contextcore_install.providers.kubernetes.tooling import manifests_requirement, tool_requirement
+from contextcore_install.providers.kubernetes.manifests import ManifestSource
+from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.system import machine, routes
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
@@ -53,7 +53,7 @@ class KindRequirements:
             _of_machine("inotify", "Limits of inotify", _inotify),
             _of_machine("proxy", "Proxies", partial(_proxies, self.config.environ)),
             _of_machine("addresses", "Address ranges for the engine's networks", self._addresses),
-            manifests_requirement(self.source, self.box, KUBECTL),
+            manifests_requirement(self.source, self.box),
             *(
                 _of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
                 for inside, (key, port) in mapped_ports(self.ports).items()

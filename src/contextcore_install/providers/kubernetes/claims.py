@@ -1,21 +1,112 @@
-"""Claims that were made before the storage class that they need: they never get a volume, and new ones do."""
+"""Claims: which are a workload's, what no release may separate from its data, and those that never get a volume."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.keeping import claims_of
-from contextcore_install.providers.kubernetes.objects import Manifest, annotation_of, key_of
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.objects import (
+    FIELD_MANAGER,
+    RELEASE_LABEL,
+    WORKLOAD_KINDS,
+    Key,
+    Manifest,
+    Release,
+    annotation_of,
+    is_deleting,
+    key_of,
+    label_of,
+    mounted_claims,
+    pod_specs,
+)
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 
-_DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 GONE_WITHIN_S = 15
+_DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+
+
+def templates_of(workload: Manifest) -> list[Manifest]:
+    return list(workload.get("spec", {}).get("volumeClaimTemplates", []))
+
+
+def claims_of(workload: Manifest, at_least: int = 0) -> Iterator[tuple[str, Manifest]]:
+    """Yield the claims that Kubernetes makes for a StatefulSet (TEMPLATE-WORKLOAD-NUMBER), each with its template."""
+    for template in templates_of(workload):
+        for number in range(max(at_least, int(workload["spec"].get("replicas", 1)))):
+            yield f"{template['metadata']['name']}-{workload['metadata']['name']}-{number}", template
+
+
+def template_name(claim: str, workload: str) -> str:
+    """Return the name of the template that a claim of a StatefulSet was made from; empty for another claim."""
+    match = re.fullmatch(rf"(.+)-{re.escape(workload)}-\d+", claim)
+    return match[1] if match else ""
+
+
+def is_claim_of(key: Key, item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
+    """Tell whether a claim of ours was made from a template of one of these StatefulSets."""
+    ours = label_of(item, "app.kubernetes.io/managed-by") == FIELD_MANAGER or label_of(item, RELEASE_LABEL) == cluster
+    return ours and any(
+        key.namespace == workload.namespace and template_name(key.name, workload.name) for workload in workloads
+    )
+
+
+def pods_using(pods: Iterable[Manifest], claim: Key) -> Iterator[Manifest]:
+    for pod in pods:
+        if key_of(pod).namespace == claim.namespace and claim.name in mounted_claims(pod.get("spec", {})).values():
+            yield pod
+
+
+def lost_claims(release: Release, snapshot: Snapshot, noted: Container[str]) -> Iterator[Drift]:
+    """Yield the noted claims that are gone together with their workload."""
+    for workload, item in release.workloads.items():
+        for name, _ in claims_of(item):
+            claim = Key("PersistentVolumeClaim", workload.namespace, name)
+            if name in noted and snapshot.get(claim) is None and snapshot.get(workload) is None:
+                text = "was deleted by other means than this program, and the data on it is lost"
+                yield Drift(claim.label, text, kept=True)
+
+
+def refuse_to_strand_data(release: Release, snapshot: Snapshot) -> None:
+    """Raise `data-stranded` if a workload would go on without the claims that its data is on."""
+    for key, item in release.workloads.items():
+        lost = _uses_in_cluster(key, snapshot) - set(_uses(item))
+        if lost:
+            names = ", ".join(sorted({claim for claim, _ in lost}))
+            raise InstallError(
+                "data-stranded",
+                f"{key.label} would go on without its volume {names}, and leave its data behind.",
+                hint="keep that volume on its claim in the manifests, or remove the workload yourself first",
+            )
+
+
+def _uses_in_cluster(key: Key, snapshot: Snapshot) -> set[tuple[str, str]]:
+    """Return how a workload of this name, of whatever kind, uses claims; see `_uses`."""
+    live = [snapshot.get(Key(kind, key.namespace, key.name)) for kind in WORKLOAD_KINDS]
+    if any(live) or key.kind != "StatefulSet":
+        return {use for item in live if item for use in _uses(item)}
+    # Deleted by hand, for example: its claims are there, and wait for it under their templates' names.
+    claims = map(key_of, snapshot.of_kind("PersistentVolumeClaim"))
+    found = {template_name(claim.name, key.name) for claim in claims if claim.namespace == key.namespace}
+    return {(name, "has") for name in found - {""}}
+
+
+def _uses(item: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield (claim or template, "has") for each that a workload has, and (..., "mounts") for each in a container."""
+    templates = {str(template.get("metadata", {}).get("name", "")) for template in templates_of(item)}
+    yield from ((name, "has") for name in templates)
+    for spec in pod_specs(item):
+        # A volume of the pod itself hides a template of its name.
+        own = {str(volume.get("name")) for volume in spec.get("volumes", [])}
+        volumes = {**{name: name for name in templates - own}, **mounted_claims(spec)}
+        for container in spec.get("containers", []):
+            for mount in container.get("volumeMounts", []):
+                if mount.get("name") in volumes:
+                    yield volumes[str(mount["name"])], "mounts"
 
 
 class StorageClasses:
@@ -25,13 +116,13 @@ class StorageClasses:
         self._shared = TtlCache(lambda: kubectl.items("storageclasses"))
 
     def default_for(self, claim: Manifest) -> str:
-        """Return the default class that a claim would be given if it were made now; empty where it would be as it is.
+        """Return the default class that a claim would get if it were made now; empty if that would change nothing.
 
-        Only of one that never had a volume, and whose own class is none, or is not there.
+        Only for one that never had a volume, and whose own class is unset or missing.
         """
-        spec, status = claim.get("spec") or {}, claim.get("status") or {}
-        is_empty = status.get("phase") == "Pending" and not spec.get("volumeName")
-        if not is_empty or claim["metadata"].get("deletionTimestamp") or spec.get("storageClassName") == "":
+        spec = claim.get("spec", {})
+        is_empty = claim.get("status", {}).get("phase") == "Pending" and not spec.get("volumeName")
+        if not is_empty or is_deleting(claim) or spec.get("storageClassName") == "":
             return ""
         try:
             classes = self._shared.read()
@@ -45,35 +136,19 @@ class StorageClasses:
 
 def made_too_early(release: Release, snapshot: Snapshot, classes: StorageClasses) -> Iterator[tuple[Manifest, str]]:
     """Yield the release's claims that have no volume and would get one if they were made now, each with the class."""
-    without = {
-        (key_of(item, release.namespace), template["metadata"]["name"])
-        for item in release.objects
-        if item["kind"] == "StatefulSet"
-        for template in item["spec"].get("volumeClaimTemplates") or []
-        if (template.get("spec") or {}).get("storageClassName") is None
-    }
-    for key, workload in claims_of(release):
-        claim, template = (snapshot.get(key), key.name.removesuffix(f"-{workload.name}-{key.name.rpartition('-')[2]}"))
-        if claim and (workload, template) in without and (default := classes.default_for(claim)):
-            yield claim, default
+    for workload, item in release.workloads.items():
+        for name, template in claims_of(item):
+            claim = snapshot.get(Key("PersistentVolumeClaim", workload.namespace, name))
+            is_free = template.get("spec", {}).get("storageClassName") is None
+            if claim and is_free and (default := classes.default_for(claim)):
+                yield claim, default
 
 
 def remove_empty(kubectl: Kubectl, claim: Manifest, ctx: StepContext) -> None:
     """Delete a claim as it was seen, without a volume: one that was bound since then stays. Raises InstallError."""
-    key, metadata = key_of(claim), claim["metadata"]
-    seen = {name: metadata[name] for name in ("uid", "resourceVersion")}
-    options = json.dumps({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": seen})
-    place = f"/api/v1/namespaces/{key.namespace}/persistentvolumeclaims/{key.name}"
-    kubectl.call("delete", "--raw", place, "-f", "-", stdin=options, ctx=ctx)
+    done = kubectl.delete_unchanged("persistentvolumeclaims", claim, ctx)
+    if done.exit_code != 0:
+        raise kubectl.failure(done)
+    key = key_of(claim)
     gone = ("wait", "--for=delete", f"pvc/{key.name}", "-n", key.namespace, f"--timeout={GONE_WITHIN_S}s")
     kubectl.attempt(*gone, ctx=ctx, timeout_s=GONE_WITHIN_S + 10)
-
-
-def waiting_for(pods: Sequence[Manifest], claim: Manifest) -> Iterator[Manifest]:
-    """Yield the pods that use a claim."""
-    key = key_of(claim)
-    for pod in pods:
-        volumes = (pod.get("spec") or {}).get("volumes") or []
-        used = {(volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in volumes}
-        if key_of(pod).namespace == key.namespace and key.name in used:
-            yield pod

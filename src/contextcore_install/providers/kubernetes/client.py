@@ -15,16 +15,17 @@ from contextcore_install.core.failures import DIAGNOSE
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.diagnosis.failures import kubectl_failure
-from contextcore_install.providers.kubernetes.admission import webhook_facts
-from contextcore_install.providers.kubernetes.shapes import as_kubernetes_object
+from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, as_kubernetes_object, key_of
 from contextcore_install.system.capture import Captured, Follower, capture, following, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
-MANAGED = "--show-managed-fields"
-"""Has kubectl (since 1.21) tell who set which field."""
+MANAGED = "--show-managed-fields"  # who set which field; since kubectl 1.21
+APPLY = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
 # As the API says it (k8s.io/apiserver, responsewriters/errors.go)
 _REFUSED = re.compile(r'cannot list resource "([^"]+)"')
+_WEBHOOK = re.compile(r'webhook "([^"]+)"', re.IGNORECASE)
+_WEBHOOKS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,6 @@ class Kubectl:
     facts: Mapping[str, str]
 
     def argv(self, *arguments: str, timeout: str = f"{REQUEST_S}s") -> list[str]:
-        """Return the whole command."""
         return [self.program(), f"--context={self.context}", f"--request-timeout={timeout}", *arguments]
 
     def shown(self, *arguments: str) -> str:
@@ -47,7 +47,7 @@ class Kubectl:
     def attempt(
         self, *arguments: str, stdin: str | None = None, ctx: StepContext | None = None, timeout_s: float = COMMAND_S
     ) -> Captured:
-        """Run a command and return how it ended; raises InstallError where it does not end in time."""
+        """Run a command and return how it ended; raises InstallError if it does not end in time."""
         try:
             return capture(self.argv(*arguments), environ=self.environ, timeout_s=timeout_s, stdin=stdin, ctx=ctx)
         except InstallError as error:
@@ -68,18 +68,20 @@ class Kubectl:
         return done.stdout
 
     def items(self, *arguments: str, ctx: StepContext | None = None) -> list[dict[str, Any]]:
-        """Return the objects of a `get`; but not those that this user may not read. Raises InstallError."""
+        """Return the objects of a `get`, without those that this user may not read. Raises InstallError."""
         return self.readable(*arguments, ctx=ctx)[0]
 
     def readable(self, *arguments: str, ctx: StepContext | None = None) -> tuple[list[dict[str, Any]], frozenset[str]]:
-        """Return the objects of a `get`, and of which resources this user may not read any. Raises InstallError."""
+        """Return the objects of a `get`, and the resources that this user may not list. Raises InstallError."""
         done = self.attempt("get", *arguments, "-o", "json", "--ignore-not-found", ctx=ctx, timeout_s=READ_S)
-        if done.exit_code != 0 and not (done.stdout.strip() and _only_forbidden(done.stderr)):
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+        is_partial = done.stdout.strip() and errors and all("(Forbidden)" in line for line in errors)
+        if done.exit_code != 0 and not is_partial:
             raise self.failure(done)
         return items_of(done.stdout), frozenset(_REFUSED.findall(done.stderr))
 
     def watch(self, kind: str, *scope: str) -> AbstractContextManager[Follower]:
-        """Start to watch a kind; see `tools.capture.following`."""
+        """Watch a kind for the length of a block."""
         arguments = ("get", kind, *scope, "--watch", "--output-watch-events", MANAGED, "-o", "json")
         return following(self.argv(*arguments, timeout="0"), environ=self.environ)
 
@@ -87,43 +89,61 @@ class Kubectl:
         """Start a command that ends with this program."""
         return start_beside(self.argv(*arguments, timeout="0"), environ=self.environ)
 
+    def delete_unchanged(self, resource: str, item: Manifest, ctx: StepContext, **options: int) -> Captured:
+        """Delete an object only if it still is as it was read."""
+        key, metadata = key_of(item), item["metadata"]
+        seen = {name: metadata.get(name, "") for name in ("uid", "resourceVersion")}
+        document = {"apiVersion": "v1", "kind": "DeleteOptions", **options, "preconditions": seen}
+        path = f"/api/v1/namespaces/{key.namespace}/{resource}/{key.name}"
+        return self.attempt("delete", "--raw", path, "-f", "-", stdin=json.dumps(document), ctx=ctx)
+
     def failure(self, done: Captured) -> InstallError:
         """Return the error for a command that failed."""
         command, said = self.shown(*done.argv[3:]), done.stderr or done.stdout
-        # What a command was given to read is not there to be given again.
+        # A command that read from stdin cannot simply be repeated.
         again = DIAGNOSE if "-" in done.argv else command
         facts = {**self.facts, "again": again, "kubectl": self.shown("-n", self.facts.get("namespace", ""))}
         if "webhook" in said:
-            facts |= webhook_facts(self, said)
+            facts |= self.webhook_facts(said)
         return kubectl_failure(command, said.splitlines(), facts)
+
+    def webhook_facts(self, said: str) -> dict[str, str]:
+        """Return what rules need about the webhook in a message: whose it is, and how to look at and remove it."""
+        look = self.shown("get", _WEBHOOKS)
+        facts = {"of_configuration": "", "webhook_look": look, "webhook_removal": look}
+        named = _WEBHOOK.search(said)
+        if named is None:
+            return facts
+        try:
+            found = self.items(_WEBHOOKS)
+        except InstallError:
+            return facts
+        for item in found:
+            if any(hook.get("name") == named[1] for hook in item.get("webhooks") or []):
+                kind, name = str(item["kind"]), str(item["metadata"]["name"])
+                return {
+                    "of_configuration": f" of the {kind} {name}",
+                    "webhook_look": self.shown("describe", kind.lower(), name),
+                    "webhook_removal": self.shown("delete", kind.lower(), name),
+                }
+        return facts
 
 
 def items_of(text: str) -> list[dict[str, Any]]:
-    """Return the objects in what kubectl printed as JSON, one document or several; lists are taken apart.
+    """Return the objects in kubectl's JSON output, of one document or several; lists are flattened.
 
     Raises InstallError `kubectl-answer` for anything else.
     """
-    decoder, documents, at = json.JSONDecoder(), [], 0
-    text = text.strip()
+    decoder, documents, text = json.JSONDecoder(), [], text.strip()
     try:
-        while at < len(text):
-            document, at = decoder.raw_decode(text, at)
-            documents.append(document)
-            while at < len(text) and text[at].isspace():
-                at += 1
-        return [as_kubernetes_object(item) for document in documents for item in _listed(document)]
+        while text:
+            document, end = decoder.raw_decode(text)
+            items = document.get("items") if isinstance(document, dict) else None
+            documents += items if isinstance(items, list) else [document]
+            text = text[end:].lstrip()
+        return [as_kubernetes_object(item) for item in documents]
     except SchemaError as error:
         message = f"kubectl printed what Kubernetes does not: {error}."
-        raise InstallError("kubectl-answer", message, text[:400], retryable=True) from error
-    except (ValueError, RecursionError) as error:
-        raise InstallError("kubectl-answer", "kubectl printed what is no JSON.", text[:400], retryable=True) from error
-
-
-def _listed(document: Any) -> list[Any]:
-    items = document.get("items") if isinstance(document, dict) else None
-    return items if isinstance(items, list) else [document]
-
-
-def _only_forbidden(stderr: str) -> bool:
-    lines = [line for line in stderr.splitlines() if line.startswith("Error")]
-    return bool(lines) and all("(Forbidden)" in line for line in lines)
+    except (ValueError, RecursionError):
+        message = "kubectl printed what is no JSON."
+    raise InstallError("kubectl-answer", message, text[:400], retryable=True)

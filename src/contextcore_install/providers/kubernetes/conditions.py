@@ -17,34 +17,30 @@ from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.claims import StorageClasses
 from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.events import Events
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
-from contextcore_install.providers.kubernetes.placing import Placing
-from contextcore_install.providers.kubernetes.podless import Podless, is_scaled_down, wanted_pods
+from contextcore_install.providers.kubernetes.missing_pods import MissingPods
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, Release, key_of
 from contextcore_install.providers.kubernetes.pods import (
     Pod,
     is_history,
     is_rolled_out,
+    is_scaled_down,
     leads_to,
     read_pod,
     selected,
     services_of,
+    wanted_pods,
 )
-from contextcore_install.providers.kubernetes.render import Release
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
-from contextcore_install.providers.kubernetes.starting import UNREADY_S, is_unready_for_long
+from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
+from contextcore_install.providers.kubernetes.scheduling import Scheduling
+from contextcore_install.providers.kubernetes.snapshot import Events, Snapshot
 
-WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
-
-#: After how many restarts a crash is no accident.
-CRASHES = 2
-#: Seconds in ContainerCreating after which the events are asked why.
-CREATING_S = 10.0
+CRASHES = 2  # restarts after which a crash is no accident
+CREATING_S = 10.0  # in ContainerCreating, after which the events are asked why
 
 
 @dataclass
 class WaitLimits:
-    """Since when each trouble is seen. `None` as patience means that a trouble counts at once."""
+    """Since when each trouble is seen. Without limits, a trouble counts at once."""
 
     clock: Callable[[], float] = time.monotonic
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -56,10 +52,10 @@ class WaitLimits:
 
 
 class WorkloadConditions:
-    """Tells the conditions of a release's workloads.
+    """The conditions of a release's workloads.
 
     `image_remedy` says how a missing image can be had, or nothing; `node_started` when each node was started last
-    (RFC 3339), where that is known. With `reads_endpoints`, snapshots hold the Services' Endpoints as well.
+    (RFC 3339), if that is known. With `reads_endpoints`, snapshots hold the Services' Endpoints as well.
     """
 
     def __init__(
@@ -71,117 +67,109 @@ class WorkloadConditions:
         *,
         reads_endpoints: bool = False,
     ) -> None:
-        self._reads_endpoints = reads_endpoints
-        self._node_started = node_started
         self._kubectl = kubectl
         self._release = release
         self._image_remedy = image_remedy
+        self._node_started = node_started
+        self._reads_endpoints = reads_endpoints
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
         self._events = Events(kubectl)
-        self._podless = Podless(kubectl, self._events)
-        self._placing = Placing(kubectl)
+        self._missing_pods = MissingPods(kubectl, self._events)
+        self._scheduling = Scheduling(kubectl)
         self._classes = StorageClasses(kubectl)
 
-    def now(self, snapshot: Snapshot, patience: WaitLimits | None = None) -> list[Workload]:
-        """Return each workload's condition. With patience, only troubles that have lasted are findings."""
-        release = self._release()
-        return [
-            self._workload(key_of(item, release.namespace), item, snapshot, patience)
-            for item in release.objects
-            if item["kind"] in WORKLOAD_KINDS
-        ]
+    def now(self, snapshot: Snapshot, limits: WaitLimits | None = None) -> list[Workload]:
+        """Return each workload's condition. With limits, only troubles that have lasted are findings."""
+        workloads = self._release().workloads
+        return [self._condition(key, wanted, snapshot, limits) for key, wanted in workloads.items()]
 
-    def _workload(self, key: Key, wanted: Manifest, snapshot: Snapshot, patience: WaitLimits | None) -> Workload:
-        live = snapshot.get(key)
+    def _condition(self, key: Key, wanted: Manifest, snapshot: Snapshot, limits: WaitLimits | None) -> Workload:
+        live, not_ready = snapshot.get(key), partial(Workload, key.name, ready=False)
         if live is None:
-            return Workload(key.name, ready=False, condition="is not there", finding=self._podless.absent(key))
+            return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
         pods = [read_pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
-        started = self._node_started()
-        if any(is_history(pod, started) for pod in pods if not pod.deleting):
-            return Workload(key.name, ready=False, condition="comes back after its node's start")
+        staying, started = [pod for pod in pods if not pod.deleting], self._node_started()
+        if any(is_history(pod, started) for pod in staying):
+            return not_ready(condition="comes back after its node's start")
         if is_scaled_down(wanted, live):
-            finding = self._podless.scaled_down(key, wanted, live)
-            return Workload(key.name, ready=False, condition="is scaled down", finding=finding)
-        ready = [pod for pod in pods if pod.ready and not pod.deleting]
+            finding = self._missing_pods.scaled_down(key, wanted, live)
+            return not_ready(condition="is scaled down", finding=finding)
+        ready = [pod for pod in staying if pod.ready]
         # What its controller counted may be from before a node's start as well: the pods themselves must say so.
         if is_rolled_out(live) and len(ready) >= int(live.get("spec", {}).get("replicas", 1)):
-            return self._rolled_out(key, live, ready, snapshot)
-        waiting = [pod for pod in pods if not pod.ready and not pod.deleting]
+            if unreachable := self._unreachable(live, ready, snapshot):
+                return not_ready(condition=unreachable)
+            return Workload(key.name, ready=True, condition="ready")
+        waiting = [pod for pod in staying if not pod.ready]
         if not waiting:
-            condition = pods[0].condition if pods else "has no pod yet"
             lacking = len(pods) < wanted_pods(live)
-            finding = self._podless.refused(key, live, patience.lasted if patience else None) if lacking else None
-            return Workload(key.name, ready=False, condition=condition, finding=finding)
+            finding = self._missing_pods.refused(key, live, limits.lasted if limits else None) if lacking else None
+            return not_ready(condition=pods[0].condition if pods else "has no pod yet", finding=finding)
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
-        found = self._diagnose(key, pod, snapshot, patience)
-        condition = found.condition if found and found.condition else _words(pod)
-        return Workload(key.name, ready=False, condition=condition, finding=self._counted(found, pod, patience))
+        found = self._diagnose(key, pod, snapshot, limits)
+        restarts = f" ({pod.restarts} restarts)" if pod.restarts else ""
+        condition = found.condition if found and found.condition else pod.condition + restarts
+        return not_ready(condition=condition, finding=self._counted(found, pod, limits))
 
-    def _rolled_out(self, key: Key, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> Workload:
+    def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
+        """Return which Service does not lead to a workload's pods yet; empty if all do."""
         for service in services_of(live, snapshot.of_kind("Service")) if self._reads_endpoints else ():
             endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
-                name = key_of(service).label
-                return Workload(key.name, ready=False, condition=f"{name} does not lead to it yet")
-        return Workload(key.name, ready=True, condition="ready")
+                return f"{key_of(service).label} does not lead to it yet"
+        return ""
 
-    def _counted(self, found: Diagnosis | None, pod: Pod, patience: WaitLimits | None) -> Finding | None:
-        """Return the finding, once it has lasted; `automatic` only where doing it again may help."""
+    def _counted(self, found: Diagnosis | None, pod: Pod, limits: WaitLimits | None) -> Finding | None:
+        """Return the finding, once it has lasted; `automatic` only if applying the step again may help."""
         if found is None or (finding := found.problem) is None:
             return None
-        image = pod.reason in reasons.IMAGE
-        if image and not self._image_remedy(pod.image):
-            finding = _by_hand(finding)
-        if patience is None:
-            return finding
-        if patience.lasted(pod.uid, finding.code) < found.rule.grace_s:
+        if limits and limits.lasted(pod.uid, finding.code) < found.rule.grace_s:
             return None
+        lacks_image = pod.reason in reasons.IMAGE
         # What was just put in place is waited for: to do that once more heals nothing.
-        again = image or finding.code == reasons.POD_NEVER_READY or found.rule.id == reasons.CLAIM_BEFORE_CLASS
-        return finding if again else _by_hand(finding)
+        again = lacks_image or finding.code == reasons.POD_NEVER_READY or found.rule.id == reasons.CLAIM_BEFORE_CLASS
+        by_hand = (limits and not again) or (lacks_image and not self._image_remedy(pod.image))
+        if by_hand and finding.remedy:
+            return replace(finding, remedy=replace(finding.remedy, automatic=False))
+        return finding
 
-    def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, patience: WaitLimits | None) -> Diagnosis | None:
-        if pod.reason == reasons.UNSCHEDULABLE:
-            claim = self._claim(key, pod, snapshot)
-            if claim is not None and claim.problem is not None:
-                return claim
-        evidence = self._evidence(key, pod, patience)
+    def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, limits: WaitLimits | None) -> Diagnosis | None:
+        is_unschedulable = pod.reason == reasons.UNSCHEDULABLE
+        if is_unschedulable and (claim := self._diagnose_claims(key, pod, snapshot)):
+            return claim
+        evidence = self._evidence(key, pod, limits)
         if evidence is None:
             return None
         facts = {**evidence.facts, "lacked": _lacked(evidence.message, pod.namespace, snapshot)}
-        if pod.reason == reasons.UNSCHEDULABLE:
-            facts |= self._placing.facts(pod, snapshot)
+        if is_unschedulable:
+            facts |= self._scheduling.facts(pod, snapshot)
         return diagnose(Subject.POD, replace(evidence, facts=facts))
 
-    def _evidence(self, key: Key, pod: Pod, patience: WaitLimits | None) -> Evidence | None:
-        """Return what is known of what keeps a pod; None where that need not be anything yet."""
+    def _evidence(self, key: Key, pod: Pod, limits: WaitLimits | None) -> Evidence | None:
+        """Return what is known of what keeps a pod; None if that need not be anything yet."""
         about = partial(Evidence, key.name, facts=self._facts(key, pod))
         if pod.reason in reasons.IMAGE:
-            return about(reason=pod.reason, message=self._refusal(pod))
+            return about(reason=pod.reason, message=self._refused_pull(pod))
         if pod.reason in reasons.CRASH | reasons.START:
-            if patience is not None and pod.restarts < CRASHES and not pod.killed_for_memory:
+            if limits and pod.restarts < CRASHES and not pod.killed_for_memory:
                 return None
             reason = reasons.OUT_OF_MEMORY if pod.killed_for_memory else pod.reason
             return about(self._last_words(pod), pod.exit_code, reason)
         if pod.reason == "ContainerCreating":
-            if patience is not None and patience.lasted(pod.uid, "creating") <= CREATING_S:
+            if limits and limits.lasted(pod.uid, "creating") <= CREATING_S:
                 return None
             reason, message = self._events.last(pod.uid, pod.namespace)
             return about(reason=reason, message=message)
         if pod.reason:
             return about(reason=pod.reason, message=pod.message)
-        if pod.started and not pod.ready and self._has_waited(pod, patience):
+        if not pod.started or pod.ready:
+            return None
+        if limits.lasted(pod.uid, "unready") > UNREADY_S if limits else is_unready_for_long(pod, time.time()):
             reason, message = self._events.last(pod.uid, pod.namespace)
             since = f"{pod.name}, not ready since {pod.unready_since}"
-            said = message if reason == "Unhealthy" else ""
-            return about([since], reason=reasons.NEVER_READY, message=said)
+            return about([since], reason=reasons.NEVER_READY, message=message if reason == "Unhealthy" else "")
         return None
-
-    def _has_waited(self, pod: Pod, patience: WaitLimits | None) -> bool:
-        if patience is None:
-            return is_unready_for_long(pod, time.time())
-        return patience.lasted(pod.uid, "unready") > UNREADY_S
 
     def _facts(self, key: Key, pod: Pod) -> dict[str, str]:
         """Return what the sentences about a pod need to know."""
@@ -196,7 +184,7 @@ class WorkloadConditions:
             "image_command": RESUME if remedy else f"{kubectl} describe pod {pod.name}",
         }
 
-    def _refusal(self, pod: Pod) -> str:
+    def _refused_pull(self, pod: Pod) -> str:
         """Return why an image is not there. Between two tries, only the last try said why: to us, or in an event."""
         if pod.reason != "ImagePullBackOff":
             self._pulls[pod.uid] = pod.message
@@ -206,20 +194,15 @@ class WorkloadConditions:
             return tries[-1] if tries else pod.message
         return self._pulls[pod.uid]
 
-    def _claim(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
+    def _diagnose_claims(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
         """Return what keeps the first of a pod's claims that has no volume."""
         for item in snapshot.of_kind("PersistentVolumeClaim"):
-            claim = key_of(item)
-            phase = (item.get("status") or {}).get("phase")
-            if (
-                phase not in {"Pending", "Lost"}
-                or claim.namespace != pod.namespace
-                or not claim.name.endswith(pod.name)
-            ):
+            claim, phase = key_of(item), item.get("status", {}).get("phase")
+            is_its = claim.namespace == pod.namespace and claim.name.endswith(pod.name)
+            if phase not in {"Pending", "Lost"} or not is_its:
                 continue
             reason, message = self._events.last(str(item["metadata"].get("uid", "")), pod.namespace)
-            default = self._classes.default_for(item)
-            facts = {**self._facts(key, pod), "claim": claim.name, "default": default}
+            facts = {**self._facts(key, pod), "claim": claim.name, "default": self._classes.default_for(item)}
             lines = [f"{claim.name}: {reason}"]
             found = diagnose(Subject.CLAIM, Evidence(key.name, lines, reason=reason, message=message, facts=facts))
             if found is not None and found.problem is not None:
@@ -244,22 +227,7 @@ class WorkloadConditions:
 
 
 def _lacked(message: str, namespace: str, snapshot: Snapshot) -> str:
-    """Say how that is now of which a message says that it was not found."""
-    there = (
-        f'{kind.lower()} "{key_of(item).name}" not found'
-        for kind in ("ConfigMap", "Secret")
-        for item in snapshot.of_kind(kind)
-        if key_of(item).namespace == namespace
-    )
+    """Return how the object is now that a message calls not found."""
+    keys = (key_of(item) for kind in ("ConfigMap", "Secret") for item in snapshot.of_kind(kind))
+    there = (f'{key.kind.lower()} "{key.name}" not found' for key in keys if key.namespace == namespace)
     return "there again" if any(words in message for words in there) else "gone"
-
-
-def _by_hand(finding: Finding) -> Finding:
-    """Return a finding whose remedy is not carried out by applying the step again."""
-    remedy = finding.remedy
-    return replace(finding, remedy=replace(remedy, automatic=False) if remedy else None)
-
-
-def _words(pod: Pod) -> str:
-    again = f" ({pod.restarts} restarts)" if pod.restarts else ""
-    return pod.condition + again

@@ -1,13 +1,14 @@
-"""What a cluster tells somebody who is to find out what is wrong: its objects, events, pods, nodes and their logs.
+"""What a cluster shows somebody who is to find out what is wrong: its objects, events, pods, nodes and their logs.
 
-What Secrets and ConfigMaps hold, and the values of environment variables, are left out where they are read: nobody can
-tell from a value alone that it is secret.
+The contents of Secrets and ConfigMaps, and the values of environment variables, are left out as they are read: nobody
+can tell from a value alone that it is secret.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -23,12 +24,9 @@ KINDS = (
     "pods,services,endpoints,statefulsets,deployments,daemonsets,replicasets,jobs,persistentvolumeclaims,"
     "configmaps,secrets,serviceaccounts"
 )
-LOG_LINES = 400
-"""How many lines of a container's log are asked for."""
-
+LOG_LINES = 400  # of a container's log
 TRIES = 3
 
-_SAID_TWICE = frozenset({"managedFields"})
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
 
@@ -36,47 +34,49 @@ _VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
 def cluster_evidence(
     kubectl: Kubectl, namespaces: Callable[[], Sequence[str]], require: Callable[[], None], *, own_nodes: bool
 ) -> list[Collector]:
-    """Return what can be collected in some namespaces. `require` raises InstallError where nothing would answer.
+    """Return what can be collected in some namespaces. `require` raises InstallError if nothing would answer.
 
     In a cluster that is not ours, describing all nodes may take long.
     """
+    ask = partial(_ask, kubectl)
 
-    def ask(*arguments: str) -> Callable[[str, StepContext], str]:
-        return lambda namespace, ctx: _patiently(kubectl, ctx, *arguments, "--namespace", namespace)
-
-    def each(name: str, read: Callable[[str, StepContext], Any]) -> Callable[[StepContext], Iterator[Piece]]:
-        def collect(ctx: StepContext) -> Iterator[Piece]:
+    def each(collect: Callable[[str, StepContext], Iterator[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
+        def collected(ctx: StepContext) -> Iterator[Piece]:
             require()
             for namespace in namespaces():
                 ctx.raise_if_cancelled()
-                yield f"{FOLDER}/{namespace}/{name}", read(namespace, ctx)
+                for path, piece in collect(namespace, ctx):
+                    yield f"{FOLDER}/{namespace}/{path}", piece
 
-        return collect
+        return collected
 
-    describe = ask("describe", "pods,persistentvolumeclaims")
-    objects = ask("get", KINDS, "-o", "json", "--ignore-not-found")
-    events = ask("get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "wide")
+    def pods(namespace: str, ctx: StepContext) -> Iterator[Piece]:
+        described = ask(ctx, "describe", "pods,persistentvolumeclaims", "--namespace", namespace)
+        yield "pods.txt", without_values(described)
+
+    def events(namespace: str, ctx: StepContext) -> Iterator[Piece]:
+        sorting = ("--sort-by=.metadata.creationTimestamp", "-o", "wide")
+        yield "events.txt", ask(ctx, "get", "events", *sorting, "--namespace", namespace)
+
+    def objects(namespace: str, ctx: StepContext) -> Iterator[Piece]:
+        printed = ask(ctx, "get", KINDS, "-o", "json", "--ignore-not-found", "--namespace", namespace)
+        yield "objects.json", {"items": [without_secrets(item) for item in items_of(printed)]}
 
     def nodes(ctx: StepContext) -> Iterator[Piece]:
         require()
-        yield f"{FOLDER}/nodes.txt", _patiently(kubectl, ctx, "describe", "nodes")
-
-    def logs(ctx: StepContext) -> Iterator[Piece]:
-        require()
-        for namespace in namespaces():
-            yield from _logs(kubectl, namespace, ctx)
+        yield f"{FOLDER}/nodes.txt", ask(ctx, "describe", "nodes")
 
     return [
-        Collector("the pods", each("pods.txt", lambda *about: without_values(describe(*about)))),
-        Collector("the events", each("events.txt", events)),
-        Collector("the objects", each("objects.json", lambda *about: _objects(objects(*about)))),
+        Collector("the pods", each(pods)),
+        Collector("the events", each(events)),
+        Collector("the objects", each(objects)),
         Collector("the nodes", nodes, slow=not own_nodes),
-        Collector("the pods' logs", logs),
+        Collector("the pods' logs", each(partial(_logs, kubectl))),
     ]
 
 
-def _patiently(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
-    """Ask, and ask again where trying again can help: an API server that is short of time is one to look at."""
+def _ask(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
+    """Ask, and ask again if trying again can help: an API server that is short of time is one to look at."""
     for _ in range(TRIES - 1):
         try:
             return kubectl.call(*arguments, timeout_s=ctx.remaining_s, ctx=ctx)
@@ -89,40 +89,33 @@ def _patiently(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
 
 def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]:
     """Yield the ends of the pods' logs, and of the logs before their last restart."""
-    pods = items_of(_patiently(kubectl, ctx, "get", "pods", "--namespace", namespace, "-o", "json"))
-    refused = []
-    for pod in map(read_pod, pods):
+    scope, refused = ("--namespace", namespace), []
+    for pod in map(read_pod, items_of(_ask(kubectl, ctx, "get", "pods", *scope, "-o", "json"))):
         for suffix, more in {"": (), "-before": ("--previous",)}.items():
             if more and not pod.restarts:
                 continue
-            done = kubectl.attempt(
-                "logs", pod.name, "--namespace", namespace, "--all-containers", f"--tail={LOG_LINES}", *more, ctx=ctx
-            )
+            options = ("--all-containers", f"--tail={LOG_LINES}", *more)
+            done = kubectl.attempt("logs", pod.name, *scope, *options, ctx=ctx)
             if done.stdout:
-                yield f"{FOLDER}/{namespace}/logs/{pod.name}{suffix}.log", done.stdout[-READ_BYTES:]
+                yield f"logs/{pod.name}{suffix}.log", done.stdout[-READ_BYTES:]
             if done.exit_code != 0:
                 refused.append(f"{pod.name}: {done.stderr.strip()[:200]}")
     if refused:
         raise InstallError("no-log", f"These logs are not there: {'; '.join(refused)}.")
 
 
-def _objects(printed: str) -> dict[str, Any]:
-    return {"items": [without_secrets(item) for item in items_of(printed)]}
-
-
 def without_secrets(item: dict[str, Any]) -> dict[str, Any]:
     """Return an object without what it keeps for others, the values of variables, and what is said twice."""
-    kept = dict(item)
-    metadata = {name: value for name, value in item.get("metadata", {}).items() if name not in _SAID_TWICE}
+    metadata = {name: value for name, value in item.get("metadata", {}).items() if name != "managedFields"}
     annotations = metadata.get("annotations") or {}
     metadata["annotations"] = {name: value for name, value in annotations.items() if name != _APPLIED}
-    kept["metadata"] = metadata
+    kept = {**item, "metadata": metadata}
     for name in ("data", "binaryData", "stringData"):
         if name in kept and kept.get("kind") in ("Secret", "ConfigMap"):
             kept[name] = dict.fromkeys(kept[name] or (), HIDDEN)
     for spec in pod_specs(kept):
-        for containers in ("initContainers", "containers", "ephemeralContainers"):
-            for container in spec.get(containers) or []:
+        for field in ("initContainers", "containers", "ephemeralContainers"):
+            for container in spec.get(field) or []:
                 _hide_in(container)
     return kept
 

@@ -1,7 +1,8 @@
-"""Kubernetes objects as they come out of JSON: names, images, fingerprints, and how two versions of one differ."""
+"""Kubernetes objects as parsed JSON: schema, keys, pod specs, and how two versions of one differ."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -10,34 +11,63 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-Manifest = Mapping[str, Any]
-"""One object, as in `kubectl get -o json`."""
+from contextcore_install.core.schema import validate
 
+Manifest = Mapping[str, Any]  # one object, as in `kubectl get -o json`
+Path = tuple[str | int, ...]  # of a field: member names, `[NAME]` for the entry of that name in a list, or its index
+
+NAMESPACE = "observability"
 FIELD_MANAGER = "contextcore-install"
-RELEASE_LABEL = "contextcore-install/release"
-"""Says which installation an object belongs to; what carries it and is no longer wanted is pruned."""
-FINGERPRINT = "contextcore-install/fingerprint"
-"""The annotation with the hash of the object as it was rendered."""
+MANAGED_BY = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
+RELEASE_LABEL = "contextcore-install/release"  # its value is the installation
+FINGERPRINT = "contextcore-install/fingerprint"  # annotation: the hash of the object as it was rendered
 
+WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
+#: Without a namespace.
 CLUSTER_KINDS = frozenset(
-    {
-        "APIService", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CustomResourceDefinition", "IngressClass",
-        "MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume", "PriorityClass", "RuntimeClass",
-        "StorageClass", "ValidatingWebhookConfiguration",
-    }
-)  # fmt: skip
-"""Kinds without a namespace."""
-
+    (
+        *("APIService", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CustomResourceDefinition", "IngressClass"),
+        *("MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume", "PriorityClass", "RuntimeClass"),
+        *("StorageClass", "ValidatingWebhookConfiguration"),
+    )
+)
+#: Never pruned: data goes with them, or the cluster makes them itself (with their Service's labels).
 KEPT_KINDS = frozenset(
     {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition", "Endpoints"}
 )
-"""Never pruned: data goes with them, or the cluster makes them itself (with their Service's labels)."""
+
+#: The members that this program reads, by name (Kubernetes API reference, v1 of each group). An API server answers
+#: nothing else; a kubectl that is a script may, and so may manifests of the user's.
+_MEMBERS: dict[str, Any] = {"conditions": [{"type": str}], "finalizers": [str], "selector": {"matchLabels": {}}}
+for _schema, _names in (
+    ({}, "labels annotations data fieldsV1"),
+    (str, "kind apiVersion name namespace reason message startedAt lastTimestamp eventTime"),
+    (int, "generation observedGeneration replicas readyReplicas updatedReplicas unavailableReplicas restartCount"),
+    (int, "desiredNumberScheduled updatedNumberScheduled numberReady exitCode port nodePort"),
+    (_MEMBERS, "metadata spec status template jobTemplate securityContext state lastState waiting running terminated"),
+    (_MEMBERS, "valueFrom configMapKeyRef secretKeyRef configMapRef secretRef persistentVolumeClaim configMap secret"),
+    (_MEMBERS, "hostPath projected involvedObject"),
+    ([_MEMBERS], "containers initContainers ephemeralContainers containerStatuses initContainerStatuses env envFrom"),
+    ([_MEMBERS], "ports volumeMounts volumes volumeClaimTemplates sources taints tolerations images subsets addresses"),
+    ([_MEMBERS], "managedFields ownerReferences"),
+):
+    _MEMBERS |= dict.fromkeys(_names.split(), _schema)
+_OF_ANY_KIND = {name: _MEMBERS[name] for name in ("kind", "apiVersion", "metadata")}
+_GROUPS = frozenset({"", "apps", "batch", "coordination.k8s.io", "authorization.k8s.io"})
 
 # Suffixes of resource.Quantity (k8s.io/apimachinery/pkg/api/resource)
 _SUFFIXES = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(10**3)}
 _SUFFIXES |= {letter: Decimal(10 ** (3 * power)) for power, letter in enumerate("MGTPE", 2)}
 _SUFFIXES |= {f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGTPE", 1)}
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?)([numkMGTPE]|[KMGTPE]i)?")
+
+
+def as_kubernetes_object(document: Any) -> dict[str, Any]:
+    """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
+    known = document if isinstance(document, dict) else {}
+    is_known = str(known.get("apiVersion") or "v1").rpartition("/")[0] in _GROUPS
+    found: dict[str, Any] = validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or ""))
+    return found
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,34 +85,74 @@ class Key:
 
 
 def key_of(item: Manifest, default_namespace: str = "") -> Key:
-    """Return an object's key; one without a namespace that should have one is in the default."""
-    metadata = item.get("metadata", {})
-    kind = str(item.get("kind", ""))
+    metadata, kind = item.get("metadata", {}), str(item.get("kind", ""))
     namespace = "" if kind in CLUSTER_KINDS else str(metadata.get("namespace") or default_namespace)
     return Key(kind, namespace, str(metadata.get("name", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The objects that should be there, in the order in which they are applied."""
+
+    objects: tuple[dict[str, Any], ...]
+    namespace: str = NAMESPACE
+
+    @property
+    def by_key(self) -> dict[Key, dict[str, Any]]:
+        return {key_of(item, self.namespace): item for item in self.objects}
+
+    @property
+    def workloads(self) -> dict[Key, dict[str, Any]]:
+        return {key: item for key, item in self.by_key.items() if key.kind in WORKLOAD_KINDS}
+
+    @property
+    def images(self) -> list[str]:
+        return images(self.objects)
+
+    @property
+    def namespaces(self) -> list[str]:
+        return sorted({key.namespace for key in self.by_key} - {""})
 
 
 def resource_of(item: Manifest) -> str:
     """Return the name by which kubectl finds an object's kind whatever else is called like it."""
     group, _, version = str(item.get("apiVersion", "v1")).rpartition("/")
-    kind = str(item.get("kind", ""))
-    return f"{kind}.{version}.{group}".lower() if group else kind.lower()
+    kind = str(item.get("kind", "")).lower()
+    return f"{kind}.{version}.{group}".lower() if group else kind
 
 
 def fingerprint(item: Manifest) -> str:
-    """Return what changes when the object does."""
+    """Return a hash that changes when the object does."""
     text = json.dumps(item, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def label_of(item: Manifest, name: str) -> str:
-    """Return a label's value; empty where there is none."""
     return str((item.get("metadata", {}).get("labels") or {}).get(name, ""))
 
 
 def annotation_of(item: Manifest, name: str) -> str:
-    """Return an annotation's value; empty where there is none."""
     return str((item.get("metadata", {}).get("annotations") or {}).get(name, ""))
+
+
+def is_deleting(item: Manifest) -> bool:
+    return bool(item.get("metadata", {}).get("deletionTimestamp"))
+
+
+def is_ready(member: Manifest) -> bool:
+    """Tell whether a node is Ready, as it said itself last."""
+    conditions = member.get("status", {}).get("conditions", [])
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+
+
+def make_secret(name: str, namespace: str, labels: Mapping[str, str], data: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
 
 
 def pod_specs(item: Manifest) -> Iterator[dict[str, Any]]:
@@ -110,8 +180,11 @@ def images(items: Sequence[Manifest]) -> list[str]:
     return [image for image in dict.fromkeys(found) if image]
 
 
-Path = tuple[str | int, ...]
-"""Where a field is: names of members, `[NAME]` for the entry of that name in a list, or its index."""
+def mounted_claims(pod_spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return volume -> claim for the volumes of a pod that are on claims."""
+    volumes = pod_spec.get("volumes", [])
+    found = {str(item.get("name")): (item.get("persistentVolumeClaim") or {}).get("claimName") for item in volumes}
+    return {volume: str(claim) for volume, claim in found.items() if claim}
 
 
 def difference(wanted: Any, live: Any) -> str:
@@ -121,7 +194,6 @@ def difference(wanted: Any, live: Any) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path for people."""
     parts = (f"[{part}]" if isinstance(part, int) else part for part in path)
     return "".join(part if part.startswith("[") else f".{part}" for part in parts).lstrip(".") or "value"
 
@@ -131,43 +203,37 @@ def differences(wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:
 
     The server adds defaults, and others may add fields; what was asked for must be there as it was asked for.
     """
-    if isinstance(wanted, Mapping):
-        yield from _mapping_differences(wanted, live, path)
-    elif isinstance(wanted, list):
-        yield from _list_differences(wanted, live, path)
-    elif not (wanted is None or wanted == live or (not wanted and live is None) or _same_quantity(wanted, live)):
-        yield path
-
-
-def _mapping_differences(wanted: Mapping[str, Any], live: Any, path: Path) -> Iterator[Path]:
-    if wanted and not isinstance(live, Mapping):
-        yield path
+    if wanted in (None, {}, []):
         return
-    for key, value in wanted.items():
-        yield from differences(value, live.get(key), (*path, key))
-
-
-def _list_differences(wanted: list[Any], live: Any, path: Path) -> Iterator[Path]:
-    if not wanted:
-        return
-    if not isinstance(live, list):
+    if isinstance(wanted, dict | list) and not isinstance(live, type(wanted)):
         yield path
-    elif all(isinstance(item, Mapping) and "name" in item for item in wanted):
+    elif isinstance(wanted, dict):
+        for key, value in wanted.items():
+            yield from differences(value, live.get(key), (*path, key))
+    elif isinstance(wanted, list) and all(isinstance(item, dict) and "name" in item for item in wanted):
         # Merged by name (containers, env, ports, volumes, ...): others may have added some.
-        named = {item.get("name"): item for item in live if isinstance(item, Mapping)}
+        named = {item.get("name"): item for item in live if isinstance(item, dict)}
         for item in wanted:
             yield from differences(item, named.get(item["name"]), (*path, f"[{item['name']}]"))
-    elif len(wanted) != len(live):
-        yield path
-    else:
+    elif isinstance(wanted, list) and len(wanted) == len(live):
         for index, item in enumerate(wanted):
             yield from differences(item, live[index], (*path, index))
+    elif not (wanted == live or (not wanted and live is None) or _is_same_quantity(wanted, live)):
+        yield path
+
+
+def _is_same_quantity(wanted: Any, live: Any) -> bool:
+    """Tell whether two values are one amount: the server writes 1024Mi as 1Gi."""
+    first, second = _QUANTITY.fullmatch(str(wanted)), _QUANTITY.fullmatch(str(live))
+    if not first or not second or isinstance(wanted, bool) or isinstance(live, bool):
+        return False
+    return Decimal(first[1]) * _SUFFIXES[first[2] or ""] == Decimal(second[1]) * _SUFFIXES[second[2] or ""]
 
 
 def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:
     """Return the volumes that would be of two kinds at once, were the wanted object applied to the live one.
 
-    Server-side apply takes away what we no longer set, but not the defaults that the server added to it (defaultMode):
+    Server-side apply removes what we no longer set, but not the defaults that the server added to it (defaultMode):
     a volume that changes from configMap to projected keeps an empty configMap, and no pod can be made of that.
     """
     named = {volume.get("name"): volume for spec in pod_specs(live) for volume in spec.get("volumes") or []}
@@ -177,17 +243,3 @@ def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:
         for volume in spec.get("volumes") or []
         if set(named.get(volume.get("name"), volume)) - set(volume)
     ]
-
-
-def _same_quantity(wanted: Any, live: Any) -> bool:
-    """Tell whether two values are one amount: the server writes 1024Mi as 1Gi."""
-    first, second = _QUANTITY.fullmatch(str(wanted)), _QUANTITY.fullmatch(str(live))
-    if not first or not second or isinstance(wanted, bool) or isinstance(live, bool):
-        return False
-    return Decimal(first[1]) * _SUFFIXES[first[2] or ""] == Decimal(second[1]) * _SUFFIXES[second[2] or ""]
-
-
-def is_ready(member: Manifest) -> bool:
-    """Tell whether a node is Ready, as it said itself last."""
-    conditions = (member.get("status") or {}).get("conditions") or []
-    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)

@@ -1,8 +1,8 @@
-"""What pods say about how they are, and why they do not get on. Pure: JSON in, dataclasses out."""
+"""What the JSON of pods and workloads says: how they are, and why they do not get on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,15 +10,20 @@ from typing import Any
 from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.objects import Manifest
 
+_WORDS = {
+    "ContainerCreating": "is being created",
+    "PodInitializing": "is being initialised",
+    "Unschedulable": "waits for a node",
+    "CrashLoopBackOff": "starts and ends again",
+    "ErrImagePull": "has no image",
+    "ImagePullBackOff": "has no image",
+    "CreateContainerConfigError": "lacks configuration",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, and the first of its containers that does not get on.
-
-    `reason` is Kubernetes' word for what keeps it (empty where nothing does), `message` what goes with it; `ended_with`
-    is what was said of its container's last end. `started` says that its containers have passed their startup probes,
-    `unready_since` when it was last said to be (not) ready.
-    """
+    """A pod, and the first of its containers that does not get on."""
 
     name: str
     namespace: str
@@ -26,20 +31,20 @@ class Pod:
     ready: bool
     deleting: bool
     phase: str
-    node: str = ""
-    reason: str = ""
-    message: str = ""
-    container: str = ""
-    image: str = ""
-    restarts: int = 0
-    exit_code: int | None = None
-    ended_with: str = ""
-    killed_for_memory: bool = False
-    running_since: str = ""
-    address: str = ""
-    started: bool = False
-    unready_since: str = ""
-    revision: str = ""
+    node: str
+    reason: str  # Kubernetes' word for what keeps it; empty if nothing does
+    message: str  # what goes with the reason
+    container: str
+    image: str
+    restarts: int
+    exit_code: int | None
+    ended_with: str  # the message of its container's last end
+    killed_for_memory: bool
+    running_since: str
+    address: str
+    started: bool  # its containers have passed their startup probes
+    unready_since: str  # when it was last said to be (not) ready
+    revision: str
 
     @property
     def condition(self) -> str:
@@ -53,54 +58,41 @@ class Pod:
         return "starting" if self.phase == "Running" else self.phase.lower() or "unknown"
 
 
-_WORDS = {
-    "ContainerCreating": "is being created",
-    "PodInitializing": "is being initialised",
-    "Unschedulable": "waits for a node",
-    "CrashLoopBackOff": "starts and ends again",
-    "ErrImagePull": "has no image",
-    "ImagePullBackOff": "has no image",
-    "CreateContainerConfigError": "lacks configuration",
-}
-
-
 def read_pod(item: Manifest) -> Pod:
-    """Return what a pod's JSON says."""
     metadata, spec, status = item.get("metadata", {}), item.get("spec", {}), item.get("status", {})
-    conditions = {entry.get("type"): entry for entry in status.get("conditions") or []}
-    scheduled = conditions.get("PodScheduled", {})
-    statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    conditions = {entry.get("type"): entry for entry in status.get("conditions", [])}
+    scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
+    statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     stuck = _first_stuck(statuses)
-    reason, message = "", ""
+    blocker: Mapping[str, Any] = {}
     if scheduled.get("status") == "False":
-        reason, message = str(scheduled.get("reason", "")), str(scheduled.get("message", ""))
+        blocker = scheduled
     elif stuck:
-        waiting = stuck.get("state", {}).get("waiting") or {}
-        reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+        blocker = stuck["state"]["waiting"]
     elif status.get("reason"):  # Evicted, NodeLost, ...
-        reason, message = str(status["reason"]), str(status.get("message", ""))
-    ended = _last_end(stuck or {})
+        blocker = status
+    ended = _last_end(stuck)
     return Pod(
         name=str(metadata.get("name", "")),
         namespace=str(metadata.get("namespace", "")),
         uid=str(metadata.get("uid", "")),
-        ready=conditions.get("Ready", {}).get("status") == "True",
+        ready=ready.get("status") == "True",
         deleting=bool(metadata.get("deletionTimestamp")),
         phase=str(status.get("phase", "")),
         node=str(spec.get("nodeName", "")),
-        reason=reason,
-        message=message,
-        container=str((stuck or {}).get("name", "")),
-        image=str((stuck or {}).get("image", "")),
+        reason=str(blocker.get("reason", "")),
+        message=str(blocker.get("message", "")),
+        container=str(stuck.get("name", "")),
+        image=str(stuck.get("image", "")),
         restarts=max((int(entry.get("restartCount", 0)) for entry in statuses), default=0),
         exit_code=ended.get("exitCode"),
         ended_with=str(ended.get("message", "")),
         killed_for_memory=ended.get("reason") == "OOMKilled",
         running_since=min(_starts(statuses), default=""),
         address=str(status.get("podIP", "")),
-        started=bool(statuses) and all(entry.get("started") for entry in status.get("containerStatuses") or []),
-        unready_since=str(conditions.get("Ready", {}).get("lastTransitionTime", "")),
-        revision=str((metadata.get("labels") or {}).get("controller-revision-hash", "")),
+        started=bool(statuses) and all(entry.get("started") for entry in status.get("containerStatuses", [])),
+        unready_since=str(ready.get("lastTransitionTime", "")),
+        revision=str(metadata.get("labels", {}).get("controller-revision-hash", "")),
     )
 
 
@@ -112,49 +104,43 @@ def moment(text: str) -> float:
         return 0.0
 
 
-def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
-    waiting = [entry for entry in statuses if (entry.get("state") or {}).get("waiting")]
+    waiting = [entry for entry in statuses if entry.get("state", {}).get("waiting")]
     causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in reasons.BACKING_OFF]
-    return next(iter(causes or waiting), None)
+    return next(iter(causes or waiting), {})
 
 
 def _starts(statuses: Sequence[Mapping[str, Any]]) -> list[str]:
-    running = [(entry.get("state") or {}).get("running") or {} for entry in statuses]
+    running = [entry.get("state", {}).get("running", {}) for entry in statuses]
     return [str(state["startedAt"]) for state in running if state.get("startedAt")]
 
 
 def _last_end(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    for state in (entry.get("state") or {}, entry.get("lastState") or {}):
-        if state.get("terminated"):
-            return dict(state["terminated"])
-    return {}
+    states = (entry.get(name, {}).get("terminated") for name in ("state", "lastState"))
+    return next(filter(None, states), {})
 
 
-def selected(pods: Sequence[Manifest], workload: Manifest) -> list[Manifest]:
+def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:
     """Return the pods that a workload selects."""
-    namespace = workload.get("metadata", {}).get("namespace")
-    labels = (workload.get("spec", {}).get("selector") or {}).get("matchLabels") or {}
-    if not labels:
-        return []
+    labels = workload.get("spec", {}).get("selector", {}).get("matchLabels")
     return [
         pod
         for pod in pods
-        if pod.get("metadata", {}).get("namespace") == namespace
-        and labels.items() <= (pod.get("metadata", {}).get("labels") or {}).items()
+        if labels
+        and pod.get("metadata", {}).get("namespace") == workload.get("metadata", {}).get("namespace")
+        and labels.items() <= pod.get("metadata", {}).get("labels", {}).items()
     ]
 
 
-def services_of(workload: Manifest, services: Sequence[Manifest]) -> list[Manifest]:
+def services_of(workload: Manifest, services: Iterable[Manifest]) -> list[Manifest]:
     """Return the Services that select a workload's pods."""
-    namespace = workload.get("metadata", {}).get("namespace")
-    template = (workload.get("spec") or {}).get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = workload.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
     return [
         service
         for service in services
-        if service.get("metadata", {}).get("namespace") == namespace
-        and (selector := (service.get("spec") or {}).get("selector"))
+        if service.get("metadata", {}).get("namespace") == workload.get("metadata", {}).get("namespace")
+        and (selector := service.get("spec", {}).get("selector"))
         and selector.items() <= labels.items()
     ]
 
@@ -171,19 +157,28 @@ def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
     After a node's start they hold those from before until the controller manager is back, some 20 seconds later; what
     answers there meanwhile may be another pod.
     """
-    subsets = endpoints.get("subsets") or []
-    held = {str(address.get("ip")) for subset in subsets for address in subset.get("addresses") or []}
+    subsets = endpoints.get("subsets", [])
+    held = {str(address.get("ip")) for subset in subsets for address in subset.get("addresses", [])}
     return held >= {pod.address for pod in pods}
+
+
+def wanted_pods(workload: Manifest) -> int:
+    if workload.get("kind") == "DaemonSet":
+        return int(workload.get("status", {}).get("desiredNumberScheduled", 0))
+    return int(workload.get("spec", {}).get("replicas", 1))
+
+
+def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
+    """Tell whether a workload has been given fewer pods than it should have."""
+    return wanted.get("kind") != "DaemonSet" and wanted_pods(live) < wanted_pods(wanted)
 
 
 def is_rolled_out(workload: Manifest) -> bool:
     """Tell whether a Deployment, StatefulSet or DaemonSet runs what it should, all of it ready."""
-    status, spec = workload.get("status") or {}, workload.get("spec") or {}
+    status, wanted = workload.get("status", {}), wanted_pods(workload)
     if int(status.get("observedGeneration", 0)) < int(workload.get("metadata", {}).get("generation", 0)):
         return False
     if workload.get("kind") == "DaemonSet":
-        wanted = int(status.get("desiredNumberScheduled", 0))
-        return int(status.get("updatedNumberScheduled", 0)) >= wanted and int(status.get("numberReady", 0)) >= wanted
-    wanted = int(spec.get("replicas", 1))
+        return all(int(status.get(name, 0)) >= wanted for name in ("updatedNumberScheduled", "numberReady"))
     counted = ("updatedReplicas", "readyReplicas", "replicas")
     return all(int(status.get(name, 0)) == wanted for name in counted) and not status.get("unavailableReplicas")

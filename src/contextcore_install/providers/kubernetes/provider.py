@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,34 +18,31 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.replica import Remote
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.claims import claims_of
+from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
+from contextcore_install.providers.kubernetes.drift import GRAFANA_ADMIN
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence
-from contextcore_install.providers.kubernetes.keeping import claims_of
-from contextcore_install.providers.kubernetes.releases import GRAFANA_ADMIN
+from contextcore_install.providers.kubernetes.inventory import storage
+from contextcore_install.providers.kubernetes.manifests import OURS, ManifestSource
+from contextcore_install.providers.kubernetes.objects import NAMESPACE
 from contextcore_install.providers.kubernetes.remote import remote_in
-from contextcore_install.providers.kubernetes.render import NAMESPACE, OURS, ManifestSource
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
-from contextcore_install.providers.kubernetes.standing import storage
 from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox
 
-CLAIMS_FILE = "claims.json"
-"""In the provider's folder: the claims that there have been, by which their loss is known."""
+CLAIMS_FILE = "claims.json"  # in the provider's folder: the claims that there have been, by which their loss is known
+#: In a cluster that others use as well, Services are reached from inside only.
+WITHOUT_NODE_PORTS = "sed -e 's/type: NodePort/type: ClusterIP/' -e '/nodePort:/d'"
 
 
 class KubernetesProvider(ABC):
-    """The part of the port that asks nothing but the cluster's API. Nothing is looked up before it is asked for.
+    """The part of the port that needs only the cluster's API. Nothing is looked up before it is asked for."""
 
-    `context` names kubectl's context; `context_remedy` says in a sentence and a command how to have it back.
-    """
-
-    context: str
-    context_remedy: tuple[str, str]
-    #: What the release is adapted with, where it is ours, and the name of that variant in the cache.
-    adapt: Callable[[dict[str, Any]], None] | None = None
-    variant = ""
-    #: Whether the cluster is ours as a whole.
-    owns_nodes = False
+    context: str  # kubectl's
+    context_remedy: tuple[str, str]  # how to have a missing context back: a sentence and a command
+    adapt: Callable[[dict[str, Any]], None] | None = None  # changes an object of our own manifests in place
+    variant = ""  # the name of those changes, in the cache
+    owns_nodes = False  # whether the cluster is ours as a whole
 
     def __init__(self, config: ProviderConfig, name: str, environ: Mapping[str, str]) -> None:
         self._config = config
@@ -66,72 +64,61 @@ class KubernetesProvider(ABC):
 
     @cached_property
     def _source(self) -> ManifestSource:
-        folder = Path(str(self._config.options.get("manifests") or OURS)).absolute()
+        options = self._config.options
+        folder = Path(str(options.get("manifests") or OURS)).absolute()
         return ManifestSource(
             cluster=self._config.cluster,
             folder=folder,
-            registry=str(self._config.options.get("registry") or ""),
+            registry=str(options.get("registry") or ""),
             cache=self._cache,
             program=lambda: self._box.path(KUBECTL),
             environ=self._box.environ,
             adapt=self.adapt if folder == OURS else None,
             variant=self.variant,
-            contact_points=str(self._config.options.get("grafana_contact_points", "")),
+            contact_points=str(options.get("grafana_contact_points", "")),
         )
 
     @cached_property
-    def _stack(self) -> KubernetesStack:
-        return self._make_stack()
-
     @abstractmethod
-    def _make_stack(self) -> KubernetesStack:
-        """Return the stack as this provider's cluster can have it."""
+    def _stack(self) -> KubernetesStack:
+        """The stack as this provider's cluster can have it."""
 
     @abstractmethod
     def _require_cluster(self) -> None:
-        """Raise InstallError where asking the API would only be waiting for nothing."""
+        """Raise InstallError if the API cannot answer, or is another cluster's."""
 
     def drift(self) -> Sequence[Drift]:
-        """Return how the cluster differs from the release. Raises InstallError."""
         self._require_cluster()
         return self._stack.drift(self._noted_claims())
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, and note what it keeps its data on. Raises InstallError."""
         self._stack.apply(ctx)
-        with suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = [key.name for key, _ in claims_of(self._stack.release())]
-            write_atomically(self._folder / CLAIMS_FILE, json.dumps(names) + "\n")
+        names = [name for item in self._stack.release().workloads.values() for name, _ in claims_of(item)]
+        self._note(CLAIMS_FILE, json.dumps(names))
 
     def remove_release(self, ctx: StepContext) -> None:
-        """Delete the release's objects; claims stay. Raises InstallError."""
         self._stack.remove(ctx)
 
     def start_workloads(self, ctx: StepContext) -> None:
-        """Give pods that are stuck another start. Raises InstallError."""
         self._stack.start(ctx)
 
     def workloads(self) -> Sequence[Workload]:
-        """Return each workload's condition now. Raises InstallError."""
         self._require_cluster()
         return self._stack.workloads()
 
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
-        """Yield the conditions now and at every change. Raises InstallError."""
         yield from self._stack.watch(ctx)
 
     def cluster_services(self) -> Sequence[Requirement]:
-        """Return nothing: somebody else's cluster may have others in the place of those that we know."""
+        """Return nothing: somebody else's cluster may have others in place of those that we know."""
         return ()
 
     def storage(self) -> Sequence[Storage]:
-        """Return where each workload that is there keeps its data. Raises InstallError."""
         self._require_cluster()
         return list(storage(self._stack.release(), self._stack.reader.read()))
 
     def evidence(self) -> Sequence[Collector]:
-        """Return what can be collected of the release's namespaces."""
         return cluster_evidence(self._kubectl, self._namespaces, self._require_cluster, own_nodes=self.owns_nodes)
 
     def _namespaces(self) -> Sequence[str]:
@@ -141,11 +128,47 @@ class KubernetesProvider(ABC):
             return [NAMESPACE]  # manifests that cannot be rendered are what is wrong, and no reason not to look
 
     def remote(self) -> Remote:
-        """Return the way to the installation's records in the cluster."""
+        """Return the installation's records in the cluster."""
         return remote_in(self._kubectl, NAMESPACE)
 
+    def by_hand(self, step_id: str) -> Sequence[str]:
+        inside = ("-n", NAMESPACE)
+        if step_id == "pods_ready":
+            return [self._kubectl.shown(*inside, "get", "pods", "--watch")]
+        if step_id != "manifests_apply":
+            return []
+        password = ("--from-literal=admin-user=admin", "--from-literal=admin-password=CHOOSE-ONE")
+        folder = str(self._source.folder)
+        apply = self._kubectl.shown(*APPLY, "-k", folder)
+        if not self.owns_nodes:
+            rendered = f"kubectl kustomize {shlex.quote(folder)} | {WITHOUT_NODE_PORTS}"
+            apply = f"{rendered} | {self._kubectl.shown(*APPLY, '-f', '-')}"
+        return [
+            self._kubectl.shown("create", "namespace", NAMESPACE),
+            self._kubectl.shown(*inside, "create", "secret", "generic", GRAFANA_ADMIN, *password),
+            apply,
+        ]
+
+    def log_command(self, component: str) -> str:
+        return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")
+
+    def _login_hints(self) -> tuple[str, str]:
+        """Return how to see the pods, and Grafana's password."""
+        pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")
+        path = "jsonpath={.data.admin-password}"
+        secret = self._kubectl.shown("-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", path)
+        flag = "-D" if sys.platform == "darwin" else "-d"
+        login = f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}"
+        return f"Pods: {pods}", login
+
+    def _note(self, file: str, text: str) -> None:
+        """Keep a note in the provider's folder, if that can be written."""
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self._folder / file, text + "\n")
+
     def _forget_claims(self) -> None:
-        """Take back the note of the claims: they are gone as they were meant to go."""
+        """Remove the note of the claims: they are gone as intended."""
         with suppress(OSError):
             (self._folder / CLAIMS_FILE).unlink(missing_ok=True)
 
@@ -154,17 +177,3 @@ class KubernetesProvider(ABC):
             return frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
         except (OSError, ValueError, TypeError):
             return frozenset()
-
-    def log_command(self, component: str) -> str:
-        """Return the command that shows the end of a component's log."""
-        return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")
-
-    def _login_hints(self) -> tuple[str, str]:
-        """Return how to see the pods, and Grafana's password."""
-        pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")
-        secret = self._kubectl.shown(
-            "-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", "jsonpath={.data.admin-password}"
-        )
-        flag = "-D" if sys.platform == "darwin" else "-d"
-        login = f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}"
-        return f"Pods: {pods}", login

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER
+from contextcore_install.providers.kubernetes.objects import MANAGED_BY
 from contextcore_install.system.capture import Captured
 
 RECORDS, LEASE = "contextcore-install-state", "contextcore-install"
@@ -23,11 +23,10 @@ ASK_WITHIN_S = 10.0
 # What kubectl prints of the API's answers 409 and 404 (k8s.io/kubectl/pkg/cmd/util)
 _CONFLICT = re.compile(r"\((?:Conflict|AlreadyExists)\)")
 _NO_NAMESPACE = re.compile(r"\(NotFound\).*namespaces \"", re.DOTALL)
-_GONE = re.compile(r"\(NotFound\)")
 
 
 def remote_in(kubectl: Kubectl, namespace: str) -> Remote:
-    """Return the way to the records in a namespace, which is made when something is first written."""
+    """Return the records in a namespace, which is made when something is first written."""
     records = ObjectSlot(kubectl, namespace, "v1", "ConfigMap", RECORDS, "data")
     lease = ObjectSlot(kubectl, namespace, "coordination.k8s.io/v1", "Lease", LEASE, "spec")
     return Remote(f"ConfigMap {RECORDS} of {kubectl.context}", records, lease)
@@ -46,69 +45,47 @@ class ObjectSlot:
 
     def read(self) -> StoredObject | None:
         """Return what the object holds. Raises InstallError, `kubectl-answer` for what is no object."""
-        text = self.kubectl.call(
-            "get", self.kind.lower(), self.name, "-n", self.namespace, "-o", "json", "--ignore-not-found",
-            timeout_s=ASK_WITHIN_S,
-        )  # fmt: skip
+        text = self._call("get", "-o", "json", "--ignore-not-found")
         found = items_of(text)
         if not found:
             return None
-        content, version = found[0].get(self.member) or {}, found[0]["metadata"].get("resourceVersion")
+        content, version = found[0].get(self.member, {}), found[0]["metadata"].get("resourceVersion")
         if not isinstance(content, dict) or not isinstance(version, str):
             raise InstallError("kubectl-answer", f"kubectl printed what is no {self.kind}.", text[:400], retryable=True)
         return StoredObject(content, version)
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
-        """Make or replace the object; the namespace is made where it is missing. Raises InstallError."""
+        """Make or replace the object; the namespace is made if it is missing. Raises InstallError."""
+        verb = "replace" if version else "create"
+        metadata: dict[str, Any] = {"name": self.name, "namespace": self.namespace, "labels": MANAGED_BY}
         if version:
-            return self._sent(lambda: self._send("replace", self._document(content, version)))
-        try:
-            return self._sent(lambda: self._send("create", self._document(content, "")))
-        except InstallError as error:
-            if error.code != GONE or not _NO_NAMESPACE.search(error.evidence):
-                raise
-        self._make_namespace()
-        return self._sent(lambda: self._send("create", self._document(content, "")))
+            metadata["resourceVersion"] = version
+        about = {"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata}
+        document = {**about, self.member: dict(content)}
+        done = self._send(verb, document)
+        if not version and _NO_NAMESPACE.search(done.stderr):
+            labelled = {"name": self.namespace, "labels": MANAGED_BY}
+            made = self._send("create", {"apiVersion": "v1", "kind": "Namespace", "metadata": labelled})
+            if made.exit_code != 0 and not _CONFLICT.search(made.stderr):
+                raise self.kubectl.failure(made)
+            done = self._send(verb, document)
+        if done.exit_code == 0:
+            return done.stdout.strip()
+        if _CONFLICT.search(done.stderr):
+            raise InstallError(CONFLICT, f"{self.kind} {self.name} was changed by somebody else", done.stderr[:400])
+        if "(NotFound)" in done.stderr:
+            raise InstallError(GONE, f"{self.kind} {self.name} is gone", done.stderr[:400])
+        raise self.kubectl.failure(done)
 
     def remove(self) -> None:
         """Remove the object. Raises InstallError."""
-        self.kubectl.call(
-            "delete", self.kind.lower(), self.name, "-n", self.namespace, "--ignore-not-found", "--wait=false",
-            timeout_s=ASK_WITHIN_S,
-        )  # fmt: skip
+        self._call("delete", "--ignore-not-found", "--wait=false")
 
-    def _document(self, content: Mapping[str, Any], version: str) -> dict[str, Any]:
-        metadata: dict[str, Any] = {
-            "name": self.name,
-            "namespace": self.namespace,
-            "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
-        }
-        if version:
-            metadata["resourceVersion"] = version
-        return {"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata, self.member: dict(content)}
+    def _call(self, verb: str, *options: str) -> str:
+        about = (self.kind.lower(), self.name, "-n", self.namespace)
+        return self.kubectl.call(verb, *about, *options, timeout_s=ASK_WITHIN_S)
 
     def _send(self, verb: str, document: Mapping[str, Any]) -> Captured:
         # Without validation, which would fetch the API's whole schema first; the API itself refuses what is wrong.
-        return self.kubectl.attempt(
-            verb, "--validate=false", "-o", "jsonpath={.metadata.resourceVersion}", "-f", "-",
-            stdin=json.dumps(document), timeout_s=ASK_WITHIN_S,
-        )  # fmt: skip
-
-    def _sent(self, send: Callable[[], Captured]) -> str:
-        done = send()
-        if done.exit_code == 0:
-            return done.stdout.strip()
-        for pattern, code, what in ((_CONFLICT, CONFLICT, "was changed by somebody else"), (_GONE, GONE, "is gone")):
-            if pattern.search(done.stderr):
-                raise InstallError(code, f"{self.kind} {self.name} {what}", done.stderr[:400])
-        raise self.kubectl.failure(done)
-
-    def _make_namespace(self) -> None:
-        document = {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": self.namespace, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
-        }
-        done = self._send("create", document)
-        if done.exit_code != 0 and not _CONFLICT.search(done.stderr):
-            raise self.kubectl.failure(done)
+        options = ("--validate=false", "-o", "jsonpath={.metadata.resourceVersion}", "-f", "-")
+        return self.kubectl.attempt(verb, *options, stdin=json.dumps(document), timeout_s=ASK_WITHIN_S)

@@ -1,50 +1,46 @@
-"""All that the checks need to know of a cluster, in one read that they share."""
+"""What the checks need to know of a cluster, in reads that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kubernetes.client import MANAGED, Kubectl
-from contextcore_install.providers.kubernetes.objects import CLUSTER_KINDS, Key, key_of, resource_of
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.objects import CLUSTER_KINDS, Key, Manifest, Release, key_of, resource_of
 
+#: Read whether the release has them or not: what it had before must be found to be pruned.
 ALWAYS = (
-    "pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount",
-    "statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps",
-)  # fmt: skip
-"""Kinds that are read whether the release has them or not: what it had before must be found to be pruned."""
+    *("pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount"),
+    *("statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps"),
+)
+EVENTS_FRESH_S = 3.0
 
 
 class Snapshot:
-    """What a cluster holds, by key. `unseen` names the namespaces of which this user may not know whether they are."""
+    """What a cluster holds, by key. `unseen` names the namespaces that this user may not look at."""
 
     def __init__(self, items: Sequence[dict[str, Any]], unseen: Iterable[str] = ()) -> None:
-        self._items = {key_of(item): item for item in items}
+        self.by_key = {key_of(item): item for item in items}
         self.unseen = frozenset(unseen)
 
     def get(self, key: Key) -> dict[str, Any] | None:
         """Return an object, or None. Of kinds that we do not know, some have no namespace."""
-        return self._items.get(key) or self._items.get(Key(key.kind, "", key.name))
+        return self.by_key.get(key) or self.by_key.get(Key(key.kind, "", key.name))
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """Return all objects of a kind."""
-        return [item for key, item in self._items.items() if key.kind == kind]
-
-    def all(self) -> Mapping[Key, dict[str, Any]]:
-        """Return all objects."""
-        return self._items
+        return [item for key, item in self.by_key.items() if key.kind == kind]
 
 
 class Reader:
-    """Reads the cluster, and remembers for a moment. Safe to use from several threads."""
+    """Reads the cluster, and caches it for a moment. Safe to use from several threads."""
 
     def __init__(self, kubectl: Kubectl, release: Callable[[], Release], extra: Sequence[str] = ("node",)) -> None:
         self._kubectl = kubectl
         self._release = release
-        self._extra = tuple(extra)
+        self._always = (*ALWAYS, *extra)
         self._shared = TtlCache(self._ask)
 
     def read(self, *, fresh: bool = False) -> Snapshot:
@@ -61,25 +57,25 @@ class Reader:
         return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
 
     def _ask(self) -> Snapshot:
-        release = self._release()
-        kinds = list(dict.fromkeys([*ALWAYS, *self._extra, *(resource_of(item) for item in release.objects)]))
-        known = {resource_of(item) for item in release.objects if item["kind"] in CLUSTER_KINDS}
+        resources = {resource_of(item): item["kind"] for item in self._release().objects}
         try:
-            return self._snapshot_of(_by_scope(kinds, known))
+            return self._read_kinds(
+                dict.fromkeys([*self._always, *resources]),
+                {"node", "namespace", *(name for name, kind in resources.items() if kind in CLUSTER_KINDS)},
+            )
         except InstallError as error:
             if error.code != "manifest-unknown-kind":
                 raise
         # What defines a kind may be part of the release, and not be applied yet.
-        kinds = [*ALWAYS, *self._extra]
-        return self._snapshot_of(_by_scope(kinds, set()))
+        return self._read_kinds(self._always, {"node", "namespace"})
 
-    def _snapshot_of(self, kinds: Sequence[str]) -> Snapshot:
-        items, refused = self._kubectl.readable(",".join(kinds), *self.scope(), MANAGED)
-        if "namespaces" not in refused:
-            return Snapshot(items)
-        # Who has rights in a namespace may not list them all, but perhaps look at that one.
+    def _read_kinds(self, kinds: Iterable[str], cluster_wide: set[str]) -> Snapshot:
+        """Read some kinds, those without a namespace first."""
+        ordered = sorted(kinds, key=lambda kind: kind not in cluster_wide)
+        items, refused = self._kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
         unseen = []
-        for name in self._release().namespaces:
+        # Who has rights in a namespace may not list them all, but perhaps look at that one.
+        for name in self._release().namespaces if "namespaces" in refused else ():
             try:
                 items += self._kubectl.items("namespace", name, MANAGED)
             except InstallError as error:
@@ -89,6 +85,33 @@ class Reader:
         return Snapshot(items, unseen)
 
 
-def _by_scope(kinds: Sequence[str], cluster_wide: set[str]) -> list[str]:
-    """Return the kinds, those without a namespace first."""
-    return sorted(kinds, key=lambda kind: kind not in cluster_wide and kind not in {"node", "namespace"})
+class Events:
+    """Reason and message of an object's events, oldest first, cached for a moment."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._cached: dict[str, tuple[float, Sequence[tuple[str, str]]]] = {}
+
+    def last(self, uid: str, namespace: str) -> tuple[str, str]:
+        """Return the last event about an object; empty if there is none, or none can be read."""
+        events = self.about(uid, namespace)
+        return events[-1] if events else ("", "")
+
+    def about(self, uid: str, namespace: str) -> Sequence[tuple[str, str]]:
+        """Return the events about an object; none if they cannot be read."""
+        known = self._cached.get(uid)
+        if known and time.monotonic() - known[0] < EVENTS_FRESH_S:
+            return known[1]
+        try:
+            items = self._kubectl.items("events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}")
+        except InstallError:
+            items = []
+        found = [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(items, key=_when)]
+        self._cached[uid] = (time.monotonic(), found)
+        return found
+
+
+def _when(event: Manifest) -> tuple[str, bool]:
+    """Return what orders events: those of one second by whether they warn."""
+    moment = event.get("lastTimestamp") or event.get("eventTime") or ""
+    return str(moment)[:19], event.get("type") == "Warning"

@@ -12,9 +12,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.grants import APPLIED
 from contextcore_install.providers.existing_cluster.rights import rights_needed
-from contextcore_install.providers.kubernetes.admission import Trial
-from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.missing_pods import DryRun
+from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Release
 from dev.rights_reference import PAGE, page
 from kit.fakes import Told
 from kit.kube_world import Cluster, in_context
@@ -123,4 +122,4 @@ def test_what_this_user_may_not_make_says_nothing_of_what_a_controller_may(tmp_p
     cluster = Cluster(tmp_path / "lab")
     cluster.fails(("--dry-run=server", said))
     workload = {**thing("StatefulSet", "loki", "observability"), "spec": {"template": {"spec": {}}}}
-    assert Trial(cluster.kubectl).said(workload) is None
+    assert DryRun(cluster.kubectl).refusal(workload) is None

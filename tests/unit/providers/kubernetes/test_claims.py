@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, remove_empty, waiting_for
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
+from contextcore_install.providers.kubernetes.objects import Release, key_of
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from kit.fakes import Told
 from kit.kube_world import Cluster
@@ -92,4 +92,4 @@ def test_the_pods_of_a_claim_are_those_that_mount_it() -> None:
         return {"kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": {"volumes": volumes}}
 
     pods = [pod("loki-0", "data-loki-0"), pod("mimir-0", "data-mimir-0"), pod("loki-0", "data-loki-0", "other")]
-    assert list(waiting_for(pods, claim())) == pods[:1]
+    assert list(pods_using(pods, key_of(claim()))) == pods[:1]

@@ -9,10 +9,10 @@ import pytest
 
 from contextcore_install.core.provider import Workload
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
+from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.pods import is_rolled_out, read_pod
-from contextcore_install.providers.kubernetes.render import Release
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
-from contextcore_install.providers.kubernetes.watching import documents
+from contextcore_install.providers.kubernetes.watch import documents
 from kit.kube_world import Cluster
 
 LABELS = {"app": "loki"}

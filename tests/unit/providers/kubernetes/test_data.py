@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.providers.existing_cluster.data import helper_pod
 from contextcore_install.providers.kind.provider import node_of_volume
-from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _still
+from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _paused
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
 
 WORKLOAD: dict[str, Any] = {
@@ -21,10 +21,10 @@ CLAIM = Claim(Key("PersistentVolumeClaim", "obs", "data-mimir-0"), {}, WORKLOAD,
 
 
 def test_the_processes_of_the_claims_pods_stand_still_and_go_on() -> None:
-    script = _still("copy", CLAIM)
+    script = _paused("copy", CLAIM)
     assert "pod(1a[-_]2b)" in script  # as cgroupfs and as systemd write it
     assert script.index("-STOP") < script.index("copy") < script.index("-CONT")
-    assert _still("copy", Claim(CLAIM.key, {}, WORKLOAD)) == "copy"
+    assert _paused("copy", Claim(CLAIM.key, {}, WORKLOAD)) == "copy"
 
 
 def test_a_volume_is_on_the_node_that_it_is_pinned_to() -> None:

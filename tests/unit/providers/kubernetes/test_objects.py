@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.providers.kubernetes.manifests import mirrored
 from contextcore_install.providers.kubernetes.objects import Key, difference, fingerprint, images, key_of, resource_of
-from contextcore_install.providers.kubernetes.render import mirrored
 
 
 @pytest.mark.parametrize(

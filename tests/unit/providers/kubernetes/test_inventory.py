@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from contextcore_install.core.requirements import DataPiece, Storage
-from contextcore_install.providers.kubernetes.render import Release
+from contextcore_install.providers.kubernetes.inventory import reach_of_services, storage
+from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
-from contextcore_install.providers.kubernetes.standing import reach_of_services, storage
 
 Volumes = list[dict[str, Any]]
-
-
-@dataclass
-class Objects:
-    """The part of a release that is asked for."""
-
-    objects: list[dict[str, Any]]
 
 
 def workload(
@@ -41,7 +33,7 @@ def claim(name: str, phase: str = "Bound") -> dict[str, Any]:
 
 
 def stored(live: dict[str, Any], *others: dict[str, Any]) -> Storage:
-    [found] = storage(cast("Release", Objects([live])), Snapshot([live, *others]))
+    [found] = storage(Release((live,)), Snapshot([live, *others]))
     return found
 
 
@@ -91,7 +83,7 @@ def test_an_empty_dir_beside_a_claim_is_a_warning_and_one_in_its_place_is_not(vo
 
 def test_what_keeps_nothing_and_what_is_not_there_is_told_as_that() -> None:
     assert stored(workload()) == Storage("loki", "", "it mounts nothing to keep data in")
-    assert not list(storage(cast("Release", Objects([workload("data")])), Snapshot([])))
+    assert not list(storage(Release((workload("data"),)), Snapshot([])))
 
 
 @pytest.mark.parametrize(
@@ -106,5 +98,5 @@ def test_what_keeps_nothing_and_what_is_not_there_is_told_as_that() -> None:
 )
 def test_a_service_reaches_as_far_as_it_is_made_to(spec: dict[str, Any], is_open: bool, place: str) -> None:
     service = {"kind": "Service", "metadata": {"name": "loki", "namespace": "obs"}, "spec": spec}
-    [found] = reach_of_services(cast("Release", Objects([service])), Snapshot([service]))
+    [found] = reach_of_services(Release((service,)), Snapshot([service]))
     assert (found.owner, found.place, found.is_open) == ("Service/loki", place, is_open)

@@ -1,4 +1,4 @@
-"""Ways from this machine to Services, through `kubectl port-forward`, for as long as this program lives."""
+"""Connections from this machine to Services through `kubectl port-forward`, for as long as this program lives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.system.capture import Follower
 
 _READY = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
-#: Seconds for a forward to stand, and before one that failed is tried again.
-STAND_S, AGAIN_S = 8.0, 1.0
+#: Seconds for a forward to be ready, and before one that failed is tried again.
+READY_S, RETRY_S = 8.0, 1.0
 
 
 @dataclass(slots=True)
@@ -23,14 +23,9 @@ class _Forward:
     follower: Follower | None = None
     port: int = 0
     failed_at: float = float("-inf")
-    why: str = ""
-
-    @property
-    def stands(self) -> bool:
-        return bool(self.port and self.follower and self.follower.alive)
 
 
-class Forwards:
+class PortForwards:
     """One forward a service. Safe to use from several threads."""
 
     def __init__(self, kubectl: Kubectl) -> None:
@@ -39,17 +34,11 @@ class Forwards:
         self._forwards: dict[tuple[str, str, int], _Forward] = {}
 
     def ports(self, services: list[tuple[str, str, int]]) -> list[int]:
-        """Return the local port of each (namespace, service, port); 0 where there is no way at the moment."""
+        """Return the local port of each (namespace, service, port); 0 for one that cannot be reached now."""
         with self._lock, ThreadPoolExecutor(max(1, len(services))) as pool:
             return list(pool.map(self._port, services))
 
-    def why(self, service: tuple[str, str, int]) -> str:
-        """Return why there is no way to a service."""
-        forward = self._forwards.get(service)
-        return forward.why if forward else ""
-
     def close(self) -> None:
-        """End all."""
         with self._lock:
             for forward in self._forwards.values():
                 if forward.follower is not None:
@@ -58,29 +47,25 @@ class Forwards:
 
     def _port(self, service: tuple[str, str, int]) -> int:
         forward = self._forwards.setdefault(service, _Forward())
-        if forward.stands:
+        if forward.follower and forward.follower.alive and forward.port:
             return forward.port
-        if time.monotonic() - forward.failed_at < AGAIN_S:
+        if time.monotonic() - forward.failed_at < RETRY_S:
             return 0
-        self._start(forward, service)
-        return forward.port
-
-    def _start(self, forward: _Forward, service: tuple[str, str, int]) -> None:
         if forward.follower is not None:
             forward.follower.end()
         namespace, name, port = service
+        arguments = ("port-forward", "-n", namespace, "--address=127.0.0.1", f"service/{name}", f":{port}")
         forward.port = 0
         try:
-            forward.follower = self._kubectl.beside(
-                "port-forward", "-n", namespace, "--address=127.0.0.1", f"service/{name}", f":{port}"
-            )
-        except InstallError as error:
-            forward.why, forward.failed_at = error.message, time.monotonic()
-            return
-        forward.port = _wait_for_port(forward.follower)
+            forward.follower = self._kubectl.beside(*arguments)
+            forward.port = _wait_for_port(forward.follower)
+        except InstallError:
+            forward.follower = None
         if not forward.port:
-            forward.why, forward.failed_at = forward.follower.complaint(), time.monotonic()
-            forward.follower.end()
+            forward.failed_at = time.monotonic()
+            if forward.follower is not None:
+                forward.follower.end()
+        return forward.port
 
 
 def _wait_for_port(follower: Follower) -> int:
@@ -95,6 +80,6 @@ def _wait_for_port(follower: Follower) -> int:
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        return found.get(timeout=STAND_S)
+        return found.get(timeout=READY_S)
     except queue.Empty:
         return 0

@@ -13,56 +13,41 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.client import items_of
-from contextcore_install.providers.kubernetes.contact_points import with_contact_points
 from contextcore_install.providers.kubernetes.objects import (
     CLUSTER_KINDS,
     FINGERPRINT,
+    NAMESPACE,
     RELEASE_LABEL,
+    Release,
     containers,
     fingerprint,
-    images,
     key_of,
+    make_secret,
+    pod_specs,
 )
 from contextcore_install.system.capture import capture
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
 
-NAMESPACE = "observability"
-OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"
-"""The manifests that come with this program."""
+OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"  # those that come with this program
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-#: What a cached release depends on besides its input.
-_FORMAT = "1"
 RENDER_WITHIN_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The objects that should be there, in the order in which they are applied."""
-
-    objects: tuple[dict[str, Any], ...]
-    namespace: str = NAMESPACE
-
-    @property
-    def images(self) -> list[str]:
-        """The images that the objects use."""
-        return images(self.objects)
-
-    @property
-    def namespaces(self) -> list[str]:
-        """The namespaces that the objects are in."""
-        found = {key_of(item, self.namespace).namespace for item in self.objects}
-        return sorted(found - {""})
+CONTACT_POINTS, CONTACT_POINTS_FILE = "grafana-contact-points", "contact-points.yaml"  # a Secret and its only file
+#: Annotation of Grafana's pods: it reads that file only when it starts, so another content needs other pods.
+DIGEST = "contextcore-install/contact-points"
+_FORMAT = "1"  # of a cached release
+#: Kinds that others need, in the order in which they are applied.
+_FIRST = "Namespace CustomResourceDefinition PriorityClass StorageClass ServiceAccount Secret ConfigMap "
+_FIRST += "PersistentVolumeClaim Service"
+_ORDER = {kind: place for place, kind in enumerate(_FIRST.split())}
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestSource:
     """Where a release is rendered from. `adapt` changes an object in place, as the provider needs it.
 
-    `contact_points` is a file of Grafana's that says where alerts go: a secret, and never cached.
+    `contact_points` is the text of a Grafana provisioning file, which says where alerts go: a secret, and never cached.
     """
 
     cluster: str
@@ -76,7 +61,7 @@ class ManifestSource:
     contact_points: str = field(default="", repr=False)
 
     def release(self) -> Release:
-        """Return the release, from the cache where nothing changed. Raises InstallError."""
+        """Return the release, from the cache if nothing changed. Raises InstallError."""
         if not self.folder.is_dir():
             raise InstallError(
                 "manifests-missing",
@@ -87,7 +72,7 @@ class ManifestSource:
         cached = self.cache / f"{self.cluster}.{self._digest()}.json" if self.folder == OURS else None
         objects = _load(cached) if cached else None
         if objects is None:
-            objects = [self._marked(item) for item in self._with_namespace(self._build())]
+            objects = [self._prepared(item) for item in self._build()]
             if cached:
                 _keep(cached, objects)
         return Release(tuple(with_contact_points(objects, self.cluster, self.contact_points)))
@@ -101,37 +86,34 @@ class ManifestSource:
         return digest.hexdigest()[:24]
 
     def _build(self) -> list[dict[str, Any]]:
-        """Return the objects as they are written. kubectl turns YAML into JSON without asking a cluster."""
+        """Return the objects as they are written, with their namespace.
+
+        kubectl turns YAML into JSON without asking a cluster.
+        """
         if any((self.folder / name).is_file() for name in KUSTOMIZATIONS):
-            yaml = self._run([self.program(), "kustomize", str(self.folder)])
-            source = ["-f", "-"]
+            yaml, source = self._run("kustomize", str(self.folder)), ["-f", "-"]
         else:
             yaml, source = None, ["-R", "-f", str(self.folder)]
         label = f"{RELEASE_LABEL}={self.cluster}"
-        text = self._run([self.program(), "label", "--local", "--overwrite", *source, label, "-o", "json"], yaml)
-        objects = items_of(text)
+        objects = items_of(self._run("label", "--local", "--overwrite", *source, label, "-o", "json", stdin=yaml))
         if not objects:
             raise InstallError("manifests-empty", f"The manifests in {self.folder} hold no object.")
-        return sorted(objects, key=_order)
+        keys = {key_of(item, NAMESPACE) for item in objects}
+        metadata = {"name": NAMESPACE, "labels": {RELEASE_LABEL: self.cluster}}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        if key_of(namespace) not in keys and any(key.namespace == NAMESPACE for key in keys):
+            objects = [namespace, *objects]
+        return sorted(objects, key=lambda item: _ORDER.get(str(item.get("kind")), len(_ORDER)))
 
-    def _run(self, argv: Sequence[str], stdin: str | None = None) -> str:
+    def _run(self, *arguments: str, stdin: str | None = None) -> str:
+        argv = [self.program(), *arguments]
         done = capture(argv, environ=self.environ, timeout_s=RENDER_WITHIN_S, stdin=stdin)
         if done.exit_code != 0:
             facts = {"manifests": str(self.folder), "context": "-", "namespace": NAMESPACE}
             raise kubectl_failure(shlex.join(argv), done.stderr.splitlines(), facts)
         return done.stdout
 
-    def _with_namespace(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add the namespace where objects need it and do not bring it."""
-        names = {key_of(item, NAMESPACE) for item in objects}
-        needed = any(key.namespace == NAMESPACE for key in names)
-        if not needed or any(key.kind == "Namespace" and key.name == NAMESPACE for key in names):
-            return objects
-        labels = {RELEASE_LABEL: self.cluster}
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-        return [namespace, *objects]
-
-    def _marked(self, item: dict[str, Any]) -> dict[str, Any]:
+    def _prepared(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an object as it is applied: in its namespace, from the mirror, with its fingerprint."""
         item = copy.deepcopy(item)
         metadata = item.setdefault("metadata", {})
@@ -142,8 +124,7 @@ class ManifestSource:
             container["image"] = mirrored(str(container.get("image", "")), self.registry)
         if self.adapt is not None:
             self.adapt(item)
-        annotations = metadata.get("annotations") or {}
-        metadata["annotations"] = {**annotations, FINGERPRINT: fingerprint(item)}
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), FINGERPRINT: fingerprint(item)}
         return item
 
 
@@ -161,24 +142,34 @@ def mirrored(image: str, registry: str) -> str:
     return f"{registry.rstrip('/')}/{image}"
 
 
-def manifests_probe(source: ManifestSource) -> tuple[str, tuple[Finding, ...]]:
-    """Return how rendering went, for preflight."""
-    try:
-        release = source.release()
-    except InstallError as error:
-        remedy = Remedy(error.hint, error.hint) if error.hint else None
-        return "", (Finding(error.code, error.message, error.evidence, remedy),)
-    return f"{count(len(release.objects), 'object')}, {count(len(release.images), 'image')}", ()
+def with_contact_points(objects: Sequence[dict[str, Any]], cluster: str, text: str) -> list[dict[str, Any]]:
+    """Return the objects with the Secret that holds a provisioning file, and its digest on the pods that read it.
+
+    Nothing is added if there is no text, or no pod reads it, as in manifests of the user's own.
+    """
+    readers = [item for item in objects if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in pod_specs(item))]
+    if not text or not readers:
+        return list(objects)
+    labels = {RELEASE_LABEL: cluster, "app.kubernetes.io/part-of": "contextcore"}
+    content = text.encode()
+    secret = make_secret(CONTACT_POINTS, key_of(readers[0]).namespace, labels, {CONTACT_POINTS_FILE: content})
+    changed = copy.deepcopy(list(objects))
+    for item in changed:
+        if item in readers:
+            metadata = item["spec"]["template"].setdefault("metadata", {})
+            annotations = metadata.setdefault("annotations", {})
+            annotations[DIGEST] = hashlib.sha256(content).hexdigest()[:16]
+            _with_fingerprint(item)
+    first = next((place for place, item in enumerate(objects) if item.get("kind") != "Namespace"), 0)
+    return [*changed[:first], _with_fingerprint(secret), *changed[first:]]
 
 
-_FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "Secret",
-          "ConfigMap", "PersistentVolumeClaim", "Service")  # fmt: skip
-
-
-def _order(item: Mapping[str, Any]) -> tuple[int, str]:
-    """What others need comes first."""
-    kind = str(item.get("kind", ""))
-    return (_FIRST.index(kind) if kind in _FIRST else len(_FIRST), "")
+def _with_fingerprint(item: dict[str, Any]) -> dict[str, Any]:
+    """Have a changed object carry the fingerprint of what it is now."""
+    annotations = item["metadata"].setdefault("annotations", {})
+    annotations.pop(FINGERPRINT, None)
+    annotations[FINGERPRINT] = fingerprint(item)
+    return item
 
 
 def _load(path: Path) -> list[dict[str, Any]] | None:
@@ -190,8 +181,7 @@ def _load(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _keep(path: Path, objects: list[dict[str, Any]]) -> None:
-    # A cache: where it cannot be kept, the release is rendered again.
-    with suppress(OSError):
+    with suppress(OSError):  # else the release is rendered again
         make_cache_folder(path.parent)
         for old in path.parent.glob(f"{path.name.partition('.')[0]}.*.json"):
             old.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contextcore_install.providers.kubernetes.owners import REPLICAS, added_by_hand, decided_by
+from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, added_by_hand, decided_by
 
 
 def test_a_manager_without_a_name_decides_nothing_by_it() -> None:

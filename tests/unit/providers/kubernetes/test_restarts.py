@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.pods import read_pod
-from contextcore_install.providers.kubernetes.starting import UNREADY_S, end_unstarted, getting_nowhere
+from contextcore_install.providers.kubernetes.restarts import UNREADY_S, end_unstarted, stuck_pods
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -56,7 +56,7 @@ def claim(name: str = "data-mimir-0", namespace: str = "obs", **metadata: str) -
 
 
 def why(pods: list[dict[str, Any]], claims: list[dict[str, Any]] | None = None, at: float = UNREADY_AT) -> list[str]:
-    return [cause for _, cause in getting_nowhere(WORKLOAD, pods, claims or [], at)]
+    return [cause for _, cause in stuck_pods(WORKLOAD, pods, claims or [], at)]
 
 
 @pytest.mark.parametrize(

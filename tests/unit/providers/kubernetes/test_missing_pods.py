@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.findings import Finding
-from contextcore_install.providers.kubernetes.admission import pod_of, webhook_facts
-from contextcore_install.providers.kubernetes.events import Events
+from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
+from contextcore_install.providers.kubernetes.missing_pods import MissingPods, pod_of
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, key_of
-from contextcore_install.providers.kubernetes.owners import added_by_hand
-from contextcore_install.providers.kubernetes.podless import NUDGED, Podless, is_scaled_down, nudge
+from contextcore_install.providers.kubernetes.pods import is_scaled_down
+from contextcore_install.providers.kubernetes.restarts import NUDGED, nudge
+from contextcore_install.providers.kubernetes.snapshot import Events
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -68,7 +69,7 @@ class World:
 
     def told(self, waited: float, live: dict[str, Any] | None = None) -> Finding | None:
         live = live or workload()
-        found = Podless(self.kubectl, Events(self.kubectl)).refused(key_of(live), live, lambda *_: waited)
+        found = MissingPods(self.kubectl, Events(self.kubectl)).refused(key_of(live), live, lambda *_: waited)
         assert found is None or "?" not in f"{found.message} {found.remedy}", "a fact is missing"
         return found
 
@@ -161,7 +162,7 @@ def test_the_pod_that_is_tried_is_the_one_that_would_be_made() -> None:
 
 
 def test_nothing_is_asked_of_a_message_that_names_no_webhook(world: World) -> None:
-    assert webhook_facts(world.kubectl, QUOTA)["of_configuration"] == ""
+    assert world.kubectl.webhook_facts(QUOTA)["of_configuration"] == ""
     assert world.cluster.calls == []
 
 
@@ -204,14 +205,14 @@ def scaled(manager: str, operation: str) -> dict[str, Any]:
 def test_who_scaled_a_workload_down_is_named_and_it_is_scaled_up_again(world: World) -> None:
     live = scaled("kubectl", "Update")
     assert is_scaled_down(workload(), live)
-    found = Podless(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
+    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
     assert found is not None
     assert (found.message, found.remedy and found.remedy.automatic) == ("loki is scaled to 0 by kubectl.", True)
 
 
 def test_what_another_manager_goes_on_scaling_is_told_at_once_and_left_to_it(world: World) -> None:
     live = scaled("flux", "Apply")
-    found = Podless(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
+    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
     assert found is not None
     assert found.remedy is not None
     assert "by flux, which goes on deciding that" in found.message

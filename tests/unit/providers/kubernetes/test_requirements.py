@@ -9,7 +9,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Probe
-from contextcore_install.providers.kubernetes.system import ClusterSystem
+from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from kit.kube_world import Cluster
 
 PROXY, DNS = "kube_proxy", "cluster_dns"

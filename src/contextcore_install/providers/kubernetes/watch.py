@@ -1,4 +1,4 @@
-"""Follows a release's pods and workloads as the API server tells of them: no polling."""
+"""Follows a release's pods and workloads as the API server reports them, without polling."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Self
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -17,11 +16,11 @@ from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
-from contextcore_install.providers.kubernetes.objects import Key, key_of
-from contextcore_install.providers.kubernetes.shapes import as_kubernetes_object
+from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
+from contextcore_install.system.capture import Follower
 
-#: Seconds between two looks at troubles that only count when they last, where nothing else happens.
+#: Seconds between two looks at troubles that only count when they last, if nothing else happens.
 LOOK_S = 1.0
 #: Seconds after which everything is read anew, should a watch have missed something.
 RESYNC_S = 15.0
@@ -29,14 +28,12 @@ RESYNC_S = 15.0
 AGAIN_S, AWAY_S = 0.5, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What came over a watch: an object as it is now, or gone; no object means that the watch has ended."""
+class Change(NamedTuple):
+    """What came over a watch of a kind: an object as it is now, or that it is gone; None when the watch has ended."""
 
     kind: str
     item: dict[str, Any] | None = None
     gone: bool = False
-    complaint: str = ""
 
 
 class WorkloadWatch:
@@ -47,49 +44,48 @@ class WorkloadWatch:
         self._reader = reader
         self._conditions = conditions
         self._kinds = tuple(kinds)
-        self._told: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._objects: dict[Key, dict[str, Any]] = {}
         self._read_at = float("-inf")
         self._away_since: float | None = None
 
     def changes(self, ctx: StepContext) -> Iterator[list[Workload]]:
         """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
-        patience, before = WaitLimits(), None
+        limits, before = WaitLimits(), None
         with ExitStack() as stack:
-            stack.enter_context(ctx.on_cancel(lambda: self._told.put(None)))
-            running = {kind: stack.enter_context(self._follow(kind)) for kind in self._kinds}
+            stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
+            running = {kind: stack.enter_context(ExitStack()) for kind in self._kinds}
+            for kind, follow in running.items():
+                follow.enter_context(self._follow(kind))
             while True:
                 self._resync()
-                workloads = self._conditions.now(Snapshot(list(self._objects.values())), patience)
+                workloads = self._conditions.now(Snapshot(list(self._objects.values())), limits)
                 if workloads != before:
                     before = workloads
                     yield workloads
-                for kind in self._take():
+                for kind in self._absorb():
                     ctx.wait(AGAIN_S)
                     running[kind].close()
-                    running[kind] = stack.enter_context(self._follow(kind))
+                    running[kind].enter_context(self._follow(kind))
                     self._read_at = float("-inf")
                 ctx.raise_if_cancelled()
 
-    def _follow(self, kind: str) -> _Follow:
-        return _Follow(self._kubectl, kind, self._reader.scope(), self._told)
-
-    def _take(self) -> list[str]:
+    def _absorb(self) -> list[str]:
         """Wait for something to happen, take in all that has, and return the kinds whose watch has ended."""
         ended = []
         try:
-            told = self._told.get(timeout=LOOK_S)
-            while told is not None:
-                if told.item is None:
-                    ended.append(told.kind)
+            change = self._changes.get(timeout=LOOK_S)
+            while change is not None:
+                if change.item is None:
+                    ended.append(change.kind)
                 else:
-                    self._absorb(told.item, gone=told.gone)
-                told = self._told.get_nowait()
+                    self._take(change.item, gone=change.gone)
+                change = self._changes.get_nowait()
         except queue.Empty:
             pass
         return ended
 
-    def _absorb(self, item: dict[str, Any], *, gone: bool) -> None:
+    def _take(self, item: dict[str, Any], *, gone: bool) -> None:
         key = key_of(item)
         known = self._objects.get(key)
         if known is not None and _version(known) > _version(item):
@@ -105,41 +101,27 @@ class WorkloadWatch:
         if now - self._read_at < RESYNC_S:
             return
         try:
-            snapshot = self._reader.read(fresh=True)
+            self._objects = dict(self._reader.read(fresh=True).by_key)
         except InstallError as error:
             self._away_since = self._away_since or now
             if error.code != "api-unreachable" or now - self._away_since > AWAY_S:
                 raise
             return
-        self._away_since = None
-        self._read_at = now
-        self._objects = dict(snapshot.all())
+        self._away_since, self._read_at = None, now
 
+    @contextmanager
+    def _follow(self, kind: str) -> Iterator[None]:
+        """Have a thread hand on what kubectl reports of a kind."""
+        closed = threading.Event()
+        with self._kubectl.watch(kind, *self._reader.scope()) as follower:
+            threading.Thread(target=self._hand_on, args=(kind, follower, closed), daemon=True).start()
+            try:
+                yield
+            finally:
+                closed.set()
 
-class _Follow:
-    """One kubectl that watches one kind, and the thread that reads it."""
-
-    def __init__(self, kubectl: Kubectl, kind: str, scope: Sequence[str], told: queue.SimpleQueue[Told | None]) -> None:
-        self._kind = kind
-        self._told = told
-        self._closed = False
-        self._stack = ExitStack()
-        self._follower = self._stack.enter_context(kubectl.watch(kind, *scope))
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End kubectl."""
-        self._closed = True
-        self._stack.close()
-
-    def _read(self) -> None:
-        for document in documents(self._follower.lines()):
+    def _hand_on(self, kind: str, follower: Follower, closed: threading.Event) -> None:
+        for document in documents(follower.lines()):
             item = document.get("object")
             if document.get("type") == "ERROR" or not isinstance(item, dict):
                 break  # too old a resource version, for one: begin again
@@ -147,9 +129,9 @@ class _Follow:
                 item = as_kubernetes_object(item)
             except SchemaError:
                 break
-            self._told.put(Told(self._kind, item, gone=document.get("type") == "DELETED"))
-        if not self._closed:
-            self._told.put(Told(self._kind))
+            self._changes.put(Change(kind, item, gone=document.get("type") == "DELETED"))
+        if not closed.is_set():
+            self._changes.put(Change(kind))
 
 
 def documents(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -169,6 +151,6 @@ def documents(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 
 def _version(item: dict[str, Any]) -> int:
-    """Return an object's resourceVersion as a number, which they all are in practice (0 where one is not)."""
+    """Return an object's resourceVersion as a number, which they all are in practice (0 for one that is not)."""
     text = str(item.get("metadata", {}).get("resourceVersion", ""))
     return int(text) if text.isdecimal() else 0

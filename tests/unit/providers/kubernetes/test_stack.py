@@ -11,7 +11,8 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kubernetes.render import ManifestSource, Release
+from contextcore_install.providers.kubernetes.manifests import ManifestSource
+from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.stack import KubernetesStack
 from kit.fakes import Told
 from kit.kube_world import Cluster

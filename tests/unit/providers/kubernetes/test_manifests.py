@@ -3,7 +3,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from contextcore_install.providers.kubernetes.contact_points import DIGEST, FILE, SECRET, with_contact_points
+from contextcore_install.providers.kubernetes.manifests import (
+    CONTACT_POINTS,
+    CONTACT_POINTS_FILE,
+    DIGEST,
+    with_contact_points,
+)
 from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL
 
 NAMESPACE: dict[str, Any] = {"kind": "Namespace", "metadata": {"name": "observability"}}
@@ -18,7 +23,7 @@ def workload(name: str, volume: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-GRAFANA = workload("grafana", {"projected": {"sources": [{"secret": {"name": SECRET, "optional": True}}]}})
+GRAFANA = workload("grafana", {"projected": {"sources": [{"secret": {"name": CONTACT_POINTS, "optional": True}}]}})
 LOKI = workload("loki", {"emptyDir": {}})
 
 
@@ -26,7 +31,7 @@ def test_the_secret_comes_before_what_reads_it_and_starts_it_anew() -> None:
     namespace, secret, grafana, loki = with_contact_points([NAMESPACE, GRAFANA, LOKI], "demo", TEXT)
     assert namespace == NAMESPACE
     assert loki == LOKI
-    assert base64.b64decode(secret["data"][FILE]).decode() == TEXT
+    assert base64.b64decode(secret["data"][CONTACT_POINTS_FILE]).decode() == TEXT
     assert secret["metadata"]["labels"][RELEASE_LABEL] == "demo"
     assert secret["metadata"]["namespace"] == "observability"
     template = grafana["spec"]["template"]

@@ -1,0 +1,187 @@
+"""Applies a release, prunes what is no longer wanted, and takes it away."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.text import count
+from contextcore_install.diagnosis.diagnose import explain
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kubernetes.claims import is_claim_of, refuse_to_strand_data
+from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
+from contextcore_install.providers.kubernetes.drift import (
+    GRAFANA_ADMIN,
+    change_of,
+    decided_by_others,
+    secrets_wanted,
+    superfluous,
+)
+from contextcore_install.providers.kubernetes.managed_fields import remove_fields, without_fields
+from contextcore_install.providers.kubernetes.objects import (
+    MANAGED_BY,
+    RELEASE_LABEL,
+    Key,
+    Manifest,
+    Release,
+    difference,
+    is_deleting,
+    key_of,
+    label_of,
+    make_secret,
+    mixed_volumes,
+    pod_specs,
+)
+from contextcore_install.providers.kubernetes.restarts import end_pod, stale_pods
+from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
+
+#: Seconds to apply, to delete, and between two looks at what holds a namespace: whoever is to remove a finalizer does
+#: so in moments, or never.
+APPLY_WITHIN_S, DELETE_WITHIN_S, LOOK_EVERY_S = 120.0, 180.0, 20.0
+#: As Kubernetes says it (pkg/controller/namespace/deletion/status_condition_utils.go).
+_FINALIZER = re.compile(r"([\w./-]+) in \d+ resource instances")
+_KUBERNETES_OWN = re.compile(r"^(kubernetes\.io/.*|[\w.-]+\.kubernetes\.io/.*|foregroundDeletion|orphan)$")
+
+
+class Applier:
+    """Puts a release in place."""
+
+    def __init__(self, kubectl: Kubectl, reader: Reader, cluster: str) -> None:
+        self._kubectl = kubectl
+        self._reader = reader
+        self._cluster = cluster
+
+    def apply(self, release: Release, ctx: StepContext) -> None:
+        """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
+        snapshot = self._reader.read(fresh=True)
+        refuse_to_strand_data(release, snapshot)
+        pairs = [(item, snapshot.get(key)) for key, item in release.by_key.items()]
+        changed = [(item, live) for item, live in pairs if change_of(item, live)]
+        wanted = [without_fields(item, [path for path, _ in decided_by_others(item, live)]) for item, live in changed]
+        for item, live in pairs:
+            remove_fields(self._kubectl, item, live, ctx)
+        for name in release.namespaces:
+            if is_deleting(snapshot.get(Key("Namespace", "", name)) or {}):
+                ctx.activity(f"waiting until the old namespace {name} is gone")
+                wait_until_gone(self._kubectl, name, ctx)
+        self._apply([item for item in wanted if item["kind"] == "Namespace"], ctx)
+        for key in secrets_wanted(release):
+            if snapshot.get(key) is None:
+                self._make_password(key, snapshot, ctx)
+        self._apply([item for item in wanted if item["kind"] != "Namespace"], ctx)
+        for pod, what in stale_pods([live for _, live in changed if live], snapshot.of_kind("Pod")):
+            ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is started anew")
+            end_pod(self._kubectl, pod, ctx)
+        self._delete(superfluous(release, snapshot, self._cluster), ctx)
+
+    def remove(self, release: Release, ctx: StepContext, *, with_data: bool = False) -> None:
+        """Delete what carries our label; claims and the password only `with_data`. Raises InstallError."""
+        snapshot = self._reader.read(fresh=True)
+        doomed = superfluous(Release(()), snapshot, self._cluster)
+        if with_data:
+            workloads = [key for key, item in release.by_key.items() if any(pod_specs(item))]
+            doomed += sorted(
+                key
+                for key, item in snapshot.by_key.items()
+                if (key.kind == "PersistentVolumeClaim" and is_claim_of(key, item, workloads, self._cluster))
+                or (key.name == GRAFANA_ADMIN and label_of(item, RELEASE_LABEL) == self._cluster)
+            )
+        self._delete(doomed, ctx)
+
+    def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
+        if not items:
+            return
+        ctx.activity(f"applying {count(len(items), 'object')}")
+        document = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+        self._delete_blocking(items, ctx, mixed_volumes)
+        try:
+            self._kubectl.call(*APPLY, "-f", "-", stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
+        except InstallError as error:
+            if error.code != "field-immutable":
+                raise
+            self._reader.forget()
+            self._delete_blocking(items, ctx, _differs_where_immutable)
+            self._kubectl.call(*APPLY, "-f", "-", stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
+
+    def _delete_blocking(
+        self, items: Sequence[dict[str, Any]], ctx: StepContext, is_blocking: Callable[[Manifest, Manifest], object]
+    ) -> None:
+        """Delete the workloads that cannot become what they should; their pods, claims and data stay."""
+        snapshot = self._reader.read()
+        for item in items:
+            key = key_of(item)
+            live = snapshot.get(key)
+            if any(pod_specs(item)) and live is not None and is_blocking(item, live):
+                ctx.notice(f"{key.label} is made anew, as Kubernetes cannot change it in place; its data stays")
+                orphaning = ("-n", key.namespace, "--cascade=orphan")
+                self._kubectl.call("delete", key.kind.lower(), key.name, *orphaning, ctx=ctx)
+
+    def _make_password(self, key: Key, snapshot: Snapshot, ctx: StepContext) -> None:
+        """Make the Secret with a random password, which is shown nowhere."""
+        fields = {"admin-user": b"admin", "admin-password": secrets.token_urlsafe(18).encode()}
+        document = make_secret(key.name, key.namespace, {RELEASE_LABEL: self._cluster, **MANAGED_BY}, fields)
+        done = self._kubectl.attempt("create", "-f", "-", "-o", "name", stdin=json.dumps(document), ctx=ctx)
+        if done.exit_code != 0 and "already exists" not in done.stderr.lower():
+            raise self._kubectl.failure(done)
+        if any("grafana" in key_of(claim).name for claim in snapshot.of_kind("PersistentVolumeClaim")):
+            inside = ("exec", "-n", key.namespace, "grafana-0", "--")
+            reset = self._kubectl.shown(*inside, "grafana", "cli", "admin", "reset-admin-password", "NEW")
+            changed = "Grafana's password was gone and there is a new one, but Grafana's data keeps the old"
+            ctx.notice(f"{changed}; to set it: {reset}")
+
+    def _delete(self, keys: Sequence[Key], ctx: StepContext) -> None:
+        wait = ("--ignore-not-found", f"--timeout={int(DELETE_WITHIN_S)}s")
+        for (namespace, kind), group in groupby(keys, key=lambda key: (key.namespace, key.kind)):
+            names = [key.name for key in group]
+            ctx.activity(f"removing {kind} {', '.join(names)}")
+            scope = ("--namespace", namespace) if namespace else ()
+            self._kubectl.call("delete", kind.lower(), *names, *scope, *wait, ctx=ctx, timeout_s=DELETE_WITHIN_S + 10)
+        self._reader.forget()
+
+
+def _differs_where_immutable(wanted: Manifest, live: Manifest) -> bool:
+    fields = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    return wanted["kind"] == "StatefulSet" and any(
+        difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields
+    )
+
+
+def may_change_namespace(kubectl: Kubectl, name: str) -> bool:
+    """Tell whether this user may change a namespace, as far as the API says. Raises InstallError."""
+    done = kubectl.attempt("auth", "can-i", "patch", f"namespaces/{name}", "-n", name)
+    return not done.stdout.startswith("no")
+
+
+def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:
+    """Wait for a namespace to go.
+
+    Raises InstallError `namespace-terminating` with what holds it: after `DELETE_WITHIN_S`, and as soon as the same
+    foreign finalizers were seen in two looks.
+    """
+    left_s, seen = min(ctx.remaining_s, DELETE_WITHIN_S), frozenset[str]()
+    while True:
+        look_s = min(left_s, LOOK_EVERY_S)
+        wait = ("wait", "--for=delete", f"namespace/{name}", f"--timeout={look_s:.0f}s")
+        if kubectl.attempt(*wait, ctx=ctx, timeout_s=look_s + 10).exit_code == 0:
+            return
+        left_s -= look_s
+        reported = [
+            f"{entry.get('reason', '')}: {entry.get('message', '')}"
+            for item in kubectl.items("namespace", name, ctx=ctx)
+            if key_of(item).name == name
+            for entry in item.get("status", {}).get("conditions", [])
+            if entry.get("status") == "True"
+        ]
+        finalizers = {found for line in reported for found in _FINALIZER.findall(line)}
+        foreign = frozenset(found for found in finalizers if not _KUBERNETES_OWN.match(found))
+        if left_s <= 0 or (foreign and foreign == seen):
+            facts = {**kubectl.facts, "namespace": name}
+            raise explain(Subject.NAMESPACE, Evidence(name, reported, facts=facts)).error()
+        seen = foreign

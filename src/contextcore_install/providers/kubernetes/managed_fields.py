@@ -1,0 +1,204 @@
+"""Who set a field, as the API server records it in `managedFields` (Kubernetes, Server-Side Apply, "Field management").
+
+Whoever changes a field by hand (`kubectl edit`, `scale`, `patch`) comes to own it, and it is put back all the same.
+Left to others is what they keep deciding: what they apply themselves, and the number of pods if an autoscaler sets it.
+
+Most fields that others add are harmless, or intended, and stay. Disruptive ones are removed, which applying would not
+do: a further key in a Service's selector has it select other pods, or none; a command or arguments where the manifests
+set none have a container run something else.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.objects import (
+    FIELD_MANAGER,
+    FINGERPRINT,
+    RELEASE_LABEL,
+    WORKLOAD_KINDS,
+    Manifest,
+    Path,
+    annotation_of,
+    is_deleting,
+    key_of,
+    label_of,
+    resource_of,
+    shown_path,
+)
+
+#: What the managers that set `replicas` by themselves are called, or begin with.
+AUTOSCALERS = ("kube-controller-manager", "horizontal-pod-autoscaler", "keda")
+REPLICAS: Path = ("spec", "replicas")
+
+
+def decided_by(live: Manifest, path: Path) -> str:
+    """Return the manager, other than us, that keeps deciding a field; empty if there is none."""
+    for entry in _others(live):
+        applies = entry.get("operation") == "Apply"
+        scales = path == REPLICAS and _name(entry).startswith(AUTOSCALERS)
+        if (applies or scales) and _has(entry.get("fieldsV1", {}), path):
+            return _name(entry)
+    return ""
+
+
+def set_by(live: Manifest, path: Path) -> str:
+    """Return the manager, other than us, that set a field last; empty if that is not known."""
+    setters = [entry for entry in _others(live) if _has(entry.get("fieldsV1", {}), path)]
+    return _name(max(setters, key=_time)) if setters else ""
+
+
+def last_changed_by_others(live: Manifest) -> str:
+    """Return when anyone but us changed an object last (RFC 3339); empty if nobody has."""
+    return max(map(_time, _others(live)), default="")
+
+
+def is_applied_by_us(live: Manifest) -> bool:
+    """Tell whether this program applied an object, whatever was removed from it by hand since."""
+    managers = {entry.get("manager") for entry in live.get("metadata", {}).get("managedFields", [])}
+    return FIELD_MANAGER in managers or bool(label_of(live, RELEASE_LABEL) or annotation_of(live, FINGERPRINT))
+
+
+def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield fields that somebody added with kubectl to an object of ours: (path, manager)."""
+    for entry in _others(live):
+        if _name(entry).startswith("kubectl"):
+            for path in _outermost(entry.get("fieldsV1", {}), wanted):
+                # kubectl's own notes, and the mark of a restart, do no harm
+                if path[:2] != ("metadata", "annotations") and "annotations" not in path:
+                    yield shown_path(path), _name(entry)
+
+
+def without_fields(item: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
+    """Return an object without some fields, so that applying it does not claim them."""
+    item = copy.deepcopy(item)
+    for path in paths:
+        place: Any = item
+        for part in path[:-1]:
+            place = _entry(place, part)
+        if isinstance(place, dict):
+            place.pop(path[-1], None)
+    return item
+
+
+def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
+    """Return the added fields that change what an object does, whoever added them."""
+    if live is None or is_deleting(live):
+        return []
+    if wanted["kind"] == "Service":
+        ours, theirs = (item.get("spec", {}).get("selector", {}) for item in (wanted, live))
+        # Without a selector of ours, its endpoints are somebody's own.
+        return [("spec", "selector", key) for key in theirs if ours and key not in ours]
+    if wanted["kind"] not in WORKLOAD_KINDS:
+        return []
+    ours, theirs = (item["spec"].get("template", {}).get("spec", {}) for item in (wanted, live))
+    found: list[Path] = []
+    for field in ("initContainers", "containers"):
+        named = {item.get("name"): item for item in theirs.get(field, [])}
+        for item in ours.get(field, []):
+            there = named.get(item.get("name"), {})
+            added = (name for name in ("command", "args") if there.get(name) and not item.get(name))
+            found += (("spec", "template", "spec", field, f"[{item['name']}]", name) for name in added)
+    return found
+
+
+def removable_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
+    """Return the disruptive fields that no other manager keeps deciding."""
+    return [path for path in disruptive_fields(wanted, live) if not decided_by(live or {}, path)]
+
+
+def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx: StepContext) -> None:
+    """Remove the disruptive fields; raises InstallError, with the command as its hint if this user may not."""
+    paths = removable_fields(wanted, live)
+    if live is None or not paths:
+        return
+    key = key_of(live)
+    ctx.activity(f"taking out of {key.label} what was added")
+    patch = json.dumps(_removal_patch(paths), separators=(",", ":"))
+    command = ("patch", resource_of(wanted), key.name, "-n", key.namespace, "-p", patch)
+    done = kubectl.attempt(*command, ctx=ctx)
+    if done.exit_code == 0 or "(NotFound)" in done.stderr:
+        return  # a missing object is made anew, without them
+    error = kubectl.failure(done)
+    if error.code == "api-forbidden":
+        what = ", ".join(map(shown_path, paths))
+        message = f"{key.label} has {what}, which was added to it, and this user may not take it out."
+        raise InstallError(error.code, message, error.evidence, kubectl.shown(*command))
+    raise error
+
+
+def _removal_patch(paths: Sequence[Path]) -> Any:
+    """Return the strategic merge patch that removes fields: repeating it is safe, and no index can be stale."""
+    tree: dict[str, Any] = {}
+    for *outer, last in paths:
+        place = tree
+        for part in outer:
+            place = place.setdefault(str(part), {})
+        place[str(last)] = None
+
+    def as_patch(tree: dict[str, Any] | None) -> Any:
+        if tree and all(part.startswith("[") for part in tree):
+            return [{"name": part[1:-1], **as_patch(inner)} for part, inner in tree.items()]
+        return tree and {part: as_patch(inner) for part, inner in tree.items()}
+
+    return as_patch(tree)
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("manager", ""))
+
+
+def _time(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("time", ""))
+
+
+def _others(live: Manifest) -> Iterator[Mapping[str, Any]]:
+    for entry in live.get("metadata", {}).get("managedFields", []):
+        if entry.get("manager") != FIELD_MANAGER and entry.get("subresource") != "status":
+            yield entry
+
+
+def _has(fields: Mapping[str, Any], path: Path) -> bool:
+    for part in path:
+        found = next((value for key, value in fields.items() if _field_name(key) == str(part)), None)
+        if not found or not isinstance(found, Mapping):
+            return found is not None  # an empty one is owned as a whole
+        fields = found
+    return True
+
+
+def _field_name(key: str) -> str:
+    """Return a key of `fieldsV1` as a part of a path; empty for one that is not named."""
+    if key.startswith("k:"):
+        name = json.loads(key[2:]).get("name")
+        return "" if name is None else f"[{name}]"
+    return key[2:] if key.startswith("f:") else ""
+
+
+def _outermost(fields: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the outermost fields that a wanted object does not have; entries of lists by their name only."""
+    for key, inner in fields.items():
+        part = _field_name(key)
+        if not part or key == "f:status":
+            continue
+        there = _entry(wanted, part)
+        if there is None:
+            yield (*path, part)
+        else:
+            yield from _outermost(inner, there, (*path, part))
+
+
+def _entry(place: Any, part: str | int) -> Any:
+    if isinstance(part, int):
+        return place[part] if isinstance(place, list) and part < len(place) else None
+    if part.startswith("["):
+        return (
+            next((item for item in place if item.get("name") == part[1:-1]), None) if isinstance(place, list) else None
+        )
+    return place.get(part) if isinstance(place, Mapping) else None

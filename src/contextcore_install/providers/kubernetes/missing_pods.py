@@ -1,0 +1,154 @@
+"""Why workloads have no pods, or fewer than they should: what the API server refuses, and what controllers report."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding
+from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
+from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kubernetes.claims import templates_of
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
+from contextcore_install.providers.kubernetes.pods import wanted_pods
+from contextcore_install.providers.kubernetes.snapshot import Events
+
+#: For how many seconds a trouble of a uid, by its code, has been seen.
+Lasted = Callable[[str, str], float]
+
+#: Seconds without a pod after which the API server is asked, events count, and count though it would take the pod.
+ASK_S, EVENTS_S, OLD_EVENTS_S = 2.0, 10.0, 45.0
+#: Seconds for a dry run (each webhook on its way may take up to its own limit), and for which its result is cached.
+DRY_RUN_S, FRESH_S = 15.0, 3.0
+# As the API says it (k8s.io/apiserver, responsewriters/errors.go)
+_REFUSED_TO_US = re.compile(r'cannot create resource "pods"')
+_CONTROLLERS = {
+    "StatefulSet": "statefulset-controller",
+    "DaemonSet": "daemon-set-controller",
+    "Deployment": "replicaset-controller",
+}
+
+
+class DryRun:
+    """Finds out by a dry run whether a workload's pod can be made, and why not.
+
+    Controllers report that in events, but those are aggregated if many are alike, and are old once a cause is gone.
+    """
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._cached: dict[str, tuple[float, str | None]] = {}
+
+    def refusal(self, workload: Manifest) -> str | None:
+        """Return what the API server objects to in a workload's pod: empty if nothing, None if unknown."""
+        uid = str(workload["metadata"].get("uid", ""))
+        known = self._cached.get(uid)
+        if known is None or time.monotonic() - known[0] >= FRESH_S:
+            known = self._cached[uid] = (time.monotonic(), self._ask(workload))
+        return known[1]
+
+    def _ask(self, workload: Manifest, *more: str) -> str | None:
+        arguments = ("create", *more, "--dry-run=server", "-o", "name", "-f", "-")
+        try:
+            done = self._kubectl.attempt(*arguments, stdin=json.dumps(pod_of(workload)), timeout_s=DRY_RUN_S)
+        except InstallError:
+            return None
+        if not more and _REFUSED_TO_US.search(done.stderr):
+            return None  # what this user may not do says nothing of what a controller may
+        return done.stderr.strip() or None if done.exit_code else ""
+
+    def refusal_to_controller(self, workload: Manifest) -> str:
+        """Return what the API server says to a workload's controller that may not make pods; empty if unknown.
+
+        Nothing else reports it: without its rights, the controller may not write events either.
+        """
+        account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
+        found = self._ask(workload, f"--as={account}") or ""
+        # This user may have no right to ask in another's name, and is refused in much the same words.
+        return found if f'"{account}" cannot create' in found else ""
+
+
+def pod_of(workload: Manifest) -> dict[str, Any]:
+    """Return a pod as a workload's controller would make it, but for its name."""
+    key, template = key_of(workload), workload["spec"].get("template", {})
+    about, spec = template.get("metadata", {}), dict(template.get("spec", {}))
+    claims = [item["metadata"]["name"] for item in templates_of(workload)]
+    spec["volumes"] = [
+        *(volume for volume in spec.get("volumes", []) if volume.get("name") not in claims),
+        *({"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{key.name}-0"}} for claim in claims),
+    ]
+    metadata = {name: about[name] for name in ("labels", "annotations") if about.get(name)}
+    metadata |= {"generateName": f"{key.name}-", "namespace": key.namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+class MissingPods:
+    """Finds out why workloads lack pods."""
+
+    def __init__(self, kubectl: Kubectl, events: Events) -> None:
+        self._kubectl = kubectl
+        self._events = events
+        self._dry_run = DryRun(kubectl)
+
+    def absent(self, key: Key) -> Finding | None:
+        """Return the finding for a workload that is not there."""
+        return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=MISSING, facts={"object": key.label}))
+
+    def scaled_down(self, key: Key, wanted: Manifest, live: Manifest) -> Finding | None:
+        """Return the finding for a workload that was scaled down: by whom, and whether it keeps deciding that."""
+        decides, setter = decided_by(live, REPLICAS), set_by(live, REPLICAS)
+        facts = {
+            **self._facts(key),
+            "replicas": str(wanted_pods(live)),
+            "wanted": str(wanted_pods(wanted)),
+            "by": f" by {setter}" if setter else "",
+            "decides": decides,
+            "manager": decides,
+        }
+        return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=SCALED_DOWN, facts=facts))
+
+    def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
+        """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once."""
+        waited = lasted(str(live["metadata"].get("uid", "")), "podless") if lasted else float("inf")
+        if waited < ASK_S:
+            return None
+        refusal = self._dry_run.refusal(live)
+        found = self._diagnosis(key, "FailedCreate", refusal) if refusal else None
+        if found is None or found.rule.id in WITHOUT_CAUSE:
+            found = self._reported(key, live, waited if lasted else EVENTS_S, is_accepted=refusal == "")
+        return found.problem if found is not None and waited >= found.rule.grace_s else None
+
+    def _reported(self, key: Key, live: Manifest, waited: float, *, is_accepted: bool) -> Diagnosis | None:
+        """Return what the controller reports: it may be over if the API server would take the pod from us."""
+        if waited < EVENTS_S:
+            return None
+        found = self._diagnosis(key, *self._last_event(live, key.namespace))
+        if not is_accepted or (found and found.rule.id in BY_CONTROLLER):
+            return found
+        alone = self._diagnosis(key, "FailedCreate", self._dry_run.refusal_to_controller(live))
+        if alone and alone.rule.id in BY_CONTROLLER:
+            return alone
+        return found if waited >= OLD_EVENTS_S else None
+
+    def _last_event(self, live: Manifest, namespace: str) -> tuple[str, str]:
+        """Return reason and message; of a Deployment, its ReplicaSet's last one, which it repeats."""
+        for entry in live.get("status", {}).get("conditions", []):
+            if entry.get("type") == "ReplicaFailure" and entry.get("status") == "True":
+                return str(entry.get("reason", "")), str(entry.get("message", ""))
+        return self._events.last(str(live["metadata"].get("uid", "")), namespace)
+
+    def _diagnosis(self, key: Key, reason: str, message: str) -> Diagnosis | None:
+        facts = {**self._facts(key), **self._kubectl.webhook_facts(message)}
+        return diagnose(Subject.WORKLOAD, Evidence(key.name, reason=reason, message=message, facts=facts))
+
+    def _facts(self, key: Key) -> dict[str, str]:
+        kubectl = self._kubectl.shown("-n", key.namespace)
+        return {"workload": key.name, "kind": key.kind.lower(), "namespace": key.namespace, "kubectl": kubectl}

@@ -1,0 +1,129 @@
+"""What providers on Kubernetes require: kubectl, manifests that render, kube-proxy and the cluster's DNS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.hints import INSTALL_TOOLS
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
+from contextcore_install.core.requirements import Category
+from contextcore_install.core.text import count
+from contextcore_install.core.ttl_cache import TtlCache
+from contextcore_install.diagnosis.diagnose import problem_of
+from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.reasons import DNS_DOWN, DNS_GONE, DNS_SCALED_DOWN, PROXY_DOWN, PROXY_GONE
+from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.manifests import ManifestSource
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
+from contextcore_install.system.packages.kube_tools import install_tool
+from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
+
+SYSTEM = "kube-system"
+_PROXY = Key("DaemonSet", SYSTEM, "kube-proxy")
+_DNS, _DNS_SERVICE = Key("Deployment", SYSTEM, "coredns"), Key("Endpoints", SYSTEM, "kube-dns")
+
+
+def finding_of(error: InstallError) -> Finding:
+    remedy = Remedy(error.hint, error.hint) if error.hint else None
+    return Finding(error.code, error.message, error.evidence, remedy)
+
+
+def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requirement:
+    """Return the requirement of a tool that is recent enough; it is installed if that was asked for."""
+
+    def probe() -> Probe:
+        found = box.find(tool)
+        remedy = Remedy(
+            f"Have {tool.name} installed into the program's own folder, or install it yourself: {tool.hint}",
+            INSTALL_TOOLS,
+            automatic=config.install_tools,
+        )
+        if found is None:
+            message = f"There is no `{tool.name}` on this machine."
+            return Probe(findings=(Finding(f"{tool.name}-missing", message, "Looked on PATH", remedy),))
+        if found.version and found.version < tool.oldest:
+            oldest = ".".join(map(str, tool.oldest))
+            message = f"`{tool.name}` is too old: {found.label}; {oldest} is needed."
+            return Probe(findings=(Finding(f"{tool.name}-old", message, found.label, remedy),))
+        return Probe(found.label)
+
+    def install(ctx: StepContext) -> None:
+        install_tool(tool.name, ctx, config.bin_folder, config.environ)
+
+    return Requirement(tool.name, tool.name, probe, install if config.install_tools else None)
+
+
+def manifests_requirement(source: ManifestSource, box: ToolBox) -> Requirement:
+    """Return the requirement that the manifests can be rendered, if there is a kubectl to do it."""
+
+    def probe() -> Probe:
+        if box.find(KUBECTL) is None:
+            return Probe("not known: it needs kubectl", skipped=True)
+        try:
+            release = source.release()
+        except InstallError as error:
+            return Probe(findings=(finding_of(error),))
+        return Probe(f"{count(len(release.objects), 'object')}, {count(len(release.images), 'image')}")
+
+    return Requirement("manifests", "The manifests", probe)
+
+
+class ClusterSystem:
+    """What a cluster made by kubeadm, as in kind's nodes, needs so that pods are reached.
+
+    `kubeadm` returns the command that runs it in the cluster.
+    """
+
+    def __init__(self, kubectl: Kubectl, require: Callable[[], None], kubeadm: Callable[[], str]) -> None:
+        self._kubectl = kubectl
+        self._require = require
+        self._kubeadm = kubeadm
+        self._objects = TtlCache(self._ask)
+
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what must hold. Nothing is looked at yet."""
+        required = partial(Requirement, category=Category.INFRASTRUCTURE)
+        return [
+            required("kube_proxy", "Services lead to their pods", lambda: self._probe(self._proxy)),
+            required("cluster_dns", "Names are found in the cluster", lambda: self._probe(self._dns)),
+        ]
+
+    def _ask(self) -> Mapping[Key, Manifest]:
+        self._require()
+        found = self._kubectl.items("daemonsets,deployments,endpoints", "-n", SYSTEM)
+        return {key_of(item): item for item in found}
+
+    def _probe(self, look: Callable[[Mapping[Key, Manifest]], Probe]) -> Probe:
+        try:
+            return look(self._objects.read())
+        except InstallError as error:
+            return Probe(f"not known: {error.message}", skipped=True)
+
+    def _proxy(self, objects: Mapping[Key, Manifest]) -> Probe:
+        proxy = objects.get(_PROXY)
+        if proxy is None:
+            return self._wrong(PROXY_GONE)
+        status = proxy.get("status", {})
+        ready, wanted = (int(status.get(name, 0)) for name in ("numberReady", "desiredNumberScheduled"))
+        if ready < wanted or not wanted:
+            return self._wrong(PROXY_DOWN, ready=str(ready), wanted=str(wanted))
+        return Probe(f"kube-proxy is ready on {ready} of {wanted} nodes")
+
+    def _dns(self, objects: Mapping[Key, Manifest]) -> Probe:
+        subsets = objects.get(_DNS_SERVICE, {}).get("subsets", [])
+        if ready := sum(len(subset.get("addresses", [])) for subset in subsets):
+            return Probe(f"{ready} pods answer for it")
+        dns = objects.get(_DNS)
+        if dns is None:
+            return self._wrong(DNS_GONE)
+        return self._wrong(DNS_DOWN if int(dns.get("spec", {}).get("replicas", 1)) else DNS_SCALED_DOWN)
+
+    def _wrong(self, reason: str, **facts: str) -> Probe:
+        known = {"kubectl": self._kubectl.shown("-n", SYSTEM), "kubeadm": self._kubeadm(), **facts}
+        problem = problem_of(Subject.SYSTEM, Evidence("system", reason=reason, facts=known))
+        return Probe(findings=(problem,) if problem else ())

@@ -1,0 +1,199 @@
+"""Pods to start anew: which, why, and how. Kubernetes makes a deleted pod of a workload anew at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import StepContext
+from contextcore_install.diagnosis import reasons
+from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.managed_fields import last_changed_by_others
+from contextcore_install.providers.kubernetes.objects import (
+    FIELD_MANAGER,
+    Manifest,
+    Release,
+    containers,
+    is_deleting,
+    is_ready,
+    key_of,
+    pod_specs,
+)
+from contextcore_install.providers.kubernetes.pods import Pod, moment, read_pod, selected, wanted_pods
+from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
+
+GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
+
+#: Seconds for which a pod that has started may be not ready, before that counts as stuck.
+UNREADY_S = 45.0
+#: Tries to delete a pod as it was read, while its kubelet goes on writing what it says of it.
+DELETE_TRIES = 3
+#: What the scheduler says (Kubernetes, volumebinding and nodevolumelimits) of a claim that somebody has deleted, and
+#: also of one that was made a moment ago and that it has not heard of.
+CLAIM_GONE = re.compile(r"persistentvolumeclaim \"(?P<claim>[^\"]+)\" (not found|is being deleted)")
+#: The annotation that is touched to have a controller look at its workload. No pod has it: nothing is restarted.
+NUDGED = "contextcore-install/nudged"
+#: Seconds within which the controller of a workload that was just made has not even tried.
+NEW_S = 10.0
+
+
+def stuck_pods(
+    workload: Manifest, pods: Sequence[Manifest], claims: Sequence[Manifest], now: float
+) -> Iterator[tuple[Pod, str]]:
+    """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
+    wanted = str(workload.get("status", {}).get("updateRevision", ""))
+    for pod in map(read_pod, selected(pods, workload)):
+        if pod.deleting:
+            continue
+        if pod.reason in reasons.BACKING_OFF:
+            yield pod, pod.condition
+        elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
+            yield pod, "is not ready, and not as it should be any more"
+        elif is_unready_for_long(pod, now):
+            yield pod, "runs and does not get ready"
+        elif pod.reason == "Unschedulable" and (gone := CLAIM_GONE.search(pod.message)):
+            there = (key_of(claim) for claim in claims if not is_deleting(claim))
+            if not any((key.namespace, key.name) == (pod.namespace, gone["claim"]) for key in there):
+                yield pod, "lacks its claim, which is made with a new pod only"
+
+
+def is_unready_for_long(pod: Pod, now: float) -> bool:
+    """Tell whether a pod has started, and has not been ready for `UNREADY_S` seconds or more."""
+    return pod.started and not pod.ready and 0 < moment(pod.unready_since) < now - UNREADY_S
+
+
+def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
+    """Yield pods that have read a ConfigMap or Secret after somebody else had changed it, each with its name.
+
+    They keep what they have read when it is put right. `edited` is as it was before that.
+    """
+    for item in edited:
+        key, since = key_of(item), last_changed_by_others(item)
+        if not since or key.kind not in {"ConfigMap", "Secret"}:
+            continue
+        for found in pods:
+            pod = read_pod(found)
+            is_newer = pod.namespace == key.namespace and pod.running_since > since and not pod.deleting
+            if is_newer and key.name in _configuration_of(found):
+                yield pod, key.label
+
+
+def _configuration_of(pod: Manifest) -> set[str]:
+    """Return the names of the ConfigMaps and Secrets that a pod reads."""
+    volumes = [volume for spec in pod_specs(pod) for volume in spec.get("volumes", [])]
+    sources = [entry.get("valueFrom", {}) for container in containers(pod) for entry in container.get("env", [])]
+    found = {volume.get("configMap", {}).get("name") for volume in volumes}
+    found |= {volume.get("secret", {}).get("secretName") for volume in volumes}
+    found |= {source.get(kind, {}).get("name") for source in sources for kind in ("configMapKeyRef", "secretKeyRef")}
+    return {str(name) for name in found if name}
+
+
+def end_pod(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> None:
+    """Delete a pod. Raises InstallError."""
+    kubectl.call("delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx)
+
+
+def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
+    """Delete a pod at once if none of its containers has ever been made, and tell whether that was done.
+
+    A kubelet that waits between two tries takes half a minute to let such a pod go, whatever its grace period; there is
+    nothing in it that could be cut off. The API deletes it only as it was read. Raises InstallError.
+    """
+    for _ in range(DELETE_TRIES):
+        read = kubectl.items("pod", pod.name, "-n", pod.namespace, ctx=ctx)
+        found = next((item for item in read if item["metadata"].get("uid") == pod.uid), None)
+        if found is None:
+            return True  # it has gone meanwhile
+        if not never_started(found):
+            return False
+        done = kubectl.delete_unchanged("pods", found, ctx, gracePeriodSeconds=0)
+        if done.exit_code == 0:
+            return True
+        ctx.output(done.stderr.strip())
+    return False
+
+
+def never_started(item: Manifest) -> bool:
+    """Tell whether a pod's JSON says of every container that it waits, and that it was never made."""
+    spec, status = item.get("spec", {}), item.get("status", {})
+    kinds = ("initContainer", "container", "ephemeralContainer")
+    statuses = [entry for kind in kinds for entry in status.get(f"{kind}Statuses") or []]
+    return len(statuses) == sum(len(spec.get(f"{kind}s", [])) for kind in kinds) and all(
+        (entry.get("state") or {}).get("waiting")
+        and not (entry.get("containerID") or entry.get("lastState") or entry.get("restartCount"))
+        for entry in statuses
+    )
+
+
+def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
+    """Have a workload that lacks pods reconciled now: its controller waits ever longer after each refusal.
+
+    Not one that was just made. A refusal by the cluster is left to those who wait for the pods.
+    """
+    made = moment(str(workload["metadata"].get("creationTimestamp", "")))
+    if time.time() - made < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
+        return
+    key, now = key_of(workload), datetime.now(UTC).isoformat(timespec="milliseconds")
+    note = (f"{NUDGED}={now}", "--overwrite", f"--field-manager={FIELD_MANAGER}")
+    try:
+        done = kubectl.attempt("annotate", key.kind.lower(), key.name, "-n", key.namespace, *note, ctx=ctx)
+    except InstallError as error:
+        ctx.output(f"{key.label} could not be touched: {error.message}")
+        return
+    ctx.output(done.stderr.strip() or f"{key.label} lacks pods; its controller is told to try again")
+
+
+class Restarter:
+    """Gives pods that are stuck another start, once for each cause.
+
+    `get_images` provides images that pods lack, and returns why it could not provide some.
+    """
+
+    def __init__(self, kubectl: Kubectl, reader: Reader, get_images: GetImages | None) -> None:
+        self._kubectl = kubectl
+        self._reader = reader
+        self._get_images = get_images
+        self._classes = StorageClasses(kubectl)
+        self._restarted: set[tuple[str, str]] = set()
+
+    def restart(self, release: Release, snapshot: Snapshot, ctx: StepContext) -> None:
+        """Have missing pods made, and end stuck ones.
+
+        Raises InstallError, also if an image cannot be had; pods that lack others are started anew before that.
+        """
+        if self._make_claims_anew(release, snapshot, ctx):
+            snapshot = self._reader.read(fresh=True)
+        live = [found for key in release.workloads if (found := snapshot.get(key))]
+        pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
+        stuck = [found for item in live for found in stuck_pods(item, pods, claims, time.time())]
+        for item in live:
+            nudge(self._kubectl, item, pods, ctx)
+        lacking = dict.fromkeys(pod.image for pod, _ in stuck if pod.reason in reasons.IMAGE)
+        refused = self._get_images(list(lacking), ctx) if lacking and self._get_images else {}
+        ready = {key_of(node).name for node in snapshot.of_kind("Node") if is_ready(node)}
+        for pod, why in stuck:
+            still_lacks = pod.reason in reasons.IMAGE and pod.image in refused
+            if (pod.uid, why) not in self._restarted and not still_lacks:
+                self._restarted.add((pod.uid, why))
+                ctx.notice(f"{pod.name} {why}; it is started anew, without waiting for its next turn")
+                if pod.node not in ready or not end_unstarted(self._kubectl, pod, ctx):
+                    end_pod(self._kubectl, pod, ctx)
+        self._reader.forget()
+        for error in refused.values():
+            raise replace(error, retryable=False)  # to load it once more heals nothing
+
+    def _make_claims_anew(self, release: Release, snapshot: Snapshot, ctx: StepContext) -> bool:
+        """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
+        early = list(made_too_early(release, snapshot, self._classes))
+        for claim, default in early:
+            key = key_of(claim)
+            ctx.notice(f"{key.name} is made anew, as the storage class {default} came after it; it never held anything")
+            remove_empty(self._kubectl, claim, ctx)
+            for pod in pods_using(snapshot.of_kind("Pod"), key):
+                end_pod(self._kubectl, read_pod(pod), ctx)
+        return bool(early)
