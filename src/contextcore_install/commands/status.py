@@ -108,7 +108,7 @@ def _live(app: App, records: Records, files: Records) -> tuple[dict[str, Any], d
 def _ways(provider: Provider) -> list[dict[str, Any]]:
     """Return where each component is reached and whether it answers; empty if the provider cannot tell."""
     from contextcore_install.system.http import LoopbackHttp
-    from contextcore_install.verification.answering import answering
+    from contextcore_install.verification.facts import readiness
 
     try:
         found = provider.overview().endpoints
@@ -116,7 +116,7 @@ def _ways(provider: Provider) -> list[dict[str, Any]]:
         return []
     return [
         {"component": item.component, "url": item.base_url, "answers": answers}
-        for item, answers in answering(found, LoopbackHttp())
+        for item, answers in readiness(found, LoopbackHttp())
     ]
 
 

@@ -21,9 +21,9 @@ from contextcore_install.runtime.verifying import verify_stack
 from contextcore_install.runtime.wiring import open_records
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
-from contextcore_install.verification.checklist import of_steps
+from contextcore_install.verification.concurrency import run_concurrently
+from contextcore_install.verification.requirements import step_results
 from contextcore_install.verification.results import RequirementResult, Status, by_category, completeness, measurements
-from contextcore_install.verification.together import together
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
 LIMIT_S = 40.0
@@ -42,8 +42,8 @@ def run(app: App) -> int:
     records = known_records(app)
     stack = read_stack(app, records.state)
     checks, probed = _check_and_probe(app, stack, stack.plan(stack.shipper(records.notices.append)))
-    results = of_steps(checks, TITLES) + probed
-    complete = not any(result.stands_in_the_way for result in results)
+    results = step_results(checks, TITLES) + probed
+    complete = not any(result.blocking for result in results)
     took_s = round(app.clock.monotonic() - began, 3)
     document: dict[str, Any] = {
         "schema": VERIFY_SCHEMA,
@@ -74,7 +74,7 @@ def _check_and_probe(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, Chec
         "checks": lambda: survey(plan, app.clock),
         "probes": lambda: verify_stack(app, stack, limit_s),
     }
-    found = together(work, limit_s + CHECK_LIMIT_S)
+    found = run_concurrently(work, limit_s + CHECK_LIMIT_S)
     checks, probed = found["checks"], found["probes"]
     if isinstance(checks, InstallError):
         raise checks
@@ -120,7 +120,7 @@ def _store_works(results: Sequence[RequirementResult]) -> bool:
 
 
 def _send_news(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[RequirementResult]) -> None:
-    unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.stands_in_the_way}
+    unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.blocking}
     news = Notifier(app)
     news.verification_failed(provider, {**checks, **unmet})
     news.tell_failures()

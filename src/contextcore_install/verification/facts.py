@@ -1,22 +1,24 @@
-"""What a provider tells of an installation, asked once and at the same time."""
+"""What a provider reports of an installation and its endpoints answer, all asked concurrently."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import Http
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Listener, Storage
-from contextcore_install.verification.together import together
+from contextcore_install.verification.concurrency import run_concurrently
 
-Value = TypeVar("Value")
+ANSWER_S = 3.0  # an endpoint is on this machine, and somebody waits for the whole list
 
 
 @dataclass(frozen=True, slots=True)
 class InstallationFacts:
-    """Each as the provider told it, or the error that it raised."""
+    """Each as the provider reported it, or the error that it raised."""
 
     requirements: Sequence[Requirement] | InstallError
     workloads: Sequence[Workload] | InstallError
@@ -27,28 +29,21 @@ class InstallationFacts:
     password: str | InstallError | None
 
     def url(self, component: str) -> str | None:
-        """Return where a component is reached; None where it is not."""
-        for endpoint in known(self.endpoints, ()):
-            if endpoint.component == component and endpoint.has_way:
-                return endpoint.base_url
-        return None
+        """Return where a component is reached; None if it is not."""
+        endpoints = () if isinstance(self.endpoints, InstallError) else self.endpoints
+        return next((found.base_url for found in endpoints if found.component == component and found.has_way), None)
 
     def why_absent(self, component: str) -> str:
         """Return why a component is not reached."""
         if isinstance(self.endpoints, InstallError):
             return f"not known: {self.endpoints.message}"
-        for absent in known(self.overview, Overview()).absent:
+        for absent in () if isinstance(self.overview, InstallError) else self.overview.absent:
             if absent.component == component:
                 return f"the stack goes without it: {absent.reason}"
         there = [endpoint for endpoint in self.endpoints if endpoint.component == component]
         if stranger := next((endpoint.stranger for endpoint in there if endpoint.stranger), ""):
             return f"what listens there is not of this installation: {stranger}"
         return "there is no way to it at the moment" if there else f"{component} is not part of what is installed"
-
-
-def known(fact: Value | InstallError, otherwise: Value) -> Value:
-    """Return a fact, or something else where it is not known."""
-    return otherwise if isinstance(fact, InstallError) else fact
 
 
 def observe(provider: Provider, limit_s: float) -> InstallationFacts:
@@ -62,4 +57,16 @@ def observe(provider: Provider, limit_s: float) -> InstallationFacts:
         "listeners": provider.listeners,
         "password": lambda: provider.data().password(),
     }
-    return InstallationFacts(**together(asked, limit_s))
+    return InstallationFacts(**run_concurrently(asked, limit_s))
+
+
+def readiness(endpoints: Sequence[Endpoint], http: Http) -> list[tuple[Endpoint, bool]]:
+    """Return each endpoint that can be reached at all, and whether it says that it is ready."""
+    reachable = [endpoint for endpoint in endpoints if endpoint.has_way]
+    asked = {endpoint.ready_url: partial(_is_ready, endpoint, http) for endpoint in reachable}
+    answers = run_concurrently(asked, ANSWER_S + 1)
+    return [(endpoint, answers[endpoint.ready_url] is True) for endpoint in reachable]
+
+
+def _is_ready(endpoint: Endpoint, http: Http) -> bool:
+    return endpoint.is_ready(http.get(endpoint.ready_url, ANSWER_S).status)

@@ -1,50 +1,117 @@
-"""Where data is, who can reach the stack, and who can read its files: judged from what the provider tells."""
+"""The requirements of a complete installation, and their verification."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.hints import REPAIR, RESUME
-from contextcore_install.core.provider import Probe, Requirement, Workload
+from contextcore_install.core.ports import Http
+from contextcore_install.core.provider import Probe, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage
 from contextcore_install.core.text import count
-from contextcore_install.verification.facts import InstallationFacts
-from contextcore_install.verification.results import skipped, unmet
+from contextcore_install.verification.concurrency import run_concurrently
+from contextcore_install.verification.facts import InstallationFacts, observe
+from contextcore_install.verification.grafana import Grafana
+from contextcore_install.verification.results import RequirementResult, failed, probe_of_check, skipped, unknown, unmet
+from contextcore_install.verification.signals import ANSWER_WITHIN_S, Signals, answers_as
+
+HALF_WITHIN_S = 20.0  # the most that facts, and then probes, may take; each probe has limits of its own
+
+# What a step's check is about, if not the infrastructure
+STEP_CATEGORIES = {
+    "preflight": Category.TOOLING,
+    "services_verify": Category.OBSERVABILITY,
+    "metrics_seed": Category.OBSERVABILITY,
+}
+_infrastructure = partial(Requirement, category=Category.INFRASTRUCTURE)
+_persistence = partial(Requirement, category=Category.DATA_PERSISTENCE)
+_security = partial(Requirement, category=Category.SECURITY)
+_NOTHING = partial(skipped, "not known: nothing is installed")
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateFile:
-    """A file or folder that is to be its owner's alone: its mode is at most `mode`."""
+    """A file or folder that only its owner may read: its mode is at most `mode`."""
 
     path: Path
     mode: int
 
 
+@dataclass(frozen=True, slots=True)
+class VerificationTarget:
+    """What is verified, and the ways to it.
+
+    `spans_url` says where spans are accepted, `write_metric` writes a sample and reads it back; both may raise
+    InstallError. `dashboards` and `rules` are the uids of what Grafana is provisioned with. `replaced` reports
+    data that is another one than before; None if nothing is known of before.
+    """
+
+    provider: Provider
+    http: Http
+    cluster: str
+    now_us: Callable[[], int]
+    spans_url: Callable[[], str | None]
+    write_metric: Callable[[str], str]
+    dashboards: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    private: Sequence[PrivateFile] = ()
+    replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
+
+
+def verify(target: VerificationTarget, limit_s: float = 2 * HALF_WITHIN_S) -> list[RequirementResult]:
+    """Return the result of each requirement, within the limit; nothing is raised for what fails."""
+    half_s = min(HALF_WITHIN_S, limit_s / 2)
+    return probe_all(list(requirements(target, observe(target.provider, half_s))), half_s)
+
+
+def requirements(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
+    """Yield what must hold, by category. Adding a requirement is a line here, or in what is called here."""
+    if isinstance(facts.requirements, InstallError):
+        title, probe = "The machine has what the stack needs", partial(failed, facts.requirements)
+        yield Requirement("machine", title, probe, category=Category.INFRASTRUCTURE)
+    else:
+        yield from facts.requirements
+    yield from infrastructure(facts)
+    yield from target.provider.cluster_services()
+    yield from _observability(target, facts)
+    yield from data_persistence(facts, target.replaced)
+    yield from security(facts, target.private)
+
+
+def step_results(checks: Mapping[str, CheckResult], titles: Mapping[str, str]) -> list[RequirementResult]:
+    """Return the steps' checks as results: what a step establishes is required."""
+    results = []
+    for step, check in checks.items():
+        probe = partial(probe_of_check, check)
+        category = STEP_CATEGORIES.get(step, Category.INFRASTRUCTURE)
+        results.append(RequirementResult(Requirement(step, titles.get(step, step), probe, category=category), probe()))
+    return results
+
+
+def probe_all(wanted: Sequence[Requirement], limit_s: float) -> list[RequirementResult]:
+    """Probe all concurrently and return the results in the order given."""
+    probes = run_concurrently({each.id: each.probe for each in wanted}, limit_s)
+    return [
+        RequirementResult(each, failed(probe) if isinstance(probe := probes[each.id], InstallError) else probe)
+        for each in wanted
+    ]
+
+
 def infrastructure(facts: InstallationFacts) -> Iterator[Requirement]:
     """Yield that each workload runs."""
     if isinstance(facts.workloads, InstallError) or not facts.workloads:
-        why = facts.workloads.message if isinstance(facts.workloads, InstallError) else "nothing is installed"
-        yield Requirement(
-            "components_running",
-            "The components run",
-            partial(skipped, f"not known: {why}"),
-            category=Category.INFRASTRUCTURE,
-        )
+        probe = partial(unknown, facts.workloads) if isinstance(facts.workloads, InstallError) else _NOTHING
+        yield _infrastructure("components_running", "The components run", probe)
         return
-    for workload in facts.workloads:
-        yield Requirement(
-            f"{workload.name}_running",
-            f"{workload.name} runs and is ready",
-            partial(_running, workload),
-            category=Category.INFRASTRUCTURE,
-        )
+    for each in facts.workloads:
+        yield _infrastructure(f"{each.name}_running", f"{each.name} runs and is ready", partial(_running, each))
 
 
 def _running(workload: Workload) -> Probe:
@@ -60,87 +127,66 @@ def data_persistence(
     facts: InstallationFacts, replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
 ) -> Iterator[Requirement]:
     """Yield that each component's data outlives it, is the same as before, and that no disk is memory."""
-    told = facts.storage
-    if isinstance(told, InstallError) or not told:
-        why = f"not known: {told.message}" if isinstance(told, InstallError) else "nothing is installed"
-        yield _kept("data_persistence", "Data outlives what writes it", skipped(why))
+    storages = facts.storage
+    if isinstance(storages, InstallError) or not storages:
+        probe = partial(unknown, storages) if isinstance(storages, InstallError) else _NOTHING
+        yield _persistence("data_persistence", "Data outlives what writes it", probe)
         return
-    for storage in told:
+    for storage in storages:
         title = f"What {storage.component} keeps outlives it"
-        yield _kept(f"{storage.component}_data", title, _stored(storage))
+        yield _persistence(f"{storage.component}_data", title, partial(_persistent, storage))
     if replaced is not None:
-        probe = _same(told, replaced(told))
-        yield _kept("data_is_the_same", "No data was replaced since it was seen last", probe, critical=False)
-    yield _kept("data_on_disk", "No data is on a file system in memory", _on_disk(told), critical=False)
+        title, found = "No data was replaced since it was seen last", replaced(storages)
+        yield _persistence("data_is_the_same", title, partial(_same, storages, found), critical=False)
+    title = "No data is on a file system in memory"
+    yield _persistence("data_on_disk", title, partial(_on_disk, storages), critical=False)
 
 
-def _kept(name: str, title: str, probe: Probe, *, critical: bool = True) -> Requirement:
-    return Requirement(name, title, lambda: probe, category=Category.DATA_PERSISTENCE, critical=critical)
-
-
-def _stored(storage: Storage) -> Probe:
+def _persistent(storage: Storage) -> Probe:
     if storage.finding is not None:
         return Probe(storage.evidence, (storage.finding,))
     return Probe(storage.evidence) if storage.place else skipped(storage.evidence)
 
 
-def _same(told: Sequence[Storage], gone: Sequence[Finding]) -> Probe:
-    if gone:
-        return Probe(gone[0].message, tuple(replace(finding, warning=False) for finding in gone))
-    return Probe(", ".join(piece.name for storage in told for piece in storage.pieces))
+def _same(storages: Sequence[Storage], replaced: Sequence[Finding]) -> Probe:
+    if replaced:
+        return Probe(replaced[0].message, tuple(replace(finding, warning=False) for finding in replaced))
+    return Probe(", ".join(piece.name for storage in storages for piece in storage.pieces))
 
 
-def _on_disk(told: Sequence[Storage]) -> Probe:
-    fleeting = [storage for storage in told if storage.in_memory]
-    if fleeting:
-        places = ", ".join(storage.evidence for storage in fleeting)
-        return unmet(
-            "data-in-memory",
-            "A restart of this machine empties the file system that data is on.",
-            places,
-            fix="Set CONTEXTCORE_HOME to a folder on a disk, and install there",
-        )
-    seen = [storage for storage in told if storage.in_memory is not None]
-    if not seen:
-        return skipped("what is under the volumes is not to be seen from here")
-    return Probe(", ".join(storage.evidence for storage in seen))
+def _on_disk(storages: Sequence[Storage]) -> Probe:
+    if volatile := [storage.evidence for storage in storages if storage.in_memory]:
+        message = "A restart of this machine empties the file system that data is on."
+        fix = "Set CONTEXTCORE_HOME to a folder on a disk, and install there"
+        return unmet("data-in-memory", message, ", ".join(volatile), fix=fix)
+    if seen := [storage.evidence for storage in storages if storage.in_memory is not None]:
+        return Probe(", ".join(seen))
+    return skipped("what is under the volumes cannot be seen from here")
 
 
 def security(facts: InstallationFacts, files: Sequence[PrivateFile]) -> Iterator[Requirement]:
     """Yield that only this machine reaches the stack, and only its owner reads its files."""
-    yield Requirement(
-        "only_this_machine",
-        "Only this machine reaches the stack",
-        partial(_reach, facts.listeners),
-        category=Category.SECURITY,
-    )
-    yield Requirement(
-        "private_files",
-        "Only their owner reads the home folder and what is in it",
-        partial(_private, files),
-        category=Category.SECURITY,
-        critical=False,
-    )
+    title = "Only this machine reaches the stack"
+    yield _security("only_this_machine", title, partial(_unreachable, facts.listeners))
+    title = "Only their owner reads the home folder and what is in it"
+    yield _security("private_files", title, partial(_private, files), critical=False)
 
 
-def _reach(listeners: Sequence[Listener] | InstallError) -> Probe:
+def _unreachable(listeners: Sequence[Listener] | InstallError) -> Probe:
     if isinstance(listeners, InstallError):
-        return skipped(f"not known: {listeners.message}")
+        return unknown(listeners)
     if not listeners:
-        return skipped("nothing of it takes connections now")
+        return skipped("nothing accepts connections now")
+    listed = count(len(listeners), "listener")
     if opened := [f"{item.owner} at {item.place}" for item in listeners if item.is_open]:
-        return unmet(
-            "open-to-others",
-            f"{len(opened)} of {count(len(listeners), 'listener')} can be reached from other machines.",
-            ", ".join(opened),
-            fix="Have it listen on 127.0.0.1 alone; a repair puts back what was changed",
-            command=REPAIR,
-        )
-    return Probe(f"{count(len(listeners), 'listener')}, all on loopback or inside the cluster")
+        message = f"{len(opened)} of {listed} can be reached from other machines."
+        fix = "Let it listen on 127.0.0.1 only; a repair reverts what was changed"
+        return unmet("open-to-others", message, ", ".join(opened), fix=fix, command=REPAIR)
+    return Probe(f"{listed}, all on loopback or inside the cluster")
 
 
 def _private(files: Sequence[PrivateFile]) -> Probe:
-    there, open_to_others = 0, []
+    there, readable = 0, []
     for file in files:
         try:
             mode = stat.S_IMODE(file.path.lstat().st_mode)
@@ -148,10 +194,53 @@ def _private(files: Sequence[PrivateFile]) -> Probe:
             continue
         there += 1
         if mode & ~file.mode:
-            open_to_others.append((file, mode))
-    if open_to_others:
-        seen = ", ".join(f"{file.path} has mode {mode:04o}" for file, mode in open_to_others)
-        command = " && ".join(f"chmod {file.mode:o} {quote(str(file.path))}" for file, _ in open_to_others)
+            readable.append((file, mode))
+    if readable:
+        seen = ", ".join(f"{file.path} has mode {mode:04o}" for file, mode in readable)
+        command = " && ".join(f"chmod {file.mode:o} {quote(str(file.path))}" for file, _ in readable)
         message = "Others can read files of the installation."
-        return unmet("files-open", message, seen, fix="Take it from them", command=command)
+        return unmet("files-open", message, seen, fix="Restrict them to their owner", command=command)
     return Probe(f"{there} looked at") if there else skipped("there is nothing yet")
+
+
+def _observability(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
+    signals = Signals(target.http, target.cluster, target.now_us)
+
+    def metric(store: str) -> Probe:
+        return Probe(target.write_metric(store))
+
+    def span(tempo: str) -> Probe:
+        receiver = target.spans_url()
+        return signals.span(receiver, tempo) if receiver else skipped("nothing accepts spans at the moment")
+
+    def api(title: str, path: str, url: str) -> Probe:
+        return answers_as(title, url + path, target.http.ask("GET", url + path, ANSWER_WITHIN_S, {}))
+
+    signal = "A {} that is written can be read back from the {}"
+    # Manifests of the user's own may run another program as Loki or Tempo, which is theirs to judge: not critical.
+    for name, component, title, probe in (
+        ("metric_round_trip", "mimir", signal.format("metric", "metrics store"), metric),
+        ("loki_api", "loki", "Loki answers as Loki", partial(api, "Loki", "/loki/api/v1/labels")),
+        ("line_round_trip", "loki", signal.format("line", "log store"), signals.line),
+        ("tempo_api", "tempo", "Tempo answers as Tempo", partial(api, "Tempo", "/api/echo")),
+        ("span_round_trip", "tempo", signal.format("span", "trace store"), span),
+    ):
+        url = facts.url(component)
+        known = partial(skipped, facts.why_absent(component)) if url is None else partial(probe, url)
+        critical = not name.endswith("_api")
+        yield Requirement(name, title, known, category=Category.OBSERVABILITY, critical=critical)
+    yield from _grafana(target, facts)
+
+
+def _grafana(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
+    url, password, reason = facts.url("grafana"), facts.password, ""
+    if url is None:
+        reason = facts.why_absent("grafana")
+    elif not isinstance(password, str):
+        reason = f"not known: {password.message}" if password else "its password is not known here"
+    grafana = Grafana(target.http, url or "", password if isinstance(password, str) else "")
+    for each in grafana.requirements(target.dashboards, target.rules):
+        source = each.id.removeprefix("grafana_").removesuffix("_datasource")
+        absent = each.id.endswith("_datasource") and facts.url(source) is None
+        why = reason or (facts.why_absent(source) if absent else "")
+        yield replace(each, probe=partial(skipped, why)) if why else each

@@ -1,4 +1,4 @@
-"""What a verification comes to: each requirement met, unmet or skipped, and how complete that is."""
+"""The results of a verification: each requirement met, unmet or skipped, and how complete that is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contextcore_install.core.requirements import Category
 
 
 class Status(StrEnum):
-    """How a requirement is."""
+    """Whether a requirement is met; values of JSON output."""
 
     MET = "met"
     UNMET = "unmet"
@@ -37,20 +37,20 @@ class RequirementResult:
 
     @property
     def status(self) -> Status:
-        """Whether it is met; a warning does not stand in the way."""
+        """Whether it is met; a warning does not count against it."""
         if any(not finding.warning for finding in self.probe.findings):
             return Status.UNMET
         return Status.SKIPPED if self.probe.skipped else Status.MET
 
     @property
-    def stands_in_the_way(self) -> bool:
-        """Whether the installation does not work for want of it."""
+    def blocking(self) -> bool:
+        """Whether the installation does not work because of it."""
         return self.status is Status.UNMET and self.requirement.critical
 
     def as_document(self) -> dict[str, Any]:
         """Return the result as JSON output shows it; what is secret in what was seen is hidden."""
-        first = next((finding for finding in self.probe.findings), None)
-        evidence = self.probe.evidence or (first.evidence if first else "")
+        findings = [finding.as_document() for finding in self.probe.findings]
+        evidence = self.probe.evidence or (self.probe.findings[0].evidence if findings else "")
         document: dict[str, Any] = {
             "id": self.id,
             "title": self.requirement.title,
@@ -59,9 +59,9 @@ class RequirementResult:
             "status": self.status.value,
             "evidence": hide_secrets(evidence),
         }
-        if self.probe.findings:
-            document["findings"] = [_shown(finding) for finding in self.probe.findings]
-        return document
+        for finding in findings:
+            finding |= {key: hide_secrets(finding[key]) for key in ("message", "evidence") if key in finding}
+        return {**document, "findings": findings} if findings else document
 
     def as_measurement(self) -> dict[str, Any]:
         """Return the result as the event `verified` holds it."""
@@ -75,54 +75,48 @@ class RequirementResult:
 
 
 def measurements(results: Sequence[RequirementResult]) -> list[dict[str, Any]]:
-    """Return what counts of the results: what was skipped was not measured."""
+    """Return the results that count: what was skipped was not measured."""
     return [result.as_measurement() for result in results if result.status is not Status.SKIPPED]
 
 
 def completeness(results: Sequence[RequirementResult]) -> float | None:
-    """Return how many percent of what was looked at are met; None where nothing was."""
-    looked_at = [result.status is Status.MET for result in results if result.status is not Status.SKIPPED]
-    return round(100.0 * sum(looked_at) / len(looked_at), 1) if looked_at else None
+    """Return the percentage of requirements met of those that were measured; None if none was."""
+    measured = [result.status is Status.MET for result in results if result.status is not Status.SKIPPED]
+    return round(100.0 * sum(measured) / len(measured), 1) if measured else None
 
 
 def by_category(results: Sequence[RequirementResult]) -> list[dict[str, Any]]:
     """Return each category with its completeness, in a fixed order."""
     rows = []
     for category in Category:
-        of_it = [result for result in results if result.requirement.category is category]
-        counts = {status.value: sum(result.status is status for result in of_it) for status in Status}
-        rows.append({"category": category.value, "completeness_percent": completeness(of_it), **counts})
+        members = [result for result in results if result.requirement.category is category]
+        counts = {status.value: sum(result.status is status for result in members) for status in Status}
+        rows.append({"category": category.value, "completeness_percent": completeness(members), **counts})
     return rows
 
 
 def unmet(code: str, message: str, evidence: str = "", *, fix: str = "", command: str = "") -> Probe:
-    """Return what says that a requirement is not met, and what to do."""
+    """Return the probe of a requirement that is not met, with what to do."""
     remedy = Remedy(fix, command) if fix or command else None
     return Probe(evidence, (Finding(code, message, evidence, remedy),))
 
 
 def skipped(reason: str) -> Probe:
-    """Return what says that a requirement could not be looked at."""
     return Probe(reason, skipped=True)
 
 
+def unknown(error: InstallError) -> Probe:
+    """Return the probe of a requirement that an error kept from being looked at."""
+    return skipped(f"not known: {error.message}")
+
+
 def failed(error: InstallError) -> Probe:
-    """Return what an error says of a requirement that could not be met for it."""
+    """Return the probe of a requirement that is not met because of an error."""
     command = error.hint or REPAIR
     return unmet(error.code, error.message, error.evidence, fix=command, command=command)
 
 
-def of_check(result: CheckResult) -> Probe:
+def probe_of_check(check: CheckResult) -> Probe:
     """Return a step's check as the probe of a requirement."""
-    unknown = [finding for finding in result.findings if finding.code == "not-known-yet"]
-    if unknown:
-        return skipped(unknown[0].message)
-    return Probe(result.summary, result.findings)
-
-
-def _shown(finding: Finding) -> dict[str, Any]:
-    document = finding.as_document()
-    for name in ("message", "evidence"):
-        if name in document:
-            document[name] = hide_secrets(document[name])
-    return document
+    unseen = [finding for finding in check.findings if finding.code == "not-known-yet"]
+    return skipped(unseen[0].message) if unseen else Probe(check.summary, check.findings)

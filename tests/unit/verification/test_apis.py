@@ -12,8 +12,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview
 from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification import signals
-from contextcore_install.verification.checklist import VerificationTarget, look_at, requirements
 from contextcore_install.verification.facts import InstallationFacts
+from contextcore_install.verification.requirements import VerificationTarget, probe_all, requirements
 from contextcore_install.verification.results import RequirementResult, Status, completeness, measurements
 from kit.apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
 from kit.fakes import FakeProvider, RealClock
@@ -53,7 +53,7 @@ def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> di
         dashboards=(DASHBOARD,),
         rules=(RULE,),
     )
-    found = {result.id: result for result in look_at(list(requirements(subject, facts)), 30)}
+    found = {result.id: result for result in probe_all(list(requirements(subject, facts)), 30)}
     assert PASSWORD not in str([result.as_document() for result in found.values()])
     return found
 
@@ -86,8 +86,8 @@ def test_what_is_taken_and_not_shown_is_lost(apis: Apis, monkeypatch: pytest.Mon
     apis.loki.loses = apis.tempo.loses = True
     found = results_of(apis)
     assert statuses(found, "line_round_trip", "span_round_trip") == {UNMET}
-    assert message(found["line_round_trip"]) == "Loki took a line and does not show it."
-    assert found["span_round_trip"].stands_in_the_way
+    assert message(found["line_round_trip"]) == "Loki accepted a line and does not show it."
+    assert found["span_round_trip"].blocking
 
 
 def test_another_program_in_its_place_is_told_as_such_and_what_it_cannot_know_is_skipped(apis: Apis) -> None:
@@ -96,7 +96,7 @@ def test_another_program_in_its_place_is_told_as_such_and_what_it_cannot_know_is
     others = {"grafana_api", "loki_api", "tempo_api"}
     assert {name for name, result in found.items() if result.status is UNMET} == others
     assert message(found["grafana_api"]) == f"What answers at {apis.grafana.url} is not Grafana."
-    assert not any(result.stands_in_the_way for result in found.values())
+    assert not any(result.blocking for result in found.values())
     dependent = ("line_round_trip", "span_round_trip", "grafana_password", *(f"grafana_{name}" for name in OF_GRAFANA))
     assert statuses(found, *dependent) == {SKIPPED}
 
@@ -174,7 +174,7 @@ def test_what_grafana_lacks_is_found_and_nothing_else(apis: Apis, change: Change
     found = results_of(apis)
     assert [result.id for result in found.values() if result.status is UNMET] == [name]
     assert found[name].probe.findings[0].code == code
-    assert found[name].stands_in_the_way is name.endswith("_datasource")
+    assert found[name].blocking is name.endswith("_datasource")
 
 
 @pytest.mark.parametrize("said", [404, 501])
@@ -205,9 +205,9 @@ def test_a_password_that_opens_is_proof_and_no_other_is_tried(apis: Apis) -> Non
 
 def test_a_default_password_is_found_without_asking_and_by_trying_where_it_was_changed(apis: Apis) -> None:
     apis.grafana.password = "admin"
-    assert results_of(apis, "admin")["grafana_password"].stands_in_the_way
+    assert results_of(apis, "admin")["grafana_password"].blocking
     changed = results_of(apis)
-    assert changed["grafana_password"].stands_in_the_way
+    assert changed["grafana_password"].blocking
     assert changed["grafana_login"].status is UNMET
     assert not changed["grafana_login"].requirement.critical
 
@@ -216,7 +216,7 @@ def test_a_password_that_was_changed_to_a_good_one_is_no_failure_but_hides_what_
     apis.grafana.password = "another-good-one"
     found = results_of(apis)
     assert found["grafana_password"].status is MET
-    assert not any(result.stands_in_the_way for result in found.values())
+    assert not any(result.blocking for result in found.values())
     assert statuses(found, *(f"grafana_{name}" for name in OF_GRAFANA[1:])) == {SKIPPED}
     assert passwords_tried(apis) == 2
 

@@ -11,8 +11,8 @@ from contextcore_install.core.requirements import Category, Storage
 from contextcore_install.providers.registry import PROVIDERS, create_provider
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.verification.checklist import VerificationTarget, requirements
 from contextcore_install.verification.facts import InstallationFacts
+from contextcore_install.verification.requirements import VerificationTarget, requirements
 from kit.fakes import FakeProvider, RealClock
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/reference/requirements.md"

@@ -222,7 +222,7 @@ class Where:
 
     def _document(self, found: Overview) -> dict[str, Any]:
         from contextcore_install.system.http import LoopbackHttp
-        from contextcore_install.verification.answering import answering
+        from contextcore_install.verification.facts import readiness
 
         typed = self._app.commands.typed
         return {
@@ -233,7 +233,7 @@ class Where:
                     "program": found.programs.get(item.component, ""),
                     "answers": answers,
                 }
-                for item, answers in answering(found.endpoints, LoopbackHttp())
+                for item, answers in readiness(found.endpoints, LoopbackHttp())
             ],
             "absent": [
                 {"component": item.component, "reason": item.reason, "hint": typed(item.hint)} for item in found.absent

@@ -16,11 +16,17 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Endpoint, Overview, Probe, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage, socket_listener
-from contextcore_install.verification.checklist import look_at, of_steps
+from contextcore_install.verification.concurrency import once, run_concurrently
 from contextcore_install.verification.facts import InstallationFacts, observe
-from contextcore_install.verification.requirements import PrivateFile, data_persistence, infrastructure, security
+from contextcore_install.verification.requirements import (
+    PrivateFile,
+    data_persistence,
+    infrastructure,
+    probe_all,
+    security,
+    step_results,
+)
 from contextcore_install.verification.results import RequirementResult, Status, by_category
-from contextcore_install.verification.together import Once, together
 from kit.fakes import FakeProvider, Told
 
 MET, UNMET, SKIPPED = Status.MET, Status.UNMET, Status.SKIPPED
@@ -30,7 +36,7 @@ LOOSE = Finding("claim-unbound", "no volume")
 
 
 def judged(wanted: Any) -> dict[str, Status]:
-    return {result.id: result.status for result in look_at(list(wanted), 10)}
+    return {result.id: result.status for result in probe_all(list(wanted), 10)}
 
 
 @pytest.mark.parametrize(
@@ -103,9 +109,9 @@ def test_files_of_the_owner_alone_may_be_stricter_and_not_looser(tmp_path: Path)
     state.touch(0o400)
     assert judged(security(NOTHING, files))["private_files"] is MET
     state.chmod(0o640)
-    result = next(item for item in look_at(list(security(NOTHING, files)), 10) if item.id == "private_files")
+    result = next(item for item in probe_all(list(security(NOTHING, files)), 10) if item.id == "private_files")
     assert result.status is UNMET
-    assert not result.stands_in_the_way
+    assert not result.blocking
     assert "mode 0640" in result.as_document()["evidence"]
     missing = (PrivateFile(tmp_path / "nowhere", 0o700),)
     assert judged(security(NOTHING, missing))["private_files"] is SKIPPED
@@ -131,7 +137,7 @@ def test_the_facts_of_a_provider_are_asked_at_once_and_an_error_is_one_of_them()
 def test_what_takes_too_long_is_left_behind() -> None:
     end = threading.Event()
     began = time.monotonic()
-    found = together({"slow": lambda: end.wait(60), "quick": lambda: True}, 0.3)
+    found = run_concurrently({"slow": lambda: end.wait(60), "quick": lambda: True}, 0.3)
     assert time.monotonic() - began < 30
     end.set()
     assert found["quick"] is True
@@ -144,7 +150,7 @@ def test_a_bug_in_a_probe_is_not_hidden() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        look_at([Requirement("x", "X", broken)], 10)
+        probe_all([Requirement("x", "X", broken)], 10)
 
 
 def test_what_is_done_once_is_the_same_for_all_who_ask() -> None:
@@ -154,10 +160,10 @@ def test_what_is_done_once_is_the_same_for_all_who_ask() -> None:
         calls.append(1)
         raise AWAY
 
-    once = Once(fail)
+    ask = once(fail)
     for _ in range(3):
         with pytest.raises(InstallError):
-            once()
+            ask()
     assert len(calls) == 1
 
 
@@ -168,7 +174,7 @@ def test_steps_count_as_what_they_make_so_and_what_hangs_on_another_is_skipped()
         "cluster_create": CheckResult(findings=(Finding("cluster-stopped", "it is stopped"),)),
         "pods_ready": CheckResult(findings=(unknown,)),
     }
-    found = of_steps(checks, {"preflight": "Check the machine"})
+    found = step_results(checks, {"preflight": "Check the machine"})
     assert [result.status for result in found] == [MET, UNMET, SKIPPED]
     assert found[0].requirement.title == "Check the machine"
     assert [row["completeness_percent"] for row in by_category(found)] == [100.0, 0.0, None, None, None]

@@ -1,0 +1,52 @@
+"""Runs tasks concurrently, none of which may take longer than all of them may."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from contextcore_install.core.errors import InstallError
+
+Value = TypeVar("Value")
+
+
+def once(task: Callable[[], Value]) -> Callable[[], Value]:
+    """Return a function that runs the task when it is first called; every call has that outcome, value or error."""
+    outcome: Future[Value] = Future()
+    begin = threading.Lock()
+
+    def call() -> Value:
+        if begin.acquire(blocking=False):
+            _settle(outcome, task)
+        return outcome.result()
+
+    return call
+
+
+def run_concurrently(tasks: Mapping[str, Callable[[], Value]], limit_s: float) -> dict[str, Value | InstallError]:
+    """Return the outcome of each task: a value or an InstallError, `too-slow` if it takes longer than `limit_s`.
+
+    What is too slow is left behind in a thread that ends with the program. Any other error is raised.
+    """
+    outcomes: dict[str, Future[Value]] = {name: Future() for name in tasks}
+    for name, outcome in outcomes.items():
+        work = (outcome, tasks[name])
+        threading.Thread(target=_settle, args=work, name=f"verify-{name}", daemon=True).start()
+    done = wait(outcomes.values(), limit_s).done
+    late = InstallError("too-slow", f"there was no answer within {limit_s:.0f} s", retryable=True)
+    found: dict[str, Value | InstallError] = {}
+    for name, outcome in outcomes.items():
+        try:
+            found[name] = outcome.result() if outcome in done else late
+        except InstallError as error:
+            found[name] = error
+    return found
+
+
+def _settle(outcome: Future[Value], task: Callable[[], Value]) -> None:
+    try:
+        outcome.set_result(task())
+    except BaseException as error:  # noqa: BLE001 - raised by whoever asks for the result
+        outcome.set_exception(error)
