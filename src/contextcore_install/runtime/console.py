@@ -69,7 +69,7 @@ class Console:
 
     def teach(self, plan: Plan) -> Projection:
         """Return what explains each step as it begins."""
-        from contextcore_install.ui.console.tutor import Lesson, Tutor
+        from contextcore_install.ui.console.plain import Lesson, Tutor
 
         lessons = {step.id: Lesson(step.title, step.lesson, step.by_hand) for step in plan}
         return Tutor(self._app.stdout, self.style, lessons)

@@ -23,24 +23,23 @@ class Estimate:
     late: bool = False
 
     def words(self) -> str:
-        """Return the estimate as honestly as it is known; "" where nothing is."""
+        """Return the estimate as honestly as it is known; "" if nothing is."""
         if self.late:
             return "longer than usual"
         if self.seconds is None:
             return ""
         if self.seconds < 5:
             return "a few seconds left"
-        if self.seconds < 60:
-            return f"about {max(10, round(self.seconds, -1)):.0f} s left" if self.seconds < 55 else "about 1 min left"
-        return f"about {round(self.seconds / 60)} min left"
+        if self.seconds < 55:
+            return f"about {max(10, round(self.seconds, -1)):.0f} s left"
+        return f"about {max(1, round(self.seconds / 60))} min left"
 
 
 def durations(events: Iterable[Event]) -> dict[str, list[float]]:
     """Return, for each step, the seconds that its real work took in earlier runs, latest last."""
     found: dict[str, list[float]] = {}
     for event in events:
-        seconds = working_time_s(event)
-        if seconds is not None:
+        if (seconds := working_time_s(event)) is not None:
             found.setdefault(event.step, []).append(seconds)
     return found
 

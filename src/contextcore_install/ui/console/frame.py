@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contextcore_install.ui.console.progress import FINISHED, DisplayPhase, Progress, StepView
+from contextcore_install.ui.console.progress import DisplayPhase, Progress, StepView
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import cells, duration, pad, sanitize, stopwatch
 
@@ -15,7 +15,7 @@ LEAST_TEXT = 12
 """With less room than this, steps are shown by name and time alone."""
 
 BAR = 24
-"""Cells of the progress bar, where there is room."""
+"""Cells of the progress bar, if there is room."""
 
 _MARKS = {
     DisplayPhase.WAITING: "waiting",
@@ -25,6 +25,8 @@ _MARKS = {
     DisplayPhase.FAILED: "failed",
     DisplayPhase.STOPPED: "stopped",
 }
+_Line = tuple[int, str]
+"""A line with its rank: how gladly it is given up (0: last)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,162 +39,132 @@ class Heading:
     run_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A line, the step it belongs to, and how gladly it is given up (0: last)."""
-
-    line: str
-    step: int
-    rank: int
-
-
 def draw(progress: Progress, heading: Heading, style: Style, height: int, now: float, began: float) -> list[str]:
     """Return the frame of a running installation, at most `height` lines (at least 1).
 
     `now` and `began` (of the run) are monotonic seconds.
     """
-    style = style.narrowed(min(style.width, WIDEST))
-    footer = _footer(progress, style, now, now - began)
-    rows = _rows(progress, style, now)
-    room = height - 1
-    header = [_header(heading, style)] if room > 2 else []
-    room -= len(header)
-    airy = room - len(rows) >= 2
-    shown = [row.line for row in _fitting(rows, progress, room)]
-    space = [""] if airy else []
-    return [*header, *space, *shown, *space, footer][-max(1, height) :]
+    picture = _Picture(progress, style, now)
+    header = [picture.header(heading)] if height > 3 else []
+    room = height - 1 - len(header)
+    lines = picture.lines()
+    space = [""] if room - len(lines) >= 2 else []
+    shown = _fitting(lines, len(progress.steps), room)
+    return [*header, *space, *shown, *space, picture.footer(now - began)][-max(1, height) :]
 
 
 def draw_final(progress: Progress, heading: Heading, style: Style, now: float) -> list[str]:
     """Return what stays on the screen: every step as it ended."""
-    style = style.narrowed(min(style.width, WIDEST))
-    steps = list(progress.steps.values())
-    widths = _Widths(progress, style, now)
-    return [_header(heading, style), "", *(_step_line(step, style, now, widths) for step in steps), ""]
+    picture = _Picture(progress, style, now)
+    return [picture.header(heading), "", *map(picture.step_line, progress.steps.values()), ""]
 
 
-def _header(heading: Heading, style: Style) -> str:
-    spans: list[Span] = [(sanitize(heading.cluster, 63), "strong")]
-    if heading.provider:
-        spans.append((f" on {sanitize(heading.provider, 40)}", ""))
-    details = [sanitize(text, 60) for text in (heading.mode, heading.run_id) if text]
-    spans += [(style.symbol("dash") + text, "faint") for text in details]
-    return style.line(*spans)
+def _fitting(lines: list[_Line], steps: int, room: int) -> list[str]:
+    """Return the lines that matter most, in their order, at most `room`.
+
+    A step's own line is worth more than any detail while all steps fit; otherwise details of running
+    steps are worth more than steps that are far away.
+    """
+    worth = [(0 if rank >= 4 and steps <= room else rank, place) for place, (rank, _) in enumerate(lines)]
+    return [lines[place][1] for place in sorted(place for _, place in sorted(worth)[: max(0, room)])]
 
 
-class _Widths:
-    """The columns: name, time, text. The text comes last and unpadded: a line is no longer than it must be.
+class _Picture:
+    """Draws a run at one moment, with the columns name, time and text.
 
-    So a terminal that gets narrower breaks few lines, and the times do not move while texts change.
+    The text comes last and unpadded: a line is no longer than it must be. So a terminal that gets narrower breaks few
+    lines, and the times do not move while texts change.
     """
 
     def __init__(self, progress: Progress, style: Style, now: float) -> None:
+        self._progress, self._now = progress, now
+        self._style = style = style.narrowed(min(style.width, WIDEST))
         steps = progress.steps.values()
-        self.name = min(max((cells(style.plain(step.id)) for step in steps), default=0), max(8, style.width // 2))
-        self.time = max((cells(_time(step, now)) for step in steps), default=0)
-        self.text = style.width - 4 - self.name - 2 - (self.time + 2 if self.time else 0) >= LEAST_TEXT
+        self._name = min(max((cells(style.plain(step.id)) for step in steps), default=0), max(8, style.width // 2))
+        self._time = max((cells(self._spent(step)) for step in steps), default=0)
+        self._has_text = style.width - 4 - self._name - 2 - (self._time + 2 if self._time else 0) >= LEAST_TEXT
 
+    def header(self, heading: Heading) -> str:
+        spans: list[Span] = [(sanitize(heading.cluster, 63), "strong")]
+        if heading.provider:
+            spans.append((f" on {sanitize(heading.provider, 40)}", ""))
+        details = [sanitize(text, 60) for text in (heading.mode, heading.run_id) if text]
+        spans += [(self._style.symbol("dash") + text, "faint") for text in details]
+        return self._style.line(*spans)
 
-def _rows(progress: Progress, style: Style, now: float) -> list[_Row]:
-    steps = list(progress.steps.values())
-    busy = [index for index, step in enumerate(steps) if step.active or step.phase is DisplayPhase.FAILED]
-    focus = busy[0] if busy else min(progress.done, len(steps) - 1)
-    widths = _Widths(progress, style, now)
-    rows = []
-    for index, step in enumerate(steps):
-        rank = 0 if index in busy else 4 + abs(index - focus)
-        rows.append(_Row(_step_line(step, style, now, widths), index, rank))
-        rows += [_Row(line, index, rank) for rank, line in _details(step, style, now, widths)]
-    return rows
+    def lines(self) -> list[_Line]:
+        """Return each step's line, followed by its details."""
+        steps = list(self._progress.steps.values())
+        busy = [index for index, step in enumerate(steps) if step.active or step.phase is DisplayPhase.FAILED]
+        focus = busy[0] if busy else min(self._progress.done, len(steps) - 1)
+        lines: list[_Line] = []
+        for index, step in enumerate(steps):
+            lines.append((0 if index in busy else 4 + abs(index - focus), self.step_line(step)))
+            lines += self._details(step)
+        return lines
 
+    def step_line(self, step: StepView) -> str:
+        is_moving = step.phase in {DisplayPhase.CHECKING, DisplayPhase.RUNNING}
+        mark = self._style.spinner(self._now) if is_moving else self._style.mark(_MARKS[step.phase])
+        strong = "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
+        name = pad(self._style.fitted(step.id, self._name), self._name)
+        spans: list[Span] = [("  ", ""), mark, (" ", "")]
+        spans.append((name, "faint" if step.phase is DisplayPhase.WAITING else strong))
+        if self._time:
+            spans.append(("  " + self._spent(step).rjust(self._time), "faint"))
+        tries = f"try {step.attempt}" if step.attempt > 1 else ""
+        text, tone = self._text(step) if self._has_text else ("", "")
+        if tries and text:
+            tries += self._style.symbol("dash")
+        return self._style.line(*spans, "  ", (tries, "faint"), (text, tone))
 
-def _fitting(rows: list[_Row], progress: Progress, room: int) -> list[_Row]:
-    """Return the rows that matter most, in their order, at most `room`.
+    def _text(self, step: StepView) -> Span:
+        title = sanitize(step.title, 80)
+        match step.phase:
+            case DisplayPhase.FAILED:
+                return step.text, "bad"
+            case DisplayPhase.PAUSING:
+                return f"again in {max(0.0, step.retry_at - self._now):.0f} s: {step.text}", "warn"
+            case DisplayPhase.ALREADY:
+                return (f"up to date: {step.text}" if step.text else "up to date"), "faint"
+            case DisplayPhase.DONE:
+                return step.text or title, ""
+            case DisplayPhase.WAITING:
+                return (step.text, "warn") if step.text else (title, "faint")
+        return title, ""
 
-    A step's own row is worth more than any detail while all steps fit; otherwise details of running
-    steps are worth more than steps that are far away.
-    """
-    steps = len(progress.steps)
+    def _spent(self, step: StepView) -> str:
+        return stopwatch(step.spent(self._now)) if step.active else duration(step.seconds)
 
-    def worth(position: int) -> tuple[int, int]:
-        rank = rows[position].rank
-        return (0 if rank >= 4 and steps <= room else rank, position)
+    def _details(self, step: StepView) -> list[_Line]:
+        """Return what hangs below a step: its parts and what it does, or what went wrong."""
+        style, indent = self._style, ("      ", "")
+        if not self._has_text and step.text and step.phase in {DisplayPhase.FAILED, DisplayPhase.PAUSING}:
+            return [(1, style.line(indent, (step.text, "bad" if step.phase is DisplayPhase.FAILED else "warn")))]
+        if not step.active:
+            return []
+        parts = step.parts.values()
+        width = min(max((cells(style.plain(part.name)) for part in parts), default=0), style.width // 2)
+        lines = []
+        for part in parts:
+            name = " " + pad(style.fitted(part.name, width), width)
+            if part.seconds is None:
+                spent = (stopwatch(self._now - part.began).rjust(7), "faint")
+                lines.append((2, style.line(indent, style.spinner(self._now), name, spent)))
+            else:
+                mark = style.mark("failed" if part.failed else "done")
+                lines.append((3, style.line(indent, mark, name, (duration(part.seconds).rjust(7), "faint"))))
+        if step.doing:
+            lines.append((1, style.line(indent, (style.symbol("then"), "busy"), (" " + step.doing, "faint"))))
+        return lines
 
-    best = sorted(range(len(rows)), key=worth)[: max(0, room)]
-    return [rows[position] for position in sorted(best)]
-
-
-def _step_line(step: StepView, style: Style, now: float, widths: _Widths) -> str:
-    is_moving = step.phase in {DisplayPhase.CHECKING, DisplayPhase.RUNNING}
-    mark = style.spinner(now) if is_moving else style.mark(_MARKS[step.phase])
-    waiting = step.phase is DisplayPhase.WAITING
-    name_tone = "faint" if waiting else "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
-    name = pad(style.fitted(step.id, widths.name), widths.name)
-    spans: list[Span] = [("  ", ""), mark, (" ", ""), (name, name_tone)]
-    if widths.time:
-        spans.append(("  " + _time(step, now).rjust(widths.time), "faint"))
-    tries = f"try {step.attempt}" if step.attempt > 1 else ""
-    text, tone = _text(step, now) if widths.text else ("", "")
-    if tries and text:
-        tries += style.symbol("dash")
-    return style.line(*spans, "  ", (tries, "faint"), (text, tone))
-
-
-def _text(step: StepView, now: float) -> Span:
-    title = sanitize(step.title, 80)
-    if step.phase is DisplayPhase.FAILED:
-        return step.text, "bad"
-    if step.phase is DisplayPhase.PAUSING:
-        return f"again in {max(0.0, step.retry_at - now):.0f} s: {step.text}", "warn"
-    if step.phase is DisplayPhase.ALREADY:
-        return (f"up to date: {step.text}" if step.text else "up to date"), "faint"
-    if step.phase is DisplayPhase.DONE:
-        return step.text or title, ""
-    if step.phase is DisplayPhase.WAITING:
-        return (step.text, "warn") if step.text else (title, "faint")
-    return title, ""
-
-
-def _time(step: StepView, now: float) -> str:
-    return stopwatch(step.spent(now)) if step.active else duration(step.seconds)
-
-
-def _details(step: StepView, style: Style, now: float, widths: _Widths) -> list[tuple[int, str]]:
-    """Return (rank, line) for what hangs below a step: its parts and what it does, or what went wrong."""
-    indent = ("      ", "")
-    if not widths.text and step.text and step.phase in {DisplayPhase.FAILED, DisplayPhase.PAUSING}:
-        return [(1, style.line(indent, (step.text, "bad" if step.phase is DisplayPhase.FAILED else "warn")))]
-    if not step.active:
-        return []
-    parts = step.parts.values()
-    names = min(max((cells(style.plain(part.name)) for part in parts), default=0), style.width // 2)
-    lines = []
-    for part in parts:
-        running = part.seconds is None
-        mark = style.spinner(now) if running else style.mark("failed" if part.failed else "done")
-        spent = stopwatch(now - part.began) if part.seconds is None else duration(part.seconds)
-        name = pad(style.fitted(part.name, names), names)
-        lines.append((2 if running else 3, style.line(indent, mark, f" {name}", (spent.rjust(7), "faint"))))
-    if step.doing:
-        lines.append((1, style.line(indent, (style.symbol("then"), "busy"), (" " + step.doing, "faint"))))
-    return lines
-
-
-def _footer(progress: Progress, style: Style, now: float, elapsed: float) -> str:
-    total = len(progress.steps)
-    failed = any(step.phase is DisplayPhase.FAILED for step in progress.steps.values())
-    done = sum(step.phase in FINISHED for step in progress.steps.values())
-    texts = [f"{done} of {total}", stopwatch(elapsed)]
-    left = progress.left(now).words()
-    if left:
-        texts.append(left)
-    text = "   ".join(texts)
-    width = min(BAR, style.width - 2 - 3 - cells(text))
-    if width < 6:
-        return style.line("  ", text)
-    full = int(width * progress.share(now))
-    bar: list[Span] = [
-        (style.symbol("full") * full, "bad" if failed else "good"),
-        (style.symbol("empty") * (width - full), "faint"),
-    ]
-    return style.line("  ", *bar, "   ", text)
+    def footer(self, elapsed: float) -> str:
+        progress, style = self._progress, self._style
+        texts = [f"{progress.done} of {len(progress.steps)}", stopwatch(elapsed), progress.left(self._now).words()]
+        text = "   ".join(filter(None, texts))
+        width = min(BAR, style.width - 2 - 3 - cells(text))
+        if width < 6:
+            return style.line("  ", text)
+        full = int(width * progress.share(self._now))
+        done = (style.symbol("full") * full, "bad" if progress.failed else "good")
+        return style.line("  ", done, (style.symbol("empty") * (width - full), "faint"), "   ", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, TextIO
 
 from contextcore_install.core.errors import InstallError
@@ -23,7 +24,6 @@ class JsonLines:
         self._sink = Sink(stream)
 
     def handle(self, event: Event) -> None:
-        """Write one event."""
         if event.kind is not Kind.TICK:
             self._sink.write(one_line({"schema": EVENT_SCHEMA} | event.as_document() | {"schema": EVENT_SCHEMA}))
 
@@ -46,6 +46,4 @@ def _finite(value: object) -> object:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
-        return None
-    return value
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,8 +1,9 @@
-"""The live view of a run on a terminal: a block that redraws itself until the run ends."""
+"""The live view of a run on a terminal: a block of lines that redraws itself until the run ends."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import Self, TextIO
@@ -11,11 +12,10 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
-from contextcore_install.ui.console.painter import HIDE_CURSOR, SHOW_CURSOR, Painter
 from contextcore_install.ui.console.progress import DisplayPhase, Progress
 from contextcore_install.ui.console.remarks import needs_a_hand, remark
 from contextcore_install.ui.status import finding_lines
-from contextcore_install.ui.style import Span, Style
+from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.terminal import Sink, Terminal
 
 REFRESH_S = 0.125
@@ -23,6 +23,34 @@ REFRESH_S = 0.125
 
 PATIENCE_S = 1.0
 """How long `stop` waits for a terminal that takes no output (Ctrl-S)."""
+
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+_CLEAR_TO_END_OF_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
+
+
+class Painter:
+    """Redraws a block of lines in place, at the end of what a terminal shows.
+
+    Terminals break lines anew when they get narrower, so the block may take more rows than were written; it is measured
+    in the width of now, which `size` gives with the rows, before it is overwritten.
+    """
+
+    def __init__(self, write: Callable[[str], None], size: Callable[[], tuple[int, int]]) -> None:
+        self._write = write
+        self._size = size
+        self._painted: list[int] = []
+
+    def paint(self, lines: Sequence[str], *, above: Sequence[str] = (), before: str = "", after: str = "") -> None:
+        """Put the lines in the place of those painted before, in one write; those `above` stay for good."""
+        columns, rows = self._size()
+        up = min(sum(max(1, -(-width // columns)) for width in self._painted), rows - 1)
+        back = f"\r\x1b[{up}A" if up > 0 else "\r"
+        # Cleared below the first line only: some terminals keep a copy of a screen cleared from its top.
+        body = "".join(
+            f"{line}{_CLEAR_TO_END_OF_LINE}\n{'' if at else _CLEAR_BELOW}" for at, line in enumerate([*above, *lines])
+        )
+        self._painted = [shown_cells(line) for line in lines]
+        self._write(before + back + body + after)
 
 
 class LiveConsole:
@@ -54,7 +82,6 @@ class LiveConsole:
         self.stop()
 
     def handle(self, event: Event) -> None:
-        """Take one event in."""
         remarks = self._remarks(event)
         with self._lock:
             self._progress.handle(event, self._clock.monotonic())
@@ -99,8 +126,8 @@ class LiveConsole:
         while not self._sink.gone:
             rows = self._terminal.size()[1]
             with self._lock:
-                style = self._style()
-                lines = draw(self._progress, self._heading, style, rows - 1, self._clock.monotonic(), self._began)
+                style, now = self._style(), self._clock.monotonic()
+                lines = draw(self._progress, self._heading, style, rows - 1, now, self._began)
             self._painter.paint(lines, before=before)
             before = ""
             if self._stopped.wait(REFRESH_S):
@@ -112,15 +139,13 @@ class LiveConsole:
 
     def _remarks(self, event: Event) -> list[str]:
         """Return the lines that an event leaves above the view: findings that want a hand, and notices."""
+        style = self._style()
         if event.kind is Kind.FINDING:
             finding = finding_from_document(event.data)
-            return finding_lines(finding, self._style(), indent=2) if needs_a_hand(finding) else []
+            return finding_lines(finding, style, indent=2) if needs_a_hand(finding) else []
+        lead = [("  ", ""), style.mark("waiting"), (" ", "")]
         text = remark(event)
-        if not text:
-            return []
-        style = self._style()
-        lead: list[Span] = [("  ", ""), style.mark("waiting"), (" ", "")]
-        return style.paragraph(text, first=lead, indent=4, tone="faint")
+        return style.paragraph(text, first=lead, indent=4, tone="faint") if text else []
 
     def _style(self) -> Style:
         """Return the style for one column less: a full last column makes some terminals break the line."""

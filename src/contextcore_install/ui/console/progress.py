@@ -57,7 +57,6 @@ class StepView:
 
     @property
     def active(self) -> bool:
-        """Whether the step is under way."""
         return self.phase in ACTIVE
 
     def spent(self, now: float) -> float:
@@ -65,6 +64,53 @@ class StepView:
         if self.seconds is not None:
             return self.seconds
         return max(0.0, now - self.began) if self.active else 0.0
+
+    def take(self, kind: Kind, data: Mapping[str, Any], now: float) -> None:
+        """Take in an event of the step."""
+        match kind:
+            case Kind.STEP_CHECKING:
+                self._begin(DisplayPhase.CHECKING, now)
+            case Kind.STEP_STARTED | Kind.STEP_UNDO_STARTED:
+                attempt = data.get("attempt")
+                self.attempt = attempt if isinstance(attempt, int) else self.attempt + 1
+                self._begin(DisplayPhase.RUNNING, self.began if self.active else now)
+            case Kind.STEP_RETRYING:
+                delay = data.get("delay_seconds")
+                self.retry_at = now + (delay if isinstance(delay, int | float) else 0)
+                self.phase, self.text, self.doing = DisplayPhase.PAUSING, error_message(data), ""
+            case Kind.STEP_COMPLETED:
+                phase = DisplayPhase.ALREADY if data.get("already") else DisplayPhase.DONE
+                self._end(phase, sanitize(data.get("summary", "")), data, now)
+            case Kind.STEP_FAILED:
+                self._end(DisplayPhase.FAILED, error_message(data), data, now)
+            case Kind.STEP_UNDONE:
+                self._end(DisplayPhase.DONE, "taken back", data, now)
+            case Kind.STEP_INVALIDATED:
+                self.phase, self.text = DisplayPhase.WAITING, sanitize(data.get("reason", ""))
+            case _:
+                self._take_detail(kind, data, now)
+
+    def _take_detail(self, kind: Kind, data: Mapping[str, Any], now: float) -> None:
+        part = sanitize(data.get("part", ""), 60)
+        match kind:
+            case Kind.PART_STARTED:
+                self.parts.pop(part, None)
+                self.parts[part] = ProgressPart(part, now)
+            case Kind.PART_FINISHED:
+                known = self.parts.setdefault(part, ProgressPart(part, now))
+                known.seconds, known.failed = _seconds(data, now - known.began), data.get("outcome") == "failed"
+            case Kind.ACTIVITY:
+                self.doing = sanitize(data.get("text", ""))
+            case Kind.OUTPUT:
+                self.doing = latest_line(data.get("line", "")) or self.doing
+
+    def _begin(self, phase: DisplayPhase, began: float) -> None:
+        self.phase, self.began, self.seconds, self.text, self.doing = phase, began, None, "", ""
+        self.parts.clear()
+
+    def _end(self, phase: DisplayPhase, text: str, data: Mapping[str, Any], now: float) -> None:
+        self.seconds = _seconds(data, self.spent(now))
+        self.phase, self.text = phase, text
 
 
 class Progress:
@@ -84,7 +130,8 @@ class Progress:
         done_before: Collection[str] = (),
     ) -> None:
         self.steps = {name: StepView(name, title, n) for n, (name, title) in enumerate(titles.items(), 1)}
-        self._needs = needs or _chain(list(titles))
+        names = list(titles)
+        self._needs = needs or {name: names[max(0, place - 1) : place] for place, name in enumerate(names)}
         self._history = history or {}
         self._done_before = frozenset(done_before)
         self._countdown = Countdown()
@@ -95,8 +142,11 @@ class Progress:
         return sum(step.phase in FINISHED for step in self.steps.values())
 
     @property
+    def failed(self) -> bool:
+        return any(step.phase is DisplayPhase.FAILED for step in self.steps.values())
+
+    @property
     def active(self) -> list[StepView]:
-        """The steps that are under way."""
         return [step for step in self.steps.values() if step.active]
 
     def handle(self, event: Event, now: float) -> StepView | None:
@@ -109,9 +159,7 @@ class Progress:
         if step is None:
             name = sanitize(event.step, 60)
             step = self.steps[event.step] = StepView(name, name, len(self.steps) + 1)
-        change = _CHANGES.get(event.kind)
-        if change:
-            change(step, event.data, now)
+        step.take(event.kind, event.data, now)
         return step
 
     def stop(self, now: float) -> None:
@@ -121,107 +169,21 @@ class Progress:
 
     def left(self, now: float) -> Estimate:
         """Return how long it will still take, if that is known."""
+        if self.failed:
+            return Estimate()
         needs = {step: self._needs.get(step, ()) for step in self.steps}
         quick = {s for s in self._done_before if s in self.steps and self.steps[s].attempt == 0}
         elapsed = {s: v.spent(now) for s, v in self.steps.items() if v.active and s not in quick}
         finished = {s for s, v in self.steps.items() if v.phase in FINISHED}
-        if any(v.phase is DisplayPhase.FAILED for v in self.steps.values()):
-            return Estimate()
         return self._countdown.steady(estimate(self._history, needs, elapsed, finished, quick), now)
 
     def share(self, now: float) -> float:
         """Return the share of the run that is done, for a bar: steps, and what is known of the running ones."""
-        if not self.steps:
-            return 0.0
         done = float(self.done)
         for step in self.active:
-            before = self._history.get(step.id)
-            if before:
+            if before := self._history.get(step.id):
                 done += min(0.9, step.spent(now) / max(0.1, before[-1]))
-        return min(1.0, done / len(self.steps))
-
-
-def _chain(steps: list[str]) -> dict[str, tuple[str, ...]]:
-    return {step: (steps[index - 1],) if index else () for index, step in enumerate(steps)}
-
-
-def _checking(step: StepView, _data: Mapping[str, Any], now: float) -> None:
-    step.phase, step.began, step.seconds = DisplayPhase.CHECKING, now, None
-    step.text = step.doing = ""
-    step.parts.clear()
-
-
-def _started(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    if not step.active:
-        step.began, step.seconds = now, None
-    attempt = data.get("attempt")
-    step.attempt = attempt if isinstance(attempt, int) else step.attempt + 1
-    step.phase, step.text, step.doing = DisplayPhase.RUNNING, "", ""
-    step.parts.clear()
-
-
-def _retrying(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    delay = data.get("delay_seconds")
-    step.phase, step.doing = DisplayPhase.PAUSING, ""
-    step.retry_at = now + (delay if isinstance(delay, int | float) else 0)
-    step.text = error_message(data)
-
-
-def _completed(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    step.seconds = _seconds(data, step.spent(now))
-    step.phase = DisplayPhase.ALREADY if data.get("already") else DisplayPhase.DONE
-    step.text = sanitize(data.get("summary", ""))
-
-
-def _failed(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    step.seconds = _seconds(data, step.spent(now))
-    step.phase, step.text = DisplayPhase.FAILED, error_message(data)
-
-
-def _invalidated(step: StepView, data: Mapping[str, Any], _now: float) -> None:
-    step.phase, step.text = DisplayPhase.WAITING, sanitize(data.get("reason", ""))
-
-
-def _undone(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    step.seconds = _seconds(data, step.spent(now))
-    step.phase, step.text = DisplayPhase.DONE, "taken back"
-
-
-def _part_started(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    name = sanitize(data.get("part", ""), 60)
-    step.parts.pop(name, None)
-    step.parts[name] = ProgressPart(name, now)
-
-
-def _part_finished(step: StepView, data: Mapping[str, Any], now: float) -> None:
-    name = sanitize(data.get("part", ""), 60)
-    part = step.parts.setdefault(name, ProgressPart(name, now))
-    part.seconds = _seconds(data, now - part.began)
-    part.failed = data.get("outcome") == "failed"
-
-
-def _activity(step: StepView, data: Mapping[str, Any], _now: float) -> None:
-    step.doing = sanitize(data.get("text", ""))
-
-
-def _output(step: StepView, data: Mapping[str, Any], _now: float) -> None:
-    step.doing = latest_line(data.get("line", "")) or step.doing
-
-
-_CHANGES = {
-    Kind.STEP_CHECKING: _checking,
-    Kind.STEP_STARTED: _started,
-    Kind.STEP_RETRYING: _retrying,
-    Kind.STEP_COMPLETED: _completed,
-    Kind.STEP_FAILED: _failed,
-    Kind.STEP_INVALIDATED: _invalidated,
-    Kind.STEP_UNDO_STARTED: _started,
-    Kind.STEP_UNDONE: _undone,
-    Kind.PART_STARTED: _part_started,
-    Kind.PART_FINISHED: _part_finished,
-    Kind.ACTIVITY: _activity,
-    Kind.OUTPUT: _output,
-}
+        return min(1.0, done / max(1, len(self.steps)))
 
 
 def error_message(data: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run remarks beside its steps: the same words in the live view and in the log."""
+"""What a run remarks beside its steps: the same words in the live view, in the log and on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_CHANGES = 6
 
 
 def remark(event: Event) -> str:
-    """Return what an event that changes no step has to say to people; "" where it is nothing."""
+    """Return what an event that changes no step has to say to people; "" if it is nothing."""
     data = event.data
     if event.kind is Kind.NOTICE:
         return sanitize(data.get("text", ""))
@@ -32,6 +32,6 @@ def needs_a_hand(finding: Finding) -> bool:
 def _listed(items: object) -> str:
     if not isinstance(items, list | tuple):
         return sanitize(items or "")
-    named = [sanitize(item, 80) for item in items[:MOST_CHANGES]]
-    more = len(items) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
+    more = len(items) - MOST_CHANGES
+    named = ", ".join(sanitize(item, 80) for item in items[:MOST_CHANGES])
+    return named + (f" and {more} more" if more > 0 else "")

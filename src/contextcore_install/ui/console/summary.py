@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.provider import Overview
 from contextcore_install.ui.hints import Commands, hint_lines
-from contextcore_install.ui.status import next_lines
+from contextcore_install.ui.status import EVIDENCE_LINES, next_lines
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import cells, count, duration, pad, sanitize, sanitize_lines
-
-EVIDENCE_LINES = 8
-"""How much of what was seen is shown; the rest is in the log."""
 
 TRACE_LINES = 60
 """For a bug the whole of it is wanted."""
@@ -23,6 +20,9 @@ LEAST_PROGRAM = 12
 
 INSTALL_TOOLS = "--install-tools"
 """The flag without which carrying on fails again, if an error says that it helps."""
+
+_Ways = Sequence[tuple[str, str]]
+"""Commands to type, each with what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,59 +41,55 @@ class Ended:
         name = sanitize(self.cluster, 63)
         return f"{name} on {sanitize(self.provider, 40)}" if self.provider else name
 
+    @property
+    def took(self) -> str:
+        """How long it took, in brackets."""
+        words = duration(self.seconds)
+        return f" ({words})" if words else ""
+
+
+def _marked(style: Style, mark: str, text: str, tone: str) -> list[str]:
+    return style.paragraph(text, first=[style.mark(mark), (" ", "")], indent=2, tone=tone)
+
+
+def _ending(style: Style, lines: Sequence[str], ways: _Ways) -> str:
+    return "\n".join([*lines, "", *next_lines(ways, style)])
+
 
 def render_success(ended: Ended, overview: Overview, style: Style, commands: Commands) -> str:
     """Return what runs where, what is missing and how to get it, how to look, and what to type next."""
-    took = duration(ended.seconds)
     if not ended.waited:
-        return _not_waited(ended, style, commands)
+        text = f"{ended.place} is put in place, and was not waited for: whether it works is not known yet."
+        ways = [(commands("--resume"), "waits, and verifies"), (commands("--status"), "where it stands")]
+        return _ending(style, _marked(style, "done", text, "good"), ways)
     if ended.nothing_to_do:
         return _up_to_date(ended, overview, style, commands)
-    mark: list[Span] = [style.mark("done"), (" ", "")]
-    text = f"{ended.place} is up and running" + (f" ({took})" if took else "") + "."
-    lines = style.paragraph(text, first=mark, indent=2, tone="good")
-    lines += _section("", _running(overview, style))
-    lines += _absent(overview, style, commands)
-    hints: list[str] = []
-    for hint in overview.hints:
-        hints += hint_lines(style, hint)
-    lines += _section("How to look", hints)
-    typed = [
+    lines = _marked(style, "done", f"{ended.place} is up and running{ended.took}.", "good")
+    if running := _running(overview, style):
+        lines += ["", *running]
+    if names := ", ".join(sanitize(item.component, 40) for item in overview.absent):
+        text = f"Not installed: {names}; how to get them is shown by: {commands('verify')}"
+        lines += ["", *hint_lines(style, text, indent=0)]
+    if hints := [line for hint in overview.hints for line in hint_lines(style, hint)]:
+        lines += ["", "How to look", *hints]
+    ways = [
         (commands("--status"), "where it stands"),
         (commands("dashboard", "--open"), "shows it on a page"),
         (commands("verify"), "checks everything"),
         (commands("--repair"), "fixes what broke"),
     ]
-    return "\n".join([*lines, "", *next_lines(typed, style)])
+    return _ending(style, lines, ways)
 
 
 def _up_to_date(ended: Ended, overview: Overview, style: Style, commands: Commands) -> str:
-    """Return what, where and next: a line each."""
-    took = duration(ended.seconds)
-    mark: list[Span] = [style.mark("done"), (" ", "")]
-    text = f"{ended.place} is up to date: nothing had to be done" + (f" ({took})" if took else "") + "."
-    lines = style.paragraph(text, first=mark, indent=2, tone="good")
-    if where := _where(overview, style):
+    """Return what, where and next: a line each. Where is Grafana's address, if it runs, and the ports of the others."""
+    lines = _marked(style, "done", f"{ended.place} is up to date: nothing had to be done{ended.took}.", "good")
+    if reached := sorted(overview.endpoints, key=lambda item: item.component != "grafana"):
+        named = [(sanitize(item.component, 40), sanitize(item.base_url, 200)) for item in reached]
+        ports = [f"{name} :{url.rpartition(':')[2]}" for name, url in named[1:]]
+        where = style.symbol("dash").join([" ".join(named[0]), *ports])
         lines.append(style.line("  ", (where, "busy"), whole=True))
     return "\n".join([*lines, *next_lines([(commands("--status", "--live"), "how it is now")], style)])
-
-
-def _where(overview: Overview, style: Style) -> str:
-    """Return the address of the first component, Grafana's where it runs, and the ports of the others."""
-    reached = sorted(overview.endpoints, key=lambda item: item.component != "grafana")
-    if not reached:
-        return ""
-    first, *others = reached
-    ports = (f"{sanitize(item.component, 40)} :{sanitize(item.base_url, 200).rpartition(':')[2]}" for item in others)
-    start = f"{sanitize(first.component, 40)} {sanitize(first.base_url, 200)}"
-    return style.symbol("dash").join([start, *ports])
-
-
-def _not_waited(ended: Ended, style: Style, commands: Commands) -> str:
-    mark: list[Span] = [style.mark("done"), (" ", "")]
-    text = f"{ended.place} is put in place, and was not waited for: whether it works is not known yet."
-    typed = [(commands("--resume"), "waits, and verifies"), (commands("--status"), "where it stands")]
-    return "\n".join([*style.paragraph(text, first=mark, indent=2, tone="good"), "", *next_lines(typed, style)])
 
 
 def render_failure(
@@ -102,125 +98,86 @@ def render_failure(
     style: Style,
     commands: Commands,
     logs: Mapping[str, str] | None = None,
-    ways: Sequence[tuple[str, str]] = (),
+    ways: _Ways = (),
     bundle: str = "",
 ) -> str:
     """Return, for each failed step, what went wrong, what shows it, what to do and where its log is.
 
-    `ways` are other commands that may lead to the end: what to type, and what it does. `bundle` is the file with all
-    that helps to find out what is wrong.
+    `ways` are other commands that may lead to the end. `bundle` is the file with all that helps to find out what is
+    wrong.
     """
     lines: list[str] = []
     for step, error in errors.items():
         took = duration(ended.seconds)
         first = f"{sanitize(step, 60)} failed" + (f" after {took}" if took and len(errors) == 1 else "")
-        lead: list[Span] = [style.mark("failed"), (" ", ""), (first + ": ", "strong")]
-        lines += style.paragraph(sanitize(error.message), first=lead, indent=2, tone="bad")
-        lines += _error_details(error, style)
-        log = (logs or {}).get(step)
-        if log:
+        lines += _error(error, style, first=first)
+        if log := (logs or {}).get(step):
             lines.append(style.line("  Log   ", sanitize(log, 4096), whole=True))
         lines.append("")
     if bundle:
         text = "For a bug report, redacted: look at it before you send it"
         lines += [*style.paragraph(text), style.line("  ", sanitize(bundle, 4096), whole=True), ""]
-    tools = any(INSTALL_TOOLS in error.hint for error in errors.values())
-    again = (commands("--resume", INSTALL_TOOLS), "gets what is missing, and carries on")
-    typed = [
-        again if tools else (commands("--resume"), "carries on from there"),
-        *ways,
-        (commands("--status"), "where it stands"),
-        (commands("diagnose"), "looks closer, for a bug report"),
-    ]
-    return "\n".join([*lines, *next_lines(typed, style)])
+    again = (commands("--resume"), "carries on from there")
+    if any(INSTALL_TOOLS in error.hint for error in errors.values()):
+        again = (commands("--resume", INSTALL_TOOLS), "gets what is missing, and carries on")
+    last = [(commands("--status"), "where it stands"), (commands("diagnose"), "looks closer, for a bug report")]
+    return "\n".join([*lines, *next_lines([again, *ways, *last], style)])
 
 
 def render_interrupted(
     ended: Ended, done: Sequence[str], total: int, style: Style, commands: Commands, reason: str = ""
 ) -> str:
     """Return what was done before the run was told to end, and how to carry on."""
-    why = f" ({sanitize(reason, 80)})" if reason else ""
-    took = duration(ended.seconds)
-    mark: list[Span] = [style.mark("stopped"), (" ", "")]
+    why, took = f" ({sanitize(reason, 80)})" if reason else "", duration(ended.seconds)
     text = f"{ended.place} was interrupted{why}" + (f" after {took}" if took else "") + "; what is done is kept."
-    lines = style.paragraph(text, first=mark, indent=2, tone="warn")
     names = ", ".join(sanitize(step, 60) for step in done)
-    lines += style.paragraph(
-        f"Done: {len(done)} of {count(total, 'step')}" + (f" ({names})" if names else ""), indent=2
-    )
-    return "\n".join([*lines, "", *next_lines([(commands("--resume"), "carries on from there")], style)])
+    share = f"Done: {len(done)} of {count(total, 'step')}" + (f" ({names})" if names else "")
+    lines = [*_marked(style, "stopped", text, "warn"), *style.paragraph(share, indent=2)]
+    return _ending(style, lines, [(commands("--resume"), "carries on from there")])
 
 
 def render_rolled_back(ended: Ended, undone: Sequence[str], kept: str, style: Style, commands: Commands) -> str:
     """Return what was taken back, where its data is, and what to type next."""
-    took = duration(ended.seconds)
-    mark: list[Span] = [style.mark("done"), (" ", "")]
     names = ", ".join(sanitize(step, 60) for step in undone)
-    text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} taken back ({took})."
-    lines = style.paragraph(text, first=mark, indent=2, tone="good")
-    lines += style.paragraph(sanitize(kept, 4096), indent=2)
-    typed = [(commands("--resume"), "installs it again"), (commands("delete"), "removes the rest, records and data")]
-    return "\n".join([*lines, "", *next_lines(typed, style)])
+    text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} taken back{ended.took}."
+    lines = [*_marked(style, "done", text, "good"), *style.paragraph(sanitize(kept, 4096), indent=2)]
+    ways = [(commands("--resume"), "installs it again"), (commands("delete"), "removes the rest, records and data")]
+    return _ending(style, lines, ways)
 
 
 def render_error(error: InstallError, style: Style) -> str:
     """Return the error that ended a command before, or without, a run."""
+    return "\n".join(_error(error, style))
+
+
+def _error(error: InstallError, style: Style, first: str = "") -> list[str]:
     lead: list[Span] = [style.mark("failed"), (" ", "")]
+    if first:
+        lead.append((f"{first}: ", "strong"))
     lines = style.paragraph(sanitize(error.message), first=lead, indent=2, tone="bad")
-    return "\n".join(lines + _error_details(error, style))
-
-
-def _error_details(error: InstallError, style: Style) -> list[str]:
-    bug = error.code == "bug" or error.exit_code == ExitCode.BUG
-    lines: list[str] = []
-    if error.evidence and bug:
-        # The indentation of a traceback is part of it; `line` makes it harmless.
+    if error.code == "bug" or error.exit_code == ExitCode.BUG:
+        # The indentation of a traceback is part of it; `line` sanitizes it.
         trace = error.evidence[-TRACE_LINES * 200 :].splitlines()[-TRACE_LINES:]
         lines += [style.line("  ", (text.expandtabs(4), "faint")) for text in trace]
-    elif error.evidence:
-        for text in sanitize_lines(error.evidence, EVIDENCE_LINES):
-            lines += style.paragraph(text, first=[("  Seen  " if not lines else " " * 8, "")], indent=8, tone="faint")
+    else:
+        for place, text in enumerate(sanitize_lines(error.evidence, EVIDENCE_LINES)):
+            lines += style.paragraph(text, first=[("        " if place else "  Seen  ", "")], indent=8, tone="faint")
     return lines + hint_lines(style, error.hint, label="Do    ")
-
-
-def _section(title: str, lines: Sequence[str]) -> list[str]:
-    if not lines:
-        return []
-    return ["", title, *lines] if title else ["", *lines]
 
 
 def _running(overview: Overview, style: Style) -> list[str]:
     """Return a line for each component: its name, its address uncut, and the program behind it if there is room."""
+    addresses = {item.component: item.base_url for item in overview.endpoints}
     rows = [
-        (sanitize(item.component, 40), sanitize(item.base_url, 200), _program(overview, item.component))
-        for item in overview.endpoints
+        (sanitize(name, 40), sanitize(addresses.get(name, ""), 200), sanitize(overview.programs.get(name, ""), 80))
+        for name in [*addresses, *(name for name in overview.programs if name not in addresses)]
     ]
-    known = {item.component for item in overview.endpoints}
-    rows += [
-        (sanitize(name, 40), "", sanitize(program, 80))
-        for name, program in overview.programs.items()
-        if name not in known
-    ]
-    names = max((cells(row[0]) for row in rows), default=0)
-    addresses = max((cells(row[1]) for row in rows), default=0)
+    widths = [max((cells(row[column]) for row in rows), default=0) for column in (0, 1)]
+    room = style.width - 4 - sum(widths) - 2
     lines = []
     for name, address, program in rows:
-        room = style.width - 4 - names - addresses - 2
-        spans: list[Span | str] = [("  " + pad(name, names), "strong"), ("  " + pad(address, addresses), "busy")]
+        spans: list[Span] = [("  " + pad(name, widths[0]), "strong"), ("  " + pad(address, widths[1]), "busy")]
         if room >= LEAST_PROGRAM:
             spans.append(("  " + style.fitted(program, room), "faint"))
         lines.append(style.line(*spans, whole=True))
     return lines
-
-
-def _program(overview: Overview, component: str) -> str:
-    return sanitize(overview.programs.get(component, ""), 80)
-
-
-def _absent(overview: Overview, style: Style, commands: Commands) -> list[str]:
-    """Return in one line what the installation goes without, and who says how to have it."""
-    names = ", ".join(sanitize(item.component, 40) for item in overview.absent)
-    if not names:
-        return []
-    text = f"Not installed: {names}; how to get them is shown by: {commands('verify')}"
-    return ["", *hint_lines(style, text, indent=0)]

@@ -12,8 +12,7 @@ import pytest
 from contextcore_install.core.events import Kind
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.ui.console.frame import Heading
-from contextcore_install.ui.console.live import LiveConsole
-from contextcore_install.ui.console.painter import HIDE_CURSOR, SHOW_CURSOR
+from contextcore_install.ui.console.live import HIDE_CURSOR, SHOW_CURSOR, LiveConsole
 from contextcore_install.ui.console.progress import Progress
 from contextcore_install.ui.terminal import Terminal
 from unit.ui.samples import TITLES, BrokenStream, FakeClock, Told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.ui.console.painter import Painter
+from contextcore_install.ui.console.live import Painter
 
 
 class Screen:
