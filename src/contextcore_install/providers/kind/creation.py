@@ -57,8 +57,8 @@ class Creation:
     images: Images
     _was_ready: bool = field(default=False, init=False)
 
-    def __post_init__(self) -> None:
-        self._readiness = Readiness(self.cluster, self.inspector, self._rewrite_context)
+    def _wait_ready(self, ctx: StepContext) -> ClusterSnapshot:
+        return Readiness(self.cluster, self.inspector, self._rewrite_context).wait(ctx)
 
     def bring_up(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy, and inspect it last. Raises InstallError; repeating it is safe."""
@@ -67,21 +67,15 @@ class Creation:
             snapshot = self.inspector.inspect(fresh=True)
             report = report_of(name, snapshot, self.spec.ports)
             if report.state is ClusterState.FOREIGN:
-                raise InstallError(
-                    "cluster-foreign",
-                    f"There is a cluster {name} that this program did not make; it is left alone.",
-                    report.evidence,
-                    "choose another name with --cluster NAME",
-                )
+                message = f"There is a cluster {name} that this program did not make; it is left alone."
+                hint = "choose another name with --cluster NAME"
+                raise InstallError("cluster-foreign", message, report.evidence, hint)
             if report.state is ClusterState.LOST:
-                raise InstallError(
-                    "control-plane-lost",
-                    f"The control plane of {name} is gone: what its other nodes hold cannot be saved.",
-                    report.evidence,
-                    own("delete", "--cluster", name),
-                )
+                message = f"The control plane of {name} is gone: what its other nodes hold cannot be saved."
+                hint = own("delete", "--cluster", name)
+                raise InstallError("control-plane-lost", message, report.evidence, hint)
             if report.state is ClusterState.PARTIAL and self._was_ready:
-                self._finish(snapshot)
+                self._note_whole(snapshot)
             elif report.state is ClusterState.PARTIAL and not self._turns_out_whole(snapshot, ctx):
                 ctx.notice("what is left of a creation that was cut off is removed")
                 self._delete(ctx)
@@ -99,15 +93,15 @@ class Creation:
                 with suppress(InstallError):  # only kubectl's configuration can be left, and kind may be gone
                     self._delete(ctx)
                 self.cluster.owners.forget()
-                return
-            if not snapshot.ours:
-                raise InstallError(
-                    "cluster-foreign",
-                    f"The cluster {self.cluster.name} was not made by this program; it is left alone.",
+            elif snapshot.ours:
+                self._delete(ctx)
+            else:
+                names, hint = (
                     ", ".join(node.name for node in snapshot.nodes),
                     f"kind delete cluster --name {self.cluster.name}",
                 )
-            self._delete(ctx)
+                message = f"The cluster {self.cluster.name} was not made by this program; it is left alone."
+                raise InstallError("cluster-foreign", message, names, hint)
 
     def _create(self, ctx: StepContext, lock: int) -> None:
         """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.
@@ -120,7 +114,7 @@ class Creation:
             provided = pool.submit(self.images.provide_beside, self.spec.images, nodes_run, aside)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, nodes_run.set)
-                self._mark_ready(self._readiness.wait(ctx))
+                self._note_whole(self._wait_ready(ctx))
             nodes_run.set()
             provided.result()
 
@@ -128,9 +122,9 @@ class Creation:
         spec, engine = self.spec, self.cluster.engine
         ports = [here for _, here in mapped_ports(spec.ports).values()]
         owner = self.cluster.owners.begin(ports, engine.name, makes_network=not engine.has_network())
+        config = cluster_config(self.cluster.name, owner.id, spec.ports, spec.node_image, spec.workers)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / "kind.json"  # JSON is YAML, too
-        config = cluster_config(self.cluster.name, owner.id, spec.ports, spec.node_image, spec.workers)
         write_atomically(path, json.dumps(config, indent=1) + "\n")
 
         def hear(line: str) -> None:
@@ -161,12 +155,8 @@ class Creation:
             "port_key": next(named, "COMPONENT"),
         }
 
-    def _mark_ready(self, snapshot: ClusterSnapshot) -> None:
+    def _note_whole(self, snapshot: ClusterSnapshot) -> None:
         self._was_ready = True
-        self._finish(snapshot)
-
-    def _finish(self, snapshot: ClusterSnapshot) -> None:
-        """Note that the cluster is whole."""
         owners = self.cluster.owners
         owner = snapshot.owner or owners.adopt(snapshot.identity, snapshot.nodes, self.cluster.engine.name)
         owners.finish(owner, snapshot.nodes)
@@ -180,11 +170,11 @@ class Creation:
         try:
             if not self._storage_classes(ctx):
                 return False
-            whole = self._readiness.wait(ctx)
+            whole = self._wait_ready(ctx)
         except InstallError as error:
             ctx.output(f"not whole: {error.message} {error.evidence}")
             return False
-        self._mark_ready(whole)
+        self._note_whole(whole)
         ctx.notice("the creation that was cut off had made the cluster whole; it is used")
         return True
 
@@ -211,7 +201,7 @@ class Creation:
         self._start(snapshot.nodes, ctx)
         if snapshot.lost_nodes:  # once the others run: what they hold can be saved then
             raise nodes_lost(name, snapshot.lost_nodes)
-        snapshot = self._readiness.wait(ctx)
+        snapshot = self._wait_ready(ctx)
         if snapshot.cordoned and snapshot.waiting:
             ctx.notice(f"{', '.join(snapshot.cordoned)} takes pods again, as some have no other place")
             self.cluster.kubectl.call("uncordon", *snapshot.cordoned, ctx=ctx)
@@ -243,13 +233,11 @@ class Creation:
         argv = [self.kind(), "delete", "cluster", "--name", name]
         process.run(argv, ctx, environ=engine.environ, timeout_s=REMOVE_S)
         if left := [node.name for node in engine.nodes(name)]:
-            raise InstallError(
-                "cluster-not-removed",
+            message, hint = (
                 f"Containers of the cluster {name} are still there.",
-                ", ".join(left),
                 f"{engine.name} rm -f {' '.join(left)}",
-                retryable=True,
             )
+            raise InstallError("cluster-not-removed", message, ", ".join(left), hint, retryable=True)
         if owner is not None and owner.made_network:
             engine.remove_unused_network()
         self.cluster.owners.forget()

@@ -7,13 +7,14 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.ports import StepContext
-from contextcore_install.diagnosis.diagnose import diagnose
+from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.failures import engine_failure
 from contextcore_install.diagnosis.rule import Subject
@@ -48,7 +49,7 @@ class ContainerEngine:
         return endpoint_of(self.name, self.environ)
 
     @cached_property
-    def _command_and_url(self) -> tuple[str, str]:
+    def _key(self) -> tuple[str, str]:
         return shutil.which(self.name, path=self.environ.get("PATH", os.defpath)) or "", self.endpoint.url
 
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
@@ -57,20 +58,17 @@ class ContainerEngine:
         Raises InstallError: why the engine is silent or missing. One that has just been silent is not asked for a
         while: otherwise each port and node would wait for a hung engine.
         """
-        if self._refused is not None:
-            raise self._refused
-        silent_at, why = _silent.get(self._command_and_url, (float("-inf"), None))
-        if why is not None and time.monotonic() - silent_at < SILENT_S:
-            raise why
+        silent_at, silence = _silent.get(self._key, (float("-inf"), None))
+        if error := self._refused or (silence if time.monotonic() - silent_at < SILENT_S else None):
+            raise error
         try:
             return capture([self.name, *arguments], environ=self.environ, timeout_s=timeout_s, ctx=ctx)
         except InstallError as error:
             if error.code == "command-timeout" and arguments[0] in _IN_A_CONTAINER:
                 raise
-            found = engine_failure([error.message], self.facts(), error.code)
-            why = replace(found.error(), retryable=error.retryable)
+            why = replace(engine_failure([error.message], self.facts(), error.code).error(), retryable=error.retryable)
             if error.code == "command-timeout":
-                _silent[self._command_and_url] = (time.monotonic(), why)
+                _silent[self._key] = (time.monotonic(), why)
             raise why from error
 
     def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
@@ -86,8 +84,10 @@ class ContainerEngine:
 
     def product(self, output: Sequence[str] = (), info: EngineInfo | None = None) -> Product:
         """Return the product that the engine is, by its socket, what it printed, and its system."""
-        system = (info.system, info.host) if info is not None else ()
-        texts = (*output, self.endpoint.url, str(self.endpoint.socket or ""))
+        texts, system = (
+            (*output, self.endpoint.url, str(self.endpoint.socket or "")),
+            (info.system, info.host) if info else (),
+        )
         return product_of(self.name, texts, self.environ, system=system)
 
     def facts(self, output: Sequence[str] = ()) -> dict[str, str]:
@@ -168,32 +168,24 @@ def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> ContainerE
     asked: `engine-contradicts` if another one is asked for, and `engine-remote` if it is on another machine.
     """
     asked, noted = environ.get(CHOICE, ""), owner.engine if owner else ""
-    refused = None
     if noted in ENGINES:
         name, environ = noted, {**environ, CHOICE: noted}
         if asked in ENGINES and asked != noted:
             message = f"The cluster was made in {noted}, and {CHOICE} asks for {asked}."
             refused = InstallError("engine-contradicts", message, hint=f"unset {CHOICE}")
+            return ContainerEngine(name, environ, refused)
+    elif asked in ENGINES:
+        name = asked
     else:
-        name, environ = (asked, environ) if asked in ENGINES else _find_engine(environ)
-    return ContainerEngine(name, environ, refused or _remote_error(endpoint_of(name, environ)))
-
-
-def _find_engine(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """Return the first engine that answers, else the first, and the environment in which kind uses it."""
-    installed = _installed(environ)
-    for name in installed if len(installed) > 1 else ():
-        if _answers(name, environ):
-            return name, {**environ, CHOICE: name}
-    name = installed[0] if installed else ENGINES[0]
-    return name, {**environ, CHOICE: name} if name != "docker" else environ
-
-
-def _remote_error(endpoint: EngineEndpoint) -> InstallError | None:
-    host = endpoint.remote_host
-    facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
-    found = diagnose(Subject.MACHINE, Evidence("machine", [endpoint.shown], facts=facts)) if host else None
-    return found.error() if found else None
+        installed = _installed(environ)
+        answering = next((name for name in installed if _answers(name, environ)), "") if len(installed) > 1 else ""
+        name = answering or next(iter(installed), ENGINES[0])
+        environ = {**environ, CHOICE: name} if answering or name != "docker" else environ
+    endpoint, remote = endpoint_of(name, environ), None
+    if host := endpoint.remote_host:
+        facts = {"remote_host": host, "chosen_by": endpoint.chosen_by, "local": endpoint.local}
+        remote = explain(Subject.MACHINE, Evidence("machine", [endpoint.shown], facts=facts)).error()
+    return ContainerEngine(name, environ, remote)
 
 
 def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list[Node]:
@@ -230,8 +222,7 @@ def _answers(name: str, environ: Mapping[str, str]) -> bool:
     if endpoint_of(name, environ).remote_host:
         return False
     # `ps` asks the daemon and nothing else; `docker info` and `version` may end well without one.
-    try:
-        done = capture([name, "ps", "--quiet", "--last", "1"], environ=environ, timeout_s=ANSWERS_WITHIN_S)
-    except InstallError:
-        return False
-    return done.exit_code == 0
+    argv = [name, "ps", "--quiet", "--last", "1"]
+    with suppress(InstallError):
+        return capture(argv, environ=environ, timeout_s=ANSWERS_WITHIN_S).exit_code == 0
+    return False

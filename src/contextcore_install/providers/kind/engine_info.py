@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from contextcore_install.core.schema import Schema, validate
-
 MIB = 1024 * 1024
 #: Controllers that kind's nodes need of a rootless engine (kind, pkg/cluster/internal/create/create.go).
 DELEGATED = frozenset({"cpu", "memory", "pids"})
@@ -21,24 +19,7 @@ HOLDING_PORTS = frozenset({"running", "paused", "restarting"})  # states of a co
 RECENT_S, FIRST_START_WITHIN_S = 120.0, 30.0  # what counts as a recent start, and how soon a new container is started
 _PORT = re.compile(r"[0-9]{1,5}")
 _WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d)")
-_OBJECT: dict[str, Any] = {}
-# The members that are read (Docker Engine API, GET /containers/{id}/json and GET /info; podman info)
-_CONTAINER = {
-    "Config": {"Labels": _OBJECT},
-    "State": _OBJECT,
-    "HostConfig": {"PortBindings": _OBJECT},
-    "NetworkSettings": {"Networks": _OBJECT},
-}
-_PODMAN_HOST = {"memTotal": int, "cpus": int, "distribution": _OBJECT, "security": _OBJECT}
-_INFO = {
-    "ServerErrors": [str],
-    "SecurityOptions": [str],
-    "MemTotal": int,
-    "NCPU": int,
-    "host": _PODMAN_HOST,
-    "store": _OBJECT,
-    "version": _OBJECT,
-}
+_INVALID = (ValueError, TypeError, OverflowError, RecursionError)  # what reading an answer that makes no sense raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,57 +86,67 @@ def seconds(moment: str) -> float:
         return 0.0
 
 
-def _validated(text: str, schema: Schema, default: Any) -> Any:
-    try:
-        return validate(json.loads(text), schema)
-    except (ValueError, RecursionError):
-        return default
+def _at(document: Any, *path: str) -> Any:
+    """Return what is at a path in an answer; None if it is missing. Raises TypeError for what has no members."""
+    for name in path:
+        if not isinstance(document, dict):
+            raise TypeError(f"{document!r:.40} is no object")
+        document = document.get(name)
+        if document is None:
+            break
+    return document
+
+
+def _text(document: Any, *path: str) -> str:
+    found = _at(document, *path)
+    return "" if found is None else str(found)
 
 
 def read_info_text(text: str) -> tuple[EngineInfo | None, list[str]]:
     """Return what an engine printed about itself, None if no engine prints that; and the errors that it reports."""
-    document = _validated(text, _INFO, {})
-    problems = [str(line) for line in document.get("ServerErrors") or []]
-    return (read_info(document) if document else None), problems
+    with suppress(*_INVALID):
+        document = json.loads(text)
+        problems = [str(line) for line in _at(document, "ServerErrors") or []]
+        return (read_info(document) if document else None), problems
+    return None, []
 
 
 def read_info(document: Mapping[str, Any]) -> EngineInfo:
-    """Return what `docker info` or `podman info` says."""
-    return _podman_info(document) if "host" in document else _docker_info(document)
+    """Return what `docker info` (Docker Engine API, GET /info) or `podman info` says."""
+    return _podman_info(document) if _at(document, "host") is not None else _docker_info(document)
 
 
 def _docker_info(document: Mapping[str, Any]) -> EngineInfo:
     limits = {"cpu": "CPUShares", "memory": "MemoryLimit", "pids": "PidsLimit"}
-    rootless = "name=rootless" in map(str, document.get("SecurityOptions") or [])
-    now = seconds(str(document.get("SystemTime", "")))
+    rootless = "name=rootless" in (_at(document, "SecurityOptions") or [])
+    now = seconds(_text(document, "SystemTime"))
     return EngineInfo(
-        version=str(document.get("ServerVersion", "")),
-        memory_mib=int(document.get("MemTotal", 0)) // MIB,
-        cpus=int(document.get("NCPU", 0)),
-        cgroup=2 if str(document.get("CgroupVersion")) == "2" else 1,
-        root=str(document.get("DockerRootDir", "")),
-        system=str(document.get("OperatingSystem", "")),
-        host=str(document.get("Name", "")),
-        kernel=str(document.get("KernelVersion", "")),
+        version=_text(document, "ServerVersion"),
+        memory_mib=int(_at(document, "MemTotal") or 0) // MIB,
+        cpus=int(_at(document, "NCPU") or 0),
+        cgroup=2 if _text(document, "CgroupVersion") == "2" else 1,
+        root=_text(document, "DockerRootDir"),
+        system=_text(document, "OperatingSystem"),
+        host=_text(document, "Name"),
+        kernel=_text(document, "KernelVersion"),
         ahead_s=now - time.time() if now else 0.0,
         rootless=rootless,
-        lacks=tuple(name for name, key in limits.items() if rootless and document.get(key) is False),
+        lacks=tuple(name for name, key in limits.items() if rootless and _at(document, key) is False),
     )
 
 
 def _podman_info(document: Mapping[str, Any]) -> EngineInfo:
-    host, store = document.get("host") or {}, document.get("store") or {}
-    rootless = (host.get("security") or {}).get("rootless") is True
-    given = host.get("cgroupControllers")
+    rootless = _at(document, "host", "security", "rootless") is True
+    given = _at(document, "host", "cgroupControllers")
     return EngineInfo(
-        version=str((document.get("version") or {}).get("Version", "")),
-        memory_mib=int(host.get("memTotal", 0)) // MIB,
-        cpus=int(host.get("cpus", 0)),
-        cgroup=2 if host.get("cgroupVersion") == "v2" else 1,
-        root=str(store.get("graphRoot", "")),
-        system=str((host.get("distribution") or {}).get("distribution", "")),
-        host=str(host.get("hostname", "")),
-        kernel=str(host.get("kernel", "")),
+        version=_text(document, "version", "Version"),
+        memory_mib=int(_at(document, "host", "memTotal") or 0) // MIB,
+        cpus=int(_at(document, "host", "cpus") or 0),
+        cgroup=2 if _text(document, "host", "cgroupVersion") == "v2" else 1,
+        root=_text(document, "store", "graphRoot"),
+        system=_text(document, "host", "distribution", "distribution"),
+        host=_text(document, "host", "hostname"),
+        kernel=_text(document, "host", "kernel"),
         rootless=rootless,
         lacks=tuple(sorted(DELEGATED - set(map(str, given)))) if rootless and isinstance(given, list) else (),
     )
@@ -163,23 +154,25 @@ def _podman_info(document: Mapping[str, Any]) -> EngineInfo:
 
 def read_nodes(text: str) -> list[Node]:
     """Return the nodes in what `inspect` printed, the control plane first; none if no engine prints that."""
-    nodes = [read_node(item) for item in _validated(text, [_CONTAINER], [])]
-    return sorted(nodes, key=lambda node: (not node.is_control_plane, node.name))
+    with suppress(*_INVALID):
+        nodes = [read_node(item) for item in json.loads(text)]
+        return sorted(nodes, key=lambda node: (not node.is_control_plane, node.name))
+    return []
 
 
 def read_node(item: Mapping[str, Any]) -> Node:
-    config, state = item.get("Config") or {}, item.get("State") or {}
-    networks = (item.get("NetworkSettings") or {}).get("Networks")
+    """Return what the engine says of a container (Docker Engine API, GET /containers/{id}/json)."""
+    networks = _at(item, "NetworkSettings", "Networks")
     return Node(
-        id=str(item.get("Id", "")),
-        name=str(item.get("Name", "")).lstrip("/"),
-        role=str((config.get("Labels") or {}).get(ROLE_LABEL, "")),
-        state=str(state.get("Status", "")),
-        created=_utc(str(item.get("Created", ""))),
-        started=_utc(str(state.get("StartedAt", ""))),
-        image=str(config.get("Image", "")),
-        ports=_ports((item.get("HostConfig") or {}).get("PortBindings") or {}),
-        networks=None if networks is None else {name: _address(at) for name, at in networks.items()},
+        id=_text(item, "Id"),
+        name=_text(item, "Name").lstrip("/"),
+        role=_text(item, "Config", "Labels", ROLE_LABEL),
+        state=_text(item, "State", "Status"),
+        created=_utc(_text(item, "Created")),
+        started=_utc(_text(item, "State", "StartedAt")),
+        image=_text(item, "Config", "Image"),
+        ports=_ports(dict(_at(item, "HostConfig", "PortBindings") or {})),
+        networks=None if networks is None else {name: _text(networks, name, "IPAddress") for name in networks},
     )
 
 
@@ -197,12 +190,8 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     found = {}
     for place, entries in bindings.items():
         number = place.partition("/")[0]
-        for entry in entries if isinstance(entries, list) else []:
-            host = str(entry.get("HostPort", "")) if isinstance(entry, dict) else ""
+        for entry in entries or ():
+            host = _text(entry, "HostPort")
             if _PORT.fullmatch(number) and _PORT.fullmatch(host):
-                found[int(number)] = (str(entry.get("HostIp", "")), int(host))
+                found[int(number)] = (_text(entry, "HostIp"), int(host))
     return found
-
-
-def _address(network: Any) -> str:
-    return str(network.get("IPAddress", "")) if isinstance(network, dict) else ""

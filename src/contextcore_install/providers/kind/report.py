@@ -12,7 +12,7 @@ from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.diagnosis import reasons
-from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, explain
+from contextcore_install.diagnosis.diagnose import Diagnosis, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.config import mapped_ports
@@ -28,31 +28,30 @@ def report_of(
     cluster: str, snapshot: ClusterSnapshot, ports: Mapping[str, int], engine: str = "docker", network: str = "kind"
 ) -> ClusterReport:
     """Return the state and the findings. The engine and its network are those that kind uses."""
-    names = ", ".join(f"{node.name} ({node.state})" for node in snapshot.nodes)
-    if not snapshot.nodes:
+    nodes, owner = snapshot.nodes, snapshot.owner
+    names = ", ".join(f"{node.name} ({node.state})" for node in nodes)
+    if not nodes:
         return ClusterReport(ClusterState.ABSENT, f"no container is a node of {cluster}")
     if not snapshot.ours:
-        return ClusterReport(ClusterState.FOREIGN, f"{names}: {_why_foreign(snapshot)}")
-    if snapshot.owner is not None and not snapshot.owner.complete:
+        why = "made by other means than this program"
+        if owner is None and not snapshot.running:
+            start = f"docker start {' '.join(node.name for node in nodes)}"
+            why = f"nothing here says that it is ours; if it is, its own mark can be read after: {start}"
+        return ClusterReport(ClusterState.FOREIGN, f"{names}: {why}")
+    if owner is not None and not owner.complete:
         return ClusterReport(ClusterState.PARTIAL, f"{names}: its creation did not come to its end")
     if snapshot.control_plane is None:
         return ClusterReport(ClusterState.LOST, f"{names}: the control plane is gone, and nothing else answers")
     findings = _Findings(cluster, snapshot, engine)
-    findings.add_network(network)
+    off = findings.add_network(network)
     if not snapshot.running:
         return ClusterReport(ClusterState.STOPPED, names, tuple(findings.found))
     findings.add_nodes()
     state = ClusterState.DEGRADED if findings.found else ClusterState.HEALTHY
-    findings.add_context()
+    if snapshot.kubectl_error and not snapshot.api_error and snapshot.control_plane not in off:
+        findings.found.append(_unreached(findings.facts, reasons.NO_CONTEXT, snapshot.kubectl_error).finding)
     findings.add_rest(ports)
     return ClusterReport(state, names, tuple(findings.found))
-
-
-def _why_foreign(snapshot: ClusterSnapshot) -> str:
-    if snapshot.owner is None and not snapshot.running:
-        start = " ".join(node.name for node in snapshot.nodes)
-        return f"nothing here says that it is ours; if it is, its own mark can be read after: docker start {start}"
-    return "made by other means than this program"
 
 
 class _Findings:
@@ -61,22 +60,26 @@ class _Findings:
     def __init__(self, cluster: str, snapshot: ClusterSnapshot, engine: str) -> None:
         self.found: list[Finding] = []
         self._snapshot = snapshot
-        self._is_cut_off = False
-        self._facts = {
+        self.facts = {
             "cluster": cluster,
             "engine": engine,
             "control_plane": " ".join(node.name for node in snapshot.nodes if node.is_control_plane),
             "export": EXPORT.format(cluster=cluster),
         }
 
-    def add_network(self, default: str) -> None:
+    def _add(self, reason: str, lines: Sequence[str] = (), **facts: str) -> None:
+        evidence = Evidence("cluster", lines, reason=reason, facts={**self.facts, **facts})
+        self.found.append(explain(Subject.CLUSTER, evidence).finding)
+
+    def add_network(self, default: str) -> Sequence[Node]:
+        """Add nodes that are off the network that they share, and return them."""
         network = shared_network(self._snapshot.nodes, default)
         off = detached(self._snapshot.nodes, network)
-        self._is_cut_off = any(node.is_control_plane for node in off)
         if off:
-            connect = " && ".join(f"{self._facts['engine']} network connect {network} {node.name}" for node in off)
+            connect = " && ".join(f"{self.facts['engine']} network connect {network} {node.name}" for node in off)
             names = ", ".join(node.name for node in off)
             self._add(reasons.DETACHED, nodes=names, network=network, connect=connect)
+        return off
 
     def add_nodes(self) -> None:
         """Add an API server that does not answer, or nodes that are not Ready."""
@@ -85,12 +88,6 @@ class _Findings:
             self._add(reasons.API_SILENT, error.evidence.splitlines(), said_by_kubectl=error.message)
         elif names := snapshot.unready:
             self._add(reasons.UNREADY, snapshot.unready_conditions, nodes=", ".join(names), restart=" ".join(names))
-
-    def add_context(self) -> None:
-        """Add a context that does not lead to the API, which answers in its own node, on the network."""
-        error = self._snapshot.kubectl_error
-        if error is not None and self._snapshot.context_is_broken and not self._is_cut_off:
-            self.found.append(_unreached(self._facts, reasons.NO_CONTEXT, error).finding)
 
     def add_rest(self, ports: Mapping[str, int]) -> None:
         """Add what does no harm yet, and what cannot be changed any more."""
@@ -107,11 +104,6 @@ class _Findings:
             summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
             self.found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
 
-    def _add(self, reason: str, lines: Sequence[str] = (), **facts: str) -> None:
-        evidence = Evidence("cluster", lines, reason=reason, facts={**self._facts, **facts})
-        if found := diagnose(Subject.CLUSTER, evidence):
-            self.found.append(found.finding)
-
 
 def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallError | None:
     """Return the error for an API that answers its own node in a way that neither waiting nor a restart heals."""
@@ -119,8 +111,8 @@ def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallErro
         return None
     findings = _Findings(cluster, snapshot, engine)
     findings.add_nodes()
-    found = next(iter(findings.found), None)
-    if found is None or found.remedy is None or found.remedy.automatic:
+    found = findings.found[0]
+    if found.remedy is None or found.remedy.automatic:
         return None
     return InstallError(found.code, found.message, found.evidence, found.remedy.command)
 
@@ -133,27 +125,18 @@ def unreached(cluster: str, error: InstallError) -> InstallError:
 
 def _unreached(facts: Mapping[str, str], reason: str, error: InstallError) -> Diagnosis:
     """Explain why kubectl does not reach an API that answers; `reason` says whether a new context was tried."""
-    file = _FILE.search(error.evidence)
-    more = {
-        "said_by_kubectl": error.message,
-        "hint": error.hint,
-        "why": error.code,
-        "file": shlex.quote(file.group(1)) if file else "",
-        "aside": shlex.quote(file.group(1) + ".aside") if file else "",
-    }
-    evidence = Evidence("cluster", error.evidence.splitlines(), reason=reason, facts={**facts, **more})
-    return explain(Subject.CLUSTER, evidence)
+    file = found[1] if (found := _FILE.search(error.evidence)) else ""
+    quoted = {"file": shlex.quote(file), "aside": shlex.quote(f"{file}.aside")} if file else {"file": "", "aside": ""}
+    facts = {**facts, **quoted, "said_by_kubectl": error.message, "hint": error.hint, "why": error.code}
+    return explain(Subject.CLUSTER, Evidence("cluster", error.evidence.splitlines(), reason=reason, facts=facts))
 
 
 def differing_options(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:
     """Return warnings for options that only count when a cluster is made, and that this one was not made with."""
     images = sorted({node.image for node in nodes if node.is_member})
     has = {"workers": sum(node.role == "worker" for node in nodes), "node-image": ", ".join(images)}
-    remedy = Remedy(
-        "It counts when a cluster is made: leave it out, or delete this one with its data and install anew.",
-        own("delete", "--cluster", cluster),
-        Risk.LOSES_DATA,
-    )
+    summary = "It counts when a cluster is made: leave it out, or delete this one with its data and install anew."
+    remedy = Remedy(summary, own("delete", "--cluster", cluster), Risk.LOSES_DATA)
     return [
         Finding(f"{name}-fixed", f"The cluster has {name} {has[name]}, not {wanted}.", remedy=remedy, warning=True)
         for name in has
@@ -170,10 +153,8 @@ def nodes_lost(cluster: str, count: int) -> InstallError:
 def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:
     """Return the ports of the cluster that are not the wanted ones."""
     bound = next((node.ports for node in nodes if node.is_control_plane), {})
-    wanted = mapped_ports(ports)
-    return {
-        key: bound[inside][1] for inside, (key, here) in wanted.items() if inside in bound and bound[inside][1] != here
-    }
+    has = {key: (bound[inside][1], here) for inside, (key, here) in mapped_ports(ports).items() if inside in bound}
+    return {key: port for key, (port, wanted) in has.items() if port != wanted}
 
 
 def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallError:
