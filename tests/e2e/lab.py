@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from contextcore_install.stack.catalogue import COMPONENTS, PORTS
-from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
-from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError
-from contextcore_install.telemetry.exporters.remote_write import send
+from contextcore_install.telemetry.exporters.backends import probe
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import FailureKind, StoreError
 from contextcore_install.telemetry.folds.metrics import Sample
 from kit.installation import Installation
 from kit.stores import PATIENCE, free_port, wait_until
@@ -214,7 +214,7 @@ class ClusterInstallation(Installation):
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
         backend = probe(client, PATIENCE)
         sample = Sample("e2e_written", (("cluster", self.cluster),), value, int(time.time() * 1000))
-        refused = send(client, backend.write_path, [sample], PATIENCE)
+        refused = backend.send([sample], PATIENCE)
         client.close()
         assert not refused, refused
 
@@ -225,8 +225,8 @@ class ClusterInstallation(Installation):
     def _written(self) -> list[float]:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
         backend, soon_ms = probe(client, PATIENCE), int(time.time() * 1000) + 5000
-        show_recent(client, backend, PATIENCE)
-        found = query(client, backend, f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, PATIENCE)
+        backend.show_recent(PATIENCE)
+        found = backend.query(f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, PATIENCE)
         client.close()
         return [float(value) for series in found for _, value in series["values"]]
 

@@ -26,9 +26,10 @@ from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.system.capture import Captured
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, probe, raw_samples
-from contextcore_install.telemetry.exporters.client import Client, StoreAnswer, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, probe
+from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import partial_success
+from contextcore_install.telemetry.failures import StoreError, Timeouts
 from contextcore_install.telemetry.rebuild import rebuild
 from contextcore_install.ui.text import sanitize
 from fuzz.hostile import CALM_S, changed, examples, many, texts, values
@@ -193,9 +194,9 @@ def test_any_answer_of_a_metrics_store(document: Any, cut: bool) -> None:
     body = json.dumps(document)
     body = body[: len(body) // 2] if cut else body
     with answering(reply(body)) as port:
-        client, backend = Client(f"http://127.0.0.1:{port}"), Backend(StoreKind.MIMIR, "", "/w")
+        client = Client(f"http://127.0.0.1:{port}")
         with suppress(StoreError):
-            raw_samples(client, backend, {"cluster": "c"}, 0, 10, PATIENCE)
+            Backend(StoreKind.MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, PATIENCE)
         client.close()
         with suppress(StoreError):
             assert isinstance(getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State)

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import pytest
@@ -23,11 +22,10 @@ from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import Lock as RunLock
 from contextcore_install.storage.lock import holder
 from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
-from contextcore_install.telemetry.cursor import Cursor
+from contextcore_install.telemetry.cursors import SharedCursors
 from contextcore_install.telemetry.folds.logs import LogFold
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.folds.traces import TraceFold
-from contextcore_install.telemetry.shared_cursors import SharedCursors
 from contextcore_install.telemetry.shipper import Shipper
 from fuzz.hostile import assert_harmless, changed, examples, invoke, texts, values
 
@@ -134,15 +132,15 @@ def test_any_cursors(recorded: dict[str, bytes], data: st.DataObject) -> None:
         )
         shipper.unsent()
         shipper.measured()
-        for cursor in SharedCursors(CursorFile(files.cursors), Lock()).of_kind("prometheus"):
-            batch(BatchReader(JournalReader(files.journal), CLUSTER, MetricsFold), cursor)
+        for cursor in SharedCursors(CursorFile(files.cursors)).of_kind("prometheus"):
+            batch(BatchReader(JournalReader(files.journal), CLUSTER, MetricsFold, cursor.sent))
         carry_on(world)
 
 
-def batch(feed: BatchReader[Sample], cursor: Cursor) -> None:
+def batch(reader: BatchReader[Sample]) -> None:
     """Have the next samples made; a cursor of another journal is told apart."""
     with suppress(JournalReplacedError):
-        feed.batch(cursor.sent, 1000)
+        reader.batch(1000)
 
 
 @given(st.data())

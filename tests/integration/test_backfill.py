@@ -46,7 +46,7 @@ def test_a_run_cut_off_before_there_was_a_store_arrives_hours_later(
     world.journal.whole_run("r2", after_us=5 * HOUR_US - 60_000_000, step_us=500_000)
     world.ship()
     assert_shows_exactly(store, world)
-    assert world.shipper().unconfirmed() == []
+    assert world.shipper().missing_samples() == []
     assert world.said == []
 
 
@@ -66,7 +66,7 @@ def test_what_was_sent_before_the_cut_is_not_sent_again_hours_later(
         world.cursors.kept = {}
         world.ship()
         assert_shows_exactly(store, world)
-    assert world.shipper().unconfirmed() == []
+    assert world.shipper().missing_samples() == []
     assert world.said == []
 
 
@@ -89,7 +89,7 @@ def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(new_store:
     assert len(world.said) == 1
     assert f"refused {refused} samples for good" in world.said[0]
     assert shipper.unsent() == 0
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
     assert shipper.flush(QuietContext()) == 0
     assert world.shipper().flush(QuietContext()) == 0, "nor by another process"
     assert len(world.said) == 1
@@ -104,17 +104,17 @@ def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(new_s
     world.journal.whole_run("r2", after_us=6 * DAY_US - 60_000_000)
     world.ship()
     shipper = world.shipper()
-    assert "has nothing of" in shipper.unconfirmed()[0]
+    assert "has nothing of" in shipper.missing_samples()[0]
     assert shipper.flush(QuietContext()) >= old, "what may be missing, and what came behind it, is sent again"
-    assert "is not there" in shipper.unconfirmed()[0]
+    assert "is not there" in shipper.missing_samples()[0]
     assert shipper.flush(QuietContext()) == old
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
     assert_shows_exactly(store, world, world.expected()[old:])
     [said] = world.said
     assert f"refused {old} samples for good" in said
     assert "does not keep what is so old" in said
     later = world.shipper()
-    assert later.unconfirmed() == [], "nor is it missed by another process"
+    assert later.missing_samples() == [], "nor is it missed by another process"
     assert later.flush(QuietContext()) == 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.host_world import install_stand_in
 from kit.installation import Installation, end, lives
@@ -65,9 +65,9 @@ class Ward:
         """Return how many samples of the steps' status the store has."""
         client = Client(f"http://127.0.0.1:{self.place.ports['mimir']}")
         backend = probe(client, PATIENCE)
-        show_recent(client, backend, PATIENCE)
+        backend.show_recent(PATIENCE)
         soon_ms = int(time.time() * 1000) + 5000
-        samples = query(client, backend, "contextcore_install_step_status[1d]", soon_ms, PATIENCE)
+        samples = backend.query("contextcore_install_step_status[1d]", soon_ms, PATIENCE)
         client.close()
         return sum(len(series["values"]) for series in samples)
 

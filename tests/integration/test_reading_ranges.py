@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, raw_samples, show_recent
+from contextcore_install.telemetry.exporters.backends import Backend, StoreKind
 from contextcore_install.telemetry.exporters.client import Client
-from contextcore_install.telemetry.exporters.remote_write import send
 from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
 from kit.stores import PATIENCE, Misbehaving, Reply, Store, healthy
 
@@ -40,11 +39,11 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
         for at in (times[0] - 1, *times, times[-1] + 1)
     }
     in_order = sorted(written, key=lambda item: item.at_ms)
-    assert not send(client, backend.write_path, in_order, PATIENCE)
-    show_recent(client, backend, PATIENCE)
+    assert not backend.send(in_order, PATIENCE)
+    backend.show_recent(PATIENCE)
     for (span, offset), times in inside.items():
         matchers = {"__name__": NAME, "cluster": cluster, "span": str(1000 * span + offset)}
-        found = raw_samples(client, backend, matchers, times[0], times[-1], PATIENCE)
+        found = backend.raw_samples(matchers, times[0], times[-1], PATIENCE)
         assert [sorted(values) for values in found.values()] == [times], f"{span} ms, {offset}"
     client.close()
 
@@ -53,8 +52,8 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
 def test_a_store_is_asked_for_whole_seconds(misbehaving: Callable[[Reply], Misbehaving], span_ms: int) -> None:
     world = misbehaving(lambda _, handler: healthy(handler))
     client, end_ms = Client(world.url), 1_700_000_000_123
-    backend = Backend(StoreKind.PROMETHEUS, world.url, "/api/v1/write")
-    raw_samples(client, backend, {"cluster": "c"}, end_ms - span_ms, end_ms, PATIENCE)
+    backend = Backend(StoreKind.PROMETHEUS, client)
+    backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms, PATIENCE)
     client.close()
     (asked,) = world.requests
     fields = parse_qs(urlsplit(asked.split()[1]).query)

@@ -13,7 +13,7 @@ import pytest
 
 from contextcore_install.core.events import Kind
 from contextcore_install.engine.state import State
-from contextcore_install.telemetry.exporters.client import StoreError
+from contextcore_install.telemetry.failures import StoreError
 from contextcore_install.telemetry.rebuild import rebuild
 from contextcore_install.telemetry.shipper import Shipper
 from kit.installation import Installation, end, kill, read_until

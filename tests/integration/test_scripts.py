@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.telemetry.exporters.backends import probe, query
+from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.installation import Installation, kill, read_until
 from kit.stores import PATIENCE, wait_until
@@ -111,8 +111,7 @@ def test_what_a_script_says_reaches_the_metrics_store(installation: Installation
     asked = 'last_over_time(contextcore_install_step_status{step="pods_ready"}[1h])'
     wait_until(
         lambda: (
-            [found["value"][1] for found in query(client, backend, asked, int(time.time() * 1000) + 2000, PATIENCE)]
-            == ["3"]
+            [found["value"][1] for found in backend.query(asked, int(time.time() * 1000) + 2000, PATIENCE)] == ["3"]
         ),
         "the failed step in the metrics store",
     )

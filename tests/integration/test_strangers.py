@@ -13,7 +13,8 @@ import pytest
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.telemetry.exporters.backends import probe
-from contextcore_install.telemetry.exporters.client import Client, StoreError
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import StoreError
 from kit.fakes import Told
 from kit.host_world import World
 from kit.installation import Installation, end

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.telemetry.exporters.backends import query
 from contextcore_install.telemetry.shipper import Shipper
 from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, QuietContext, Store
 
@@ -30,7 +29,7 @@ def ask(store: Store, title: str, cluster: str) -> dict[str, float]:
     """Return the values of a documented query by the label `step` or `requirement`."""
     client, backend = store.backend()
     now_ms = int(time.time() * 1000)
-    found = query(client, backend, QUERIES[title].replace("o11y-dev", cluster), now_ms, PATIENCE)
+    found = backend.query(QUERIES[title].replace("o11y-dev", cluster), now_ms, PATIENCE)
     client.close()
     metrics = [(series["metric"], float(series["value"][1])) for series in found]
     return {metric.get("step", "") or metric.get("requirement", ""): value for metric, value in metrics}

@@ -11,7 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.telemetry.exporters.client import Timeouts
+from contextcore_install.telemetry.failures import Timeouts
 from contextcore_install.telemetry.shipper import Shipper
 from kit.stores import (
     DEDUPLICATION,
@@ -35,7 +35,7 @@ def test_every_sample_arrives_with_its_own_time(store: Store) -> None:
     shipper = world.ship()
     assert_shows_exactly(store, world)
     assert shipper.unsent() == 0
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
     assert world.said == []
 
 
@@ -91,11 +91,11 @@ def test_a_store_that_lost_its_data_gets_everything_again(
     store.start()
     checking = world.shipper()
     assert checking.unsent() == 0, "it cannot know without asking"
-    assert "nothing of" in checking.unconfirmed()[0]
+    assert "nothing of" in checking.missing_samples()[0]
     world.journal.whole_run("r2")
     shipper = world.ship()
     assert_shows_exactly(store, world)
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
     assert world.said == []
 
 
@@ -133,7 +133,7 @@ def test_days_old_events_arrive_where_the_store_takes_them(victoria: Store, prom
         world.journal.whole_run("r2", after_us=5 * DAY_US)
         shipper = world.ship()
         assert_shows_exactly(store, world)
-        assert shipper.unconfirmed() == []
+        assert shipper.missing_samples() == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_store_that_takes_nothing_old_gets_the_rest(
     assert f"refused {old} samples" in world.said[0]
     assert reason in world.said[0]
     assert shipper.unsent() == 0
-    assert shipper.unconfirmed() == [], "what the store refused for good is not missed"
+    assert shipper.missing_samples() == [], "what the store refused for good is not missed"
     world.ship()
     assert len(world.said) == 1, "and not sent again"
 
@@ -169,7 +169,7 @@ def test_flush_sends_everything_and_counts_it(store: Store) -> None:
     assert shipper.flush(QuietContext()) == len(world.expected())
     assert shipper.flush(QuietContext()) == 0
     assert shipper.unsent() == 0
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
     assert shipper.backend().endswith(f"at {store.url}")
 
 
@@ -184,18 +184,18 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
     client.request("GET", "/internal/force_flush", PATIENCE)
     client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", PATIENCE)
     client.close()
-    missing = shipper.unconfirmed()
+    missing = shipper.missing_samples()
     assert len(missing) == 3
     assert lost in missing[0]
     assert "is not there" in missing[0]
     assert shipper.flush(QuietContext()) == 3
-    assert shipper.unconfirmed() == []
+    assert shipper.missing_samples() == []
 
 
 def test_who_asks_after_the_end_has_all_the_time_again(victoria: Store) -> None:
     world = World(victoria.url)
     world.journal.whole_run("r1")
-    assert world.ship()._metrics.patience() == Timeouts()
+    assert world.ship()._metrics.timeouts() == Timeouts()
 
 
 def test_a_live_run_is_not_counted_as_unsent() -> None:
@@ -229,7 +229,7 @@ def test_what_is_counted_anew_without_a_damaged_line_is_no_missing_sample(store:
         world.journal.begin("r2")
         shipper = world.shipper()
         shipper.flush(QuietContext())
-        assert shipper.unconfirmed() == [], f"without event {number}"
+        assert shipper.missing_samples() == [], f"without event {number}"
         world.ship()
         assert world.said == [], f"without event {number}"
         shown = store.shown(world.cluster)
@@ -278,7 +278,7 @@ def test_it_works_on_the_files_as_they_are_kept(victoria: Store, tmp_path: Path)
     with shipper():
         pass
     assert shipper().unsent() == 0
-    assert shipper().unconfirmed() == []
+    assert shipper().missing_samples() == []
     assert_shows_exactly(victoria, world)
     assert (tmp_path / "cursors.json").stat().st_size < 10_000
 

@@ -13,8 +13,7 @@ import pytest
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.telemetry.folds.traces import NO_LAST_WORD, TraceFold
-from contextcore_install.telemetry.ids import span_id, trace_id
+from contextcore_install.telemetry.folds.traces import UNFINISHED, TraceFold, span_id, trace_id
 from contextcore_install.telemetry.shipper import Shipper
 from kit.host_world import install_stand_in
 from kit.installation import Installation, kill, read_until
@@ -167,8 +166,8 @@ def test_a_backend_that_hung_before_is_not_waited_for_again(misbehaving: Make) -
     shipper = world.shipper()
     shipper.start()
     world.journal.whole_run("r1")
-    lane = shipper._lanes[1]
-    wait_until(lambda: lane._complaints.hopeless, "it was not asked")
+    worker = shipper._workers[1]
+    wait_until(lambda: worker._reporter.hopeless, "it was not asked")
     began = time.monotonic()
     shipper.close(25.0)
     assert time.monotonic() - began < 15
@@ -250,7 +249,7 @@ def test_a_killed_run_and_the_one_that_resumes_it_are_two_linked_traces(
     assert span_store.complete()
     [first, second] = [span for span in span_store.spans.values() if not span.parent]
     assert first.trace == trace_id(killed)
-    assert first.error == NO_LAST_WORD
+    assert first.error == UNFINISHED
     assert second.links == ((first.trace, first.id),)
     assert second.error == ""
     assert second.resource["contextcore.provider"] == "host"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.installation import Installation, end, kill, read_until
 from kit.stores import PATIENCE, wait_until
@@ -34,10 +34,10 @@ def in_store(installation: Installation, metric: str) -> dict[str, float]:
     """Return the newest value of each series of a metric, by its label `requirement`."""
     client = Client(f"http://127.0.0.1:{installation.ports['mimir']}")
     backend = probe(client, PATIENCE)
-    show_recent(client, backend, PATIENCE)
+    backend.show_recent(PATIENCE)
     soon_ms = int(time.time() * 1000) + 1000
     expression = f'last_over_time(contextcore_install_{metric}{{cluster="test"}}[1h])'
-    found = query(client, backend, expression, soon_ms, PATIENCE)
+    found = backend.query(expression, soon_ms, PATIENCE)
     client.close()
     return {item["metric"].get("requirement", ""): float(item["value"][1]) for item in found}
 

@@ -15,7 +15,7 @@ import pytest
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from integration.test_notify import Hook
 from kit.installation import Installation
@@ -90,9 +90,9 @@ def events(place: Installation, kind: Kind) -> list[Event]:
 def remedies_in_store(place: Installation) -> list[float]:
     client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
     backend = probe(client, PATIENCE)
-    show_recent(client, backend, PATIENCE)
+    backend.show_recent(PATIENCE)
     name = 'contextcore_install_watch_remedies_total{outcome="succeeded"}[2h]'
-    found = query(client, backend, name, int(time.time() * 1000) + 5000, PATIENCE)
+    found = backend.query(name, int(time.time() * 1000) + 5000, PATIENCE)
     client.close()
     return [float(value) for series in found for _, value in series["values"]]
 

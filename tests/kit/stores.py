@@ -24,9 +24,10 @@ import pytest
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.system.packages import apt
-from contextcore_install.telemetry.exporters.backends import Backend, Series, probe, query, raw_samples
-from contextcore_install.telemetry.exporters.client import Client, Timeouts
-from contextcore_install.telemetry.round_trip import NAME as TRIED_OUT
+from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import Timeouts
+from contextcore_install.telemetry.readback import PROBE_NAME
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 PATIENCE = Timeouts(2.0, 10.0)
@@ -139,17 +140,15 @@ class Store:
         if self.name == "victoria-metrics":
             client.request("GET", "/internal/force_flush", PATIENCE)
         now_ms = int(time.time() * 1000)
-        found = raw_samples(
-            client, backend, {"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, PATIENCE
-        )
+        found = backend.raw_samples({"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, PATIENCE)
         client.close()
-        return {series: samples for series, samples in found.items() if series[0] != TRIED_OUT}
+        return {series: samples for series, samples in found.items() if series[0] != PROBE_NAME}
 
     def count(self, cluster: str) -> int:
         """Return how many samples a query counts: a sample that is there twice counts twice."""
         client, backend = self.backend()
-        expression = f'{{__name__=~"contextcore_.+",__name__!="{TRIED_OUT}",cluster="{cluster}"}}[20d]'
-        found = query(client, backend, expression, int(time.time() * 1000) + 60_000, PATIENCE)
+        expression = f'{{__name__=~"contextcore_.+",__name__!="{PROBE_NAME}",cluster="{cluster}"}}[20d]'
+        found = backend.query(expression, int(time.time() * 1000) + 60_000, PATIENCE)
         client.close()
         return sum(len(series["values"]) for series in found)
 

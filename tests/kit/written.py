@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from contextcore_install.telemetry.exporters.backends import probe, query, show_recent
+from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
-from contextcore_install.telemetry.exporters.remote_write import send
 from contextcore_install.telemetry.folds.metrics import Sample
 from kit.installation import Installation
 from kit.stores import PATIENCE, wait_until
@@ -22,11 +21,11 @@ class Store:
     def write(self, value: float) -> None:
         """Put a sample there, and wait until the store shows it."""
         sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
-        assert not send(self._client, self._backend.write_path, [sample], PATIENCE)
+        assert not self._backend.send([sample], PATIENCE)
         wait_until(lambda: value in self.values(), "what was written is never shown")
 
     def values(self) -> list[float]:
-        show_recent(self._client, self._backend, PATIENCE)
+        self._backend.show_recent(PATIENCE)
         soon_ms = int(time.time() * 1000) + 5000
-        found = query(self._client, self._backend, "tests_written[2h]", soon_ms, PATIENCE)
+        found = self._backend.query("tests_written[2h]", soon_ms, PATIENCE)
         return [float(value) for series in found for _, value in series["values"]]

@@ -98,7 +98,7 @@ class Telemetry(Protocol):
     def backend(self) -> str: ...  # which store the samples go to
     def query_url(self) -> str: ...  # the base of the store's Prometheus API
     def flush(self, ctx: StepContext) -> int: ...  # sends all that is unsent; how many samples that were
-    def unconfirmed(self) -> Sequence[str]: ...  # what is missing of what was sent, in words
+    def missing_samples(self) -> Sequence[str]: ...  # what is missing of what was sent, in words
     def measured(self) -> bool: ...  # whether the store has taken the result of a verification
     def unsent(self) -> int: ...  # how many events of finished runs the store has not taken
 

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.telemetry.exporters.client import Client, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import StoreError, Timeouts
 
 PATIENCE = Timeouts(connect_s=2.0, answer_s=20.0)
 MOST_DASHBOARDS = 5000

@@ -21,7 +21,7 @@ from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve
 from contextcore_install.stack.intake import metrics_url
 from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.store import Records, read_records, take_over
-from contextcore_install.telemetry.exporters.client import StoreError
+from contextcore_install.telemetry.failures import StoreError
 from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
 
 LIMIT_S = 5.0

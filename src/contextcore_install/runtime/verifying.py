@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contextcore_install.runtime.app import App
 from contextcore_install.stack import provisioned
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.telemetry.round_trip import round_trip
+from contextcore_install.telemetry.readback import round_trip
 from contextcore_install.verification.requirements import PrivateFile, VerificationTarget, verify
 from contextcore_install.verification.results import RequirementResult
 

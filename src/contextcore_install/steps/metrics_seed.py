@@ -41,7 +41,7 @@ class MetricsSeed(BaseStep):
         if not self._telemetry.measured():
             text = "How complete the installation is has not been measured yet"
             return CheckResult(findings=(Finding("metrics-unmeasured", text, remedy=remedy),))
-        missing = self._telemetry.unconfirmed()
+        missing = self._telemetry.missing_samples()
         findings = tuple(Finding("metrics-missing", text, remedy=remedy) for text in missing)
         return CheckResult(f"{self._telemetry.backend()} shows every status change", findings)
 
@@ -59,7 +59,7 @@ class MetricsSeed(BaseStep):
         ctx.activity(f"sending to {self._telemetry.backend()}")
         sent = self._telemetry.flush(ctx)
         ctx.activity(f"reading {count(sent, 'sample')} back")
-        missing = self._telemetry.unconfirmed()
+        missing = self._telemetry.missing_samples()
         if missing:
             raise InstallError(
                 "metrics-missing",

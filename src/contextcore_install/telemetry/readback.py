@@ -1,4 +1,4 @@
-"""Reading back by query what was sent: which samples a store does not show."""
+"""Reads back by query what was sent: which samples a store does not show."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind, instant
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.cursor import Cursor, Point
-from contextcore_install.telemetry.exporters.backends import Backend, raw_samples, show_recent
-from contextcore_install.telemetry.exporters.client import Client, Timeouts
-from contextcore_install.telemetry.folds.metrics import Sample
+from contextcore_install.telemetry.cursors import Cursor, Offset
+from contextcore_install.telemetry.exporters.backends import Backend, probe
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import StoreError, Timeouts
+from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
 
 MOST_RUNS = 20
 """How many runs, and verifications between them, are read back; as many as logs are kept of."""
@@ -22,12 +25,15 @@ MOST_AGE_MS = 7 * 86_400_000
 Well below the shortest default retention of the stores we know, which is Prometheus' 15 days.
 """
 
-_MOST_WORDS = 10
+PROBE_NAME = PREFIX + "probe_timestamp"
+PROBE_VISIBLE_WITHIN_S = 3.0
+
+_MOST_SENTENCES = 10
 _POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class MissingSample:
     """A sample that the store does not show, or shows with another value."""
 
     sample: Sample
@@ -40,17 +46,16 @@ class Absence:
         return f"{what} is not there" if self.shown is None else f"{what} is there as {self.shown:g}"
 
 
-def absent(
-    client: Client,
+def missing_samples(
     backend: Backend,
     cluster: str,
     samples: Sequence[Sample],
-    patience: Timeouts,
+    timeouts: Timeouts,
     *,
-    anew: bool = False,
+    bypass_cache: bool = False,
     exact: bool = False,
-) -> list[Absence]:
-    """Return those of the samples that the store does not show; raises StoreError. `anew` is that of `raw_samples`.
+) -> list[MissingSample]:
+    """Return those of the samples that the store does not show; raises StoreError.
 
     A sample that is shown with another value is missing only if `exact`: a journal that has lost a line gives other
     values for the time after it, and then what the store took before is right.
@@ -61,50 +66,47 @@ def absent(
     matchers = {"cluster": cluster}
     if len({sample.name for sample in samples}) == 1:
         matchers["__name__"] = samples[0].name
-    found = raw_samples(client, backend, matchers, start, end, patience, anew=anew)
-    missing = []
-    for sample in samples:
-        shown = found.get(sample.series, {}).get(sample.at_ms)
-        if shown is None or (exact and shown != sample.value):
-            missing.append(Absence(sample, shown))
-    return missing
+    found = backend.raw_samples(matchers, start, end, timeouts, bypass_cache=bypass_cache)
+    shown = [(sample, found.get(sample.series, {}).get(sample.at_ms)) for sample in samples]
+    return [
+        MissingSample(sample, value) for sample, value in shown if value is None or (exact and value != sample.value)
+    ]
 
 
-def absent_after_wait(
-    client: Client,
+def missing_after_wait(
     backend: Backend,
     cluster: str,
     samples: Sequence[Sample],
-    patience: Timeouts,
+    timeouts: Timeouts,
     limit_s: float,
     *,
     exact: bool = False,
-) -> list[Absence]:
-    """Do as `absent`, giving the store `limit_s` seconds to show what it has just taken."""
+) -> list[MissingSample]:
+    """Return what `missing_samples` does, giving the store `limit_s` seconds to show what it has just taken."""
     end = time.monotonic() + limit_s
-    missing = absent(client, backend, cluster, samples, patience, exact=exact)
+    missing = missing_samples(backend, cluster, samples, timeouts, exact=exact)
     if missing:
-        show_recent(client, backend, patience)
+        backend.show_recent(timeouts)
     while missing:
-        missing = absent(client, backend, cluster, samples, patience, anew=True, exact=exact)
+        missing = missing_samples(backend, cluster, samples, timeouts, bypass_cache=True, exact=exact)
         if not missing or time.monotonic() + _POLL_S > end:
             break
         time.sleep(_POLL_S)
     return missing
 
 
-def sent_samples(feed: BatchReader[Sample], cursor: Cursor, behind: int = 0) -> tuple[list[Sample], Point]:
-    """Return what the store has taken of the last runs, and the point where the first of them begins.
+def sent_samples(reader: BatchReader[Sample], cursor: Cursor, behind: int = 0) -> tuple[list[Sample], Offset]:
+    """Return what the store has taken of the last runs, and the offset where the first of them begins.
 
-    Only what events give with numbers above `behind`. The point makes the next reading start there instead of at the
-    journal's beginning. Raises JournalReplacedError.
+    `reader` starts at the cursor's base. Only what events give with numbers above `behind` is returned. From the
+    offset, the next reading can start instead of at the journal's beginning. Raises JournalReplacedError.
     """
-    runs: list[tuple[Point, int, list[Sample]]] = []
-    for event, samples, walk in feed.items(cursor.base):
+    runs: list[tuple[Offset, int, list[Sample]]] = []
+    for event, samples in reader:
         if event.number > cursor.sent.number:
             break
         if event.kind is Kind.RUN_STARTED or event.stands_alone or not runs:
-            runs.append((walk.run_start, event.at_us, []))
+            runs.append((reader.run_start, event.at_us, []))
         if event.number > behind:
             runs[-1][2].extend(samples)
     oldest_us = cursor.sent.at_us - MOST_AGE_MS * 1000
@@ -113,9 +115,36 @@ def sent_samples(feed: BatchReader[Sample], cursor: Cursor, behind: int = 0) -> 
     return taken, kept[0][0] if kept else cursor.base
 
 
-def in_words(missing: Sequence[Absence], backend: Backend) -> list[str]:
+def in_words(missing: Sequence[MissingSample], backend: Backend) -> list[str]:
     """Return a bounded list of sentences."""
-    words = [f"{backend}: {absence}" for absence in missing[:_MOST_WORDS]]
-    if len(missing) > _MOST_WORDS:
-        words.append(f"{backend}: and {len(missing) - _MOST_WORDS} more samples")
-    return words
+    sentences = [f"{backend}: {item}" for item in missing[:_MOST_SENTENCES]]
+    if len(missing) > _MOST_SENTENCES:
+        sentences.append(f"{backend}: and {len(missing) - _MOST_SENTENCES} more samples")
+    return sentences
+
+
+def round_trip(url: str, cluster: str, at_us: int) -> str:
+    """Write the time `at_us` as one sample (Unix seconds, in whole milliseconds), and return how it came back.
+
+    Raises InstallError: `metrics-store-…` if the store does not answer or refuses, `metric-lost` if it takes the
+    sample and does not show it.
+    """
+    client, timeouts = Client(url), Timeouts(answer_s=3.0)
+    at_ms = at_us // 1000
+    sample = Sample(PROBE_NAME, (("cluster", cluster),), at_ms / 1000, at_ms)
+    try:
+        backend = probe(client, timeouts)
+        if refused := backend.send([sample], timeouts):
+            raise _lost(f"{backend} refuses a sample of now", refused[0].reason)
+        missing = missing_after_wait(backend, cluster, [sample], timeouts, PROBE_VISIBLE_WITHIN_S, exact=True)
+    except StoreError as error:
+        raise error.as_install_error() from error
+    finally:
+        client.close()
+    if missing:
+        raise _lost(f"{backend} took a sample and does not show it", str(missing[0]))
+    return f"{backend} took a sample of now and shows it"
+
+
+def _lost(message: str, evidence: str) -> InstallError:
+    return InstallError("metric-lost", message, evidence, REPAIR)

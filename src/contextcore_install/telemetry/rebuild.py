@@ -7,7 +7,7 @@ often it was begun; they do not say why one failed, in which mode a run was, nor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from uuid import NAMESPACE_URL, uuid5
@@ -15,13 +15,13 @@ from uuid import NAMESPACE_URL, uuid5
 from contextcore_install.core.events import second
 from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState
-from contextcore_install.telemetry.exporters.backends import Series, probe, raw_samples, show_recent
-from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import PREFIX, STATUS_VALUES
 
 DAY_MS = 86_400_000
-_LOOK_BACK_DAYS = (400, 30)
-"""How far back to ask: beyond a year's retention; where a store refuses so long a range, a month."""
+_LOOK_BACK_DAYS, _LOOK_BACK_LEAST_DAYS = 400, 30  # beyond a year's retention; for a store that refuses such a range
 
 REASON_LOST = {"code": "reason-lost", "message": "it failed; why was in the journal, which is gone", "hint": RESUME}
 _STATUSES = {value: status for status, value in STATUS_VALUES.items()}
@@ -38,75 +38,73 @@ class Rebuilt:
 
 
 def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebuilt | None:
-    """Return the state that a store's samples tell; None where it has none of the cluster after `since_ms`.
+    """Return the state that a store's samples tell; None if it has none of the cluster after `since_ms`.
 
-    Raises StoreError where the store cannot be asked within `limit_s` seconds.
+    Raises StoreError if the store cannot be asked within `limit_s` seconds.
     """
     end = time.monotonic() + limit_s
     client = Client(base_url)
-
-    def patience() -> Timeouts:
-        return Timeouts(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
-
     try:
-        backend = probe(client, patience())
-        show_recent(client, backend, patience())
-        now_ms = int(time.time() * 1000) + 60_000
-
-        def ask(days: int) -> Series:
-            start_ms = max(since_ms, now_ms - days * DAY_MS)
-            return raw_samples(client, backend, {"cluster": cluster}, start_ms, now_ms, patience())
-
-        series = _first_taken(ask)
-    finally:
-        client.close()
-    newest = max((at for values in series.values() for at in values), default=0)
-    try:
+        backend = probe(client, _timeouts(end, limit_s))
+        backend.show_recent(_timeouts(end, limit_s))
+        series = _read(backend, cluster, since_ms, end, limit_s)
         state = state_from_series(cluster, series)
     except (KeyError, ValueError, OverflowError) as error:
         said = f"{base_url} shows samples of ours that make no sense: {error}"
         raise StoreError(FailureKind.REFUSES, said) from error
+    finally:
+        client.close()
+    newest = max((at for values in series.values() for at in values), default=0)
     return Rebuilt(state, str(backend), newest) if state else None
 
 
-def _first_taken(ask: Callable[[int], Series]) -> Series:
-    for days in _LOOK_BACK_DAYS[:-1]:
-        try:
-            return ask(days)
-        except StoreError as error:
-            if error.kind is not FailureKind.REFUSES:
-                raise
-    return ask(_LOOK_BACK_DAYS[-1])
+def _timeouts(end: float, limit_s: float) -> Timeouts:
+    return Timeouts(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
+
+
+def _read(backend: Backend, cluster: str, since_ms: int, end: float, limit_s: float) -> Series:
+    now_ms = int(time.time() * 1000) + 60_000
+
+    def ask(days: int) -> Series:
+        start_ms = max(since_ms, now_ms - days * DAY_MS)
+        return backend.raw_samples({"cluster": cluster}, start_ms, now_ms, _timeouts(end, limit_s))
+
+    try:
+        return ask(_LOOK_BACK_DAYS)
+    except StoreError as error:
+        if error.kind is not FailureKind.REFUSES:
+            raise
+    return ask(_LOOK_BACK_LEAST_DAYS)
 
 
 def state_from_series(cluster: str, series: Series) -> State | None:
-    """Return the state that samples tell; None where they tell of no run."""
-    told = _Told(series)
-    started = told.points("started_timestamp")
+    """Return the state that samples tell; None if they tell of no run."""
+    samples = _Samples(series)
+    started = samples.points("started_timestamp")
     if not started:
         return None
     state = State(cluster)
-    began_ms = told.begun_anew_ms()
+    began_ms = samples.restarted_ms()
     state.started_at = _moment(next((value for at, value in started if at >= began_ms), started[-1][1]))
     state.installation_id = uuid5(NAMESPACE_URL, f"{cluster} {state.started_at}").hex
-    for step_id in dict.fromkeys([*STEP_IDS, *told.steps()]):
-        state.steps[step_id] = _step(told, step_id)
-    verified = told.points("completeness_percent")
+    for step_id in dict.fromkeys([*STEP_IDS, *samples.steps()]):
+        state.steps[step_id] = _step(samples, step_id)
+    verified = samples.points("completeness_percent")
     state.verified_at = second(verified[-1][0] * 1000) if verified else ""
-    run_id, state.provider = told.latest_run()
-    state.run = _run(run_id, started[-1][1], told.points("finished_timestamp"), state)
+    run_id, state.provider = samples.latest_run()
+    state.run = _run(run_id, started[-1][1], samples.points("finished_timestamp"), state)
     state.updated_at = max([state.run.started_at, state.run.finished_at, *(s.updated_at for s in state.steps.values())])
     return state
 
 
-class _Told:
-    """What the samples of one cluster say, series by series."""
+class _Samples:
+    """The samples of one cluster, series by series."""
 
     def __init__(self, series: Series) -> None:
         self._series = series
 
     def points(self, name: str, **labels: str) -> _Points:
-        """Return a series' (time in ms, value), oldest first; empty where there is none."""
+        """Return a series' (time in ms, value), oldest first; empty if there is none."""
         found: dict[int, float] = {}
         for (series_name, its_labels), values in self._series.items():
             if series_name == PREFIX + name and labels.items() <= dict(its_labels).items():
@@ -114,21 +112,20 @@ class _Told:
         return sorted(found.items())
 
     def steps(self) -> Iterable[str]:
-        """Return the steps that samples speak of."""
         return [dict(labels)["step"] for name, labels in self._series if name == f"{PREFIX}step_status"]
 
     def latest_run(self) -> tuple[str, str]:
-        """Return the id and the provider of the run that told of itself last."""
+        """Return the id and the provider of the run whose `info` is the newest."""
         infos = [
             (max(values), dict(labels)) for (name, labels), values in self._series.items() if name == f"{PREFIX}info"
         ]
         labels: Mapping[str, str] = max(infos, key=lambda info: info[0])[1] if infos else {}
         return labels.get("run_id", ""), labels.get("provider", "")
 
-    def begun_anew_ms(self) -> int:
-        """Return when an installation was begun anew last: all attempts are 0 then, and were not before; 0 for never.
+    def restarted_ms(self) -> int:
+        """Return when a new installation was begun last: all attempts are 0 then, and were not before; 0 for never.
 
-        Attempts of some steps also go down where a backup, or what is left of a journal, is gone on with.
+        Attempts of some steps also go down when a backup, or what is left of a journal, is gone on with.
         """
         attempts = [self.points("step_attempts_total", step=step_id) for step_id in self.steps()]
         falls = {at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before}
@@ -136,9 +133,9 @@ class _Told:
         return max(begun, default=0)
 
 
-def _step(told: _Told, step_id: str) -> StepState:
-    statuses = told.points("step_status", step=step_id)
-    attempts = told.points("step_attempts_total", step=step_id)
+def _step(samples: _Samples, step_id: str) -> StepState:
+    statuses = samples.points("step_status", step=step_id)
+    attempts = samples.points("step_attempts_total", step=step_id)
     step = StepState(status=_STATUSES.get(statuses[-1][1], "pending") if statuses else "pending")
     step.attempts = int(attempts[-1][1]) if attempts else 0
     changed_ms = _since_ms(statuses) if len({value for _, value in statuses}) > 1 else 0
@@ -150,7 +147,7 @@ def _step(told: _Told, step_id: str) -> StepState:
         step.completed_at = second(changed_ms * 1000)
     if changed_ms or begun_ms:
         step.updated_at = second(max(changed_ms, begun_ms) * 1000)
-    durations = told.points("step_duration_seconds", step=step_id)
+    durations = samples.points("step_duration_seconds", step=step_id)
     if durations and step.status != IN_PROGRESS:
         step.duration_seconds = durations[-1][1]
     if step.status == FAILED:
@@ -169,7 +166,7 @@ def _since_ms(points: _Points) -> int:
 
 
 def _value_at(points: _Points, at_ms: int) -> float:
-    """Return what a series' value was at a time; 0 before the first."""
+    """Return a series' value at a time; 0 before the first."""
     return next((value for at, value in reversed(points) if at <= at_ms), 0.0)
 
 
@@ -177,15 +174,9 @@ def _run(run_id: str, started: float, finished: _Points, state: State) -> RunSta
     run = RunState(run_id, started_at=_moment(started))
     if finished and finished[-1][1] >= started:
         run.finished_at = _moment(finished[-1][1])
-        run.outcome = _outcome(state)
+        # How a run that came to its end must have ended, going by what it left.
+        run.outcome = "failed" if state.failed else "succeeded" if state.progress == 1.0 else "interrupted"
     return run
-
-
-def _outcome(state: State) -> str:
-    """Return how a run that came to its end must have ended, going by what it left."""
-    if state.failed:
-        return "failed"
-    return "succeeded" if state.progress == 1.0 else "interrupted"
 
 
 def _moment(seconds: float) -> str:

@@ -21,7 +21,7 @@ from contextcore_install.storage.journal.journal import JournalReader, JournalWr
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import SEGMENT_MISSING, mend_records, read_records
 from contextcore_install.telemetry.batches import events_behind
-from contextcore_install.telemetry.cursor import Point
+from contextcore_install.telemetry.cursors import Offset
 
 CLUSTER = "test"
 START_US = 1_700_000_000_000_000
@@ -170,7 +170,7 @@ def test_the_state_file_is_carried_on_from_and_not_made_anew(layout: ClusterLayo
 
 def test_a_place_that_a_store_has_taken_up_to_stays_that_place(layout: ClusterLayout) -> None:
     a_run(layout, "run-0", applied=True)
-    points = [Point(event.number, event.at_us, position) for position, event in everything(layout)]
+    points = [Offset(event.number, event.at_us, position) for position, event in everything(layout)]
     some = [event.number for _, event in everything(layout)]
     for number in range(1, 12):
         a_run(layout, f"run-{number}")

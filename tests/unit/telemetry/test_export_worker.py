@@ -1,4 +1,4 @@
-"""What a backend's way through a run reports at its end."""
+"""What the worker of a backend reports at the end of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 from contextcore_install.telemetry.export_worker import ExportWorker
-from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreError, Timeouts
-from contextcore_install.telemetry.failure_reporter import FailureReporter
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError, Timeouts
 
 URL = "http://127.0.0.1:9"
 
 
 class Refusing:
-    """A link to a store that refuses, and that is too slow to say so again when little time is left."""
+    """An exporter to a store that refuses, and that is too slow to say so again when little time is left."""
 
     connected = False
 
@@ -22,10 +22,10 @@ class Refusing:
         self.client = Client(URL)
         self.asked = threading.Event()
 
-    def connect(self, patience: Timeouts) -> None:
-        trouble = FailureKind.TOO_SLOW if self.asked.is_set() else FailureKind.REFUSES
+    def connect(self, timeouts: Timeouts) -> None:
+        kind = FailureKind.TOO_SLOW if self.asked.is_set() else FailureKind.REFUSES
         self.asked.set()
-        raise StoreError(trouble, "Forbidden" if trouble is FailureKind.REFUSES else "no full answer within 0.1 s")
+        raise StoreError(kind, "Forbidden" if kind is FailureKind.REFUSES else "no full answer within 0.1 s")
 
     def disconnect(self) -> None:
         pass
@@ -33,11 +33,11 @@ class Refusing:
 
 def test_a_store_that_refused_is_not_called_slow_for_the_little_time_it_gets_at_the_end() -> None:
     said: list[str] = []
-    link: Any = Refusing()
-    complaints = FailureReporter(said.append, "the metrics store", "samples")
-    lane: ExportWorker[Any] = ExportWorker(lambda: URL, lambda _: link, complaints, gather_s=0.01)
-    lane.start()
-    assert link.asked.wait(60)
-    lane.finish(time.monotonic() + 60)()
+    exporter: Any = Refusing()
+    reporter = FailureReporter(said.append, "the metrics store", "samples")
+    worker: ExportWorker[Any] = ExportWorker(lambda: URL, lambda _: exporter, reporter, gather_s=0.01)
+    worker.start()
+    assert exporter.asked.wait(60)
+    worker.finish(time.monotonic() + 60)()
     [text] = said
     assert "refuses (Forbidden)" in text

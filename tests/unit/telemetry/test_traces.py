@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.telemetry.exporters.client import StoreAnswer, StoreError
+from contextcore_install.telemetry.exporters.client import StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import encode, partial_success
+from contextcore_install.telemetry.failures import StoreError
 from contextcore_install.telemetry.folds.fold import SnapshotError
-from contextcore_install.telemetry.folds.traces import NO_LAST_WORD, Span, TraceFold
-from contextcore_install.telemetry.ids import span_id, trace_id
+from contextcore_install.telemetry.folds.traces import UNFINISHED, Span, TraceFold, span_id, trace_id
 from kit.stores import MemoryJournal
 
 START_US = 1_700_000_000_000_000
@@ -147,7 +147,7 @@ def test_a_killed_run_is_ended_by_the_next_which_links_to_it(journal: MemoryJour
     begin(journal, "r2", resumes="r1")
     journal.add("r2", Kind.RUN_FINISHED, outcome="succeeded", exit_code=0, after_us=SECOND)
     step, killed, resumed = spans_of(journal.events)
-    assert {step.error, killed.error} == {NO_LAST_WORD}
+    assert {step.error, killed.error} == {UNFINISHED}
     assert (killed.number, killed.end_us) == (first, last.at_us)
     assert resumed.link is not None
     assert (resumed.link.run_id, resumed.link.number) == ("r1", first)

@@ -6,60 +6,15 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from contextcore_install.core.errors import InstallError
 from contextcore_install.system.http import TimedConnection
+from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 
 MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_RETRY_AFTER_S = 1e7  # some months
-
-
-class FailureKind(StrEnum):
-    """Why a store did not take or give what it was asked for."""
-
-    NO_ANSWER = "does not answer"
-    TOO_SLOW = "answers too slowly"
-    BUSY = "cannot take it now"
-    REFUSES = "refuses"
-
-
-class StoreError(Exception):
-    """A store that is of no use now. `retry_after_s` is what it asked for, 0 where it asked for nothing."""
-
-    def __init__(self, kind: FailureKind, evidence: str, *, hint: str = "", retry_after_s: float = 0.0) -> None:
-        super().__init__(evidence)
-        self.kind = kind
-        self.evidence = evidence
-        self.hint = hint
-        self.retry_after_s = retry_after_s
-
-
-def as_install_error(error: StoreError) -> InstallError:
-    """Return the error for the user."""
-    return InstallError(
-        f"metrics-store-{error.kind.name.lower().replace('_', '-')}",
-        f"the metrics store {error.kind}",
-        evidence=error.evidence,
-        hint=error.hint,
-        retryable=error.kind is not FailureKind.REFUSES,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait, in seconds: for a connection, and for the whole answer."""
-
-    connect_s: float = 0.5
-    answer_s: float = 2.0
-
-    def within(self, seconds: float) -> Timeouts:
-        """Return the timeouts cut to what is left of another limit."""
-        left = max(0.05, seconds)
-        return Timeouts(min(self.connect_s, left), min(self.answer_s, left))
 
 
 @dataclass(frozen=True, slots=True)

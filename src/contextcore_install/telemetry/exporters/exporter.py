@@ -1,30 +1,23 @@
-"""The way to one backend: found, and given what it lacks."""
+"""What all exporters do: find a backend, and send it what it lacks of the journal."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Any, ClassVar, Generic
 
+from contextcore_install.core.ports import EventSource
 from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
-from contextcore_install.telemetry.cursor import Cursor
-from contextcore_install.telemetry.exporters.client import Client, Timeouts
-from contextcore_install.telemetry.folds.fold import Item
-from contextcore_install.telemetry.shared_cursors import SharedCursors
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a backend will never take: how many items, and its words for it."""
-
-    count: int
-    reason: str
+from contextcore_install.telemetry.cursors import Cursor, Offset, SharedCursors
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import Loss, Timeouts
+from contextcore_install.telemetry.folds.fold import Fold, Item
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of one batch: how many items went out, which were refused, whether more are waiting."""
+    """What came of one batch: how many items were sent, which were refused, whether more are waiting."""
 
     sent: int = 0
     lost: Loss | None = None
@@ -32,19 +25,21 @@ class Delivery:
 
 
 class Exporter(ABC, Generic[Item]):
-    """A connection to the backend at one URL, with its cursor. For one thread at a time.
+    """Sends to the backend at one URL, from its cursor on. For one thread at a time.
 
     Raises StoreError from every method that talks to the backend.
     """
 
-    batch = 1000
-    """Items a delivery: far below every backend's limit."""
+    fold: ClassVar[type[Fold[Any]]]
+    cursor_prefix: ClassVar[str] = ""
+    batch_size = 500  # items, far below every backend's limit
 
-    def __init__(self, base_url: str, feed: BatchReader[Item], book: SharedCursors) -> None:
+    def __init__(self, base_url: str, events: EventSource, cursors: SharedCursors, cluster: str) -> None:
         self.client = Client(base_url)
         self.cursor = Cursor()
-        self.feed = feed
-        self._book = book
+        self._events = events
+        self._cursors = cursors
+        self._cluster = cluster
         self._name = ""
         self._saved = self.cursor
 
@@ -53,48 +48,53 @@ class Exporter(ABC, Generic[Item]):
         """Whether the backend was found, and has not failed since."""
         return bool(self._name)
 
-    def connect(self, patience: Timeouts) -> None:
+    def connect(self, timeouts: Timeouts) -> None:
         """Find out what the backend is and what it has."""
-        name = self._find(patience)
-        self.cursor = self._adopt(name, patience)
+        name = self._identify(timeouts)
+        self.cursor = self._find_cursor(name, timeouts)
         self._name = name
 
     def disconnect(self) -> None:
-        """Close; the next `connect` looks at the backend anew, as it may have lost its data meanwhile."""
+        """Close; the next `connect` identifies the backend again, as it may have lost its data meanwhile."""
         self.client.close()
         self._name = ""
 
-    def distrust(self) -> None:
-        """Take back that the backend has anything: what it lacks of all the journal is sent again."""
+    def reset_cursor(self) -> None:
+        """Have everything sent again that the backend lacks of the whole journal."""
         self.cursor = Cursor()
 
-    def deliver(self, patience: Callable[[], Timeouts]) -> Delivery:
+    def read_from(self, offset: Offset) -> BatchReader[Item]:
+        return BatchReader(self._events, self._cluster, self.fold, offset)
+
+    def deliver(self, timeouts: Callable[[], Timeouts]) -> Delivery:
         """Send the next batch; the cursor moves only when the backend has taken it."""
         try:
-            items, reached = self.feed.batch(self.cursor.sent, self.batch)
+            reader = self.read_from(self.cursor.sent)
+            items = reader.batch(self.batch_size)
         except JournalReplacedError:
-            self.distrust()
-            items, reached = self.feed.batch(self.cursor.sent, self.batch)
-        more = len(items) >= self.batch
-        delivery = self._give(items, patience, more=more) if items else Delivery()
-        self.cursor = replace(self.cursor, sent=reached)
+            self.reset_cursor()
+            reader = self.read_from(self.cursor.sent)
+            items = reader.batch(self.batch_size)
+        delivery = self._send(items, timeouts, more=len(items) >= self.batch_size) if items else Delivery()
+        self.cursor = replace(self.cursor, sent=reader.offset())
         if items:
             self.save()
         return delivery
 
     def save(self) -> None:
-        """Keep the cursor. Failing to is no trouble: what was sent is then looked up, or sent again."""
-        if self._saved != self.cursor and self._name and self._book.put(self._name, self.cursor):
+        """Keep the cursor. If that fails, what was sent is looked up later, or sent again."""
+        if self._saved != self.cursor and self._name and self._cursors.put(self._name, self.cursor):
             self._saved = self.cursor
 
-    @abstractmethod
-    def _find(self, patience: Timeouts) -> str:
+    def _identify(self, timeouts: Timeouts) -> str:
         """Make sure of the backend, and return the name that its cursor goes by in cursors.json."""
+        self.client.open(timeouts)
+        return f"{self.cursor_prefix} {self.client.base_url}"
 
-    def _adopt(self, name: str, patience: Timeouts) -> Cursor:
+    def _find_cursor(self, name: str, timeouts: Timeouts) -> Cursor:
         """Return the cursor that counts for this backend."""
-        return self._book.get(name)
+        return self._cursors.get(name)
 
     @abstractmethod
-    def _give(self, items: Sequence[Item], patience: Callable[[], Timeouts], *, more: bool) -> Delivery:
+    def _send(self, items: Sequence[Item], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
         """Have the backend take items, of which there is at least one; `more` says whether others wait."""

@@ -10,13 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from contextcore_install.core.ports import EventSource
 from contextcore_install.core.text import IN_FILES
-from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.exporters.client import Timeouts
-from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
+from contextcore_install.telemetry.cursors import LOGS
+from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
+from contextcore_install.telemetry.failures import Loss, Timeouts
 from contextcore_install.telemetry.folds.logs import Line, LogFold
-from contextcore_install.telemetry.shared_cursors import LOGS, SharedCursors
 
 PATH = "/loki/api/v1/push"
 SERVICE = "contextcore-install"
@@ -35,27 +33,18 @@ _OLDEST = re.compile(r"oldest acceptable timestamp is: (\S+?Z)")
 
 
 class LogExporter(Exporter[Line]):
-    """The way to Loki. It keeps one of several lines that have the same labels, time and text."""
+    """Sends lines to Loki, which keeps one of several lines that have the same labels, time and text."""
 
-    batch = 500
+    fold = LogFold
+    cursor_prefix = LOGS
 
-    def __init__(self, base_url: str, events: EventSource, book: SharedCursors, cluster: str) -> None:
-        super().__init__(base_url, BatchReader(events, cluster, LogFold), book)
-        self._cluster = cluster
-
-    def _find(self, patience: Timeouts) -> str:
-        self.client.open(patience)
-        return f"{LOGS} {self.client.base_url}"
-
-    def _give(self, items: Sequence[Line], patience: Callable[[], Timeouts], *, more: bool) -> Delivery:
-        losses = [self._push(part, patience()) for part in _parts(items)]
-        lost = [loss for loss in losses if loss]
+    def _send(self, items: Sequence[Line], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
+        lost = [loss for part in _parts(items) if (loss := self._push(part, timeouts()))]
         count = sum(loss.count for loss in lost)
         return Delivery(len(items) - count, Loss(count, lost[0].reason) if lost else None, more)
 
-    def _push(self, lines: Sequence[Line], patience: Timeouts) -> Loss | None:
-        body = encode(self._cluster, lines)
-        answer = self.client.request("POST", PATH, patience, body=body, headers=HEADERS)
+    def _push(self, lines: Sequence[Line], timeouts: Timeouts) -> Loss | None:
+        answer = self.client.request("POST", PATH, timeouts, body=encode(self._cluster, lines), headers=HEADERS)
         if answer.ok:
             return None
         said = answer.body.decode("utf-8", "replace")
@@ -69,11 +58,11 @@ def encode(cluster: str, lines: Sequence[Line]) -> bytes:
     streams: dict[str, list[list[str]]] = {}
     for line in lines:
         streams.setdefault(line.level, []).append([str(line.at_us * 1000), line.text])
-    told = [
+    documents = [
         {"stream": {"service_name": SERVICE, "cluster": cluster, "level": level}, "values": values}
         for level, values in streams.items()
     ]
-    return json.dumps({"streams": told}, ensure_ascii=False).encode("utf-8", IN_FILES)
+    return json.dumps({"streams": documents}, ensure_ascii=False).encode("utf-8", IN_FILES)
 
 
 def ignored(said: str, lines: Sequence[Line]) -> int:

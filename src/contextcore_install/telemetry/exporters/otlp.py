@@ -1,4 +1,4 @@
-"""Spans as OTLP over HTTP, and the way to whoever takes them.
+"""Spans as OTLP over HTTP, to a collector or a store.
 
 Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp; messages: the package opentelemetry-proto.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from contextcore_install.core.ports import EventSource
-from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.exporters.client import StoreAnswer, Timeouts
-from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter, Loss
-from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
-from contextcore_install.telemetry.ids import span_id, trace_id
-from contextcore_install.telemetry.shared_cursors import TRACES, SharedCursors
+from contextcore_install.telemetry.cursors import TRACES
+from contextcore_install.telemetry.exporters.client import StoreAnswer
+from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
+from contextcore_install.telemetry.failures import Loss, Timeouts
+from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value, span_id, trace_id
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -25,23 +23,17 @@ HEADERS = {"Content-Type": "application/x-protobuf", "User-Agent": SERVICE}
 
 
 class TraceExporter(Exporter[Span]):
-    """The way to whoever takes spans: a collector, or a store itself.
+    """Sends spans to a collector, or to a store itself.
 
     It cannot be asked what it has. A span that is sent twice has the same ids, and is one span to whoever reads it.
     """
 
-    batch = 500
+    fold = TraceFold
+    cursor_prefix = TRACES
 
-    def __init__(self, base_url: str, events: EventSource, book: SharedCursors, cluster: str) -> None:
-        super().__init__(base_url, BatchReader(events, cluster, TraceFold), book)
-
-    def _find(self, patience: Timeouts) -> str:
-        self.client.open(patience)
-        return f"{TRACES} {self.client.base_url}"
-
-    def _give(self, items: Sequence[Span], patience: Callable[[], Timeouts], *, more: bool) -> Delivery:
+    def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
         body = encode(items).SerializeToString()
-        answer = self.client.request("POST", PATH, patience(), body=body, headers=HEADERS)
+        answer = self.client.request("POST", PATH, timeouts(), body=body, headers=HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
         if not answer.ok:
             raise answer.failure(what)
@@ -73,33 +65,27 @@ def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
     A server answers in the encoding that it was asked in (OTLP 1.0, "OTLP/HTTP Response"); some answer in JSON all
     the same.
     """
-    if answer.body.lstrip().startswith(b"{"):
-        return _partial_success_in_json(answer, what)
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
-        told = ExportTraceServiceResponse.FromString(answer.body).partial_success
-    except DecodeError as error:
-        raise answer.not_understood(what, "OTLP answer") from error
-    return max(0, told.rejected_spans), told.error_message
-
-
-def _partial_success_in_json(answer: StoreAnswer, what: str) -> tuple[int, str]:
-    told = answer.document(what, "OTLP answer").get("partialSuccess") or {}
-    try:
-        return max(0, int(told.get("rejectedSpans", 0))), str(told.get("errorMessage", ""))
-    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+        if answer.body.lstrip().startswith(b"{"):
+            found = answer.document(what, "OTLP answer").get("partialSuccess") or {}
+            return max(0, int(found.get("rejectedSpans", 0))), str(found.get("errorMessage", ""))
+        message = ExportTraceServiceResponse.FromString(answer.body).partial_success
+        return max(0, message.rejected_spans), message.error_message
+    except (DecodeError, ValueError, AttributeError, TypeError, OverflowError) as error:
         raise answer.not_understood(what, "OTLP answer") from error
 
 
 def _resource(run: RunTrace) -> dict[str, Value]:
     """Return what a run's spans share, by the names of OpenTelemetry's conventions where there is one."""
-    told = {"cluster": run.cluster, "provider": run.provider, "run_id": run.run_id}
     return {
         "service.name": SERVICE,
         "service.version": run.version,
-        **{PREFIX + name: value for name, value in told.items()},
+        f"{PREFIX}cluster": run.cluster,
+        f"{PREFIX}provider": run.provider,
+        f"{PREFIX}run_id": run.run_id,
     }
 
 
@@ -120,19 +106,11 @@ def _write(message: Any, span: Span) -> None:
     message.status.code = Status.STATUS_CODE_ERROR if span.error else Status.STATUS_CODE_OK
     message.status.message = span.error
     if span.link:
-        link = message.links.add()
-        link.trace_id = bytes.fromhex(trace_id(span.link.run_id))
-        link.span_id = bytes.fromhex(span_id(span.link.run_id, span.link.number))
+        linked = trace_id(span.link.run_id), span_id(span.link.run_id, span.link.number)
+        message.links.add(trace_id=bytes.fromhex(linked[0]), span_id=bytes.fromhex(linked[1]))
 
 
 def _put(attributes: Any, values: Mapping[str, Value]) -> None:
+    fields = {bool: "bool_value", int: "int_value", float: "double_value"}
     for name, value in values.items():
-        told = attributes.add(key=name).value
-        if isinstance(value, bool):
-            told.bool_value = value
-        elif isinstance(value, int):
-            told.int_value = value
-        elif isinstance(value, float):
-            told.double_value = value
-        else:
-            told.string_value = value
+        setattr(attributes.add(key=name).value, fields.get(type(value), "string_value"), value)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from contextcore_install.telemetry.exporters.client import Client, FailureKind, StoreAnswer, StoreError, Timeouts
+from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
+from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import Sample, SeriesKey
 
 HEADERS = {
@@ -39,12 +40,35 @@ class Refusal:
     reason: str
 
 
-class _RefusedError(Exception):
-    """The store refused something of what a request held."""
+def send(client: Client, path: str, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
+    """Send samples and return those that the store will never take; all others it has then.
+
+    A request in which one sample is refused is halved, oldest first, until what can be taken is: some
+    stores take nothing of such a request. Raises StoreError when the store takes nothing now.
+    """
+    refused: list[Refusal] = []
+    parts = [samples] if samples else []
+    while parts:
+        part = parts.pop()
+        answer = post(client, path, part, timeouts)
+        never = answer.status in {400, 422, 500} and _NEVER.search(answer.text)
+        if answer.ok:
+            continue
+        if not never and answer.status != 413:
+            raise answer.failure(f"POST {client.base_url}{path}")
+        if len(part) > 1:
+            middle = len(part) // 2
+            parts += [part[middle:], part[:middle]]
+        elif never:
+            refused.append(Refusal(part[0], answer.text))
+        else:
+            raise StoreError(FailureKind.REFUSES, answer.text)
+    return refused
 
 
-class _TooLargeError(Exception):
-    """The request is larger than the store takes."""
+def post(client: Client, path: str, samples: Sequence[Sample], timeouts: Timeouts) -> StoreAnswer:
+    """Send one request; without samples, it changes nothing."""
+    return client.request("POST", path, timeouts, body=encode(samples), headers=HEADERS)
 
 
 def encode(samples: Sequence[Sample]) -> bytes:
@@ -58,50 +82,10 @@ def encode(samples: Sequence[Sample]) -> bytes:
         if series is None:
             series = by_series[sample.series] = request.timeseries.add()
             # "__name__" sorts before every label name that we use, as "_" comes before the small letters.
-            series.labels.add(name="__name__", value=sample.name)
-            for name, value in sample.labels:
+            for name, value in (("__name__", sample.name), *sample.labels):
                 series.labels.add(name=name, value=value)
         series.samples.add(value=sample.value, timestamp=sample.at_ms)
     return bytes(snappy.compress_raw(request.SerializeToString()))
-
-
-def send(client: Client, path: str, samples: Sequence[Sample], patience: Timeouts) -> list[Refusal]:
-    """Send samples and return those that the store will never take; all others it has then.
-
-    A request in which one sample is refused is halved, oldest first, until what can be taken is: some
-    stores take nothing of such a request. Raises StoreError when the store takes nothing now.
-    """
-    refused: list[Refusal] = []
-    parts = [samples] if samples else []
-    while parts:
-        part = parts.pop()
-        try:
-            _post(client, path, part, patience)
-        except (_RefusedError, _TooLargeError) as error:
-            if len(part) > 1:
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
-            elif isinstance(error, _TooLargeError):
-                raise StoreError(FailureKind.REFUSES, str(error)) from error
-            else:
-                refused.append(Refusal(part[0], str(error)))
-    return refused
-
-
-def write_probe(client: Client, path: str, patience: Timeouts) -> StoreAnswer:
-    """Send a request without samples, which changes nothing, and return the answer."""
-    return client.request("POST", path, patience, body=encode(()), headers=HEADERS)
-
-
-def _post(client: Client, path: str, samples: Sequence[Sample], patience: Timeouts) -> None:
-    answer = client.request("POST", path, patience, body=encode(samples), headers=HEADERS)
-    if answer.ok:
-        return
-    if answer.status == 413:
-        raise _TooLargeError(answer.text)
-    if answer.status in {400, 422, 500} and _NEVER.search(answer.text):
-        raise _RefusedError(answer.text)
-    raise answer.failure(f"POST {client.base_url}{path}")
 
 
 @cache
@@ -119,18 +103,18 @@ def _write_request() -> Any:
 
     one, many = Field.LABEL_OPTIONAL, Field.LABEL_REPEATED
     messages = {
-        "Label": [("name", 1, one, Field.TYPE_STRING, ""), ("value", 2, one, Field.TYPE_STRING, "")],
-        "Sample": [("value", 1, one, Field.TYPE_DOUBLE, ""), ("timestamp", 2, one, Field.TYPE_INT64, "")],
+        "Label": [("name", one, Field.TYPE_STRING, ""), ("value", one, Field.TYPE_STRING, "")],
+        "Sample": [("value", one, Field.TYPE_DOUBLE, ""), ("timestamp", one, Field.TYPE_INT64, "")],
         "TimeSeries": [
-            ("labels", 1, many, Field.TYPE_MESSAGE, ".prometheus.Label"),
-            ("samples", 2, many, Field.TYPE_MESSAGE, ".prometheus.Sample"),
+            ("labels", many, Field.TYPE_MESSAGE, ".prometheus.Label"),
+            ("samples", many, Field.TYPE_MESSAGE, ".prometheus.Sample"),
         ],
-        "WriteRequest": [("timeseries", 1, many, Field.TYPE_MESSAGE, ".prometheus.TimeSeries")],
+        "WriteRequest": [("timeseries", many, Field.TYPE_MESSAGE, ".prometheus.TimeSeries")],
     }
     file = FileDescriptorProto(name="remote.proto", package="prometheus", syntax="proto3")
     for message_name, fields in messages.items():
         message = file.message_type.add(name=message_name)
-        for name, number, label, kind, type_name in fields:
+        for number, (name, label, kind, type_name) in enumerate(fields, 1):
             message.field.add(name=name, number=number, label=label, type=kind, type_name=type_name or None)
     pool = DescriptorPool()
     pool.Add(file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import (
@@ -22,11 +22,10 @@ from contextcore_install.engine.state import (
     state_from_document,
 )
 from contextcore_install.telemetry.folds.fold import SnapshotError
-from contextcore_install.telemetry.ids import trace_id
+from contextcore_install.telemetry.folds.traces import trace_id
 
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
-WATCHING = frozenset({Kind.WATCH_LOOKED, Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP})
 
 SNAPSHOT_VERSION = 4
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again.
@@ -55,8 +54,7 @@ class Sample:
         return self.name, self.labels
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirement:
+class _Requirement(NamedTuple):
     """What a verification measured of one requirement; `ratio` is from 0 to 1."""
 
     name: str
@@ -86,7 +84,6 @@ class MetricsFold:
         self._found_unmet = False
 
     def take(self, event: Event) -> list[Sample]:
-        """Take one event in and return the samples that it gives; most kinds give none."""
         self._at_ms = event.at_us // 1000
         step = self._state.steps.get(event.step)
         before = (step.status if step else "", self._state.progress)
@@ -96,10 +93,7 @@ class MetricsFold:
         return [self._dated(sample) for sample in made]
 
     def snapshot(self) -> dict[str, Any]:
-        """Return a JSON document from which `restore` carries on after the last event taken.
-
-        Of the last timestamps only those are kept that can still push a later sample on.
-        """
+        """Of the last timestamps, keep only those that can still push a later sample on."""
         return {
             "version": SNAPSHOT_VERSION,
             "state": self._state.as_document(),
@@ -112,7 +106,6 @@ class MetricsFold:
 
     @classmethod
     def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> MetricsFold:
-        """Return the fold that a snapshot was taken of; raises SnapshotError."""
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise SnapshotError("another version")
         fold = cls(cluster)
@@ -137,29 +130,35 @@ class MetricsFold:
         value = round(float(value), 6)
         return Sample(PREFIX + name, _sorted({"cluster": self._cluster, **labels}), value, self._at_ms)
 
+    def _time(self, name: str, **labels: str) -> Sample:
+        """Return the time of the event as a sample, in seconds."""
+        return self._sample(name, self._at_ms / 1000, **labels)
+
     def _samples(self, event: Event, status: str, progress: float) -> Iterator[Sample]:
-        if event.kind is Kind.RUN_STARTED:
-            yield from self._run_started(event)
-        elif event.kind is Kind.STATE_IMPORTED:
-            yield from self._whole_state()
-        elif event.kind in {Kind.HEARTBEAT, Kind.RUN_FINISHED}:
-            yield self._sample("heartbeat_timestamp", _seconds(event))
-            if event.kind is Kind.RUN_FINISHED:
-                yield self._sample("finished_timestamp", _seconds(event))
-        elif event.kind is Kind.VERIFIED:
-            yield from self._verified(event)
-        elif event.kind in WATCHING:
-            yield from self._watch(event)
-        elif event.step:
-            yield from self._step(event, status, progress)
+        match event.kind:
+            case Kind.RUN_STARTED:
+                yield from self._run_started(event)
+            case Kind.STATE_IMPORTED:
+                yield from self._whole_state()
+            case Kind.HEARTBEAT:
+                yield self._time("heartbeat_timestamp")
+            case Kind.RUN_FINISHED:
+                yield self._time("heartbeat_timestamp")
+                yield self._time("finished_timestamp")
+            case Kind.VERIFIED:
+                yield from self._verified(event)
+            case Kind.WATCH_LOOKED | Kind.WATCH_REMEDIED | Kind.WATCH_GAVE_UP:
+                yield from self._watch(event)
+            case _ if event.step:
+                yield from self._step(event, status, progress)
 
     def _run_started(self, event: Event) -> Iterator[Sample]:
         self._run_id = event.run_id
         self._version = str(event.data.get("version", ""))
         self._provider = str(event.data.get("provider", ""))
         self._info_sent = False
-        yield self._sample("started_timestamp", _seconds(event))
-        yield self._sample("heartbeat_timestamp", _seconds(event))
+        yield self._time("started_timestamp")
+        yield self._time("heartbeat_timestamp")
         yield from self._whole_state()
 
     def _whole_state(self) -> Iterator[Sample]:
@@ -177,7 +176,7 @@ class MetricsFold:
             yield self._sample("step_status", STATUS_VALUES[step.status], step=event.step)
         if event.kind is Kind.STEP_STARTED:
             yield self._sample("step_attempts_total", step.attempts, step=event.step)
-            yield self._sample("step_started_timestamp", _seconds(event), step=event.step)
+            yield self._time("step_started_timestamp", step=event.step)
         ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
         duration = event.duration_s if ended else None
         if duration is not None:
@@ -186,7 +185,7 @@ class MetricsFold:
             yield self._sample("progress_ratio", self._state.progress)
 
     def _watch(self, event: Event) -> Iterator[Sample]:
-        yield self._sample("watch_timestamp", _seconds(event))
+        yield self._time("watch_timestamp")
         problems = event.data.get("problems")
         if event.kind is Kind.WATCH_REMEDIED:
             outcome = str(event.data.get("outcome", ""))
@@ -195,7 +194,7 @@ class MetricsFold:
         elif isinstance(problems, list):
             yield self._sample("watch_problems", len(problems))
         if event.kind is Kind.WATCH_GAVE_UP:
-            yield self._sample("watch_gave_up_timestamp", _seconds(event))
+            yield self._time("watch_gave_up_timestamp")
 
     def _verified(self, event: Event) -> Iterator[Sample]:
         measured = {(each.name, each.category): each for each in _requirements(event.data.get("requirements"))}
@@ -210,13 +209,13 @@ class MetricsFold:
             critical = "true" if each.critical else ""
             by_category.setdefault(each.category, []).append(each.ratio)
             yield self._sample("requirement_status_ratio", each.ratio, critical=critical, **labels)
-            yield self._sample("requirement_measured_timestamp", _seconds(event), critical=critical, **labels)
+            yield self._time("requirement_measured_timestamp", critical=critical, **labels)
         for category, ratios in by_category.items():
             yield self._sample("category_completeness_percent", _percent(ratios), category=category)
         yield self._sample("completeness_percent", _percent(each.ratio for each in measured.values()))
-        yield self._sample("verification_timestamp", _seconds(event))
+        yield self._time("verification_timestamp")
         if works:
-            yield self._sample("verified_timestamp", _seconds(event))
+            yield self._time("verified_timestamp")
 
     def _info(self, event: Event) -> Iterator[Sample]:
         """Say once a run what it is, as soon as its provider is known, and at its end at the latest.
@@ -251,16 +250,6 @@ def _sorted(labels: Mapping[str, str]) -> Labels:
     return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
-def _seconds(event: Event) -> float:
-    return (event.at_us // 1000) / 1000
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
-        return None
-    return float(value)
-
-
 def _percent(ratios: Iterable[float]) -> float:
     values = list(ratios)
     return 100.0 * math.fsum(values) / len(values)
@@ -271,7 +260,7 @@ def _requirements(items: object) -> Iterator[_Requirement]:
     for item in items if isinstance(items, list | tuple) else ():
         if not isinstance(item, Mapping):
             continue
-        ratio = _number(item.get("ratio"))
-        name, category = item.get("requirement"), item.get("category")
-        if ratio is not None and isinstance(name, str) and isinstance(category, str):
-            yield _Requirement(name, category, min(1.0, max(0.0, ratio)), item.get("critical") is True)
+        name, category, ratio = (item.get(key) for key in ("requirement", "category", "ratio"))
+        numeric = isinstance(ratio, int | float) and not isinstance(ratio, bool) and abs(ratio) < _LARGEST
+        if numeric and isinstance(name, str) and isinstance(category, str):
+            yield _Requirement(name, category, min(1.0, max(0.0, float(ratio or 0))), item.get("critical") is True)

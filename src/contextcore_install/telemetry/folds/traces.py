@@ -5,8 +5,9 @@ docs/reference/traces.md describes the spans for readers outside this program.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
@@ -14,15 +15,25 @@ from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.telemetry.folds.fold import SnapshotError
 
 PREFIX = "contextcore."
+UNFINISHED = "ended without a word"  # the error of a run that was killed
 
 SNAPSHOT_VERSION = 1
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
-_ATTEMPTS = {Kind.STEP_STARTED: "apply", Kind.STEP_UNDO_STARTED: "undo"}
-
-NO_LAST_WORD = "ended without a word"
-
 Value = str | int | float | bool
+
+
+def trace_id(run_id: str) -> str:
+    """Return the id of a run's trace: 32 hexadecimal digits.
+
+    So long are those of W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    return sha256(run_id.encode()).hexdigest()[:32]
+
+
+def span_id(run_id: str, number: int) -> str:
+    """Return the id of the span that the run's event of this number stands for: 16 hexadecimal digits."""
+    return sha256(f"{run_id}/{number}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +75,8 @@ class Span:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A span that has not ended; `step` and `part` are empty where it is none's."""
+class _OpenSpan:
+    """A span that has not ended; `step` and `part` are empty if it is none's."""
 
     number: int
     parent: int
@@ -77,7 +88,7 @@ class _Open:
 
 
 class TraceFold:
-    """Makes spans of events taken in order; each is given when it ends.
+    """Makes spans of events taken in order; each is returned when it ends.
 
     Under the run's own span are the attempts at its steps, and their checks; under an attempt its parts and its
     commands. A run that is followed by another one before it has ended was killed: it ends with its last event.
@@ -87,25 +98,23 @@ class TraceFold:
         self._cluster = cluster
         self._run: RunTrace | None = None
         self._last_us = 0
-        self._open: list[_Open] = []  # the run's own span first
+        self._open: list[_OpenSpan] = []  # the run's own span first
         self._begun: dict[str, int] = {}  # when each step was begun first, in this run
         self._failure: tuple[str, str] = ("", "")  # of the first step that failed: message and code
         self._link: SpanLink | None = None
 
     def take(self, event: Event) -> list[Span]:
-        """Take one event in and return the spans that end with it."""
         made: list[Span] = []
         if event.kind is Kind.RUN_STARTED:
-            made.extend(self._end_all(self._last_us, NO_LAST_WORD))
+            made = self._end_all(self._last_us, UNFINISHED)
             self._begin(event)
         elif self._open and self._run is not None and event.run_id == self._run.run_id:
-            made.extend(self._take(event))
+            made = self._take(event)
         if self._run is not None and event.run_id == self._run.run_id:
             self._last_us = event.at_us
         return made
 
     def snapshot(self) -> dict[str, Any]:
-        """Return a JSON document from which `restore` carries on after the last event taken."""
         return {
             "version": SNAPSHOT_VERSION,
             "run": self._run and asdict(self._run),
@@ -118,14 +127,13 @@ class TraceFold:
 
     @classmethod
     def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> TraceFold:
-        """Return the fold that a snapshot was taken of; raises SnapshotError."""
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise SnapshotError("another version")
         fold = cls(cluster)
         try:
             fold._run = RunTrace(**snapshot["run"]) if snapshot["run"] else None
             fold._last_us = int(snapshot["last_us"])
-            fold._open = [_Open(**span) for span in snapshot["open"]]
+            fold._open = [_OpenSpan(**span) for span in snapshot["open"]]
             fold._begun = {str(step): int(at) for step, at in snapshot["begun"].items()}
             message, code = snapshot["failure"]
             fold._failure = (message, code)
@@ -134,139 +142,120 @@ class TraceFold:
             raise SnapshotError(str(error)) from error
         return fold
 
-    # Beginnings
-
     def _begin(self, event: Event) -> None:
         before, data = self._run, event.data
         resumed = before is not None and before.run_id == data.get("resumes")
         self._link = SpanLink(before.run_id, before.number) if before is not None and resumed else None
-        self._run = RunTrace(
-            event.run_id, event.number, self._cluster, str(data.get("provider", "")), str(data.get("version", ""))
-        )
+        provider, version, mode = (str(data.get(name, "")) for name in ("provider", "version", "mode"))
+        self._run = RunTrace(event.run_id, event.number, self._cluster, provider, version)
         self._begun, self._failure = {}, ("", "")
-        mode = str(data.get("mode", ""))
         name = f"contextcore-install {mode}".rstrip()
-        self._open = [_Open(event.number, 0, name, event.at_us, attributes={"mode": mode} if mode else {})]
+        self._open = [_OpenSpan(event.number, 0, name, event.at_us, attributes={"mode": mode} if mode else {})]
 
-    def _open_attempt(self, event: Event) -> None:
+    def _take(self, event: Event) -> list[Span]:
+        data = event.data
+        match event.kind:
+            case Kind.STEP_STARTED:
+                self._begun.setdefault(event.step, event.at_us)
+                self._open_attempt(event, "apply")
+            case Kind.STEP_UNDO_STARTED:  # has no check before it
+                self._open_attempt(event, "undo")
+            case Kind.PART_STARTED:
+                parent, part = self._around(event.step), str(data.get("part", ""))
+                attributes: dict[str, Value] = {"step": event.step, "part": part}
+                self._open.append(
+                    _OpenSpan(event.number, parent.number, part, event.at_us, event.step, part, attributes)
+                )
+            case Kind.PART_FINISHED:
+                error = "failed" if data.get("outcome") == "failed" else ""
+                ended = [span for span in self._open if (span.step, span.part) == _place(event)]
+                return [self._end(span, event.at_us, error) for span in ended]
+            case Kind.COMMAND_FINISHED:
+                return [self._command(event)]
+            case Kind.STEP_RETRYING:
+                return self._end_step(event, *_error(data))
+            case Kind.STEP_UNDONE:
+                return self._end_step(event)
+            case Kind.STEP_COMPLETED | Kind.STEP_FAILED:
+                return self._step_ended(event)
+            case Kind.RUN_FINISHED:
+                return self._finished(event)
+        return []
+
+    def _open_attempt(self, event: Event, verb: str) -> None:
         attempt = event.data.get("attempt", 1)
-        verb = _ATTEMPTS[event.kind]
-        span = _Open(event.number, self._open[0].number, f"{verb} {event.step}", event.at_us, event.step)
+        span = _OpenSpan(event.number, self._open[0].number, f"{verb} {event.step}", event.at_us, event.step)
         span.attributes = {"step": event.step, "attempt": attempt if isinstance(attempt, int) else 1}
-        if event.kind is Kind.STEP_STARTED:  # an undo has no check before it
-            self._begun.setdefault(event.step, event.at_us)
         self._open.append(span)
 
-    def _open_part(self, event: Event) -> None:
-        part = str(event.data.get("part", ""))
-        span = _Open(event.number, self._around(event.step).number, part, event.at_us, event.step, part)
-        span.attributes = {"step": event.step, "part": part}
-        self._open.append(span)
-
-    def _around(self, step: str, part: str = "") -> _Open:
+    def _around(self, step: str, part: str = "") -> _OpenSpan:
         """Return the innermost open span that holds what a step (in a part) does."""
-        for wanted in ((step, part), (step, "")):
+        for place in ((step, part), (step, "")):
             for span in reversed(self._open[1:]):
-                if (span.step, span.part) == wanted:
+                if (span.step, span.part) == place:
                     return span
         return self._open[0]
 
-    # Ends
-
-    def _take(self, event: Event) -> Iterator[Span]:
-        kind, data = event.kind, event.data
-        if kind in _ATTEMPTS:
-            self._open_attempt(event)
-        elif kind is Kind.PART_STARTED:
-            self._open_part(event)
-        elif kind is Kind.PART_FINISHED:
-            failed = data.get("outcome") == "failed"
-            for span in [span for span in self._open if (span.step, span.part) == _place(event)]:
-                yield self._end(span, event.at_us, "failed" if failed else "")
-        elif kind is Kind.COMMAND_FINISHED:
-            yield self._command(event)
-        elif kind is Kind.STEP_RETRYING:
-            yield from self._end_step(event, *_error(data))
-        elif kind is Kind.STEP_UNDONE:
-            yield from self._end_step(event)
-        elif kind in {Kind.STEP_COMPLETED, Kind.STEP_FAILED}:
-            yield from self._step_ended(event)
-        elif kind is Kind.RUN_FINISHED:
-            yield from self._finished(event)
-
     def _command(self, event: Event) -> Span:
-        data = event.data
         step, part = _place(event)
         around = self._around(step, part)
-        command, code = hide_secrets(str(data.get("command", ""))), data.get("exit_code", 0)
+        command, code = hide_secrets(str(event.data.get("command", ""))), event.data.get("exit_code", 0)
         attributes: dict[str, Value] = {"step": step, "command": command, "exit_code": code}
         if part:
             attributes["part"] = part
         start_us = max(around.start_us, event.at_us - _duration_us(event))
         name = command.partition(" ")[0].rpartition("/")[2] or "command"
-        span = _Open(event.number, around.number, name, start_us, attributes=attributes)
+        span = _OpenSpan(event.number, around.number, name, start_us, attributes=attributes)
         return self._span(span, event.at_us, f"exit code {code}" if code else "")
 
-    def _step_ended(self, event: Event) -> Iterator[Span]:
-        """Give the attempt under way, and the check that came before the first: it is known by its length only."""
+    def _step_ended(self, event: Event) -> list[Span]:
+        """Return the attempt under way, and the check that came before the first: it is known by its length only."""
         message, code = _error(event.data) if event.kind is Kind.STEP_FAILED else ("", "")
         if message and not self._failure[0]:
             self._failure = (message, code)
-        attempts = list(self._end_step(event, message, code))
-        yield from attempts
+        attempts = self._end_step(event, message, code)
         first = self._begun.pop(event.step, 0)
         if any(span.name == f"undo {event.step}" for span in attempts):
-            return
+            return attempts
         root = self._open[0]
         start_us = max(root.start_us, event.at_us - _duration_us(event))
-        check = _Open(event.number, root.number, f"check {event.step}", start_us)
-        check.attributes = {"step": event.step}
+        check = _OpenSpan(event.number, root.number, f"check {event.step}", start_us, attributes={"step": event.step})
         if first:
-            yield self._span(check, max(start_us, first))
-        else:
-            yield self._span(check, event.at_us, message, code)
+            return [*attempts, self._span(check, max(start_us, first))]
+        return [*attempts, self._span(check, event.at_us, message, code)]
 
-    def _end_step(self, event: Event, message: str = "", code: str = "") -> Iterator[Span]:
+    def _end_step(self, event: Event, message: str = "", code: str = "") -> list[Span]:
         """End what a step has open; a part that did not end by itself ends with its attempt."""
-        for span in [span for span in reversed(self._open) if span.step == event.step]:
-            yield self._end(span, event.at_us, message, code)
+        ended = [span for span in reversed(self._open) if span.step == event.step]
+        return [self._end(span, event.at_us, message, code) for span in ended]
 
-    def _finished(self, event: Event) -> Iterator[Span]:
+    def _finished(self, event: Event) -> list[Span]:
         data = event.data
         outcome, code = str(data.get("outcome", "")), data.get("exit_code")
         self._open[0].attributes |= {"outcome": outcome}
         if isinstance(code, int):
             self._open[0].attributes["exit_code"] = code
         ended = f"interrupted: {data['reason']}" if data.get("reason") else outcome
-        yield from self._end_all(event.at_us, "" if outcome == "succeeded" else ended)
+        return self._end_all(event.at_us, "" if outcome == "succeeded" else ended)
 
-    def _end_all(self, at_us: int, error: str) -> Iterator[Span]:
-        for span in self._open[:0:-1]:
-            yield self._end(span, at_us, error)
-        for root in self._open:  # a step's own words say more than that the run failed
-            message, code = self._failure if error and error != NO_LAST_WORD else ("", "")
-            yield self._end(root, at_us, message or error, code)
+    def _end_all(self, at_us: int, error: str) -> list[Span]:
+        ended = [self._end(span, at_us, error) for span in self._open[:0:-1]]
+        # A step's own words say more than that the run failed.
+        message, code = self._failure if error and error != UNFINISHED else ("", "")
+        return ended + [self._end(root, at_us, message or error, code) for root in list(self._open)]
 
-    def _end(self, span: _Open, at_us: int, error: str = "", code: str = "") -> Span:
+    def _end(self, span: _OpenSpan, at_us: int, error: str = "", code: str = "") -> Span:
         self._open.remove(span)
         return self._span(span, at_us, error, code)
 
-    def _span(self, span: _Open, end_us: int, error: str = "", code: str = "") -> Span:
+    def _span(self, span: _OpenSpan, end_us: int, error: str = "", code: str = "") -> Span:
         assert self._run is not None
         attributes: dict[str, Value] = {PREFIX + name: value for name, value in span.attributes.items()}
         if code:
             attributes["error.type"] = code
-        return Span(
-            self._run,
-            span.number,
-            span.parent,
-            span.name,
-            span.start_us,
-            max(span.start_us, end_us),
-            attributes,
-            hide_secrets(error),
-            None if span.parent else self._link,
-        )
+        link = None if span.parent else self._link
+        times = span.start_us, max(span.start_us, end_us)
+        return Span(self._run, span.number, span.parent, span.name, *times, attributes, hide_secrets(error), link)
 
 
 def _place(event: Event) -> tuple[str, str]:
@@ -278,7 +267,7 @@ def _duration_us(event: Event) -> int:
 
 
 def _error(data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return an error's message and code; something in any case, as a span without a word has not failed."""
+    """Return an error's message and code; the message is never empty, as a span without one has not failed."""
     error = data.get("error")
     if not isinstance(error, Mapping):
         return "failed", ""

@@ -1,0 +1,120 @@
+"""How far each backend has got in the journal, and whether it is still the one that it was (cursors.json)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ports import CursorStore
+from contextcore_install.telemetry.folds.metrics import Sample
+
+TRACES, LOGS = "traces", "logs"
+"""What the names of cursors begin with that are no metrics store's."""
+
+MOST_BACKENDS = 60
+"""Of how many backends cursors are kept, those used last: each port that one was reached at counts as another."""
+
+_NUMBERS = ("refused_ms", "sent_ms", "settled")
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A place in the journal: behind the event that has this number, time (µs) and position.
+
+    `fold` is a snapshot of what is made from the events up to there. It only saves time: without it, or if another
+    version of the fold made it, the journal is folded from its start.
+    """
+
+    number: int = 0
+    at_us: int = 0
+    position: int = 0
+    fold: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """What one backend has taken: all that is made from the events up to `sent`.
+
+    The rest is the metrics store's alone. `mark` is the newest sample that it took: a store that does not show it
+    has lost its data, or is another one. `base` is where reading back begins. `refused_ms` is the time of the newest
+    sample that it refused for good (0 for none): nothing up to it is missed. `sent_ms` is when it took something last,
+    and `settled` the number of the event up to which a crash can cost it nothing any more.
+    """
+
+    sent: Offset = Offset()
+    base: Offset = Offset()
+    mark: Sample | None = None
+    refused_ms: int = 0
+    sent_ms: int = 0
+    settled: int = 0
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the cursor as cursors.json holds it."""
+        document: dict[str, Any] = {"sent": _offset_document(self.sent), "base": _offset_document(self.base)}
+        if self.mark:
+            document["mark"] = {**asdict(self.mark), "labels": dict(self.mark.labels)}
+        return document | {name: number for name in _NUMBERS if (number := getattr(self, name))}
+
+
+def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
+    """Return the cursor that a document holds; a new one if it holds none: sending again is harmless."""
+    try:
+        mark = document.get("mark")
+        return Cursor(
+            sent=_offset(document["sent"]),
+            base=_offset(document["base"]),
+            mark=mark and Sample(mark["name"], tuple(sorted(mark["labels"].items())), mark["value"], mark["at_ms"]),
+            **{name: int(document.get(name, 0)) for name in _NUMBERS},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Cursor()
+
+
+def _offset_document(offset: Offset) -> dict[str, Any]:
+    return {"number": offset.number, "at_us": offset.at_us, "position": offset.position, "fold": dict(offset.fold)}
+
+
+def _offset(document: Mapping[str, Any]) -> Offset:
+    number, at_us, position = (int(document[name]) for name in ("number", "at_us", "position"))
+    if min(number, at_us, position) < 0:
+        raise ValueError("a negative place")
+    return Offset(number, at_us, position, dict(document["fold"]))
+
+
+class SharedCursors:
+    """Reads and writes the cursors of all backends, for exporters that work at the same time."""
+
+    def __init__(self, store: CursorStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Cursor:
+        """Return a backend's cursor; a new one if none is kept."""
+        return cursor_from_document(self._store.load().get(name, {}))
+
+    def of_kind(self, kind: str) -> list[Cursor]:
+        """Return the cursors of all backends of one kind, the one used last first."""
+        documents = self._store.load()
+        found = [item for name, item in documents.items() if name.startswith(f"{kind} ")]
+        return [cursor_from_document(item) for item in reversed(found)]
+
+    def last_metrics(self) -> Cursor:
+        """Return the cursor of the metrics store used last."""
+        documents = self._store.load()
+        found = [item for name, item in documents.items() if name.partition(" ")[0] not in {TRACES, LOGS}]
+        return cursor_from_document(found[-1] if found else {})
+
+    def put(self, name: str, cursor: Cursor) -> bool:
+        """Keep a cursor, and return whether that could be done."""
+        with self._lock:
+            documents = self._store.load()
+            documents.pop(name, None)  # the one used last stands last
+            documents[name] = cursor.as_document()
+            try:
+                self._store.save(dict(list(documents.items())[-MOST_BACKENDS:]))
+            except InstallError:
+                return False
+            return True
