@@ -76,7 +76,7 @@ def pipe(
         nonlocal total
         total += len(chunk)
         moved(total)
-        reading = [child for child in readers if not child.input.closed]
+        reading = [child for child in readers if child.is_under_way and not child.input.closed]
         for child in reading:
             child.pending.append(memoryview(chunk))
         if not reading and first.process.stdout in first.takers:
@@ -84,7 +84,8 @@ def pipe(
 
     with Supervisor(ctx, timeout_s) as supervisor:
         first = supervisor.add(Child(source, environ, stderr=subprocess.PIPE), fan_out, said[0].take)
-        first.has_room = lambda: not any(child.pending for child in readers)
+        # What a command that has ended did not read is nobody's any more.
+        first.has_room = lambda: not any(child.pending for child in readers if child.is_under_way)
         for argv, tail in zip(sinks, said[1:], strict=True):
             readers.append(supervisor.add(Child(argv, environ, stdin=subprocess.PIPE), tail.take))
         supervisor.attend(lambda: "\n".join(tail.text() for tail in said if tail))
