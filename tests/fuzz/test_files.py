@@ -20,7 +20,7 @@ from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import Lock as RunLock
-from contextcore_install.storage.lock import holder
+from contextcore_install.system.lock import owner_of
 from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
 from contextcore_install.telemetry.cursors import SharedCursors
 from contextcore_install.telemetry.folds.logs import LogFold
@@ -153,7 +153,7 @@ def test_any_description_of_the_locks_holder(data: st.DataObject) -> None:
         held = RunLock(path, {})
         try:
             path.write_bytes(content)
-            assert isinstance(holder(path), dict)
+            assert isinstance(owner_of(path), dict)
             for words in (["--status"], ["--resume", "--provider", "host"]):
                 shown = invoke(world.home, ["--cluster", CLUSTER, *words])
                 assert_harmless(shown.out + shown.err)

@@ -14,7 +14,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
 from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.lock import holder
+from contextcore_install.system.lock import owner_of
 
 LOOK_EVERY_S = 0.2
 """How often the journal is looked at."""
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.2
 
 def run(app: App) -> int:
     """Show the events of the run at work until it ends, and end as it does."""
-    if holder(app.layout.lock) is None:
+    if owner_of(app.layout.lock) is None:
         raise InstallError("nothing-at-work", f"no run is at work on {app.settings.cluster}", hint=own("--status"))
     console = Console(app)
     try:
@@ -59,7 +59,7 @@ def _coming(app: App, reader: JournalReader) -> Iterator[Event]:
     """Yield what is recorded from now on, and a tick after each look; ends with the run."""
     alive = True
     while alive:
-        alive = holder(app.layout.lock) is not None
+        alive = owner_of(app.layout.lock) is not None
         for _, event in reader.read(reader.damage.good_bytes):
             yield event
         yield Event(0, app.clock.now_us(), "", Kind.TICK)

@@ -13,8 +13,8 @@ from contextcore_install.runtime.output import tell_document
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout
-from contextcore_install.storage.lock import holder
 from contextcore_install.storage.state_file import load_state
+from contextcore_install.system.lock import owner_of
 
 CLUSTERS_SCHEMA = "contextcore-install/clusters/v1"
 
@@ -40,7 +40,7 @@ def _row(app: App, name: str) -> dict[str, Any]:
 
     layout = app.home.cluster(name)
     row: dict[str, Any] = {"cluster": name, "last_used": app.home.linked_cluster() == name}
-    owner = holder(layout.lock)
+    owner = owner_of(layout.lock)
     try:
         stored = load_state(layout.state)
     except (InstallError, StateFormatError, UnreadableFileError) as error:

@@ -11,10 +11,10 @@ from contextcore_install.engine.state import State
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.lock import holder
 from contextcore_install.storage.plan_path import cluster_at, foreign_link
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, read_records
+from contextcore_install.system.lock import owner_of
 
 if TYPE_CHECKING:
     from contextcore_install.core.findings import CheckResult
@@ -31,7 +31,7 @@ def run(app: App) -> int:
         recall(app, records, ask_cluster=app.settings.live)
         if not records.state.exists:
             records.notices += _left_over(app)
-    owner = holder(app.layout.lock)
+    owner = owner_of(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
     checks: dict[str, CheckResult] | None = None
     if owner is None and app.layout.restore.is_dir():

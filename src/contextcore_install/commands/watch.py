@@ -33,9 +33,10 @@ from contextcore_install.runtime.running import RunEngine, carry_out
 from contextcore_install.runtime.selection import Stack, read_stack
 from contextcore_install.runtime.session import Session
 from contextcore_install.runtime.wiring import open_records
-from contextcore_install.storage.lock import Lock, holder
+from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import read_records
+from contextcore_install.system.lock import owner_of
 from contextcore_install.system.signals import ending_signals
 from contextcore_install.system.supervisor import kill_all_children
 from contextcore_install.ui.text import duration
@@ -114,7 +115,7 @@ class Watch:
     def _turn(self) -> int | None:
         """Look once, and do what follows from it; return an exit code where a remedy was interrupted."""
         state = self._state()
-        if holder(self.app.layout.lock):
+        if owner_of(self.app.layout.lock):
             self._words.say("busy", "another run is at work; waiting until it has ended")
             self._rest(min(BUSY_S, self.every_s))
             return None

@@ -1,4 +1,4 @@
-"""Bundles: what was collected to find out what is wrong, as gzipped tars of text, the newest few of them kept."""
+"""Bundles of evidence: gzipped tars of text, the newest few of them kept."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.text import IN_FILES
-from contextcore_install.storage.files import write_atomically
+from contextcore_install.storage.files import prune, write_atomically
 from contextcore_install.system.files import UNFINISHED
 
-KEPT = 5
-"""How many bundles of a cluster stay in its folder."""
-
+KEPT = 5  # bundles of a cluster stay in its folder
 _SUFFIX = ".tar.gz"
-_ABANDONED_S = 3600.0
-"""After how many seconds a file that is still being written has no writer any more."""
+_ABANDONED_S = 3600.0  # after this time, a file that is still being written has no writer any more
 
 
 def bundle_name(cluster: str, at_us: int) -> str:
@@ -47,10 +44,9 @@ def write_bundle(path: Path, members: Iterable[tuple[str, str]], at_us: int) -> 
 
 
 def prune_bundles(folder: Path, keep: int = KEPT) -> None:
-    """Remove all bundles but the newest, and what writers left over that were killed."""
-    with suppress(OSError):
-        for old in sorted(folder.glob(f"*-diagnosis-*{_SUFFIX}"))[:-keep]:
-            old.unlink()
-        for leftover in folder.glob(f".*{UNFINISHED}"):
+    """Remove all bundles but the newest, and what killed writers left over."""
+    prune(sorted(folder.glob(f"*-diagnosis-*{_SUFFIX}")), keep)
+    for leftover in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
                 leftover.unlink()

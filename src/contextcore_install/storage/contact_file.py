@@ -1,7 +1,4 @@
-"""notify.json: the contact points that were set. Secrets, so it lies beside the clusters' folders and in none of them.
-
-Backups and reports of an installation, which are made of its folder, cannot take them along.
-"""
+"""notify.json: the contact points. Secrets, so it lies outside of the clusters' folders, which backups are made of."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
-from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable, write_atomically
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, using, write_atomically
 
 SET_AGAIN = f"set them again: {own('notify', 'set', '--file', 'FILE')}"
 
@@ -35,10 +32,7 @@ class ContactFile:
         self.path = path
 
     def load(self) -> list[str]:
-        """Return the URLs; none where there is no file.
-
-        Raises InstallError for a file that others can read, or that holds no URLs.
-        """
+        """Return the URLs, if there is a file; raises InstallError if others can read it, or if it holds no URLs."""
         document = self._document()
         urls = document.get("contact_points") if isinstance(document, dict) else None
         if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
@@ -46,7 +40,7 @@ class ContactFile:
         return urls
 
     def withdrawn(self) -> Withdrawn:
-        """Return from where contact points are still to be taken back; raises InstallError like `load`."""
+        """Return where contact points are still to be removed; raises InstallError like `load`."""
         document = self._document()
         found = document.get("withdrawn") if isinstance(document, dict) else None
         if not isinstance(found, dict) or not isinstance(found.get("clusters"), list):
@@ -54,7 +48,6 @@ class ContactFile:
         return Withdrawn(str(found.get("at", "")), tuple(map(str, found["clusters"])))
 
     def save(self, urls: Sequence[str], withdrawn: Withdrawn | None = None) -> None:
-        """Replace what the file holds; raises InstallError."""
         document: dict[str, Any] = {"version": 1, "contact_points": list(urls)}
         if withdrawn and withdrawn.clusters:
             document["withdrawn"] = {"at": withdrawn.at, "clusters": list(withdrawn.clusters)}
@@ -73,14 +66,13 @@ class ContactFile:
         return document
 
     def remove(self) -> bool:
-        """Remove the file and tell whether there was one; raises InstallError."""
-        try:
-            self.path.unlink()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise unusable(self.path, error) from error
-        return True
+        """Remove the file and return whether there was one; raises InstallError."""
+        with using(self.path):
+            try:
+                self.path.unlink()
+                return True
+            except FileNotFoundError:
+                return False
 
     def _refused(self, reason: str, hint: str) -> InstallError:
         return InstallError("contact-points-unusable", f"{self.path} is not used: {reason}", hint=hint)

@@ -24,25 +24,20 @@ class CursorFile:
         self._path = path
 
     def load(self) -> dict[str, dict[str, Any]]:
-        """Return the cursors by backend."""
         try:
             document = parse_json(read_regular(self._path) or b"{}")
         except (UnreadableFileError, InstallError):
             return {}
-        if not isinstance(document, dict):
-            return {}
-        return {name: cursor for name, cursor in document.items() if isinstance(cursor, dict)}
+        cursors = document.items() if isinstance(document, dict) else ()
+        return {name: cursor for name, cursor in cursors if isinstance(cursor, dict)}
 
     def forget(self) -> None:
-        """Begin anew: they count the events of a journal that has gone. Raises InstallError."""
+        """Reset the cursors, which count the events of a journal that is gone. Raises InstallError."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError:  # a folder, say
             quarantine(self._path)
 
     def save(self, cursors: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace the cursors; raises InstallError.
-
-        On one line: a run does this every second, and indented JSON is not made by the faster half of `json`.
-        """
+        # On one line: a run does this every second, and the C encoder of `json` makes no indented text.
         write_atomically(self._path, json.dumps(dict(cursors)).encode(), durable=False)

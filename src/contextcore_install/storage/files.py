@@ -1,16 +1,15 @@
-"""Reading and writing single files so that nothing hostile is followed and nothing is ever torn."""
+"""Reads and writes single files so that no link is followed and nothing is ever torn; quarantines what is unusable."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,8 +17,10 @@ from typing import Any
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
 from contextcore_install.system import files
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""The largest JSON file that is read; the state of 10,000 steps takes 2 MB."""
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a JSON file; the state of 10,000 steps takes 2 MB
+QUARANTINED = ".unreadable-"  # precedes the time in the name of a quarantined file
+KEPT_QUARANTINED = 20  # in each folder; the events of a damaged journal were saved before
+_CHUNK = 1024 * 1024
 
 
 class UnreadableFileError(ValueError):
@@ -29,19 +30,25 @@ class UnreadableFileError(ValueError):
 def unusable(path: Path, error: OSError) -> InstallError:
     """Return the error for a file or folder that the system does not let us use."""
     reason = (error.strerror or str(error)).lower()
-    hints = dict(MACHINE_REFUSES)
+    hint = MACHINE_REFUSES.get(error.errno or 0, "choose another folder with CONTEXTCORE_HOME=FOLDER")
     if error.errno in (errno.EACCES, errno.EPERM):
-        hints[error.errno] = _make_usable(path, error.errno)
+        hint = _make_usable(path, error.errno)
     return InstallError(
-        "state-unusable",
-        f"{path} cannot be used: {reason}",
-        hint=hints.get(error.errno or 0, "choose another folder with CONTEXTCORE_HOME=FOLDER"),
-        exit_code=ExitCode.STATE_UNUSABLE,
+        "state-unusable", f"{path} cannot be used: {reason}", hint=hint, exit_code=ExitCode.STATE_UNUSABLE
     )
 
 
+@contextmanager
+def using(path: Path) -> Iterator[None]:
+    """Within the block, turn an OSError into the InstallError `unusable` of a path."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
 def _make_usable(path: Path, number: int) -> str:
-    """Return what makes usable what is refused to us: another owner, another mode, or without attributes."""
+    """Return the command that makes usable what is refused to us, by owner, mode or attributes."""
     place = path if os.path.lexists(path) else path.parent
     try:
         facts = place.lstat()
@@ -57,10 +64,10 @@ def _make_usable(path: Path, number: int) -> str:
 
 
 def open_regular(path: Path) -> int | None:
-    """Open a regular file for reading and return its descriptor, or None where nothing is there.
+    """Open a regular file for reading and return its descriptor, or None if nothing is there.
 
-    Links are not followed and FIFOs not waited for. Raises UnreadableFileError for what is no regular file,
-    InstallError where the system refuses.
+    Links are not followed and FIFOs not waited for. Raises UnreadableFileError for what is not a regular file, and
+    InstallError.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,25 +84,18 @@ def open_regular(path: Path) -> int | None:
 
 
 def read_regular(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes | None:
-    """Return a regular file's bytes, or None where nothing is there.
-
-    Raises UnreadableFileError for what is no regular file or larger than `limit` bytes, InstallError where
-    the system refuses.
-    """
+    """Return a regular file's bytes, or None if nothing is there; raises like `open_regular`, also above the limit."""
     descriptor = open_regular(path)
     if descriptor is None:
         return None
-    try:
-        with os.fdopen(descriptor, "rb") as file:
-            if os.fstat(descriptor).st_size > limit:
-                raise UnreadableFileError(f"it is larger than {limit} bytes")
-            return file.read(limit + 1)
-    except OSError as error:
-        raise unusable(path, error) from error
+    with using(path), os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size > limit:
+            raise UnreadableFileError(f"it is larger than {limit} bytes")
+        return file.read(limit + 1)
 
 
 def parse_json(content: bytes) -> Any:
-    """Return what a JSON text holds; raises UnreadableFileError whatever is wrong with it."""
+    """Return what a JSON text holds; raises UnreadableFileError."""
     if not content.strip():
         raise UnreadableFileError("it is empty")
     try:
@@ -123,63 +123,44 @@ _decode = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).dec
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Replace a file as a whole, mode 0600; raises InstallError, and then the old file still stands."""
-    try:
+    with using(path):
         files.write_atomically(path, content, durable=durable)
-    except OSError as error:
-        raise unusable(path, error) from error
-
-
-ASIDE = ".unreadable-"
-"""What the name of a file that was set aside holds, before the time."""
-_CHUNK = 1024 * 1024
-KEPT_QUARANTINED = 20
-"""How many of the files that were set aside stay in a folder; the events of a journal were saved before."""
 
 
 def quarantine(path: Path) -> Path:
     """Rename something unusable out of the way, beside where it was, and return its new path."""
-    target = _path_aside(path)
-    try:
+    target = _quarantine_path(path)
+    with using(path):
         path.rename(target)
-    except OSError as error:
-        raise unusable(path, error) from error
     return target
 
 
 def quarantine_copy(path: Path) -> Path:
     """Keep a file under a second name, beside the one that it has; return that. Raises InstallError."""
-    target = _path_aside(path)
+    target = _quarantine_path(path)
     try:
         os.link(path, target)
     except OSError:  # not every file system has links
-        _copy(path, target)
+        with using(path), path.open("rb") as file:
+            files.write_atomically(target, iter(lambda: file.read(_CHUNK), b""))
     return target
 
 
-def _copy(path: Path, target: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            files.write_atomically(target, iter(lambda: file.read(_CHUNK), b""))
-    except OSError as error:
-        raise unusable(path, error) from error
-
-
-def _path_aside(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = path.with_name(f"{path.name}{ASIDE}{stamp}")
+def _quarantine_path(path: Path) -> Path:
+    first = target = path.with_name(f"{path.name}{QUARANTINED}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     count = 1
     while os.path.lexists(target):
         count += 1
-        target = path.with_name(f"{path.name}{ASIDE}{stamp}-{count}")
+        target = first.with_name(f"{first.name}-{count}")
     return target
 
 
+def prune(paths: Iterable[Path], keep: int) -> None:
+    """Remove all files and folders but the latest, which come last; what the system refuses stays."""
+    for path in list(paths)[:-keep]:
+        files.discard(path)
+
+
 def prune_quarantine(folder: Path, keep: int = KEPT_QUARANTINED) -> None:
-    """Remove all that was set aside in a folder but the latest; whoever calls it has the folder to themselves."""
-    found = [(path.name.rpartition(ASIDE)[2], path) for path in folder.glob(f"*{ASIDE}*")]
-    for _, path in sorted(found)[:-keep]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
+    """Remove all quarantined files of a folder but the latest; the caller has the folder to itself."""
+    prune(sorted(folder.glob(f"*{QUARANTINED}*"), key=lambda path: (path.name.rpartition(QUARANTINED)[2], path)), keep)

@@ -6,12 +6,11 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.storage.files import unusable
+from contextcore_install.storage.files import unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
 
 STATE_FILE = "install-state.json"
@@ -20,125 +19,59 @@ _OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+
 """The plan's path, and what it is made from, which a crash may leave behind."""
 
 
-@dataclass(frozen=True, slots=True)
 class ClusterLayout:
     """Where one cluster's files are."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / STATE_FILE  # in the plan's schema
+        self.journal = folder / JOURNAL_FILE  # the events, one JSON object a line
+        self.past = segments_folder(self.journal)  # the compressed part of the journal
+        self.lock = folder / "lock"  # held by a run while it lives
+        self.cursors = folder / "cursors.json"  # what each telemetry backend has taken
+        self.lease_term = folder / "lease-term"  # of the cluster's lease under which this machine wrote last
+        self.logs = folder / "logs"  # one folder a run, one file a step
+        self.backups = folder / "backups"  # what `backup` wrote without being told where to
+        self.restore = folder / "restore"  # a backup that is being put back, until all of it is
+        self.bundles = folder / "bundles"  # evidence of diagnoses
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster has a folder; raises InstallError where the system does not tell."""
-        try:
-            return stat.S_ISDIR(self.folder.stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise unusable(self.folder, error) from error
-
-    @property
-    def state(self) -> Path:
-        """The state file, in the plan's schema."""
-        return self.folder / STATE_FILE
-
-    @property
-    def journal(self) -> Path:
-        """The events, one JSON object a line."""
-        return self.folder / JOURNAL_FILE
-
-    @property
-    def past(self) -> Path:
-        """What of the journal is compressed."""
-        return segments_folder(self.journal)
-
-    @property
-    def lock(self) -> Path:
-        """What a run holds while it lives."""
-        return self.folder / "lock"
-
-    @property
-    def cursors(self) -> Path:
-        """What each telemetry backend has taken."""
-        return self.folder / "cursors.json"
-
-    @property
-    def lease_term(self) -> Path:
-        """The term of the cluster's lease under which this machine wrote last."""
-        return self.folder / "lease-term"
-
-    @property
-    def logs(self) -> Path:
-        """One folder a run, one file a step."""
-        return self.folder / "logs"
-
-    @property
-    def backups(self) -> Path:
-        """What `backup` wrote without being told where to."""
-        return self.folder / "backups"
-
-    @property
-    def restore(self) -> Path:
-        """A backup that is being put back, until all of it is."""
-        return self.folder / "restore"
-
-    @property
-    def bundles(self) -> Path:
-        """What was collected to find out what is wrong."""
-        return self.folder / "bundles"
+        """Whether the cluster has a folder; raises InstallError if the system does not tell."""
+        with using(self.folder):
+            try:
+                return stat.S_ISDIR(self.folder.stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
 
-@dataclass(frozen=True, slots=True)
 class Home:
     """CONTEXTCORE_HOME."""
 
-    folder: Path
-
-    @property
-    def plan_path(self) -> Path:
-        """The plan's path of the state file: a link to the cluster used last."""
-        return self.folder / STATE_FILE
-
-    @property
-    def archive(self) -> Path:
-        """What reset put aside."""
-        return self.folder / "archive"
-
-    @property
-    def contact_points(self) -> Path:
-        """Who is told how runs end: secrets of the user, and no cluster's."""
-        return self.folder / "notify.json"
-
-    @property
-    def bin(self) -> Path:
-        """Tools that we installed."""
-        return self.folder / "bin"
-
-    @property
-    def clusters(self) -> Path:
-        """One folder a cluster."""
-        return self.folder / "clusters"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plan_path = folder / STATE_FILE  # the plan's path of the state file: a link to the cluster used last
+        self.archive = folder / "archive"  # what `--reset` archived
+        self.contact_points = folder / "notify.json"  # secrets of the user, and no cluster's
+        self.bin = folder / "bin"  # tools that we installed
+        self.clusters = folder / "clusters"  # one folder a cluster
+        self.choosing = folder / "ports.lock"  # of two that choose ports at once, one sees what the other has
 
     def cluster(self, name: str) -> ClusterLayout:
         """Return where a cluster's files are."""
         return ClusterLayout(self.clusters / name)
 
     def cluster_names(self) -> list[str]:
-        """Return the names that have a folder of their own, in their order; links are nobody's. Raises InstallError."""
-        try:
-            with os.scandir(self.clusters) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise unusable(self.clusters, error) from error
-
-    @property
-    def choosing(self) -> Path:
-        """What is locked while ports are chosen: of two that begin at once, one sees what the other has."""
-        return self.folder / "ports.lock"
+        """Return the names of the clusters' folders, sorted, without links; raises InstallError."""
+        with using(self.clusters):
+            try:
+                with os.scandir(self.clusters) as entries:
+                    return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def linked_cluster(self) -> str | None:
-        """Return the cluster that the plan's path points to; None where it is no link of our shape."""
+        """Return the cluster that the plan's path points to; None if it is no link of our shape."""
         try:
             parts = self.plan_path.readlink().parts
         except OSError:
@@ -148,13 +81,12 @@ class Home:
 
     def link_to(self, cluster: str) -> None:
         """Point the plan's path to a cluster's state file, as a relative link; raises InstallError."""
-        target = Path("clusters") / cluster / STATE_FILE
         if self.linked_cluster() == cluster:
             return
         temporary = self.folder / f".{STATE_FILE}.{os.getpid()}.link"  # as in _OUR_LINK
         try:
             temporary.unlink(missing_ok=True)
-            temporary.symlink_to(target)
+            temporary.symlink_to(Path("clusters") / cluster / STATE_FILE)
             temporary.replace(self.plan_path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -162,7 +94,7 @@ class Home:
 
 
 def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
-    """Return the program's home folder without touching it; raises InstallError where there is none."""
+    """Return the program's home folder without touching it; raises InstallError."""
     chosen = environ.get("CONTEXTCORE_HOME")
     if chosen:
         folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - pathlib raises for an unknown user
@@ -199,22 +131,18 @@ def _no_home(message: str, hint: str) -> InstallError:
 def make_private(folder: Path) -> None:
     """Make a folder with mode 0700, or see that the one that is there is ours alone.
 
-    Raises InstallError for a link, for what is no folder, another user's, or open to others' writing:
-    whoever can write there could have us run, read or replace what they like.
+    Raises InstallError for what is no folder, another user's, or open to others' writing: whoever can write there could
+    have us run, read or replace what they like.
     """
-    try:
+    with using(folder):
         try:
             folder.mkdir(mode=0o700)
+            return
         except FileExistsError:
             facts = folder.lstat()
-        else:
-            return
-    except OSError as error:
-        raise unusable(folder, error) from error
     if stat.S_ISLNK(facts.st_mode):
-        raise _unsafe(
-            folder, "it is a link", f"replace it by a folder, or set CONTEXTCORE_HOME={quote(os.path.realpath(folder))}"
-        )
+        hint = f"replace it by a folder, or set CONTEXTCORE_HOME={quote(os.path.realpath(folder))}"
+        raise _unsafe(folder, "it is a link", hint)
     if not stat.S_ISDIR(facts.st_mode):
         aside = f"mv {quote(str(folder))} {quote(f'{folder}.aside')}"
         raise _unsafe(folder, "it is not a folder", f"move it away: {aside}")
@@ -226,40 +154,33 @@ def make_private(folder: Path) -> None:
 
 def make_home(home: Home) -> None:
     """Make the home folder and what leads to it; raises InstallError."""
-    try:
+    with using(home.folder.parent):
         home.folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unusable(home.folder.parent, error) from error
     make_private(home.folder)
     make_private(home.clusters)
     require_own(home.folder, links=_OUR_LINK)
 
 
 def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
-    """See that what lies in a folder is ours, and that no link leads out of it but one with a name as in `links`.
+    """Raise InstallError unless all in a folder is ours, and no link in it but those named as in `links`.
 
-    Raises InstallError with what is not, as we would write through it.
+    We would write through a link.
     """
-    try:
-        with os.scandir(folder) as entries:
-            found = [Path(entry.path) for entry in entries]
-    except OSError as error:
-        raise unusable(folder, error) from error
+    with using(folder), os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries]
     for path in found:
         try:
             facts = path.lstat()
         except FileNotFoundError:  # another process was writing it
             continue
         if stat.S_ISLNK(facts.st_mode) and not (links and links.fullmatch(path.name)):
-            raise _unsafe(
-                path, "it is a link, which this program did not make", f"remove the link: rm {quote(str(path))}"
-            )
+            hint = f"remove the link: rm {quote(str(path))}"
+            raise _unsafe(path, "it is a link, which this program did not make", hint)
         if facts.st_uid != os.geteuid():
             hint = f'make it yours: sudo chown -R "$(id -un)" {quote(str(path))}'
             raise _unsafe(path, "it belongs to another user", hint)
 
 
 def _unsafe(folder: Path, reason: str, hint: str) -> InstallError:
-    return InstallError(
-        "unsafe-folder", f"{folder} is not used: {reason}", hint=hint, exit_code=ExitCode.STATE_UNUSABLE
-    )
+    message = f"{folder} is not used: {reason}"
+    return InstallError("unsafe-folder", message, hint=hint, exit_code=ExitCode.STATE_UNUSABLE)

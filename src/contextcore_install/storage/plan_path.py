@@ -6,14 +6,14 @@ from shlex import quote
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.state import NewerSchemaError
-from contextcore_install.storage.files import quarantine, quarantine_copy, unusable
-from contextcore_install.storage.home import ClusterLayout, Home, make_private
+from contextcore_install.storage.files import quarantine, quarantine_copy, using
+from contextcore_install.storage.home import Home, make_private
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import newer_state
 
 
 def foreign_link(home: Home) -> InstallError | None:
-    """Return why the plan's path is not used, where it is a link that this program did not make."""
+    """Return the error for a plan's path that is a link which this program did not make, if it is one."""
     path = home.plan_path
     if not path.is_symlink() or home.linked_cluster():
         return None
@@ -26,9 +26,9 @@ def foreign_link(home: Home) -> InstallError | None:
 
 
 def cluster_at(home: Home) -> str | None:
-    """Return the cluster that a file at the plan's path speaks of, empty where it names none; None for no such file.
+    """Return the cluster named in a file at the plan's path, empty if it names none; None if there is no such file.
 
-    Raises ValueError for what holds no state, InstallError where the system refuses.
+    Raises ValueError for what holds no state, and InstallError.
     """
     if home.plan_path.is_symlink():
         return None
@@ -37,12 +37,11 @@ def cluster_at(home: Home) -> str | None:
 
 
 def adopt(home: Home, cluster: str) -> list[str]:
-    """Move a file at the plan's path to the cluster it speaks of, and return sentences on what was done.
+    """Move a file at the plan's path to the cluster it names, and return sentences on what was done.
 
-    Opening that cluster's records then takes the file's content over as a recorded change.
+    Opening that cluster's records then takes its content over as a recorded change.
     """
-    refused = foreign_link(home)
-    if refused:
+    if refused := foreign_link(home):
         raise refused
     try:
         named = cluster_at(home)
@@ -53,15 +52,13 @@ def adopt(home: Home, cluster: str) -> list[str]:
     if named is None:
         return []
     if named not in ("", cluster):
-        aside = quarantine(home.plan_path)
-        return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {aside.name}"]
-    layout: ClusterLayout = home.cluster(cluster)
+        kept = quarantine(home.plan_path).name
+        return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {kept}"]
+    layout = home.cluster(cluster)
     make_private(layout.folder)
     notices = [f"took over the state at {home.plan_path}"]
     if layout.state.exists():
         notices.append(f"{layout.state} is kept as {quarantine_copy(layout.state).name}")
-    try:
+    with using(layout.state):
         home.plan_path.replace(layout.state)
-    except OSError as error:
-        raise unusable(layout.state, error) from error
     return notices

@@ -1,7 +1,7 @@
-"""The state file: the plan's schema on disk, with a mark of how far into the journal it reaches.
+"""The state file: the state on disk, with the journal offset that it reaches to.
 
-A digest tells a file that this program wrote from one that was edited by hand or by a script. It
-guards against mistakes, not against an attacker, so a CRC is enough and costs nothing at start-up.
+A digest tells a file that this program wrote from one that was edited by hand or by a script. It guards against
+mistakes, not against an attacker, so a CRC is enough and costs nothing at start-up.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
 from contextcore_install.storage.journal.journal import JournalWriter
 
+_LINES_A_PIECE = 256
+_END = b"\n}"
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
@@ -32,10 +36,9 @@ class StoredState:
 
 
 def load_state(path: Path) -> StoredState | None:
-    """Return what the state file holds, or None where there is none.
+    """Return what the state file holds, or None if there is none.
 
-    Raises StateFormatError (NewerSchemaError) or UnreadableFileError, both ValueErrors, for what holds no state, and
-    InstallError where the system refuses.
+    Raises StateFormatError (NewerSchemaError) or UnreadableFileError, both ValueErrors, and InstallError.
     """
     content = read_regular(path)
     if content is None:
@@ -51,20 +54,13 @@ def load_state(path: Path) -> StoredState | None:
 
 
 class StateWriter:
-    """Writes a state file again and again, at a cost that hangs on what changed and not on its size."""
+    """Writes a state file again and again, at a cost that depends on what changed and not on its size."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines: dict[str, bytes] = {}
         self._changed: set[str] = set()
-
-    def forget(self, step_id: str) -> None:
-        """Have a step encoded anew: it has changed."""
-        self._changed.add(step_id)
-
-    def forget_all(self) -> None:
-        """Have everything encoded anew."""
-        self._lines.clear()
+        self.forget, self.forget_all = self._changed.add, self._lines.clear  # have a step, or all, encoded anew
 
     def save(self, state: State, offset: JournalOffset) -> None:
         """Replace the state file; raises InstallError."""
@@ -79,14 +75,36 @@ class StateWriter:
         write_atomically(self._path, _with_digest(pieces), durable=False)
 
 
-_LINES_A_PIECE = 256
+class StateKeeper:
+    """The Keeper: folds events into the state, and writes it when the engine says that it is time."""
+
+    def __init__(self, path: Path, state: State, journal: JournalWriter) -> None:
+        self._writer = StateWriter(path)
+        self._journal = journal
+        self.state = state
+        self.dirty = False
+
+    def handle(self, event: Event) -> None:
+        if event.kind in TRANSIENT:
+            return
+        self.state.apply(event)
+        self.dirty = True
+        if event.kind is Kind.STATE_IMPORTED:
+            self._writer.forget_all()
+        elif event.step:
+            self._writer.forget(event.step)
+
+    def save(self) -> None:
+        if self.dirty:
+            self._writer.save(self.state, self._journal.offset)
+            self.dirty = False
 
 
 def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> Iterator[bytes]:
     """Yield a document without its end, with a line a field and a line a step: for people, and to write it fast.
 
-    It comes in pieces that fit into memory used before: with thousands of steps, the memory of one text for all of
-    them costs more than writing it.
+    It comes in pieces that fit into memory used before: with thousands of steps, allocating one text for all of them
+    costs more than writing it.
     """
     fields = b",\n".join(b"  " + _field(key, value) for key, value in head.items())
     yield b"{\n" + fields + b',\n  "steps": {'
@@ -105,11 +123,6 @@ def _with_digest(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield f',\n  "digest": "{_digest(checksum)}"\n}}\n'.encode()
 
 
-_END = b"\n}"
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
-
-
 def _field(name: str, value: object) -> bytes:
     return f"{_encode(name)}: {_encode(value)}".encode("utf-8", IN_FILES)
 
@@ -123,36 +136,7 @@ def _digest(checksum: int) -> str:
 
 
 def _offset(document: object) -> JournalOffset:
-    if not isinstance(document, dict):
-        return START
-    events, size, at_us = (document.get(name) for name in ("events", "bytes", "at_us"))
-    if isinstance(events, int) and isinstance(size, int) and isinstance(at_us, int) and min(events, size, at_us) >= 0:
-        return JournalOffset(events, size, at_us)
-    return START
-
-
-class StateKeeper:
-    """Folds events into the state, and writes it when the engine says that it is time."""
-
-    def __init__(self, path: Path, state: State, journal: JournalWriter) -> None:
-        self._writer = StateWriter(path)
-        self._journal = journal
-        self.state = state
-        self.dirty = False
-
-    def handle(self, event: Event) -> None:
-        """Take one event in."""
-        if event.kind in TRANSIENT:
-            return
-        self.state.apply(event)
-        self.dirty = True
-        if event.kind is Kind.STATE_IMPORTED:
-            self._writer.forget_all()
-        elif event.step:
-            self._writer.forget(event.step)
-
-    def save(self) -> None:
-        """Write the state file if anything happened since the last time; raises InstallError."""
-        if self.dirty:
-            self._writer.save(self.state, self._journal.offset)
-            self.dirty = False
+    found = document if isinstance(document, dict) else {}
+    numbers = [found.get(name) for name in JournalOffset.__slots__]
+    whole = [number for number in numbers if isinstance(number, int) and number >= 0]
+    return JournalOffset(*whole) if len(whole) == len(numbers) else START

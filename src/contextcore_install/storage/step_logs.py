@@ -1,10 +1,9 @@
-"""Each step's log of each run: what its commands printed, and what the engine said of it."""
+"""Each step's log of each run: what its commands printed, and the engine's events of it."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
@@ -13,12 +12,11 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, instant
-from contextcore_install.storage.files import unusable
+from contextcore_install.storage.files import prune, using
 
-KEPT_RUNS = 20
-"""How many runs keep their logs."""
+KEPT_RUNS = 20  # keep their logs
 
-_SILENT = frozenset({Kind.TICK, Kind.HEARTBEAT})
+Data = Mapping[str, Any]
 
 
 class StepLogs:
@@ -30,8 +28,7 @@ class StepLogs:
         self._broken = False
 
     def handle(self, event: Event) -> None:
-        """Write what concerns a step into its log."""
-        if not event.step or event.kind in _SILENT or self._broken:
+        if not event.step or self._broken:
             return
         try:
             self._file(event).write(f"{instant(event.at_us)} {_text(event)}\n")
@@ -41,10 +38,8 @@ class StepLogs:
     def close(self) -> None:
         """Close the logs of this run."""
         for file in self._files.values():
-            try:
+            with suppress(OSError):
                 file.close()
-            except OSError:
-                self._broken = True
         self._files.clear()
 
     def _file(self, event: Event) -> TextIOWrapper:
@@ -52,79 +47,89 @@ class StepLogs:
             path = self._folder / event.run_id / f"{event.step}.log"
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o600)
-            self._files[event.step] = os.fdopen(
-                descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1
-            )
+            file = os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+            self._files[event.step] = file
         return self._files[event.step]
 
 
 def _text(event: Event) -> str:
-    if event.kind is Kind.OUTPUT:
-        return f"| {event.data.get('line', '')}"
-    if event.kind in (Kind.ACTIVITY, Kind.NOTICE):
-        return str(event.data.get("text", ""))
     if event.kind in _SENTENCES:
         return _SENTENCES[event.kind](event.data)
-    plain = {key: value for key, value in event.data.items() if not _is_list_of_objects(value)}
-    lines = [f"[{event.kind}] {_words(plain)}".rstrip()]
-    for key, value in event.data.items():
-        if key not in plain:
-            lines += [f"    {key}: {_words(item)}" for item in value]
+    lists = {key: value for key, value in event.data.items() if _is_list_of_objects(value)}
+    plain = {key: value for key, value in event.data.items() if key not in lists}
+    lines = [f"[{event.kind}] {_fields(plain)}".rstrip()]
+    for key, value in lists.items():
+        lines += [f"    {key}: {_fields(item)}" for item in value]
     return "\n".join(lines)
 
 
-def _begun(data: Mapping[str, Any]) -> str:
-    return "begins" if data.get("attempt") in (None, 1) else f"begins, try {data['attempt']}"
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _found(data: Mapping[str, Any]) -> str:
-    seen = f" ({data['evidence']})" if data.get("evidence") else ""
-    remedy = data.get("remedy")
-    do = (remedy.get("command") or remedy.get("summary")) if isinstance(remedy, Mapping) else ""
-    return f"found: {data.get('message', '')}{seen}" + (f"\n    -> {do}" if do else "")
+def _fields(data: Data, prefix: str = "") -> str:
+    """Return fields as `name=value`, those of an object within as `name.field=value`, without empty ones."""
+    fields = []
+    for key, value in data.items():
+        if isinstance(value, dict):
+            fields.append(_fields(value, f"{prefix}{key}."))
+        elif isinstance(value, list):
+            fields.append(f"{prefix}{key}={', '.join(map(str, value))}")
+        elif value not in ("", None):
+            fields.append(f"{prefix}{key}={value}")
+    return " ".join(filter(None, fields))
 
 
-def _failed(data: Mapping[str, Any]) -> str:
-    error = data.get("error")
-    told: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
-    lines = [f"failed{_took(data, 'after')}: {told.get('message', '')}"]
-    lines += [f"    {line}" for line in str(told.get("evidence", "")).splitlines()]
-    return "\n".join([*lines, *([f"    -> {told['hint']}"] if told.get("hint") else [])])
+def _within(data: Data, name: str) -> Data:
+    value = data.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
-def _completed(data: Mapping[str, Any]) -> str:
-    state = "was done before" if data.get("already") else f"done{_took(data, 'in')}"
-    return f"{state}: {data['summary']}" if data.get("summary") else state
-
-
-def _retried(data: Mapping[str, Any]) -> str:
-    error = data.get("error")
-    reason = error.get("message", "") if isinstance(error, Mapping) else ""
-    return f"tries again in {data.get('delay_seconds', 0)} s: {reason}"
-
-
-def _part_ended(data: Mapping[str, Any]) -> str:
-    how = "failed" if data.get("outcome") == "failed" else "done"
-    return f"{data.get('part', '')}: {how}{_took(data, 'after' if how == 'failed' else 'in')}"
-
-
-def _command_ended(data: Mapping[str, Any]) -> str:
-    took = f", {data['duration_seconds']} s" if data.get("duration_seconds") is not None else ""
-    return f"$ {data.get('command', '')}  (exit code {data.get('exit_code')}{took})"
-
-
-def _took(data: Mapping[str, Any], word: str) -> str:
+def _took(data: Data, word: str) -> str:
     seconds = data.get("duration_seconds")
     return f" {word} {seconds} s" if seconds is not None else ""
 
 
-_SENTENCES: Mapping[Kind, Callable[[Mapping[str, Any]], str]] = {
+def _found(data: Data) -> str:
+    seen = f" ({data['evidence']})" if data.get("evidence") else ""
+    remedy = _within(data, "remedy")
+    do = remedy.get("command") or remedy.get("summary")
+    return f"found: {data.get('message', '')}{seen}" + (f"\n    -> {do}" if do else "")
+
+
+def _failed(data: Data) -> str:
+    error = _within(data, "error")
+    lines = [f"failed{_took(data, 'after')}: {error.get('message', '')}"]
+    lines += [f"    {line}" for line in str(error.get("evidence", "")).splitlines()]
+    return "\n".join([*lines, *([f"    -> {error['hint']}"] if error.get("hint") else [])])
+
+
+def _completed(data: Data) -> str:
+    state = "was done before" if data.get("already") else f"done{_took(data, 'in')}"
+    return f"{state}: {data['summary']}" if data.get("summary") else state
+
+
+def _part_ended(data: Data) -> str:
+    how = f"failed{_took(data, 'after')}" if data.get("outcome") == "failed" else f"done{_took(data, 'in')}"
+    return f"{data.get('part', '')}: {how}"
+
+
+def _command_ended(data: Data) -> str:
+    took = f", {data['duration_seconds']} s" if data.get("duration_seconds") is not None else ""
+    return f"$ {data.get('command', '')}  (exit code {data.get('exit_code')}{took})"
+
+
+_SENTENCES: Mapping[Kind, Callable[[Data], str]] = {
+    Kind.OUTPUT: lambda data: f"| {data.get('line', '')}",
+    Kind.ACTIVITY: lambda data: str(data.get("text", "")),
+    Kind.NOTICE: lambda data: str(data.get("text", "")),
     Kind.STEP_CHECKING: lambda _: "checks what is there",
-    Kind.STEP_STARTED: _begun,
+    Kind.STEP_STARTED: lambda data: "begins" if data.get("attempt") in (None, 1) else f"begins, try {data['attempt']}",
     Kind.STEP_COMPLETED: _completed,
     Kind.STEP_FAILED: _failed,
-    Kind.STEP_RETRYING: _retried,
+    Kind.STEP_RETRYING: lambda data: (
+        f"tries again in {data.get('delay_seconds', 0)} s: {_within(data, 'error').get('message', '')}"
+    ),
     Kind.STEP_INVALIDATED: lambda data: f"is to be done again: {data.get('reason', '')}",
     Kind.STEP_UNDO_STARTED: lambda _: "begins to be undone",
     Kind.STEP_UNDONE: lambda data: f"undone{_took(data, 'in')}",
@@ -133,7 +138,7 @@ _SENTENCES: Mapping[Kind, Callable[[Mapping[str, Any]], str]] = {
     Kind.COMMAND_FINISHED: _command_ended,
     Kind.FINDING: _found,
 }
-"""What a log says of an event; what has no sentence here is written field by field."""
+"""A log's words for an event; other kinds are written field by field."""
 
 _DID_SOMETHING = re.compile(r"^\S+ (?:begins\b|failed\b|\[step_started\]|\[step_failed\])")
 """A line of a step that had something to do; the last two as earlier versions wrote them."""
@@ -144,38 +149,19 @@ def did_something(folder: Path, run_id: str, step: str) -> bool:
     return any(_DID_SOMETHING.match(line) for line in read_log(folder, run_id, step))
 
 
-def _is_list_of_objects(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _words(data: Mapping[str, Any], prefix: str = "") -> str:
-    """Return fields as `name=value`, those of an object within as `name.field=value`; what is empty says nothing."""
-    told = []
-    for key, value in data.items():
-        if isinstance(value, dict):
-            told.append(_words(value, f"{prefix}{key}."))
-        elif isinstance(value, list):
-            told.append(f"{prefix}{key}={', '.join(map(str, value))}")
-        elif value not in ("", None):
-            told.append(f"{prefix}{key}={value}")
-    return " ".join(filter(None, told))
-
-
 def runs_with_logs(folder: Path) -> list[str]:
     """Return the runs that have logs, the latest last: run ids sort by time. Raises InstallError."""
-    try:
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unusable(folder, error) from error
+    with using(folder):
+        try:
+            return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def prune_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
-    """Remove the logs of all but the latest runs, where the system lets us."""
+    """Remove the logs of all but the latest runs."""
     with suppress(InstallError):
-        for run in runs_with_logs(folder)[:-keep]:
-            shutil.rmtree(folder / run, ignore_errors=True)
+        prune((folder / run for run in runs_with_logs(folder)), keep)
 
 
 def has_log(folder: Path, run_id: str, step: str) -> bool:
@@ -185,7 +171,7 @@ def has_log(folder: Path, run_id: str, step: str) -> bool:
 
 
 def read_log(folder: Path, run_id: str, step: str) -> Iterator[str]:
-    """Yield the lines of a step's log; nothing where there is none."""
+    """Yield the lines of a step's log, if there is one."""
     if has_log(folder, run_id, step):
         with (folder / run_id / f"{step}.log").open(encoding="utf-8", errors="replace") as file:
             for line in file:

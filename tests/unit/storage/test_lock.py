@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.storage.lock import Lock, holder
+from contextcore_install.storage.lock import Lock
+from contextcore_install.system.lock import owner_of
 
 HOLD = """
 import sys, time
@@ -29,9 +30,9 @@ def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="process 1 on here, since now") as refused:
         Lock(tmp_path / "lock", {})
     assert refused.value.exit_code is ExitCode.LOCKED
-    assert (holder(tmp_path / "lock") or {})["command"] == "resume"
+    assert (owner_of(tmp_path / "lock") or {})["command"] == "resume"
     lock.release()
-    assert holder(tmp_path / "lock") is None
+    assert owner_of(tmp_path / "lock") is None
     Lock(tmp_path / "lock", {}).release()
 
 
@@ -52,7 +53,7 @@ def test_looking_at_a_lock_keeps_nobody_out(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     Lock(path, {}).release()
     for _ in range(20):
-        assert holder(path) is None
+        assert owner_of(path) is None
         Lock(path, {}).release()
 
 
@@ -62,7 +63,7 @@ def test_a_lock_on_a_file_that_was_removed_is_not_taken_for_the_lock(tmp_path: P
     path.unlink()
     second = Lock(path, {"pid": 2})
     first.release()
-    assert (holder(path) or {})["pid"] == 2
+    assert (owner_of(path) or {})["pid"] == 2
     second.release()
 
 
@@ -85,4 +86,4 @@ def test_where_the_file_system_knows_no_locks_that_is_said(
     with pytest.raises(InstallError, match="lock cannot be used") as refused:
         Lock(path, {})
     assert (refused.value.exit_code, "CONTEXTCORE_HOME" in refused.value.hint) == (4, True)
-    assert holder(path) is None
+    assert owner_of(path) is None

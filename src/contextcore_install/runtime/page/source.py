@@ -18,10 +18,10 @@ from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.lock import holder
 from contextcore_install.storage.step_logs import has_log
 from contextcore_install.storage.store import Records, read_records
 from contextcore_install.system.files import last_lines
+from contextcore_install.system.lock import owner_of
 from contextcore_install.ui.console.eta import usual
 from contextcore_install.ui.page.document import LOG_LINES, PageFacts, bounded, history, run_section, sections
 from contextcore_install.ui.page.story import RunStory
@@ -92,7 +92,7 @@ class PageSource:
             return False
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
-            if holder(self._app.layout.lock) is None:
+            if owner_of(self._app.layout.lock) is None:
                 self.look()  # it may have ended properly since
                 self._ended = story.run_id
                 return False
