@@ -44,9 +44,10 @@ def test_a_sink_that_ends_early_keeps_the_bytes_from_no_other(tmp_path: Path) ->
     assert (tmp_path / "taken").stat().st_size == MUCH
 
 
-def test_a_source_that_nobody_reads_ends() -> None:
+@pytest.mark.parametrize("before", ["", "sleep 0.5; "], ids=["at once", "after its reader has ended"])
+def test_a_source_that_nobody_reads_ends(before: str) -> None:
     began = time.monotonic()
-    source, (sink,) = run("cat /dev/zero", "exit 3")
+    source, (sink,) = run(f"{before}cat /dev/zero", "exit 3")
     assert sink.exit_code == 3
     assert source.exit_code != 0
     assert time.monotonic() - began < 20
