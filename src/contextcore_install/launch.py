@@ -126,11 +126,11 @@ def heal(folder: str) -> int:
     import shlex
     from pathlib import Path
 
-    from contextcore_install.system.packages.runtime import is_whole, prepare, told
+    from contextcore_install.system.packages.runtime import is_whole, prepare, reporting
 
     if "healed" in OPTIONS or is_whole(LOCK, folder):
         return 0
-    code = told(lambda: prepare(Path(LOCK), Path(folder)), again=shlex.join(sys.argv))
+    code = reporting(lambda: prepare(Path(LOCK), Path(folder)), again=shlex.join(sys.argv))
     if code == 0:
         os.execv(sys.executable, [sys.executable, "-X", "healed", *sys.orig_argv[1:]])
     return code

@@ -95,9 +95,9 @@ class HostRequirements:
         only = {remembered.name} if remembered else INSTALLABLE
 
         def fix(ctx: StepContext) -> None:
-            from contextcore_install.system.packages.install import install_metrics_store
+            from contextcore_install.system.packages.install import STORE, install_program
 
-            install_metrics_store(ctx, self._config.bin_folder, self._config.environ, only=only)
+            install_program(STORE, ctx, self._config.bin_folder, self._config.environ, only=only)
 
         return fix
 

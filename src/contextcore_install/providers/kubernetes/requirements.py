@@ -20,7 +20,7 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
-from contextcore_install.system.packages.kube_tools import install_tool
+from contextcore_install.system.packages.install import install_program
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 
 SYSTEM = "kube-system"
@@ -53,7 +53,7 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
         return Probe(found.label)
 
     def install(ctx: StepContext) -> None:
-        install_tool(tool.name, ctx, config.bin_folder, config.environ)
+        install_program(tool.name, ctx, config.bin_folder, config.environ)
 
     return Requirement(tool.name, tool.name, probe, install if config.install_tools else None)
 

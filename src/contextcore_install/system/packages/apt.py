@@ -8,15 +8,47 @@ vouches for the lists, and they for the package (apt-secure(8)).
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 from contextcore_install.system import process
-from contextcore_install.system.packages.apt_sources import own_sources, read_os_release
 from contextcore_install.system.process import Completed
 from contextcore_install.system.supervisor import StartOptions
+
+ETC = Path("/etc/apt")
+"""Where a machine names the archives that it trusts."""
+#: Suites that are parts of a release: bookworm, bookworm-updates, bookworm/updates; not bookworm-pgdg.
+_SUITE_PARTS = r"([-/](updates|security|backports|proposed-updates|proposed))?"
+#: Names under which a Debian machine may follow a release other than by its code name.
+_ROLLING = ("stable", "oldstable", "testing", "unstable", "sid")
+_OPTIONS = {
+    "Dir::State": "{workdir}/state",
+    "Dir::State::Lists": "{workdir}/lists",
+    "Dir::Cache": "{workdir}/cache",
+    "Dir::Etc::SourceList": "/dev/null",
+    "Dir::Etc::SourceParts": "{workdir}/sources.list.d",
+    # As root, apt downloads as the user _apt, who cannot enter a private folder.
+    "APT::Sandbox::User": "root",
+    "APT::Get::AllowUnauthenticated": "false",
+    "Acquire::AllowInsecureRepositories": "false",
+    "Acquire::AllowDowngradeToInsecureRepositories": "false",
+    # Ten megabytes instead of a hundred and twenty, which may be memory (/tmp) or a nearly full disk.
+    "Acquire::GzipIndexes": "true",
+    "Dir::Cache::pkgcache": "",
+    "Dir::Cache::srcpkgcache": "",
+    "Acquire::Languages": "none",
+    "Acquire::PDiffs": "false",
+    "Acquire::Retries": "2",
+    "Acquire::http::Timeout": "20",
+    "Acquire::https::Timeout": "20",
+}
+
+Run = Callable[[Sequence[str], Path, Mapping[str, str] | None], Completed]
+"""Runs a command in a folder, with an environment or else ours, and returns how it ended."""
 
 
 class AptUnavailableError(Exception):
@@ -31,29 +63,21 @@ class AptError(Exception):
         self.evidence = evidence
 
 
-Run = Callable[[Sequence[str], Path, Mapping[str, str] | None], Completed]
-"""Runs a command in a folder, with an environment or else ours, and returns how it ended."""
-
-
 def run_in(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+    """Run a command for as long as it takes (a `Run`)."""
     return process.run(argv, environ=environ, check=False, timeout_s=inf, options=StartOptions(folder))
 
 
-ETC = Path("/etc/apt")
-"""Where a machine names the archives that it trusts."""
-
-
-def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | None = None, etc: Path = ETC) -> Path:
+def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run = run_in, etc: Path = ETC) -> Path:
     """Download the newest `package` of this release, unpack it into `into`, and return `into`.
 
     `into` then holds `usr/...` as the package does; its dependencies are not fetched, and programs need them
     from the system. `workdir` keeps apt's lists, so a second package costs only its own download.
     Raises AptUnavailableError or AptError.
     """
-    run = run or run_in
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
         raise AptUnavailableError(f"there is no {missing[0]} on this machine")
-    archive = download(package, workdir.resolve(), run, etc)
+    archive = _download(package, workdir.resolve(), run, etc)
     into.mkdir(parents=True, exist_ok=True)
     unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], archive.parent, None)
     archive.unlink()
@@ -62,57 +86,28 @@ def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | N
     return into
 
 
-def download(package: str, workdir: Path, run: Run, etc: Path = ETC) -> Path:
+def _download(package: str, workdir: Path, run: Run, etc: Path) -> Path:
     """Download the newest `package` into `workdir`, with fresh lists if it has none yet; return the archive."""
-    lay_out(workdir, etc)
-    apt_get = ["apt-get", *options(workdir)]
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     downloads = workdir / "downloads"
-    said = ""
-    if not (workdir / "updated").exists():
-        # Its exit code says that some source failed, not that the one we need did.
-        said = run([*apt_get, "update"], workdir, environment).output
-    fetched = run([*apt_get, "download", package], downloads, environment)
-    archives = list(downloads.glob("*.deb"))
-    if fetched.exit_code != 0 or not archives:
-        raise AptError(f"{package} could not be downloaded", complaints(said + fetched.output))
-    (workdir / "updated").touch()
-    return archives[0]
-
-
-def lay_out(workdir: Path, etc: Path) -> None:
-    """Make apt's folders below `workdir`, with the distribution's own sources and no downloads."""
-    shutil.rmtree(workdir / "downloads", ignore_errors=True)
+    shutil.rmtree(downloads, ignore_errors=True)
     for folder in ("lists/partial", "cache/archives/partial", "sources.list.d", "state", "downloads"):
         (workdir / folder).mkdir(parents=True, exist_ok=True)
     for name, text in own_sources(etc, read_os_release(Path("/etc/os-release"))).items():
         (workdir / "sources.list.d" / name).write_text(text, encoding="utf-8")
-
-
-def options(workdir: Path) -> list[str]:
-    """Return the options that keep apt within `workdir`."""
-    settings = {
-        "Dir::State": workdir / "state",
-        "Dir::State::Lists": workdir / "lists",
-        "Dir::Cache": workdir / "cache",
-        "Dir::Etc::SourceList": "/dev/null",
-        "Dir::Etc::SourceParts": workdir / "sources.list.d",
-        # As root, apt downloads as the user _apt, who cannot enter a private folder.
-        "APT::Sandbox::User": "root",
-        "APT::Get::AllowUnauthenticated": "false",
-        "Acquire::AllowInsecureRepositories": "false",
-        "Acquire::AllowDowngradeToInsecureRepositories": "false",
-        # Ten megabytes instead of a hundred and twenty, which may be memory (/tmp) or a nearly full disk.
-        "Acquire::GzipIndexes": "true",
-        "Dir::Cache::pkgcache": "",
-        "Dir::Cache::srcpkgcache": "",
-        "Acquire::Languages": "none",
-        "Acquire::PDiffs": "false",
-        "Acquire::Retries": "2",
-        "Acquire::http::Timeout": "20",
-        "Acquire::https::Timeout": "20",
-    }
-    return ["--quiet", *(f"--option={name}={value}" for name, value in settings.items())]
+    options = [f"--option={name}={value.format(workdir=workdir)}" for name, value in _OPTIONS.items()]
+    apt_get, environ = ["apt-get", "--quiet", *options], {**os.environ, "LC_ALL": "C.UTF-8"}
+    said = ""
+    if not (workdir / "updated").exists():
+        # Its exit code says that some source failed, not that the one we need did.
+        said = run([*apt_get, "update"], workdir, environ).output
+    fetched = run([*apt_get, "download", package], downloads, environ)
+    archives = list(downloads.glob("*.deb"))
+    if fetched.exit_code != 0 or not archives:
+        output = f"{said}\n{fetched.output}"
+        complaints = [line for line in output.splitlines() if line.startswith(("E:", "W:", "Err"))]
+        raise AptError(f"{package} could not be downloaded", "\n".join(complaints) or output.strip())
+    (workdir / "updated").touch()
+    return archives[0]
 
 
 def last_line(output: str) -> str:
@@ -121,7 +116,72 @@ def last_line(output: str) -> str:
     return lines[-1][:120] if lines else ""
 
 
-def complaints(output: str) -> str:
-    """Return the lines in which apt complains (`E:`, `W:`, `Err:`), or else all it said."""
-    lines = [line for line in output.splitlines() if line.startswith(("E:", "W:", "Err"))]
-    return "\n".join(lines) or output.strip()
+@dataclass(frozen=True)
+class _Source:
+    """An entry of /etc/apt as it stands in its file, and what it says."""
+
+    text: str
+    types: list[str]
+    uris: list[str]
+    suites: list[str]
+    components: list[str]
+
+    @property
+    def places(self) -> set[tuple[str, str]]:
+        """Each archive and suite that it names."""
+        return {(uri.rstrip("/"), suite) for uri in self.uris for suite in self.suites}
+
+    def is_own(self, own_suite: re.Pattern[str]) -> bool:
+        """Tell whether it names packages of this release's component main, on a network or disk."""
+        return (
+            "deb" in self.types
+            and "main" in self.components
+            and not any(uri.startswith("cdrom:") for uri in self.uris)
+            and any(own_suite.fullmatch(suite) for suite in self.suites)
+        )
+
+
+def own_sources(etc: Path, os_release: Mapping[str, str]) -> dict[str, str]:
+    """Return what to put into a `sources.list.d` of one's own, by file name, from the `etc` of this machine.
+
+    Third parties are left out: they have no part in this, and may be unreachable. Should no archive be known as the
+    distribution's (a derivative, a mirror with suites of its own), all remain. What is named twice is taken
+    once, as apt refuses to read two entries for one archive that differ in their keys. Files that name their keys
+    come first.
+    """
+    more = etc / "sources.list.d"
+    files = [*sorted(more.glob("*.sources")), etc / "sources.list", *sorted(more.glob("*.list"))]
+    found = [(file.suffix, entry) for file in files if file.is_file() for entry in _entries(file)]
+    names = [os_release.get("VERSION_CODENAME"), os_release.get("UBUNTU_CODENAME"), *_ROLLING]
+    own = re.compile(f"({'|'.join(re.escape(name) for name in names if name)}){_SUITE_PARTS}")
+    chosen: dict[str, list[str]] = {".sources": [], ".list": []}
+    seen: set[tuple[str, str]] = set()
+    for suffix, entry in [pair for pair in found if pair[1].is_own(own)] or found:
+        if not entry.places <= seen:
+            chosen[suffix].append(entry.text)
+            seen |= entry.places
+    return {f"own{suffix}": "\n\n".join(texts) + "\n" for suffix, texts in chosen.items() if texts}
+
+
+def _entries(file: Path) -> Iterator[_Source]:
+    """Yield the entries that are in force (sources.list(5)): one a line in `*.list`, deb822 stanzas in `*.sources`."""
+    text = re.sub(r"(?m)^\s*#.*\n?", "", file.read_text(encoding="utf-8", errors="replace"))
+    if file.suffix == ".list":
+        for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
+            words = re.sub(r"\[[^\]]*\]", " ", line).split()
+            yield _Source(line, words[:1], words[1:2], words[2:3], words[3:])
+        return
+    for stanza in re.split(r"\n\s*\n", text.strip()):
+        pairs = (line.partition(":") for line in re.sub(r"\n[ \t]+", " ", stanza).splitlines())
+        fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if fields.get("enabled", "yes").lower() not in {"no", "false", "without", "off", "disable", "0"}:
+            lists = (fields.get(name, "").split() for name in ("types", "uris", "suites", "components"))
+            yield _Source(stanza.strip("\n"), *lists)
+
+
+def read_os_release(path: Path) -> dict[str, str]:
+    """Return the assignments of os-release(5); empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}

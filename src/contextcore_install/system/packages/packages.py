@@ -20,7 +20,6 @@ from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages import apt
-from contextcore_install.system.packages.apt import Run
 from contextcore_install.system.packages.package_failures import explain
 from contextcore_install.system.process import Completed
 
@@ -37,13 +36,13 @@ def pins(lock: Path) -> list[tuple[str, str]]:
     return [(name, version) for name, version, where in found if "win32" not in where]
 
 
-def install(lock: Path, target: Path, *, workdir: Path, run: Run) -> None:
-    """Install what `lock` pins into the empty folder `target`; raise InstallError when that cannot be done."""
-    with_uv = try_uv(lock, target, workdir, run)
+def install(lock: Path, target: Path, *, workdir: Path, run: apt.Run) -> None:
+    """Install what `lock` pins into the empty folder `target`; raise InstallError if that cannot be done."""
+    with_uv = _try_uv(lock, target, workdir, run)
     if with_uv and with_uv.exit_code == 0:
         return
     try:
-        outcome = try_pips(lock, target, workdir, run)
+        outcome = _try_pips(lock, target, workdir, run)
     except InstallError:
         if with_uv:
             raise explain("uv", with_uv.output) from None
@@ -52,7 +51,7 @@ def install(lock: Path, target: Path, *, workdir: Path, run: Run) -> None:
         raise explain("pip", outcome.output)
 
 
-def try_uv(lock: Path, target: Path, workdir: Path, run: Run) -> Completed | None:
+def _try_uv(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed | None:
     """Try uv, the fastest; None if there is none. It reads none of pip's settings, so its failure is not final."""
     uv = shutil.which("uv")
     if uv is None:
@@ -60,27 +59,28 @@ def try_uv(lock: Path, target: Path, workdir: Path, run: Run) -> Completed | Non
     options = ["--require-hashes", "--no-deps", "--link-mode=copy", "--no-progress", "--color=never"]
     where = ["--python", sys.executable, "--target", str(target), "--requirements", str(lock)]
     try:
-        return run([uv, "pip", "install", *options, *where], workdir, environment(workdir))
+        return run([uv, "pip", "install", *options, *where], workdir, _environment(workdir))
     except InstallError as error:
         return Completed((uv,), 127, (error.message,))
 
 
-def try_pips(lock: Path, target: Path, workdir: Path, run: Run) -> Completed:
+def _try_pips(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed:
     """Try each pip there is until one can be imported, and return how that one ended."""
     options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile", "--no-input"]
     quiet = ["--progress-bar=off", "--no-warn-script-location", "--disable-pip-version-check"]
     where = ["--target", str(target), "--requirement", str(lock)]
     argv = [sys.executable, "-m", "pip", "install", *options, *quiet, *where]
-    for path in pips(workdir, run):
-        empty(target)
-        outcome = run(argv, workdir, environment(workdir, path))
+    for path in _pips(workdir, run):
+        shutil.rmtree(target)  # what an earlier attempt left
+        target.mkdir()
+        outcome = run(argv, workdir, _environment(workdir, path))
         # Also a pip that is there but lacks a part of the standard library its distribution splits off.
         if outcome.exit_code == 0 or "No module named" not in outcome.output:
             return outcome
-    raise no_pip("no pip could be imported")
+    raise _no_pip("no pip could be imported")
 
 
-def pips(workdir: Path, run: Run) -> Iterator[Path | None]:
+def _pips(workdir: Path, run: apt.Run) -> Iterator[Path | None]:
     """Yield what to put on the path to import pip: nothing, wheels found here, then one downloaded for it."""
     yield None
     folders = [Path(os.__file__).parent / "ensurepip" / "_bundled"]
@@ -88,44 +88,33 @@ def pips(workdir: Path, run: Run) -> Iterator[Path | None]:
         folders.append(Path(elsewhere))
     for folder in folders:
         yield from sorted(folder.glob("pip-*.whl"), reverse=True)
-    failure = InstallError("", "")
+    failure = None
     for package in PIP_PACKAGES:
         try:
             unpacked = apt.download_and_unpack(package, workdir / "pip", workdir=workdir / "apt", run=run)
         except apt.AptUnavailableError as error:
-            raise no_pip(str(error)) from None
+            raise _no_pip(str(error)) from None
         except apt.AptError as error:
             failure = explain("apt-get", error.evidence)
             continue
         yield from unpacked.glob("usr/share/python-wheels/pip-*.whl")
         yield from unpacked.glob("usr/lib/python3/dist-packages")
-    if failure.code:
+    if failure:
         raise failure
 
 
-def environment(workdir: Path, pip: Path | None = None) -> dict[str, str]:
+def _environment(workdir: Path, pip: Path | None = None) -> dict[str, str]:
     """Return the environment of an installer: the user's, without what would lead it away from `--target`."""
     temporary = workdir / "tmp"
     temporary.mkdir(exist_ok=True)
     env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-    # Where there is no network, pip's own five retries take longer than people wait for an answer, and without
+    # Without network, pip's own five retries take longer than people wait for an answer, and without
     # any it keeps to itself why it found nothing.
     if env.get("PIP_RETRIES", "0") == "0":
         env["PIP_RETRIES"] = "2"
-    env |= {
-        "TMPDIR": str(temporary),
-        "PIP_USER": "0",
-        "PIP_REQUIRE_VIRTUALENV": "0",
-        "PIP_ROOT_USER_ACTION": "ignore",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    env |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+    env |= {"TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
     return env | {"PYTHONPATH": str(pip)} if pip else env
-
-
-def empty(folder: Path) -> None:
-    """Remove what an earlier attempt left in `folder`."""
-    shutil.rmtree(folder)
-    folder.mkdir()
 
 
 def damaged_files(lock: Path, folder: Path) -> Iterator[Path]:
@@ -167,12 +156,7 @@ def _has_hash(path: Path, expected: str) -> bool:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == value
 
 
-def no_pip(evidence: str) -> InstallError:
-    """Return the error for a machine without any installer for Python packages."""
-    return InstallError(
-        "runtime-no-pip",
-        f"{sys.executable} has no pip to get this program's packages with.",
-        evidence,
-        "install pip (the package is usually called python3-pip) or uv",
-        exit_code=ExitCode.PREFLIGHT_FAILED,
-    )
+def _no_pip(evidence: str) -> InstallError:
+    message = f"{sys.executable} has no pip to get this program's packages with."
+    hint = "install pip (the package is usually called python3-pip) or uv"
+    return InstallError("runtime-no-pip", message, evidence, hint, exit_code=ExitCode.PREFLIGHT_FAILED)

@@ -30,7 +30,6 @@ def runtime_key(lock: str) -> str:
 
 
 def is_complete(folder: str) -> bool:
-    """Tell whether a runtime was completed."""
     return os.path.isfile(os.path.join(folder, MARKER))
 
 
@@ -38,7 +37,7 @@ def is_touched(folder: str) -> bool:
     """Tell whether anything in a complete runtime was changed since it was last found whole.
 
     What is written, cut off, removed or closed has a change time that is not before the marker's. Some hundred files
-    are looked at and none is read. Once a day the marker also says that the runtime is in use (see `runtime.thin`).
+    are looked at and none is read. Once a day the marker also says that the runtime is in use.
     """
     marker = os.path.join(folder, MARKER)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.system.packages.apt_sources import own_sources, read_os_release
+from contextcore_install.system.packages.apt import own_sources, read_os_release
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 NOBLE = {"ID": "ubuntu", "VERSION_CODENAME": "noble", "UBUNTU_CODENAME": "noble"}

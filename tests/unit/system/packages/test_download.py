@@ -16,8 +16,8 @@ from urllib3.util.retry import RequestHistory, Retry
 
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.system.packages.download import PinnedDownload, _refuse_plain_hops, download_checked
-from contextcore_install.system.packages.install import MIMIR, Way, _upstream, install_metrics_store, package
+from contextcore_install.system.packages.download import PinnedDownload, download_checked, refuse_plain_hops
+from contextcore_install.system.packages.install import MIMIR, STORE, Way, from_package, from_release, install_program
 from kit.fakes import Told
 
 PROGRAM = b"#!/bin/sh\necho 'Mimir, version 3.1.1'\n" + b"#" * 700_000
@@ -127,10 +127,10 @@ def test_a_way_that_leaves_encryption_is_refused() -> None:
         hops = tuple(RequestHistory("GET", "x", None, 302, location) for location in locations)
         return Retry(history=hops)
 
-    _refuse_plain_hops("https://a.example/x", way("https://b.example/x", "/y"))
-    _refuse_plain_hops("http://127.0.0.1/x", way("http://127.0.0.1/y"))
+    refuse_plain_hops("https://a.example/x", way("https://b.example/x", "/y"))
+    refuse_plain_hops("http://127.0.0.1/x", way("http://127.0.0.1/y"))
     with pytest.raises(InstallError, match="not encrypted"):
-        _refuse_plain_hops("https://a.example/x", way("http://b.example/x", "https://c.example/x"))
+        refuse_plain_hops("https://a.example/x", way("http://b.example/x", "https://c.example/x"))
 
 
 def test_a_release_that_is_not_there(upstream: Upstream, tmp_path: Path) -> None:
@@ -181,14 +181,14 @@ def full_disk() -> Path:
     return link
 
 
-UPSTREAM_ONLY = [Way("mimir", "the release", _upstream)]
+UPSTREAM_ONLY = [Way("mimir", "the release", from_release("mimir"))]
 
 
 def test_a_downloaded_store_is_put_in_place_whole(upstream: Upstream, tmp_path: Path) -> None:
     upstream.publish()
     told = Told()
-    path = install_metrics_store(
-        told.ctx, tmp_path / "bin", dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY
+    path = install_program(
+        STORE, told.ctx, tmp_path / "bin", dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY
     )
     assert path == tmp_path / "bin" / "mimir"
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
@@ -199,7 +199,7 @@ def test_a_program_that_does_not_run_is_not_put_in_place(upstream: Upstream, tmp
     broken = b"#!/bin/sh\necho 'cannot execute' >&2\nexit 126\n"
     upstream.publish(program=broken, checksum=hashlib.sha256(broken).hexdigest())
     with pytest.raises(InstallError) as caught:
-        install_metrics_store(Told().ctx, tmp_path, dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY)
+        install_program(STORE, Told().ctx, tmp_path, dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY)
     assert "exit code 126" in caught.value.evidence
     assert list(tmp_path.iterdir()) == []
 
@@ -210,7 +210,7 @@ def test_the_error_says_all_that_was_tried(upstream: Upstream, tmp_path: Path) -
 
     ways = [Way("victoria-metrics", "the system's package", no_way), *UPSTREAM_ONLY]
     with pytest.raises(InstallError) as caught:
-        install_metrics_store(Told().ctx, tmp_path, {}, release=upstream.release, ways=ways)
+        install_program(STORE, Told().ctx, tmp_path, {}, release=upstream.release, ways=ways)
     error = caught.value
     assert error.code == "metrics-store-unavailable"
     assert "no apt-get" in error.evidence
@@ -223,7 +223,7 @@ def test_only_the_wanted_kind_is_tried(tmp_path: Path) -> None:
         raise AssertionError
 
     with pytest.raises(InstallError):
-        install_metrics_store(Told().ctx, tmp_path, {}, only=["mimir"], ways=[Way("prometheus", "p", no_way)])
+        install_program(STORE, Told().ctx, tmp_path, {}, only=["mimir"], ways=[Way("prometheus", "p", no_way)])
 
 
 def test_cancelling_leaves_nothing_half_made(upstream: Upstream, tmp_path: Path) -> None:
@@ -232,20 +232,20 @@ def test_cancelling_leaves_nothing_half_made(upstream: Upstream, tmp_path: Path)
     told = Told()
     threading.Timer(0.2, told.token.cancel, ["interrupted"]).start()
     with pytest.raises(CancelledError):
-        install_metrics_store(told.ctx, tmp_path, {}, release=upstream.release, ways=UPSTREAM_ONLY)
+        install_program(STORE, told.ctx, tmp_path, {}, release=upstream.release, ways=UPSTREAM_ONLY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InstallError) as caught:
-        install_metrics_store(Told().ctx, tmp_path / "file" / "bin", {})
+        install_program(STORE, Told().ctx, tmp_path / "file" / "bin", {})
     assert caught.value.code == "folder-unwritable"
 
 
 def test_a_machine_without_apt_is_told_from_a_failing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    ways = [Way("victoria-metrics", "the package", package("victoria-metrics", "victoria-metrics"))]
+    ways = [Way("victoria-metrics", "the package", from_package("victoria-metrics"))]
     with pytest.raises(InstallError) as caught:
-        install_metrics_store(Told().ctx, tmp_path / "bin", {}, ways=ways)
+        install_program(STORE, Told().ctx, tmp_path / "bin", {}, ways=ways)
     assert "there is no apt-get on this machine" in caught.value.evidence

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.system.packages.kube_tools import (
+from contextcore_install.system.packages.install import (
     KIND_RELEASE,
     KUBECTL_LOCK,
     KUBECTL_RELEASE,
-    install_tool,
+    install_program,
     ways_to,
 )
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
@@ -75,7 +75,7 @@ def test_the_pinned_release_is_put_in_place_whole_and_tried_out(
 ) -> None:
     url, files = upstream
     publish(files, path, release.checksum_suffix)
-    found = install_tool(name, Told().ctx, tmp_path, {}, release=release.at(url), ways=ways_to(name)[:1])
+    found = install_program(name, Told().ctx, tmp_path, {}, release=release.at(url), ways=ways_to(name)[:1])
     assert found == tmp_path / name
     assert subprocess.run([found], capture_output=True, text=True, check=True).stdout == "v1.37.1\n"
     assert list(tmp_path.iterdir()) == [found]
@@ -87,7 +87,7 @@ def test_other_bytes_than_published_are_refused_and_all_that_was_tried_is_told(
     url, files = upstream
     publish(files, "/v0.33.0/kind-{system}-{machine}", ".sha256sum", checksum="0" * 64)
     with pytest.raises(InstallError) as caught:
-        install_tool("kind", Told().ctx, tmp_path, {}, release=KIND_RELEASE.at(url), ways=ways_to("kind")[:1])
+        install_program("kind", Told().ctx, tmp_path, {}, release=KIND_RELEASE.at(url), ways=ways_to("kind")[:1])
     assert caught.value.code == "tool-unavailable"
     assert "checksum" in caught.value.evidence
     assert list(tmp_path.iterdir()) == []
@@ -110,7 +110,7 @@ class Index:
         }
         closed = replace(KUBECTL_RELEASE.at("http://127.0.0.1:1"), read_within_s=0.5)
         told, ways = Told(), ways_to("kubectl", self.lock)[:2]
-        found = install_tool("kubectl", told.ctx, self.folder.parent / "bin", environ, release=closed, ways=ways)
+        found = install_program("kubectl", told.ctx, self.folder.parent / "bin", environ, release=closed, ways=ways)
         return found, told.lines
 
 
