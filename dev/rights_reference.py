@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from contextcore_install.providers.existing_cluster.grants import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
+from contextcore_install.providers.existing_cluster.rights import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
 from contextcore_install.providers.kubernetes.objects import NAMESPACE
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "kubernetes-rights.yaml"

@@ -9,15 +9,14 @@ from contextcore_install.providers.existing_cluster.provider import CONTEXT_FILE
 
 
 def create(config: ProviderConfig) -> Provider:
-    """Return the provider. Raises InstallError (usage) for ports that cannot be."""
     return KubeContextProvider(config)
 
 
 def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
-    """Return no ports, as there are none to choose; None where this machine has no note of a release."""
+    """Return no ports, as there are none to choose; None if this machine has no note of a release."""
     return {} if (config.folder / KubeContextProvider.name / CONTEXT_FILE).is_file() else None
 
 
 def held_ports(_: Mapping[str, int]) -> dict[str, int]:
-    """Return no ports: the ways to the Services take what is free, and end with the program."""
+    """Return no ports: forwards take what is free, and end with the program."""
     return {}

@@ -1,26 +1,77 @@
-"""What this user may do in the cluster: asked once for all, as `kubectl auth can-i` asks for one."""
+"""What this program does in somebody's cluster, as RBAC knows it, and what of that this user may not do.
+
+The probe before an installation, the documentation and the tests' Role are made from the table of grants.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.providers.existing_cluster.grants import APPLIED, GRANTS, NAMESPACES, Use
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import Manifest, Release, key_of
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
 
-# As the API says it (k8s.io/apimachinery, api/errors). Where this user may make nothing, other rights are missing too.
+#: The verbs on any kind in the manifests: server-side apply is a patch, also of what is not there yet.
+APPLIED = ("get", "list", "create", "patch", "delete")
+# As the API says it (k8s.io/apimachinery, api/errors). If this user may make nothing, other rights are missing too.
 _NOT_THERE = re.compile(r'\(NotFound\).*namespaces "|\(Forbidden\)')
+
+
+class Use(StrEnum):
+    """What a grant is needed for. Only what installing needs is asked for before an installation."""
+
+    INSTALL = "to install, verify and repair"
+    RECORDS = "to keep the installation's records, and a lock on them, in the cluster; without it they stay local"
+    COPY = "for backup and restore, and to try out early what the cluster refuses of a pod"
+    DELETE = "to delete the installation with its data, and to make a claim anew that never held anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Verbs on a resource, in each namespace of the release. A subresource follows its resource after a slash."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    use: Use = Use.INSTALL
+
+
+GRANTS: tuple[Grant, ...] = (
+    Grant("", "configmaps", APPLIED),
+    Grant("", "secrets", APPLIED),
+    Grant("", "services", APPLIED),
+    Grant("apps", "statefulsets", APPLIED),
+    Grant("", "pods", ("get", "list", "watch", "delete")),
+    Grant("", "pods/log", ("get",)),
+    Grant("", "pods/portforward", ("create",)),
+    Grant("", "persistentvolumeclaims", ("list",)),
+    Grant("", "events", ("list",)),
+    Grant("", "configmaps", ("update",), Use.RECORDS),
+    Grant("coordination.k8s.io", "leases", ("get", "create", "update", "delete"), Use.RECORDS),
+    Grant("", "pods", ("create",), Use.COPY),
+    Grant("", "pods/exec", ("create",), Use.COPY),
+    Grant("apps", "statefulsets/scale", ("get", "patch", "update"), Use.COPY),
+    # Without `get` and `watch`, kubectl does not wait until a claim is gone, and says nothing of that.
+    Grant("", "persistentvolumeclaims", ("get", "watch", "delete"), Use.DELETE),
+)
+#: Cluster-wide, and only if the namespace of the release is to be made.
+NAMESPACES = Grant("", "namespaces", ("get", "create", "patch"))
+#: Cluster-wide, and never needed: with them, some causes of failures are named more precisely.
+LOOKED_AT: tuple[Grant, ...] = (
+    Grant("", "nodes", ("list",)),
+    Grant("storage.k8s.io", "storageclasses", ("list",)),
+    Grant("admissionregistration.k8s.io", "validatingwebhookconfigurations, mutatingwebhookconfigurations", ("list",)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Something one may do, or not: a verb on a kind of object."""
+    """A verb on a kind of object, as a SelfSubjectAccessReview takes it."""
 
     verb: str
     group: str
@@ -28,8 +79,7 @@ class Right:
     subresource: str
     namespace: str
 
-    @property
-    def shown(self) -> str:
+    def __str__(self) -> str:
         """The arguments of `kubectl auth can-i`."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
         sub = f" --subresource={self.subresource}" if self.subresource else ""
@@ -38,82 +88,69 @@ class Right:
 
 def rights_needed(release: Release) -> list[Right]:
     """Return what installing takes: the grants for it, and the same verbs on whatever else the release holds."""
-    found = [
-        Right(verb, grant.group, *grant.parts, namespace)
-        for namespace in release.namespaces
-        for grant in GRANTS
-        if grant.use is Use.INSTALL
-        for verb in grant.verbs
-    ]
+    grants = [(namespace, grant) for namespace in release.namespaces for grant in GRANTS if grant.use is Use.INSTALL]
     known = {(grant.group, grant.resource) for grant in GRANTS}
-    for item in release.objects:
-        resource = _resource(item)
-        if item["kind"] == "Namespace":
-            verbs: Sequence[str] = NAMESPACES.verbs
-        else:
-            verbs = () if resource in known else APPLIED
-        found += [Right(verb, *resource, "", key_of(item, release.namespace).namespace) for verb in verbs]
+    for key, item in release.by_key.items():
+        group, resource = _resource(item)
+        if key.kind == "Namespace":
+            grants.append(("", NAMESPACES))
+        elif (group, resource) not in known:
+            grants.append((key.namespace, Grant(group, resource, APPLIED)))
+    found = []
+    for namespace, grant in grants:
+        resource, _, subresource = grant.resource.partition("/")
+        found += [Right(verb, grant.group, resource, subresource, namespace) for verb in grant.verbs]
     return list(dict.fromkeys(found))
 
 
 def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
-    """Return what this user may not do of what is needed. Raises InstallError."""
+    """Return what this user may not do of what is needed, asked at once. Raises InstallError.
+
+    A namespace that exists need not be made.
+    """
     needed = rights_needed(release)
-    reviews = [
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {
-                "resourceAttributes": {
-                    "verb": right.verb,
-                    "group": right.group,
-                    "resource": right.resource,
-                    "subresource": right.subresource,
-                    "namespace": right.namespace,
-                }
-            },
-        }
-        for right in needed
-    ]
+    about = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    reviews = [{**about, "spec": {"resourceAttributes": asdict(right)}} for right in needed]
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
     text = kubectl.call("create", "--validate=false", "-o", "json", "-f", "-", stdin=document, timeout_s=20)
-    answers = items_of(text)
-    allowed = [bool((answer.get("status") or {}).get("allowed")) for answer in answers]
-    return [right for right, may in zip(needed, allowed, strict=False) if not may]
+    allowed = [bool(answer.get("status", {}).get("allowed")) for answer in items_of(text)]
+    missing = [right for right, may in zip(needed, allowed, strict=False) if not may]
+    others = [right for right in missing if right.resource != "namespaces"]
+    return others if others != missing and _has_namespaces(kubectl, release) else missing
 
 
-def namespaces_are_there(kubectl: Kubectl, release: Release) -> bool:
+def _has_namespaces(kubectl: Kubectl, release: Release) -> bool:
     """Tell whether the release's namespaces exist, by no more than rights in them. Raises InstallError."""
-    wanted = {item["metadata"]["name"] for item in release.objects if item["kind"] == "Namespace"}
-    return all(_is_there(kubectl, name) for name in sorted({*wanted, *release.namespaces}))
+    wanted = {key.name for key in release.by_key if key.kind == "Namespace"}
+    return all(_exists(kubectl, name) for name in sorted({*wanted, *release.namespaces}))
 
 
-def _is_there(kubectl: Kubectl, namespace: str) -> bool:
+def _exists(kubectl: Kubectl, namespace: str) -> bool:
     try:
         return bool(kubectl.items("namespace", namespace))
     except InstallError as error:
         if error.code != "api-forbidden":
             raise
-    # Lists of what is in a namespace are empty if there is none; only who would make something in it is told.
+    # Lists of what is in a namespace are empty if there is none; only a request to make something in it is refused.
     name = f"contextcore-install-{secrets.token_hex(4)}"
     done = kubectl.attempt("create", "configmap", name, "-n", namespace, "--dry-run=server", "-o", "name")
     return done.exit_code == 0 or not _NOT_THERE.search(done.stderr)
 
 
-def rights_finding(missing: Sequence[Right], kubectl: Kubectl, release: Release) -> Finding | None:
-    """Return what stands in the way; a namespace that is there need not be made."""
+def rights_finding(kubectl: Kubectl, release: Release) -> Finding | None:
+    """Return which rights stand in the way. Raises InstallError."""
+    missing = rights_missing(kubectl, release)
     if not missing:
         return None
     places = " and ".join(sorted({right.namespace for right in missing} - {""})) or release.namespace
-    remedy = Remedy(
-        "Ask the cluster's administrator for these rights, or use another context.",
-        kubectl.shown("auth", "can-i", *missing[0].shown.split()),
-    )
     return Finding(
         "rights-missing",
         f"This user may not do all that the installation needs in the namespace {places}.",
-        "may not: " + "; ".join(right.shown for right in missing),
-        remedy,
+        "may not: " + "; ".join(map(str, missing)),
+        Remedy(
+            "Ask the cluster's administrator for these rights, or use another context.",
+            kubectl.shown("auth", "can-i", *str(missing[0]).split()),
+        ),
     )
 
 

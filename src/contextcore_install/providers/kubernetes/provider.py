@@ -95,7 +95,7 @@ class KubernetesProvider(ABC):
         """Apply the release, and note what it keeps its data on. Raises InstallError."""
         self._stack.apply(ctx)
         names = [name for item in self._stack.release().workloads.values() for name, _ in claims_of(item)]
-        self._note(CLAIMS_FILE, json.dumps(names))
+        keep_note(self._folder / CLAIMS_FILE, json.dumps(names))
 
     def remove_release(self, ctx: StepContext) -> None:
         self._stack.remove(ctx)
@@ -161,12 +161,6 @@ class KubernetesProvider(ABC):
         login = f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}"
         return f"Pods: {pods}", login
 
-    def _note(self, file: str, text: str) -> None:
-        """Keep a note in the provider's folder, if that can be written."""
-        with suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._folder / file, text + "\n")
-
     def _forget_claims(self) -> None:
         """Remove the note of the claims: they are gone as intended."""
         with suppress(OSError):
@@ -177,3 +171,12 @@ class KubernetesProvider(ABC):
             return frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
         except (OSError, ValueError, TypeError):
             return frozenset()
+
+
+def keep_note(path: Path, text: str) -> bool:
+    """Keep a note in a folder of our own, if that can be written; tell whether it was."""
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, text + "\n")
+        return True
+    return False

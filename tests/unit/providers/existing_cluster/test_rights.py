@@ -10,8 +10,7 @@ import yaml
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.providers.existing_cluster.grants import APPLIED
-from contextcore_install.providers.existing_cluster.rights import rights_needed
+from contextcore_install.providers.existing_cluster.rights import APPLIED, rights_needed
 from contextcore_install.providers.kubernetes.missing_pods import DryRun
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Release
 from dev.rights_reference import PAGE, page
@@ -63,7 +62,7 @@ def test_each_right_that_is_lacking_is_named(tmp_path: Path) -> None:
     with pytest.raises(InstallError) as caught:
         in_context(tmp_path, cluster, RELEASE).create_cluster(Told().ctx)
     named = set(caught.value.evidence.removeprefix("may not: ").split("; "))
-    assert named == {right.shown for right in lacking if right.resource != "namespaces"}  # it is there
+    assert named == {str(right) for right in lacking if right.resource != "namespaces"}  # it is there
 
 
 def test_the_documented_role_is_what_the_code_asks_for() -> None:
@@ -93,7 +92,7 @@ def test_who_may_make_the_namespace_but_not_list_all_has_it_made(tmp_path: Path)
 
 def test_what_is_in_another_namespace_is_asked_for_there(tmp_path: Path) -> None:
     release = Release((*RELEASE, thing("Service", "agent", "edge")))
-    needed = {right.shown for right in rights_needed(release)}
+    needed = {str(right) for right in rights_needed(release)}
     assert {"create services -n observability", "create services -n edge", "watch pods -n edge"} <= needed
     assert "create namespaces" in needed
     cluster = Cluster(tmp_path / "lab")

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.providers.existing_cluster.data import helper_pod
+from contextcore_install.providers.existing_cluster.copy_pod import copy_pod
 from contextcore_install.providers.kind.provider import node_of_volume
 from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _paused
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
@@ -35,7 +35,7 @@ def test_a_volume_is_on_the_node_that_it_is_pinned_to() -> None:
 
 
 def test_the_pod_that_copies_is_the_workloads_user_and_can_be_pruned() -> None:
-    pod = helper_pod(CLAIM, "mirror/grafana:1", "dev")
+    pod = copy_pod(CLAIM, "mirror/grafana:1", "dev")
     assert pod["metadata"]["labels"][RELEASE_LABEL] == "dev"
     assert pod["spec"]["securityContext"] == {"runAsUser": 10001}
     assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "data-mimir-0"

@@ -10,7 +10,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.providers.existing_cluster.identity import CLUSTER_FILE, Identity
+from contextcore_install.providers.existing_cluster.ownership import CLUSTER_FILE, Identity
 from contextcore_install.providers.existing_cluster.provider import KubeContextProvider
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL
 from kit.fakes import Told

@@ -1,4 +1,4 @@
-"""The way to the files of a claim in somebody's cluster: a pod of ours for the length of a copy.
+"""Access to the files of a claim in somebody's cluster: through a pod of ours for the length of a copy.
 
 It runs an image that the stack has on the node anyway, so that nothing is pulled, as the user whose files they are.
 """
@@ -15,45 +15,41 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.data import Claim, ClaimPlace, Reach
-from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, RELEASE_LABEL, Release
+from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Release
 from contextcore_install.stack.catalogue import component
 
-#: Seconds for the pod to run; and how long it may live should we not end it.
-READY_S, LIVES_S = 120, 3700
-IMAGE_OF = "grafana"
-"""Of the stack's images this one has a shell and tar; most hold a single program."""
+READY_S, LIVES_S = 120, 3700  # for the pod to run; and how long it may live should we not end it
+IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
 FOLDER = "/volume"
 
 
 def through_pod(kubectl: Kubectl, release: Callable[[], Release], cluster: str) -> Reach:
-    """Return the way through a pod that has the claim mounted."""
+    """Return the access through a pod that has the claim mounted."""
 
     @contextmanager
     def reach(claim: Claim, ctx: StepContext) -> Iterator[ClaimPlace]:
-        manifest = helper_pod(claim, _image(release()), cluster)
-        name, namespace = manifest["metadata"]["name"], claim.key.namespace
+        wanted = component(IMAGE_OF).image
+        # As the release has it: it may come from a mirror.
+        image = next((image for image in release().images if image.endswith(wanted)), wanted)
+        manifest = copy_pod(claim, image, cluster)
+        name, scope = manifest["metadata"]["name"], ("-n", claim.key.namespace)
         ctx.activity(f"starting a pod that has {claim.key.name}")
         try:
             kubectl.call("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest), ctx=ctx)
-            limit = f"--timeout={READY_S}s"
-            kubectl.call(
-                "wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, limit,
-                ctx=ctx, timeout_s=READY_S + 10,
-            )  # fmt: skip
-            argv = kubectl.argv("exec", "-i", "-n", namespace, name, "--", timeout="0")
-            yield ClaimPlace(tuple(argv), FOLDER)
+            ready = ("wait", "--for=condition=Ready", f"pod/{name}", *scope, f"--timeout={READY_S}s")
+            kubectl.call(*ready, ctx=ctx, timeout_s=READY_S + 10)
+            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), FOLDER)
         finally:
             with suppress(InstallError):
                 # It has nothing to finish, and nobody waits for it to be gone.
                 now = ("--ignore-not-found", "--grace-period=1", "--wait=false")
-                kubectl.call("delete", "pod", name, "-n", namespace, *now)
+                kubectl.call("delete", "pod", name, *scope, *now)
 
     return reach
 
 
-def helper_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
+def copy_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
     """Return the pod: as the workload's user, on whatever node the volume can be had."""
-    spec = claim.workload["spec"]["template"]["spec"]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,14 +57,14 @@ def helper_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
             "name": f"copy-{claim.key.name}"[:50] + f"-{secrets.token_hex(3)}",
             "namespace": claim.key.namespace,
             # With our label: one that is left behind is pruned.
-            "labels": {RELEASE_LABEL: cluster, "app.kubernetes.io/managed-by": FIELD_MANAGER},
+            "labels": {RELEASE_LABEL: cluster, **MANAGED_BY},
         },
         "spec": {
             "restartPolicy": "Never",
             "activeDeadlineSeconds": LIVES_S,
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
-            "securityContext": spec.get("securityContext") or {},
+            "securityContext": claim.workload["spec"]["template"]["spec"].get("securityContext") or {},
             "containers": [
                 {
                     "name": "copy",
@@ -82,9 +78,3 @@ def helper_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim.key.name}}],
         },
     }
-
-
-def _image(release: Release) -> str:
-    """Return the image as the release has it: it may come from a mirror."""
-    wanted = component(IMAGE_OF).image
-    return next((image for image in release.images if image.endswith(wanted)), wanted)

@@ -1,0 +1,176 @@
+"""Whose a cluster and the objects in it are: the cluster that is on record, and ours, another's or nobody's objects."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
+from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.drift import secrets_wanted
+from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
+from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
+from contextcore_install.providers.kubernetes.provider import keep_note
+from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.system.files import read_text
+
+CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by
+#: Seconds for which a check of the cluster counts: kubectl's file of contexts may be exchanged while a watch runs.
+KNOWN_S = 60.0
+_EVERYWHERE = "kube-system"
+_SHOWN = 4  # of the objects in the way
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a cluster is known by: the uid of a namespace that each has, if it may be read, and its server's URL."""
+
+    uid: str = ""
+    server: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.uid and f"{_EVERYWHERE} {self.uid}", self.server)))
+
+    def is_unlike(self, other: Identity) -> bool:
+        """Tell whether two are of different clusters for certain; one cluster may have several URLs."""
+        if self.uid and other.uid:
+            return self.uid != other.uid
+        return bool(self.server and other.server) and self.server != other.server
+
+
+def ask_identity(kubectl: Kubectl, *, with_server: bool = True) -> Identity:
+    """Return what the cluster is known by; nothing of it if it does not answer, as others report that.
+
+    Without `with_server` the URL is asked for only if the uid may not be read.
+    """
+    uid = server = ""
+    try:
+        found = {key_of(item).name: item for item in kubectl.items("namespace", _EVERYWHERE)}
+        uid = str(found.get(_EVERYWHERE, {}).get("metadata", {}).get("uid") or "")
+    except InstallError as error:
+        if error.code != "api-forbidden":
+            return Identity()
+    if with_server or not uid:
+        with suppress(InstallError):
+            server = kubectl.call("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+    return Identity(uid, server.strip())
+
+
+class KnownCluster:
+    """The cluster that an installation is in, as noted in a folder: a context's name may lead to another one later.
+
+    `is_chosen` has another cluster take its place.
+    """
+
+    def __init__(self, kubectl: Kubectl, folder: Path, installation: str, *, is_chosen: bool) -> None:
+        self._kubectl = kubectl
+        self._folder = folder
+        self._installation = installation
+        self._is_chosen = is_chosen
+        self._known_until = float("-inf")
+        self._is_noted = False
+
+    def require(self) -> None:
+        """Raise InstallError `cluster-changed` if the context leads to another cluster than it did."""
+        noted = None if self._is_chosen or time.monotonic() < self._known_until else self._noted()
+        if noted is None:
+            return
+        found = ask_identity(self._kubectl, with_server=not noted.uid)
+        if found.is_unlike(noted):
+            context, name = self._kubectl.context, self._installation
+            raise InstallError(
+                "cluster-changed",
+                f"The context {context} leads to another cluster than the one that {name} was installed in; "
+                "it is left alone.",
+                f"found: {found}; noted: {noted}",
+                "use the file of contexts that it was installed with (KUBECONFIG); or, where the cluster was made "
+                "anew: " + own("--cluster", name, "--resume", "--context", context),
+            )
+        self._known_until = time.monotonic() + KNOWN_S
+
+    def note(self, *, only_if_new: bool = False) -> None:
+        """Note what the cluster is known by, if that can be done.
+
+        `only_if_new`: for a cluster that was chosen anew, or of which only the context was noted.
+        """
+        if self._is_noted or (only_if_new and not self._is_chosen and self._noted() is not None):
+            return
+        found = ask_identity(self._kubectl)
+        self._is_noted = found != Identity() and keep_note(self._folder / CLUSTER_FILE, json.dumps(asdict(found)))
+
+    def _noted(self) -> Identity | None:
+        try:
+            noted = json.loads(read_text(self._folder / CLUSTER_FILE))
+            return Identity(str(noted["uid"]), str(noted["server"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+class ReleaseObjects:
+    """What is in a cluster under the names of a release. All methods raise InstallError if that cannot be read."""
+
+    def __init__(self, stack: KubernetesStack, cluster: str) -> None:
+        self._stack = stack
+        self._cluster = cluster
+
+    def taken(self) -> InstallError | None:
+        """Return `cluster-foreign` if nothing may be made or looked for here, as all that is there is others'.
+
+        If there are objects of ours as well, the place is ours; see `foreign`.
+        """
+        return self.of_other_installation() or (None if self.are_ours() else self.foreign())
+
+    def are_ours(self) -> bool:
+        """Tell whether there are objects of this installation."""
+        return any(label_of(item, RELEASE_LABEL) == self._cluster for _, item in self._there())
+
+    def of_other_installation(self) -> InstallError | None:
+        """Return `cluster-foreign` if there are objects of another installation."""
+        release, snapshot = self._stack.release(), self._stack.reader.read()
+        # Grafana's password stays, like the claims, when an installation is removed: it shows whose data they are.
+        kept = [(key, item) for key in secrets_wanted(release) if (item := snapshot.get(key)) is not None]
+        labels = {label_of(item, RELEASE_LABEL): key for key, item in (*self._there(), *kept)}
+        others = sorted(labels.keys() - {"", self._cluster})
+        if not others:
+            return None
+        namespace, context = labels[others[0]].namespace or release.namespace, self._stack.kubectl.context
+        return InstallError(
+            "cluster-foreign",
+            f"The place of this installation in {context} is another one's; it is left alone.",
+            f"the namespace {namespace} of {context} holds the release, or the data, of the installation {others[0]}",
+            f"use the name of that installation (--cluster {others[0]}), or another context; or remove that one with "
+            f"its data (delete --cluster {others[0]})",
+        )
+
+    def foreign(self) -> InstallError | None:
+        """Return `cluster-foreign` if there are objects that this program did not make.
+
+        Claims and whatever else is never pruned may rightfully be there before a release.
+        """
+        keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not is_applied_by_us(item)]
+        if not keys:
+            return None
+        context, namespace = self._stack.kubectl.context, keys[0].namespace
+        names = ", ".join(key.label for key in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+        there = [key.label.lower() for key in keys if key.namespace == namespace]
+        scope = ("-n", namespace) if namespace else ()
+        return InstallError(
+            "cluster-foreign",
+            f"What this installation would make in {context} is there, and this program did not make it: {names}.",
+            f"{names}, in the namespace {namespace or '-'} of {context}",
+            "use another context, or manifests with another namespace (--manifests DIR); or, if nobody needs these: "
+            + self._stack.kubectl.shown(*scope, "delete", *there),
+        )
+
+    def _there(self) -> Iterator[tuple[Key, Manifest]]:
+        """Yield what is there, but not what is in every cluster: Kubernetes makes or shares it."""
+        snapshot = self._stack.reader.read()
+        for key in self._stack.release().by_key:
+            found = snapshot.get(key)
+            if found is not None and key.kind != "Namespace" and key.label != "ServiceAccount/default":
+                yield key, found
