@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
@@ -21,7 +22,6 @@ from contextcore_install.runtime.verifying import verify_stack
 from contextcore_install.runtime.wiring import open_records
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
-from contextcore_install.verification.concurrency import run_concurrently
 from contextcore_install.verification.requirements import step_results
 from contextcore_install.verification.results import RequirementResult, Status, by_category, completeness, measurements
 

@@ -16,22 +16,20 @@ if TYPE_CHECKING:
 ENVIRONMENT = "CONTEXTCORE_NOTIFY"
 """The variable that takes the place of the contact points that were set, for one invocation."""
 
-_BETWEEN = re.compile(r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-"""What stands between URLs: white space or a comma in front of another URL (others belong to a URL)."""
-
-_OF_A_SERVICE = re.compile(
+SERVICE_ADDRESS = re.compile(
     r"https?://(hooks\.slack(-gov)?\.com|discord(app)?\.com/api/webhooks|chat\.googleapis\.com|ntfy\.sh"
     r"|[\w.-]+\.webhook\.office\.com|[\w.-]+\.logic\.azure\.com|webexapis\.com|maker\.ifttt\.com"
     r"|alert\.victorops\.com|api\.flock\.com|open\.larksuite\.com)/",
     re.IGNORECASE,
 )
-"""Addresses that services give to their users, and whose message has a form of its own.
+"""URLs that services give to their users, and whose messages have a form of their own.
 
 Apprise knows more of these, and takes two seconds to load what knows them all; the others are given in its notation.
 """
-
+# White space or a comma before another URL; other commas belong to a URL
+_BETWEEN = re.compile(r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+# Services whose URL names a server; with others a token or a topic may be in its place
 _NAMED_BY_HOST = frozenset({"json", "xml", "form"})
-"""Services whose URL names a server; with others the place of the server may hold a token or a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +42,16 @@ class ContactPoint:
 
 
 def split_urls(text: str) -> list[str]:
-    """Return the URLs of a text, each once: one a line or several in it; lines that begin with `#` are remarks."""
+    """Return the URLs of a text, each once: one a line or several in it; lines that begin with `#` are comments."""
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     found = [url for line in lines for url in _BETWEEN.split(line.strip()) if url]
     return list(dict.fromkeys(found))
 
 
 def open_contact_points(urls: Sequence[str]) -> list[ContactPoint]:
-    """Return the contact points behind URLs.
+    """Return the contact points behind URLs: those of the library apprise; plain http(s) URLs are webhooks.
 
-    They are those of the library apprise; `http://` and `https://` are webhooks that take JSON, except for addresses
-    of some services (`_OF_A_SERVICE`). Raises InstallError for what is none, and names it by
-    its place: the text itself may be a secret.
+    Raises InstallError for what is none, and names it by its position: the text itself may be a secret.
     """
     import logging
 
@@ -80,9 +76,9 @@ def open_contact_points(urls: Sequence[str]) -> list[ContactPoint]:
 
 
 def _service(url: str, asset: Any) -> NotifyBase | None:
-    """Return what sends to a URL; None where it is no contact point."""
+    """Return what sends to a URL; None if it is no contact point."""
     try:
-        if url.lower().startswith(("http://", "https://")) and not _OF_A_SERVICE.match(url):
+        if url.lower().startswith(("http://", "https://")) and not SERVICE_ADDRESS.match(url):
             from apprise.plugins.custom_json import NotifyJSON
 
             return NotifyJSON(asset=asset, **_webhook(url))  # type: ignore[no-untyped-call]
@@ -110,14 +106,11 @@ def _webhook(url: str) -> dict[str, Any]:
 
 
 def _name(service: NotifyBase) -> str:
+    """Return the service, or the host of a webhook without the labels that may identify a customer of a service."""
     if str(service.protocol) not in _NAMED_BY_HOST:
         return str(service.service_name)
-    port = f":{service.port}" if service.port else ""
-    return f"webhook at {_without_first_labels(str(service.host))}{port}"
-
-
-def _without_first_labels(host: str) -> str:
-    """Return a host's name without what may tell one customer of a service from another."""
+    host, port = str(service.host), f":{service.port}" if service.port else ""
     labels = host.split(".")
-    named = len(labels) > 2 and not labels[-1].isdecimal()
-    return ".".join(["*", *labels[-2:]]) if named else host
+    if len(labels) > 2 and not labels[-1].isdecimal():
+        host = ".".join(["*", *labels[-2:]])
+    return f"webhook at {host}{port}"

@@ -14,38 +14,40 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-_SLACK = re.compile(r"https://hooks\.slack\.com/services/\S+|slack://(T\w+)/([AB]\w+)/(\w+)/?")
-_DISCORD = re.compile(r"https://discord(?:app)?\.com/api/webhooks/\S+|discord://(\d+)/([\w-]+)/?")
-_OTHERS = re.compile(
-    r"https?://(hooks\.slack|discord|chat\.googleapis|ntfy\.sh|[\w.-]+\.office\.com|[\w.-]+\.azure\.com"
-    r"|webexapis|maker\.ifttt|alert\.victorops|api\.flock|open\.larksuite)",
-    re.IGNORECASE,
-)
-"""Addresses of services whose messages have a form of their own, which a plain webhook of Grafana does not speak."""
+from contextcore_install.notify.contact_points import SERVICE_ADDRESS
 
-TAKEN_BACK = json.dumps({"apiVersion": 1, "resetPolicies": [1]}, indent=2) + "\n"
+# Receivers whose messages have a form of their own: URLs as the service gives them or in apprise's notation
+_NATIVE = {
+    "slack": (
+        re.compile(r"https://hooks\.slack\.com/services/\S+|slack://(T\w+)/([AB]\w+)/(\w+)/?"),
+        "https://hooks.slack.com/services/",
+    ),
+    "discord": (
+        re.compile(r"https://discord(?:app)?\.com/api/webhooks/\S+|discord://(\d+)/([\w-]+)/?"),
+        "https://discord.com/api/webhooks/",
+    ),
+}
+RESET_POLICY = json.dumps({"apiVersion": 1, "resetPolicies": [1]}, indent=2) + "\n"
 """The file that gives Grafana its own notification policy again, at every start that finds it.
 
-The contact point stays in Grafana's data, where nothing of ours leads to it: provisioning ends with an error where
+The contact point stays in Grafana's data, where nothing of ours leads to it: provisioning ends with an error if
 `deleteContactPoints` names one that is in use (pkg/services/ngalert/provisioning/contactpoints.go).
 """
-
-FOLDED = ["grafana_folder", "alertname", "cluster"]
-"""Alerts that are alike in these labels are sent as one."""
+GROUP_BY = ["grafana_folder", "alertname", "cluster"]
 
 
 def provisioning(urls: Sequence[str]) -> str:
-    """Return the file that makes Grafana send its alerts to these URLs; empty where it can send to none of them."""
+    """Return the file that makes Grafana send its alerts to these URLs; empty if it can send to none of them."""
     receivers = [receiver for url in urls if (receiver := _receiver(url))]
     if not receivers:
         return ""
     digest = hashlib.sha256("\n".join(urls).encode()).hexdigest()[:10]
     name = f"contextcore-install {digest}"
-    named = [{"uid": f"cc-{digest}-{place}", **_escaped(receiver)} for place, receiver in enumerate(receivers, 1)]
+    named = [{"uid": f"cc-{digest}-{place}", **receiver} for place, receiver in enumerate(receivers, 1)]
     document = {
         "apiVersion": 1,
         "contactPoints": [{"orgId": 1, "name": name, "receivers": named}],
-        "policies": [{"orgId": 1, "receiver": name, "group_by": FOLDED}],
+        "policies": [{"orgId": 1, "receiver": name, "group_by": GROUP_BY}],
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -56,23 +58,20 @@ def can_send_to(url: str) -> bool:
 
 
 def _receiver(url: str) -> dict[str, Any] | None:
-    if found := _SLACK.fullmatch(url):
-        tokens = [token for token in found.groups() if token]
-        return _as("slack", f"https://hooks.slack.com/services/{'/'.join(tokens)}" if tokens else url)
-    if found := _DISCORD.fullmatch(url):
-        tokens = [token for token in found.groups() if token]
-        return _as("discord", f"https://discord.com/api/webhooks/{'/'.join(tokens)}" if tokens else url)
-    return _webhook(url)
+    """Return a receiver as Grafana's files have it; None for what Grafana does not send to."""
+    for kind, (pattern, address) in _NATIVE.items():
+        if found := pattern.fullmatch(url):
+            tokens = "/".join(token for token in found.groups() if token)
+            return _escaped(kind, {"url": address + tokens if tokens else url})
+    settings = _webhook(url)
+    return _escaped("webhook", settings) if settings else None
 
 
-def _as(kind: str, url: str) -> dict[str, Any]:
-    return {"type": kind, "settings": {"url": url}}
-
-
-def _webhook(url: str) -> dict[str, Any] | None:
+def _webhook(url: str) -> dict[str, str] | None:
+    """Return the settings of a plain webhook, which Grafana sends JSON to."""
     parts = urlsplit(url)
-    plain = {"http": "http", "https": "https", "json": "http", "jsons": "https"}.get(parts.scheme)
-    if plain is None or not parts.hostname or _OTHERS.match(url):
+    scheme = {"http": "http", "https": "https", "json": "http", "jsons": "https"}.get(parts.scheme)
+    if scheme is None or not parts.hostname or SERVICE_ADDRESS.match(url):
         return None
     query = parts.query
     if parts.scheme.startswith("json"):
@@ -81,12 +80,11 @@ def _webhook(url: str) -> dict[str, Any] | None:
             return None  # headers, or a message of another shape
         query = urlencode([(name[1:], value) for name, value in options], quote_via=quote)
     place = parts.netloc.rpartition("@")[2]
-    settings = {"url": urlunsplit((plain, place, parts.path, query, "")), "httpMethod": "POST"}
+    settings = {"url": urlunsplit((scheme, place, parts.path, query, "")), "httpMethod": "POST"}
     if parts.username:
         settings |= {"username": unquote(parts.username), "password": unquote(parts.password or "")}
-    return {"type": "webhook", "settings": settings}
+    return settings
 
 
-def _escaped(receiver: dict[str, Any]) -> dict[str, Any]:
-    settings = {name: value.replace("$", "$$") for name, value in receiver["settings"].items()}
-    return {**receiver, "settings": settings}
+def _escaped(kind: str, settings: dict[str, str]) -> dict[str, Any]:
+    return {"type": kind, "settings": {name: value.replace("$", "$$") for name, value in settings.items()}}

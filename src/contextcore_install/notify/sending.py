@@ -1,4 +1,4 @@
-"""Sends a message to every contact point at the same time, within a limit, and says why one did not take it."""
+"""Sends a message to all contact points concurrently, within a time limit, and says why one did not accept it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
+from contextcore_install.core.concurrency import start
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.core.redaction import HIDDEN, hide_secrets
@@ -20,124 +23,98 @@ from contextcore_install.notify.messages import Message
 
 _CONNECT_S, _ANSWER_S = 2.0, 4.0
 _SHORTEST_SECRET = 4
-
 TOO_LATE = "it did not answer in time"
-
-_CAUSES = (
-    (
-        re.compile(r"error=(3\d\d)\b"),
-        "it redirects to another address (HTTP {0}), which is not followed: set that address instead",
-    ),
-    (re.compile(r"error=(\d{3})\b"), "it answered HTTP {0}"),
-    (re.compile(r"(?i)timed? ?out"), TOO_LATE),
-    (re.compile(r"(?i)refused"), "nothing listens there"),
-    (re.compile(r"(?i)resolve|name or service not known|nodename nor servname"), "no such host is known"),
-    (re.compile(r"(?i)certificate"), "its certificate is not trusted"),
-    (re.compile(r"(?i)unreachable|no route"), "there is no way to it"),
-    (re.compile(r"(?i)reset|aborted|broken pipe"), "it broke the connection"),
-    (re.compile(r"(?i)authenticat|login"), "it did not accept the login"),
-)
-"""What apprise logs of a failure, and how we say it: its own words may quote what is secret."""
+_REDIRECTS = "it redirects to another address (HTTP {0}), which is not followed: set that address instead"
+# What apprise logs of a failure, and our words for it: its own may quote what is secret
+_CAUSES = {
+    r"error=(3\d\d)\b": _REDIRECTS,
+    r"error=(\d{3})\b": "it answered HTTP {0}",
+    r"timed? ?out": TOO_LATE,
+    r"refused": "nothing listens there",
+    r"resolve|name or service not known|nodename nor servname": "no such host is known",
+    r"certificate": "its certificate is not trusted",
+    r"unreachable|no route": "there is no way to it",
+    r"reset|aborted|broken pipe": "it broke the connection",
+    r"authenticat|login": "it did not accept the login",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What came of a message at one contact point; `reason` is empty where it arrived."""
+    """The result of a message at one contact point; `reason` is empty if it arrived."""
 
     name: str
     reason: str = ""
 
     @property
     def arrived(self) -> bool:
-        """Whether the contact point took it."""
+        """Whether the contact point accepted it."""
         return not self.reason
 
 
 class Outbox:
-    """Takes one message to all contact points. To make one early saves the second that the library takes to import."""
+    """Sends one message to all contact points. Making one early hides the second that importing the library takes."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = urls
         self._end = 0.0
-        self._points: list[ContactPoint] = []
-        self._receipts: dict[int, Receipt] = {}
-        self._trouble = ""
-        self._opening = _in_background(self._open)
-        self._sending: threading.Thread | None = None
+        self._points = start(partial(_open, urls), "notify")
+        self._reasons: list[Future[str]] = []
 
     def send(self, message: Message, limit_s: float) -> None:
         """Begin to send; what has not arrived after `limit_s` seconds is given up."""
         self._end = time.monotonic() + limit_s
-        self._sending = _in_background(self._send, message)
+        _bypass_proxies_for_loopback()
+        self._reasons = [start(partial(self._deliver, message, place), "notify") for place in range(len(self._urls))]
 
     def receipts(self) -> list[Receipt]:
-        """Wait until all took it or the time is over; return what came of it, in the order of the contact points.
+        """Wait until all are delivered or the time is over; return the results, in the order of the contact points.
 
-        There are none where nothing was sent. Raises InstallError where the URLs are none.
+        There are none if nothing was sent. Raises InstallError if the URLs are none.
         """
-        if self._sending is None:
+        if not self._reasons:
             return []
-        self._sending.join(self._left)
-        if self._trouble:
-            raise InstallError("contact-points-unusable", self._trouble, hint=own("notify", "show"))
-        unnamed = [f"contact point {place}" for place in range(1, len(self._urls) + 1)]
-        names = [point.name for point in self._points] or unnamed
-        done = dict(self._receipts)
-        return [done.get(place, Receipt(name, TOO_LATE)) for place, name in enumerate(names)]
+        wait(self._reasons, max(0.0, self._end - time.monotonic()))
+        reasons = [reason.result() if reason.done() else TOO_LATE for reason in self._reasons]
+        points = self._points.result() if self._points.done() else []
+        names = [point.name for point in points] or [f"contact point {place}" for place, _ in enumerate(self._urls, 1)]
+        return [Receipt(name, reason) for name, reason in zip(names, reasons, strict=False)]
 
-    @property
-    def _left(self) -> float:
-        return max(0.0, self._end - time.monotonic())
-
-    def _open(self) -> None:
-        try:
-            self._points = open_contact_points(self._urls)
-        except InstallError as error:
-            self._trouble = error.message
-        except (ImportError, OSError) as error:  # it asks for the working directory, which may be gone
-            self._trouble = f"the library that sends messages cannot be used: {error}"
-
-    def _send(self, message: Message) -> None:
-        self._opening.join(self._left)
-        _spare_loopback()
-        threads = [_in_background(self._deliver, place, message) for place in range(len(self._points))]
-        for thread in threads:
-            thread.join(self._left)
-
-    def _deliver(self, place: int, message: Message) -> None:
-        point = self._points[place]
-        self._receipts[place] = Receipt(point.name, _reason_against(point, message))
+    def _deliver(self, message: Message, place: int) -> str:
+        return _reason_against(self._points.result()[place], message)
 
 
-def _in_background(work: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Start a thread that does not keep the process: who hangs is left behind when time is over."""
-    thread = threading.Thread(target=work, args=arguments, name="notify", daemon=True)
-    thread.start()
-    return thread
+def _open(urls: Sequence[str]) -> list[ContactPoint]:
+    try:
+        return open_contact_points(urls)
+    except InstallError as error:
+        reason = error.message
+    except (ImportError, OSError) as error:  # it asks for the working directory, which may be gone
+        reason = f"the library that sends messages cannot be used: {error}"
+    raise InstallError("contact-points-unusable", reason, hint=own("notify", "show"))
 
 
 def _reason_against(point: ContactPoint, message: Message) -> str:
-    """Send, and return why it did not arrive; empty where it did."""
+    """Send, and return why it did not arrive; empty if it did."""
     point.service.socket_connect_timeout = _CONNECT_S
     point.service.socket_read_timeout = _ANSWER_S
     point.service.redirects = False  # who was named gets the message, and nobody else
-    with _heard() as lines:
+    with _apprise_log() as lines:
         try:
             from apprise import NotifyType
 
-            arrived = point.service.notify(
-                body=message.body, title=message.title, notify_type=NotifyType(message.level)
-            )
-        except Exception as error:  # noqa: BLE001 - a plugin's failure is told, and fails nothing
+            level = NotifyType(message.level)
+            arrived = point.service.notify(body=message.body, title=message.title, notify_type=level)
+        except Exception as error:  # noqa: BLE001 - a plugin's failure is reported, and fails nothing
             arrived = False
             lines.append(f"{type(error).__name__}: {error}")
     return "" if arrived else _cause(lines, point.url)
 
 
 def _cause(lines: Sequence[str], url: str) -> str:
-    for pattern, words in _CAUSES:
+    for pattern, words in _CAUSES.items():
         for line in lines:
-            if found := pattern.search(line):
+            if found := re.search(pattern, line, re.IGNORECASE):
                 return words.format(*found.groups())
     said = without_url(lines[-1], url) if lines else "it did not say why"
     return f"it did not take it: {said}"
@@ -152,8 +129,8 @@ def without_url(text: str, url: str) -> str:
     return hide_secrets(" ".join(text.split()))[:200]
 
 
-class _Listener(logging.Handler):
-    """Keeps what one thread logs."""
+class _ThreadLog(logging.Handler):
+    """Keeps what the thread that made it logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -166,19 +143,19 @@ class _Listener(logging.Handler):
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Within the block, hear what apprise says in this thread: it tells of a failure by its log alone."""
-    logger, listener = logging.getLogger("apprise"), _Listener()
+def _apprise_log() -> Iterator[list[str]]:
+    """Collect what apprise logs in this thread within the block: it reports a failure in its log alone."""
+    logger, log = logging.getLogger("apprise"), _ThreadLog()
     logger.setLevel(logging.DEBUG)
-    logger.addHandler(listener)
+    logger.addHandler(log)
     try:
-        yield listener.lines
+        yield log.lines
     finally:
-        logger.removeHandler(listener)
+        logger.removeHandler(log)
 
 
-def _spare_loopback() -> None:
-    """Have no proxy asked for what is on this machine: requests goes by the environment."""
+def _bypass_proxies_for_loopback() -> None:
+    """Use no proxy for what is on this machine: the library requests reads the environment."""
     for name in ("no_proxy", "NO_PROXY"):
         already = os.environ.get(name) or os.environ.get(name.upper(), "")
         if already.strip() != "*":

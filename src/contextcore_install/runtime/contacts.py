@@ -24,7 +24,7 @@ def for_grafana(app: App) -> str:
 
     Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
     """
-    from contextcore_install.notify.grafana import TAKEN_BACK, provisioning
+    from contextcore_install.notify.grafana import RESET_POLICY, provisioning
 
     file = ContactFile(app.home.contact_points)
     try:
@@ -32,7 +32,7 @@ def for_grafana(app: App) -> str:
         to_take_back = app.settings.cluster in file.withdrawn().clusters
     except InstallError:
         return ""  # what is wrong with the file is told where messages are sent
-    return given or (TAKEN_BACK if to_take_back else "")
+    return given or (RESET_POLICY if to_take_back else "")
 
 
 def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:

@@ -18,6 +18,7 @@ from contextcore_install.notify.messages import (
     could_not_run,
     failed_before,
     message_about,
+    place_of,
     verification_failed,
     watch_gave_up,
     watch_healed,
@@ -69,22 +70,20 @@ class Notifier:
         """Send that a run could not begin or go on. A wrong command line, or another run at work, is no failure."""
         if error.exit_code is ExitCode.STATE_UNUSABLE:
             settings = self._app.settings
-            self._send(lambda: could_not_run(settings.cluster, platform.node(), settings.command, self._typed(error)))
+            self._send(lambda: could_not_run(self._place(), settings.command, self._typed(error)))
 
     def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
         """Send what the steps' checks found wrong."""
         told = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
-        self._send(lambda: verification_failed(self._app.settings.cluster, provider, platform.node(), told))
+        self._send(lambda: verification_failed(self._place(provider), told))
 
     def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
         """Send what a watch has put right."""
-        cluster = self._app.settings.cluster
-        self._send(lambda: watch_healed(cluster, provider, platform.node(), problems))
+        self._send(lambda: watch_healed(self._place(provider), problems))
 
     def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
         """Send that a watch heals no more."""
-        cluster, host = self._app.settings.cluster, platform.node()
-        self._send(lambda: watch_gave_up(cluster, provider, host, self._typed(error), problems))
+        self._send(lambda: watch_gave_up(self._place(provider), self._typed(error), problems))
 
     def tell_failures(self) -> None:
         """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""
@@ -124,9 +123,7 @@ class Notifier:
 
         state, took = session.records.state, session.app.clock.monotonic() - session.began
         return RunFacts(
-            cluster=state.cluster_name,
-            provider=state.provider,
-            host=platform.node(),
+            place=place_of(state.cluster_name, platform.node(), state.provider),
             mode=session.mode,
             run_id=session.run_id,
             outcome=result.outcome,
@@ -137,6 +134,9 @@ class Notifier:
             failed_before=failed_before(recent_events(self._app), session.run_id),
             next_command=self._app.commands("--resume"),
         )
+
+    def _place(self, provider: str = "") -> str:
+        return place_of(self._app.settings.cluster, platform.node(), provider)
 
     def _typed(self, error: InstallError) -> InstallError:
         return InstallError(error.code, error.message, hint=self._app.commands.typed(error.hint))

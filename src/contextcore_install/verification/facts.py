@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import Http
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Listener, Storage
-from contextcore_install.verification.concurrency import run_concurrently
 
 ANSWER_S = 3.0  # an endpoint is on this machine, and somebody waits for the whole list
 

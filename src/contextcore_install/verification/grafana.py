@@ -12,12 +12,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from contextcore_install.core.concurrency import once
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.ports import Http, HttpResponse
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.requirements import Category
-from contextcore_install.verification.concurrency import once
 from contextcore_install.verification.results import skipped, unknown, unmet
 from contextcore_install.verification.signals import ANSWER_WITHIN_S, answers_as, json_object, said
 

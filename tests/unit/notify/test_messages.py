@@ -10,9 +10,7 @@ from contextcore_install.engine.outcome import Outcome
 from contextcore_install.notify.messages import Level, RunFacts, failed_before, message_about
 
 STORY = RunFacts(
-    cluster="demo",
-    provider="host",
-    host="box",
+    place="demo on host (box)",
     mode="resume",
     run_id="r2",
     outcome=Outcome.SUCCEEDED,

@@ -11,7 +11,7 @@ from contextcore_install.cli.settings import parse
 from contextcore_install.commands import notify
 from contextcore_install.core.events import START, second
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
-from contextcore_install.notify.grafana import TAKEN_BACK
+from contextcore_install.notify.grafana import RESET_POLICY
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.contacts import for_grafana, note_taken_back
 from contextcore_install.storage.home import Home
@@ -71,17 +71,17 @@ def test_what_was_set_is_taken_from_each_clusters_grafana_by_its_next_run(machin
     assert "until the next run on each cluster: one, two" in said
     assert HOOK not in (machine.home.contact_points).read_text()
     assert machine.home.contact_points.stat().st_mode & 0o777 == 0o600
-    assert machine.next_run("one") == machine.next_run("two") == TAKEN_BACK
-    assert json.loads(TAKEN_BACK) == {"apiVersion": 1, "resetPolicies": [1]}
+    assert machine.next_run("one") == machine.next_run("two") == RESET_POLICY
+    assert json.loads(RESET_POLICY) == {"apiVersion": 1, "resetPolicies": [1]}
 
 
 def test_the_run_after_leaves_grafanas_policy_to_its_user(machine: Machine) -> None:
     machine.notify("set", HOOK)
     machine.notify("clear")
     machine.ended("one")
-    assert machine.told("one") == TAKEN_BACK, "who only looks sees what the run left"
+    assert machine.told("one") == RESET_POLICY, "who only looks sees what the run left"
     assert machine.next_run("one") == ""
-    assert machine.next_run("two") == TAKEN_BACK, "the other cluster had no run yet"
+    assert machine.next_run("two") == RESET_POLICY, "the other cluster had no run yet"
     machine.ended("two")
     assert machine.next_run("two") == ""
     assert not machine.home.contact_points.exists()
@@ -98,20 +98,20 @@ def test_a_run_that_did_not_install_everything_since_has_taken_nothing_back(
     machine.notify("set", HOOK)
     machine.notify("clear")
     machine.ended("one", **ended)  # type: ignore[arg-type]
-    assert machine.next_run("one") == TAKEN_BACK
+    assert machine.next_run("one") == RESET_POLICY
 
 
 def test_clearing_twice_changes_nothing(machine: Machine) -> None:
     machine.notify("set", HOOK)
     machine.notify("clear")
     machine.notify("clear")
-    assert machine.next_run("one") == TAKEN_BACK
+    assert machine.next_run("one") == RESET_POLICY
 
 
 def test_what_grafana_cannot_send_to_takes_the_place_of_what_it_could(machine: Machine) -> None:
     machine.notify("set", HOOK)
     assert "until the next run on each cluster" in machine.notify("set", TOPIC)
-    assert machine.next_run("one") == TAKEN_BACK
+    assert machine.next_run("one") == RESET_POLICY
     machine.ended("one")
     machine.ended("two")
     assert machine.next_run("one") == machine.next_run("two") == ""
@@ -139,4 +139,4 @@ def test_a_file_that_others_could_read_is_cleared_all_the_same(machine: Machine)
     machine.home.contact_points.chmod(0o644)
     machine.notify("clear")
     assert HOOK not in machine.home.contact_points.read_text()
-    assert machine.next_run("one") == TAKEN_BACK
+    assert machine.next_run("one") == RESET_POLICY

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +14,6 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Endpoint, Overview, Probe, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage, socket_listener
-from contextcore_install.verification.concurrency import once, run_concurrently
 from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.requirements import (
     PrivateFile,
@@ -134,37 +131,12 @@ def test_the_facts_of_a_provider_are_asked_at_once_and_an_error_is_one_of_them()
     assert replace(NOTHING, endpoints=no_way).why_absent("loki") == "there is no way to it at the moment"
 
 
-def test_what_takes_too_long_is_left_behind() -> None:
-    end = threading.Event()
-    began = time.monotonic()
-    found = run_concurrently({"slow": lambda: end.wait(60), "quick": lambda: True}, 0.3)
-    assert time.monotonic() - began < 30
-    end.set()
-    assert found["quick"] is True
-    assert isinstance(found["slow"], InstallError)
-    assert found["slow"].code == "too-slow"
-
-
 def test_a_bug_in_a_probe_is_not_hidden() -> None:
     def broken() -> Probe:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         probe_all([Requirement("x", "X", broken)], 10)
-
-
-def test_what_is_done_once_is_the_same_for_all_who_ask() -> None:
-    calls: list[int] = []
-
-    def fail() -> None:
-        calls.append(1)
-        raise AWAY
-
-    ask = once(fail)
-    for _ in range(3):
-        with pytest.raises(InstallError):
-            ask()
-    assert len(calls) == 1
 
 
 def test_steps_count_as_what_they_make_so_and_what_hangs_on_another_is_skipped() -> None:

@@ -1,4 +1,4 @@
-"""Runs tasks concurrently, none of which may take longer than all of them may."""
+"""Work in threads that nobody has to wait for: what hangs is left behind, and ends with the program."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from typing import TypeVar
 from contextcore_install.core.errors import InstallError
 
 Value = TypeVar("Value")
+
+
+def start(task: Callable[[], Value], name: str) -> Future[Value]:
+    """Run a task in a thread of its own, which does not keep the process alive."""
+    outcome: Future[Value] = Future()
+    threading.Thread(target=_settle, args=(outcome, task), name=name, daemon=True).start()
+    return outcome
 
 
 def once(task: Callable[[], Value]) -> Callable[[], Value]:
@@ -28,12 +35,9 @@ def once(task: Callable[[], Value]) -> Callable[[], Value]:
 def run_concurrently(tasks: Mapping[str, Callable[[], Value]], limit_s: float) -> dict[str, Value | InstallError]:
     """Return the outcome of each task: a value or an InstallError, `too-slow` if it takes longer than `limit_s`.
 
-    What is too slow is left behind in a thread that ends with the program. Any other error is raised.
+    Any other error is raised.
     """
-    outcomes: dict[str, Future[Value]] = {name: Future() for name in tasks}
-    for name, outcome in outcomes.items():
-        work = (outcome, tasks[name])
-        threading.Thread(target=_settle, args=work, name=f"verify-{name}", daemon=True).start()
+    outcomes = {name: start(task, name) for name, task in tasks.items()}
     done = wait(outcomes.values(), limit_s).done
     late = InstallError("too-slow", f"there was no answer within {limit_s:.0f} s", retryable=True)
     found: dict[str, Value | InstallError] = {}
