@@ -69,10 +69,9 @@ class Console:
 
     def teach(self, plan: Plan) -> Projection:
         """Return what explains each step as it begins."""
-        from contextcore_install.ui.console.plain import Lesson, Tutor
+        from contextcore_install.ui.console.plain import Tutor
 
-        lessons = {step.id: Lesson(step.title, step.lesson, step.by_hand) for step in plan}
-        return Tutor(self._app.stdout, self.style, lessons)
+        return Tutor(self._app.stdout, self.style, plan)
 
     def start(self) -> None:
         """Begin to draw, where the view is one that draws."""

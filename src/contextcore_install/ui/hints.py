@@ -28,11 +28,9 @@ _START = re.compile(
 )
 _NEXT = re.compile(rf" ((?:{_PIECE})+)")
 _VARIABLE = re.compile(rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) ")
-
 _MODES = {f"--{mode}": mode for mode in MODES}
 _BARE = frozenset({"--help", "--version", "-h"})
 _TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value) for name, flag in FLAGS.items()}
-
 GIVEN_AGAIN = frozenset({"--install-tools", "--pull"})
 """What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 

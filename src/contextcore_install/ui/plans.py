@@ -22,7 +22,6 @@ _Checks = Mapping[str, CheckResult]
 
 
 def render_plan(checks: _Checks, style: Style, titles: Mapping[str, str]) -> str:
-    """Return the steps in order with what would be done."""
     todo = sum(not result.satisfied for result in checks.values())
     head = f"{todo} of {count(len(checks), 'step')} would be applied" if todo else "Nothing would be done"
     lines = [style.line((head + ".", "strong")), ""]

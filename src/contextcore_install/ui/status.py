@@ -32,7 +32,6 @@ _STEP = {
 }
 _COUNTS = {"cluster": "the cluster's are newer, and count", "file": "this machine's are newer, and count"}
 _SEEN = {None: "not known", True: "as it should be", False: "not as it should be"}
-
 REPAIR = ("--repair",)
 LOOK_NOW = ("--status", "--live")
 _NEXT: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
@@ -50,8 +49,7 @@ _NEXT: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
     ),
     "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
 }
-EVIDENCE_LINES = 8
-"""How much of what shows a finding or an error is shown; the rest is in the log."""
+EVIDENCE_LINES = 8  # how much of what shows a finding or an error is shown; the rest is in the log
 
 
 def render_status(

@@ -14,7 +14,6 @@ Span = tuple[str, str]
 """A piece of a line: its text, and its tone ("" for none)."""
 
 _SGR = {"good": "32", "bad": "31", "warn": "33", "busy": "36", "strong": "1", "faint": "2"}
-
 _SYMBOLS = {  # in Unicode, in ASCII, and the tone
     "done": ("✓", "+", "good"),
     "already": ("=", "=", "good"),
@@ -53,7 +52,6 @@ class Style:
     cuts: bool = True
 
     def narrowed(self, width: int) -> Style:
-        """Return the same style for another width."""
         return replace(self, width=max(1, width))
 
     def symbol(self, name: str) -> str:
@@ -65,7 +63,6 @@ class Style:
         return self.symbol(name), _SYMBOLS[name][2]
 
     def spinner(self, seconds: float) -> Span:
-        """Return the spinner's picture at a time."""
         pictures = _SPINNERS[0 if self.unicode else 1]
         return pictures[int(seconds * 8) % len(pictures)], "busy"
 

@@ -9,9 +9,7 @@ from contextcore_install.core.events import microseconds
 from contextcore_install.ui.style import Span, Style, table
 from contextcore_install.ui.text import duration, sanitize
 
-NAMED = 2
-"""How many ports a row names one by one."""
-
+NAMED = 2  # how many ports a row names one by one
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
 _OUTCOMES = {"succeeded": ("done", "good"), "failed": ("failed", "bad")}
 

@@ -14,15 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TextIO
 
-WIDTH_WITHOUT_TERMINAL = 120
-"""Logs are read in wide windows; text longer than this is wrapped there too."""
-
+WIDTH_WITHOUT_TERMINAL = 120  # logs are read in wide windows; text longer than this is wrapped there too
 UNREAD_S = 60.0
 """How long a full pipe is waited for, in seconds: a reader that pauses reads on, one that hangs holds up no run."""
 
-_PIPE_BUF = 512
-"""So many bytes go into a pipe that can be written to without waiting, by POSIX at least."""
-
+_PIPE_BUF = 512  # so many bytes go into a pipe that can be written to without waiting, by POSIX at least
 _UNUSABLE = (OSError, ValueError, AttributeError)
 """What a stream without a descriptor raises: a closed one, one in memory, or None in a process that has none."""
 
@@ -40,7 +36,6 @@ class Terminal:
         self.unicode = _shows_unicode(stream, environ)
 
     def size(self) -> tuple[int, int]:
-        """Return columns and lines as they are now."""
         given = _positive(self._environ.get("COLUMNS")), _positive(self._environ.get("LINES"))
         if not self.is_terminal:
             return given[0] or WIDTH_WITHOUT_TERMINAL, 24
@@ -50,7 +45,6 @@ class Terminal:
         return columns or given[0] or 80, lines or given[1] or 24
 
     def style(self) -> Style:
-        """Return how to draw on this stream now."""
         width, terminal = self.size()[0], self.is_terminal
         return Style(width, colour=self.colour, unicode=self.unicode, typed=self._typed, cuts=terminal)
 
@@ -64,7 +58,6 @@ class Sink:
         self.gone = False
 
     def write(self, text: str) -> None:
-        """Write and flush."""
         if self.gone:
             return
         try:
@@ -86,7 +79,6 @@ class Sink:
                     sys.stderr.flush()
 
     def lines(self, lines: list[str]) -> None:
-        """Write lines, each with its end."""
         if lines:
             self.write("\n".join(lines) + "\n")
 
@@ -109,7 +101,6 @@ def _fill(pipe: int, content: memoryview) -> None:
 
 
 def _pipe_of(stream: TextIO) -> int | None:
-    """Return the descriptor of a stream that is a pipe."""
     import stat
 
     try:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from contextcore_install.core.text import count as count  # noqa: PLC0414 - offered here too, beside its like
 
-LIMIT = 400
-"""How many characters of one value from outside are shown; the rest is in the logs."""
+LIMIT = 400  # how many characters of one value from outside are shown; the rest is in the logs
 
 
 def sanitize(value: object, limit: int = LIMIT) -> str:
@@ -59,7 +58,6 @@ def latest_line(text: object) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many terminal cells a printable text takes."""
     return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
@@ -82,7 +80,6 @@ def clip(text: str, width: int, ellipsis: str = "…") -> str:
 
 
 def pad(text: str, width: int) -> str:
-    """Return the text filled with blanks up to `width` cells."""
     return text + " " * (width - cells(text))
 
 
@@ -142,13 +139,11 @@ def size(amount: int) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
-def stopwatch(seconds: float) -> str:
-    """Return seconds as 0:07 or 1:02:03."""
+def stopwatch(seconds: float) -> str:  # 0:07 or 1:02:03
     minutes, rest = divmod(max(0, int(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-def time_of_day(at_us: int) -> str:
-    """Return the UTC time of day as 15:30:05."""
+def time_of_day(at_us: int) -> str:  # in UTC, as 15:30:05
     second = at_us // 1_000_000 % 86_400
     return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"

@@ -1,4 +1,4 @@
-"""How long it will still take, from how long it took before on this machine."""
+"""How long a run will still take, from how long it took before on this machine."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from contextcore_install.core.events import Event
 from contextcore_install.engine.journal_summary import RECENT, working_time_s
 
-QUICK_S = 0.5
-"""What a step is taken to need that was done before and will probably only be checked."""
-
-LATE_FACTOR, LATE_S = 1.5, 5.0
-"""A step is late when it has taken this many times, and this many seconds, longer than usual."""
+QUICK_S = 0.5  # what a step is taken to need that was done before and will probably only be checked
+LATE_FACTOR, LATE_S = 1.5, 5.0  # a step is late after so many times, and so many seconds more than, the usual time
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds that are left (None where nothing is known), and whether a step is unusually slow."""
+    """Seconds that are left (None if nothing is known), and whether a step is unusually slow."""
 
     seconds: float | None = None
     late: bool = False
 
     def words(self) -> str:
-        """Return the estimate as honestly as it is known; "" if nothing is."""
+        """Return the estimate no more precisely than it is known; "" if nothing is."""
         if self.late:
             return "longer than usual"
         if self.seconds is None:
@@ -57,25 +54,23 @@ def estimate(
     finished: Collection[str],
     quick: Collection[str] = (),
 ) -> Estimate:
-    """Return how long the plan will still take.
+    """Return how long the plan will still take: the longest way to its end, as independent steps run at once.
 
     `needs` tells for each step of the plan, in an order that can be run, what it waits for; `elapsed`
     the seconds that running steps have taken; `quick` the steps that will probably only be checked.
-    Steps that do not wait for each other run at once, so what counts is the longest way to the end.
     """
     ends: dict[str, float] = {}
     late = False
     for step, before in needs.items():
-        begin = max((ends.get(need, 0.0) for need in before), default=0.0)
         if step in finished:
             ends[step] = 0.0
             continue
         expected = QUICK_S if step in quick and step not in elapsed else usual(history.get(step, ()))
-        spent = elapsed.get(step, 0.0)
         if expected is None:
             return Estimate()
+        spent = elapsed.get(step, 0.0)
         late = late or spent > max(expected * LATE_FACTOR, expected + LATE_S)
-        ends[step] = begin + max(0.0, expected - spent)
+        ends[step] = max((ends.get(need, 0.0) for need in before), default=0.0) + max(0.0, expected - spent)
     return Estimate(max(ends.values(), default=0.0), late)
 
 
@@ -83,8 +78,7 @@ class Countdown:
     """Keeps a shown estimate from jumping: it falls with the time unless what is known changes much."""
 
     def __init__(self) -> None:
-        self._shown: float | None = None
-        self._at = 0.0
+        self._shown: tuple[float, float] | None = None  # the estimate, and when it was made
 
     def steady(self, fresh: Estimate, now: float) -> Estimate:
         """Return what to show at `now` (monotonic seconds)."""
@@ -92,8 +86,8 @@ class Countdown:
             self._shown = None
             return fresh
         if self._shown is not None:
-            counted = max(0.0, self._shown - (now - self._at))
+            counted = max(0.0, self._shown[0] - (now - self._shown[1]))
             if abs(fresh.seconds - counted) <= max(5.0, counted * 0.25):
                 return Estimate(counted)
-        self._shown, self._at = fresh.seconds, now
+        self._shown = fresh.seconds, now
         return fresh

@@ -8,14 +8,9 @@ from contextcore_install.ui.console.progress import DisplayPhase, Progress, Step
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import cells, duration, pad, sanitize, stopwatch
 
-WIDEST = 110
-"""Longer lines are hard to read."""
-
-LEAST_TEXT = 12
-"""With less room than this, steps are shown by name and time alone."""
-
-BAR = 24
-"""Cells of the progress bar, if there is room."""
+WIDEST = 110  # longer lines are hard to read
+LEAST_TEXT = 12  # with less room than this, steps are shown by name and time alone
+BAR = 24  # cells of the progress bar, if there is room
 
 _MARKS = {
     DisplayPhase.WAITING: "waiting",

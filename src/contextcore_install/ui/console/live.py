@@ -18,12 +18,8 @@ from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.terminal import Sink, Terminal
 
-REFRESH_S = 0.125
-"""How often the view is redrawn: often enough for a spinner, seldom enough to cost nothing."""
-
-PATIENCE_S = 1.0
-"""How long `stop` waits for a terminal that takes no output (Ctrl-S)."""
-
+REFRESH_S = 0.125  # how often the view is redrawn: often enough for a spinner, seldom enough to cost nothing
+PATIENCE_S = 1.0  # how long `stop` waits for a terminal that takes no output (Ctrl-S)
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _CLEAR_TO_END_OF_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
 
@@ -88,7 +84,6 @@ class LiveConsole:
             self._above += remarks
 
     def start(self) -> None:
-        """Begin to draw."""
         if self._thread is None:
             self._began = self._clock.monotonic()
             self._thread = Thread(target=self._keep_drawing, name="live-console", daemon=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TextIO
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
+from contextcore_install.engine.plan import Plan
 from contextcore_install.ui.console.progress import Progress, StepView, error_message
 from contextcore_install.ui.console.remarks import needs_a_hand, remark
 from contextcore_install.ui.hints import hint_lines
@@ -17,8 +17,7 @@ from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.terminal import Sink
 from contextcore_install.ui.text import cells, count, duration, latest_line, pad, sanitize, stopwatch, time_of_day
 
-QUIET_S = 2.5
-"""After so long without a line, the next tick writes one: ticks come every 2 s, so none waits 5 s."""
+QUIET_S = 2.5  # after so long without a line, the next tick writes one: ticks come every 2 s, so none waits 5 s
 
 _Said = tuple[str, str, str] | None
 """A line: the name of its mark, its text and tone; None if there is nothing to say."""
@@ -91,10 +90,8 @@ class PlainConsole:
         return lines + hint_lines(self._style, hint, label=self._style.symbol("then") + " ", indent=indent)
 
     def _first_line(self, event: Event) -> str:
-        mode = sanitize(event.data.get("mode", ""), 40)
-        text = self._heading or f"run {sanitize(event.run_id, 60)}" + (f", {mode}" if mode else "")
         time, note = (time_of_day(event.at_us) + "  ", "faint"), ("  (times are UTC)", "faint")
-        return self._style.line(time, (sanitize(text), "strong"), note)
+        return self._style.line(time, (sanitize(self._heading), "strong"), note)
 
     def _line(self, event: Event, step: StepView | None, mark: str, text: str, tone: str) -> list[str]:
         """Return the line, its text wrapped below itself if it is too long."""
@@ -120,7 +117,6 @@ class PlainConsole:
 
 
 def _of_step(event: Event, step: StepView | None) -> _Said:
-    """Return what an event says of its step."""
     data, took = event.data, duration(event.data.get("duration_seconds"))
     title, summary = sanitize(step.title) if step else "", sanitize(data.get("summary", ""))
     match event.kind:
@@ -177,31 +173,22 @@ def _with(text: str, detail: str) -> str:
     return f"{text}: {detail}" if detail else text
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What there is to learn of a step; `by_hand` returns its commands and may raise InstallError."""
-
-    title: str
-    text: str
-    by_hand: Callable[[], Sequence[str]]
-
-
 class Tutor:
     """A projection that explains each step once: in words when it begins, in commands when it is done."""
 
-    def __init__(self, stream: TextIO, style: Style, lessons: Mapping[str, Lesson]) -> None:
+    def __init__(self, stream: TextIO, style: Style, plan: Plan) -> None:
         self._sink = Sink(stream)
         self._style = style
-        self._lessons = dict(lessons)
+        self._steps = {step.id: step for step in plan}
 
     def handle(self, event: Event) -> None:
-        if event.kind is Kind.STEP_CHECKING and event.step in self._lessons:
-            lesson = self._lessons[event.step]
-            lines = ["", self._style.line((lesson.title, "strong"))]
-            self._sink.lines([*lines, *self._style.paragraph(lesson.text, first=[("  ", "")], indent=2)])
-        elif event.kind is Kind.STEP_COMPLETED and event.step in self._lessons:
+        if event.kind is Kind.STEP_CHECKING and event.step in self._steps:
+            step = self._steps[event.step]
+            lines = ["", self._style.line((step.title, "strong"))]
+            self._sink.lines([*lines, *self._style.paragraph(step.lesson, first=[("  ", "")], indent=2)])
+        elif event.kind is Kind.STEP_COMPLETED and event.step in self._steps:
             try:  # now, as its commands hang on what it found
-                commands = self._lessons.pop(event.step).by_hand()
+                commands = self._steps.pop(event.step).by_hand()
             except InstallError:
                 return
             heading = [self._style.line("  By hand:")] if commands else []

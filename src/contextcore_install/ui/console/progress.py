@@ -60,13 +60,11 @@ class StepView:
         return self.phase in ACTIVE
 
     def spent(self, now: float) -> float:
-        """Return the seconds that the step has taken."""
         if self.seconds is not None:
             return self.seconds
         return max(0.0, now - self.began) if self.active else 0.0
 
     def take(self, kind: Kind, data: Mapping[str, Any], now: float) -> None:
-        """Take in an event of the step."""
         match kind:
             case Kind.STEP_CHECKING:
                 self._begin(DisplayPhase.CHECKING, now)
@@ -138,7 +136,6 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many steps are finished."""
         return sum(step.phase in FINISHED for step in self.steps.values())
 
     @property
@@ -168,7 +165,6 @@ class Progress:
             step.seconds, step.phase = step.spent(now), DisplayPhase.STOPPED
 
     def left(self, now: float) -> Estimate:
-        """Return how long it will still take, if that is known."""
         if self.failed:
             return Estimate()
         needs = {step: self._needs.get(step, ()) for step in self.steps}
@@ -187,7 +183,6 @@ class Progress:
 
 
 def error_message(data: Mapping[str, Any]) -> str:
-    """Return the message of the error that an event carries."""
     error = data.get("error")
     return sanitize(error.get("message", "")) if isinstance(error, Mapping) else sanitize(error or "")
 

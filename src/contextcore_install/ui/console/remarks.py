@@ -6,8 +6,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
 from contextcore_install.ui.text import sanitize
 
-MOST_CHANGES = 6
-"""How many changes of an imported state are named; all are in the journal."""
+MOST_CHANGES = 6  # how many changes of an imported state are named; all are in the journal
 
 
 def remark(event: Event) -> str:

@@ -12,14 +12,9 @@ from contextcore_install.ui.status import EVIDENCE_LINES, next_lines
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import cells, count, duration, pad, sanitize, sanitize_lines
 
-TRACE_LINES = 60
-"""For a bug the whole of it is wanted."""
-
-LEAST_PROGRAM = 12
-"""With less room than this, the program behind a component is not shown."""
-
-INSTALL_TOOLS = "--install-tools"
-"""The flag without which carrying on fails again, if an error says that it helps."""
+TRACE_LINES = 60  # for a bug the whole of it is wanted
+LEAST_PROGRAM = 12  # with less room than this, the program behind a component is not shown
+INSTALL_TOOLS = "--install-tools"  # the flag without which carrying on fails again, if an error says that it helps
 
 _Ways = Sequence[tuple[str, str]]
 """Commands to type, each with what it does."""
@@ -37,7 +32,6 @@ class Ended:
 
     @property
     def place(self) -> str:
-        """The installation in words."""
         name = sanitize(self.cluster, 63)
         return f"{name} on {sanitize(self.provider, 40)}" if self.provider else name
 
@@ -146,7 +140,6 @@ def render_rolled_back(ended: Ended, undone: Sequence[str], kept: str, style: St
 
 
 def render_error(error: InstallError, style: Style) -> str:
-    """Return the error that ended a command before, or without, a run."""
     return "\n".join(_error(error, style))
 
 

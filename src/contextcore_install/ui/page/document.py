@@ -5,10 +5,11 @@ Every text in it was made harmless and cut, and lists are bounded: its size does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contextcore_install.core.findings import Remedy, finding_from_document
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
@@ -19,14 +20,9 @@ from contextcore_install.ui.text import LIMIT, sanitize
 
 PAGE_SCHEMA = "contextcore-install/page/v1"
 LOG_LINES, LOG_LINE_LIMIT = 200, 500
-HISTORY_ROWS = 50
-"""Rows of the history that the page has from the first moment; it asks for older ones."""
-
+HISTORY_ROWS = 50  # rows of the history that the page has from the first moment; it asks for older ones
 MOST_REQUIREMENTS, MOST_ITEMS, DEEPEST = 200, 2_000, 12
-
-_GOING = {
-    "install": "Installing", "resume": "Carrying on", "repair": "Repairing", "delete": "Removing",
-}  # fmt: skip
+_GOING = {"install": "Installing", "resume": "Carrying on", "repair": "Repairing", "delete": "Removing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ def sections(facts: PageFacts, hidden: Redaction | None = None) -> dict[str, Any
     """Return the document's sections; `hidden` takes out what others are not to see."""
     made: dict[str, Any] = {
         "head": _head(facts),
-        "steps": _steps(facts),
+        "steps": [_step(facts, step) for step in facts.state.planned],
         "run": run_section(facts.story, facts.commands, live=facts.live) if facts.story.run_id else None,
         "requirements": list(facts.requirements)[:MOST_REQUIREMENTS],
         "where": facts.where,
@@ -64,24 +60,19 @@ def sections(facts: PageFacts, hidden: Redaction | None = None) -> dict[str, Any
 
 def history(rows: Sequence[Mapping[str, Any]], before: int, most: int, *, live: bool) -> dict[str, Any]:
     """Return up to `most` runs before the index `before`, the latest first, and how many there are in all."""
-    first = max(0, before - most)
-    last = len(rows) - 1
-    shown = [_summary(rows[index], index, live and index == last) for index in range(first, before)]
-    return {"total": len(rows), "rows": shown[::-1]}
+    places = range(before - 1, max(0, before - most) - 1, -1)
+    return {"total": len(rows), "rows": [_summary(rows[at], at, live and at == len(rows) - 1) for at in places]}
 
 
 def run_section(story: RunStory, commands: Commands, *, live: bool) -> dict[str, Any]:
-    """Return a run with what is to be typed for each of its problems."""
     document = story.as_document(live=live)
-    document["problems"] = [_problem(found, commands) for found in document["problems"]]
-    return document
+    return document | {"problems": [_problem(found, commands) for found in document["problems"]]}
 
 
 def log_lines(lines: Sequence[str], hidden: Redaction | None) -> list[str]:
     """Return the end of a log. Secrets are looked for in all lines at once: a private key has many."""
     text = "\n".join(line[: 4 * LOG_LINE_LIMIT] for line in lines[-LOG_LINES:])
-    if hidden:
-        text = hidden.text(text)
+    text = hidden.text(text) if hidden else text
     return [sanitize(line, LOG_LINE_LIMIT) for line in text.split("\n")] if text else []
 
 
@@ -105,9 +96,11 @@ def bounded(value: Any, hidden: Redaction | None = None, depth: int = 0) -> Any:
 def _head(facts: PageFacts) -> dict[str, Any]:
     state, story = facts.state, facts.story
     standing = overall(state, live=facts.live)
-    tone, headline, detail = _HEADLINES[standing](facts)
+    tone, headline, detail = _headline(facts, standing)
     ways = list(following(standing))
-    if down := _down(facts):
+    known = facts.where["endpoints"] if facts.where and standing == "complete" else ()
+    down = [str(item["component"]) for item in known if isinstance(item, Mapping) and item.get("answers") is False]
+    if down:  # though it should answer, as the installation is complete
         tone, headline = "bad", f"{' and '.join(down)} {'does' if len(down) == 1 else 'do'} not answer"
         detail = "Every step was done, and something has broken since."
         ways.sort(key=lambda way: way[0] != REPAIR)
@@ -130,67 +123,30 @@ def _head(facts: PageFacts) -> dict[str, Any]:
     }
 
 
-def _down(facts: PageFacts) -> list[str]:
-    """Return the components that should answer, as the installation is complete, and do not."""
-    if not facts.where or overall(facts.state, live=facts.live) != "complete":
-        return []
-    known = (item for item in facts.where["endpoints"] if isinstance(item, Mapping))
-    return [str(item["component"]) for item in known if item.get("answers") is False]
-
-
-def _without_a_word(facts: PageFacts) -> bool:
-    return bool(facts.story.run_id) and not facts.story.finished and not facts.live
-
-
-_UNTOLD = "The latest run ended without a word: it was killed, or the power failed."
-
-
-def _running(facts: PageFacts) -> tuple[str, str, str]:
-    going = [title for step, title in facts.titles.items() if facts.story.running(step)]
-    verb = _GOING.get(facts.story.mode, "A run is under way")
-    return "busy", verb + (f": {', '.join(going)}" if going else ""), ""
-
-
-def _failed(facts: PageFacts) -> tuple[str, str, str]:
-    failed = facts.state.failed
-    where = ", ".join(facts.titles.get(step, step) for step in failed)
-    error = (facts.state.steps[failed[0]].error or {}) if failed else {}
-    return "bad", f"Failed: {where}", _UNTOLD if _without_a_word(facts) else str(error.get("message", ""))
-
-
-def _interrupted(facts: PageFacts) -> tuple[str, str, str]:
-    if _without_a_word(facts):
-        return "warn", "Ended without a word", f"{_UNTOLD} What was done is kept."
-    why = f" ({facts.story.reason})" if facts.story.reason else ""
-    return "warn", "Interrupted", f"The latest run was told to end{why}. What was done is kept."
-
-
-def _complete(facts: PageFacts) -> tuple[str, str, str]:
-    detail = _UNTOLD if _without_a_word(facts) else "Every step is done."
-    return "good", "Complete", detail
-
-
-def _nothing(_: PageFacts) -> tuple[str, str, str]:
-    return "idle", "Nothing is installed yet", "This page shows a run as soon as one begins."
-
-
-def _incomplete(_: PageFacts) -> tuple[str, str, str]:
+def _headline(facts: PageFacts, standing: str) -> tuple[str, str, str]:
+    """Return the tone, the headline and a sentence about how the installation stands."""
+    story = facts.story
+    lost = bool(story.run_id) and not story.finished and not facts.live
+    untold = "The latest run ended without a word: it was killed, or the power failed."
+    match standing:
+        case "not_installed":
+            return "idle", "Nothing is installed yet", "This page shows a run as soon as one begins."
+        case "running":
+            going = ", ".join(title for step, title in facts.titles.items() if story.running(step))
+            return "busy", _GOING.get(story.mode, "A run is under way") + (f": {going}" if going else ""), ""
+        case "complete":
+            return "good", "Complete", untold if lost else "Every step is done."
+        case "failed":
+            failed = facts.state.failed
+            names = ", ".join(facts.titles.get(step, step) for step in failed)
+            error = facts.state.steps[failed[0]].error or {}
+            return "bad", f"Failed: {names}", untold if lost else str(error.get("message", ""))
+        case "interrupted" if lost:
+            return "warn", "Ended without a word", f"{untold} What was done is kept."
+        case "interrupted":
+            why = f" ({story.reason})" if story.reason else ""
+            return "warn", "Interrupted", f"The latest run was told to end{why}. What was done is kept."
     return "warn", "Incomplete", "Some steps are still to be done."
-
-
-_HEADLINES: Mapping[str, Callable[[PageFacts], tuple[str, str, str]]] = {
-    "not_installed": _nothing,
-    "running": _running,
-    "complete": _complete,
-    "failed": _failed,
-    "interrupted": _interrupted,
-    "incomplete": _incomplete,
-}
-"""For each standing of the installation: the tone, the headline and a sentence."""
-
-
-def _steps(facts: PageFacts) -> list[dict[str, Any]]:
-    return [_step(facts, step) for step in facts.state.planned]
 
 
 def _step(facts: PageFacts, step: str) -> dict[str, Any]:
@@ -213,25 +169,24 @@ def _step(facts: PageFacts, step: str) -> dict[str, Any]:
 
 def _problem(found: Mapping[str, Any], commands: Commands) -> dict[str, Any]:
     """Return an error or a finding with its remedy in words and as a command to type."""
-    remedy = found.get("remedy")
-    known: Mapping[str, Any] = remedy if isinstance(remedy, Mapping) else {}
-    hint = commands.typed(str(found.get("hint", "") or known.get("command", "")))
+    finding = finding_from_document(found)
+    remedy = finding.remedy or Remedy("")
+    hint = commands.typed(str(found.get("hint", "")) or remedy.command)
     command = hint if is_command(hint) else ""
     return {
         "step": found["step"],
-        "code": found.get("code", ""),
-        "message": found.get("message", ""),
-        "evidence": found.get("evidence", ""),
-        "remedy": str(known.get("summary", "")) or ("" if command else hint),
+        "code": finding.code,
+        "message": finding.message,
+        "evidence": finding.evidence,
+        "remedy": remedy.summary or ("" if command else hint),
         "command": command,
-        "risk": known.get("risk", ""),
-        "warning": bool(found.get("warning")),
-        "quiet": bool(found.get("healed") or known.get("automatic")),
+        "risk": remedy.risk if finding.remedy else "",
+        "warning": finding.warning,
+        "quiet": bool(found.get("healed")) or remedy.automatic,
     }
 
 
 def _summary(row: Mapping[str, Any], index: int, live: bool) -> dict[str, Any]:
-    """Return a row of the history, numbered from 1."""
     return {
         "number": index + 1,
         "run_id": row.get("run_id"),

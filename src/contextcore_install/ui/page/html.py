@@ -14,7 +14,6 @@ from typing import Any
 
 from contextcore_install.ui.page.document import PAGE_SCHEMA
 
-_ASSETS = Path(__file__).with_name("assets")
 _SCRIPTS = ("elements", "words", "sections", "history", "app", "live")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
@@ -30,8 +29,8 @@ def render(document: Mapping[str, Any], *, live: bool, footer: str) -> str:
         "live": "yes" if live else "no",
         "policy": escape(policy()),
         "title": escape(f"{cluster} on {head['provider']}" if head["provider"] else cluster),
-        "style": style(),
-        "script": script(),
+        "style": _asset("page.css"),
+        "script": _script(),
         "summary": _summary(document["sections"]),
         "footer": escape(footer),
         "document": in_html({"schema": PAGE_SCHEMA, **document}),
@@ -39,19 +38,22 @@ def render(document: Mapping[str, Any], *, live: bool, footer: str) -> str:
     return _PLACE.sub(lambda place: places[place[1]], _asset("page.html"))
 
 
+@cache
 def policy() -> str:
     """Return the Content-Security-Policy: our own style and scripts by their hashes, questions to our own server.
 
     CSP level 3, section 2.3.1: a hash is of what stands between the tags.
     """
+    script, style = (
+        f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (_script(), _asset("page.css"))
+    )
     return (
-        f"default-src 'none'; script-src '{_hash(script())}'; style-src '{_hash(style())}'; connect-src 'self'; "
+        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
 def as_json(value: object) -> str:
-    """Return a value as one line of JSON in ASCII."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
 
 
@@ -60,37 +62,24 @@ def in_html(value: object) -> str:
     return as_json(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-@cache
-def script() -> str:
+def _script() -> str:
     """Return the scripts as one, with names of their own."""
     modules = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{modules}}})();\n'
 
 
 @cache
-def style() -> str:
-    """Return the style sheet."""
-    return _asset("page.css")
-
-
-@cache
 def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+    return Path(__file__).with_name("assets").joinpath(name).read_text(encoding="utf-8")
 
 
 def _summary(sections: Mapping[str, Any]) -> str:
     """Return what a browser without scripts shows."""
     head = sections["head"]
-    steps = "".join(
-        f"<li>{escape(str(step['title']))}: {escape(str(step['status']).replace('_', ' '))}"
-        + (f" - {escape(str(step['error']))}" if step["error"] else "")
-        + "</li>"
-        for step in sections["steps"]
-    )
+    steps = ""
+    for step in sections["steps"]:
+        error = f" - {escape(str(step['error']))}" if step["error"] else ""
+        steps += f"<li>{escape(str(step['title']))}: {escape(str(step['status']).replace('_', ' '))}{error}</li>"
     typed = "".join(f"<li><code>{escape(str(text))}</code> {escape(str(what))}</li>" for text, what in head["next"])
     return (
         f"<section><h2>{escape(str(head['headline']))}</h2><p>{escape(str(head['detail']))}</p>"

@@ -25,12 +25,7 @@ class Bar:
     outcome: str = ""
 
     def end(self, at_us: int, outcome: str) -> None:
-        """Note its end."""
         self.ended_us, self.outcome = max(at_us, self.began_us), outcome
-
-    def as_document(self) -> list[Any]:
-        """Return the bar as the page holds it: when it began and ended, and its outcome."""
-        return [self.began_us, self.ended_us, self.outcome]
 
 
 @dataclass(slots=True)
@@ -44,7 +39,6 @@ class Row:
 
     @property
     def going(self) -> Bar | None:
-        """The bar that lasts, if one does."""
         return self.bars[-1] if self.bars and self.bars[-1].ended_us is None else None
 
     def begin(self, at_us: int) -> None:
@@ -53,7 +47,6 @@ class Row:
             self.bars = [*self.bars[1 - MOST_BARS :], Bar(at_us)]
 
     def end(self, at_us: int, outcome: str) -> None:
-        """End what lasts."""
         for bar in (*self.bars[-1:], *self.attempts[-1:]):
             if bar.ended_us is None:
                 bar.end(at_us, outcome)
@@ -65,7 +58,6 @@ class RunStory:
 
     run_id: str = ""
     mode: str = ""
-    version: str = ""
     began_us: int = 0
     last_us: int = 0
     finished: bool = False
@@ -77,17 +69,80 @@ class RunStory:
     remarks: list[list[Any]] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
-        """Take one event in."""
         self.last_us = event.at_us
-        change = _CHANGES.get(event.kind)
-        if change:
-            change(self, event)
-        text = remark(event)
-        if text:
+        match event.kind:
+            case Kind.RUN_STARTED:
+                self.run_id, self.began_us, self.mode = event.run_id, event.at_us, str(event.data.get("mode", ""))
+            case Kind.RUN_FINISHED:
+                self.finished = True
+                self.outcome, self.reason = (str(event.data.get(name, "")) for name in ("outcome", "reason"))
+                for row in self.rows.values():
+                    row.end(event.at_us, "cut off")
+            case Kind.PART_STARTED | Kind.PART_FINISHED:
+                row = self.row(event.step, str(event.data.get("part", ""))[:200])
+                row.begin(event.at_us)
+                if event.kind is Kind.PART_FINISHED:
+                    row.end(event.at_us, str(event.data.get("outcome", "completed")))
+            case Kind.FINDING:
+                self._find(event.step, event.data)
+            case _:
+                self._take_step(event)
+        if text := remark(event):
             self.remarks = [*self.remarks[1 - MOST_REMARKS :], [event.at_us, event.step, text]]
 
+    def _take_step(self, event: Event) -> None:
+        error = event.data.get("error")
+        match event.kind:
+            case Kind.STEP_STARTED:
+                row = self.row(event.step)
+                row.begin(event.at_us)
+                row.attempts = [*row.attempts[1 - MOST_BARS :], Bar(event.at_us)]
+                self.errors.pop(event.step, None)
+            case Kind.STEP_RETRYING:
+                for attempt in self.row(event.step).attempts[-1:]:
+                    attempt.end(event.at_us, "failed")
+                self._end_parts(event)
+                if isinstance(error, Mapping):
+                    self._find(event.step, {**error, "warning": True, "retried": True})
+            case Kind.STEP_COMPLETED:
+                self._end_step(event, "already" if event.data.get("already") else "completed")
+                self.errors.pop(event.step, None)
+                self._heal(event.step, all_of_it=True)
+            case Kind.STEP_FAILED:
+                self._end_step(event, "failed")
+                self._heal(event.step, all_of_it=False)  # what the last attempt met is what counts
+                self.errors[event.step] = dict(error) if isinstance(error, Mapping) else {"message": str(error)}
+
+    def _find(self, step: str, found: Mapping[str, Any]) -> None:
+        key = (step, str(found.get("code", "")), str(found.get("message", "")))
+        self.findings.pop(key, None)
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings[key] = {**found, "step": step, "healed": False}
+
+    def _heal(self, step: str, *, all_of_it: bool) -> None:
+        """Note that what a step's earlier attempts met is over, and with `all_of_it` all but its warnings."""
+        for found in self.findings.values():
+            if found["step"] == step and (found.get("retried") or (all_of_it and not found.get("warning"))):
+                found["healed"] = True
+
+    def _end_step(self, event: Event, outcome: str) -> None:
+        """End a step's bar; it began with the first check, which no event of the journal tells."""
+        row = self.row(event.step)
+        seconds = event.data.get("duration_seconds")
+        known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e9
+        began = event.at_us - round(seconds * 1e6) if known and seconds is not None else event.at_us
+        row.begin(began)
+        row.bars[-1].began_us = max(self.began_us, min(row.bars[-1].began_us, began))
+        row.end(event.at_us, outcome)
+        self._end_parts(event)
+
+    def _end_parts(self, event: Event) -> None:
+        for row in self.rows.values():
+            if row.step == event.step and row.part:
+                row.end(event.at_us, "cut off")
+
     def row(self, step: str, part: str = "") -> Row:
-        """Return the row of a step or a part; one that is not kept where there are too many already."""
+        """Return the row of a step or a part; one that is not kept if there are too many already."""
         found = self.rows.get((step, part))
         if found is None:
             found = Row(step, part)
@@ -96,137 +151,38 @@ class RunStory:
         return found
 
     def running(self, step: str) -> Bar | None:
-        """Return the bar of a step that is under way."""
         row = self.rows.get((step, ""))
         return row.going if row else None
 
     def as_document(self, *, live: bool) -> dict[str, Any]:
-        """Return the run as the page draws it. Where it does not live, what seems to last was cut off."""
+        """Return the run as the page draws it. If it does not live, what seems to last was cut off."""
+        steps = dict.fromkeys(step for step, _ in self.rows)
+        in_order = [row for step in steps for row in self.rows.values() if row.step == step]
         return {
             "run_id": self.run_id,
             "mode": self.mode,
             "began_us": self.began_us,
             "ended_us": None if live else self.last_us,
             "outcome": self.outcome or ("" if live else "cut off"),
-            "rows": [self._row(row, live) for row in self._in_order()],
+            "rows": [
+                {
+                    "step": row.step,
+                    "part": row.part,
+                    "bars": [self._bar(bar, live) for bar in (row.attempts if len(row.attempts) > 1 else row.bars)],
+                }
+                for row in in_order
+            ],
             "problems": self.problems(),
             "remarks": self.remarks,
         }
 
+    def _bar(self, bar: Bar, live: bool) -> list[Any]:
+        if live or bar.ended_us is not None:
+            return [bar.began_us, bar.ended_us, bar.outcome]
+        return [bar.began_us, self.last_us, "cut off"]
+
     def problems(self) -> list[dict[str, Any]]:
-        """Return what went wrong: errors of steps, then findings, `healed` where their step was completed after."""
+        """Return what went wrong: errors of steps, then findings, `healed` if their step was completed after."""
         failed = [{**error, "step": step, "healed": False} for step, error in self.errors.items()]
         told = {(step, str(error.get("message", ""))) for step, error in self.errors.items()}
         return failed + [it for (step, _, text), it in self.findings.items() if (step, text) not in told]
-
-    def _in_order(self) -> list[Row]:
-        """Return each step's row with its parts' behind it."""
-        steps = list(dict.fromkeys(step for step, _ in self.rows))
-        return [row for step in steps for row in self.rows.values() if row.step == step]
-
-    def _row(self, row: Row, live: bool) -> dict[str, Any]:
-        bars = row.attempts if len(row.attempts) > 1 else row.bars
-        return {"step": row.step, "part": row.part, "bars": [self._bar(bar, live) for bar in bars]}
-
-    def _bar(self, bar: Bar, live: bool) -> list[Any]:
-        if live or bar.ended_us is not None:
-            return bar.as_document()
-        return [bar.began_us, self.last_us, "cut off"]
-
-
-def _run_started(story: RunStory, event: Event) -> None:
-    story.run_id, story.began_us = event.run_id, event.at_us
-    story.mode, story.version = str(event.data.get("mode", "")), str(event.data.get("version", ""))
-
-
-def _run_finished(story: RunStory, event: Event) -> None:
-    story.finished = True
-    story.outcome, story.reason = str(event.data.get("outcome", "")), str(event.data.get("reason", ""))
-    for row in story.rows.values():
-        row.end(event.at_us, "cut off")
-
-
-def _step_started(story: RunStory, event: Event) -> None:
-    row = story.row(event.step)
-    row.begin(event.at_us)
-    row.attempts = [*row.attempts[1 - MOST_BARS :], Bar(event.at_us)]
-    story.errors.pop(event.step, None)
-
-
-def _step_retrying(story: RunStory, event: Event) -> None:
-    row = story.row(event.step)
-    if row.attempts:
-        row.attempts[-1].end(event.at_us, "failed")
-    _end_parts(story, event)
-    error = event.data.get("error")
-    if isinstance(error, Mapping):
-        _find(story, event.step, {**error, "warning": True, "retried": True})
-
-
-def _step_completed(story: RunStory, event: Event) -> None:
-    _end_step(story, event, "already" if event.data.get("already") else "completed")
-    story.errors.pop(event.step, None)
-    for found in story.findings.values():
-        if found["step"] == event.step and (not found.get("warning") or found.get("retried")):
-            found["healed"] = True
-
-
-def _step_failed(story: RunStory, event: Event) -> None:
-    _end_step(story, event, "failed")
-    error = event.data.get("error")
-    for found in story.findings.values():
-        if found["step"] == event.step and found.get("retried"):
-            found["healed"] = True  # what the last attempt met is what counts
-    story.errors[event.step] = dict(error) if isinstance(error, Mapping) else {"message": str(error)}
-
-
-def _end_step(story: RunStory, event: Event, outcome: str) -> None:
-    """End a step's bar; it began with the first check, which no event of the journal tells."""
-    row = story.row(event.step)
-    seconds = event.data.get("duration_seconds")
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e9
-    began = event.at_us - round(seconds * 1e6) if known and seconds is not None else event.at_us
-    row.begin(began)
-    row.bars[-1].began_us = max(story.began_us, min(row.bars[-1].began_us, began))
-    row.end(event.at_us, outcome)
-    _end_parts(story, event)
-
-
-def _end_parts(story: RunStory, event: Event) -> None:
-    for row in story.rows.values():
-        if row.step == event.step and row.part:
-            row.end(event.at_us, "cut off")
-
-
-def _part_started(story: RunStory, event: Event) -> None:
-    story.row(event.step, str(event.data.get("part", ""))[:200]).begin(event.at_us)
-
-
-def _part_finished(story: RunStory, event: Event) -> None:
-    row = story.row(event.step, str(event.data.get("part", ""))[:200])
-    row.begin(event.at_us)
-    row.end(event.at_us, str(event.data.get("outcome", "completed")))
-
-
-def _finding(story: RunStory, event: Event) -> None:
-    _find(story, event.step, event.data)
-
-
-def _find(story: RunStory, step: str, found: Mapping[str, Any]) -> None:
-    key = (step, str(found.get("code", "")), str(found.get("message", "")))
-    story.findings.pop(key, None)
-    if len(story.findings) < MOST_FINDINGS:
-        story.findings[key] = {**found, "step": step, "healed": False}
-
-
-_CHANGES = {
-    Kind.RUN_STARTED: _run_started,
-    Kind.RUN_FINISHED: _run_finished,
-    Kind.STEP_STARTED: _step_started,
-    Kind.STEP_RETRYING: _step_retrying,
-    Kind.STEP_COMPLETED: _step_completed,
-    Kind.STEP_FAILED: _step_failed,
-    Kind.PART_STARTED: _part_started,
-    Kind.PART_FINISHED: _part_finished,
-    Kind.FINDING: _finding,
-}
