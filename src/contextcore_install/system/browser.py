@@ -1,4 +1,4 @@
-"""Opening an address in the user's browser, where there is one to open."""
+"""Opening an address in the user's browser, if there is one to open."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def opener(environ: Mapping[str, str], platform: str = sys.platform) -> list[str] | None:
-    """Return the command that opens an address put behind it; None where no browser can be shown.
+    """Return the command that opens an address put behind it; None if no browser can be shown.
 
     Without a display Python's webbrowser would start a text browser, in the terminal that is ours. On WSL the
     browser is Windows': wslview is its own way, explorer.exe is there on every Windows.
     """
-    python = [sys.executable, "-I", "-S", "-m", "webbrowser"]
     if environ.get("WSL_DISTRO_NAME"):
-        found = next((way for way in ("wslview", "explorer.exe") if shutil.which(way, path=_path(environ))), None)
-        if found:
-            return [found]
+        for program in ("wslview", "explorer.exe"):
+            if shutil.which(program, path=environ.get("PATH", "")):
+                return [program]
     if platform == "darwin" or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"):
-        return python
+        return [sys.executable, "-I", "-S", "-m", "webbrowser"]
     return None
 
 
@@ -34,19 +34,8 @@ def open_in_browser(invitation: Callable[[], str], environ: Mapping[str, str]) -
     command = opener(environ)
     if command is None:
         return False
-    nowhere = subprocess.DEVNULL
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     with contextlib.suppress(OSError):
-        subprocess.Popen(
-            [*command, invitation()],
-            env=dict(environ),
-            stdin=nowhere,
-            stdout=nowhere,
-            stderr=nowhere,
-            start_new_session=True,
-        )
+        subprocess.Popen([*command, invitation()], env=dict(environ), start_new_session=True, **streams)
         return True
     return False
-
-
-def _path(environ: Mapping[str, str]) -> str:
-    return environ.get("PATH", "")

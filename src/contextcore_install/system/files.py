@@ -1,13 +1,13 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and that are what they seem: no link is followed, and no FIFO waited for."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 UNFINISHED = ".new"
@@ -17,27 +17,25 @@ UNFINISHED = ".new"
 def make_cache_folder(folder: Path) -> None:
     """Make a folder for what can be made again, inside a home that is there.
 
-    Raises OSError, also where that home is a link: nothing is written through one.
+    Raises OSError, also if that home is a link: nothing is written through one.
     """
     if folder.parent.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder.parent))
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_atomically(
-    path: Path, content: str | bytes | Iterable[bytes], *, mode: int = 0o600, durable: bool = True
-) -> None:
-    """Replace a file so that a reader, or a crash, meets the old content or the new. Raises OSError.
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes], *, durable: bool = True) -> None:
+    """Replace a file, mode 0600, so that a reader, or a crash, meets the old content or the new. Raises OSError.
 
     Content may come in pieces, which are made while it is written. With `durable` the new content survives a power cut
     when this returns.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    pieces = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
     try:
-        descriptor = os.open(temporary, flags, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            for piece in _pieces(content):
+            for piece in pieces:
                 write_all(descriptor, piece)
             if durable:
                 os.fsync(descriptor)
@@ -45,17 +43,11 @@ def write_atomically(
             os.close(descriptor)
         temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink()
         raise
     if durable:
         sync_folder(path.parent)
-
-
-def _pieces(content: str | bytes | Iterable[bytes]) -> Iterable[bytes]:
-    if isinstance(content, str):
-        return (content.encode(),)
-    return (content,) if isinstance(content, bytes) else content
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -65,59 +57,38 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a small file of ours. Raises OSError, and ValueError for what is no UTF-8.
-
-    No link is followed and no FIFO waited for: what is not a regular file is refused.
-    """
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading and return its descriptor. Raises OSError, EINVAL for what is none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    with os.fdopen(descriptor, "rb") as file:
+    return descriptor
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a small regular file of ours. Raises OSError, and ValueError for what is no UTF-8."""
+    with os.fdopen(open_regular(path), "rb") as file:
         return file.read().decode("utf-8")
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers left over in a folder when they were killed. No writer may be at work there."""
-    for leftover in folder.glob(f".*{UNFINISHED}"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+def tail(path: Path, limit: int) -> str:
+    """Return the end of a regular file, from the beginning of a line on if it is longer than `limit` bytes.
 
-
-def discard(path: Path) -> None:
-    """Remove a file or folder, also one that its owner has closed; what cannot be removed stays."""
-    if path.is_symlink() or not path.is_dir():
-        with contextlib.suppress(OSError):
-            path.unlink()
-        return
-    _open_to_owner(path)
-    for folder, names, _ in os.walk(path):
-        for name in names:
-            _open_to_owner(Path(folder, name))
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _open_to_owner(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        if not folder.is_symlink():
-            folder.chmod(0o700)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    Raises OSError.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        start = max(0, os.fstat(file.fileno()).st_size - limit)
+        file.seek(start)
+        content = file.read(limit)
+    whole_lines = content.partition(b"\n")[2] if start else content
+    return (whole_lines or content).decode("utf-8", errors="replace")
 
 
 def last_lines(path: Path, count: int, *, start: int = 0, limit: int = 65_536) -> list[str]:
     """Return the last `count` lines of a text file, from the byte `start` on and within its last `limit` bytes.
 
-    There are none where it cannot be read.
+    There are none if it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -129,18 +100,37 @@ def last_lines(path: Path, count: int, *, start: int = 0, limit: int = 65_536) -
     return [line for line in text.splitlines() if line.strip()][-count:]
 
 
-def tail(path: Path, limit: int) -> str:
-    """Return the end of a regular file, from the beginning of a line on where it is longer than `limit` bytes.
+def sweep(folder: Path) -> None:
+    """Remove what writers left over in a folder when they were killed. No writer may be at work there."""
+    for leftover in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            leftover.unlink()
 
-    Links are not followed, and pipes not waited for. Raises OSError.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        start = max(0, facts.st_size - limit)
-        file.seek(start)
-        content = file.read(limit)
-    whole_lines = content.partition(b"\n")[2] if start else content
-    return (whole_lines or content).decode("utf-8", errors="replace")
+
+def discard(path: Path) -> None:
+    """Remove a file or folder, also one that its owner has closed; what cannot be removed stays."""
+    if path.is_symlink() or not path.is_dir():
+        with suppress(OSError):
+            path.unlink()
+        return
+    _open_to_owner(path)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            _open_to_owner(Path(folder, name))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_to_owner(folder: Path) -> None:
+    with suppress(OSError):
+        if not folder.is_symlink():
+            folder.chmod(0o700)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut, if the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
@@ -15,26 +16,25 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system.capture import capture
-from contextcore_install.system.machine import file_system
+from contextcore_install.system.machine import file_system, kernel_text
+from contextcore_install.system.programs import KIND, KUBECTL, VERSION_WITHIN_S
 
 VERSIONS: Mapping[str, tuple[str, ...]] = {
     "docker": ("--version",),
     "podman": ("--version",),
-    "kind": ("version",),
-    "kubectl": ("version", "--client"),
+    KIND.name: KIND.version_arguments,
+    KUBECTL.name: KUBECTL.version_arguments,
 }
 """Tools, and what they print their version for."""
 
-VERSION_WITHIN_S = 10.0
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-_OURS = ("CONTEXTCORE_", "KIND_", "K8S_", "DOCKER_", "CONTAINER_", "GF_", "LC_", "CLICOLOR")
-_TELLING = frozenset(
-    {
-        "CI", "CLUSTER_NAME", "COLUMNS", "FORCE_COLOR", "HOME", "KUBECONFIG", "LANG", "NO_COLOR", "PATH", "PYTHONPATH",
-        "SHELL", "SSH_CONNECTION", "SUDO_USER", "TERM", "TMPDIR", "TZ", "WSL_DISTRO_NAME", "XDG_RUNTIME_DIR",
-    }
-)  # fmt: skip
+_MATTERS = re.compile(
+    r"(CONTEXTCORE|KIND|K8S|DOCKER|CONTAINER|GF|LC)_.*|CLICOLOR.*|(?i:https?_proxy|all_proxy|no_proxy)"
+    r"|CI|CLUSTER_NAME|COLUMNS|FORCE_COLOR|HOME|KUBECONFIG|LANG|NO_COLOR|PATH|PYTHONPATH|SHELL|SSH_CONNECTION"
+    r"|SUDO_USER|TERM|TMPDIR|TZ|WSL_DISTRO_NAME|XDG_RUNTIME_DIR"
+)
+"""Variables whose presence tells something."""
 _KERNEL_LIMITS = {
     "inotify_watches": "/proc/sys/fs/inotify/max_user_watches",
     "inotify_instances": "/proc/sys/fs/inotify/max_user_instances",
@@ -56,18 +56,19 @@ def host_facts(environ: Mapping[str, str], folder: Path, ctx: StepContext) -> di
     """
     import psutil
 
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     return {
         "system": _system(),
         "python": {"version": platform.python_version(), "executable": sys.executable},
-        "processors": {"count": os.cpu_count(), "usable": _usable_processors(), "load": os.getloadavg()},
+        "processors": {"count": os.cpu_count(), "usable": usable, "load": os.getloadavg()},
         "memory": {"total": memory.total, "available": memory.available, "swap_free": swap.free},
         "disks": {"home": _disk(folder), "temporary": _disk(Path(tempfile.gettempdir()))},
         "limits": {name: resource.getrlimit(number) for name, number in _LIMITS.items()},
-        "kernel_limits": {name: _line(path) for name, path in _KERNEL_LIMITS.items()},
+        "kernel_limits": {name: kernel_text(path) for name, path in _KERNEL_LIMITS.items()},
         "tools": {name: _version(name, environ, ctx) for name in VERSIONS},
         "proxies": {name: value for name, value in sorted(environ.items()) if name.lower() in PROXIES},
-        "environment": sorted(name for name in environ if _matters(name)),
+        "environment": sorted(filter(_MATTERS.fullmatch, environ)),
     }
 
 
@@ -88,21 +89,10 @@ def _system() -> dict[str, Any]:
     }
 
 
-def _usable_processors() -> int | None:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-
-
 def _disk(folder: Path) -> dict[str, Any]:
     there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
     usage = shutil.disk_usage(there)
     return {"path": str(there), "total": usage.total, "free": usage.free, "type": file_system(there)}
-
-
-def _line(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _version(name: str, environ: Mapping[str, str], ctx: StepContext) -> str:
@@ -114,7 +104,3 @@ def _version(name: str, environ: Mapping[str, str], ctx: StepContext) -> str:
     except InstallError as error:
         return f"{program}: {error.message}"
     return f"{program}: {(done.stdout or done.stderr).strip()[:500]}"
-
-
-def _matters(name: str) -> bool:
-    return name in _TELLING or name.startswith(_OURS) or name.lower() in PROXIES

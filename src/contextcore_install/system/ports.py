@@ -16,9 +16,9 @@ def takes_connections(port: int) -> bool:
 
 
 def bind_problem(port: int) -> int:
-    """Return 0 when a port of loopback is free, else the errno of trying to have it.
+    """Return 0 if a port of loopback is free, else the errno of trying to have it.
 
-    A connection is tried first: where SO_REUSEADDR lets one address be bound beside another (macOS), a listener on all
+    A connection is tried first: if SO_REUSEADDR lets one address be bound beside another (macOS), a listener on all
     addresses would not be noticed.
     """
     if takes_connections(port):
@@ -33,7 +33,7 @@ def bind_problem(port: int) -> int:
 
 
 def free_port(near: int) -> int:
-    """Return a free port to suggest, a round distance away; 0 where none is found."""
+    """Return a free port to suggest, a round distance away; 0 if none is found."""
     candidates = (near + 1000 * step for step in range(1, 40))
     return next((port for port in candidates if port < 65_536 and bind_problem(port) == 0), 0)
 

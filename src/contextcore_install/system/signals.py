@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from types import FrameType
 
 from contextcore_install.core.errors import ExitCode
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
 
 
@@ -28,7 +26,7 @@ def ending_signals(
     """
     asked = False
 
-    def handle(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: object) -> None:
         nonlocal asked
         if asked:
             at_once()
@@ -70,7 +68,7 @@ def ending_signals_apart(
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Within the block, raise KeyboardInterrupt at the first signal: it waits for somebody, and nothing is at work."""
+    """Within the block, raise KeyboardInterrupt at the first signal: nothing is at work that had to be asked to end."""
 
     def handle(*_: object) -> None:
         raise KeyboardInterrupt
@@ -81,9 +79,9 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def _handled_by(
-    handle: Callable[[int, FrameType | None], None], exits_next: Callable[[], bool] = lambda: False
+    handle: Callable[[int, object], None], exits_next: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in _NAMES}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, handle)

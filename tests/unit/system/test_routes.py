@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-from contextcore_install.system.routes import routes, taker_of_pools
+from contextcore_install.system.machine import routes, taker_of_pools
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 HOME = (

@@ -20,7 +20,7 @@ from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, Engin
 from contextcore_install.providers.kind.ports import PortProbe
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
-from contextcore_install.system import machine, routes
+from contextcore_install.system import machine
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
 #: Seconds by which clocks may differ: an engine takes some to answer.
@@ -150,10 +150,10 @@ class KindRequirements:
         if info is None or info.rootless or info.kernel != os.uname().release:
             return Probe("not of concern", skipped=True)  # it has a network, or a machine, of its own
         try:
-            interface = routes.taker_of_pools(routes.TABLE.read_text(encoding="ascii"))
+            interface = machine.taker_of_pools(machine.kernel_text("/proc/net/route"))
             if not interface or self.engine.has_network():
                 return Probe("there is one")
-        except (OSError, InstallError):
+        except InstallError:
             return _UNKNOWN
         return Probe(interface, machine_findings({"interface": interface}, f"routes of {interface}"))
 
