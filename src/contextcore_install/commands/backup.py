@@ -32,8 +32,7 @@ from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES
 from contextcore_install.storage.backup.writer import pack, require_room
 from contextcore_install.storage.files import UnreadableFileError, unusable
 from contextcore_install.storage.home import make_private
-from contextcore_install.storage.journal.journal import copy_lines
-from contextcore_install.storage.journal.segments import size_of
+from contextcore_install.storage.journal.journal import JournalReader, copy_lines
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import Records, read_records
 from contextcore_install.system.files import UNFINISHED
@@ -194,7 +193,7 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
     else:
         StateWriter(state).save(records.state, records.offset)
     with suppress(UnreadableFileError):  # then the state counts, as it does here
-        if size_of(app.layout.journal):
+        if JournalReader(app.layout.journal).size():
             with (folder / app.layout.journal.name).open("wb") as file:
                 copy_lines(app.layout.journal, file)
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,30 +22,16 @@ from contextcore_install.storage.files import (
     parse_json,
     quarantine_copy,
     unusable,
+    using,
     write_atomically,
 )
-from contextcore_install.storage.journal.segments import OpenSegment, growing_start, open_at, size_of
+from contextcore_install.storage.journal.segments import OpenSegment, end_of, growing_start, look, open_at
 from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
 
-MAX_LINE_BYTES = 4 * 1024 * 1024
-MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024
-"""A run leaves a few kilobytes: what is larger than this is no journal of ours."""
-
-_NEAR_BYTES = 64 * 1024
-"""How far back the event is looked for that a state file was made from last; nearly all lines are far shorter."""
-
+MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024  # a run leaves a few kilobytes: a larger file is no journal of ours
+_NEAR_BYTES = 64 * 1024  # how far back the event is looked for that a state file was made from; few lines are as long
 _RECORD_START = b'{"number":'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
-
-
-_FAILS = (EOFError, OSError, zlib.error)
-"""What reading a part may raise."""
-
-
-def _raise_unless_damaged(error: Exception) -> None:
-    """Pass over what is raised for a compressed file that is cut short or altered; `gzip.BadGzipFile` has no errno."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
 
 
 @dataclass(slots=True)
@@ -55,7 +39,7 @@ class Damage:
     """What is wrong with a journal.
 
     `lines` of the file that grows hold no event; its good part ends at `good_bytes` of the stream, maybe in a torn
-    record. `lost` names compressed parts that cannot be read, whole or from some line on.
+    record. `lost` names compressed segments that cannot be read, whole or from some line on.
     """
 
     lines: int = 0
@@ -67,7 +51,8 @@ class Damage:
 class JournalReader:
     """Reads a journal that another process may be appending to: whole lines only, bad ones skipped.
 
-    `base` is where in the stream the file that grows began when it was read last.
+    `base` is where in the stream the file that grows began when it was read last. All methods raise InstallError, and
+    UnreadableFileError if the file that grows is not a regular one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,46 +61,40 @@ class JournalReader:
         self.base = 0
 
     def read(self, position: int = 0) -> Iterator[tuple[int, Event]]:
-        """Yield (position, event) from a position on; nothing where there is no journal.
-
-        Raises InstallError when a file cannot be read, UnreadableFileError when it is no regular file.
-        """
+        """Yield (position, event) from a position on; nothing if there is no journal."""
         self.damage = Damage(good_bytes=position)
         while (opened := open_at(self._path, self.damage.good_bytes)) is not None:
-            part = opened.part
-            try:
-                opened.seek()
-                yield from self._growing(opened) if part.end is None else self._past(opened, part.end)
-            except _FAILS as error:
-                _raise_unless_damaged(error)
-                self.damage.lost.append(part.path.name)
-            finally:
-                opened.close()
-            if part.end is None:
+            with opened:
+                yield from self._events(opened)
+            segment = opened.segment
+            if opened.damaged:
+                self.damage.lost.append(segment.path.name)
+            if segment.end is None:
                 return
-            self.damage.good_bytes = part.end
+            self.damage.good_bytes = segment.end
 
     def size(self) -> int:
-        """Return how many bytes the journal has; raises as `read` does."""
-        return size_of(self._path)
+        """Return how many bytes the journal has."""
+        descriptor, past = look(self._path)
+        if descriptor is None:
+            return end_of(past)
+        try:
+            return end_of(past) + os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
 
     def near_end(self, most: int) -> int:
-        """Return where the first whole line begins in the last `most` bytes; raises as `read` does."""
+        """Return where the first whole line begins in the last `most` bytes."""
         start = self.size() - most
         opened = open_at(self._path, start) if start > 0 else None
         if opened is None:
             return 0
-        try:
-            opened.seek()
-            return opened.position + len(opened.file.readline(most))
-        except _FAILS as error:
-            _raise_unless_damaged(error)
-            return opened.part.end or 0
-        finally:
-            opened.close()
+        with opened:
+            return opened.position + len(opened.seek(opened.position).readline(most))
+        return opened.segment.end or 0
 
     def reaches(self, offset: JournalOffset) -> bool:
-        """Whether the journal has the part that something was made from; raises as `read` does."""
+        """Whether the journal has the part that something was made from."""
         if not 0 < offset.bytes <= self.size():
             return False
         line = self._line_before(offset.bytes)
@@ -126,77 +105,60 @@ class JournalReader:
         return following is None or following.follows(offset.events)
 
     def _line_before(self, position: int) -> bytes:
-        """Return the line that ends at a position, as much of it as is near; raises as `read` does."""
+        """Return the line that ends at a position, as much of it as is near."""
         opened = open_at(self._path, position - 1)
         if opened is None:
             return b""
-        try:
-            opened.position = max(opened.part.start, position - _NEAR_BYTES)
-            opened.seek()
-            return opened.file.read(position - opened.position).splitlines(keepends=True)[-1]
-        except IndexError:
-            return b""
-        except _FAILS as error:
-            _raise_unless_damaged(error)
-            return b""
-        finally:
-            opened.close()
+        with opened:
+            start = max(opened.segment.start, position - _NEAR_BYTES)
+            return (opened.seek(start).read(position - start).splitlines(keepends=True) or [b""])[-1]
+        return b""
 
-    def _growing(self, opened: OpenSegment) -> Iterator[tuple[int, Event]]:
-        if os.fstat(opened.file.fileno()).st_size > MAX_JOURNAL_BYTES:
-            raise UnreadableFileError(f"it is larger than {MAX_JOURNAL_BYTES} bytes")
-        self.base = opened.part.start
-        for position, size, line, ended in _lines(opened):
-            if not ended and _is_torn_record(line):
+    def _events(self, opened: OpenSegment) -> Iterator[tuple[int, Event]]:
+        """Yield the events of a segment; raises EOFError if its end is missing."""
+        end, grows = opened.segment.end or 0, opened.segment.end is None
+        if grows:
+            if opened.size > MAX_JOURNAL_BYTES:
+                raise UnreadableFileError(f"it is larger than {MAX_JOURNAL_BYTES} bytes")
+            self.base = opened.segment.start
+        for position, size, line, ended in opened.lines():
+            if grows and not ended and _is_torn_record(line):
                 self.damage.torn_tail = True
                 return
             event = _event(line) if size == len(line) else None
-            if event is None:
-                self.damage.lines += 1
-            else:
-                yield position, event
-            self.damage.good_bytes = position + size
-
-    def _past(self, opened: OpenSegment, end: int) -> Iterator[tuple[int, Event]]:
-        reached = opened.position
-        for position, size, line, _ in _lines(opened):
-            event = _event(line) if size == len(line) else None
             if event is not None:
                 yield position, event
-            reached = position + size
-            if reached >= end:
+            elif grows:
+                self.damage.lines += 1
+            self.damage.good_bytes = position + size
+            if not grows and position + size >= end:
                 return
-        raise EOFError
+        if not grows:
+            raise EOFError
 
 
 def copy_lines(journal: Path, target: BinaryIO) -> None:
     """Write all that a journal ever held into one file, its whole lines as they are; raises as `JournalReader.read`."""
     position: int | None = 0
     while position is not None and (opened := open_at(journal, position)) is not None:
-        with closing(opened):
-            try:
-                opened.seek()
-                target.writelines(line for _, size, line, ended in _lines(opened) if ended and size == len(line))
-            except _FAILS as error:
-                _raise_unless_damaged(error)
-        position = opened.part.end
+        with opened:
+            target.writelines(line for _, size, line, ended in opened.lines() if ended and size == len(line))
+        position = opened.segment.end
 
 
 class JournalWriter:
-    """Appends to a journal. Whoever opens one holds the cluster's lock."""
+    """The Journal on disk. Whoever opens one holds the cluster's lock."""
 
     def __init__(self, path: Path, offset: JournalOffset = START) -> None:
         self._path = path
         self.offset = offset
         self._base = growing_start(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
+        with using(path):
             is_new = not path.exists()
             self._descriptor = os.open(path, flags, 0o600)
             if is_new:
                 sync_folder(path.parent)
-        except OSError as error:
-            raise unusable(path, error) from error
 
     def append(self, event: Event) -> None:
         """Write an event behind the last. What a full disk took of it is taken back."""
@@ -210,71 +172,44 @@ class JournalWriter:
         self.offset = JournalOffset(event.number, self.offset.bytes + len(line), event.at_us)
 
     def sync(self) -> None:
-        """Return when all that was appended survives a power cut."""
-        try:
+        with using(self._path):
             _sync(self._descriptor)
-        except OSError as error:
-            raise unusable(self._path, error) from error
 
     def close(self) -> None:
         """Sync and close; nothing is appended after it."""
         try:
             self.sync()
         finally:
-            with suppress(OSError):  # it was synced, or the error is told of
+            with suppress(OSError):  # it was synced, or the error is reported
                 os.close(self._descriptor)
 
 
 def repair(path: Path, reader: JournalReader) -> Path | None:
-    """Put a journal right that `reader` has just read to its end; return what was set aside, if anything.
+    """Repair a journal that `reader` has just read to its end; return what was quarantined, if anything.
 
-    A torn tail is what a crash in the middle of a write leaves: it is cut off. Lines that hold no event
-    in the middle are no crash's doing: its events are written anew, and the file is set aside whole.
-    The damaged file counts until the new one is durable, so that this can be cut off anywhere. Raises InstallError.
+    A torn tail is what a crash in the middle of a write leaves: it is cut off. Lines that hold no event in the middle
+    have other causes: the events are written anew, and the file is quarantined whole. The damaged file counts until the
+    new one is durable, so that this can be cut off anywhere. Raises InstallError.
     """
     damage, base = reader.damage, reader.base
     if damage.lines:
         anew = path.with_name(f".{path.name}{UNFINISHED}")
         write_atomically(anew, (_line(event) for _, event in reader.read(base)))
-        aside = quarantine_copy(path)
-        try:
+        kept = quarantine_copy(path)
+        with using(path):
             anew.replace(path)
-        except OSError as error:
-            raise unusable(path, error) from error
         sync_folder(path.parent)
-        return aside
+        return kept
     if damage.torn_tail:
-        try:
+        with using(path):
             os.truncate(path, damage.good_bytes - base)
-        except OSError as error:
-            raise unusable(path, error) from error
     return None
-
-
-def _lines(opened: OpenSegment) -> Iterator[tuple[int, int, bytes, bool]]:
-    """Yield each line's position, its size, as much of it as is read, and whether it has an end."""
-    position, file = opened.position, opened.file
-    while line := file.readline(MAX_LINE_BYTES):
-        size, ended = len(line), line.endswith(b"\n")
-        if not ended:
-            size, ended = _skip_line(file, size)
-        yield position, size, line, ended
-        position += size
-
-
-def _skip_line(file: BufferedReader, size: int) -> tuple[int, bool]:
-    """Read on to the end of a line without keeping it; return its whole size, and whether it had an end."""
-    while chunk := file.readline(MAX_LINE_BYTES):
-        size += len(chunk)
-        if chunk.endswith(b"\n"):
-            return size, True
-    return size, False
 
 
 def _is_torn_record(tail: bytes) -> bool:
     """Whether a crash can have left this: the beginning of a record, or blocks never written (NULs)."""
     start = tail[: len(_RECORD_START)]
-    return _RECORD_START.startswith(start) or start == _RECORD_START or not tail.strip(b"\0")
+    return _RECORD_START.startswith(start) or not tail.strip(b"\0")
 
 
 def _line(event: Event) -> bytes:
