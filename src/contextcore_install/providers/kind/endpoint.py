@@ -1,21 +1,33 @@
-"""Where the container engine's command leads: to an engine of this machine, or to one whose ports are not ours."""
+"""Where the container engine's command leads: to an engine of this machine or another, and of which product."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
+import shutil
 import socket
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from contextcore_install.system.machine import in_another_network
 
+IN_WINDOWS = "microsoft" in os.uname().release.lower()  # whether this is a Linux of WSL2
+DOCKER_APP = Path("/Applications/Docker.app")
+_RECOGNISED = ("colima", "orbstack", "rancher", "lima", "rootless")
+_NAMES = {
+    "profile": "default",
+    "instance": "default",
+    "store": "sudo cp ca.crt /usr/local/share/ca-certificates/ && sudo update-ca-certificates",
+}
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"  # docker/cli, opts/hosts.go
 
 
@@ -60,16 +72,17 @@ class EngineEndpoint:
 
 def endpoint_of(engine: str, environ: Mapping[str, str], platform: str = sys.platform) -> EngineEndpoint:
     """Return where an engine's command leads, from its variables and files; no process is started."""
+    home = Path(environ.get("HOME") or Path.home())
     if engine == "docker":
-        return _docker_endpoint(environ)
-    return _podman_endpoint(environ, platform) if engine == "podman" else EngineEndpoint()
+        return _docker_endpoint(environ, home)
+    return _podman_endpoint(environ, home, platform) if engine == "podman" else EngineEndpoint()
 
 
-def _docker_endpoint(environ: Mapping[str, str]) -> EngineEndpoint:
+def _docker_endpoint(environ: Mapping[str, str], home: Path) -> EngineEndpoint:
     # The order is that of docker/cli, cli/command/cli.go, resolveContextName.
     if host := environ.get("DOCKER_HOST"):
         return EngineEndpoint(host if "://" in host else f"tcp://{host}", "DOCKER_HOST", "unset DOCKER_HOST")
-    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
+    folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
     asked = environ.get("DOCKER_CONTEXT", "")
     name = asked or _text_in(folder / "config.json", "currentContext")
     if name in {"", "default"}:
@@ -80,14 +93,13 @@ def _docker_endpoint(environ: Mapping[str, str]) -> EngineEndpoint:
     return EngineEndpoint(_text_in(meta, "Endpoints", "docker", "Host"), f"the context {name}", local)
 
 
-def _podman_endpoint(environ: Mapping[str, str], platform: str) -> EngineEndpoint:
+def _podman_endpoint(environ: Mapping[str, str], home: Path, platform: str) -> EngineEndpoint:
     if host := environ.get("CONTAINER_HOST"):
         return EngineEndpoint(host, "CONTAINER_HOST", "unset CONTAINER_HOST")
     asked = environ.get("CONTAINER_CONNECTION", "")
     if not asked and platform == "linux":
         return EngineEndpoint()  # it works without a server there
     # containers/common, pkg/config/connections.go
-    home = Path(environ.get("HOME") or Path.home())
     file = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "podman-connections.json"
     name = asked or _text_in(file, "Connection", "Default")
     local = "unset CONTAINER_CONNECTION" if asked else "podman system connection list"
@@ -113,3 +125,60 @@ def _text_in(path: Path, *names: str) -> str:
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product that runs a container engine, as products.toml describes its fields."""
+
+    name: str
+    start: str
+    memory: str
+    restart: str
+    trust: str
+    socket: str = ""
+    system: str = ""
+    program: str = ""
+
+    def filled(self, socket: str) -> Product:
+        """Return the product with the names that its socket's path holds in its commands."""
+        found = re.search(self.socket, socket)
+        names = _NAMES | {key: value for key, value in (found.groupdict() if found else {}).items() if value}
+        texts = asdict(self)
+        return Product(**texts | {key: texts[key].format_map(names) for key in ("start", "memory", "restart", "trust")})
+
+
+@cache
+def all_products() -> Mapping[str, Product]:
+    document = tomllib.loads(Path(__file__).with_name("products.toml").read_text(encoding="utf-8"))
+    return {key: Product(**fields) for key, fields in document.items()}
+
+
+def product_of(
+    engine: str,
+    texts: Iterable[str],
+    environ: Mapping[str, str],
+    *,
+    system: Iterable[str] = (),
+    platform: str = sys.platform,
+    windows: bool = IN_WINDOWS,
+) -> Product:
+    """Return the product that an engine is, from texts that may hold the path of its socket, and its system's names.
+
+    `windows` says that this system runs in Windows (WSL2).
+    """
+    products, texts = all_products(), list(texts)
+    desktop = products[f"desktop-{'darwin' if platform == 'darwin' else 'windows' if windows else 'linux'}"]
+    candidates = (desktop, *(products[key] for key in _RECOGNISED))
+    for product in candidates:
+        if text := next((text for text in texts if re.search(product.socket, text)), ""):
+            return product.filled(text)
+        if product.system and any(re.search(product.system, name, re.IGNORECASE) for name in system):
+            return product.filled("")
+    if platform != "darwin":
+        return products["podman" if engine == "podman" else "docker"].filled("")
+    if engine == "podman":
+        return products["podman-machine"].filled("")
+    # Nothing says which one it is on a Mac: one that is installed
+    installed = (item for item in candidates if item.program and shutil.which(item.program, path=environ.get("PATH")))
+    return (desktop if DOCKER_APP.exists() else next(installed, desktop)).filled("")

@@ -54,7 +54,7 @@ class Node:
         return seconds(self.started) - seconds(self.created) > FIRST_START_WITHIN_S
 
     def was_restarted_recently(self, now: float) -> bool:
-        return now - seconds(self.started) < RECENT_S and self.was_restarted
+        return self.was_restarted and now - seconds(self.started) < RECENT_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Self
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
@@ -134,15 +135,14 @@ class Images:
         """Pull what the engine lacks, several at once."""
         by_name = [image for image in images if not by_digest(image)]
         with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
-            held = pool.map(self._held, by_name)
-            missing = [image for image, name in zip(by_name, held, strict=True) if not name]
+            held = dict(zip(by_name, pool.map(self._held, by_name), strict=True))
+            missing = [image for image, name in held.items() if not name]
             if missing and not self._may_pull:
                 ctx.notice(f"not in the container engine, and not to be pulled: {', '.join(missing)}")
                 return {}
-            results = zip(missing, pool.map(lambda image: self._pull(image, ctx), missing), strict=True)
-            refused = {image: error for image, error in results if error is not None}
+            errors = dict(zip(missing, pool.map(lambda image: self._pull(image, ctx), missing), strict=True))
         ctx.raise_if_cancelled()
-        return refused
+        return {image: error for image, error in errors.items() if error is not None}
 
     def load(self, images: Sequence[str], ctx: StepContext) -> Refused:
         """Load what the engine has into the nodes that lack it."""
@@ -168,42 +168,31 @@ class Images:
 
     def _load(self, image: str, name: str, nodes: Sequence[NodeImages], ctx: StepContext) -> None:
         """Pipe an image that the engine has by some name into all of the nodes. Raises InstallError."""
-        engine = self._engine
+        engine, environ = self._engine.name, self._engine.environ
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
-        left, said = list(nodes), ""
+        left, said, show = list(nodes), "", _load_progress(ctx, image, len(nodes))
         for options in IMPORT_OPTIONS:
-            saved, imported = pipe(
-                [engine.name, "save", name],
-                [node.import_argv(engine.name, options) for node in left],
-                environ=engine.environ,
-                timeout_s=_in_time(LOAD_S, ctx),
-                ctx=ctx,
-                moved=_load_progress(ctx, image, len(nodes)),
-            )
+            save, imports = [engine, "save", name], [node.import_argv(engine, options) for node in left]
+            timeout_s = _in_time(LOAD_S, ctx)
+            saved, imported = pipe(save, imports, environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
             left = [node for node, done in zip(left, imported, strict=True) if done.exit_code != 0]
             if not left:
                 break
             said = said or "\n".join(done.stderr.strip() for done in (saved, *imported) if done.exit_code != 0)
         if left:
-            facts = {
-                "image": image,
-                "engine": engine.name,
-                "nodes": ", ".join(node.node for node in left),
-                "by_hand": load_by_hand(engine.name, name, left[0].node),
-            }
-            raise load_failure(said.splitlines(), facts)
+            facts = {"image": image, "engine": engine, "nodes": ", ".join(node.node for node in left)}
+            by_hand = load_by_hand(engine, name, left[0].node)
+            raise load_failure(said.splitlines(), {**facts, "by_hand": by_hand})
         if full_name(name) != full_name(image):  # to the name that the manifests know it by
             for node in nodes:
-                rename = [engine.name, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
-                process.run(rename, ctx, environ=engine.environ, timeout_s=RENAME_S)
+                rename = [engine, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
+                process.run(rename, ctx, environ=environ, timeout_s=RENAME_S)
 
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
-        running = [
-            node.name for node in self._engine.nodes(self._cluster) if node.is_member and node.state == "running"
-        ]
-        with ThreadPoolExecutor(max(1, len(running))) as pool:
-            return list(pool.map(lambda node: NodeImages.of(self._engine, node), running))
+        nodes = [node for node in self._engine.nodes(self._cluster) if node.is_member and node.state == "running"]
+        with ThreadPoolExecutor(max(1, len(nodes))) as pool:
+            return list(pool.map(lambda node: NodeImages.of(self._engine, node.name), nodes))
 
     def _held(self, image: str) -> str:
         """Return the name by which the engine has an image; empty if it does not have it."""
@@ -216,19 +205,15 @@ class Images:
             return ""
 
     def _pull(self, image: str, ctx: StepContext) -> InstallError | None:
+        engine, environ = self._engine.name, self._engine.environ
         # Podman does not resolve a short name if its configuration names no registry to search.
-        name = full_name(image) if self._engine.name == "podman" else image
+        pull = [engine, "pull", full_name(image) if engine == "podman" else image]
+        show, timeout_s = _pull_progress(ctx, image), _in_time(PULL_S, ctx)
         try:
             with ctx.part(f"pull {image}"):
-                process.run(
-                    [self._engine.name, "pull", name],
-                    ctx,
-                    hear=_pull_progress(ctx, image),
-                    environ=self._engine.environ,
-                    timeout_s=_in_time(PULL_S, ctx),
-                )
+                process.run(pull, ctx, hear=show, environ=environ, timeout_s=timeout_s)
         except InstallError as error:
-            return pull_failure(image, self._engine.name, error, self._engine.facts())
+            return pull_failure(image, engine, error, self._engine.facts())
         return None
 
 
@@ -263,7 +248,7 @@ def _load_progress(ctx: StepContext, image: str, nodes: int) -> Callable[[int], 
         nonlocal shown_at
         if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
             shown_at = time.monotonic()
-            ctx.activity(f"loading {image} into {nodes} node{'s' if nodes > 1 else ''}: {total // MIB} MiB")
+            ctx.activity(f"loading {image} into {count(nodes, 'node')}: {total // MIB} MiB")
 
     return show
 

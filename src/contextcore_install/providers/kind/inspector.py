@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
@@ -28,18 +29,6 @@ _GET_NODES = (
     *("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--server=https://localhost:6443"),
     *("--request-timeout=5s", "get", "nodes", "-o", "json"),
 )
-# Prints what is sick. The kubelet's port is its default, which kubeadm keeps.
-_HEALTH = """
-for unit in containerd kubelet; do
-    state=$(systemctl is-active "$unit")
-    [ "$state" = active ] || echo "$unit is $state"
-done
-if command -v ctr >/dev/null && ! timeout 10 ctr version >/dev/null 2>&1; then echo "containerd does not answer"; fi
-if command -v curl >/dev/null && ! timeout 10 curl -fsS -o /dev/null http://localhost:10248/healthz 2>/dev/null; then
-    echo "the kubelet does not call itself healthy"
-fi
-true
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +190,12 @@ class Inspector:
         """Raise InstallError `cluster-not-running` if asking the API would be waiting for nothing."""
         nodes = self._read_nodes()
         stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
-        if nodes and not stopped:
-            return
-        raise InstallError(
-            "cluster-not-running",
-            f"The cluster {self._cluster.name} does not run.",
-            stopped or "there is none of this name",
-            RESUME,
-        )
+        if stopped or not nodes:
+            message, evidence = (
+                f"The cluster {self._cluster.name} does not run.",
+                stopped or "there is none of this name",
+            )
+            raise InstallError("cluster-not-running", message, evidence, RESUME)
 
     def has_restarted_recently(self) -> bool:
         """Tell whether a node that was made before was started lately, as of the last inspection."""
@@ -238,7 +225,8 @@ def sickness(engine: ContainerEngine, node: Node) -> str:
     A node is sick if its kubelet or its containerd is, or if no command can be run in it.
     """
     try:
-        done = engine.ask("exec", node.name, "sh", "-c", _HEALTH, timeout_s=HEALTH_S)
+        script = Path(__file__).with_name("node_health.sh").read_text(encoding="ascii")
+        done = engine.ask("exec", node.name, "sh", "-c", script, timeout_s=HEALTH_S)
     except InstallError as error:
         return error.message if error.code == "command-timeout" else ""
     if done.exit_code != 0:

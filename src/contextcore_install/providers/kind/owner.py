@@ -1,11 +1,11 @@
-"""Whose cluster it is: the note that is made before a cluster, and how ours is told from another one of its name."""
+"""Whose a cluster and its ports are: by the note that is made before a cluster, and by its containers."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,12 +14,14 @@ from shlex import quote
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.providers.kind.engine_info import Node, seconds
+from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds
 from contextcore_install.system.files import read_text, write_atomically
 
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 #: Seconds by which the engine's clock (a virtual machine's) may differ from ours.
 CLOCKS_DIFFER_S = 120.0
+#: Seconds for which a port that was our node's is assumed to be still: asking the engine starts two programs.
+ASSUMED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +136,40 @@ class OwnerFile:
                 hint=f"df -h {quote(str(self._path.parent))}; ls -ld {quote(str(self._path.parent))}",
             ) from error
         return owner
+
+
+class PortHolders:
+    """Tells our own nodes from others that take connections on their ports.
+
+    `nodes` asks the engine for the containers of the cluster's name, and `owner` reads our note; without one, the
+    cluster was found to be ours by its own mark. `takes_connections` tells whether somebody listens on a port.
+    """
+
+    def __init__(
+        self,
+        nodes: Callable[[], Sequence[Node]],
+        owner: Callable[[], Owner | None],
+        takes_connections: Callable[[int], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nodes = nodes
+        self._owner = owner
+        self._takes_connections = takes_connections
+        self._monotonic = monotonic
+        self._ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
+
+    def stranger(self, port: int) -> str:
+        """Say who listens on a port in place of our nodes; empty if that is they, nobody, or unknown."""
+        if not self._takes_connections(port):
+            return ""
+        asked_at, ours = self._ours
+        if port in ours and self._monotonic() - asked_at < ASSUMED_S:
+            return ""
+        try:
+            nodes, owner = self._nodes(), self._owner()
+        except InstallError:
+            return ""
+        holding = [node for node in nodes if node.state in HOLDING_PORTS and (owner is None or owner.owns(nodes))]
+        ours = frozenset(here for node in holding for _, here in node.ports.values())
+        self._ours = (self._monotonic(), ours)
+        return "" if port in ours else f"port {port} is held, and not by a node of this cluster that runs"

@@ -31,8 +31,7 @@ from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.images import Images, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
-from contextcore_install.providers.kind.owner import owner_file
-from contextcore_install.providers.kind.ports import PortHolders
+from contextcore_install.providers.kind.owner import PortHolders, owner_file
 from contextcore_install.providers.kind.report import EXPORT, differing_options, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
@@ -123,9 +122,10 @@ class KindProvider(KubernetesProvider):
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._stack.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
-        return Creation(
-            self._access, spec, self._folder, lock, lambda: self._box.path(KIND), self._inspector, self._images
-        )
+        return Creation(self._access, spec, self._folder, lock, self._kind, self._inspector, self._images)
+
+    def _kind(self) -> str:
+        return self._box.path(KIND)
 
     def _require_cluster(self) -> None:
         self._inspector.require_running()
@@ -137,9 +137,8 @@ class KindProvider(KubernetesProvider):
     # The port
 
     def requirements(self) -> Sequence[Requirement]:
-        return KindRequirements(
-            self._config, self._box, self._engine, self._ports, self._node_image, self._source, self._our_nodes
-        ).all()
+        config, box, engine, ports = self._config, self._box, self._engine, self._ports
+        return KindRequirements(config, box, engine, ports, self._node_image, self._source, self._our_nodes).all()
 
     def cluster(self) -> ClusterReport:
         cluster, engine, snapshot = self._config.cluster, self._engine, self._inspector.inspect()
@@ -178,11 +177,8 @@ class KindProvider(KubernetesProvider):
         folder = (volume.get("hostPath") or volume.get("local") or {}).get("path", "")
         node = node_of_volume(volume)
         if not folder or not node:
-            raise InstallError(
-                "volume-elsewhere",
-                f"The volume of {claim.key.name} is no folder of a node of this cluster.",
-                json.dumps(volume)[:400],
-            )
+            message = f"The volume of {claim.key.name} is no folder of a node of this cluster."
+            raise InstallError("volume-elsewhere", message, json.dumps(volume)[:400])
         yield ClaimPlace((self._engine.name, "exec", "-i", node), str(folder))
 
     def apply_release(self, ctx: StepContext) -> None:
@@ -201,25 +197,20 @@ class KindProvider(KubernetesProvider):
         published = {port.node_port for port in PORTS.values()}
         if self._source.folder != OURS:  # the user's own manifests may not have all
             published = {number for _, ports in self._stack.service_ports().values() for number in ports.values()}
-        steady_s = STEADY_S if self._inspector.has_restarted_recently() else 0.0
-        found = []
-        for item in COMPONENTS:
-            port = next((port for port in item.ports if port.node_port and port.key == item.ready_port), None)
-            if port is not None and port.node_port in published:
-                found.append(self._endpoint(item.name, port.key, item.ready_path))
-        if PORTS[OTLP_PORT].node_port in published:
-            found.append(replace(self._endpoint("alloy", OTLP_PORT, OTLP_PATH), accepts=OTLP_ANSWERS))
-        return [replace(endpoint, steady_s=steady_s) for endpoint in found]
+        wanted = [(item.name, item.ready_port, item.ready_path, frozenset[int]()) for item in COMPONENTS]
+        wanted.append(("alloy", OTLP_PORT, OTLP_PATH, OTLP_ANSWERS))
+        return [self._endpoint(*where) for where in wanted if PORTS[where[1]].node_port in published - {0}]
 
     def _is_complete(self) -> bool:
         """Tell whether the cluster was made to its end, by our note or, without one, by its own mark."""
         owner = self._owners.read()
         return owner.complete if owner is not None else bool(self._our_nodes())
 
-    def _endpoint(self, component: str, port_key: str, path: str) -> Endpoint:
+    def _endpoint(self, component: str, port_key: str, path: str, accepts: frozenset[int]) -> Endpoint:
         port = self._ports[port_key]
-        stranger = self._port_holders.stranger(port)
-        return Endpoint(component, f"http://{LOOPBACK}:{port}", path, NODE_PORT, stranger=stranger, port_is_fixed=True)
+        steady_s = STEADY_S if self._inspector.has_restarted_recently() else 0.0
+        stranger, url = self._port_holders.stranger(port), f"http://{LOOPBACK}:{port}"
+        return Endpoint(component, url, path, NODE_PORT, accepts, steady_s, stranger, port_is_fixed=True)
 
     def cluster_services(self) -> Sequence[Requirement]:
         return self._system.requirements()
@@ -245,9 +236,8 @@ class KindProvider(KubernetesProvider):
         return super().by_hand(step_id)
 
     def evidence(self) -> Sequence[Collector]:
-        name = self._config.cluster
-        export = export_evidence(name, self._engine, lambda: self._box.path(KIND))
-        return [*engine_evidence(name, self._engine), *super().evidence(), export]
+        name, engine = self._config.cluster, self._engine
+        return [*engine_evidence(name, engine), *super().evidence(), export_evidence(name, engine, self._kind)]
 
     def overview(self) -> Overview:
         programs = {item.name: item.image for item in COMPONENTS}

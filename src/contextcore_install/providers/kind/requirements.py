@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,21 +13,79 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
-from contextcore_install.core.requirements import Category
+from contextcore_install.core.requirements import Category, how_to_end
 from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import DELEGATED, MIB, EngineInfo, Node
-from contextcore_install.providers.kind.ports import PortProbe
+from contextcore_install.providers.kind.engine_info import DELEGATED, HOLDING_PORTS, MIB, EngineInfo, Node
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
+from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system import machine
+from contextcore_install.system.ports import bind_problem, free_port
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
 #: Seconds by which clocks may differ: an engine takes some to answer.
 CLOCKS_DIFFER_S = 60.0
 ENGINE_DISK_WANTED = 8192  # MiB, below which diagnosis/rules/machine.toml warns
 _UNKNOWN = Probe("not known", skipped=True)
+
+
+@dataclass(frozen=True)
+class PortProbe:
+    """Probes ports; `info` is None if the engine does not answer, and `nodes` are those of our cluster."""
+
+    engine: ContainerEngine
+    info: EngineInfo | None
+    nodes: Callable[[], Sequence[Node]]
+    bind_problem: Callable[[int], int] = bind_problem
+    privileged_below: Callable[[], int] = machine.privileged_below
+
+    def probe(self, key: str, inside: int, port: int) -> Probe:
+        """Probe the port of a component (`key`) that leads to the port `inside` the node."""
+        facts = {
+            "port": str(port),
+            "port_key": key,
+            "who_needs": key,
+            "purpose": PORTS[key].purpose,
+            "privileged_below": str(self.privileged_below()),
+            "rootless": "yes" if self.info is not None and self.info.rootless else "no",
+        }
+        problem = self.bind_problem(port)
+        if problem == 0:
+            return Probe(f"{port} is free", machine_findings(facts, f"{port} is free"))
+        if self.info is None:
+            # Containers outlive their engine, and the proxies that hold their ports do, too.
+            return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
+        if problem == errno.EACCES and not self.info.rootless:
+            return Probe(f"{port} is free, and the engine may use it")
+        nodes = self.nodes()
+        bound = next((node.ports for node in nodes if node.is_control_plane and node.state in HOLDING_PORTS), {})
+        if bound.get(inside, ("", 0))[1] == port:
+            return Probe(f"{port} is held by our own cluster")
+        try:
+            holder = self._holder(port) if problem == errno.EADDRINUSE else ""
+        except InstallError as error:
+            return Probe(f"{port} is held; by whom, the engine does not say: {error.message}", skipped=True)
+        facts |= {
+            "ports": "fixed" if nodes else "chosen",
+            "end_holder": how_to_end(holder, port, self.engine.name),
+            "free_port": str(free_port(max(port, 1024))),
+            "bind": errno.errorcode.get(problem, "?"),
+            "why": os.strerror(problem),
+            "holder": holder,
+        }
+        return Probe(findings=machine_findings(facts))
+
+    def _holder(self, port: int) -> str:
+        """Say who holds a port; behind the engine's own proxy, which container. Raises InstallError."""
+        names = self.engine.call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
+        if names:
+            return f"the container {names[0]}"
+        holder = machine.listener(port)
+        if holder is None or not holder.pid:
+            return "another program"
+        return f"{holder.name or 'a process'} (pid {holder.pid})"
 
 
 @dataclass
@@ -42,20 +101,21 @@ class KindRequirements:
     our_nodes: Callable[[], Sequence[Node]]
 
     def all(self) -> list[Requirement]:
+        of_machine = partial(Requirement, category=Category.INFRASTRUCTURE)
         return [
             Requirement("engine", "A container engine", self._engine_probe),
             tool_requirement(KIND, self.box, self.config),
             tool_requirement(KUBECTL, self.box, self.config),
-            _of_machine("memory", "Memory and processors of the engine", self._resources),
-            _of_machine("disk", "Disk space of the engine", self._disk),
-            _of_machine("clock", "The engine's clock", self._clock),
-            _of_machine("cgroup", "Control groups", self._cgroup),
-            _of_machine("inotify", "Limits of inotify", _inotify),
-            _of_machine("proxy", "Proxies", partial(_proxies, self.config.environ)),
-            _of_machine("addresses", "Address ranges for the engine's networks", self._addresses),
+            of_machine("memory", "Memory and processors of the engine", partial(self._if_known, self._resources)),
+            of_machine("disk", "Disk space of the engine", self._disk),
+            of_machine("clock", "The engine's clock", partial(self._if_known, self._clock)),
+            of_machine("cgroup", "Control groups", partial(self._if_known, self._cgroup)),
+            of_machine("inotify", "Limits of inotify", _inotify),
+            of_machine("proxy", "Proxies", partial(_proxies, self.config.environ)),
+            of_machine("addresses", "Address ranges for the engine's networks", self._addresses),
             manifests_requirement(self.source, self.box),
             *(
-                _of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
+                of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
                 for inside, (key, port) in mapped_ports(self.ports).items()
             ),
         ]
@@ -64,9 +124,9 @@ class KindRequirements:
     def _trouble(self) -> tuple[EngineInfo | None, Finding | None]:
         return self.engine.trouble()
 
-    @property
-    def _info(self) -> EngineInfo | None:
-        return self._trouble[0]
+    def _if_known(self, probe: Callable[[EngineInfo], Probe]) -> Probe:
+        info, _ = self._trouble
+        return _UNKNOWN if info is None else probe(info)
 
     @cached_property
     def _nodes(self) -> Sequence[Node]:
@@ -90,38 +150,30 @@ class KindRequirements:
         facts = {"engine_path": path, "temporary_files": "at home" if at_home else "elsewhere"}
         return Probe(evidence, machine_findings(facts, path))
 
-    def _resources(self) -> Probe:
-        info = self._info
-        if info is None or not info.memory_mib:
+    def _resources(self, info: EngineInfo) -> Probe:
+        if not info.memory_mib:
             return _UNKNOWN
         evidence = f"{info.memory_mib} MiB and {info.cpus} processors given to {self.engine.name}"
         more = self.engine.product(info=info).memory
         memory = machine_findings({"engine_memory": str(info.memory_mib), "more": more}, evidence)
-        return Probe(
-            evidence, (*memory, *machine_findings({"engine_cpus": str(info.cpus or ""), "more": more}, evidence))
-        )
+        cpus = machine_findings({"engine_cpus": str(info.cpus or ""), "more": more}, evidence)
+        return Probe(evidence, (*memory, *cpus))
 
     def _disk(self) -> Probe:
         # The folder of an engine in a virtual machine (Docker Desktop) is not visible: its disk grows on this one.
-        root = Path(self._info.root) if self._info and self._info.root else Path("/none")
-        place = next((path for path in (root, Path.home()) if path.is_dir()), Path("/"))
+        info, _ = self._trouble
+        places = (Path(info.root) if info and info.root else Path("/none"), Path.home(), Path("/"))
+        place = next(path for path in places if path.is_dir())
         try:
             free = shutil.disk_usage(place).free // MIB
         except OSError:
             return _UNKNOWN
         evidence = f"{free} MiB free on the disk of {place}"
-        facts = {
-            "engine": self.engine.name,
-            "engine_disk": str(free),
-            "place": str(place),
-            "nodes": "made" if free < ENGINE_DISK_WANTED and self._nodes else "none",
-        }
+        nodes = "made" if free < ENGINE_DISK_WANTED and self._nodes else "none"
+        facts = {"engine": self.engine.name, "engine_disk": str(free), "place": str(place), "nodes": nodes}
         return Probe(evidence, machine_findings(facts, evidence))
 
-    def _cgroup(self) -> Probe:
-        info = self._info
-        if info is None:
-            return _UNKNOWN
+    def _cgroup(self, info: EngineInfo) -> Probe:
         evidence = f"cgroup v{info.cgroup}; node image {self.node_image.partition('@')[0]}"
         if any(node.state == "running" for node in self._nodes):
             return Probe(evidence)  # nodes run already: nothing needs to be foretold
@@ -135,10 +187,7 @@ class KindRequirements:
         }
         return Probe(evidence, machine_findings(facts, evidence))
 
-    def _clock(self) -> Probe:
-        info = self._info
-        if info is None:
-            return _UNKNOWN
+    def _clock(self, info: EngineInfo) -> Probe:
         off, side = f"{abs(info.ahead_s):.0f}", "ahead of" if info.ahead_s > 0 else "behind"
         if abs(info.ahead_s) < CLOCKS_DIFFER_S:
             return Probe("as this machine's")
@@ -146,7 +195,7 @@ class KindRequirements:
         return Probe(findings=machine_findings(facts, f"{off} s {side} this machine's"))
 
     def _addresses(self) -> Probe:
-        info = self._info
+        info, _ = self._trouble
         if info is None or info.rootless or info.kernel != os.uname().release:
             return Probe("not of concern", skipped=True)  # it has a network, or a machine, of its own
         try:
@@ -158,11 +207,7 @@ class KindRequirements:
         return Probe(interface, machine_findings({"interface": interface}, f"routes of {interface}"))
 
     def _port(self, key: str, inside: int, port: int) -> Probe:
-        return PortProbe(self.engine, self._info, lambda: self._nodes).probe(key, inside, port)
-
-
-def _of_machine(name: str, title: str, probe: Callable[[], Probe]) -> Requirement:
-    return Requirement(name, title, probe, category=Category.INFRASTRUCTURE)
+        return PortProbe(self.engine, self._trouble[0], lambda: self._nodes).probe(key, inside, port)
 
 
 def _inotify() -> Probe:

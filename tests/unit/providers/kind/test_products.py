@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from contextcore_install.providers.kind.products import Product, all_products, product_of
+from contextcore_install.providers.kind.endpoint import Product, all_products, product_of
 
 DOWN = "Cannot connect to the Docker daemon at unix://{}. Is the docker daemon running?"
 
