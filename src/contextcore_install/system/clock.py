@@ -6,14 +6,12 @@ import time
 
 
 class SystemClock:
-    """The Clock of every real run."""
+    """`core.ports.Clock` of every real run."""
 
     def now_us(self) -> int:
-        """Return UTC in microseconds since 1970."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Return seconds that never jump."""
         return time.monotonic()
 
 

@@ -54,24 +54,17 @@ class PageServer:
     """Serves what `respond` answers, from threads of its own, until `close`."""
 
     def __init__(self, respond: Respond, port: int = 0) -> None:
-        """Listen on a port of loopback (0: any that is free); raises InstallError where it cannot be had."""
+        """Listen on a port of loopback (0: any that is free); raises InstallError if it cannot be had."""
         self._token = secrets.token_urlsafe(24)
-        self._invitation = ""
-        self._invited_until = 0.0
+        self._invitation, self._invited_until = "", 0.0
         self._respond = respond
         try:
             self._server = _Server((LOOPBACK, port), type("Handler", (_Handler,), {"page": self}))
         except OSError as error:
-            raise InstallError(
-                "page-port",
-                f"Port {port} of {LOOPBACK} cannot be had for the page: {(error.strerror or '').lower()}",
-                hint="choose another with --page-port, or leave it out",
-                exit_code=ExitCode.PREFLIGHT_FAILED,
-            ) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.25}, name="page", daemon=True
-        )
-        self._thread.start()
+            message = f"Port {port} of {LOOPBACK} cannot be had for the page: {(error.strerror or '').lower()}"
+            hint = "choose another with --page-port, or leave it out"
+            raise InstallError("page-port", message, hint=hint, exit_code=ExitCode.PREFLIGHT_FAILED) from error
+        threading.Thread(target=self._server.serve_forever, args=(0.25,), name="page", daemon=True).start()
 
     @property
     def base(self) -> str:
@@ -108,11 +101,10 @@ class PageServer:
         return self._respond(rest, {name: found[-1] for name, found in parse_qs(split.query).items()})
 
     def _welcome(self, code: str) -> PageResponse | None:
-        known, self._invitation = self._invitation, ""
-        fits = known and hmac.compare_digest(code.encode(), known.encode())
-        if not fits:
-            self._invitation = known
-        if not fits or time.monotonic() > self._invited_until:
+        if not self._invitation or not hmac.compare_digest(code.encode(), self._invitation.encode()):
+            return None
+        self._invitation = ""
+        if time.monotonic() > self._invited_until:
             return None
         return PageResponse(status=303, headers={"Location": f"/{self._token}/"})
 
@@ -120,7 +112,7 @@ class PageServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 512  # where it is full, a reader's system waits a second before it tries again
+    request_queue_size = 512  # if it is full, a reader's system waits a second before it tries again
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._counting = threading.Lock()
@@ -139,7 +131,7 @@ class _Server(ThreadingHTTPServer):
             return
         with self._counting:
             self._asking[request] = None
-        self._count(1)
+            self.connections += 1
         super().process_request(request, client_address)
 
     def has_asked(self, request: Any) -> None:
@@ -152,26 +144,21 @@ class _Server(ThreadingHTTPServer):
         with self._counting:
             oldest = next(iter(self._asking), None)
             self._asking.pop(oldest, None)
-        if oldest is None:
-            return False
         with suppress(OSError):
-            oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
-        return True
+            if oldest is not None:
+                oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
+        return oldest is not None
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer on a connection's thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.has_asked(request)
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        with self._counting:
-            self.connections += change
+            with self._counting:
+                self._asking.pop(request, None)
+                self.connections -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a reader that goes away is no news, and standard error belongs to the run."""
+        """Say nothing: a reader that goes away is nothing new, and standard error belongs to the run."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -182,7 +169,6 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def parse_request(self) -> bool:
-        """Take a request in, and refuse what is not for us to answer."""
         if not super().parse_request():
             return False
         self.server.has_asked(self.connection)
@@ -192,7 +178,6 @@ class _Handler(BaseHTTPRequestHandler):
         return refused is None
 
     def do_GET(self) -> None:
-        """Answer a question."""
         self._send(self.page.answer(self.path) or PageResponse("There is nothing here.\n", status=404))
 
     do_HEAD = do_GET  # noqa: N815 - its name upstream

@@ -18,7 +18,6 @@ class OutputFile(FileIO):
     """The first error since the process began; of a reader that has gone there is none."""
 
     def write(self, content: Buffer) -> int:
-        """Write some of the content and return how much; raises OSError."""
         try:
             return super().write(content)
         except BrokenPipeError:
@@ -48,15 +47,11 @@ def open_standard_streams() -> None:
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w")
     elif sys.stdout is sys.__stdout__ and isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout = _watched(sys.stdout)
+        sys.stdout.flush()
+        file = BufferedWriter(OutputFile(sys.stdout.fileno(), "w", closefd=False))
+        sys.stdout = TextIOWrapper(file, sys.stdout.encoding, line_buffering=sys.stdout.line_buffering)
     if isinstance(sys.stdout, TextIOWrapper):  # what it cannot show is shown escaped, as on standard error
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _watched(stdout: TextIOWrapper) -> TextIOWrapper:
-    stdout.flush()
-    file = BufferedWriter(OutputFile(stdout.fileno(), "w", closefd=False))
-    return TextIOWrapper(file, stdout.encoding, line_buffering=stdout.line_buffering)
 
 
 def flush_standard_streams() -> OSError | None:
