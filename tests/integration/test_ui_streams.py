@@ -221,7 +221,7 @@ def piped(console: str) -> str:
 
 
 def test_a_pipe_whose_reader_leaves_ends_neither_the_run_nor_its_peace() -> None:
-    for console in ("JsonLines(sys.stdout)", "PlainConsole(sys.stdout, progress, clock, style=Style(80))"):
+    for console in ("JsonLines(sys.stdout)", "PlainConsole(sys.stdout, progress, clock, style=Style(80), heading='')"):
         with subprocess.Popen(
             [sys.executable, "-c", piped(console)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ()
         ) as process:
@@ -234,7 +234,7 @@ def test_a_pipe_whose_reader_leaves_ends_neither_the_run_nor_its_peace() -> None
 
 
 def test_a_log_in_ascii_is_in_ascii() -> None:
-    script = piped("PlainConsole(sys.stdout, progress, clock, style=terminal.style())")
+    script = piped("PlainConsole(sys.stdout, progress, clock, style=terminal.style(), heading='')")
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, env=environ(PYTHONIOENCODING="ascii"), check=True
     )

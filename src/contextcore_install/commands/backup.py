@@ -18,7 +18,7 @@ from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
-from contextcore_install.core.text import IN_FILES
+from contextcore_install.core.text import IN_FILES, count
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.cancellable import at_work, take_lock
@@ -37,7 +37,7 @@ from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import Records, read_records
 from contextcore_install.system.files import UNFINISHED
 from contextcore_install.system.trees import TreeError, check_tree, keep_harmless
-from contextcore_install.ui.text import count, size
+from contextcore_install.ui.text import size
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.hints import own
+from contextcore_install.core.text import count
 from contextcore_install.notify.contact_points import ENVIRONMENT, ContactPoint, open_contact_points, split_urls
 from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
@@ -20,7 +21,6 @@ from contextcore_install.runtime.output import tell_document
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home
-from contextcore_install.ui.text import count
 
 NOTIFY_SCHEMA = "contextcore-install/notify/v1"
 TRIAL_S = 20.0

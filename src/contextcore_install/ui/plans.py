@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.text import count
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Span, Style
-from contextcore_install.ui.text import count, sanitize
+from contextcore_install.ui.text import sanitize
 
 _RISKS = {
     Risk.HARMLESS: ("harmless", "good"),

@@ -5,9 +5,10 @@ Its start is measured, so it imports nothing but this package's own light module
 
 from __future__ import annotations
 
+from contextcore_install.core.text import count
 from contextcore_install.ui.hints import Commands, hint_lines
 from contextcore_install.ui.style import Span, Style, table
-from contextcore_install.ui.text import count, duration, sanitize, sanitize_lines
+from contextcore_install.ui.text import duration, sanitize, sanitize_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,22 +63,20 @@ def render_status(
 
     `checks` are what the steps' checks found just now, if they were asked.
     """
-    commands = commands or Commands(cluster=sanitize(document.get("cluster") or ""))
-    ways = _mappings(document.get("endpoints"))
+    commands = commands or Commands(cluster=sanitize(document["cluster"]))
+    ways = document.get("endpoints", ())
     broken = any(way.get("answers") is False for way in ways) or not _all_fine(checks)
     lines = [*_header(document, style, broken=broken), "", *_step_lines(document, style)]
     if checks is not None:
         lines += ["", *live_findings(checks, style)]
     if ways:
         lines += ["", style.line(("Where", "strong")), *(_where(way, style) for way in ways)]
-    if isinstance(document.get("records"), dict) and (told := _records(document["records"], style)):
+    if told := _records(document.get("records", {}), style):
         lines += ["", *told]
-    following_ways = list(following(str(document.get("overall", ""))))
-    if checks is not None:
-        following_ways = [way for way in following_ways if way[0] != LOOK_NOW]
-        if not _all_fine(checks):  # it is known to be broken, and what heals it
-            following_ways.sort(key=lambda way: way[0] != REPAIR)
-    return "\n".join([*lines, "", *next_lines([(commands(*words), does) for words, does in following_ways], style)])
+    steps = [step for step in following(document["overall"]) if checks is None or step[0] != LOOK_NOW]
+    if not _all_fine(checks):  # it is known to be broken, and what heals it
+        steps.sort(key=lambda step: step[0] != REPAIR)
+    return "\n".join([*lines, "", *next_lines([(commands(*words), does) for words, does in steps], style)])
 
 
 def _all_fine(checks: Mapping[str, CheckResult] | None) -> bool:
@@ -120,43 +119,35 @@ def finding_lines(finding: Finding, style: Style, indent: int = 4) -> list[str]:
     return lines
 
 
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def _header(document: Mapping[str, Any], style: Style, *, broken: bool) -> list[str]:
-    overall, steps = str(document.get("overall", "")), _mappings(document.get("steps"))
-    words, tone = _OVERALL.get(overall, (sanitize(overall, 40), ""))
+    overall, steps = document["overall"], document["steps"]
+    words, tone = _OVERALL[overall]
     if overall == "complete" and broken:
         words, tone = "installed, and broken now", "bad"
-    spans: list[Span] = [(sanitize(document.get("cluster") or "", 63), "strong")]
-    if document.get("provider"):
+    spans: list[Span] = [(sanitize(document["cluster"], 63), "strong")]
+    if document["provider"]:
         spans.append((f" on {sanitize(document['provider'], 40)}", ""))
     spans += [(": ", ""), (words, tone)]
     if overall != "not_installed":
-        done = sum(step.get("status") == "completed" for step in steps)
+        done = sum(step["status"] == "completed" for step in steps)
         spans.append((f", {done} of {count(len(steps), 'step')} done", ""))
     lines = [style.line(*spans)]
-    if when := _when(document.get("updated_at")):
-        run = document.get("run")
-        holder = run.get("holder") if isinstance(run, dict) else None
-        if isinstance(holder, dict):
+    if when := _when(document["updated_at"]):
+        text = f"last change {when} UTC"
+        if holder := document["run"].get("holder"):
             host = sanitize(holder.get("host", ""), 60)
-            who = f", by process {sanitize(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
-        else:
-            who = ""
-        lines.append(style.line((f"last change {when} UTC{who}", "faint")))
+            text += f", by process {sanitize(holder.get('pid', '?'), 12)}" + (f" on {host}" if host else "")
+        lines.append(style.line((text, "faint")))
     return lines
 
 
 def _step_lines(document: Mapping[str, Any], style: Style) -> list[str]:
-    steps, running = _mappings(document.get("steps")), document.get("overall") == "running"
+    steps, running = document["steps"], document["overall"] == "running"
     lines: list[str] = []
     rows = table(style, [_row(step, style, running) for step in steps], dispensable=(4, 3, 2))
     for step, line in zip(steps, rows, strict=True):
         lines.append(line)
-        error = step.get("error")
-        if isinstance(error, dict):
+        if error := step["error"]:
             message = sanitize(error.get("message", "")) or sanitize(error.get("code", ""))
             lines += style.paragraph(message, indent=6, tone="bad")
             lines += hint_lines(style, error.get("hint", ""), label=style.symbol("then") + " ", indent=6)
@@ -164,24 +155,20 @@ def _step_lines(document: Mapping[str, Any], style: Style) -> list[str]:
 
 
 def _row(step: Mapping[str, Any], style: Style, running: bool) -> tuple[Span, ...]:
-    status = str(step.get("status", ""))
-    symbol, tone = _STEP.get(status, ("waiting", ""))
+    status, again = step["status"], step["status"] == "pending"  # what was done of it once does not count any more
+    symbol, tone = _STEP[status]
     if status == "in_progress" and not running:
         status, symbol, tone = "interrupted", "stopped", "warn"
-    if status == "pending":  # what was done of it once is undone, or does not count any more
-        step = {"id": step.get("id", "")}
-    attempts = step.get("attempts")
-    tries = f"{attempts} tries" if isinstance(attempts, int) and attempts > 1 else ""
     return (
-        (f"{style.symbol(symbol)} {sanitize(step.get('id', ''), 60)}", tone),
+        (f"{style.symbol(symbol)} {sanitize(step['id'], 60)}", tone),
         (status.replace("_", " "), tone),
-        (sanitize(tries, 20), "faint"),
-        (duration(step.get("duration_seconds")), "faint"),
-        (_when(step.get("completed_at") or step.get("started_at")), "faint"),
+        (f"{step['attempts']} tries" if step["attempts"] > 1 and not again else "", "faint"),
+        ("" if again else duration(step["duration_seconds"]), "faint"),
+        ("" if again else _when(step["completed_at"] or step["started_at"]), "faint"),
     )
 
 
-def _when(time: object) -> str:
+def _when(time: str | None) -> str:
     """Return an RFC 3339 time in UTC as people read it."""
     return sanitize(time or "", 40).removesuffix("Z").replace("T", " ", 1)
 
@@ -189,18 +176,16 @@ def _when(time: object) -> str:
 def _records(records: Mapping[str, Any], style: Style) -> list[str]:
     """Return how this machine's records and the cluster's differ; nothing if they agree and nobody else is at work."""
     lines: list[str] = []
-    lease, cluster = records.get("lease"), records.get("cluster")
-    if isinstance(lease, dict):
+    if lease := records.get("lease"):
         text = f"Another machine has the lease: {sanitize(lease.get('host', '?'), 60)}"
         lines += style.paragraph(f"{text}, since {sanitize(lease.get('since', '?'), 40)}", tone="warn")
     if records.get("trouble"):
         lines += style.paragraph(f"The cluster's records: {sanitize(records['trouble'])}", tone="warn")
-    if records.get("differ") is not True:
+    if not records.get("differ"):
         return lines
-    host = sanitize(cluster.get("host", "?"), 60) if isinstance(cluster, dict) else "?"
-    newer = _COUNTS.get(str(records.get("counts")), "")
-    lines.append(style.line(("Records differ", "strong"), f"  {newer}; the cluster's are of {host}"))
-    rows = [_record(step) for step in _mappings(records.get("steps"))]
+    whose = f"{_COUNTS[records['counts']]}; the cluster's are of {sanitize(records['cluster']['host'], 60)}"
+    lines.append(style.line(("Records differ", "strong"), f"  {whose}"))
+    rows = [_record(step) for step in records["steps"]]
     return [*lines, *table(style, rows, head=("  step", "this machine", "cluster", "live"))]
 
 

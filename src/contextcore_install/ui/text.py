@@ -5,7 +5,7 @@ Everything here is imported by `--status`, whose start is measured, so it import
 
 from __future__ import annotations
 
-from contextcore_install.core.text import count as count  # noqa: PLC0414 - offered here too, beside its like
+from contextcore_install.core.text import count
 
 LIMIT = 400  # how many characters of one value from outside are shown; the rest is in the logs
 
@@ -26,10 +26,10 @@ def sanitize(value: object, limit: int = LIMIT) -> str:
     return text[: limit - 1].rstrip() + "…" if len(text) > limit or cut else text
 
 
-def sanitize_lines(value: object, most: int, limit: int = LIMIT) -> list[str]:
+def sanitize_lines(value: str, most: int) -> list[str]:
     """Return the last `most` lines of a longer text from outside, each sanitized; empty ones go."""
-    tail = str(value)[-(most + 1) * limit :].replace("\r\n", "\n")
-    return [line for line in (sanitize(line, limit) for line in tail.split("\n")) if line][-most:]
+    tail = value[-(most + 1) * LIMIT :].replace("\r\n", "\n")
+    return [line for line in map(sanitize, tail.split("\n")) if line][-most:]
 
 
 def _without_escapes(text: str) -> str:

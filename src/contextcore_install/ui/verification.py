@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.findings import CheckResult, finding_from_document
+from contextcore_install.core.text import count
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.status import finding_lines, live_findings
 from contextcore_install.ui.style import Span, Style, table
-from contextcore_install.ui.text import count, sanitize
+from contextcore_install.ui.text import sanitize
 
 _ROWS = {"met": ("done", ""), "unmet": ("failed", "bad"), "skipped": ("waiting", "faint")}
 """The mark of a requirement's row, and the tone of its title."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
@@ -119,7 +120,7 @@ def install_program(
             except InstallError as error:
                 tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
                 ctx.output(tried[-1])
-    hint = f"put {wanted.programs} on PATH yourself, then: ./create-cluster.sh --resume"
+    hint = f"put {wanted.programs} on PATH yourself, then: {RESUME}"
     raise InstallError(wanted.code, f"Could not install {wanted.what}.", "\n".join(tried), hint, retryable=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+import json
 from typing import Any, TextIO
 
 from contextcore_install.core.errors import InstallError
@@ -38,12 +38,4 @@ def one_line(document: object) -> str:
     try:
         return ascii_json(document, separators=(",", ":"), allow_nan=False) + "\n"
     except ValueError:  # JSON has no NaN and no infinity
-        return ascii_json(_finite(document), separators=(",", ":")) + "\n"
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+        return one_line(json.loads(ascii_json(document), parse_constant=lambda _: None))

@@ -12,8 +12,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
-from contextcore_install.ui.console.progress import DisplayPhase, Progress
-from contextcore_install.ui.console.remarks import needs_a_hand, remark
+from contextcore_install.ui.console.progress import DisplayPhase, Progress, needs_a_hand, remark
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.terminal import Sink, Terminal

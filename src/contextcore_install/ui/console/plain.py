@@ -9,13 +9,13 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
+from contextcore_install.core.text import count
 from contextcore_install.engine.plan import Plan
-from contextcore_install.ui.console.progress import Progress, StepView, error_message
-from contextcore_install.ui.console.remarks import needs_a_hand, remark
+from contextcore_install.ui.console.progress import Progress, StepView, error_message, needs_a_hand, remark
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.terminal import Sink
-from contextcore_install.ui.text import cells, count, duration, latest_line, pad, sanitize, stopwatch, time_of_day
+from contextcore_install.ui.text import cells, duration, latest_line, pad, sanitize, stopwatch, time_of_day
 
 QUIET_S = 2.5  # after so long without a line, the next tick writes one: ticks come every 2 s, so none waits 5 s
 
@@ -30,14 +30,7 @@ class PlainConsole:
     """
 
     def __init__(
-        self,
-        stream: TextIO,
-        progress: Progress,
-        clock: Clock,
-        *,
-        style: Style,
-        heading: str = "",
-        verbose: bool = False,
+        self, stream: TextIO, progress: Progress, clock: Clock, *, style: Style, heading: str, verbose: bool = False
     ) -> None:
         self._sink = Sink(stream)
         self._progress = progress
@@ -57,11 +50,8 @@ class PlainConsole:
             lines = self._lines(event, step)
         else:
             lines = self._sign_of_life(event, now) if now - self._last >= QUIET_S else []
-        # That a run begins, or a step was done before, is news only beside others.
-        nothing_new = event.kind is Kind.RUN_STARTED or (
-            event.kind is Kind.STEP_COMPLETED and event.data.get("already") is True
-        )
-        if nothing_new and not self._verbose:
+        done_before = event.kind is Kind.STEP_COMPLETED and event.data.get("already") is True
+        if (done_before or event.kind is Kind.RUN_STARTED) and not self._verbose:  # which is news only beside others
             self._held += lines
         elif lines:
             self._sink.lines([*self._held, *lines])

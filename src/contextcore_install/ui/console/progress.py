@@ -1,4 +1,4 @@
-"""Where a run stands, folded from its events for the consoles. Times are monotonic seconds."""
+"""Where a run stands, folded from its events for the consoles, and what it remarks. Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import Finding
 from contextcore_install.ui.console.eta import Countdown, Estimate, estimate
 from contextcore_install.ui.text import duration, latest_line, sanitize
 
@@ -24,6 +25,8 @@ class DisplayPhase(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
 
+
+MOST_CHANGES = 6  # how many changes of an imported state are named; all are in the journal
 
 ACTIVE = frozenset({DisplayPhase.CHECKING, DisplayPhase.RUNNING, DisplayPhase.PAUSING})
 FINISHED = frozenset({DisplayPhase.DONE, DisplayPhase.ALREADY})
@@ -190,3 +193,30 @@ def error_message(data: Mapping[str, Any]) -> str:
 def _seconds(data: Mapping[str, Any], otherwise: float) -> float:
     seconds = data.get("duration_seconds")
     return float(seconds) if duration(seconds) and isinstance(seconds, int | float) else otherwise
+
+
+def remark(event: Event) -> str:
+    """Return what an event that changes no step has to say to people; "" if it is nothing."""
+    data = event.data
+    if event.kind is Kind.NOTICE:
+        return sanitize(data.get("text", ""))
+    if event.kind is Kind.RUN_STARTED and data.get("provider_reason"):
+        return f"on {sanitize(data.get('provider', ''), 40)}: {sanitize(data['provider_reason'])}"
+    if event.kind is Kind.SETTINGS_CHANGED:
+        return f"settings changed: {_listed(data.get('changed'))}"
+    if event.kind is Kind.STATE_IMPORTED:
+        return f"taken over from the {sanitize(data.get('source', 'state file'), 80)}: {_listed(data.get('changes'))}"
+    return ""
+
+
+def needs_a_hand(finding: Finding) -> bool:
+    """Whether a finding wants its reader: a warning, or something that the step does not heal by itself."""
+    return finding.warning or not (finding.remedy and finding.remedy.automatic)
+
+
+def _listed(items: object) -> str:
+    if not isinstance(items, list | tuple):
+        return sanitize(items or "")
+    more = len(items) - MOST_CHANGES
+    named = ", ".join(sanitize(item, 80) for item in items[:MOST_CHANGES])
+    return named + (f" and {more} more" if more > 0 else "")

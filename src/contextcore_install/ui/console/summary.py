@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.provider import Overview
+from contextcore_install.core.text import count
 from contextcore_install.ui.hints import Commands, hint_lines
 from contextcore_install.ui.status import EVIDENCE_LINES, next_lines
-from contextcore_install.ui.style import Span, Style
-from contextcore_install.ui.text import cells, count, duration, pad, sanitize, sanitize_lines
+from contextcore_install.ui.style import Span, Style, table
+from contextcore_install.ui.text import duration, sanitize, sanitize_lines
 
 TRACE_LINES = 60  # for a bug the whole of it is wanted
-LEAST_PROGRAM = 12  # with less room than this, the program behind a component is not shown
 INSTALL_TOOLS = "--install-tools"  # the flag without which carrying on fails again, if an error says that it helps
 
 _Ways = Sequence[tuple[str, str]]
@@ -160,17 +160,13 @@ def _error(error: InstallError, style: Style, first: str = "") -> list[str]:
 
 def _running(overview: Overview, style: Style) -> list[str]:
     """Return a line for each component: its name, its address uncut, and the program behind it if there is room."""
-    addresses = {item.component: item.base_url for item in overview.endpoints}
+    programs, addresses = overview.programs, {item.component: item.base_url for item in overview.endpoints}
     rows = [
-        (sanitize(name, 40), sanitize(addresses.get(name, ""), 200), sanitize(overview.programs.get(name, ""), 80))
-        for name in [*addresses, *(name for name in overview.programs if name not in addresses)]
+        (
+            (sanitize(name, 40), "strong"),
+            (sanitize(addresses.get(name, ""), 200), "busy"),
+            (sanitize(programs.get(name, ""), 80), "faint"),
+        )
+        for name in {**addresses, **programs}
     ]
-    widths = [max((cells(row[column]) for row in rows), default=0) for column in (0, 1)]
-    room = style.width - 4 - sum(widths) - 2
-    lines = []
-    for name, address, program in rows:
-        spans: list[Span] = [("  " + pad(name, widths[0]), "strong"), ("  " + pad(address, widths[1]), "busy")]
-        if room >= LEAST_PROGRAM:
-            spans.append(("  " + style.fitted(program, room), "faint"))
-        lines.append(style.line(*spans, whole=True))
-    return lines
+    return table(style, rows, dispensable=(2,), whole=range(len(rows)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.console.remarks import remark
+from contextcore_install.ui.console.progress import remark
 
 MOST_BARS, MOST_ROWS, MOST_FINDINGS, MOST_REMARKS = 50, 80, 60, 40
 """How much of one run is kept: the page stays small whatever a journal holds."""

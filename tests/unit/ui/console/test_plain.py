@@ -176,6 +176,6 @@ def test_no_event_breaks_the_log_or_the_line(told: list[Event], width: int, verb
 
 def test_a_log_that_nobody_reads_does_not_end_the_run() -> None:
     clock = FakeClock()
-    console = PlainConsole(BrokenStream(), Progress(TITLES), clock, style=Style(80))
+    console = PlainConsole(BrokenStream(), Progress(TITLES), clock, style=Style(80), heading="")
     for _ in range(3):
         console.handle(Told(clock)(Kind.STEP_STARTED, "preflight", attempt=1))
