@@ -107,16 +107,14 @@ class Stack:
     def plan(self, telemetry: Telemetry) -> Plan:
         """Return the installation's steps; raises InstallError where a restore was begun and cannot be finished."""
         from contextcore_install.diagnosis.failures import service_finding
-        from contextcore_install.steps.base import Surroundings
+        from contextcore_install.steps.base import StepTools
         from contextcore_install.steps.registry import installation_plan
         from contextcore_install.system.http import LoopbackHttp
         from contextcore_install.system.path_programs import PathPrograms
 
         programs = PathPrograms(without_contact_points(self._app.environ))
         steps = installation_plan(
-            Surroundings(
-                self.provider, LoopbackHttp(), telemetry, programs, service_finding, self._measure, self.replaced
-            )
+            StepTools(self.provider, LoopbackHttp(), telemetry, programs, service_finding, self._measure, self.replaced)
         )
         if not self._app.layout.restore.is_dir():
             return steps

@@ -13,36 +13,31 @@ from contextcore_install.core.provider import Endpoint, Provider
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.retry import RetryPolicy
 
-Explain = Callable[[Endpoint, HttpResponse | InstallError], Finding]
-"""Says what it means that a service is not ready: from what it answered, or from why it did not."""
-
-Measure = Callable[[float], Sequence[Mapping[str, Any]]]
-"""Measures how complete the installation is, within a number of seconds, as the event `verified` holds it."""
-
-
-Replaced = Callable[[Sequence[Storage]], Sequence[Finding]]
-"""Tells which data is another one than when it was seen last."""
-
 
 def _nothing(_: Sequence[Storage]) -> Sequence[Finding]:
     return ()
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What steps work through."""
+class StepTools:
+    """What steps work with.
+
+    `explain` says why a service is not ready, from its answer or from why there is none. `measure` returns how complete
+    the installation is, within a number of seconds, as the event `verified` holds it. `replaced` returns which data is
+    another one than when it was last seen.
+    """
 
     provider: Provider
     http: Http
     telemetry: Telemetry
     programs: Programs
-    explain: Explain
-    measure: Measure
-    replaced: Replaced = _nothing
+    explain: Callable[[Endpoint, HttpResponse | InstallError], Finding]
+    measure: Callable[[float], Sequence[Mapping[str, Any]]]
+    replaced: Callable[[Sequence[Storage]], Sequence[Finding]] = _nothing
 
 
 class BaseStep:
-    """A step that has nothing to take back unless it says so."""
+    """A step (`engine.plan.Step`) that has nothing to undo unless it says so."""
 
     id = ""
     title = ""
@@ -51,26 +46,18 @@ class BaseStep:
     retry = RetryPolicy()
     timeout_s = 300.0
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._provider = surroundings.provider
-        self._http = surroundings.http
-        self._telemetry = surroundings.telemetry
-        self._programs = surroundings.programs
-        self._explain = surroundings.explain
-        self._measure = surroundings.measure
-        self._replaced = surroundings.replaced
+    def __init__(self, tools: StepTools) -> None:
+        self._tools = tools
+        self._provider = tools.provider
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Look whether there is anything to do."""
         raise NotImplementedError
 
     def apply(self, ctx: StepContext) -> None:
-        """Make it so."""
         raise NotImplementedError
 
     def undo(self, ctx: StepContext) -> None:
-        """Take back what apply made: nothing."""
+        pass
 
     def by_hand(self) -> Sequence[str]:
-        """Return the commands that do the same by hand."""
         return self._provider.by_hand(self.id)

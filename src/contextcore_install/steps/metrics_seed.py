@@ -1,4 +1,4 @@
-"""metrics_seed: the installation's own story is in the metrics store, and can be read there."""
+"""metrics_seed: send the installation's own metrics to the metrics store, and read them back."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
-_STORE = "mimir"
-"""The workload that is the metrics store, whichever program it is."""
+_STORE = "mimir"  # the workload that is the metrics store, whichever program it is
 CONTEXTCORE_WITHIN_S, MEASURE_WITHIN_S = 60.0, 20.0
 
 
@@ -32,21 +31,21 @@ class MetricsSeed(BaseStep):
     timeout_s = 120.0
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Look whether the store has, and shows, what earlier runs had to tell."""
+        """Look whether the store has, and shows, what earlier runs recorded."""
         remedy = Remedy("send it, and read it back", automatic=True)
-        unsent = self._telemetry.unsent()
+        unsent = self._tools.telemetry.unsent()
         if unsent:
             finding = Finding("metrics-unsent", f"not in the metrics store: {count(unsent, 'event')}", remedy=remedy)
             return CheckResult(findings=(finding,))
-        if not self._telemetry.measured():
+        if not self._tools.telemetry.measured():
             text = "How complete the installation is has not been measured yet"
             return CheckResult(findings=(Finding("metrics-unmeasured", text, remedy=remedy),))
-        missing = self._telemetry.missing_samples()
+        missing = self._tools.telemetry.missing_samples()
         findings = tuple(Finding("metrics-missing", text, remedy=remedy) for text in missing)
-        return CheckResult(f"{self._telemetry.backend()} shows every status change", findings)
+        return CheckResult(f"{self._tools.telemetry.backend()} shows every status change", findings)
 
     def apply(self, ctx: StepContext) -> None:
-        """Measure, send, and read back; raises InstallError, with why the store has ended where it has."""
+        """Measure, send, and read back; the error for a store that has ended is its cause."""
         try:
             self._seed(ctx)
         except InstallError as error:
@@ -55,23 +54,23 @@ class MetricsSeed(BaseStep):
 
     def _seed(self, ctx: StepContext) -> None:
         ctx.activity("measuring how complete it is")
-        ctx.verified(self._measure(min(MEASURE_WITHIN_S, ctx.remaining_s)))
-        ctx.activity(f"sending to {self._telemetry.backend()}")
-        sent = self._telemetry.flush(ctx)
+        ctx.verified(self._tools.measure(min(MEASURE_WITHIN_S, ctx.remaining_s)))
+        ctx.activity(f"sending to {self._tools.telemetry.backend()}")
+        sent = self._tools.telemetry.flush(ctx)
         ctx.activity(f"reading {count(sent, 'sample')} back")
-        missing = self._telemetry.missing_samples()
+        missing = self._tools.telemetry.missing_samples()
         if missing:
             raise InstallError(
                 "metrics-missing",
-                f"the metrics store took the samples and does not show them: {missing[0]}",
+                f"the metrics store accepted the samples and does not show them: {missing[0]}",
                 evidence="\n".join(missing),
                 hint=self._provider.log_command(_STORE),
                 retryable=True,
             )
-        ctx.notice(f"{count(sent, 'sample')} sent to {self._telemetry.backend()} and read back")
+        ctx.notice(f"{count(sent, 'sample')} sent to {self._tools.telemetry.backend()} and read back")
 
     def _cause(self, error: InstallError) -> InstallError:
-        """Return why the store does not answer, where its provider sees that: it may die of what it was asked for."""
+        """Return why the store does not answer, if its provider knows: it may die of what it was asked for."""
         if not error.code.startswith("metrics-store-"):
             return error
         with suppress(InstallError):
@@ -82,16 +81,15 @@ class MetricsSeed(BaseStep):
         return error
 
     def _ask_contextcore(self, ctx: StepContext) -> None:
-        """Run ContextCore's own verification where it is installed, and tell its result: it is not ours to judge."""
-        program = self._programs.find("contextcore")
+        """Run ContextCore's own verification if it is installed, and report its result: it is not ours to judge."""
+        program = self._tools.programs.find("contextcore")
         if program is None:
             return
         with ctx.part("contextcore install verify"):
-            code, lines = self._programs.run([program, "install", "verify"], ctx, CONTEXTCORE_WITHIN_S)
+            code, lines = self._tools.programs.run([program, "install", "verify"], ctx, CONTEXTCORE_WITHIN_S)
         said = f": {lines[-1]}" if lines else ""
         ctx.notice(f"contextcore install verify {'passed' if code == 0 else f'ended with {code}'}{said}")
 
     def by_hand(self) -> Sequence[str]:
-        """Return how to read the progress back."""
         query = "query=contextcore_install_step_status"
-        return [f"curl --get --data-urlencode {query} {self._telemetry.query_url()}"]
+        return [f"curl --get --data-urlencode {query} {self._tools.telemetry.query_url()}"]

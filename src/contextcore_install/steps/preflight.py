@@ -1,8 +1,7 @@
-"""preflight: the machine has what the stack needs."""
+"""preflight: check that the machine has what the stack needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from contextcore_install.core.errors import InstallError
@@ -17,7 +16,7 @@ PROBES_AT_ONCE = 8
 
 
 class Preflight(BaseStep):
-    """Probes every requirement at the same time; provides those that it may."""
+    """Probes all requirements concurrently; provides those that it may."""
 
     id = "preflight"
     title = "Check the machine"
@@ -29,28 +28,24 @@ class Preflight(BaseStep):
     timeout_s = 900.0
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Probe all requirements."""
-        requirements = self._provider.requirements()
-        probes = self._probe(requirements)
-        met = sum(not any(not finding.warning for finding in probe.findings) for probe in probes)
-        findings = tuple(finding for probe in probes for finding in probe.findings)
-        return CheckResult(f"{met} of {count(len(probes), 'requirement')} met", findings)
+        probed = self._probe_all()
+        met = sum(all(finding.warning for finding in probe.findings) for _, probe in probed)
+        findings = tuple(finding for _, probe in probed for finding in probe.findings)
+        return CheckResult(f"{met} of {count(len(probed), 'requirement')} met", findings)
 
     def apply(self, ctx: StepContext) -> None:
-        """Provide what is missing where that is possible and wanted; raise for the rest."""
-        requirements = self._provider.requirements()
-        for requirement, probe in zip(requirements, self._probe(requirements), strict=True):
-            problems = [finding for finding in probe.findings if not finding.warning]
-            if not problems:
+        """Provide what is missing if that is possible and wanted; raise for the rest."""
+        for requirement, probe in self._probe_all():
+            first = next((finding for finding in probe.findings if not finding.warning), None)
+            if first is None:
                 continue
             if requirement.fix is None:
-                first = problems[0]
                 hint = (first.remedy.command or first.remedy.summary) if first.remedy else ""
                 raise InstallError(first.code, first.message, first.evidence, hint)
             with ctx.part(requirement.title):
                 requirement.fix(ctx)
 
-    @staticmethod
-    def _probe(requirements: Sequence[Requirement]) -> list[Probe]:
+    def _probe_all(self) -> list[tuple[Requirement, Probe]]:
+        requirements = self._provider.requirements()
         with ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
-            return list(pool.map(lambda requirement: requirement.probe(), requirements))
+            return list(zip(requirements, pool.map(lambda each: each.probe(), requirements), strict=True))

@@ -1,4 +1,4 @@
-"""services_verify: every service answers from here."""
+"""services_verify: check that every service answers from here."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 ANSWER_WITHIN_S = 3.0
-ASK_AGAIN_S = 0.25
+POLL_S = 0.25
+STARTING_S = 50.0  # for how long services that have just started are waited for
 
 
 class ServicesVerify(BaseStep):
-    """Asks all services at the same time, and tells what came back where one is not ready."""
+    """Asks all services concurrently, and reports the answer of each that is not ready."""
 
     id = "services_verify"
     title = "Ask the services"
@@ -31,38 +32,37 @@ class ServicesVerify(BaseStep):
     needs: tuple[str, ...] = ("pods_ready",)
     retry = RetryPolicy(attempts=2)
     timeout_s = 120.0
-    patience_s = 50.0
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Ask each service; one that must be steady, for as long as it must."""
+        """Ask each service; one that must be steady, for as long as it must (`Endpoint.steady_s`)."""
         endpoints = self._provider.endpoints()
         if not endpoints:
             remedy = Remedy("install it", automatic=True)
             return CheckResult(findings=(Finding("no-services", "there is no service to ask yet", remedy=remedy),))
         findings = self._ask(endpoints)
-        asked_for_s, steady_s = 0.0, max(endpoint.steady_s for endpoint in endpoints)
-        while not findings and asked_for_s < steady_s:
-            ctx.wait(ASK_AGAIN_S)
-            asked_for_s += ASK_AGAIN_S
+        waited_s, steady_s = 0.0, max(endpoint.steady_s for endpoint in endpoints)
+        while not findings and waited_s < steady_s:
+            ctx.wait(POLL_S)
+            waited_s += POLL_S
             findings = self._ask(endpoints)
-        between = self._between() if findings else ()
-        return CheckResult(
-            f"{len(endpoints) - len(findings)} of {len(endpoints)} services answer", (*between, *findings)
-        )
+        # What is wrong on the way to services comes before blame of their own.
+        way = self._provider.cluster_services() if findings else ()
+        between = tuple(finding for each in way for finding in each.probe().findings)
+        answering = len(endpoints) - len(findings)
+        return CheckResult(f"{answering} of {len(endpoints)} services answer", (*between, *findings))
 
     def apply(self, ctx: StepContext) -> None:
         """Ask until all answer; services that have just started may need a moment."""
-        asked_for_s = 0.0
-        while findings := self._ask(self._provider.endpoints()):  # anew: a way that failed may stand again
-            if asked_for_s >= self.patience_s:
+        waited_s = 0.0
+        while findings := self._ask(self._provider.endpoints()):  # again: a connection that failed may be back
+            if waited_s >= STARTING_S:
                 return  # the check that follows says what is wrong
             more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
             ctx.activity(findings[0].message + more)
-            ctx.wait(ASK_AGAIN_S)
-            asked_for_s += ASK_AGAIN_S
+            ctx.wait(POLL_S)
+            waited_s += POLL_S
 
     def by_hand(self) -> Sequence[str]:
-        """Return how to ask each service."""
         asking = [f"curl -i {endpoint.ready_url}" for endpoint in self._provider.endpoints()]
         return [*self._provider.by_hand(self.id), *asking]
 
@@ -70,32 +70,22 @@ class ServicesVerify(BaseStep):
         with ThreadPoolExecutor(max(1, len(endpoints))) as pool:
             return tuple(finding for finding in pool.map(self._answer, endpoints) if finding)
 
-    def _between(self) -> tuple[Finding, ...]:
-        """Return what is wrong between here and services that do not answer: it comes before blame of their own."""
-        return tuple(found for each in self._provider.cluster_services() for found in each.probe().findings)
-
     def _answer(self, endpoint: Endpoint) -> Finding | None:
         if endpoint.stranger:
             return _foreign(endpoint)
         try:
-            answer = self._http.get(endpoint.ready_url, ANSWER_WITHIN_S)
+            answer = self._tools.http.get(endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
-            return self._explain(endpoint, error)
-        return None if endpoint.is_ready(answer.status) else self._explain(endpoint, answer)
+            return self._tools.explain(endpoint, error)
+        return None if endpoint.is_ready(answer.status) else self._tools.explain(endpoint, answer)
 
 
 def _foreign(endpoint: Endpoint) -> Finding:
     name = endpoint.component
     if endpoint.port_is_fixed:
-        port = urlsplit(endpoint.base_url).port or 0
-        remedy = Remedy(
-            "End it: the cluster keeps the ports that it was made with.", how_to_end(endpoint.stranger, port)
-        )
+        command = how_to_end(endpoint.stranger, urlsplit(endpoint.base_url).port or 0)
+        remedy = Remedy("End it: the cluster keeps the ports that it was made with.", command)
     else:
         remedy = Remedy("End it, or choose another port.", own("--resume", "--port", f"{name}=PORT"))
-    return Finding(
-        "service-foreign",
-        f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked.",
-        endpoint.stranger,
-        remedy,
-    )
+    message = f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked."
+    return Finding("service-foreign", message, endpoint.stranger, remedy)

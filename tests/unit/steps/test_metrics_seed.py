@@ -6,7 +6,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.steps.base import Surroundings
+from contextcore_install.steps.base import StepTools
 from contextcore_install.steps.metrics_seed import MetricsSeed
 from kit.fakes import FakeHttp, FakeProvider, Told
 
@@ -30,7 +30,7 @@ def test_a_store_that_dies_of_what_it_is_asked_for_is_told_with_its_cause(*, die
         provider.broken["mimir"] = Finding("data-damaged", "its data is damaged", "EOF", remedy)
     telemetry: Any = Silent()
     nothing: Any = None
-    step = MetricsSeed(Surroundings(provider, FakeHttp(), telemetry, nothing, nothing, lambda _: []))
+    step = MetricsSeed(StepTools(provider, FakeHttp(), telemetry, nothing, nothing, lambda _: []))
     with pytest.raises(InstallError) as raised:
         step.apply(Told().ctx)
     assert raised.value.code == ("data-damaged" if died else "metrics-store-no-answer")

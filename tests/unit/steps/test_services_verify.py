@@ -8,7 +8,7 @@ import pytest
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
-from contextcore_install.steps.base import Surroundings
+from contextcore_install.steps.base import StepTools
 from contextcore_install.steps.services_verify import ServicesVerify
 from kit.fakes import FakeHttp, FakeProvider
 from kit.stores import QuietContext
@@ -55,7 +55,7 @@ def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service()
     ready = {"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")}
     for asked, codes in ((FakeHttp(), ["kube-proxy-down", "silent"]), (FakeHttp(ready), [])):
         step = ServicesVerify(
-            Surroundings(
+            StepTools(
                 WithoutProxy(),
                 asked,
                 nothing,
@@ -73,7 +73,7 @@ def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while()
         nothing: Any = None
         asked = http({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
         step = ServicesVerify(
-            Surroundings(
+            StepTools(
                 JustStarted(),
                 asked,
                 nothing,
@@ -90,7 +90,7 @@ def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> Non
     nothing: Any = None
     http = FakeHttp({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
     step = ServicesVerify(
-        Surroundings(
+        StepTools(
             provider, http, nothing, nothing, lambda endpoint, _: Finding("silent", endpoint.component), lambda _: []
         )
     )
@@ -116,7 +116,7 @@ def test_another_port_is_offered_only_where_it_can_be_had(fixed: bool, command: 
     nothing: Any = None
     provider = Taken()
     provider.fixed = fixed
-    surroundings = Surroundings(provider, FakeHttp({}), nothing, nothing, nothing, lambda _: [])
-    (finding,) = ServicesVerify(surroundings).check(cast("Any", QuietContext())).findings
+    tools = StepTools(provider, FakeHttp({}), nothing, nothing, nothing, lambda _: [])
+    (finding,) = ServicesVerify(tools).check(cast("Any", QuietContext())).findings
     assert finding.remedy is not None
     assert finding.remedy.command == command

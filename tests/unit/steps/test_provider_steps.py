@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.provider import Drift
-from contextcore_install.steps.base import Surroundings
-from contextcore_install.steps.manifests_apply import ManifestsApply
+from contextcore_install.steps.base import StepTools
+from contextcore_install.steps.provider_steps import ManifestsApply
 from kit.fakes import FakeProvider
 from kit.stores import QuietContext
 
@@ -27,13 +27,9 @@ class Drifted(FakeProvider):
 
 @pytest.mark.parametrize(
     ("drift", "summary"),
-    [
-        ((), "everything is in place"),
-        ((KEPT,), "everything is in place"),
-        ((MISSING, KEPT), "not in place: 1 of what belongs there"),
-    ],
+    [((), "everything is in sync"), ((KEPT,), "everything is in sync"), ((MISSING, KEPT), "out of sync: 1")],
 )
 def test_the_summary_does_not_contradict_what_is_missing(drift: Sequence[Drift], summary: str) -> None:
     nothing: Any = None
-    step = ManifestsApply(Surroundings(Drifted(*drift), nothing, nothing, nothing, nothing, nothing))
+    step = ManifestsApply(StepTools(Drifted(*drift), nothing, nothing, nothing, nothing, nothing))
     assert step.check(cast("Any", QuietContext())).summary == summary
