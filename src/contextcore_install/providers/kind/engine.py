@@ -199,13 +199,12 @@ def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list
     here = engine.endpoint.shown
     if here == owner.engine_at or engine.identity() in {"", owner.engine_id}:
         return nodes
-    raise InstallError(
-        "engine-contradicts",
-        f"The cluster {cluster} was made in the container engine at {owner.engine_at}, and {engine.name} leads to"
-        f" another one, at {here}.",
-        engine.endpoint.chosen_by,
+    made = f"The cluster {cluster} was made in the container engine at {owner.engine_at}"
+    message, hint = (
+        f"{made}, and {engine.name} leads to another one, at {here}.",
         f"export DOCKER_HOST={owner.engine_at}",
     )
+    raise InstallError("engine-contradicts", message, engine.endpoint.chosen_by, hint)
 
 
 def engine_answers(environ: Mapping[str, str]) -> bool:

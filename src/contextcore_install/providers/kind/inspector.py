@@ -63,6 +63,10 @@ class ClusterSnapshot:
         return all(node.state == "running" for node in self.nodes)
 
     @property
+    def is_ready(self) -> bool:
+        return bool(self.nodes) and self.running and self.kubectl_error is None and not self.unready
+
+    @property
     def control_plane(self) -> Node | None:
         return next((node for node in self.nodes if node.is_control_plane), None)
 

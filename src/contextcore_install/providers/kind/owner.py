@@ -57,7 +57,6 @@ class Owner:
 
 
 def owner_file(config: ProviderConfig) -> OwnerFile:
-    """Return the note of an installation, in the provider's folder."""
     return OwnerFile(config.folder.absolute() / "kind" / "owner.json", config.cluster)
 
 
@@ -93,11 +92,8 @@ class OwnerFile:
         """
         before = self.read()
         if before is not None and before.complete and before.engine not in {"", engine}:
-            raise InstallError(
-                "cluster-elsewhere",
-                f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it.",
-                hint=RESUME,
-            )
+            message = f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it."
+            raise InstallError("cluster-elsewhere", message, hint=RESUME)
         identity = secrets.token_hex(8)
         owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine)
         return self._write(owner)
@@ -130,11 +126,8 @@ class OwnerFile:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(asdict(owner)) + "\n")
         except OSError as error:
-            raise InstallError(
-                "folder-unwritable",
-                f"{self._path} cannot be written: {error.strerror}.",
-                hint=f"df -h {quote(str(self._path.parent))}; ls -ld {quote(str(self._path.parent))}",
-            ) from error
+            message, folder = f"{self._path} cannot be written: {error.strerror}.", quote(str(self._path.parent))
+            raise InstallError("folder-unwritable", message, hint=f"df -h {folder}; ls -ld {folder}") from error
         return owner
 
 

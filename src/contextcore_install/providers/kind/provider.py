@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
@@ -122,10 +122,8 @@ class KindProvider(KubernetesProvider):
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._stack.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
-        return Creation(self._access, spec, self._folder, lock, self._kind, self._inspector, self._images)
-
-    def _kind(self) -> str:
-        return self._box.path(KIND)
+        kind = partial(self._box.path, KIND)
+        return Creation(self._access, spec, self._folder, lock, kind, self._inspector, self._images)
 
     def _require_cluster(self) -> None:
         self._inspector.require_running()
@@ -237,7 +235,8 @@ class KindProvider(KubernetesProvider):
 
     def evidence(self) -> Sequence[Collector]:
         name, engine = self._config.cluster, self._engine
-        return [*engine_evidence(name, engine), *super().evidence(), export_evidence(name, engine, self._kind)]
+        export = export_evidence(name, engine, partial(self._box.path, KIND))
+        return [*engine_evidence(name, engine), *super().evidence(), export]
 
     def overview(self) -> Overview:
         programs = {item.name: item.image for item in COMPONENTS}

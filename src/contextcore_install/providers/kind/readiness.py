@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import count
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -76,11 +77,12 @@ class Readiness:
         """
         ctx.activity("waiting until the nodes are ready")
         began = checked_health = time.monotonic()
-        asked, rewritten, restarted, pauses = float("-inf"), float("inf"), set[str](), self._pauses()
+        asked, rewritten, restarted = float("-inf"), float("inf"), set[str]()
+        pauses = (min(self.limits.look * 1.5 ** min(looks, 20), self.limits.longest_look) for looks in count())
         while True:
             now = time.monotonic()
             snapshot = self.inspector.inspect(fresh=True, thorough=now - asked >= self.limits.ask_inside)
-            if _is_ready(snapshot) and has_come_back(snapshot.nodes, self._renew_times):
+            if snapshot.is_ready and has_come_back(snapshot.nodes, self._renew_times):
                 return snapshot
             if snapshot.kubectl_error is not None and now - asked >= self.limits.ask_inside:
                 asked = now
@@ -95,12 +97,6 @@ class Readiness:
                 self._await_api(snapshot.api_port, ctx, next(pauses))
             elif not (snapshot.unready and self._watch_nodes(ctx)):
                 ctx.wait(next(pauses))
-
-    def _pauses(self) -> Iterator[float]:
-        pause = self.limits.look
-        while True:
-            yield pause
-            pause = min(pause * 1.5, self.limits.longest_look)
 
     def _await_api(self, port: int, ctx: StepContext, pause: float) -> None:
         """Wait until a server answers at the port or it is time to inspect again; if one answers now, for a pause."""
@@ -178,6 +174,7 @@ class Readiness:
             return unreached(self.cluster.name, snapshot.kubectl_error)
         silent = snapshot.api_error
         names = [node.name for node in snapshot.nodes if node.is_control_plane] if silent else snapshot.unready
+        kubelet_log = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
         facts = {
             "cluster": self.cluster.name,
             "engine": self.cluster.engine.name,
@@ -185,20 +182,11 @@ class Readiness:
             "what": "its API does not answer" if silent else f"not ready: {', '.join(names)}",
             "node": " ".join(names),
         }
-        api = [silent.message, *silent.evidence.splitlines()] if silent else []
-        lines = [*api, *snapshot.unready_conditions, *self._kubelet_log(names)]
+        lines = [silent.message, *silent.evidence.splitlines()] if silent else []
+        lines += snapshot.unready_conditions
+        with suppress(InstallError, IndexError):
+            lines += self.cluster.engine.ask("exec", names[0], *kubelet_log).stdout.splitlines()
         return explain(Subject.NODE, Evidence("node", lines, facts=facts)).error()
-
-    def _kubelet_log(self, names: Sequence[str]) -> list[str]:
-        """Return the end of what the kubelet of the first of these nodes logs."""
-        journal = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")
-        with suppress(InstallError):
-            return self.cluster.engine.ask("exec", names[0], *journal).stdout.splitlines() if names else []
-        return []
-
-
-def _is_ready(snapshot: ClusterSnapshot) -> bool:
-    return bool(snapshot.nodes) and snapshot.running and snapshot.kubectl_error is None and not snapshot.unready
 
 
 def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, str]]) -> bool:
