@@ -20,7 +20,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.state import STEP_IDS
-from contextcore_install.runtime.selection import Stack
+from contextcore_install.runtime.installation import Installation
 from contextcore_install.storage.journal.compaction import SEGMENT_BYTES, compact
 from kit.fakes import FakeProvider
 
@@ -112,9 +112,9 @@ class World:
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "stdout", self.stdout()) as stdout,
             patch.object(sys, "argv", ["create-cluster.sh"]),
-            patch.object(Stack, "provider", FakeProvider(())),
-            patch.object(Stack, "plan", lambda *_: plan),
-            patch("contextcore_install.runtime.wiring.compact", partial(compact, most=self.part_bytes)),
+            patch.object(Installation, "provider", FakeProvider(())),
+            patch.object(Installation, "plan", lambda *_: plan),
+            patch("contextcore_install.runtime.records.compact", partial(compact, most=self.part_bytes)),
         ):
             code = main(["--resume", "--provider", "host", "--output", "json"])
             if isinstance(stdout, io.StringIO):

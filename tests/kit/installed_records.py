@@ -68,7 +68,7 @@ def make_backup(folder: Path) -> Path:
 def put_back(folder: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> App:
     """Restore as far as the records are placed, and return the invocation."""
     done = app(folder, "restore", str(source), "--yes", *words)
-    monkeypatch.setattr(restore, "carry_out", lambda *_, lock, **__: lock.release())
+    monkeypatch.setattr(restore, "carry_out", lambda _, __, prepared, **___: prepared.lock.release())
     restore.run(done)
     place_records(done.home, "test")
     return done

@@ -2,260 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-import uuid
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
-from contextcore_install.core.provider import ClusterState, Provider, Volume
-from contextcore_install.core.text import IN_FILES, count
-from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import at_work, take_lock
-from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.backing_up import (
+    backup_name,
+    make_backup,
+    resolve_what_runs,
+    volumes_of,
+    with_installation,
+)
+from contextcore_install.runtime.cancellable import cancellable
+from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.output_file import binary_file
-from contextcore_install.runtime.port_allocation import made_before
 from contextcore_install.runtime.prompts import require_yes
-from contextcore_install.runtime.selection import Stack, read_stack
-from contextcore_install.stack.catalogue import COMPONENTS
-from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES
-from contextcore_install.storage.backup.writer import pack, require_room
-from contextcore_install.storage.files import UnreadableFileError, unusable
+from contextcore_install.runtime.records import take_lock
 from contextcore_install.storage.home import make_private
-from contextcore_install.storage.journal.journal import JournalReader, copy_lines
-from contextcore_install.storage.state_file import StateWriter
-from contextcore_install.storage.store import Records, read_records
-from contextcore_install.system.files import UNFINISHED
-from contextcore_install.system.trees import TreeError, check_tree, keep_harmless
-from contextcore_install.ui.text import size
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """A backup that was made: where it is, how large, and what is in it."""
-
-    path: Path
-    bytes: int
-    volumes: tuple[Volume, ...]
-
-    @property
-    def words(self) -> str:
-        """What is in it, in words."""
-        held = ", ".join(volume.name for volume in self.volumes) or "the records alone"
-        return f"{size(self.bytes)}: {held}"
+from contextcore_install.storage.store import read_records
 
 
 def run(app: App) -> int:
-    """Make a backup and say where it is."""
     if not app.layout.exists:
-        raise _nothing_there(app.settings.cluster)
+        raise _nothing_there(app)
     make_private(app.layout.backups)
-    with binary_file(app, _file_name(app, ""), app.layout.backups) as (app_telling, target):
-        return _write(app_telling, target)
+    with binary_file(app, backup_name(app), app.layout.backups) as (reporting_app, target):
+        return _write(reporting_app, target)
 
 
 def _write(app: App, target: Path | None) -> int:
-    name = app.settings.cluster
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         lock = take_lock(app)
         try:
-            records = read_records(app.layout, name)
-            stack = stack_there(app, records.state, records.state)
-            provider = stack.provider
-            volumes = volumes_of(provider)
+            records = read_records(app.layout, app.settings.cluster)
+            installation = resolve_what_runs(app, records.state, records.state)
+            volumes = volumes_of(installation.provider)
             if not volumes and not records.state.exists:
-                raise _nothing_there(name)
-            restarted = sorted({volume.component for volume in volumes if volume.restarts})
-            if restarted:
+                raise _nothing_there(app)
+            if restarted := sorted({volume.component for volume in volumes if volume.restarts}):
                 require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
-            made = make_backup(app, recorded(app, records, stack), provider, ctx, target=target)
+            made = make_backup(installation, with_installation(records, installation), ctx, target=target)
         finally:
             lock.release()
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
     where = "on standard output" if app.stdout is app.stderr else f"in {made.path}"
-    sentence = f"{name} is backed up {where} ({made.words})"
-    tell_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
+    sentence = f"{app.settings.cluster} is backed up {where} ({made.words})"
+    report_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
     return ExitCode.DONE
 
 
-def _nothing_there(name: str) -> InstallError:
-    return InstallError("not-installed", f"there is no installation {name} to back up", hint=own("clusters"))
-
-
-def volumes_of(provider: Provider) -> Sequence[Volume]:
-    """Return what there is to copy; nothing where there is no cluster. Raises InstallError where it does not tell."""
-    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
-        return []
-    return provider.data().volumes()
-
-
-def stack_there(app: App, state: State, like: State) -> Stack:
-    """Return the stack that the state tells of; where it tells of none, one as in `like`, on the ports of what runs.
-
-    Raises a usage error where they contradict the settings.
-    """
-    if state.exists:
-        return read_stack(app, state)
-    stack = read_stack(app, like)
-    made = made_before(stack.provider_name, stack.config)
-    return stack.with_ports({**made, **app.settings.ports}) if made else stack
-
-
-def recorded(app: App, records: Records, stack: Stack) -> Records:
-    """Return the records; where they tell of no installation on this stack, with one that begins now.
-
-    A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
-    """
-    known = records.state
-    if known.exists and known.provider == stack.provider_name:
-        return records
-    data = {
-        "installation_id": known.installation_id or uuid.uuid4().hex,
-        "provider": stack.provider_name,
-        "settings": stack.settings(),
-    }
-    begins = Event(1, app.clock.now_us(), "", Kind.INSTALLATION_STARTED, data=data)
-    return Records(state_from_document(known.as_document()).apply_all([begins]))
-
-
-def _file_name(app: App, about: str) -> str:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
-    return f"{app.settings.cluster}-{about}{stamp}.tar.gz"
-
-
-def make_backup(
-    app: App,
-    records: Records,
-    provider: Provider,
-    ctx: StepContext,
-    *,
-    target: Path | None = None,
-    about: str = "",
-    all_of_it: bool = True,
-) -> Backup:
-    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError.
-
-    Without `all_of_it`, a volume that cannot be copied is told of and left out: a part is better than nothing.
-    """
-    volumes = tuple(volumes_of(provider))
-    make_private(app.layout.backups)
-    path = target or app.layout.backups / _file_name(app, about)
-    known = sum(volume.bytes or 0 for volume in volumes)
-    for folder in dict.fromkeys((app.layout.backups, path.parent)):
-        require_room(folder, 2 * known)
-    staged = app.layout.backups / f".backup{UNFINISHED}"
-    shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
-    try:
-        _stage_records(app, records, staged)
-        _stage_grafana(provider, staged, ctx)
-        volumes = tuple(item for item in volumes if _stage_or_tell(provider, item, staged, ctx, must=all_of_it))
-        document = _about(app, records.state, provider, volumes)
-        replace = target is not None and app.settings.yes
-        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replace)
-        return Backup(path, path.stat().st_size, volumes)
-    except OSError as error:
-        raise unusable(app.layout.backups, error) from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _about(app: App, state: State, provider: Provider, volumes: Sequence[Volume]) -> dict[str, Any]:
-    return {
-        "program_version": __version__,
-        "cluster": app.settings.cluster,
-        "provider": provider.name,
-        "installation_id": state.installation_id,
-        "created_at": second(app.clock.now_us()),
-        "versions": {item.name: item.version for item in COMPONENTS},
-        "programs": dict(provider.overview().programs),
-        "volumes": [{"name": item.name, "component": item.component, "promise": item.promise} for item in volumes],
-    }
-
-
-def _stage_records(app: App, records: Records, staged: Path) -> None:
-    """Write the state as it was made out, whatever its file is like now, and the journal where there is one."""
-    folder = staged / RECORDS
-    folder.mkdir(mode=0o700, parents=True)
-    state = folder / app.layout.state.name
-    if records.imported:  # by no mark of ours, so that whoever opens it records the change
-        text = json.dumps(records.imported["document"], ensure_ascii=False)
-        state.write_text(text, encoding="utf-8", errors=IN_FILES)
-    else:
-        StateWriter(state).save(records.state, records.offset)
-    with suppress(UnreadableFileError):  # then the state counts, as it does here
-        if JournalReader(app.layout.journal).size():
-            with (folder / app.layout.journal.name).open("wb") as file:
-                copy_lines(app.layout.journal, file)
-
-
-def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
-    """Export what people made in Grafana, where it runs; its volume has that too, in a form for Grafana alone."""
-    from contextcore_install.runtime.grafana_objects import export
-
-    try:
-        url = next((item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way), "")
-        password = provider.data().password() if url else None
-        if not password:
-            return
-        ctx.activity("exporting what is in Grafana")
-        objects = export(url, password)
-    except InstallError as error:
-        ctx.notice(f"not exported from Grafana: {error.message}")
-        return
-    folder = staged / GRAFANA
-    folder.mkdir(mode=0o700)
-    for name, items in objects.items():
-        text = json.dumps(items, indent=1, ensure_ascii=False)
-        (folder / f"{name}.json").write_text(text, encoding="utf-8", errors=IN_FILES)
-
-
-def _stage_or_tell(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:
-    """Copy a volume and return whether that was done; raises InstallError where it must be."""
-    try:
-        _stage_volume(provider, volume, staged, ctx)
-    except InstallError as error:
-        if must:
-            raise
-        ctx.notice(f"{volume.name} cannot be saved: {error.message}")
-        (staged / VOLUMES / f"{volume.name}.tar").unlink(missing_ok=True)
-        return False
-    return True
-
-
-def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext) -> None:
-    ctx.raise_if_cancelled()
-    large = f", {size(volume.bytes)}" if volume.bytes else ""
-    ctx.activity(f"copying {volume.name}{large} ({volume.promise})")
-    folder = staged / VOLUMES
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{volume.name}.tar"
-    require_room(folder, volume.bytes or 0)
-    with path.open("w+b") as file:
-        provider.data().save(volume, file, ctx)
-        file.flush()
-        with suppress(TreeError):
-            check_tree(file)
-            return
-        _leave_out(volume, file, path, ctx)
-
-
-def _leave_out(volume: Volume, file: Any, path: Path, ctx: StepContext) -> None:
-    """Make a copy that can be put back of one that holds links or the like."""
-    harmless = path.with_suffix(".harmless")
-    try:
-        with harmless.open("w+b") as kept:
-            left_out = keep_harmless(file, kept)
-    except TreeError as error:
-        raise InstallError("volume-unusable", f"the copy of {volume.name} is of no use: {error}") from error
-    harmless.replace(path)
-    ctx.notice(f"{volume.name}: {count(left_out, 'entry')} that are neither files nor folders were left out")
+def _nothing_there(app: App) -> InstallError:
+    message = f"there is no installation {app.settings.cluster} to back up"
+    return InstallError("not-installed", message, hint=own("clusters"))

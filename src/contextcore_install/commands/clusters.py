@@ -9,7 +9,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.state import StateFormatError
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.output import report_document
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout
@@ -20,14 +20,13 @@ CLUSTERS_SCHEMA = "contextcore-install/clusters/v1"
 
 
 def run(app: App) -> int:
-    """Show the clusters, in the order of their names."""
     from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}
     rows = [_row(app, name) for name in _names(app)]
     document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
     now_us = app.clock.now_us()
-    tell_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
+    report_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
     return ExitCode.DONE
 
 
@@ -62,12 +61,12 @@ def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
     """Return what is there under the cluster's name, as its provider sees it now."""
     from dataclasses import replace
 
-    from contextcore_install.runtime.selection import read_stack
+    from contextcore_install.runtime.installation import resolve
     from contextcore_install.storage.store import read_records
 
     about = replace(app, settings=replace(app.settings, cluster=name))
     try:
-        report = read_stack(about, read_records(layout, name).state).provider.cluster()
+        report = resolve(about, read_records(layout, name).state).provider.cluster()
     except InstallError as error:
         return {"state": "unknown", "evidence": error.message}
     return {"state": report.state.value, "evidence": report.evidence}

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.commands.backup import Backup, make_backup, recorded, stack_there
-from contextcore_install.commands.watch_service import end_service
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import at_work, take_lock
-from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.backing_up import Backup, make_backup, resolve_what_runs, with_installation
+from contextcore_install.runtime.cancellable import cancellable
+from contextcore_install.runtime.installation import resolve
+from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.prompts import agreed, can_ask, require_name
+from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.remote_state import alone_in_cluster
-from contextcore_install.runtime.selection import read_stack
+from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.archived import archive_records, require_archivable
 from contextcore_install.storage.backup.restoring import give_up
 from contextcore_install.storage.files import unusable
@@ -30,14 +30,14 @@ from contextcore_install.ui.text import size
 
 
 def run(app: App) -> int:
-    """Remove the installation; its records go to the archive."""
     name = app.settings.cluster
     if not app.layout.exists and not _runs_without_records(app):
-        tell_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
+        report_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
         return ExitCode.DONE
     _confirm(app)
-    wanted = app.settings.arguments["backup"] or _backup_wanted(app)
-    with at_work(app) as ctx:
+    asks = can_ask(app) and app.layout.exists
+    wanted = app.settings.arguments["backup"] or (asks and agreed(app, "Back it up first?"))
+    with cancellable(app) as ctx:
         lock = take_lock(app)
         try:
             require_archivable(app.home, name)
@@ -49,28 +49,16 @@ def run(app: App) -> int:
             lock.release()
     facts: dict[str, Any] = {"archive": kept}
     sentence = f"{name} is deleted; its records are kept in {kept}"
-    backups = _backups_in(Path(kept) / app.layout.backups.name)
-    if backups:
+    folder = Path(kept) / app.layout.backups.name
+    if backups := sorted(path for path in folder.glob("*.tar.gz") if path.is_file()):
         facts["backups"] = [str(path) for path in backups]
-        sentence += f", and {_words(backups)}"
+        names = ", ".join(path.name for path in backups)
+        one = len(backups) == 1
+        sentence += f", and a backup in {backups[0]}" if one else f", and {len(backups)} backups in {folder}: {names}"
     if saved:
-        facts["backup"] = str(Path(kept) / app.layout.backups.name / saved.path.name)
-    tell_done(app, sentence, deleted=True, **facts)
+        facts["backup"] = str(folder / saved.path.name)
+    report_done(app, sentence, deleted=True, **facts)
     return ExitCode.DONE
-
-
-def _backups_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.tar.gz") if path.is_file())
-
-
-def _words(backups: Sequence[Path]) -> str:
-    if len(backups) == 1:
-        return f"a backup in {backups[0]}"
-    return f"{len(backups)} backups in {backups[0].parent}: {', '.join(path.name for path in backups)}"
-
-
-def _backup_wanted(app: App) -> bool:
-    return can_ask(app) and app.layout.exists and agreed(app, "Back it up first?")
 
 
 def _confirm(app: App) -> None:
@@ -93,7 +81,7 @@ def _bytes_in(folder: Path) -> int:
 
 def _runs_without_records(app: App) -> bool:
     """Whether there is a cluster of ours although its folder is lost, as a provider may tell by other marks."""
-    provider = read_stack(app, State(app.settings.cluster)).provider
+    provider = resolve(app, State(app.settings.cluster)).provider
     try:
         return provider.cluster().state not in (ClusterState.ABSENT, ClusterState.FOREIGN)
     except InstallError:
@@ -102,15 +90,15 @@ def _runs_without_records(app: App) -> bool:
 
 def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
     records = read_records(app.layout, app.settings.cluster)
-    stack = stack_there(app, records.state, records.state)
-    provider, saved = stack.provider, None
+    installation, saved = resolve_what_runs(app, records.state, records.state), None
     if with_backup:
-        saved = make_backup(app, recorded(app, records, stack), provider, ctx, about="before-delete-")
+        kept = with_installation(records, installation)
+        saved = make_backup(installation, kept, ctx, about="before-delete-")
     ctx.raise_if_cancelled()
     end_service(app, ctx)
-    with alone_in_cluster(app, provider):
+    with alone_in_cluster(app, installation.provider):
         ctx.raise_if_cancelled()
-        provider.remove_cluster(ctx)
+        installation.provider.remove_cluster(ctx)
     return saved
 
 

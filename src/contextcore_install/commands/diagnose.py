@@ -24,13 +24,12 @@ from contextcore_install.runtime.bundle.bundle import (
     make_bundle,
 )
 from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
-from contextcore_install.runtime.cancellable import at_work
-from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document, survey
-from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.cancellable import cancellable
+from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
+from contextcore_install.runtime.installation import Installation, resolve
+from contextcore_install.runtime.output import report_document
 from contextcore_install.runtime.output_file import binary_file
-from contextcore_install.runtime.recovery import known_records
-from contextcore_install.runtime.require_installation import require_known
-from contextcore_install.runtime.selection import Stack, read_stack
+from contextcore_install.runtime.recovery import known_records, require_installation
 from contextcore_install.storage.bundles import bundle_name
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import sanitize, size
@@ -41,19 +40,18 @@ LIMITS = BundleLimits(quick_s=60.0, slow_s=120.0)
 
 
 def run(app: App) -> int:
-    """Collect, write, and say what is wrong and where the file is."""
-    require_known(app, "diagnose")
+    require_installation(app, "diagnose")
     name = bundle_name(app.settings.cluster, app.clock.now_us())
-    with binary_file(app, name) as (app_telling, target):
-        return _write(app_telling, target)
+    with binary_file(app, name) as (reporting_app, target):
+        return _write(reporting_app, target)
 
 
 def _write(app: App, target: Path | None) -> int:
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         ctx.activity("collecting what helps to find out what is wrong")
         case = _Case(app)
         bundle = make_bundle(app, ctx, case.evidence(), case.diagnosis, LIMITS, provider=case.provider, target=target)
-    _tell(app, bundle)
+    _report(app, bundle)
     return ExitCode.DONE
 
 
@@ -63,24 +61,21 @@ class _Case:
     def __init__(self, app: App) -> None:
         self._app = app
         self._state = State(app.settings.cluster)
-        self._stack: Stack | None = None
+        self._trouble: InstallError | None = None
+        self._installation: Installation | None = None
         self.provider: Provider | None = None
-        self._troubles: list[InstallError] = []
         self._found: dict[str, CheckResult] = {}
         self._notices: list[str] = []
-        for part in (self._read, self._find_stack):
-            try:
-                part()
-            except InstallError as error:
-                self._troubles.append(error)
-
-    def _read(self) -> None:
-        records = known_records(self._app)
-        self._state, self._notices = records.state, records.notices
-
-    def _find_stack(self) -> None:
-        self._stack = read_stack(self._app, self._state)
-        self.provider = self._stack.provider
+        try:
+            records = known_records(app)
+            self._state, self._notices = records.state, records.notices
+        except InstallError as error:
+            self._trouble = error
+        try:
+            self._installation = resolve(app, self._state)
+            self.provider = self._installation.provider
+        except InstallError as error:
+            self._trouble = self._trouble or error
 
     def evidence(self) -> list[Collector]:
         """Return all that there is to collect, in the order in which it is to be read."""
@@ -92,20 +87,18 @@ class _Case:
         ]
 
     def _findings(self, ctx: StepContext) -> Iterator[Piece]:
-        if self._stack is None:
+        if self.provider is None or self._installation is None:
             return
         token = CancelToken()
         with ctx.on_cancel(lambda: token.cancel("told to end")):
-            plan = self._stack.plan(self._stack.shipper(self._notices.append))
-            self._found = survey(plan, self._app.clock, token)
+            self._found = self._installation.check(self._notices.append, token=token)
         checks = checks_document(self._found, self._app.commands.typed)
         yield "findings.json", {"checks": checks, "notices": self._notices}
 
     def diagnosis(self) -> BundleDiagnosis:
         """Return what the checks have come to by now."""
-        if self._troubles:
-            error = self._troubles[0]
-            return BundleDiagnosis(error.message, details(error, self._app.commands))
+        if self._trouble:
+            return BundleDiagnosis(self._trouble.message, details(self._trouble, self._app.commands))
         line, finding = diagnose(self._state, self._found)
         if finding is None:
             return BundleDiagnosis(line, self._notices)
@@ -136,7 +129,7 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
     return "Nothing is found wrong: every step is as it should be.", None
 
 
-def _tell(app: App, bundle: Bundle) -> None:
+def _report(app: App, bundle: Bundle) -> None:
     document: dict[str, Any] = {
         "schema": DIAGNOSE_SCHEMA,
         "cluster": app.settings.cluster,
@@ -148,7 +141,7 @@ def _tell(app: App, bundle: Bundle) -> None:
         "not_collected": list(bundle.not_collected),
     }
     where = "Standard output" if app.stdout is app.stderr else str(bundle.path)
-    tell_document(app, document, lambda style: _render(bundle, where, style))
+    report_document(app, document, lambda style: _render(bundle, where, style))
 
 
 def _render(bundle: Bundle, where: str, style: Style) -> str:

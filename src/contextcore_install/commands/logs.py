@@ -9,7 +9,7 @@ from contextcore_install.core.hints import own
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.recovery import require_installation
 from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
 from contextcore_install.ui.text import sanitize
 
@@ -20,7 +20,7 @@ _WIDTH = max(map(len, STEP_IDS))
 
 def run(app: App) -> int:
     """Print the latest log in which a step had something to do, or each step's of the latest run."""
-    require_known(app, "logs", "show the logs of")
+    require_installation(app, "logs", "show the logs of")
     logs, step = app.layout.logs, app.settings.arguments["step"]
     runs = runs_with_logs(logs)[::-1]
     wanted = [step] if step else list(STEP_IDS)

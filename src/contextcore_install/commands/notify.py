@@ -17,7 +17,7 @@ from contextcore_install.notify.sending import Outbox
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.contacts import contact_urls, replace_contact_points
 from contextcore_install.runtime.notifier import sending_limit_s
-from contextcore_install.runtime.output import tell_document
+from contextcore_install.runtime.output import report_document
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home
@@ -128,4 +128,4 @@ def _source(app: App) -> str:
 
 def _tell(app: App, text: str, points: list[dict[str, Any]]) -> None:
     document = {"schema": NOTIFY_SCHEMA, "source": _source(app), "contact_points": points}
-    tell_document(app, document, lambda _: text)
+    report_document(app, document, lambda _: text)

@@ -4,48 +4,43 @@ from __future__ import annotations
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import checks_document, survey
-from contextcore_install.runtime.output import tell_document
-from contextcore_install.runtime.recovery import known_records
-from contextcore_install.runtime.remedies import curable, diagnose, tell_remedies
-from contextcore_install.runtime.require_installation import require_known
-from contextcore_install.runtime.selection import beside_others, choose_provider, read_stack
+from contextcore_install.runtime.check_all import checks_document, has_automatic_fix, report_remedies
+from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.port_allocation import allocate_ports
+from contextcore_install.runtime.recovery import find_installation, known_records
+from contextcore_install.runtime.selection import select
 from contextcore_install.steps.registry import NEEDS, TITLES
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
-
-
 PREFLIGHT = "preflight"
 SOMETHING_TO_DO = 2
-"""What `--detailed-exitcode` ends with where a run would do something; it is no error then."""
+"""What `--detailed-exitcode` ends with if a run would do something; it is no error then."""
 
 
 def run(app: App) -> int:
-    """Show the plan, and change nothing."""
+    show = _show_repair if app.settings.arguments["for_repair"] else _show_installation
     if not app.settings.arguments["detailed_exitcode"]:
-        _show(app)
+        show(app)
         return ExitCode.DONE
     try:
-        return _show(app)
+        return show(app)
     except InstallError as error:
         error.exit_code = ExitCode.STEP_FAILED  # the others have a meaning of their own here
         raise
 
 
-def _show(app: App) -> int:
+def _show_repair(app: App) -> int:
     """Show the plan; return what `--detailed-exitcode` ends with."""
-    if not app.settings.arguments["for_repair"]:
-        return _show_installation(app)
-    require_known(app, "plan --repair", "repair")
-    provider, found = diagnose(app)
-    todo = curable(found, may_lose_data=False)
+    records, installation = find_installation(app, "plan --repair", "repair")
+    found = installation.check(records.notices.append)
+    fixable = has_automatic_fix(found, may_lose_data=False)
     problems = any(result.problems for result in found.values())
-    command = app.commands("--repair")
-    after = [(command, "carries the remedies out" if todo else "looks again, and does what it can")]
-    tell_remedies(app, provider, found, typed=after if problems else ())
+    after = [(app.commands("--repair"), "carries the remedies out" if fixable else "looks again, and does what it can")]
+    report_remedies(app, installation.selection.provider, found, typed=after if problems else ())
     if not problems:
         return ExitCode.DONE
-    return SOMETHING_TO_DO if todo else ExitCode.STEP_FAILED
+    return SOMETHING_TO_DO if fixable else ExitCode.STEP_FAILED
 
 
 def _show_installation(app: App) -> int:
@@ -53,36 +48,30 @@ def _show_installation(app: App) -> int:
     from contextcore_install.ui.status import next_lines
 
     records = known_records(app)
-    provider, reason = choose_provider(app, records.state)
-    stack, said = beside_others(app, records.state, read_stack(app, records.state))
-    found = survey(stack.plan(stack.shipper(records.notices.append)), app.clock)
-    checks = checks_document(found, app.commands.typed)
-    head = [f"{app.settings.cluster} on {provider} ({reason})", *said]
+    selection, notices = allocate_ports(app, records.state, select(app, records.state))
+    found = Installation(app, selection, records.state).check(records.notices.append)
+    head = [f"{app.settings.cluster} on {selection.provider} ({selection.reason})", *notices]
     obstacles = any(not finding.remedy or not finding.remedy.automatic for finding in found[PREFLIGHT].problems)
-    todo = sum(not check["satisfied"] for check in checks)
-    typed = _next(app, known=records.state.exists, todo=todo, obstacles=obstacles)
+    to_do = not all(result.satisfied for result in found.values())
+    typed = app.commands("verify"), "checks more than a plan does"
+    if to_do:
+        does = "carries this out" + (", once nothing stands in its way" if obstacles else "")
+        typed = app.commands("--resume") if records.state.exists else app.commands(), does
+    checks = checks_document(found, app.commands.typed)
     document = {
         "schema": PLAN_SCHEMA,
         "cluster": app.settings.cluster,
-        "provider": provider,
-        "provider_reason": reason,
-        "ports": stack.ports,
+        "provider": selection.provider,
+        "provider_reason": selection.reason,
+        "ports": selection.ports,
         "steps": [{**check, "title": TITLES[check["id"]], "needs": list(NEEDS[check["id"]])} for check in checks],
         "next": typed[0],
     }
-    tell_document(
+    report_document(
         app,
         document,
         lambda style: "\n".join([*head, render_plan(found, style, TITLES), "", *next_lines([typed], style)]),
     )
     if obstacles:
         return ExitCode.STEP_FAILED
-    return SOMETHING_TO_DO if todo else ExitCode.DONE
-
-
-def _next(app: App, *, known: bool, todo: int, obstacles: bool) -> tuple[str, str]:
-    """Return the command that follows a plan, and what it does."""
-    if not todo:
-        return app.commands("verify"), "checks more than a plan does"
-    does = "carries this out" + (", once nothing stands in its way" if obstacles else "")
-    return app.commands("--resume") if known else app.commands(), does
+    return SOMETHING_TO_DO if to_do else ExitCode.DONE

@@ -11,7 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.redacting import redaction
-from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.output_file import chosen_file, is_standard_output
 
 DETAILED_RUNS = 5
@@ -36,7 +36,7 @@ def run(app: App) -> int:
         return ExitCode.DONE
     _write(target, html)
     hidden = "home paths, host and user names and secrets are hidden" if hides else "nothing is hidden in it"
-    tell_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
+    report_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
     return ExitCode.DONE
 
 

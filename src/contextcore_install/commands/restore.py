@@ -1,7 +1,7 @@
 """restore: what a backup holds takes the place of what is there, which is backed up first.
 
 This module does what comes before anything is replaced. From then on it is a run like any other: what was begun is
-finished by this one, or by the next where this one is cut off (storage/backup/restoring.py, refilling.py).
+finished by this one, or by the next if this one is cut off (storage/backup/restoring.py, runtime/restore_step.py).
 """
 
 from __future__ import annotations
@@ -12,34 +12,31 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from contextcore_install.commands.backup import make_backup, recorded, stack_there, volumes_of
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.provider import Volume
-from contextcore_install.engine.outcome import RunResult
+from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import at_work, take_lock
-from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of, with_installation
+from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.prompts import require_name
-from contextcore_install.runtime.running import RunEngine, carry_out
-from contextcore_install.runtime.selection import Stack, choose_provider, is_bound, read_stack
-from contextcore_install.runtime.session import Session
+from contextcore_install.runtime.records import take_lock
+from contextcore_install.runtime.running import carry_out
+from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select
+from contextcore_install.runtime.session import Prepared
 from contextcore_install.storage.backup.archive import RECORDS, Manifest
 from contextcore_install.storage.backup.reader import unpack
 from contextcore_install.storage.backup.restoring import begin, staging
 from contextcore_install.storage.backup.writer import require_room
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records
 from contextcore_install.ui.text import sanitize, size
 
 
 def run(app: App) -> int:
-    """Check the backup, show what would be replaced, and replace it."""
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
     was_there = app.layout.exists
     lock = take_lock(app)
@@ -54,34 +51,34 @@ def run(app: App) -> int:
             _take_folder_back(app)
         lock.release()
         raise
-    return _carry_out(app, manifest, lock)
+    return carry_out(_on_provider(app, manifest), lambda session, _: session.run(), Prepared(lock))
 
 
 def _prepare(app: App, source: Path, staged: Path) -> Manifest:
     """Do all that can fail before anything is replaced."""
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         ctx.activity(f"checking {source}")
         manifest = _unpack(app, source, staged, ctx)
         archived = _archived_state(app, source, staged, manifest)
         records = read_records(app.layout, app.settings.cluster)
         state = records.state
         on_provider = _on_provider(app, manifest)
-        read_stack(on_provider, archived)  # what the run is made with: refused here, or too late
-        stack = stack_there(on_provider, state, archived)
-        replaced = _replaced(app, stack, state)
+        select(on_provider, archived)  # what the run is made with: refused here, or too late
+        installation = resolve_what_runs(on_provider, state, archived)
+        replaced = _replaced(app, installation.provider, state)
         _confirm(app, source, manifest, archived, replaced)
         if (replaced or state.exists) and not app.settings.arguments["no_backup"]:
-            kept = recorded(app, records, stack)
-            saved = make_backup(app, kept, stack.provider, ctx, about="before-restore-")
+            kept = with_installation(records, installation)
+            saved = make_backup(installation, kept, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
         ctx.raise_if_cancelled()
     return manifest
 
 
-def _replaced(app: App, stack: Stack, state: State) -> Sequence[Volume]:
-    """Return the volumes that are there now, recorded or not; raises InstallError where that cannot be told."""
+def _replaced(app: App, provider: Provider, state: State) -> Sequence[Volume]:
+    """Return the volumes that are there now, recorded or not; raises InstallError if that cannot be told."""
     try:
-        return volumes_of(stack.provider)
+        return volumes_of(provider)
     except InstallError:
         if state.exists or not app.settings.arguments["no_backup"]:
             raise
@@ -92,16 +89,11 @@ def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     try:
         return unpack(source, staged, lambda found: _accept(app, source, found, ctx), ctx.raise_if_cancelled)
     except InstallError as error:
-        moved = _archived_as(app, source.name) if error.code == "backup-missing" else None
-        if moved:
-            error.hint = own("restore", str(moved), "--cluster", app.settings.cluster)
+        if error.code == "backup-missing":
+            archived = app.home.archive.glob(f"*/{app.layout.backups.name}/*")  # where `delete` puts them
+            if moved := max((path for path in archived if path.name == source.name), default=None):
+                error.hint = own("restore", str(moved), "--cluster", app.settings.cluster)
         raise
-
-
-def _archived_as(app: App, name: str) -> Path | None:
-    """Return where a backup of that name is that `delete` put into the archive; None where there is none."""
-    moved = [path for path in app.home.archive.glob(f"*/{app.layout.backups.name}/*") if path.name == name]
-    return max(moved, default=None)
 
 
 def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> None:
@@ -117,7 +109,8 @@ def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> Non
     for text in records.notices:
         ctx.notice(text)
     state = records.state
-    runs_on = choose_provider(app, state)[0] if is_bound(state) else _left_behind(app, state)
+    left = "" if state.exists else left_by(app)  # as after a reset
+    runs_on = choose_provider(app, state)[0] if is_bound(state) else left
     wanted = app.settings.provider
     other = runs_on or ("" if wanted == "auto" else wanted)
     if other and other != manifest.provider:
@@ -126,13 +119,6 @@ def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> Non
             "delete that installation first, or restore on another machine",
         )
     require_room(app.layout.folder, manifest.bytes)
-
-
-def _left_behind(app: App, state: State) -> str:
-    """Return the provider of which there are files here and no records, as after a reset; empty where there is none."""
-    if state.exists:
-        return ""
-    return next((name for name in PROVIDERS if (app.layout.folder / name).is_dir()), "")
 
 
 def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) -> State:
@@ -155,27 +141,22 @@ def _unusable(source: Path, reason: str) -> InstallError:
 def _confirm(app: App, source: Path, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> None:
     name = app.settings.cluster
     if not app.json:
-        for line in _plan(app, manifest, archived, replaced):
-            app.stdout.write(f"{line}\n")
+        app.stdout.write(_plan(app, manifest, archived, replaced))
         app.stdout.flush()
     question = f"This replaces what {name} holds. Type its name to go on: "
-    command = own("restore", "--yes", "--cluster", name, str(source))
-    require_name(app, question, "was not restored", command)
+    require_name(app, question, "was not restored", own("restore", "--yes", "--cluster", name, str(source)))
 
 
-def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> list[str]:
+def _plan(app: App, manifest: Manifest, archived: State, replaced: Sequence[Volume]) -> str:
     done = sum(step.status == "completed" for step in archived.steps.values())
-    made = sanitize(manifest.created_at, 40)
-    lines = [
-        f"The backup is of {made}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done.",
-        f"Its volumes: {', '.join(manifest.volumes) or 'none'}.",
-    ]
+    about = f"{sanitize(manifest.created_at, 40)}, from {manifest.provider}: {size(manifest.bytes)}, {done} steps done."
+    lines = [f"The backup is of {about}", f"Its volumes: {', '.join(manifest.volumes) or 'none'}."]
     if replaced:
+        lost = app.settings.arguments["no_backup"]
         lines.append(f"They replace what is there now: {', '.join(volume.name for volume in replaced)}.")
-        lines.append(
-            "That is lost (--no-backup)." if app.settings.arguments["no_backup"] else "That is backed up first."
-        )
-    return [*lines, "The records of the installation become those of the backup; the present ones are kept."]
+        lines.append("That is lost (--no-backup)." if lost else "That is backed up first.")
+    lines.append("The records of the installation become those of the backup; the present ones are kept.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _take_folder_back(app: App) -> None:
@@ -184,13 +165,6 @@ def _take_folder_back(app: App) -> None:
     with suppress(OSError):
         app.layout.lock.unlink(missing_ok=True)
         app.layout.folder.rmdir()
-
-
-def _carry_out(app: App, manifest: Manifest, lock: Lock) -> int:
-    def work(session: Session, _: Console, run_engine: RunEngine) -> RunResult:
-        return run_engine(session.engine(session.plan))
-
-    return carry_out(_on_provider(app, manifest), work, lock=lock)
 
 
 def _on_provider(app: App, manifest: Manifest) -> App:

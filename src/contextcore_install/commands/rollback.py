@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from contextcore_install.commands.backup import make_backup, volumes_of
-from contextcore_install.commands.watch_service import end_service
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.engine.state import COMPLETED
 from contextcore_install.engine.undoing import steps_to_undo
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import at_work, take_lock
+from contextcore_install.runtime.backing_up import make_backup, volumes_of
+from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.console import Console
-from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.installation import Installation, resolve
+from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.prompts import can_ask, require_name, require_yes
-from contextcore_install.runtime.running import RunEngine, carry_out
-from contextcore_install.runtime.selection import Stack, read_stack
-from contextcore_install.runtime.session import Session
+from contextcore_install.runtime.records import take_lock
+from contextcore_install.runtime.running import carry_out, ended, interrupted_words
+from contextcore_install.runtime.session import Prepared, Session
+from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.store import read_records
-from contextcore_install.ui.console.summary import Ended, render_failure, render_interrupted, render_rolled_back
+from contextcore_install.ui.console.summary import render_failure, render_rolled_back
 
 REMOVES_CLUSTER = "cluster_create"
 _UNDOING = {
@@ -36,14 +37,13 @@ class _Intent:
     """What is to be taken back. `loses_data` says that the volumes go with the cluster."""
 
     steps: tuple[str, ...]
-    loses_data: bool
+    loses_data: bool = False
 
 
 def run(app: App) -> int:
-    """Show what would be taken back, ask, and take it back."""
     name = app.settings.cluster
     if not app.layout.exists:
-        tell_done(app, f"there is no installation {name}; nothing was taken back", undone=[])
+        report_done(app, f"there is no installation {name}; nothing was taken back", undone=[])
         return ExitCode.DONE
     lock = take_lock(app)
     try:
@@ -53,34 +53,29 @@ def run(app: App) -> int:
         raise
     if not intent.steps:
         lock.release()
-        tell_done(app, f"{name} has nothing to take back", undone=[])
+        report_done(app, f"{name} has nothing to take back", undone=[])
         return ExitCode.DONE
-
-    def work(session: Session, _: Console, run_engine: RunEngine) -> RunResult:
-        return run_engine(session.undo_engine(intent.steps))
-
-    def words(session: Session, console: Console, result: RunResult) -> str:
-        return _last_words(session, console, result, intent.steps, kept)
-
-    return carry_out(app, work, lock=lock, words=words)
+    words = partial(_last_words, intent.steps, kept)
+    return carry_out(app, lambda session, _: session.undo(intent.steps), Prepared(lock), words=words)
 
 
 def _prepare(app: App) -> tuple[_Intent, str]:
     """Find out what is to be done, have it agreed to, and save what would be lost; return also where data is kept."""
     records = read_records(app.layout, app.settings.cluster)
-    state, stack = records.state, read_stack(app, records.state)
-    steps = steps_to_undo(stack.plan(stack.shipper(lambda _: None)), state, app.settings.arguments["to"])
+    installation = resolve(app, records.state)
+    plan = installation.plan(installation.shipper(lambda _: None))
+    steps = steps_to_undo(plan, records.state, app.settings.arguments["to"])
     if not steps:
-        return _Intent((), loses_data=False), ""
-    intent = _Intent(steps, _loses_data(stack.provider) if REMOVES_CLUSTER in steps else False)
-    _show(app, stack, intent)
+        return _Intent(()), ""
+    intent = _Intent(steps, REMOVES_CLUSTER in steps and _loses_data(installation.provider))
+    _show(installation, intent)
     _confirm(app, intent)
     kept = "Its data is where it was."
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         if intent.loses_data and app.settings.arguments["no_backup"]:
             kept = "Its data went with it."
         elif intent.loses_data:
-            saved = make_backup(app, records, stack.provider, ctx, about="before-rollback-")
+            saved = make_backup(installation, records, ctx, about="before-rollback-")
             kept = f"Its data is in {saved.path}"
         if REMOVES_CLUSTER in steps:
             ctx.raise_if_cancelled()
@@ -90,7 +85,7 @@ def _prepare(app: App) -> tuple[_Intent, str]:
 
 
 def _loses_data(provider: Provider) -> bool:
-    """Whether removing the cluster takes data along; raises InstallError where that cannot be told."""
+    """Whether removing the cluster takes data along; raises InstallError if that cannot be told."""
     if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
         return False
     try:
@@ -100,14 +95,14 @@ def _loses_data(provider: Provider) -> bool:
         raise
 
 
-def _show(app: App, stack: Stack, intent: _Intent) -> None:
+def _show(installation: Installation, intent: _Intent) -> None:
+    app = installation.app
     if app.json:
         return
-    app.stdout.write(f"{app.settings.cluster} on {stack.provider_name}, to be taken back, the last first:\n")
+    place = f"{app.settings.cluster} on {installation.selection.provider}"
+    app.stdout.write(f"{place}, to be taken back, the last first:\n")
     for step in intent.steps:
-        text = _UNDOING.get(step, "only its record")
-        if step == REMOVES_CLUSTER:
-            text += _about_data(app, intent)
+        text = _UNDOING.get(step, "only its record") + (_about_data(app, intent) if step == REMOVES_CLUSTER else "")
         app.stdout.write(f"  {step:<16}  {text}\n")
     app.stdout.flush()
 
@@ -131,15 +126,12 @@ def _confirm(app: App, intent: _Intent) -> None:
     require_yes(app, "Take this back?", takes_away=True)
 
 
-def _last_words(session: Session, console: Console, result: RunResult, steps: Sequence[str], kept: str) -> str:
-    state, commands = session.records.state, session.app.commands
-    ended = Ended(state.cluster_name, state.provider, session.app.clock.monotonic() - session.began)
+def _last_words(steps: Sequence[str], kept: str, session: Session, console: Console, result: RunResult) -> str:
+    commands = session.app.commands
     if result.outcome is Outcome.SUCCEEDED:
-        return "\n" + render_rolled_back(ended, steps, kept, console.style, commands)
+        return "\n" + render_rolled_back(ended(session), steps, kept, console.style, commands)
+    carries_on = (commands("rollback"), "carries on taking back")
     if result.outcome is Outcome.FAILED:
-        logs = {step: str(session.log(step)) for step in result.errors if session.log(step).exists()}
-        ways = [(commands("rollback"), "carries on taking back")]
-        return "\n" + render_failure(ended, result.errors, console.style, commands, logs, ways)
-    done = [step for step, known in state.steps.items() if known.status == COMPLETED]
-    text = render_interrupted(ended, done, len(state.steps), console.style, commands, result.reason)
-    return f"\n{text}\n      {commands('rollback')}  carries on taking back"
+        logs = session.logs_of(result.errors)
+        return "\n" + render_failure(ended(session), result.errors, console.style, commands, logs, [carries_on])
+    return f"{interrupted_words(session, console, result)}\n      {'  '.join(carries_on)}"

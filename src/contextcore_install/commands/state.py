@@ -9,7 +9,7 @@ from contextcore_install.core.events import Kind, microseconds
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, PENDING, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import tell_document, tell_done
+from contextcore_install.runtime.output import report_document, report_done
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import sanitize
 
@@ -39,12 +39,12 @@ def _get(app: App, step: str | None) -> int:
     lines = (
         [f"{sanitize(name)} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
     )
-    tell_document(app, document, lambda _: "\n".join(lines))
+    report_document(app, document, lambda _: "\n".join(lines))
     return ExitCode.DONE
 
 
 def _set(app: App, step: str, status: str) -> int:
-    from contextcore_install.runtime.wiring import open_records
+    from contextcore_install.runtime.records import open_records
 
     with open_records(app) as (state, recorder, shipper):
         if not state.installation_id:
@@ -53,12 +53,12 @@ def _set(app: App, step: str, status: str) -> int:
         recorder.sync()
         shipper.close(SENDING_PATIENCE_S)
     if app.json:
-        tell_done(app, f"{step} is {status}", step=step, status=status)
+        report_done(app, f"{step} is {status}", step=step, status=status)
     return ExitCode.DONE
 
 
 def _send(app: App) -> int:
-    from contextcore_install.runtime.wiring import open_records
+    from contextcore_install.runtime.records import open_records
 
     if not app.layout.exists:
         return ExitCode.DONE  # nothing to send, and nothing to be made for it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
 
 
 def run(app: App) -> int:
-    """Show the status."""
-    records = _records(app)
-    files = copy(records)
+    files = _records(app)
+    records = files
     if not records.state.exists:
-        from contextcore_install.runtime.recovery import recall
+        from contextcore_install.runtime.recovery import recover
 
-        recall(app, records, ask_cluster=app.settings.live)
+        records = recover(app, records, ask_cluster=app.settings.live)
         if not records.state.exists:
             records.notices += _left_over(app)
     owner = owner_of(app.layout.lock)
@@ -50,13 +48,13 @@ def run(app: App) -> int:
 
 def _left_over(app: App) -> list[str]:
     """Return what there is of an installation without records: it was reset, or they are lost."""
-    from contextcore_install.providers.registry import PROVIDERS
-    from contextcore_install.runtime.selection import read_stack
+    from contextcore_install.runtime.selection import left_by, select
 
-    folder = next((app.layout.folder / name for name in PROVIDERS if (app.layout.folder / name).is_dir()), None)
-    if folder is None:
+    left = left_by(app)
+    if not left:
         return []
-    ports = ", ".join(f"{key} {port}" for key, port in read_stack(app, State(app.settings.cluster)).ports.items())
+    folder = app.layout.folder / left
+    ports = ", ".join(f"{key} {port}" for key, port in select(app, State(app.settings.cluster)).ports.items())
     on = f", on the ports {ports}" if ports else ""
     command = app.commands("--resume")
     return [f"no records tell of it, but its files are in {folder}{on}: {command} takes it up again"]
@@ -93,19 +91,20 @@ def _records(app: App) -> Records:
 
 def _live(app: App, records: Records, files: Records) -> tuple[dict[str, Any], dict[str, CheckResult]]:
     """Return more members of the document, and what the steps' checks find."""
-    from contextcore_install.runtime.check_all import checks_document, survey
-    from contextcore_install.runtime.compare_records import records_document
-    from contextcore_install.runtime.selection import read_stack
+    from contextcore_install.runtime.check_all import checks_document
+    from contextcore_install.runtime.compare_records import compare_records
+    from contextcore_install.runtime.installation import resolve
 
-    stack = read_stack(app, records.state)
-    telemetry = stack.shipper(records.notices.append)
-    found = survey(stack.plan(telemetry), app.clock)
+    installation = resolve(app, records.state)
+    found = installation.check(records.notices.append)
     checks = checks_document(found, app.commands.typed)
-    sides = records_document(app, stack.provider, files, checks)
-    return {"checks": checks, "endpoints": _ways(stack.provider), **({"records": sides} if sides else {})}, found
+    document: dict[str, Any] = {"checks": checks, "endpoints": _endpoints(installation.provider)}
+    if compared := compare_records(app, installation.provider, files, checks):
+        document["records"] = compared
+    return document, found
 
 
-def _ways(provider: Provider) -> list[dict[str, Any]]:
+def _endpoints(provider: Provider) -> list[dict[str, Any]]:
     """Return where each component is reached and whether it answers; empty if the provider cannot tell."""
     from contextcore_install.system.http import LoopbackHttp
     from contextcore_install.verification.facts import readiness

@@ -10,16 +10,13 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.engine.outcome import Outcome
-from contextcore_install.engine.plan import Plan
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import CHECK_LIMIT_S, checks_document, survey
+from contextcore_install.runtime.check_all import CHECK_LIMIT_S, check_all, checks_document
+from contextcore_install.runtime.installation import Installation
 from contextcore_install.runtime.notifier import Notifier
-from contextcore_install.runtime.output import tell_document
-from contextcore_install.runtime.recovery import known_records
-from contextcore_install.runtime.require_installation import require_known
-from contextcore_install.runtime.selection import Stack, read_stack
-from contextcore_install.runtime.verifying import verify_stack
-from contextcore_install.runtime.wiring import open_records
+from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.records import open_records
+from contextcore_install.runtime.recovery import find_installation
 from contextcore_install.steps.registry import TITLES
 from contextcore_install.storage.store import Records
 from contextcore_install.verification.requirements import step_results
@@ -34,21 +31,18 @@ SENDING_PATIENCE_S = 2.0
 
 
 def run(app: App) -> int:
-    """Look at everything, record what was found, and tell it; exit code 1 where what is critical is not met."""
     from contextcore_install.ui.verification import render_verification
 
-    require_known(app, "verify")
     began = app.clock.monotonic()
-    records = known_records(app)
-    stack = read_stack(app, records.state)
-    checks, probed = _check_and_probe(app, stack, stack.plan(stack.shipper(records.notices.append)))
+    records, installation = find_installation(app, "verify")
+    checks, probed = _check_and_probe(installation, records.notices.append)
     results = step_results(checks, TITLES) + probed
     complete = not any(result.blocking for result in results)
     took_s = round(app.clock.monotonic() - began, 3)
     document: dict[str, Any] = {
         "schema": VERIFY_SCHEMA,
         "cluster": app.settings.cluster,
-        "provider": stack.provider_name,
+        "provider": installation.selection.provider,
         "ok": complete,
         "completeness_percent": completeness(results),
         "duration_seconds": took_s,
@@ -60,19 +54,22 @@ def run(app: App) -> int:
     document["recorded"] = not unrecorded
     if unrecorded:
         document["not_recorded"] = unrecorded
-    tell_document(app, document, lambda style: render_verification(document, checks, style, app.commands))
+    report_document(app, document, lambda style: render_verification(document, checks, style, app.commands))
     if complete:
         return ExitCode.DONE
-    _send_news(app, stack.provider_name, checks, results)
+    _notify(app, installation.selection.provider, checks, results)
     return ExitCode.STEP_FAILED
 
 
-def _check_and_probe(app: App, stack: Stack, plan: Plan) -> tuple[dict[str, CheckResult], list[RequirementResult]]:
+def _check_and_probe(
+    installation: Installation, report: Callable[[str], None]
+) -> tuple[dict[str, CheckResult], list[RequirementResult]]:
     """Return what the steps' checks and all other probes find, both at the same time; raises InstallError."""
-    limit_s = min(LIMIT_S, app.settings.timeout_s)
+    limit_s, clock = min(LIMIT_S, installation.app.settings.timeout_s), installation.app.clock
+    plan = installation.plan(installation.shipper(report))
     work: dict[str, Callable[[], Any]] = {
-        "checks": lambda: survey(plan, app.clock),
-        "probes": lambda: verify_stack(app, stack, limit_s),
+        "checks": lambda: check_all(plan, clock),
+        "probes": lambda: installation.verify(limit_s),
     }
     found = run_concurrently(work, limit_s + CHECK_LIMIT_S)
     checks, probed = found["checks"], found["probes"]
@@ -119,8 +116,8 @@ def _store_works(results: Sequence[RequirementResult]) -> bool:
     return any(result.id == "metric_round_trip" and result.status is Status.MET for result in results)
 
 
-def _send_news(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[RequirementResult]) -> None:
+def _notify(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[RequirementResult]) -> None:
     unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.blocking}
-    news = Notifier(app)
-    news.verification_failed(provider, {**checks, **unmet})
-    news.tell_failures()
+    notifier = Notifier(app)
+    notifier.verification_failed(provider, {**checks, **unmet})
+    notifier.report_failures()

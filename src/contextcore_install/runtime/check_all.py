@@ -1,50 +1,71 @@
-"""Looking at everything without touching it: every step's check, at the same time."""
+"""Every step's check at the same time, with nothing touched, and what would heal what they find."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.events import Kind
-from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.ports import Clock
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.plan import Plan, Step
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.output import report_document
+from contextcore_install.ui.style import Style
 
 CHECK_LIMIT_S = 60.0
 NOT_KNOWN = "not-known-yet"
 """The code of what could not be looked at because of something that an earlier step is about."""
 
+REPAIR_SCHEMA = "contextcore-install/repair/v1"
 
-def survey(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dict[str, CheckResult]:
+Found = Mapping[str, CheckResult]
+"""What each step's check finds, in the plan's order."""
+
+
+def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dict[str, CheckResult]:
     """Return what each step's check finds, in the plan's order. A check that fails is a finding itself.
 
-    Where it fails for want of what an earlier step is about, that one's findings say it all. With a token, the checks
-    can be told to end; CancelledError is raised then.
+    If it fails for want of what an earlier step is about, that one's findings say it all. With a token, the checks can
+    be told to end; CancelledError is raised then.
     """
     ending = token or CancelToken()
     with ThreadPoolExecutor(max(1, len(plan))) as pool:
         try:
-            looked = list(pool.map(lambda step: _check(step, clock, ending), plan))
+            results = list(pool.map(lambda step: _check(step, clock, ending), plan))
         except BaseException:
             ending.cancel("interrupted")  # else the pool waits for all that is being looked at
             raise
     found: dict[str, CheckResult] = {}
-    for step, result in zip(plan, looked, strict=True):
-        needed = plan.until(step.id)
-        first = next((other.id for other in needed if other.id in found and found[other.id].problems), "")
+    for step, result in zip(plan, results, strict=True):
         if isinstance(result, InstallError):
-            found[step.id] = CheckResult(findings=(_unknown(first, result) if first else _failed(result),))
+            needed = (other.id for other in plan.until(step.id) if other.id in found and found[other.id].problems)
+            found[step.id] = CheckResult(findings=(_failed(result, next(needed, "")),))
         else:
             found[step.id] = result
     return found
 
 
-def checks_document(results: dict[str, CheckResult], typed: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Return a survey as JSON output shows it; `typed` makes commands those that this user types."""
+def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | InstallError:
+    context = Context(step.id, token, lambda *_: None, clock, clock.monotonic() + CHECK_LIMIT_S)
+    try:
+        return step.check(context)
+    except InstallError as error:
+        return error
+
+
+def _failed(error: InstallError, needed: str) -> Finding:
+    if needed:
+        return Finding(NOT_KNOWN, f"not known before {needed} is mended: {error.message}", error.evidence)
+    remedy = Remedy(error.hint, error.hint) if error.hint else None
+    return Finding(error.code, error.message, error.evidence, remedy)
+
+
+def checks_document(found: Found, typed: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Return what was found as JSON output shows it; `typed` makes commands those that this user types."""
     return [
         {
             "id": step_id,
@@ -52,7 +73,7 @@ def checks_document(results: dict[str, CheckResult], typed: Callable[[str], str]
             "summary": result.summary,
             "findings": [_typed(finding, typed) for finding in result.findings],
         }
-        for step_id, result in results.items()
+        for step_id, result in found.items()
     ]
 
 
@@ -63,22 +84,37 @@ def _typed(finding: Finding, typed: Callable[[str], str]) -> dict[str, Any]:
     return document
 
 
-def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | InstallError:
-    context = Context(step.id, token, _say_nothing, clock, clock.monotonic() + CHECK_LIMIT_S)
-    try:
-        return step.check(context)
-    except InstallError as error:
-        return error
+def has_automatic_fix(found: Found, *, may_lose_data: bool) -> bool:
+    """Return whether a repair would carry out anything for what was found."""
+    remedies = [finding.remedy for result in found.values() for finding in result.problems]
+    return any(
+        remedy and (may_lose_data if remedy.risk is Risk.LOSES_DATA else remedy.automatic) for remedy in remedies
+    )
 
 
-def _failed(error: InstallError) -> Finding:
-    remedy = Remedy(error.hint, error.hint) if error.hint else None
-    return Finding(error.code, error.message, error.evidence, remedy)
+def report_remedies(
+    app: App, provider: str, found: Found, *, typed: Sequence[tuple[str, str]] = (), **facts: Any
+) -> None:
+    """Print what was found, and what a repair does about it; at the end what to type, and what that does (`typed`).
 
+    `facts` are more members of the JSON document.
+    """
+    from contextcore_install.ui.plans import remedies, render_remedies
+    from contextcore_install.ui.status import next_lines
 
-def _unknown(needed: str, error: InstallError) -> Finding:
-    return Finding(NOT_KNOWN, f"not known before {needed} is mended: {error.message}", error.evidence)
+    document = {
+        "schema": REPAIR_SCHEMA,
+        "cluster": app.settings.cluster,
+        "provider": provider,
+        "ok": all(result.satisfied for result in found.values()),
+        "checks": checks_document(found, app.commands.typed),
+        "remedies": [item.as_document(app.commands.typed) for item in remedies(found)],
+        **facts,
+        **({"next": typed[0][0]} if typed else {}),
+    }
 
+    def render(style: Style) -> str:
+        after = ["", *next_lines(typed, style)] if typed else []
+        return "\n".join([render_remedies(found, style), *after])
 
-def _say_nothing(kind: Kind, step: str, data: dict[str, Any]) -> None:
-    """A survey records nothing."""
+    report_document(app, document, render)

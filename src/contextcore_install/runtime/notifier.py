@@ -85,7 +85,7 @@ class Notifier:
         """Send that a watch heals no more."""
         self._send(lambda: watch_gave_up(self._place(provider), self._typed(error), problems))
 
-    def tell_failures(self) -> None:
+    def report_failures(self) -> None:
         """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""
         try:
             for receipt in self._outbox.receipts() if self._outbox else ():
@@ -121,7 +121,7 @@ class Notifier:
     def _story(self, session: Session, result: RunResult) -> RunFacts:
         from contextcore_install.runtime.console import recent_events
 
-        state, took = session.records.state, session.app.clock.monotonic() - session.began
+        state, took = session.state, session.took_s
         return RunFacts(
             place=place_of(state.cluster_name, platform.node(), state.provider),
             mode=session.mode,

@@ -1,4 +1,4 @@
-"""How commands without a run tell what they have to tell: sentences for people, one document for scripts."""
+"""How commands without a run report: sentences for people, one document for scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNWRAPPED = 10_000
 RESULT_SCHEMA = "contextcore-install/result/v1"
 
 
-def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> None:
+def report_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> None:
     """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
     if app.json:
         app.stdout.write(ascii_json(document, indent=2) + "\n")
@@ -27,13 +27,13 @@ def tell_document(app: App, document: Mapping[str, Any], render: Callable[[Style
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).style()) + "\n")
 
 
-def tell_done(app: App, sentence: str, **facts: Any) -> None:
+def report_done(app: App, sentence: str, **facts: Any) -> None:
     """Print what a command did."""
     document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
-    tell_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
+    report_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
 
 
-def tell_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
+def report_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
     """Print why a command could not be carried out: one object for scripts, a sentence and a hint for people."""
     if as_json:
         from contextcore_install.ui.console.json_lines import error_document, one_line

@@ -56,10 +56,10 @@ def chosen_file(app: App, name: str) -> Path | None:
 
 @contextmanager
 def binary_file(app: App, name: str, folder: Path | None = None) -> Iterator[tuple[App, Path | None]]:
-    """Within the block, have the file to write to, and the app that tells what is done.
+    """Within the block, have the file to write to, and the app that reports what is done.
 
     Where the file is for standard output it is written into `folder` (default: that of temporary files) first, and
-    what is told goes to standard error. Raises InstallError as `chosen_file` does.
+    reports go to standard error. Raises InstallError as `chosen_file` does.
     """
     if not is_standard_output(app):
         yield app, chosen_file(app, name)

@@ -9,48 +9,40 @@ A process that is no installation's moves nobody: preflight names it, so that th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
+from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS, held_ports, recollect
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.selection import Selection
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.ports import bind_problem
 
-BLOCKS = range(20_100, 30_000, 100)
-"""The first port of each block."""
+BLOCKS = range(20_100, 30_000, 100)  # the first port of each block
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen ports by key, and what to say about them; nothing where they are the usual ones or were given."""
-
-    ports: Mapping[str, int]
-    said: str = ""
-
-
-def choose_ports(app: App, provider: str, config: ProviderConfig) -> Choice:
-    """Return a new installation's ports: those given, which the configuration holds, and what neighbours leave it."""
-    given = config.ports
-    taken = _taken(app)
-    usual = {key: port for key, port in held_ports(provider, given).items() if key not in given}
+def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Selection, list[str]]:
+    """Return the selection, a new installation's with the ports that neighbours leave it, and what to say of them."""
+    if "ports" in state.settings or selection.was_found:
+        return selection, []
+    given, taken = selection.ports, _taken(app)
+    usual = {key: port for key, port in held_ports(selection.provider, given).items() if key not in given}
     neighbours = ", ".join(sorted({taken[port] for port in usual.values() if port in taken}))
-    if not neighbours:
-        return Choice(given)
-    made = made_before(provider, config)
-    chosen = _free_block(usual, {*taken, *given.values()}) if made is None else made
+    chosen = _free_block(usual, {*taken, *given.values()}) if neighbours else {}
     if not chosen:
-        return Choice(given)
+        return selection, []
     shown = ", ".join(f"{key} {port}" for key, port in chosen.items() if not PORTS[key].internal)
-    return Choice({**chosen, **given}, f"{neighbours} has the usual ports; those of this one are {shown}")
+    notice = f"{neighbours} has the usual ports; those of this one are {shown}"
+    return replace(selection, ports={**chosen, **given}), [notice]
 
 
 def _free_block(keys: Mapping[str, int], taken: set[int]) -> dict[str, int]:
-    """Return a port for each key from the first block that is free of what is taken; none where all are full.
+    """Return a port for each key from the first block that is free of what is taken; none if all are full.
 
     A key has the same place in each block, whichever others are wanted.
     """
@@ -67,19 +59,8 @@ def _taken(app: App) -> dict[int, str]:
     return {port: name for name in others for port in _held_by(app, name).values()}
 
 
-def recorded_ports(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return the ports of this machine that an installation with these settings has, by key."""
-    provider, ports = str(settings.get("provider")), settings.get("ports")
-    if provider not in PROVIDERS or not isinstance(ports, dict):
-        return {}
-    try:
-        return held_ports(provider, _known(ports))
-    except InstallError:  # written by others: one port for two
-        return {}
-
-
 def _held_by(app: App, name: str) -> Mapping[str, int]:
-    """Return the ports that an installation has; where its records are gone, those of what its folder holds."""
+    """Return the ports that an installation has; if its records are gone, those of what its folder holds."""
     layout = app.home.cluster(name)
     try:
         settings = read_records(layout, name).state.settings
@@ -93,14 +74,13 @@ def _held_by(app: App, name: str) -> Mapping[str, int]:
         return {}  # what is alive of it holds its ports itself
 
 
-def _known(ports: Mapping[str, object]) -> dict[str, int]:
-    """Return the ports that a state names, as others may have written it."""
-    return {key: port for key, port in ports.items() if key in PORTS and isinstance(port, int)}
-
-
-def made_before(provider: str, config: ProviderConfig) -> Mapping[str, int] | None:
-    """Return the ports of what is there under the installation's own name; None where nothing is."""
+def recorded_ports(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ports of this machine that an installation with these settings, written by anybody, has, by key."""
+    provider, ports = str(settings.get("provider")), settings.get("ports")
+    if provider not in PROVIDERS or not isinstance(ports, dict):
+        return {}
+    known = {key: port for key, port in ports.items() if key in PORTS and isinstance(port, int)}
     try:
-        return recollect(provider, config)
-    except InstallError:
-        return None
+        return held_ports(provider, known)
+    except InstallError:  # one port for two
+        return {}

@@ -1,103 +1,142 @@
-"""What is known of an installation whose state file and journal are gone: its cluster and its metrics store are asked.
+"""Finding an installation, even if its state file and journal are gone: its cluster and its metrics store are asked.
 
 The cluster may hold the records themselves, as another machine or an earlier home kept them there; the store has their
-story. Only what is still there is asked, in bounded time: the provider says with which ports the store runs. What comes
-of it is confirmed by the checks, which every run begins its steps with.
+story. Only what is still there is asked, in bounded time. What comes of it is confirmed by the checks, with which
+every run begins its steps.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import TypeVar
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.engine.replica import Remote, RemoteRecords
-from contextcore_install.providers.registry import PROVIDERS, recollect
+from contextcore_install.cli.grammar import COMMANDS
+from contextcore_install.cli.settings import is_cluster_name
+from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.hints import own
+from contextcore_install.core.provider import ClusterState
+from contextcore_install.engine.state import State
+from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.remote_state import adopt_remote, is_given_up, look, remote_of
-from contextcore_install.runtime.selection import Stack, choose_provider, options_of, read_stack
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
 from contextcore_install.stack.intake import metrics_url
 from contextcore_install.storage.archived import given_up_ms
+from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.storage.plan_path import cluster_at
 from contextcore_install.storage.store import Records, read_records, take_over
 from contextcore_install.telemetry.failures import StoreError
-from contextcore_install.telemetry.rebuild import Rebuilt, rebuild
+from contextcore_install.telemetry.rebuild import rebuild
 
-LIMIT_S = 5.0
-"""What looking for the store and asking it may take together, in seconds, where somebody only wants to know."""
-
-BEFORE_A_RUN_S = 10.0
-"""The same before a run, which would begin a new story."""
-
-CLUSTER_S = 12.0
-"""What asking the cluster for its records may take: what is read is whole, so it is worth more patience."""
+LIMIT_S = 5.0  # seconds for the store, if somebody only wants to know
+BEFORE_A_RUN_S = 10.0  # the same before a run, which would begin a new story
+CLUSTER_S = 12.0  # seconds for the records in the cluster: what is read is whole, so it is worth more patience
+NAMED = 10  # how many installations an error names
 
 Answer = TypeVar("Answer")
 
-_Found = tuple[Rebuilt, str, dict[str, int]]
-"""What was rebuilt, the provider, and the ports that were chosen."""
+
+def find_installation(app: App, command: str, verb: str = "") -> tuple[Records, Installation]:
+    """Return what is known of the installation that a command is about; see `require_installation`."""
+    require_installation(app, command, verb)
+    records = known_records(app)
+    return records, resolve(app, records.state)
+
+
+def require_installation(app: App, command: str, verb: str = "") -> None:
+    """Raise a usage error if nothing is known of the installation: a mistyped name is not to begin a new one.
+
+    `verb` completes "there is no installation NAME to"; it is the command, unless given.
+
+    Its records are looked for here, in its cluster and in its store; what cannot be asked is given the benefit of the
+    doubt. In a home without any installation, the name that nobody typed is the one to begin with.
+    """
+    name = app.settings.cluster
+    others = [other for other in app.home.cluster_names() if is_cluster_name(other) and other != name]
+    if not (app.settings.cluster_given or others) or app.layout.exists or _left_by_others(app) or _is_there(app):
+        return
+    installed = f"installed: {', '.join(others[:NAMED])}" if others else "nothing is installed"
+    hint = f"to install it: {app.commands()}"
+    if meant := get_close_matches(name, others, 1):
+        words = command if command.split(maxsplit=1)[0] in COMMANDS else f"--{command}"
+        hint = own(*words.split(), "--cluster", meant[0])
+    raise usage_error(f"there is no installation {name} to {verb or command}; {installed}", hint)
+
+
+def _left_by_others(app: App) -> bool:
+    """Whether a file at the plan's path speaks of the cluster; one that cannot be read is for the run to report."""
+    try:
+        return cluster_at(app.home) in ("", app.settings.cluster)
+    except (UnreadableFileError, ValueError):
+        return True
+
+
+def _is_there(app: App) -> bool:
+    try:
+        if resolve(app, State(app.settings.cluster)).provider.cluster().state is not ClusterState.ABSENT:
+            return True
+    except InstallError:
+        return True
+    return known_records(app).state.exists
 
 
 def known_records(app: App) -> Records:
     """Return what is known of the cluster, and change nothing; raises InstallError as reading the files does."""
-    records = read_records(app.layout, app.settings.cluster)
-    recall(app, records)
-    return records
+    return recover(app, read_records(app.layout, app.settings.cluster))
 
 
-def recall(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster: bool = True) -> None:
-    """Where the records are empty, make them from the cluster's, else from the metrics store's samples; say so.
+def recover(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster: bool = True) -> Records:
+    """Return the records; empty ones are made from the cluster's, else from the metrics store's samples.
 
     Raises nothing: without an answer the installation counts as new, as it would without cluster and store.
     """
     if records.state.exists or records.offset.events or records.imported:
-        return
-    kept = _within(CLUSTER_S, lambda: _ask_cluster(app, records)) if ask_cluster else None
-    if kept:
-        adopt_remote(*kept, records)
-        return
-    found = _within(limit_s, lambda: _ask(app, records, limit_s))
-    if found is None:
-        return
-    rebuilt, provider, ports = found
-    state = rebuilt.state
-    state.provider = state.provider if state.provider in PROVIDERS else provider
-    state.settings = {"provider": state.provider, "ports": ports}
-    take_over(records, state, f"metrics store: {rebuilt.store}", at_us=rebuilt.newest_ms * 1000)
-    records.notices.append(
-        f"the state was rebuilt from the metrics store's samples ({rebuilt.store}); "
-        "the state file and the journal are gone, and each step's check says whether it still holds"
-    )
+        return records
+    installation = _within(max(CLUSTER_S, limit_s), lambda: resolve(app, records.state))
+    if installation is None:
+        return records
+    kept = _within(CLUSTER_S, lambda: _from_cluster(installation, records)) if ask_cluster else None
+    return kept or _within(limit_s, lambda: _from_store(installation, records, limit_s)) or records
 
 
-def _ask_cluster(app: App, records: Records) -> tuple[Remote, RemoteRecords] | None:
-    """Return the records in the cluster that the settings name, unless they were put aside here."""
-    remote = remote_of(read_stack(app, records.state).provider)
-    found = look(remote, app.settings.cluster).records if remote else None
-    if remote is None or found is None or not found.state.exists:
+def _from_cluster(installation: Installation, records: Records) -> Records | None:
+    """Return the records in the cluster that the settings name, unless they were given up here."""
+    remote = remote_of(installation.provider)
+    found = look(remote, records.state.cluster_name).records if remote else None
+    if remote is None or found is None or not found.state.exists or is_given_up(installation.app, found):
         return None
-    return None if is_given_up(app, found) else (remote, found)
+    return adopt_remote(remote, found, records)
 
 
-def _ask(app: App, records: Records, limit_s: float) -> _Found | None:
-    name, _ = choose_provider(app, records.state)
-    options = options_of(records.state, app, name)
-    stack = Stack(app, name, app.settings.ports, options)
-    kept = recollect(name, stack.config)
-    if kept is None:
+def _from_store(installation: Installation, records: Records, limit_s: float) -> Records | None:
+    if not installation.selection.was_found:
         return None
-    ports = {**kept, **app.settings.ports}
-    endpoints = stack.with_ports(ports).provider.endpoints()
+    provider, ports = installation.selection.provider, installation.selection.ports
+    endpoints = installation.provider.endpoints()
     if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
         return None
     url = metrics_url(endpoints) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
-    rebuilt = rebuild(url, app.settings.cluster, given_up_ms(app.home, app.settings.cluster), limit_s)
-    return (rebuilt, name, ports) if rebuilt else None
+    cluster = records.state.cluster_name
+    rebuilt = rebuild(url, cluster, given_up_ms(installation.app.home, cluster), limit_s)
+    if rebuilt is None:
+        return None
+    state = rebuilt.state
+    state.provider = state.provider if state.provider in PROVIDERS else provider
+    state.settings = {"provider": state.provider, "ports": dict(ports)}
+    taken = take_over(records, state, f"metrics store: {rebuilt.store}", at_us=rebuilt.newest_ms * 1000)
+    notice = (
+        f"the state was rebuilt from the metrics store's samples ({rebuilt.store}); "
+        "the state file and the journal are gone, and each step's check says whether it still holds"
+    )
+    return replace(taken, notices=[*records.notices, notice])
 
 
 def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
-    """Return what the work comes to; None where it fails, or takes longer and is left behind."""
+    """Return what the work comes to; None if it fails, or takes longer and is left behind."""
     results: list[Answer | None] = []
 
     def run() -> None:
@@ -106,7 +145,7 @@ def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
         except (InstallError, StoreError):
             results.append(None)
 
-    thread = threading.Thread(target=run, name="recall", daemon=True)
+    thread = threading.Thread(target=run, name="recovery", daemon=True)
     thread.start()
     thread.join(limit_s)
     return results[0] if results else None

@@ -1,6 +1,6 @@
 """The installation's records on this machine and in its cluster: which count, and that one machine acts at a time.
 
-What the cluster holds is read where this machine knows nothing, and before a run; a run holds the lease on it.
+What the cluster holds is read if this machine knows nothing, and before a run; a run holds the lease on it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contextcore_install.cli.grammar import FLAGS
 from contextcore_install.core.errors import InstallError, usage_error
@@ -28,25 +29,24 @@ from contextcore_install.engine.replica import (
 )
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.session import Session
 from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.replica.keeper import RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.system.machine import boot_id
 
-PATIENCE_S = 5.0
-"""What writing the last records and letting go of the lease may take at the end of a run."""
+if TYPE_CHECKING:
+    from contextcore_install.runtime.control import RunControl
 
 
 def remote_of(provider: Provider) -> Remote | None:
-    """Return the way to the records in the provider's cluster; None where it has none."""
+    """Return the way to the records in the provider's cluster; None if it has none."""
     return provider.remote() if isinstance(provider, HasRemoteRecords) else None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsLookup:
-    """What was found in a cluster: the records, where they can be used, their version, and else what is wrong."""
+    """What was found in a cluster: the records, if they can be used, their version, and else what is wrong."""
 
     records: RemoteRecords | None = None
     version: str = ""
@@ -55,7 +55,7 @@ class RecordsLookup:
 
 
 def look(remote: Remote, cluster: str) -> RecordsLookup:
-    """Return what the cluster holds; raises InstallError where it cannot be asked."""
+    """Return what the cluster holds; raises InstallError if it cannot be asked."""
     kept = remote.records.read()
     if kept is None:
         return RecordsLookup()
@@ -73,10 +73,10 @@ def look(remote: Remote, cluster: str) -> RecordsLookup:
 
 
 def is_newer(app: App, remote: RemoteRecords, local: Records) -> bool:
-    """Tell whether the cluster's journal goes on where this machine's ends.
+    """Return whether the cluster's journal goes on where this machine's ends.
 
-    It does where another machine has held the lease since this one wrote last, whatever this one noted meanwhile;
-    within one term, where terms are not known, and of two installations, what was changed last is newer.
+    It does if another machine has held the lease since this one wrote last, whatever this one noted meanwhile; within
+    one term, if terms are not known, and of two installations, what was changed last is newer.
     """
     if is_given_up(app, remote):
         return False
@@ -95,31 +95,33 @@ def _term(app: App) -> int:
 
 
 def is_given_up(app: App, remote: RemoteRecords) -> bool:
-    """Tell whether the cluster's records are older than what `--reset` or `delete` put aside here."""
+    """Return whether the cluster's records are older than what `--reset` or `delete` archived here."""
     return remote.at_us // 1000 <= given_up_ms(app.home, app.settings.cluster)
 
 
-def differing(remote: RemoteRecords, local: Records) -> bool:
-    """Tell whether the two tell different stories; which details were noted last does not matter."""
+def differ(remote: RemoteRecords, local: Records) -> bool:
+    """Return whether the two tell different stories; which details were noted last does not matter."""
     here, there = local.state, remote.state
     return here.installation_id != there.installation_id or bool(differences(here, there))
 
 
-def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> None:
-    """Go on with the cluster's records, as a change to be recorded; numbers and times go on behind both."""
-    offset = local.offset
-    told = _side_by_side(local.state, remote.state) if local.state.exists else ""
+def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> Records:
+    """Return the cluster's records, as a change to be recorded here; numbers and times go on behind both."""
+    offset, at_us = local.offset, max(local.offset.at_us, remote.at_us)
+    compared = _side_by_side(local.state, remote.state) if local.state.exists else ""
     _keep_own(local.state, remote.state)
-    take_over(local, remote.state, f"cluster: {place.place}", at_us=max(offset.at_us, remote.at_us))
-    local.offset = JournalOffset(max(offset.events, remote.events), offset.bytes, max(offset.at_us, remote.at_us))
-    why = f"they are newer than this machine's ({told})" if told else "this machine has none"
-    local.notices.append(
-        f"the records in the cluster count ({place.place}, written by {remote.host}, {second(remote.at_us)}): {why}"
+    taken = take_over(local, remote.state, f"cluster: {place.place}", at_us=at_us)
+    why = f"they are newer than this machine's ({compared})" if compared else "this machine has none"
+    where = f"({place.place}, written by {remote.host}, {second(remote.at_us)})"
+    return replace(
+        taken,
+        offset=JournalOffset(max(offset.events, remote.events), offset.bytes, at_us),
+        notices=[*local.notices, f"the records in the cluster count {where}: {why}"],
     )
 
 
 def _keep_own(here: State, there: State) -> None:
-    """Leave this machine what it alone says."""
+    """Leave this machine the settings that it alone has."""
     for name in (flag.destination for flag in FLAGS.values() if flag.machine_local):
         there.settings.pop(name, None)
         if name in here.settings:
@@ -134,113 +136,101 @@ def _side_by_side(here: State, there: State) -> str:
     ]
     if here.installation_id != there.installation_id:
         rows.insert(0, f"installation {here.installation_id[:8]} here, {there.installation_id[:8]} there")
-    return "; ".join(rows) or f"changed {_when(here)} here, {_when(there)} there"
-
-
-def _when(state: State) -> str:
-    return second(last_change(state))
+    when = [second(last_change(state)) for state in (here, there)]
+    return "; ".join(rows) or f"changed {when[0]} here, {when[1]} there"
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteSession:
-    """What came of looking at the cluster's records before a run.
-
-    `tail` is the journal's end that is carried on, where it is not this machine's.
-    """
+    """The lease on an installation, and the records that count, here or in the cluster (`adopted`)."""
 
     remote: Remote
     lease: Lease
+    records: Records
     found: RecordsLookup = RecordsLookup()
-    tail: Sequence[str] = ()
+    adopted: bool = False
+
+    def release(self) -> None:
+        """Let go of the lease, if that can be done."""
+        with suppress(InstallError):
+            self.lease.release()
+
+    def require_same_place(self, provider: Provider) -> None:
+        """Raise a usage error if the records that count lead to another cluster than the one that holds them."""
+        there = remote_of(provider)
+        if there is None or there.place != self.remote.place:
+            raise usage_error(
+                f"the records that count are in {self.remote.place}, and the provider that they name, {provider.name}, "
+                f"leads to {there.place if there else 'no cluster'}",
+                "work on it from the machine that wrote them, or choose another name with --cluster NAME",
+            )
+
+    def keeper(self, app: App, control: RunControl) -> RemoteKeeper:
+        """Return what keeps the cluster's records during a run."""
+        return RemoteKeeper(
+            self.remote,
+            self.lease,
+            self.records.state,
+            offset=self.records.offset,
+            journal=app.layout.journal,
+            host=_host(),
+            writer=identity(app),
+            version=self.found.version,
+            term_file=app.layout.lease_term,
+            tail=self.found.records.tail if self.adopted and self.found.records else (),
+            has_place=self.found.records is not None,
+            redaction=Redaction(home=app.environ.get("HOME", "")),
+            report=control.report,
+            lost=control.lose,
+        )
 
 
-def meet(
-    app: App, remote: Remote, records: Records, mode: str, alone: Callable[[], None] = lambda: None
-) -> RemoteSession | None:
-    """Take the lease, and decide between the records here and in the cluster, which is told in the records' notices.
+def acquire(
+    app: App, remote: Remote, records: Records, mode: str, then: Callable[[], None] = lambda: None
+) -> RemoteSession:
+    """Take the lease, and decide between the records here and in the cluster, which their notices report.
 
-    `alone` is called once nobody else acts. None where the place is another installation's. Raises InstallError
-    `locked-elsewhere`.
+    `then` is called once nobody else acts. Of a place that is another installation's the lease is not kept. Raises
+    InstallError `locked-elsewhere`.
     """
     lease = Lease(remote.lease, identity(app))
     lease.least_term = _term(app)
     try:
         lease.take(_pause(app), make=False)
-        alone()
+        then()
         found = look(remote, app.settings.cluster)
     except InstallError as error:
         if error.code == ELSEWHERE:
             raise
-        return RemoteSession(remote, lease)  # the run takes it when the cluster is up
-    if found.trouble:
-        records.notices.append(found.trouble)
-    if found.foreign:
-        release(lease)
-        return None
+        return RemoteSession(remote, lease, records)  # the run takes it when the cluster is up
+    notices = [*records.notices, *([found.trouble] if found.trouble else [])]
     there = found.records
     lease.least_term = max(lease.least_term, there.term if there else 0)
-    if there is None or is_given_up(app, there):
-        return RemoteSession(remote, lease, found)
-    if is_newer(app, there, records) and mode != LOCAL_RECORDS_COUNT:
-        adopt_remote(remote, there, records)
-        return RemoteSession(remote, lease, found, there.tail)
-    if there.writer != identity(app) and differing(there, records):
-        records.notices.append(
+    if there and is_newer(app, there, records) and mode != LOCAL_RECORDS_COUNT:
+        return RemoteSession(remote, lease, adopt_remote(remote, there, records), found, adopted=True)
+    if there and not is_given_up(app, there) and there.writer != identity(app) and differ(there, records):
+        notices.append(
             f"the records in the cluster ({remote.place}, written by {there.host}, {second(there.at_us)}) are older "
             f"than this machine's, which count: {_side_by_side(records.state, there.state)}"
         )
-    return RemoteSession(remote, lease, found)
-
-
-def require_same_place(met: RemoteSession, provider: Provider) -> None:
-    """Raise a usage error where the records that count lead to another cluster than the one that holds them."""
-    there = remote_of(provider)
-    if there is None or there.place != met.remote.place:
-        raise usage_error(
-            f"the records that count are in {met.remote.place}, and the provider that they name, {provider.name}, "
-            f"leads to {there.place if there else 'no cluster'}",
-            "work on it from the machine that wrote them, or choose another name with --cluster NAME",
-        )
+    session = RemoteSession(remote, lease, replace(records, notices=notices), found)
+    if found.foreign:
+        session.release()
+    return session
 
 
 def _pause(app: App) -> Callable[[float], None]:
-    """Return a pause before which is said, once, what is waited for."""
-    told: list[str] = []
+    """Return a pause that first reports, once, what is waited for."""
+    reported: list[str] = []
 
     def pause(seconds: float) -> None:
-        if not told:
-            told.append("another machine has the lease on this installation; seeing whether it is at work")
-            app.stderr.write(f"note: {told[0]}\n")
+        if not reported:
+            reported.append("another machine has the lease on this installation; seeing whether it is at work")
+            app.stderr.write(f"note: {reported[0]}\n")
             app.stderr.flush()
         time.sleep(seconds)
 
     return pause
-
-
-def release(lease: Lease) -> None:
-    """Let go of a lease, if that can be done."""
-    with suppress(InstallError):
-        lease.release()
-
-
-def keeper_for(app: App, met: RemoteSession, records: Records, session: Callable[[], Session]) -> RemoteKeeper:
-    """Return what keeps the cluster's records during a session, which is asked for once there is something to tell."""
-    return RemoteKeeper(
-        met.remote,
-        met.lease,
-        records.state,
-        offset=records.offset,
-        journal=app.layout.journal,
-        host=_host(),
-        writer=identity(app),
-        version=met.found.version,
-        term_file=app.layout.lease_term,
-        tail=met.tail,
-        has_place=met.found.records is not None,
-        redaction=Redaction(home=app.environ.get("HOME", "")),
-        report=lambda text: session().report(text),
-        lost=lambda error: session().lose(error),
-    )
 
 
 @contextmanager
@@ -250,16 +240,16 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
     """
     remote = remote_of(provider)
-    met = meet(app, remote, Records(State(app.settings.cluster)), LOCAL_RECORDS_COUNT) if remote else None
-    if met is None:
+    session = acquire(app, remote, Records(State(app.settings.cluster)), LOCAL_RECORDS_COUNT) if remote else None
+    if session is None or session.found.foreign:
         yield
         return
-    with renewing(met.lease):
+    with renewing(session.lease):
         yield
     with suppress(InstallError, OSError):
         app.layout.lease_term.unlink(missing_ok=True)
-        met.remote.records.remove()
-        met.remote.lease.remove()
+        session.remote.records.remove()
+        session.remote.lease.remove()
 
 
 def identity(app: App) -> str:

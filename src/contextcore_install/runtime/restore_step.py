@@ -1,4 +1,4 @@
-"""A plan that finishes the restore that was begun: where one was, a step also fills the volumes."""
+"""A plan that finishes the restore that was begun: one of its steps also fills the volumes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from contextcore_install.storage.home import ClusterLayout
 FILL_S = 4 * 3600.0
 
 
-def refilling(plan: Plan, layout: ClusterLayout, provider: Callable[[], Provider]) -> Plan:
-    """Return the plan, with the filling of volumes where a restore was begun; raises InstallError."""
+def with_restore(plan: Plan, layout: ClusterLayout, provider: Provider) -> Plan:
+    """Return the plan, with a step that also fills the volumes if a restore was begun; raises InstallError."""
     manifest = begun(layout)
     if manifest is None:
         return plan
 
     def fill(ctx: StepContext) -> None:
-        _fill(manifest, layout, provider(), ctx)
+        _fill(manifest, layout, provider, ctx)
         give_up(layout)
 
     def left() -> bool:
         return is_begun(layout)
 
-    return Plan([Refill(step, fill, left, manifest) if step.id == RESTORE_STEP else step for step in plan])
+    return Plan([RestoreStep(step, fill, left, manifest) if step.id == RESTORE_STEP else step for step in plan])
 
 
 def _fill(manifest: Manifest, layout: ClusterLayout, provider: Provider, ctx: StepContext) -> None:
@@ -41,7 +41,7 @@ def _fill(manifest: Manifest, layout: ClusterLayout, provider: Provider, ctx: St
             provider.data().fill(Volume(name, components[name], ""), file, ctx)
 
 
-class Refill:
+class RestoreStep:
     """A step, and volumes filled behind it. Where that is cut off, the next run fills them all again."""
 
     retry = ONCE

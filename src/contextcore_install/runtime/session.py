@@ -1,32 +1,47 @@
-"""A run from its first event to its last."""
+"""A run: opened on an installation's records, recorded from its first event to its last."""
 
 from __future__ import annotations
 
 import os
 import random
+import threading
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.ports import Projection
 from contextcore_install.core.provider import Provider
-from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.lease_guarded import lease_guarded
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.replaced import REPLACED, DataReplaced, noted
+from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, HasRemoteRecords
 from contextcore_install.engine.scheduling import Workers
-from contextcore_install.engine.state import COMPLETED, RESTORE_STEP
+from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
 from contextcore_install.runtime.app import App
-from contextcore_install.storage.state_file import StateKeeper
-from contextcore_install.storage.store import Records
+from contextcore_install.runtime.control import RunControl
+from contextcore_install.runtime.installation import Installation, resolve
+from contextcore_install.runtime.port_allocation import allocate_ports
+from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
+from contextcore_install.stack.catalogue import resolve_ports
+from contextcore_install.storage.lock import Lock, hold_briefly
+from contextcore_install.storage.store import Records, clock_notices
 from contextcore_install.telemetry.shipper import Shipper
+
+if TYPE_CHECKING:
+    from contextcore_install.runtime.remote_state import RemoteSession
+
+CLOSE_S = 5.0  # what writing the last records and letting go of the lease may take at the end of a run
+CHOOSING_S = 5.0  # how long to wait for another new installation of this home to put its ports on record
 
 _AFTER_RELEASE = ("manifests_apply", "pods_ready", "services_verify", "metrics_seed")
 STALE_AFTER = {
@@ -40,160 +55,237 @@ STALE_AFTER = {
 }
 """Which steps a changed setting of the installation makes stale."""
 
+_LEAVES_DATA = frozenset({"rollback"})  # the commands that end with less than they found
 
-_LEAVES_DATA = frozenset({"rollback"})
-"""The commands that end with less than they found."""
+Show = Callable[[State, str, str], Sequence[Projection]]
+"""Makes what shows the events: from the state before the run, its provider and its id."""
 
 
-class ShownLosses:
-    """A projection that keeps which replaced data the run has shown."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was done before a run: the lock that is held, and the installation that was looked at.
 
-    def __init__(self) -> None:
-        self.messages: set[str] = set()
+    `accepted` are the losses of data that were shown, and that the run is to accept; `any_loss` says that the run
+    itself replaces data, as somebody asked for.
+    """
 
-    def handle(self, event: Event) -> None:
-        """Keep the message of a finding about replaced data."""
-        if event.kind is Kind.FINDING and event.data.get("code") == REPLACED:
-            self.messages.add(str(event.data.get("message", "")))
+    lock: Lock | None = None
+    installation: Installation | None = None
+    accepted: Collection[DataReplaced] = ()
+    any_loss: bool = False
+
+
+NOTHING_PREPARED = Prepared()
 
 
 @dataclass(slots=True)
 class Session:
-    """A run that has the cluster's lock and its records open; `wiring.open_session` makes one."""
+    """A run that has the cluster's lock and its records open; `open_session` makes one. It notes what is applied."""
 
-    app: App
+    installation: Installation
     run_id: str
     mode: str
-    records: Records
-    recorder: Recorder
-    keeper: StateKeeper
-    shipper: Shipper
-    provider: Provider
+    state: State
     plan: Plan
-    replaced: Callable[[Sequence[Storage]], Sequence[DataReplaced]]
-    began: float
-    accepted: Collection[DataReplaced] = field(default=(), init=False)
-    """The losses that were shown before the run, and that it is to accept."""
-    accepts_any_loss: bool = field(default=False, init=False)
-    """Whether the run itself replaces data, as somebody asked for."""
-    late_reports: list[str] = field(default_factory=list, init=False)
-    lost: InstallError | None = field(default=None, init=False)
-    _engine: Engine | None = field(default=None, init=False)
-    _restores: bool = field(default=False, init=False)
-    _shown: ShownLosses = field(default_factory=ShownLosses, init=False)
+    recorder: Recorder
+    shipper: Shipper
+    control: RunControl
+    prepared: Prepared
+    began: float = field(init=False)
+    applied: list[str] = field(default_factory=list, init=False)
+    _losses_shown: set[str] = field(default_factory=set, init=False)
 
-    def begin(
-        self, settings: dict[str, Any], provider_reason: str, notices: Sequence[str], *, restoring: bool = False
-    ) -> None:
-        """Record what the run starts from: the installation, what changed in it, and the run itself.
+    def __post_init__(self) -> None:
+        self.began = self.app.clock.monotonic()
+        self.recorder.attach(self)
 
-        With `restoring` the records are a backup's, whose data is not put back yet: what they say of it is not so.
-        """
-        state = self.records.state
-        self._restores = restoring
-        self.recorder.attach(self._shown)
-        if self.records.imported:
-            self.recorder.record(Kind.STATE_IMPORTED, **self.records.imported)
+    @property
+    def app(self) -> App:
+        return self.installation.app
+
+    @property
+    def took_s(self) -> float:
+        return self.app.clock.monotonic() - self.began
+
+    def handle(self, event: Event) -> None:
+        if event.kind is Kind.STEP_STARTED:
+            self.applied.append(event.step)
+        elif event.kind is Kind.FINDING and event.data.get("code") == REPLACED:
+            self._losses_shown.add(str(event.data.get("message", "")))
+
+    def begin(self, records: Records, notices: Sequence[str]) -> None:
+        """Record what the run starts from: the installation, what changed in it, and the run itself."""
+        state, selection, record = self.state, self.installation.selection, self.recorder.record
+        settings = selection.settings()
+        if records.imported:
+            record(Kind.STATE_IMPORTED, **records.imported)
         if not state.installation_id:
-            self.recorder.record(
-                Kind.INSTALLATION_STARTED,
-                installation_id=uuid.uuid4().hex,
-                provider=settings["provider"],
-                settings=settings,
-            )
-        cut_off = state.run.run_id if not state.run.outcome else ""
-        resumes: dict[str, Any] = {"resumes": cut_off} if cut_off else {}
-        self.recorder.record(
+            new_id, provider = uuid.uuid4().hex, selection.provider
+            record(Kind.INSTALLATION_STARTED, installation_id=new_id, provider=provider, settings=settings)
+        record(
             Kind.RUN_STARTED,
             mode=self.mode,
             version=__version__,
-            provider=settings["provider"],
-            provider_reason=provider_reason,
+            provider=selection.provider,
+            provider_reason=selection.reason,
             cluster=self.app.settings.cluster,
             pid=os.getpid(),
-            **resumes,
+            **({"resumes": state.run.run_id} if state.run.run_id and not state.run.outcome else {}),
         )
         for text in notices:
-            self.recorder.record(Kind.NOTICE, text=text)
+            record(Kind.NOTICE, text=text)
         if state.settings != settings:
             self._change_settings(settings)
-        if restoring and state.step(RESTORE_STEP).status == COMPLETED:
-            self.recorder.record(Kind.STEP_INVALIDATED, RESTORE_STEP, reason="a backup is put back")
-        self.recorder.sync()
-        self.keeper.save()
+        if (
+            self.installation.restores and state.step(RESTORE_STEP).status == COMPLETED
+        ):  # as a backup's records say of its own data
+            record(Kind.STEP_INVALIDATED, RESTORE_STEP, reason="a backup is put back")
+        self._commit()
 
-    def engine(self, plan: Plan) -> Engine:
-        """Return an engine for (a part of) the plan; one serves once."""
-        spent = self.app.clock.monotonic() - self.began
-        limits = Limits(overall_s=self.app.settings.timeout_s - spent)
-        self._engine = Engine(plan, self.recorder, self.app.clock, Workers(), random.random, limits)
-        return self._engine
+    def run(self, plan: Plan | None = None) -> RunResult:
+        """Carry out (a part of) the plan in what is left of the time limit."""
+        limits = Limits(overall_s=self.app.settings.timeout_s - self.took_s)
+        return self.control.run(
+            Engine(plan or self.plan, self.recorder, self.app.clock, Workers(), random.random, limits)
+        )
 
-    def undo_engine(self, undone: Collection[str]) -> Engine:
-        """Return an engine that takes steps back; one serves once."""
+    def undo(self, steps: Collection[str]) -> RunResult:
         limits = Limits(overall_s=self.app.settings.timeout_s)
-        self._engine = UndoEngine(self.plan, undone, self.recorder, self.app.clock, Workers(), random.random, limits)
-        return self._engine
-
-    def report(self, text: str) -> None:
-        """Tell the user of something beside the steps, from any thread; after the run, with its last words."""
-        if self._engine is None:
-            self.late_reports.append(text)
-        else:
-            self._engine.notice(text)
-
-    def lose(self, error: InstallError) -> None:
-        """End the run, from any thread: another machine acts now, as the error says."""
-        self.lost = error
-        if self._engine is not None:
-            self._engine.interrupt(error.message)
-
-    def raise_if_lost(self) -> None:
-        """Raise the InstallError that ended the run from outside, if one did."""
-        if self.lost is not None:
-            raise self.lost
+        return self.control.run(
+            UndoEngine(self.plan, steps, self.recorder, self.app.clock, Workers(), random.random, limits)
+        )
 
     def finish(self, result: RunResult, exit_code: ExitCode) -> None:
         """Record how the run ended."""
-        self._engine = None
         if result.outcome is Outcome.SUCCEEDED and self.mode not in _LEAVES_DATA:
             self._note_data()
         self.recorder.record(
             Kind.RUN_FINISHED,
             outcome=result.outcome.value,
             exit_code=int(exit_code),
-            duration_seconds=round(self.app.clock.monotonic() - self.began, 3),
+            duration_seconds=round(self.took_s, 3),
             **({"reason": result.reason} if result.reason else {}),
         )
+        self._commit()
+
+    def logs_of(self, steps: Collection[str]) -> dict[str, str]:
+        """Return where each of the steps has a log of this run."""
+        folder: Path = self.app.layout.logs / self.run_id
+        return {step: str(folder / f"{step}.log") for step in steps if (folder / f"{step}.log").exists()}
+
+    def _commit(self) -> None:
         self.recorder.sync()
-        self.keeper.save()
+        self.recorder.save_state()
 
     def _note_data(self) -> None:
         """Record which data is there; what was replaced counts as known once somebody accepted it, or put it back.
 
         What was replaced while the run went on is named, for nobody has seen it yet.
         """
-        known = self.records.state.data
+        known = self.state.data
         try:
-            storage = self.provider.storage()
+            storage = self.installation.provider.storage()
         except InstallError:
             return
-        forgets = self._restores or self.accepts_any_loss
-        seen = noted({} if forgets else known, storage, self.accepted)
-        for loss in self.replaced(storage):
-            if seen.get(loss.name) == loss.was and loss.message not in self._shown.messages:
+        forgets = self.installation.restores or self.prepared.any_loss
+        seen = noted({} if forgets else known, storage, self.prepared.accepted)
+        for loss in self.installation.replaced(storage):
+            if seen.get(loss.name) == loss.was and loss.message not in self._losses_shown:
                 self.recorder.record(Kind.FINDING, "manifests_apply", **loss.as_document())
         if seen != known:
             self.recorder.record(Kind.DATA_NOTED, data=seen)
 
-    def log(self, step: str) -> Path:
-        """Return where a step's log of this run is."""
-        return self.app.layout.logs / self.run_id / f"{step}.log"
-
     def _change_settings(self, settings: dict[str, Any]) -> None:
-        state = self.records.state
-        changed = [name for name in settings if state.settings.get(name) != settings[name]]
+        changed = [name for name in settings if self.state.settings.get(name) != settings[name]]
         self.recorder.record(Kind.SETTINGS_CHANGED, settings=settings, changed=changed, provider=settings["provider"])
         for step in dict.fromkeys(step for name in changed for step in STALE_AFTER.get(name, ())):
-            if state.step(step).status == COMPLETED:
+            if self.state.step(step).status == COMPLETED:
                 self.recorder.record(Kind.STEP_INVALIDATED, step, reason=f"changed: {', '.join(changed)}")
+
+
+@contextmanager
+def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) -> Iterator[Session]:
+    """Take the lock, mend and open the records, and begin a run; raises InstallError.
+
+    A lock that is held already is taken over, and released with the session.
+    """
+    resolve_ports(app.settings.ports)
+    with ExitStack() as stack:
+        mended = mended_records(app, prepared.lock, stack)
+        records = replace(mended, notices=[*mended.notices, *clock_notices(mended.offset, app.clock.now_us())])
+        seen = prepared.installation
+        installation = seen if seen and seen.is_of(records.state) else resolve(app, records.state)
+        remote = _acquire(installation, records, stack)
+        if remote:
+            records = remote.records
+            if remote.adopted:
+                installation = resolve(app, records.state)
+                remote.require_same_place(installation.provider)
+        with _choosing_ports(app, records.state):
+            selection, notices = allocate_ports(app, records.state, installation.selection)
+            if selection is not installation.selection:
+                installation = Installation(app, selection, records.state)
+            session = _build(installation, records, remote, show, (control, prepared), stack)
+            app.home.link_to(app.settings.cluster)
+            session.begin(records, [*records.notices, *notices])
+        yield session
+
+
+def _acquire(installation: Installation, records: Records, stack: ExitStack) -> RemoteSession | None:
+    """Take the lease on the installation, if its cluster has one, and let the newer records count."""
+    app, provider = installation.app, installation.provider
+    if not isinstance(provider, HasRemoteRecords):
+        return None
+    from contextcore_install.runtime.remote_state import acquire
+
+    mode = LOCAL_RECORDS_COUNT if installation.restores else app.settings.command
+    remote = acquire(app, provider.remote(), records, mode, lambda: _look_ahead(provider, stack))
+    if remote.found.foreign:
+        return None  # another installation's; this one's records count
+    stack.callback(remote.release)
+    return remote
+
+
+def _look_ahead(provider: Provider, stack: ExitStack) -> None:
+    """Read meanwhile what the first checks ask for; the provider remembers it for as long as they take to ask."""
+
+    def look() -> None:
+        with suppress(InstallError):  # the checks find the same, and report it
+            provider.cluster()
+
+    thread = threading.Thread(target=look, name="look ahead", daemon=True)
+    thread.start()
+    stack.callback(thread.join)
+
+
+def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
+    """Keep others of this home from choosing ports, until those of a new installation are on record."""
+    return nullcontext() if "ports" in state.settings else hold_briefly(app.home.choosing, CHOOSING_S)
+
+
+def _build(
+    installation: Installation,
+    records: Records,
+    remote: RemoteSession | None,
+    show: Show,
+    run: tuple[RunControl, Prepared],
+    stack: ExitStack,
+) -> Session:
+    app, (control, prepared) = installation.app, run
+    run_id = new_run_id()
+    shown = show(records.state, installation.selection.provider, run_id)
+    shipper = installation.shipper(control.report)
+    plan = installation.plan(shipper)
+    projections: list[Projection] = [shipper, *shown]
+    keeper = remote.keeper(app, control) if remote else None
+    if keeper:
+        plan = lease_guarded(plan, keeper)
+        projections.insert(1, keeper)
+        stack.callback(keeper.close, CLOSE_S)
+    recorder = open_recorder(app, records, run_id, projections, stack)
+    session = Session(
+        installation, run_id, app.settings.command, records.state, plan, recorder, shipper, control, prepared
+    )
+    if keeper:
+        keeper.start()
+    return session

@@ -211,11 +211,10 @@ def _take_in(state: State, source: str, records: Records) -> None:
     records.state = imported
 
 
-def take_over(records: Records, state: State, source: str, at_us: int) -> None:
-    """Begin the records anew with a state from elsewhere, to be recorded as a change; events that follow are later."""
-    records.imported = {"source": source, "changes": differences(records.state, state), "document": state.as_document()}
-    records.state = state
-    records.offset = JournalOffset(0, 0, at_us)
+def take_over(records: Records, state: State, source: str, at_us: int) -> Records:
+    """Return the records begun anew with a state from elsewhere, as a change to be recorded; later events follow it."""
+    imported = {"source": source, "changes": differences(records.state, state), "document": state.as_document()}
+    return Records(state, JournalOffset(0, 0, at_us), records.notices, imported)
 
 
 def differences(before: State, after: State) -> list[str]:

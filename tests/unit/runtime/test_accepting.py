@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from contextcore_install.commands.repair import accept_shown
+from contextcore_install.commands.repair import accepted_losses
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.engine.replaced import DataReplaced
 from unit.runtime.test_ending import app
@@ -30,6 +28,5 @@ LOST = Finding("node-lost", "a node is gone", remedy=Remedy("make it anew", risk
 def test_any_loss_is_accepted_only_if_one_was_shown_that_the_repair_makes(
     words: tuple[str, ...], findings: tuple[Finding, ...], any_loss: bool, tmp_path: Path
 ) -> None:
-    session: Any = SimpleNamespace(accepted=(), accepts_any_loss=False)
-    accept_shown(app(tmp_path, *words), session, {"manifests_apply": CheckResult(findings=findings)})
-    assert (list(session.accepted), bool(session.accepts_any_loss)) == ([SHOWN], any_loss)
+    found = {"manifests_apply": CheckResult(findings=findings)}
+    assert accepted_losses(app(tmp_path, *words), found) == ([SHOWN], any_loss)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.commands import backup
+from contextcore_install.runtime import backing_up
 from kit.fakes import Told
 
 
@@ -23,5 +23,5 @@ def test_what_people_wrote_in_grafana_is_kept_in_utf_8_whatever_it_is(
         endpoints=lambda: [SimpleNamespace(component="grafana", has_way=True, base_url="http://there")],
         data=lambda: SimpleNamespace(password=lambda: "word"),
     )
-    backup._stage_grafana(provider, tmp_path, Told().ctx)
+    backing_up._stage_grafana(provider, tmp_path, Told().ctx)
     assert json.loads((tmp_path / "grafana" / "dashboards.json").read_bytes()) == found["dashboards"]

@@ -50,13 +50,15 @@ def test_a_signal_while_it_prepares_ends_it_with_nothing_destroyed(
 ) -> None:
     module, work, run, words = ENDED[what]
     provider = FakeProvider()
-    stack = SimpleNamespace(provider=provider, provider_name="fake", plan=lambda _: None, shipper=lambda _: None)
+    installation = SimpleNamespace(provider=provider, plan=lambda _: None, shipper=lambda _: None)
     destroyed: list[str] = []
     for name, instead in {
         work: asked_to_end,
-        "read_stack": lambda *_: stack,
-        "stack_there": lambda *_: stack,
-        "recorded": lambda *_: None,
+        "resolve": lambda *_: installation,
+        "resolve_what_runs": lambda *_: installation,
+        "with_installation": lambda *_: None,
+        "select": lambda *_: None,
+        "_show": lambda *_: None,
         "volumes_of": lambda *_: (),
         "_on_provider": lambda app, _: app,
         "steps_to_undo": lambda *_: ("cluster_create",),
@@ -66,7 +68,7 @@ def test_a_signal_while_it_prepares_ends_it_with_nothing_destroyed(
         **{name: lambda *_, name=name, **__: destroyed.append(name) for name in ("end_service", "begin", "carry_out")},
     }.items():
         monkeypatch.setattr(module, name, instead, raising=False)
-    monkeypatch.setattr("contextcore_install.commands.backup.make_backup", asked_to_end)
+    monkeypatch.setattr("contextcore_install.runtime.backing_up.make_backup", asked_to_end)
     place = app(tmp_path, *words)
     with pytest.raises(KeyboardInterrupt):
         run(place)

@@ -16,14 +16,7 @@ from contextcore_install.core.provider import Provider
 from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, Remote, RemoteRecords
 from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.remote_state import (
-    RemoteSession,
-    alone_in_cluster,
-    identity,
-    is_newer,
-    meet,
-    require_same_place,
-)
+from contextcore_install.runtime.remote_state import RemoteSession, acquire, alone_in_cluster, identity, is_newer
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.store import Records
 from contextcore_install.system.clock import SystemClock
@@ -64,38 +57,37 @@ def here(changed_at: str, status: str = "completed", events: int = 50) -> Record
     return Records(state(changed_at, status), JournalOffset(events, 900, microseconds(changed_at)))
 
 
-def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> RemoteSession | None:
+def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> RemoteSession:
     port, slot, _ = fake_remote()
     slot.put(remote.pack())
-    return meet(app, port, records, mode)
+    return acquire(app, port, records, mode)
 
 
 def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: App) -> None:
-    records = here(NOON, "failed", events=60)
-    found = met(app, records, there(ONE, "completed", events=50))
+    found = met(app, here(NOON, "failed", events=60), there(ONE, "completed", events=50))
+    records = found.records
     assert records.state.step("preflight").status == "completed"
     assert records.offset == JournalOffset(60, 900, microseconds(ONE))
     assert records.imported
     assert records.imported["changes"] == ["preflight: failed -> completed"]
     assert "preflight: failed here, completed there" in records.notices[0]
     assert "written by office" in records.notices[0]
-    assert found
-    assert found.tail == ("a line\n",)
+    assert found.adopted
+    assert found.found.records
+    assert found.found.records.tail == ("a line\n",)
 
 
 def test_newer_records_of_this_machine_count_and_the_others_are_named(app: App) -> None:
-    records = here(ONE, "failed")
-    met(app, records, there(NOON, "completed"))
+    records = met(app, here(ONE, "failed"), there(NOON, "completed")).records
     assert records.state.step("preflight").status == "failed"
     assert records.imported is None
     assert "are older than this machine's, which count" in records.notices[0]
 
 
 def test_what_is_the_same_is_no_news_nor_is_our_own_copy_that_stayed_behind(app: App) -> None:
-    records = here(NOON)
-    met(app, records, there(NOON))
-    met(app, here(ONE, "failed"), replace(there(NOON), writer=identity(app)))
-    assert records.notices == []
+    assert met(app, here(NOON), there(NOON)).records.notices == []
+    ours = replace(there(NOON), writer=identity(app))
+    assert met(app, here(ONE, "failed"), ours).records.notices == []
 
 
 def test_a_machine_that_noted_something_after_it_lost_the_lease_is_not_newer(app: App) -> None:
@@ -119,14 +111,12 @@ def test_a_lease_that_was_made_anew_has_a_later_term_than_what_is_known(app: App
     for noted, written in ((3, 5), (5, 3)):
         app.layout.lease_term.write_text(str(noted))
         found = met(app, here(ONE), there(NOON, term=written))
-        assert found
         assert found.lease.take(lambda _: None, make=True)
         assert found.lease.term == 6
 
 
 def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None:
-    records = here(NOON, events=0)
-    met(app, records, there(NOON, events=50))
+    records = met(app, here(NOON, events=0), there(NOON, events=50)).records
     assert records.offset.events == 50
     assert records.imported
 
@@ -134,12 +124,11 @@ def test_a_journal_that_is_gone_is_made_up_for_by_the_clusters(app: App) -> None
 def test_whether_tools_may_be_had_is_of_one_machine_and_not_taken_over(app: App) -> None:
     wished = there(ONE)
     wished.state.settings = {"provider": "kind", "install_tools": True}
-    empty = Records(State("lab"))
-    met(app, empty, wished)
+    empty = met(app, Records(State("lab")), wished).records
     assert empty.state.settings == {"provider": "kind"}
     own = here(NOON)
     own.state.settings = {"install_tools": True}
-    met(app, own, there(ONE))
+    own = met(app, own, there(ONE)).records
     assert own.state.settings == {"install_tools": True}
 
 
@@ -148,35 +137,33 @@ def test_a_context_is_known_by_its_name_on_one_machine_and_not_taken_over(app: A
     elsewhere.state.settings = {"provider": "kube-context", "context": "default"}
     empty, own = Records(State("lab")), here(NOON)
     own.state.settings = {"context": "prod"}
-    met(app, empty, elsewhere)
+    empty = met(app, empty, elsewhere).records
     assert empty.state.settings == {"provider": "kube-context"}
     elsewhere.state.settings["context"] = "default"
-    met(app, own, elsewhere)
+    own = met(app, own, elsewhere).records
     assert own.state.settings == {"provider": "kube-context", "context": "prod"}
 
 
 def test_records_that_lead_to_another_cluster_than_theirs_are_refused(app: App) -> None:
     found, same, other = met(app, here(NOON), there(ONE)), Place(), Place()
-    assert found
     other.port = replace(other.port, place="ConfigMap of the office")
-    require_same_place(found, cast("Provider", same))
+    found.require_same_place(cast("Provider", same))
     with pytest.raises(InstallError, match="leads to ConfigMap of the office") as caught:
-        require_same_place(found, cast("Provider", other))
+        found.require_same_place(cast("Provider", other))
     assert caught.value.exit_code == ExitCode.USAGE
 
 
 def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
     records = Records(State("lab"))
     (app.home.archive / "lab-20260101T120000Z").mkdir(parents=True)
-    met(app, records, there(NOON))
+    records = met(app, records, there(NOON)).records
     assert not is_newer(app, there(NOON), records)
     assert is_newer(app, there(ONE), records)
     assert not records.state.exists
 
 
 def test_a_restored_backup_counts_however_old_it_is(app: App) -> None:
-    records = here(NOON, "pending")
-    met(app, records, there(ONE), LOCAL_RECORDS_COUNT)
+    records = met(app, here(NOON, "pending"), there(ONE), LOCAL_RECORDS_COUNT).records
     assert records.state.step("preflight").status == "pending"
 
 
@@ -186,9 +173,9 @@ def test_another_installations_records_are_named_and_left_alone(app: App) -> Non
     other.state.cluster_name = "production"
     slot.put(other.pack())
     lease.put({"leaseTransitions": 4})
-    records = Records(State("lab"))
-    assert meet(app, port, records, "install") is None
-    assert "'production'" in records.notices[0]
+    found = acquire(app, port, Records(State("lab")), "install")
+    assert found.found.foreign
+    assert "'production'" in found.records.notices[0]
     assert lease.kept
     assert "holderIdentity" not in lease.kept.content
 
@@ -197,15 +184,14 @@ def test_what_is_looked_at_ahead_is_looked_at_with_the_lease_in_hand(app: App) -
     port, _, lease = fake_remote()
     lease.put({"leaseTransitions": 4})
     holders = []
-    meet(app, port, here(NOON), "resume", lambda: holders.append(lease.kept and lease.kept.content))
+    acquire(app, port, here(NOON), "resume", lambda: holders.append(lease.kept and lease.kept.content))
     assert [content and content["holderIdentity"] for content in holders] == [identity(app)]
 
 
 def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
     port, slot, _ = fake_remote()
     slot.put({"about.json": "{"})
-    records = here(NOON)
-    assert meet(app, port, records, "resume")
+    records = acquire(app, port, here(NOON), "resume").records
     assert "holds no records that can be used" in records.notices[0]
     assert records.imported is None
 
@@ -214,18 +200,15 @@ def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
 def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, app: App) -> None:
     port, _, lease = fake_remote()
     lease.failures = [refusal(code)]
-    records = Records(State("lab"))
-    found = meet(app, port, records, "install")
-    assert found
+    found = acquire(app, port, Records(State("lab")), "install")
     assert not found.lease.held
-    assert records.notices == []
+    assert found.records.notices == []
 
 
 def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"holderIdentity": identity(app), "leaseDurationSeconds": 60})
-    found = meet(app, port, here(NOON), "resume")
-    assert found
+    found = acquire(app, port, here(NOON), "resume")
     assert found.lease.held
     assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
 

@@ -16,26 +16,20 @@ if TYPE_CHECKING:
     from contextcore_install.runtime.bundle.bundle import Bundle
     from contextcore_install.runtime.session import Session
 
-VARIABLE = "CONTEXTCORE_NO_BUNDLE"
-"""The environment variable that turns it off."""
-
-QUICK_S = 4.0
-"""How long collecting may take, in seconds: somebody waits for the last words of the run."""
-
-TEXT_BYTES, TOTAL_BYTES = 48 * 1024, 1024 * 1024
-"""How much is kept of one text and of all, in bytes: hiding secrets in a megabyte takes about a second."""
+VARIABLE = "CONTEXTCORE_NO_BUNDLE"  # the environment variable that turns it off
+QUICK_S = 4.0  # seconds for collecting: somebody waits for the last words of the run
+TEXT_BYTES, TOTAL_BYTES = 48 * 1024, 1024 * 1024  # kept at most: hiding secrets in a megabyte takes about a second
 
 _MODES = frozenset({"install", "resume", "repair"})
 
 
 def bundle_of_failure(session: Session, result: RunResult) -> str:
-    """Write a bundle where a run has failed, and return its path; empty where there is none.
+    """Write a bundle if a run has failed, and return its path; empty if there is none.
 
     Nothing that goes wrong here is worth a word: the run's own failure is the news. Ctrl-C ends it at once.
     """
-    app = session.app
     wanted = result.outcome is Outcome.FAILED and "preflight" not in result.errors and session.mode in _MODES
-    if not wanted or app.environ.get(VARIABLE):
+    if not wanted or session.app.environ.get(VARIABLE):
         return ""
     token = CancelToken()
     try:
@@ -51,7 +45,7 @@ def _make(session: Session, result: RunResult, token: CancelToken) -> Bundle:
     from contextcore_install.runtime.bundle.bundle import BundleDiagnosis, BundleLimits, details, make_bundle
     from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
 
-    app = session.app
+    app, provider = session.app, session.installation.provider
 
     def findings(_: StepContext) -> Iterator[Piece]:
         yield ("findings.json", {"failed": {step: error.as_document() for step, error in result.errors.items()}})
@@ -59,17 +53,16 @@ def _make(session: Session, result: RunResult, token: CancelToken) -> Bundle:
     def diagnosis() -> BundleDiagnosis:
         step, error = next(iter(result.errors.items()))
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
-        about = [f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."]
-        return BundleDiagnosis(
-            f"{step} failed: {error.message.rstrip('.')}{more}.", [*details(error, app.commands), *about]
-        )
+        about = f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."
+        line = f"{step} failed: {error.message.rstrip('.')}{more}."
+        return BundleDiagnosis(line, [*details(error, app.commands), about])
 
     evidence = [
         Collector("the findings", findings),
         *own_evidence(app, journal_bytes=2 * TEXT_BYTES, runs=1),
-        *(item for item in session.provider.evidence() if not item.slow),
+        *(item for item in provider.evidence() if not item.slow),
         machine_evidence(app),
     ]
     limits = BundleLimits(QUICK_S, QUICK_S, TEXT_BYTES, 4 * TEXT_BYTES, TOTAL_BYTES)
     ctx = Context("", token, lambda *_: None, app.clock, app.clock.monotonic() + QUICK_S)
-    return make_bundle(app, ctx, evidence, diagnosis, limits, provider=session.provider)
+    return make_bundle(app, ctx, evidence, diagnosis, limits, provider=provider)

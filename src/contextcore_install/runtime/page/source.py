@@ -215,10 +215,10 @@ class Where:
             take(None)
 
     def _ask_provider(self) -> Overview | None:
-        from contextcore_install.runtime.selection import read_stack
+        from contextcore_install.runtime.installation import resolve
 
         state = read_records(self._app.layout, self._app.settings.cluster).state
-        return read_stack(self._app, state).provider.overview() if state.exists else None
+        return resolve(self._app, state).provider.overview() if state.exists else None
 
     def _document(self, found: Overview) -> dict[str, Any]:
         from contextcore_install.system.http import LoopbackHttp

@@ -1,4 +1,4 @@
-"""watch --install and --uninstall: the watch as a service of the user's own service manager."""
+"""The watch as a service of the user's own service manager."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import at_work
-from contextcore_install.runtime.output import tell_done
+from contextcore_install.runtime.cancellable import cancellable
+from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.prompts import require_yes
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.services import Service, manager_of
@@ -37,30 +37,29 @@ def install(app: App) -> int:
         app.stdout.write(f"This writes {path}:\n\n{shown}\nand runs:\n{commands}")
         app.stdout.flush()
     require_yes(app, "Go on?")
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         changed = manager.install(service, ctx)
     sentence = f"{name} is watched by {service.name}" + ("" if changed else ", as it was already")
-    tell_done(app, sentence, path=str(path), changed=changed)
+    report_done(app, sentence, path=str(path), changed=changed)
     return ExitCode.DONE
 
 
 def uninstall(app: App) -> int:
     """End the service, and take its file away."""
-    with at_work(app) as ctx:
+    with cancellable(app) as ctx:
         removed = end_service(app, ctx)
     name = app.settings.cluster
     sentence = f"no service watches {name} any more" if removed else f"there was no service that watches {name}"
-    tell_done(app, sentence, changed=removed)
+    report_done(app, sentence, changed=removed)
     return ExitCode.DONE
 
 
 def end_service(app: App, ctx: StepContext) -> bool:
-    """End the watch's service, where there is one; return whether there was."""
-    return manager_of(app.environ).uninstall(service_name(app), ctx)
+    """End the watch's service, if there is one; return whether there was."""
+    return manager_of(app.environ).uninstall(_service_name(app), ctx)
 
 
-def service_name(app: App) -> str:
-    """Return the service's name: one a cluster."""
+def _service_name(app: App) -> str:
     return f"contextcore-install-watch-{app.settings.cluster}"
 
 
@@ -69,10 +68,9 @@ def _service(app: App) -> Service:
     every, budget = settings.arguments["every"], settings.arguments["budget"]
     argv = (
         os.path.abspath(sys.argv[0]),  # noqa: PTH100 - a link to the program stays that link
-        "watch",
-        *("--cluster", settings.cluster, "--every", f"{every:g}s", "--budget", str(budget)),
+        *("watch", "--cluster", settings.cluster, "--every", f"{every:g}s", "--budget", str(budget)),
     )
     if not Path(argv[0]).is_file():
         raise InstallError("no-program", f"there is no program {argv[0]} that a service could run")
     environ = {name: app.environ[name] for name in NEEDED if app.environ.get(name)}
-    return Service(service_name(app), f"Watches the observability stack {settings.cluster}", argv, environ)
+    return Service(_service_name(app), f"Watches the observability stack {settings.cluster}", argv, environ)

@@ -12,7 +12,7 @@ import pytest
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.require_installation import require_known
+from contextcore_install.runtime.recovery import require_installation
 from contextcore_install.storage.home import Home
 from contextcore_install.system.clock import SystemClock
 
@@ -37,7 +37,7 @@ def installed(folder: Path, *names: str) -> None:
 def test_a_name_without_an_installation_is_refused_beside_others(tmp_path: Path, words: tuple[str, ...]) -> None:
     installed(tmp_path, "two", "three")
     with pytest.raises(InstallError) as caught:
-        require_known(app(tmp_path, "--provider", "host", *words), "resume")
+        require_installation(app(tmp_path, "--provider", "host", *words), "resume")
     assert caught.value.exit_code == ExitCode.USAGE
     assert caught.value.message.endswith("to resume; installed: three, two")
     assert sorted(path.name for path in (tmp_path / "home" / "clusters").iterdir()) == ["three", "two"]
@@ -45,7 +45,7 @@ def test_a_name_without_an_installation_is_refused_beside_others(tmp_path: Path,
 
 def test_a_name_that_was_typed_is_refused_where_nothing_is_installed(tmp_path: Path) -> None:
     with pytest.raises(InstallError) as caught:
-        require_known(app(tmp_path, "--provider", "host", "--cluster", "nosuch"), "repair")
+        require_installation(app(tmp_path, "--provider", "host", "--cluster", "nosuch"), "repair")
     assert caught.value.message == "there is no installation nosuch to repair; nothing is installed"
     assert caught.value.hint == "to install it: ./create-cluster.sh --provider host --cluster nosuch"
 
@@ -54,25 +54,25 @@ def test_the_name_that_was_probably_meant_is_to_be_typed(tmp_path: Path) -> None
     installed(tmp_path, "o11y-dev")
     for verb, expected in (("resume", "--resume"), ("watch", "watch")):
         with pytest.raises(InstallError) as caught:
-            require_known(app(tmp_path, "--provider", "host", "--cluster", "o11y-dve"), verb)
+            require_installation(app(tmp_path, "--provider", "host", "--cluster", "o11y-dve"), verb)
         assert caught.value.hint == f"./create-cluster.sh {expected} --cluster o11y-dev"
 
 
 def test_on_a_machine_without_installations_the_usual_name_is_begun(tmp_path: Path) -> None:
-    require_known(app(tmp_path), "resume")
+    require_installation(app(tmp_path), "resume")
 
 
 def test_whatever_is_there_of_an_installation_is_carried_on(tmp_path: Path) -> None:
     installed(tmp_path, "other", "lost")
-    require_known(app(tmp_path, "--cluster", "lost"), "resume")
+    require_installation(app(tmp_path, "--cluster", "lost"), "resume")
     written = {"version": "1.0", "cluster_name": "by-hand", "steps": {"preflight": {"status": "pending"}}}
     (tmp_path / "home" / "install-state.json").write_text(json.dumps(written))
-    require_known(app(tmp_path, "--cluster", "by-hand"), "resume")
+    require_installation(app(tmp_path, "--cluster", "by-hand"), "resume")
 
 
 def test_a_cluster_that_cannot_be_asked_may_hold_the_records(tmp_path: Path) -> None:
     installed(tmp_path, "other")
-    require_known(app(tmp_path, "--provider", "kube-context", "--context", "far"), "resume")
+    require_installation(app(tmp_path, "--provider", "kube-context", "--context", "far"), "resume")
 
 
 @pytest.mark.parametrize(

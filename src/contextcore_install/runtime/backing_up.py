@@ -1,0 +1,214 @@
+"""Making a backup of an installation: its records, its components' data, and what people made in Grafana."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from contextcore_install import __version__
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import Event, Kind, second
+from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import ClusterState, Provider, Volume
+from contextcore_install.core.text import IN_FILES, count
+from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.selection import found_ports, select
+from contextcore_install.stack.catalogue import COMPONENTS
+from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES
+from contextcore_install.storage.backup.writer import pack, require_room
+from contextcore_install.storage.files import UnreadableFileError, unusable
+from contextcore_install.storage.home import make_private
+from contextcore_install.storage.journal.journal import JournalReader, copy_lines
+from contextcore_install.storage.state_file import StateWriter
+from contextcore_install.storage.store import Records
+from contextcore_install.system.files import UNFINISHED
+from contextcore_install.system.trees import TreeError, check_tree, keep_harmless
+from contextcore_install.ui.text import size
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made: where it is, how large, and what is in it."""
+
+    path: Path
+    bytes: int
+    volumes: tuple[Volume, ...]
+
+    @property
+    def words(self) -> str:
+        held = ", ".join(volume.name for volume in self.volumes) or "the records alone"
+        return f"{size(self.bytes)}: {held}"
+
+
+def volumes_of(provider: Provider) -> Sequence[Volume]:
+    """Return what there is to copy; nothing if there is no cluster. Raises InstallError if it cannot be told."""
+    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
+        return []
+    return provider.data().volumes()
+
+
+def resolve_what_runs(app: App, state: State, like: State) -> Installation:
+    """Return the installation of the state; if that tells of none, one as in `like`, on the ports of what runs.
+
+    Raises a usage error if they contradict the settings.
+    """
+    selection = select(app, state if state.exists else like)
+    found = None if state.exists else found_ports(app, selection)
+    if found:
+        selection = replace(selection, ports={**found, **app.settings.ports})
+    return Installation(app, selection, state if state.exists else like)
+
+
+def with_installation(records: Records, installation: Installation) -> Records:
+    """Return the records; if they tell of no installation with this provider, with one that begins now.
+
+    A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
+    """
+    known, selection = records.state, installation.selection
+    if known.exists and known.provider == selection.provider:
+        return records
+    data = {
+        "installation_id": known.installation_id or uuid.uuid4().hex,
+        "provider": selection.provider,
+        "settings": selection.settings(),
+    }
+    begins = Event(1, installation.app.clock.now_us(), "", Kind.INSTALLATION_STARTED, data=data)
+    return Records(state_from_document(known.as_document()).apply_all([begins]))
+
+
+def backup_name(app: App, about: str = "") -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
+    return f"{app.settings.cluster}-{about}{stamp}.tar.gz"
+
+
+def make_backup(
+    installation: Installation,
+    records: Records,
+    ctx: StepContext,
+    *,
+    target: Path | None = None,
+    about: str = "",
+    all_of_it: bool = True,
+) -> Backup:
+    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError.
+
+    Without `all_of_it`, a volume that cannot be copied is noted and left out: a part is better than nothing.
+    """
+    app, provider = installation.app, installation.provider
+    volumes = tuple(volumes_of(provider))
+    make_private(app.layout.backups)
+    path = target or app.layout.backups / backup_name(app, about)
+    for folder in dict.fromkeys((app.layout.backups, path.parent)):
+        require_room(folder, 2 * sum(volume.bytes or 0 for volume in volumes))
+    staged = app.layout.backups / f".backup{UNFINISHED}"
+    shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
+    try:
+        _stage_records(app, records, staged)
+        _stage_grafana(provider, staged, ctx)
+        volumes = tuple(item for item in volumes if _stage_volume(provider, item, staged, ctx, must=all_of_it))
+        document = _manifest(installation, records.state, volumes)
+        replaces = target is not None and app.settings.yes
+        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replaces)
+        return Backup(path, path.stat().st_size, volumes)
+    except OSError as error:
+        raise unusable(app.layout.backups, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _manifest(installation: Installation, state: State, volumes: Sequence[Volume]) -> dict[str, Any]:
+    app, provider = installation.app, installation.provider
+    return {
+        "program_version": __version__,
+        "cluster": app.settings.cluster,
+        "provider": provider.name,
+        "installation_id": state.installation_id,
+        "created_at": second(app.clock.now_us()),
+        "versions": {item.name: item.version for item in COMPONENTS},
+        "programs": dict(provider.overview().programs),
+        "volumes": [{"name": item.name, "component": item.component, "promise": item.promise} for item in volumes],
+    }
+
+
+def _stage_records(app: App, records: Records, staged: Path) -> None:
+    """Write the state as it was made out, whatever its file is like now, and the journal if there is one."""
+    folder = staged / RECORDS
+    folder.mkdir(mode=0o700, parents=True)
+    state = folder / app.layout.state.name
+    if records.imported:  # without an offset of ours, so that whoever opens it records the change
+        text = json.dumps(records.imported["document"], ensure_ascii=False)
+        state.write_text(text, encoding="utf-8", errors=IN_FILES)
+    else:
+        StateWriter(state).save(records.state, records.offset)
+    with suppress(UnreadableFileError):  # then the state counts, as it does here
+        if JournalReader(app.layout.journal).size():
+            with (folder / app.layout.journal.name).open("wb") as file:
+                copy_lines(app.layout.journal, file)
+
+
+def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
+    """Export what people made in Grafana, if it runs; its volume has that too, in a form for Grafana alone."""
+    from contextcore_install.runtime.grafana_objects import export
+
+    try:
+        url = next((item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way), "")
+        password = provider.data().password() if url else None
+        if not password:
+            return
+        ctx.activity("exporting what is in Grafana")
+        objects = export(url, password)
+    except InstallError as error:
+        ctx.notice(f"not exported from Grafana: {error.message}")
+        return
+    folder = staged / GRAFANA
+    folder.mkdir(mode=0o700)
+    for name, items in objects.items():
+        text = json.dumps(items, indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8", errors=IN_FILES)
+
+
+def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:
+    """Copy a volume and return whether that was done; raises InstallError if it must be."""
+    ctx.raise_if_cancelled()
+    large = f", {size(volume.bytes)}" if volume.bytes else ""
+    ctx.activity(f"copying {volume.name}{large} ({volume.promise})")
+    folder = staged / VOLUMES
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{volume.name}.tar"
+    try:
+        require_room(folder, volume.bytes or 0)
+        with path.open("w+b") as file:
+            provider.data().save(volume, file, ctx)
+            file.flush()
+            _make_harmless(volume, file, path, ctx)
+    except InstallError as error:
+        if must:
+            raise
+        ctx.notice(f"{volume.name} cannot be saved: {error.message}")
+        path.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _make_harmless(volume: Volume, file: IO[bytes], path: Path, ctx: StepContext) -> None:
+    """Replace a copy that holds links or the like, and could not be put back, by one without them."""
+    with suppress(TreeError):
+        check_tree(file)
+        return
+    harmless = path.with_suffix(".harmless")
+    try:
+        with harmless.open("w+b") as kept:
+            left_out = keep_harmless(file, kept)
+    except TreeError as error:
+        raise InstallError("volume-unusable", f"the copy of {volume.name} is of no use: {error}") from error
+    harmless.replace(path)
+    ctx.notice(f"{volume.name}: {count(left_out, 'entry')} that are neither files nor folders were left out")

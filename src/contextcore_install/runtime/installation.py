@@ -1,0 +1,151 @@
+"""An installation: resolved once from its records and this invocation's settings, and shared by all that look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contextcore_install.core.provider import Provider
+from contextcore_install.core.requirements import Storage
+from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.replaced import DataReplaced, replaced
+from contextcore_install.engine.state import State
+from contextcore_install.providers.registry import create_provider
+from contextcore_install.runtime.app import App
+from contextcore_install.runtime.contacts import without_contact_points
+from contextcore_install.runtime.selection import Selection, basis, select
+from contextcore_install.stack.catalogue import resolve_ports
+from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
+from contextcore_install.storage.cursors import CursorFile
+from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.telemetry.shipper import Shipper
+
+if TYPE_CHECKING:
+    from contextcore_install.core.cancellation import CancelToken
+    from contextcore_install.core.findings import CheckResult
+    from contextcore_install.core.ports import Telemetry
+    from contextcore_install.verification.requirements import PrivateFile
+    from contextcore_install.verification.results import RequirementResult
+
+
+class Installation:
+    """What is selected, and its one provider, which remembers for a moment what it looked at. Nothing of it changes."""
+
+    def __init__(self, app: App, selection: Selection, state: State) -> None:
+        self.app = app
+        self.selection = selection
+        self.restores = app.layout.restore.is_dir()  # a restore was begun: its data is not put back yet
+        self._basis = basis(state)
+        # What a restore puts back takes the place of other data by somebody's wish.
+        self._data = {} if self.restores else dict(state.data)
+
+    def is_of(self, state: State) -> bool:
+        """Whether this is what a state resolves to as well."""
+        return self._basis == basis(state) and self.restores == self.app.layout.restore.is_dir()
+
+    @cached_property
+    def provider(self) -> Provider:
+        return create_provider(self.selection.provider, self.selection.config(self.app))
+
+    def shipper(self, report: Callable[[str], None]) -> Shipper:
+        """Return the way of the events into the stack; not started."""
+        layout = self.app.layout
+        return Shipper(
+            JournalReader(layout.journal),
+            CursorFile(layout.cursors),
+            self.app.settings.cluster,
+            lambda: metrics_url(self.provider.endpoints()),
+            report,
+            traces_url=self._traces_url,
+            logs_url=lambda: logs_url(self.provider.endpoints()),
+        )
+
+    def plan(self, telemetry: Telemetry) -> Plan:
+        """Return the installation's steps; raises InstallError if a restore was begun and cannot be finished."""
+        from contextcore_install.diagnosis.failures import service_finding
+        from contextcore_install.steps.base import StepTools
+        from contextcore_install.steps.registry import installation_plan
+        from contextcore_install.system.http import LoopbackHttp
+        from contextcore_install.system.path_programs import PathPrograms
+
+        programs = PathPrograms(without_contact_points(self.app.environ))
+        http = LoopbackHttp()
+        steps = installation_plan(
+            StepTools(self.provider, http, telemetry, programs, service_finding, self._measure, self.replaced)
+        )
+        if not self.restores:
+            return steps
+        from contextcore_install.runtime.restore_step import with_restore
+
+        return with_restore(steps, self.app.layout, self.provider)
+
+    def check(
+        self, report: Callable[[str], None], *, until: str = "", token: CancelToken | None = None
+    ) -> dict[str, CheckResult]:
+        """Return what each step's check finds, up to the step `until`; see `check_all`."""
+        from contextcore_install.runtime.check_all import check_all
+
+        plan = self.plan(self.shipper(report))
+        return check_all(plan.until(until) if until else plan, self.app.clock, token)
+
+    def replaced(self, seen: Sequence[Storage]) -> list[DataReplaced]:
+        """Return a warning for each data that is another one than before."""
+        if not self._data:
+            return []
+        backups = sorted(self.app.layout.backups.glob("*.tar.gz"), key=_made_at)
+        return replaced(self._data, seen, str(backups[-1]) if backups else "")
+
+    def verify(self, limit_s: float) -> list[RequirementResult]:
+        """Return how each requirement of a complete installation is met, but for the steps' own checks."""
+        from contextcore_install.stack import provisioned
+        from contextcore_install.system.http import LoopbackHttp
+        from contextcore_install.telemetry.readback import round_trip
+        from contextcore_install.verification.requirements import VerificationTarget, verify
+
+        cluster, now_us = self.app.settings.cluster, self.app.clock.now_us
+        target = VerificationTarget(
+            self.provider,
+            LoopbackHttp(),
+            cluster,
+            now_us,
+            spans_url=self._traces_url,
+            write_metric=lambda url: round_trip(url, cluster, now_us()),
+            dashboards=provisioned.dashboard_uids(),
+            rules=provisioned.rule_uids(),
+            private=tuple(_private_files(self.app)),
+            replaced=self.replaced if self._data else None,
+        )
+        return verify(target, limit_s)
+
+    def _measure(self, limit_s: float) -> list[dict[str, Any]]:
+        from contextcore_install.verification.results import measurements
+
+        return measurements(self.verify(limit_s))
+
+    def _traces_url(self) -> str | None:
+        return traces_url(self.provider.endpoints(), resolve_ports(self.selection.ports))
+
+
+def resolve(app: App, state: State) -> Installation:
+    """Return the installation that a state tells of; raises a usage error if the settings contradict it."""
+    return Installation(app, select(app, state), state)
+
+
+def _made_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _private_files(app: App) -> Iterator[PrivateFile]:
+    """Yield what is to be its owner's alone: the home, and all records and secrets in the cluster's folder."""
+    from contextcore_install.verification.requirements import PrivateFile
+
+    home, layout = app.home, app.layout
+    for folder in (home.folder, home.clusters, layout.folder, layout.past):
+        yield PrivateFile(folder, 0o700)
+    for file in (layout.state, layout.journal, layout.cursors, layout.lock, home.contact_points):
+        yield PrivateFile(file, 0o600)
