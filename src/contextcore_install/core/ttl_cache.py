@@ -18,8 +18,9 @@ Value = TypeVar("Value")
 class TtlCache(Generic[Value]):
     """Reads, and remembers for a moment. Safe to use from several threads."""
 
-    def __init__(self, ask: Callable[[], Value]) -> None:
+    def __init__(self, ask: Callable[[], Value], fresh_s: float = FRESH_S) -> None:
         self._ask = ask
+        self._fresh_s = fresh_s
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._found: list[Value] = []
@@ -31,7 +32,7 @@ class TtlCache(Generic[Value]):
         with self._lock:
             # All that waited for one read share its failure; whoever asks after it asks anew.
             failed_before = self._error is not None and asked_at > self._read_at
-            if fresh or failed_before or time.monotonic() - self._read_at > FRESH_S:
+            if fresh or failed_before or time.monotonic() - self._read_at > self._fresh_s:
                 self._error = None
                 try:
                     self._found = [self._ask()]

@@ -12,11 +12,11 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.drift import secrets_wanted
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
 from contextcore_install.providers.kubernetes.provider import keep_note
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.release import secrets_wanted
+from contextcore_install.providers.kubernetes.snapshot import Reader
 from contextcore_install.system.files import read_text
 
 CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by
@@ -114,8 +114,8 @@ class KnownCluster:
 class ReleaseObjects:
     """What is in a cluster under the names of a release. All methods raise InstallError if that cannot be read."""
 
-    def __init__(self, stack: KubernetesStack, cluster: str) -> None:
-        self._stack = stack
+    def __init__(self, reader: Reader, cluster: str) -> None:
+        self._reader = reader
         self._cluster = cluster
 
     def taken(self) -> InstallError | None:
@@ -131,14 +131,14 @@ class ReleaseObjects:
 
     def of_other_installation(self) -> InstallError | None:
         """Return `cluster-foreign` if there are objects of another installation."""
-        release, snapshot = self._stack.release(), self._stack.reader.read()
+        release, snapshot = self._reader.release(), self._reader.read()
         # Grafana's password stays, like the claims, when an installation is removed: it shows whose data they are.
         kept = [(key, item) for key in secrets_wanted(release) if (item := snapshot.get(key)) is not None]
         labels = {label_of(item, RELEASE_LABEL): key for key, item in (*self._there(), *kept)}
         others = sorted(labels.keys() - {"", self._cluster})
         if not others:
             return None
-        namespace, context = labels[others[0]].namespace or release.namespace, self._stack.kubectl.context
+        namespace, context = labels[others[0]].namespace or release.namespace, self._reader.kubectl.context
         return InstallError(
             "cluster-foreign",
             f"The place of this installation in {context} is another one's; it is left alone.",
@@ -155,7 +155,7 @@ class ReleaseObjects:
         keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not is_applied_by_us(item)]
         if not keys:
             return None
-        context, namespace = self._stack.kubectl.context, keys[0].namespace
+        context, namespace = self._reader.kubectl.context, keys[0].namespace
         names = ", ".join(key.label for key in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
         there = [key.label.lower() for key in keys if key.namespace == namespace]
         scope = ("-n", namespace) if namespace else ()
@@ -164,13 +164,13 @@ class ReleaseObjects:
             f"What this installation would make in {context} is there, and this program did not make it: {names}.",
             f"{names}, in the namespace {namespace or '-'} of {context}",
             "use another context, or manifests with another namespace (--manifests DIR); or, if nobody needs these: "
-            + self._stack.kubectl.shown(*scope, "delete", *there),
+            + self._reader.kubectl.shown(*scope, "delete", *there),
         )
 
     def _there(self) -> Iterator[tuple[Key, Manifest]]:
         """Yield what is there, but not what is in every cluster: Kubernetes makes or shares it."""
-        snapshot = self._stack.reader.read()
-        for key in self._stack.release().by_key:
+        snapshot = self._reader.read()
+        for key in self._reader.release().by_key:
             found = snapshot.get(key)
             if found is not None and key.kind != "Namespace" and key.label != "ServiceAccount/default":
                 yield key, found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -30,12 +30,11 @@ from contextcore_install.providers.existing_cluster.copy_pod import through_pod
 from contextcore_install.providers.existing_cluster.ownership import KnownCluster, ReleaseObjects
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.data import ClaimData
-from contextcore_install.providers.kubernetes.inventory import reach_of_services
-from contextcore_install.providers.kubernetes.objects import NAMESPACE
+from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note
 from contextcore_install.providers.kubernetes.requirements import finding_of, manifests_requirement, tool_requirement
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.files import read_text
@@ -70,12 +69,8 @@ class KubeContextProvider(KubernetesProvider):
             return ""
 
     @cached_property
-    def _stack(self) -> KubernetesStack:
-        return KubernetesStack(self._kubectl, self._source, reads_nodes=False)
-
-    @cached_property
     def _objects(self) -> ReleaseObjects:
-        return ReleaseObjects(self._stack, self._config.cluster)
+        return ReleaseObjects(self._reader, self._config.cluster)
 
     @cached_property
     def _known(self) -> KnownCluster:
@@ -84,7 +79,7 @@ class KubeContextProvider(KubernetesProvider):
 
     @cached_property
     def _rights(self) -> TtlCache[Finding | None]:
-        return TtlCache(lambda: rights_finding(self._kubectl, self._stack.release()))
+        return TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
 
     @cached_property
     def _forwards(self) -> PortForwards:
@@ -156,13 +151,13 @@ class KubeContextProvider(KubernetesProvider):
         if others := self._objects.of_other_installation():
             raise others
         self._forwards.close()
-        self._stack.remove(ctx, with_data=not keep_data)
+        self._applier.remove(self._reader.release(), ctx, with_data=not keep_data)
         if not keep_data:
             self._forget_claims()
 
     def data(self) -> Data:
-        reach = through_pod(self._kubectl, self._stack.release, self._config.cluster)
-        return ClaimData(self._stack, self._config.cluster, reach, on_node=False, outlives_cluster=True)
+        reach = through_pod(self._kubectl, self._reader.release, self._config.cluster)
+        return ClaimData(self._reader, self._config.cluster, reach, on_node=False, outlives_cluster=True)
 
     def remote(self) -> Remote:
         self._known.require()
@@ -194,7 +189,7 @@ class KubeContextProvider(KubernetesProvider):
 
     def _services(self) -> list[tuple[Endpoint, tuple[str, str, int]]]:
         """Return what is asked of each component, without a base URL, and its Service: namespace, name and port."""
-        services = self._stack.service_ports()
+        services = self._service_ports()
         asked = [
             (Endpoint(item.name, "", item.ready_path, PORT_FORWARD), name, PORTS[item.ready_port].container)
             for item in COMPONENTS
@@ -224,7 +219,7 @@ class KubeContextProvider(KubernetesProvider):
         return taken.evidence if taken else ""
 
     def listeners(self) -> Sequence[Listener]:
-        return list(reach_of_services(self._stack.release(), self._stack.reader.read()))
+        return list(reach_of_services(self._reader.release(), self._reader.read()))
 
     def overview(self) -> Overview:
         grafana = self._kubectl.shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
@@ -255,3 +250,19 @@ def _without_node_ports(item: dict[str, Any]) -> None:
         spec["type"] = "ClusterIP"
         for port in spec.get("ports", []):
             port.pop("nodePort", None)
+
+
+def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener]:
+    """Yield how far each Service of the release reaches, as it is in the cluster."""
+    for key in release.by_key:
+        live = snapshot.get(key) if key.kind == "Service" else None
+        if live is None:
+            continue
+        kind, ports = str(live["spec"].get("type", "ClusterIP")), live["spec"].get("ports", [])
+        if kind == "NodePort":
+            numbers = ", ".join(str(port.get("nodePort", "?")) for port in ports)
+            yield Listener(key.label, f"every node, port {numbers}", is_open=True)
+        elif kind == "LoadBalancer" or live["spec"].get("externalIPs"):
+            yield Listener(key.label, "a load balancer", is_open=True)
+        else:
+            yield Listener(key.label, "inside the cluster", is_open=False)

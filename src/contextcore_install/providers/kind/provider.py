@@ -39,7 +39,6 @@ from contextcore_install.providers.kubernetes.manifests import OURS
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.ports import takes_connections
@@ -83,18 +82,11 @@ class KindProvider(KubernetesProvider):
         may_pull = self._config.options.get("pull") != "never"
         return Images(self._engine, self._config.cluster, may_pull=may_pull)
 
-    @cached_property
-    def _stack(self) -> KubernetesStack:
-        return KubernetesStack(
-            self._kubectl,
-            self._source,
-            image_remedy=self._image_remedy,
-            get_images=self._get_images,
-            node_started=lambda: self._inspector.started(),  # noqa: PLW0108 - made below, from this
-        )
-
     def _image_remedy(self, image: str) -> str:
         return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
+
+    def _node_started(self) -> Mapping[str, str]:
+        return self._inspector.started()
 
     def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
         with ctx.part("images"):
@@ -106,7 +98,7 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _inspector(self) -> Inspector:
-        return Inspector(self._access, self._nodes, self._stack.reader)
+        return Inspector(self._access, self._nodes, self._reader)
 
     @cached_property
     def _system(self) -> ClusterSystem:
@@ -120,7 +112,7 @@ class KindProvider(KubernetesProvider):
     @cached_property
     def _creation(self) -> Creation:
         workers = int(self._config.options.get("workers") or 0)
-        spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._stack.release().images)
+        spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._reader.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
         kind = partial(self._box.path, KIND)
         return Creation(self._access, spec, self._folder, lock, kind, self._inspector, self._images)
@@ -152,7 +144,7 @@ class KindProvider(KubernetesProvider):
             self._owners.made_at(self._engine.endpoint.shown, self._engine.identity())
         except BaseException:
             self._nodes.forget()
-            self._stack.reader.forget()
+            self._reader.forget()
             raise
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
@@ -165,7 +157,7 @@ class KindProvider(KubernetesProvider):
 
     def data(self) -> Data:
         self._require_cluster()
-        return ClaimData(self._stack, self._config.cluster, self._reach_claim, on_node=True, outlives_cluster=False)
+        return ClaimData(self._reader, self._config.cluster, self._reach_claim, on_node=True, outlives_cluster=False)
 
     @contextmanager
     def _reach_claim(self, claim: Claim, _: StepContext) -> Iterator[ClaimPlace]:
@@ -181,7 +173,7 @@ class KindProvider(KubernetesProvider):
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, its images in the nodes first: the nodes would pull them slowly."""
-        lacking = self._images.lacking(self._stack.release().images, self._stack.reader.read().of_kind("Node"))
+        lacking = self._images.lacking(self._reader.release().images, self._reader.read().of_kind("Node"))
         if lacking:
             with ctx.part("images"):
                 for error in self._images.provide(lacking, ctx).values():
@@ -194,7 +186,7 @@ class KindProvider(KubernetesProvider):
             return []
         published = {port.node_port for port in PORTS.values()}
         if self._source.folder != OURS:  # the user's own manifests may not have all
-            published = {number for _, ports in self._stack.service_ports().values() for number in ports.values()}
+            published = {number for _, ports in self._service_ports().values() for number in ports.values()}
         wanted = [(item.name, item.ready_port, item.ready_path, frozenset[int]()) for item in COMPONENTS]
         wanted.append(("alloy", OTLP_PORT, OTLP_PATH, OTLP_ANSWERS))
         return [self._endpoint(*where) for where in wanted if PORTS[where[1]].node_port in published - {0}]
@@ -225,7 +217,7 @@ class KindProvider(KubernetesProvider):
         if step_id == "preflight":
             return [f"{engine} info", "kind version", "kubectl version --client"]
         if step_id == "cluster_create":
-            config, images = shlex.quote(str(self._folder / "kind.json")), self._stack.release().images
+            config, images = shlex.quote(str(self._folder / "kind.json")), self._reader.release().images
             return [
                 f"kind create cluster --name {name} --config {config}",
                 *(f"{engine} pull {image}" for image in images),

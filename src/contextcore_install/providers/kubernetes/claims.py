@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
+from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.objects import (
@@ -27,6 +31,8 @@ from contextcore_install.providers.kubernetes.objects import (
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 
 GONE_WITHIN_S = 15
+#: Where an emptyDir holds nothing that is to be kept.
+SCRATCH = ("/tmp", "/var/tmp", "/run", "/var/run", "/var/cache", "/dev/shm")  # noqa: S108 - where pods have them
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 
@@ -113,7 +119,7 @@ class StorageClasses:
     """The cluster's storage classes, as far as this user may read them."""
 
     def __init__(self, kubectl: Kubectl) -> None:
-        self._shared = TtlCache(lambda: kubectl.items("storageclasses"))
+        self._shared = TtlCache(lambda: kubectl.items_if_readable("storageclasses"))
 
     def default_for(self, claim: Manifest) -> str:
         """Return the default class that a claim would get if it were made now; empty if that would change nothing.
@@ -124,10 +130,7 @@ class StorageClasses:
         is_empty = claim.get("status", {}).get("phase") == "Pending" and not spec.get("volumeName")
         if not is_empty or is_deleting(claim) or spec.get("storageClassName") == "":
             return ""
-        try:
-            classes = self._shared.read()
-        except InstallError:
-            return ""
+        classes = self._shared.read()
         if spec.get("storageClassName") in {key_of(item).name for item in classes}:
             return ""
         defaults = (item for item in classes if any(annotation_of(item, name) == "true" for name in _DEFAULT))
@@ -152,3 +155,57 @@ def remove_empty(kubectl: Kubectl, claim: Manifest, ctx: StepContext) -> None:
     key = key_of(claim)
     gone = ("wait", "--for=delete", f"pvc/{key.name}", "-n", key.namespace, f"--timeout={GONE_WITHIN_S}s")
     kubectl.attempt(*gone, ctx=ctx, timeout_s=GONE_WITHIN_S + 10)
+
+
+def storage(release: Release, snapshot: Snapshot) -> Iterator[Storage]:
+    """Yield what each workload of the release that is there keeps its data in."""
+    for key in release.workloads:
+        if (live := snapshot.get(key)) is not None:
+            yield _storage_of(key, live, snapshot)
+
+
+def _storage_of(key: Key, workload: Manifest, snapshot: Snapshot) -> Storage:
+    spec = workload["spec"]["template"]["spec"]
+    claims = [*(name for name, _ in claims_of(workload, at_least=1)), *mounted_claims(spec).values()]
+    place = ", ".join(claims)
+    fleeting = {str(volume["name"]) for volume in spec.get("volumes", []) if "emptyDir" in volume}
+    if folders := list(_kept_in_pods(spec, fleeting)):
+        # Beside a claim it may be scratch of whoever added it; what takes the claim's own place is not.
+        hidden = fleeting & {item["metadata"]["name"] for item in templates_of(workload)}
+        found = _in_pod(key.name, folders, warning=bool(claims) and not hidden)
+        return Storage(key.name, place or "emptyDir", f"emptyDir at {', '.join(folders)}", found)
+    live = {claim: snapshot.get(Key("PersistentVolumeClaim", key.namespace, claim)) for claim in claims}
+    phases = {claim: _phase(item) for claim, item in live.items()}
+    evidence = ", ".join(f"{claim} is {phase}" for claim, phase in phases.items())
+    if unbound := [claim for claim, phase in phases.items() if phase != "Bound"]:
+        remedy = Remedy("Have it made, and look why it is not bound.", REPAIR)
+        message = f"The data of {key.name} has no volume: {', '.join(unbound)} not bound."
+        return Storage(key.name, place, evidence, Finding("claim-unbound", message, evidence, remedy))
+    about = {claim: item["metadata"] for claim, item in live.items() if item}
+    pieces = (
+        DataPiece(claim, str(metadata.get("uid", "")), str(metadata.get("creationTimestamp", "")))
+        for claim, metadata in about.items()
+    )
+    return Storage(key.name, place, evidence or "it mounts nothing to keep data in", pieces=tuple(pieces))
+
+
+def _kept_in_pods(spec: Mapping[str, Any], fleeting: set[str]) -> Iterator[str]:
+    """Yield the folders, other than those for scratch, that go with the pod."""
+    for container in spec.get("containers", []):
+        for mount in container.get("volumeMounts", []):
+            path = str(mount.get("mountPath", "")).rstrip("/")
+            if mount.get("name") in fleeting and not f"{path}/".startswith(tuple(f"{folder}/" for folder in SCRATCH)):
+                yield path
+
+
+def _phase(claim: Manifest | None) -> str:
+    return str(claim.get("status", {}).get("phase") or "Pending") if claim else "missing"
+
+
+def _in_pod(name: str, folders: Sequence[str], *, warning: bool) -> Finding:
+    remedy = Remedy(
+        "Give it a claim instead, in the manifests or where it was added by hand; what it holds now goes.",
+        risk=Risk.LOSES_DATA,
+    )
+    message = f"{name} has an emptyDir at {', '.join(folders)}: what is there goes with its pod."
+    return Finding("data-in-pod", message, remedy=remedy, warning=warning)

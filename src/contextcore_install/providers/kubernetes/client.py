@@ -71,6 +71,13 @@ class Kubectl:
         """Return the objects of a `get`, without those that this user may not read. Raises InstallError."""
         return self.readable(*arguments, ctx=ctx)[0]
 
+    def items_if_readable(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the objects of a `get`; none if they cannot be read."""
+        try:
+            return self.items(*arguments)
+        except InstallError:
+            return []
+
     def readable(self, *arguments: str, ctx: StepContext | None = None) -> tuple[list[dict[str, Any]], frozenset[str]]:
         """Return the objects of a `get`, and the resources that this user may not list. Raises InstallError."""
         done = self.attempt("get", *arguments, "-o", "json", "--ignore-not-found", ctx=ctx, timeout_s=READ_S)
@@ -114,11 +121,7 @@ class Kubectl:
         named = _WEBHOOK.search(said)
         if named is None:
             return facts
-        try:
-            found = self.items(_WEBHOOKS)
-        except InstallError:
-            return facts
-        for item in found:
+        for item in self.items_if_readable(_WEBHOOKS):
             if any(hook.get("name") == named[1] for hook in item.get("webhooks") or []):
                 kind, name = str(item["kind"]), str(item["metadata"]["name"])
                 return {

@@ -15,10 +15,9 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, Scheduling
 from contextcore_install.providers.kubernetes.claims import StorageClasses
-from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.missing_pods import MissingPods
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, Release, key_of
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
 from contextcore_install.providers.kubernetes.pods import (
     Pod,
     is_history,
@@ -31,8 +30,7 @@ from contextcore_install.providers.kubernetes.pods import (
     wanted_pods,
 )
 from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
-from contextcore_install.providers.kubernetes.scheduling import Scheduling
-from contextcore_install.providers.kubernetes.snapshot import Events, Snapshot
+from contextcore_install.providers.kubernetes.snapshot import Events, Reader, Snapshot
 
 CRASHES = 2  # restarts after which a crash is no accident
 CREATING_S = 10.0  # in ContainerCreating, after which the events are asked why
@@ -55,23 +53,16 @@ class WorkloadConditions:
     """The conditions of a release's workloads.
 
     `image_remedy` says how a missing image can be had, or nothing; `node_started` when each node was started last
-    (RFC 3339), if that is known. With `reads_endpoints`, snapshots hold the Services' Endpoints as well.
+    (RFC 3339), if that is known.
     """
 
     def __init__(
-        self,
-        kubectl: Kubectl,
-        release: Callable[[], Release],
-        image_remedy: Callable[[str], str],
-        node_started: Callable[[], Mapping[str, str]],
-        *,
-        reads_endpoints: bool = False,
+        self, reader: Reader, image_remedy: Callable[[str], str], node_started: Callable[[], Mapping[str, str]]
     ) -> None:
-        self._kubectl = kubectl
-        self._release = release
+        kubectl = self._kubectl = reader.kubectl
+        self._reader = reader
         self._image_remedy = image_remedy
         self._node_started = node_started
-        self._reads_endpoints = reads_endpoints
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
         self._events = Events(kubectl)
@@ -81,7 +72,7 @@ class WorkloadConditions:
 
     def now(self, snapshot: Snapshot, limits: WaitLimits | None = None) -> list[Workload]:
         """Return each workload's condition. With limits, only troubles that have lasted are findings."""
-        workloads = self._release().workloads
+        workloads = self._reader.release().workloads
         return [self._condition(key, wanted, snapshot, limits) for key, wanted in workloads.items()]
 
     def _condition(self, key: Key, wanted: Manifest, snapshot: Snapshot, limits: WaitLimits | None) -> Workload:
@@ -114,7 +105,7 @@ class WorkloadConditions:
 
     def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
         """Return which Service does not lead to a workload's pods yet; empty if all do."""
-        for service in services_of(live, snapshot.of_kind("Service")) if self._reads_endpoints else ():
+        for service in services_of(live, snapshot.of_kind("Service")) if "endpoints" in self._reader.extra else ():
             endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
                 return f"{key_of(service).label} does not lead to it yet"

@@ -17,9 +17,9 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kubernetes.claims import is_claim_of, pods_using
 from contextcore_install.providers.kubernetes.client import APPLY
-from contextcore_install.providers.kubernetes.drift import GRAFANA_ADMIN
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Key, Manifest, make_secret
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
+from contextcore_install.providers.kubernetes.snapshot import Reader
 from contextcore_install.system.pipes import stream
 
 END_S, COPY_S = 120.0, 3600.0  # for a pod to end, and for one copy
@@ -71,11 +71,9 @@ class ClaimData:
     else the pod is ended for it. `outlives_cluster` says whether the claims stay when the installation goes.
     """
 
-    def __init__(
-        self, stack: KubernetesStack, cluster: str, reach: Reach, *, on_node: bool, outlives_cluster: bool
-    ) -> None:
-        self._stack = stack
-        self._kubectl = stack.kubectl
+    def __init__(self, reader: Reader, cluster: str, reach: Reach, *, on_node: bool, outlives_cluster: bool) -> None:
+        self._reader = reader
+        self._kubectl = reader.kubectl
         self._cluster = cluster
         self._reach = reach
         self._on_node = on_node
@@ -117,11 +115,11 @@ class ClaimData:
         return found.decode() if found else None
 
     def _claims(self) -> list[Claim]:
-        snapshot = self._stack.reader.read()
+        snapshot = self._reader.read()
         return sorted(
             (
                 Claim(key, found, item, tuple(pods_using(snapshot.of_kind("Pod"), key)))
-                for workload, item in self._stack.release().workloads.items()
+                for workload, item in self._reader.release().workloads.items()
                 for key, found in snapshot.by_key.items()
                 if (workload.kind, key.kind) == ("StatefulSet", "PersistentVolumeClaim")
                 and is_claim_of(key, found, [workload], self._cluster)
@@ -166,7 +164,7 @@ class ClaimData:
         finally:
             ctx.activity(f"starting {claim.component} again")
             self._scale(claim, int(claim.workload.get("spec", {}).get("replicas", 1)))
-            self._stack.reader.forget()
+            self._reader.forget()
 
     def _scale(self, claim: Claim, replicas: int) -> None:
         scope = ("-n", claim.key.namespace)
@@ -174,7 +172,7 @@ class ClaimData:
 
     def _password_data(self) -> Mapping[str, bytes]:
         """Return what the Secret with Grafana's password holds; empty if there is none. Raises InstallError."""
-        for item in self._stack.reader.read().of_kind("Secret"):
+        for item in self._reader.read().of_kind("Secret"):
             if item["metadata"]["name"] == GRAFANA_ADMIN:
                 return {name: base64.b64decode(text) for name, text in item.get("data", {}).items()}
         return {}
@@ -185,9 +183,9 @@ class ClaimData:
             files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
             data = {name: file.read(4096) for name, file in files.items() if file}
         labels = {RELEASE_LABEL: self._cluster, **MANAGED_BY}
-        document = json.dumps(make_secret(GRAFANA_ADMIN, self._stack.release().namespace, labels, data))
+        document = json.dumps(make_secret(GRAFANA_ADMIN, self._reader.release().namespace, labels, data))
         self._kubectl.call(*APPLY, "-f", "-", "-o", "name", stdin=document, ctx=ctx)
-        self._stack.reader.forget()
+        self._reader.forget()
 
 
 def _paused(script: str, claim: Claim) -> str:

@@ -18,15 +18,17 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.replica import Remote
-from contextcore_install.providers.kubernetes.claims import claims_of
+from contextcore_install.providers.kubernetes.claims import claims_of, lost_claims, storage
 from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
-from contextcore_install.providers.kubernetes.drift import GRAFANA_ADMIN
+from contextcore_install.providers.kubernetes.conditions import WorkloadConditions
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence
-from contextcore_install.providers.kubernetes.inventory import storage
 from contextcore_install.providers.kubernetes.manifests import OURS, ManifestSource
 from contextcore_install.providers.kubernetes.objects import NAMESPACE
+from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN, Applier, drift
 from contextcore_install.providers.kubernetes.remote import remote_in
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.restarts import Restarter
+from contextcore_install.providers.kubernetes.snapshot import Reader
+from contextcore_install.providers.kubernetes.watch import WorkloadWatch
 from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox
 
@@ -79,36 +81,83 @@ class KubernetesProvider(ABC):
         )
 
     @cached_property
-    @abstractmethod
-    def _stack(self) -> KubernetesStack:
-        """The stack as this provider's cluster can have it."""
+    def _reader(self) -> Reader:
+        return Reader(self._kubectl, self._source.release, owns_nodes=self.owns_nodes)
+
+    @cached_property
+    def _applier(self) -> Applier:
+        return Applier(self._reader, self._config.cluster)
+
+    @cached_property
+    def _restarter(self) -> Restarter:
+        return Restarter(self._reader, self._get_images)
+
+    @cached_property
+    def _conditions(self) -> WorkloadConditions:
+        return WorkloadConditions(self._reader, self._image_remedy, self._node_started)
 
     @abstractmethod
     def _require_cluster(self) -> None:
         """Raise InstallError if the API cannot answer, or is another cluster's."""
 
+    def _image_remedy(self, image: str) -> str:
+        """Return how a missing image can be had, in words; empty if we cannot provide it."""
+        return ""
+
+    def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
+        """Provide images that pods lack, and return why some could not be provided."""
+        return {}
+
+    def _node_started(self) -> Mapping[str, str]:
+        """Return when each node was started last (RFC 3339), as far as that is known."""
+        return {}
+
     def drift(self) -> Sequence[Drift]:
         self._require_cluster()
-        return self._stack.drift(self._noted_claims())
+        snapshot = self._reader.read()
+        release = self._applier.within_rights(snapshot)
+        try:
+            noted = frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
+        except (OSError, ValueError, TypeError):
+            noted = frozenset()
+        return [*drift(release, snapshot, self._config.cluster), *lost_claims(release, snapshot, noted)]
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, and note what it keeps its data on. Raises InstallError."""
-        self._stack.apply(ctx)
-        names = [name for item in self._stack.release().workloads.values() for name, _ in claims_of(item)]
+        self._apply(ctx)
+        names = [name for item in self._reader.release().workloads.values() for name, _ in claims_of(item)]
         keep_note(self._folder / CLAIMS_FILE, json.dumps(names))
 
+    def _apply(self, ctx: StepContext) -> None:
+        self._applier.apply(self._applier.within_rights(self._reader.read()), ctx)
+
     def remove_release(self, ctx: StepContext) -> None:
-        self._stack.remove(ctx)
+        self._applier.remove(self._reader.release(), ctx)
 
     def start_workloads(self, ctx: StepContext) -> None:
-        self._stack.start(ctx)
+        """Put back lowered numbers of pods, have missing pods made, and end stuck ones. Raises InstallError."""
+        if self._restarter.has_too_few_pods():
+            self._apply(ctx)
+        self._restarter.restart(ctx)
 
     def workloads(self) -> Sequence[Workload]:
         self._require_cluster()
-        return self._stack.workloads()
+        return self._conditions.now(self._reader.read())
 
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
-        yield from self._stack.watch(ctx)
+        try:
+            yield from WorkloadWatch(self._reader, self._conditions).changes(ctx)
+        finally:
+            self._reader.forget()
+
+    def _service_ports(self) -> dict[str, tuple[str, dict[int, int]]]:
+        """Return the release's Services: name -> (namespace, port -> node port or 0)."""
+        services = {key: item for key, item in self._reader.release().by_key.items() if key.kind == "Service"}
+        ports = {key: item["spec"].get("ports", []) for key, item in services.items()}
+        return {
+            key.name: (key.namespace, {int(port["port"]): int(port.get("nodePort", 0)) for port in found})
+            for key, found in ports.items()
+        }
 
     def cluster_services(self) -> Sequence[Requirement]:
         """Return nothing: somebody else's cluster may have others in place of those that we know."""
@@ -116,14 +165,14 @@ class KubernetesProvider(ABC):
 
     def storage(self) -> Sequence[Storage]:
         self._require_cluster()
-        return list(storage(self._stack.release(), self._stack.reader.read()))
+        return list(storage(self._reader.release(), self._reader.read()))
 
     def evidence(self) -> Sequence[Collector]:
         return cluster_evidence(self._kubectl, self._namespaces, self._require_cluster, own_nodes=self.owns_nodes)
 
     def _namespaces(self) -> Sequence[str]:
         try:
-            return self._stack.release().namespaces or [NAMESPACE]
+            return self._reader.release().namespaces or [NAMESPACE]
         except InstallError:
             return [NAMESPACE]  # manifests that cannot be rendered are what is wrong, and no reason not to look
 
@@ -165,12 +214,6 @@ class KubernetesProvider(ABC):
         """Remove the note of the claims: they are gone as intended."""
         with suppress(OSError):
             (self._folder / CLAIMS_FILE).unlink(missing_ok=True)
-
-    def _noted_claims(self) -> frozenset[str]:
-        try:
-            return frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
-        except (OSError, ValueError, TypeError):
-            return frozenset()
 
 
 def keep_note(path: Path, text: str) -> bool:

@@ -13,18 +13,17 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.providers.kubernetes.managed_fields import last_changed_by_others
+from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import (
     FIELD_MANAGER,
     Manifest,
-    Release,
     containers,
     is_deleting,
     is_ready,
     key_of,
     pod_specs,
 )
-from contextcore_install.providers.kubernetes.pods import Pod, moment, read_pod, selected, wanted_pods
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, read_pod, selected, wanted_pods
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -154,27 +153,34 @@ class Restarter:
     `get_images` provides images that pods lack, and returns why it could not provide some.
     """
 
-    def __init__(self, kubectl: Kubectl, reader: Reader, get_images: GetImages | None) -> None:
-        self._kubectl = kubectl
+    def __init__(self, reader: Reader, get_images: GetImages) -> None:
+        self._kubectl = reader.kubectl
         self._reader = reader
         self._get_images = get_images
-        self._classes = StorageClasses(kubectl)
+        self._classes = StorageClasses(reader.kubectl)
         self._restarted: set[tuple[str, str]] = set()
 
-    def restart(self, release: Release, snapshot: Snapshot, ctx: StepContext) -> None:
+    def has_too_few_pods(self) -> bool:
+        """Tell whether somebody has lowered a number of pods since the release was applied. Raises InstallError."""
+        snapshot = self._reader.read(fresh=True)
+        pairs = ((item, snapshot.get(key)) for key, item in self._reader.release().workloads.items())
+        return any(live and is_scaled_down(item, live) and not decided_by(live, REPLICAS) for item, live in pairs)
+
+    def restart(self, ctx: StepContext) -> None:
         """Have missing pods made, and end stuck ones.
 
         Raises InstallError, also if an image cannot be had; pods that lack others are started anew before that.
         """
-        if self._make_claims_anew(release, snapshot, ctx):
+        snapshot = self._reader.read()
+        if self._make_claims_anew(snapshot, ctx):
             snapshot = self._reader.read(fresh=True)
-        live = [found for key in release.workloads if (found := snapshot.get(key))]
+        live = [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
         pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
         stuck = [found for item in live for found in stuck_pods(item, pods, claims, time.time())]
         for item in live:
             nudge(self._kubectl, item, pods, ctx)
         lacking = dict.fromkeys(pod.image for pod, _ in stuck if pod.reason in reasons.IMAGE)
-        refused = self._get_images(list(lacking), ctx) if lacking and self._get_images else {}
+        refused = self._get_images(list(lacking), ctx) if lacking else {}
         ready = {key_of(node).name for node in snapshot.of_kind("Node") if is_ready(node)}
         for pod, why in stuck:
             still_lacks = pod.reason in reasons.IMAGE and pod.image in refused
@@ -187,9 +193,9 @@ class Restarter:
         for error in refused.values():
             raise replace(error, retryable=False)  # to load it once more heals nothing
 
-    def _make_claims_anew(self, release: Release, snapshot: Snapshot, ctx: StepContext) -> bool:
+    def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:
         """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
-        early = list(made_too_early(release, snapshot, self._classes))
+        early = list(made_too_early(self._reader.release(), snapshot, self._classes))
         for claim, default in early:
             key = key_of(claim)
             ctx.notice(f"{key.name} is made anew, as the storage class {default} came after it; it never held anything")

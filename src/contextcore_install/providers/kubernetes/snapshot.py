@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -35,13 +36,25 @@ class Snapshot:
 
 
 class Reader:
-    """Reads the cluster, and caches it for a moment. Safe to use from several threads."""
+    """Reads what a cluster holds of a release, and caches it for a moment. Safe to use from several threads.
 
-    def __init__(self, kubectl: Kubectl, release: Callable[[], Release], extra: Sequence[str] = ("node",)) -> None:
-        self._kubectl = kubectl
-        self._release = release
-        self._always = (*ALWAYS, *extra)
+    With `owns_nodes`, the cluster is ours as a whole: its nodes are read, which may be started anew, and what Services
+    lead to, which lags behind after that.
+    """
+
+    def __init__(self, kubectl: Kubectl, render: Callable[[], Release], *, owns_nodes: bool = True) -> None:
+        self.kubectl = kubectl
+        self.extra = ("node", "endpoints") if owns_nodes else ()
+        self._render = render
+        self._lock = threading.Lock()
+        self._release: Release | None = None
         self._shared = TtlCache(self._ask)
+
+    def release(self) -> Release:
+        """Return the release, rendered once. Raises InstallError."""
+        with self._lock:
+            self._release = self._release or self._render()
+            return self._release
 
     def read(self, *, fresh: bool = False) -> Snapshot:
         """Return what the cluster holds in the release's namespaces. Raises InstallError."""
@@ -53,31 +66,29 @@ class Reader:
 
     def scope(self) -> tuple[str, ...]:
         """Return the arguments that select the release's namespaces."""
-        namespaces = self._release().namespaces
+        namespaces = self.release().namespaces
         return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
 
     def _ask(self) -> Snapshot:
-        resources = {resource_of(item): item["kind"] for item in self._release().objects}
+        resources = {resource_of(item): item["kind"] in CLUSTER_KINDS for item in self.release().objects}
         try:
-            return self._read_kinds(
-                dict.fromkeys([*self._always, *resources]),
-                {"node", "namespace", *(name for name, kind in resources.items() if kind in CLUSTER_KINDS)},
-            )
+            return self._read_kinds(resources)
         except InstallError as error:
             if error.code != "manifest-unknown-kind":
                 raise
-        # What defines a kind may be part of the release, and not be applied yet.
-        return self._read_kinds(self._always, {"node", "namespace"})
+        return self._read_kinds({})  # what defines a kind may be part of the release, and not be applied yet
 
-    def _read_kinds(self, kinds: Iterable[str], cluster_wide: set[str]) -> Snapshot:
+    def _read_kinds(self, resources: Mapping[str, bool]) -> Snapshot:
         """Read some kinds, those without a namespace first."""
-        ordered = sorted(kinds, key=lambda kind: kind not in cluster_wide)
-        items, refused = self._kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
+        without_namespace = {**resources, "node": True, "namespace": True}
+        kinds = dict.fromkeys([*ALWAYS, *self.extra, *resources])
+        ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
+        items, refused = self.kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
         unseen = []
         # Who has rights in a namespace may not list them all, but perhaps look at that one.
-        for name in self._release().namespaces if "namespaces" in refused else ():
+        for name in self.release().namespaces if "namespaces" in refused else ():
             try:
-                items += self._kubectl.items("namespace", name, MANAGED)
+                items += self.kubectl.items("namespace", name, MANAGED)
             except InstallError as error:
                 if error.code != "api-forbidden":
                     raise
@@ -90,25 +101,19 @@ class Events:
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
-        self._cached: dict[str, tuple[float, Sequence[tuple[str, str]]]] = {}
+        self._cached: dict[str, TtlCache[list[dict[str, Any]]]] = {}
 
     def last(self, uid: str, namespace: str) -> tuple[str, str]:
         """Return the last event about an object; empty if there is none, or none can be read."""
         events = self.about(uid, namespace)
         return events[-1] if events else ("", "")
 
-    def about(self, uid: str, namespace: str) -> Sequence[tuple[str, str]]:
+    def about(self, uid: str, namespace: str) -> list[tuple[str, str]]:
         """Return the events about an object; none if they cannot be read."""
-        known = self._cached.get(uid)
-        if known and time.monotonic() - known[0] < EVENTS_FRESH_S:
-            return known[1]
-        try:
-            items = self._kubectl.items("events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}")
-        except InstallError:
-            items = []
-        found = [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(items, key=_when)]
-        self._cached[uid] = (time.monotonic(), found)
-        return found
+        arguments = ("events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}")
+        ask = partial(self._kubectl.items_if_readable, *arguments)
+        items = self._cached.setdefault(uid, TtlCache(ask, EVENTS_FRESH_S)).read()
+        return [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(items, key=_when)]
 
 
 def _when(event: Manifest) -> tuple[str, bool]:

@@ -6,7 +6,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -14,9 +14,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
-from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
-from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of
+from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of, resource_of
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 from contextcore_install.system.capture import Follower
 
@@ -39,11 +38,9 @@ class Change(NamedTuple):
 class WorkloadWatch:
     """Yields the workloads' conditions at every change."""
 
-    def __init__(self, kubectl: Kubectl, reader: Reader, conditions: WorkloadConditions, kinds: Sequence[str]) -> None:
-        self._kubectl = kubectl
+    def __init__(self, reader: Reader, conditions: WorkloadConditions) -> None:
         self._reader = reader
         self._conditions = conditions
-        self._kinds = tuple(kinds)
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._objects: dict[Key, dict[str, Any]] = {}
         self._read_at = float("-inf")
@@ -54,7 +51,8 @@ class WorkloadWatch:
         limits, before = WaitLimits(), None
         with ExitStack() as stack:
             stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
-            running = {kind: stack.enter_context(ExitStack()) for kind in self._kinds}
+            kinds = {"pod", *self._reader.extra, *map(resource_of, self._reader.release().workloads.values())}
+            running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds - {"node"})}
             for kind, follow in running.items():
                 follow.enter_context(self._follow(kind))
             while True:
@@ -113,7 +111,7 @@ class WorkloadWatch:
     def _follow(self, kind: str) -> Iterator[None]:
         """Have a thread hand on what kubectl reports of a kind."""
         closed = threading.Event()
-        with self._kubectl.watch(kind, *self._reader.scope()) as follower:
+        with self._reader.kubectl.watch(kind, *self._reader.scope()) as follower:
             threading.Thread(target=self._hand_on, args=(kind, follower, closed), daemon=True).start()
             try:
                 yield

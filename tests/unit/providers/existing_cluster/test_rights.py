@@ -11,7 +11,7 @@ import yaml
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.rights import APPLIED, rights_needed
-from contextcore_install.providers.kubernetes.missing_pods import DryRun
+from contextcore_install.providers.kubernetes.blocked_pods import DryRun
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Release
 from dev.rights_reference import PAGE, page
 from kit.fakes import Told

@@ -10,8 +10,8 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.provider import KubeContextProvider
-from contextcore_install.providers.kubernetes.drift import GRAFANA_ADMIN
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, FINGERPRINT, NAMESPACE, RELEASE_LABEL
+from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
 from kit.fakes import Told
 from kit.kube_world import Cluster, in_context
 

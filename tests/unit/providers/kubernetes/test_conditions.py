@@ -11,7 +11,7 @@ from contextcore_install.core.provider import Workload
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.pods import is_rolled_out, read_pod
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
+from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
 from kit.kube_world import Cluster
 
@@ -72,11 +72,9 @@ class Watcher:
         self.at = 0.0
         self.patience = WaitLimits(lambda: self.at)
         self._conditions = WorkloadConditions(
-            self.cluster.kubectl,
-            lambda: Release((stateful_set(),), "obs"),
+            Reader(self.cluster.kubectl, lambda: Release((stateful_set(),), "obs"), owns_nodes=reads_endpoints),
             lambda _: image_remedy,
             lambda: node_started or {},
-            reads_endpoints=reads_endpoints,
         )
 
     def look(self, *objects: dict[str, Any], patient: bool = True) -> Workload:

@@ -13,9 +13,8 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.provider import Drift
-from contextcore_install.providers.kubernetes.apply import Applier
-from contextcore_install.providers.kubernetes.drift import drift
 from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL, Release, fingerprint
+from contextcore_install.providers.kubernetes.release import Applier, drift
 from contextcore_install.providers.kubernetes.snapshot import Reader
 from kit.fakes import Told
 from kit.kube_world import Cluster
@@ -56,7 +55,7 @@ class World:
         assert not self.drift()
 
     def apply(self) -> None:
-        Applier(self.cluster.kubectl, self.reader, "demo").apply(self.release, self.told.ctx)
+        Applier(self.reader, "demo").apply(self.release, self.told.ctx)
 
     def drift(self) -> list[Drift]:
         return list(drift(self.release, self.reader.read(fresh=True), "demo"))

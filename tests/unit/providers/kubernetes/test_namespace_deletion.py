@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kubernetes.apply import DELETE_WITHIN_S, LOOK_EVERY_S, wait_until_gone
+from contextcore_install.providers.kubernetes.release import DELETE_WITHIN_S, LOOK_EVERY_S, wait_until_gone
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.providers.kubernetes.blocked_pods import Scheduling
 from contextcore_install.providers.kubernetes.pods import read_pod
-from contextcore_install.providers.kubernetes.scheduling import Scheduling
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from kit.kube_world import Cluster
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Release
-from contextcore_install.providers.kubernetes.stack import KubernetesStack
+from contextcore_install.providers.kubernetes.restarts import Restarter
+from contextcore_install.providers.kubernetes.snapshot import Reader
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -46,13 +45,12 @@ def deleted(cluster: Cluster) -> list[str]:
     return [call.split()[2] for call in cluster.calls if call.startswith("delete")]
 
 
-def stack(cluster: Cluster, refused: Mapping[str, InstallError]) -> KubernetesStack:
+def restarter(cluster: Cluster, refused: Mapping[str, InstallError]) -> Restarter:
     def get_images(_: Sequence[str], __: StepContext) -> Mapping[str, InstallError]:
         return refused
 
     release = Release((workload("loki"), workload("mimir")), "obs")
-    source = SimpleNamespace(release=lambda: release, cluster="demo")
-    return KubernetesStack(cluster.kubectl, cast(ManifestSource, source), get_images=get_images)
+    return Restarter(Reader(cluster.kubectl, lambda: release), get_images)
 
 
 @pytest.fixture
@@ -65,17 +63,17 @@ def cluster(tmp_path: Path) -> Cluster:
 
 def test_an_image_that_cannot_be_had_keeps_no_pod_that_lacks_another(cluster: Cluster) -> None:
     with pytest.raises(InstallError) as caught:
-        stack(cluster, {"grafana/loki:9": REFUSED}).start(Told().ctx)
+        restarter(cluster, {"grafana/loki:9": REFUSED}).restart(Told().ctx)
     assert (caught.value.code, caught.value.retryable) == ("image-unavailable", False)
     assert deleted(cluster) == ["/api/v1/namespaces/obs/pods/mimir-0"]
 
 
 def test_pods_whose_images_arrived_go_at_once(cluster: Cluster) -> None:
-    stack(cluster, {}).start(Told().ctx)
+    restarter(cluster, {}).restart(Told().ctx)
     assert deleted(cluster) == [f"/api/v1/namespaces/obs/pods/{name}-0" for name in ("loki", "mimir")]
 
 
 def test_pods_on_a_node_that_is_not_ready_get_their_grace_period(cluster: Cluster) -> None:
     cluster.put([item for item in cluster.objects if item["kind"] != "Node"])
-    stack(cluster, {}).start(Told().ctx)
+    restarter(cluster, {}).restart(Told().ctx)
     assert deleted(cluster) == ["loki-0", "mimir-0"]

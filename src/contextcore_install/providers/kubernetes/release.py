@@ -1,47 +1,51 @@
-"""Applies a release, prunes what is no longer wanted, and takes it away."""
+"""A release in a cluster: how the two differ, what of that is others' to decide, and how it is applied and removed."""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import StepContext
+from contextcore_install.core.provider import Drift
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kubernetes import managed_fields as fields
 from contextcore_install.providers.kubernetes.claims import is_claim_of, refuse_to_strand_data
 from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
-from contextcore_install.providers.kubernetes.drift import (
-    GRAFANA_ADMIN,
-    change_of,
-    decided_by_others,
-    secrets_wanted,
-    superfluous,
-)
-from contextcore_install.providers.kubernetes.managed_fields import remove_fields, without_fields
 from contextcore_install.providers.kubernetes.objects import (
+    FINGERPRINT,
+    KEPT_KINDS,
     MANAGED_BY,
     RELEASE_LABEL,
     Key,
     Manifest,
+    Path,
     Release,
+    annotation_of,
     difference,
+    differences,
     is_deleting,
     key_of,
     label_of,
     make_secret,
     mixed_volumes,
     pod_specs,
+    shown_path,
 )
 from contextcore_install.providers.kubernetes.restarts import end_pod, stale_pods
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
+#: The Secret with Grafana's password. It is made once, and stays as long as the data that it opens.
+GRAFANA_ADMIN = "grafana-admin"
 #: Seconds to apply, to delete, and between two looks at what holds a namespace: whoever is to remove a finalizer does
 #: so in moments, or never.
 APPLY_WITHIN_S, DELETE_WITHIN_S, LOOK_EVERY_S = 120.0, 180.0, 20.0
@@ -50,23 +54,121 @@ _FINALIZER = re.compile(r"([\w./-]+) in \d+ resource instances")
 _KUBERNETES_OWN = re.compile(r"^(kubernetes\.io/.*|[\w.-]+\.kubernetes\.io/.*|foregroundDeletion|orphan)$")
 
 
-class Applier:
-    """Puts a release in place."""
+def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]:
+    """Yield how the cluster differs from the release, and what others have set in it. Raises `data-stranded`."""
+    refuse_to_strand_data(release, snapshot)
+    for key, item in release.by_key.items():
+        live = snapshot.get(key)
+        risk = Risk.RESTARTS if any(pod_specs(item)) and live is not None else Risk.HARMLESS
+        if change := _change(item, live):
+            yield Drift(key.label, change, risk)
+        elif live is not None:
+            yield from (Drift(key.label, text, kept=True) for text in _left_to_others(item, live))
+        if live is not None and (paths := fields.removable_fields(item, live)):
+            added = (f"{shown_path(path)} was added ({fields.set_by(live, path) or 'by hand'})" for path in paths)
+            yield Drift(key.label, f"{', '.join(added)}, and is taken out again", risk)
+    for key in secrets_wanted(release):
+        if snapshot.get(key) is None:
+            yield Drift(key.label, "missing", Risk.HARMLESS)
+    yield from (Drift(key.label, "superfluous") for key in _superfluous(release.by_key, snapshot, cluster))
 
-    def __init__(self, kubectl: Kubectl, reader: Reader, cluster: str) -> None:
-        self._kubectl = kubectl
+
+def _change(wanted: Manifest, live: Manifest | None) -> str:
+    """Return what is to be put right in a live object, in words; empty if nothing is."""
+    if live is None:
+        return "missing"
+    if is_deleting(live):
+        return "being deleted"
+    for path in differences(_compared(wanted), live):
+        if not fields.decided_by(live, path):
+            return f"changed: {shown_path(path)}"
+    if mixed := mixed_volumes(wanted, live):
+        return f"changed: spec.template.spec.volumes[{mixed[0]}]"
+    return "" if annotation_of(live, FINGERPRINT) == annotation_of(wanted, FINGERPRINT) else "changed"
+
+
+def _compared(wanted: Manifest) -> dict[str, Any]:
+    """Return the fields that the server keeps as they were given."""
+    metadata = {name: value for name, value in wanted.get("metadata", {}).items() if name == "labels"}
+    rest = {name: value for name, value in wanted.items() if name not in {"apiVersion", "metadata", "status"}}
+    return {**rest, "metadata": metadata} if "stringData" not in rest else {"metadata": metadata}
+
+
+def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[Path, str]]:
+    """Return the fields that differ and that others keep deciding, each with its manager."""
+    found = differences(_compared(wanted), live) if live is not None else ()
+    return [(path, who) for path in found if (who := fields.decided_by(live or {}, path))]
+
+
+def _left_to_others(wanted: Manifest, live: Manifest) -> Iterator[str]:
+    disruptive = fields.disruptive_fields(wanted, live)
+    theirs = [(path, who) for path in disruptive if (who := fields.decided_by(live, path))]
+    for path, who in [*_decided_by_others(wanted, live), *theirs]:
+        yield f"{shown_path(path)} is set by {who}, and left to it"
+    reported = set(map(shown_path, disruptive))
+    for place, who in fields.added_by_hand(wanted, live):
+        if place not in reported:
+            yield f"{place} was added ({who}), and is left as it is"
+
+
+def secrets_wanted(release: Release) -> list[Key]:
+    """Return the Secrets that the release's pods read, and that this program makes."""
+    found = {
+        Key("Secret", key.namespace, GRAFANA_ADMIN)
+        for key, item in release.by_key.items()
+        if any(f'"{GRAFANA_ADMIN}"' in json.dumps(spec) for spec in pod_specs(item))
+    }
+    return sorted(found - release.by_key.keys())
+
+
+def _superfluous(wanted: Iterable[Key], snapshot: Snapshot, cluster: str) -> list[Key]:
+    """Return what carries our label and is not wanted any more. Never what holds data."""
+    return sorted(
+        key
+        for key, item in snapshot.by_key.items()
+        if label_of(item, RELEASE_LABEL) == cluster
+        and key not in wanted
+        and key.kind not in KEPT_KINDS
+        and key.name != GRAFANA_ADMIN
+        and not item.get("metadata", {}).get("ownerReferences")
+        and not is_deleting(item)
+    )
+
+
+class Applier:
+    """Puts a release in place, and takes it away."""
+
+    def __init__(self, reader: Reader, cluster: str) -> None:
+        self._kubectl = reader.kubectl
         self._reader = reader
         self._cluster = cluster
+
+    def within_rights(self, snapshot: Snapshot) -> Release:
+        """Return the release without the namespaces that this user may not see or change: others made them."""
+        release = self._reader.release()
+
+        def is_left(key: Key, item: Manifest) -> bool:
+            live = snapshot.get(key)
+            return bool(_change(item, live)) and not self._may_change(key.name) if live else key.name in snapshot.unseen
+
+        kept = (item for key, item in release.by_key.items() if key.kind != "Namespace" or not is_left(key, item))
+        return replace(release, objects=tuple(kept))
+
+    def _may_change(self, namespace: str) -> bool:
+        done = self._kubectl.attempt("auth", "can-i", "patch", f"namespaces/{namespace}", "-n", namespace)
+        return not done.stdout.startswith("no")
 
     def apply(self, release: Release, ctx: StepContext) -> None:
         """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
         snapshot = self._reader.read(fresh=True)
         refuse_to_strand_data(release, snapshot)
         pairs = [(item, snapshot.get(key)) for key, item in release.by_key.items()]
-        changed = [(item, live) for item, live in pairs if change_of(item, live)]
-        wanted = [without_fields(item, [path for path, _ in decided_by_others(item, live)]) for item, live in changed]
+        changed = [(item, live) for item, live in pairs if _change(item, live)]
+        wanted = [
+            fields.without_fields(item, [path for path, _ in _decided_by_others(item, live)]) for item, live in changed
+        ]
         for item, live in pairs:
-            remove_fields(self._kubectl, item, live, ctx)
+            fields.remove_fields(self._kubectl, item, live, ctx)
         for name in release.namespaces:
             if is_deleting(snapshot.get(Key("Namespace", "", name)) or {}):
                 ctx.activity(f"waiting until the old namespace {name} is gone")
@@ -79,12 +181,12 @@ class Applier:
         for pod, what in stale_pods([live for _, live in changed if live], snapshot.of_kind("Pod")):
             ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is started anew")
             end_pod(self._kubectl, pod, ctx)
-        self._delete(superfluous(release, snapshot, self._cluster), ctx)
+        self._delete(_superfluous(release.by_key, snapshot, self._cluster), ctx)
 
     def remove(self, release: Release, ctx: StepContext, *, with_data: bool = False) -> None:
         """Delete what carries our label; claims and the password only `with_data`. Raises InstallError."""
         snapshot = self._reader.read(fresh=True)
-        doomed = superfluous(Release(()), snapshot, self._cluster)
+        doomed = _superfluous((), snapshot, self._cluster)
         if with_data:
             workloads = [key for key, item in release.by_key.items() if any(pod_specs(item))]
             doomed += sorted(
@@ -125,8 +227,8 @@ class Applier:
 
     def _make_password(self, key: Key, snapshot: Snapshot, ctx: StepContext) -> None:
         """Make the Secret with a random password, which is shown nowhere."""
-        fields = {"admin-user": b"admin", "admin-password": secrets.token_urlsafe(18).encode()}
-        document = make_secret(key.name, key.namespace, {RELEASE_LABEL: self._cluster, **MANAGED_BY}, fields)
+        data = {"admin-user": b"admin", "admin-password": secrets.token_urlsafe(18).encode()}
+        document = make_secret(key.name, key.namespace, {RELEASE_LABEL: self._cluster, **MANAGED_BY}, data)
         done = self._kubectl.attempt("create", "-f", "-", "-o", "name", stdin=json.dumps(document), ctx=ctx)
         if done.exit_code != 0 and "already exists" not in done.stderr.lower():
             raise self._kubectl.failure(done)
@@ -147,16 +249,10 @@ class Applier:
 
 
 def _differs_where_immutable(wanted: Manifest, live: Manifest) -> bool:
-    fields = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    immutable = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
     return wanted["kind"] == "StatefulSet" and any(
-        difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in fields
+        difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in immutable
     )
-
-
-def may_change_namespace(kubectl: Kubectl, name: str) -> bool:
-    """Tell whether this user may change a namespace, as far as the API says. Raises InstallError."""
-    done = kubectl.attempt("auth", "can-i", "patch", f"namespaces/{name}", "-n", name)
-    return not done.stdout.startswith("no")
 
 
 def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:

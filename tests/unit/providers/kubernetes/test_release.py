@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kubernetes.apply import Applier
-from contextcore_install.providers.kubernetes.drift import drift
 from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL, Release, fingerprint
+from contextcore_install.providers.kubernetes.release import Applier, drift
 from contextcore_install.providers.kubernetes.snapshot import Reader
 from kit.fakes import Told
 from kit.kube_world import Cluster
@@ -43,7 +42,7 @@ class World:
         self.cluster = Cluster(folder)
         self.release = release
         self.reader = Reader(self.cluster.kubectl, lambda: self.release)
-        self.applier = Applier(self.cluster.kubectl, self.reader, "demo")
+        self.applier = Applier(self.reader, "demo")
 
     def drift(self) -> dict[str, str]:
         found = drift(self.release, self.reader.read(fresh=True), "demo")
