@@ -31,25 +31,22 @@ _STEP = {
     "completed": ("done", "good"),
     "failed": ("failed", "bad"),
 }
+_CHECK, _REPAIR = "--status --live", "--repair"
+_NEXT = {
+    "not_installed": {"": "installs"},
+    "running": {
+        "--attach": "watches it here",
+        "--status": "again",
+        "dashboard --open": "shows it on a page",
+        "logs": "shows what its commands print",
+    },
+    "complete": {_CHECK: "how it is now, and its URLs", "verify": "checks everything", _REPAIR: "fixes what is broken"},
+    "failed": {"--resume": "carries on from there", _REPAIR: "checks everything, and fixes it"},
+    "interrupted": {"--resume": "carries on from there"},
+    "incomplete": {"--resume": "carries on from there"},
+}
 _COUNTS = {"cluster": "the cluster's are newer, and count", "file": "this machine's are newer, and count"}
 _SEEN = {None: "not known", True: "as it should be", False: "not as it should be"}
-REPAIR = ("--repair",)
-LOOK_NOW = ("--status", "--live")
-_NEXT: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
-    "not_installed": (((), "installs"),),
-    "running": (
-        (("--attach",), "watches it here"),
-        (("--status",), "again"),
-        (("dashboard", "--open"), "shows it on a page"),
-        (("logs",), "shows what its commands print"),
-    ),
-    "complete": (
-        (LOOK_NOW, "how it is now, and its URLs"),
-        (("verify",), "checks everything"),
-        (REPAIR, "fixes what is broken"),
-    ),
-    "failed": ((("--resume",), "carries on from there"), (REPAIR, "checks everything, and fixes it")),
-}
 EVIDENCE_LINES = 8  # how much of what shows a finding or an error is shown; the rest is in the log
 
 
@@ -64,31 +61,25 @@ def render_status(
     `checks` are what the steps' checks found just now, if they were asked.
     """
     commands = commands or Commands(cluster=sanitize(document["cluster"]))
-    ways = document.get("endpoints", ())
-    broken = any(way.get("answers") is False for way in ways) or not _all_fine(checks)
+    endpoints = document.get("endpoints", ())
+    all_fine = all(result.satisfied for result in (checks or {}).values())
+    broken = not all_fine or any(each.get("answers") is False for each in endpoints)
     lines = [*_header(document, style, broken=broken), "", *_step_lines(document, style)]
     if checks is not None:
         lines += ["", *live_findings(checks, style)]
-    if ways:
-        lines += ["", style.line(("Where", "strong")), *(_where(way, style) for way in ways)]
+    if endpoints:
+        lines += ["", style.line(("Where", "strong")), *(_where(each, style) for each in endpoints)]
     if told := _records(document.get("records", {}), style):
         lines += ["", *told]
-    steps = [step for step in following(document["overall"]) if checks is None or step[0] != LOOK_NOW]
-    if not _all_fine(checks):  # it is known to be broken, and what heals it
-        steps.sort(key=lambda step: step[0] != REPAIR)
-    return "\n".join([*lines, "", *next_lines([(commands(*words), does) for words, does in steps], style)])
+    ways = following(document["overall"], commands, checked=checks is not None, broken=not all_fine)
+    return "\n".join([*lines, "", *next_lines(ways, style)])
 
 
-def _all_fine(checks: Mapping[str, CheckResult] | None) -> bool:
-    return all(result.satisfied for result in (checks or {}).values())
-
-
-def _where(way: Mapping[str, Any], style: Style) -> str:
+def _where(endpoint: Mapping[str, Any], style: Style) -> str:
     """Return where a component is reached; addresses are never cut, so that they can be copied."""
-    name, url = sanitize(way.get("component", ""), 40), sanitize(way.get("url", ""), 200)
-    if way.get("answers") is False:
-        return style.line(f"  {name:<8} ", url, ("  does not answer", "bad"), whole=True)
-    return style.line(f"  {name:<8} ", (url, "busy"), whole=True)
+    url, silent = sanitize(endpoint["url"], 200), endpoint.get("answers") is False
+    spans = [(url, ""), ("  does not answer", "bad")] if silent else [(url, "busy")]
+    return style.line(f"  {sanitize(endpoint['component'], 40):<8} ", *spans, whole=True)
 
 
 def live_findings(checks: Mapping[str, CheckResult], style: Style) -> list[str]:
@@ -195,9 +186,17 @@ def _record(step: Mapping[str, Any]) -> tuple[Span, ...]:
     return ("  " + sanitize(step.get("id", ""), 60), ""), (here, tone), (there, tone), (seen, "")
 
 
-def following(overall: str) -> Sequence[tuple[tuple[str, ...], str]]:
-    """Return what to type next, given how an installation stands: the words of a command, and what it does."""
-    return _NEXT.get(overall, ((("--resume",), "carries on from there"),))
+def following(
+    overall: str, commands: Commands, *, checked: bool = False, broken: bool = False
+) -> list[tuple[str, str]]:
+    """Return what to type next, given how an installation stands, and what it does.
+
+    What was `checked` just now need not be again; if that found it `broken`, what heals it comes first.
+    """
+    ways = [way for way in _NEXT[overall].items() if not (checked and way[0] == _CHECK)]
+    if broken:
+        ways.sort(key=lambda way: way[0] != _REPAIR)
+    return [(commands(*words.split()), does) for words, does in ways]
 
 
 def next_lines(typed: Sequence[tuple[str, str]], style: Style) -> list[str]:

@@ -30,7 +30,9 @@ class Terminal:
         self._stream = stream
         self._typed = typed
         self._environ = environ
-        self.is_terminal = _is_terminal(stream)
+        self.is_terminal = False
+        with contextlib.suppress(*_UNUSABLE):
+            self.is_terminal = stream.isatty()
         self.live = self.is_terminal and environ.get("TERM", "dumb") not in {"dumb", ""}
         self.colour = _wants_colour(environ, self.live)
         self.unicode = _shows_unicode(stream, environ)
@@ -110,13 +112,6 @@ def _pipe_of(stream: TextIO) -> int | None:
         return None
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except _UNUSABLE:
-        return False
-
-
 def _wants_colour(environ: Mapping[str, str], terminal: bool) -> bool:
     """Decide by no-color.org, force-color.org and bixense.com/clicolors, in this order."""
     if environ.get("NO_COLOR"):
@@ -128,13 +123,10 @@ def _wants_colour(environ: Mapping[str, str], terminal: bool) -> bool:
 
 
 def _shows_unicode(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    if environ.get("TERM") == "linux":  # the kernel's console has no glyphs for ours, whatever the encoding
-        return False
-    try:
+    with contextlib.suppress(UnicodeEncodeError, LookupError):
         "✓✗━⠋…→".encode(getattr(stream, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return environ.get("TERM") != "linux"  # the kernel's console has no glyphs for ours, whatever the encoding
+    return False
 
 
 def _positive(text: str | None) -> int:

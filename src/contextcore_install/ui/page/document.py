@@ -1,6 +1,6 @@
 """What the page is drawn from: one JSON document in sections, so that only what changed is sent again.
 
-Every text in it was made harmless and cut, and lists are bounded: its size does not hang on what a log or a name holds.
+Every text in it is sanitized and cut, and lists are bounded: its size does not hang on what a log or a name holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
 from contextcore_install.ui.hints import Commands, is_command
 from contextcore_install.ui.page.story import RunStory
-from contextcore_install.ui.status import REPAIR, following
+from contextcore_install.ui.status import following
 from contextcore_install.ui.text import LIMIT, sanitize
 
 PAGE_SCHEMA = "contextcore-install/page/v1"
@@ -77,7 +77,7 @@ def log_lines(lines: Sequence[str], hidden: Redaction | None) -> list[str]:
 
 
 def bounded(value: Any, hidden: Redaction | None = None, depth: int = 0) -> Any:
-    """Return a JSON value with every text harmless and cut, and nothing endless in it."""
+    """Return a JSON value with every text sanitized and cut, and nothing endless in it."""
     if isinstance(value, str):
         text = value[: 8 * LIMIT]
         return sanitize(hidden.text(text) if hidden else text, 2 * LIMIT)
@@ -97,13 +97,11 @@ def _head(facts: PageFacts) -> dict[str, Any]:
     state, story = facts.state, facts.story
     standing = overall(state, live=facts.live)
     tone, headline, detail = _headline(facts, standing)
-    ways = list(following(standing))
     known = facts.where["endpoints"] if facts.where and standing == "complete" else ()
     down = [str(item["component"]) for item in known if isinstance(item, Mapping) and item.get("answers") is False]
     if down:  # though it should answer, as the installation is complete
         tone, headline = "bad", f"{' and '.join(down)} {'does' if len(down) == 1 else 'do'} not answer"
         detail = "Every step was done, and something has broken since."
-        ways.sort(key=lambda way: way[0] != REPAIR)
     return {
         "cluster": state.cluster_name,
         "provider": state.provider,
@@ -111,7 +109,7 @@ def _head(facts: PageFacts) -> dict[str, Any]:
         "tone": tone,
         "headline": headline,
         "detail": detail,
-        "next": [[facts.commands(*words), meaning] for words, meaning in ways],
+        "next": following(standing, facts.commands, broken=bool(down)),
         "done": sum(step.status == "completed" for step in state.planned.values()),
         "total": len(state.planned),
         "live": facts.live,
