@@ -16,6 +16,7 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system.capture import Captured, capture
 from contextcore_install.system.files import write_atomically
@@ -250,7 +251,7 @@ def _quoted(word: str) -> str:
 
 
 def _no_manager(message: str, evidence: str, advice: str) -> InstallError:
-    hint = f"{advice}, or leave it running in a terminal: ./create-cluster.sh watch"
+    hint = f"{advice}, or leave it running in a terminal: {own('watch')}"
     return InstallError("no-service-manager", message, evidence, hint)
 
 
