@@ -18,20 +18,11 @@ from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
+from contextcore_install.providers.kind import report
 from contextcore_install.providers.kind.config import ClusterSpec, cluster_config, mapped_ports
-from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, reconnect
-from contextcore_install.providers.kind.report import (
-    EXPORT,
-    nodes_lost,
-    other_ports,
-    ports_fixed,
-    refusal,
-    report_of,
-    unreached,
-)
 from contextcore_install.system import process
 from contextcore_install.system.files import write_atomically
 from contextcore_install.system.lock import acquire
@@ -65,18 +56,18 @@ class Creation:
         name = self.cluster.name
         with _hold(self.lock, ctx) as lock:
             snapshot = self.inspector.inspect(fresh=True)
-            report = report_of(name, snapshot, self.spec.ports)
-            if report.state is ClusterState.FOREIGN:
+            found = report.report_of(name, snapshot, self.spec.ports)
+            if found.state is ClusterState.FOREIGN:
                 message = f"There is a cluster {name} that this program did not make; it is left alone."
                 hint = "choose another name with --cluster NAME"
-                raise InstallError("cluster-foreign", message, report.evidence, hint)
-            if report.state is ClusterState.LOST:
+                raise InstallError("cluster-foreign", message, found.evidence, hint)
+            if found.state is ClusterState.LOST:
                 message = f"The control plane of {name} is gone: what its other nodes hold cannot be saved."
                 hint = own("delete", "--cluster", name)
-                raise InstallError("control-plane-lost", message, report.evidence, hint)
-            if report.state is ClusterState.PARTIAL and self._was_ready:
+                raise InstallError("control-plane-lost", message, found.evidence, hint)
+            if found.state is ClusterState.PARTIAL and self._was_ready:
                 self._note_whole(snapshot)
-            elif report.state is ClusterState.PARTIAL and not self._turns_out_whole(snapshot, ctx):
+            elif found.state is ClusterState.PARTIAL and not self._turns_out_whole(snapshot, ctx):
                 ctx.notice("what is left of a creation that was cut off is removed")
                 self._delete(ctx)
                 snapshot = ClusterSnapshot((), None, ours=True)
@@ -189,42 +180,38 @@ class Creation:
 
     def _repair(self, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
         name, engine, owners = self.cluster.name, self.cluster.engine, self.cluster.owners
-        if other := other_ports(snapshot.nodes, self.spec.ports):
-            raise ports_fixed(other, self.spec.ports)
+        if other := report.other_ports(snapshot.nodes, self.spec.ports):
+            raise report.ports_fixed(other, self.spec.ports)
         if snapshot.owner is None:
             owners.adopt(snapshot.identity, snapshot.nodes, engine.name)
         else:
             owners.seen_in(snapshot.owner, engine.name)
-        if refused := refusal(name, snapshot, engine.name):
+        if refused := report.refusal(name, snapshot, engine.name):
             raise refused
         reconnect(engine, name, snapshot, ctx)
-        self._start(snapshot.nodes, ctx)
+        for node in snapshot.nodes:  # the control plane comes first
+            if node.state != "running":
+                ctx.activity(f"starting {node.name}")
+                try:
+                    engine.start(node, ctx)
+                except InstallError as error:
+                    raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
         if snapshot.lost_nodes:  # once the others run: what they hold can be saved then
-            raise nodes_lost(name, snapshot.lost_nodes)
+            raise report.nodes_lost(name, snapshot.lost_nodes)
         snapshot = self._wait_ready(ctx)
         if snapshot.cordoned and snapshot.waiting:
             ctx.notice(f"{', '.join(snapshot.cordoned)} takes pods again, as some have no other place")
             self.cluster.kubectl.call("uncordon", *snapshot.cordoned, ctx=ctx)
             self.inspector.inspect(fresh=True)
 
-    def _start(self, nodes: Sequence[Node], ctx: StepContext) -> None:
-        """Start the containers that do not run; the control plane comes first in the list."""
-        for node in nodes:
-            if node.state != "running":
-                ctx.activity(f"starting {node.name}")
-                try:
-                    self.cluster.engine.start(node, ctx)
-                except InstallError as error:
-                    raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
-
     def _rewrite_context(self, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
         """Have kind write kubectl's context again. Raises InstallError; no file that kind cannot read is touched."""
         name, error = self.cluster.name, snapshot.kubectl_error
         if error is not None and error.code == "kubeconfig-unreadable":
-            raise unreached(name, error)
+            raise report.unreached(name, error)
         why = error.message if error else ""
         ctx.notice(f"the context kind-{name} is written again, as the API answers in its node: {why}")
-        argv = [self.kind(), *EXPORT.format(cluster=name).split()[1:]]
+        argv = [self.kind(), *report.EXPORT.format(cluster=name).split()[1:]]
         self._check(process.run(argv, ctx, environ=self.cluster.engine.environ, timeout_s=EXPORT_S, check=False))
 
     def _delete(self, ctx: StepContext) -> None:
@@ -233,10 +220,8 @@ class Creation:
         argv = [self.kind(), "delete", "cluster", "--name", name]
         process.run(argv, ctx, environ=engine.environ, timeout_s=REMOVE_S)
         if left := [node.name for node in engine.nodes(name)]:
-            message, hint = (
-                f"Containers of the cluster {name} are still there.",
-                f"{engine.name} rm -f {' '.join(left)}",
-            )
+            message = f"Containers of the cluster {name} are still there."
+            hint = f"{engine.name} rm -f {' '.join(left)}"
             raise InstallError("cluster-not-removed", message, ", ".join(left), hint, retryable=True)
         if owner is not None and owner.made_network:
             engine.remove_unused_network()

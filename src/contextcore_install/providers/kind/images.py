@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from contextcore_install.core.errors import InstallError
@@ -82,18 +82,18 @@ def _snapshotter(dumped: str) -> str:
     return ""
 
 
+@dataclass
 class Images:
     """Gets images into the engine and into the nodes. What cannot be provided is returned, never raised."""
 
-    def __init__(self, engine: ContainerEngine, cluster: str, *, may_pull: bool) -> None:
-        self._engine = engine
-        self._cluster = cluster
-        self._may_pull = may_pull
-        self._loaded: set[str] = set()
+    engine: ContainerEngine
+    cluster: str
+    may_pull: bool
+    _loaded: set[str] = field(default_factory=set)
 
     def could_have(self, image: str) -> bool:
         """Tell whether `provide` can be expected to provide an image."""
-        return not by_digest(image) and (self._may_pull or bool(self._held(image)))
+        return not by_digest(image) and (self.may_pull or bool(self._held(image)))
 
     def lacking(self, images: Sequence[str], nodes: Sequence[Manifest]) -> list[str]:
         """Return the images that some node does not report, and that were not loaded just now."""
@@ -137,7 +137,7 @@ class Images:
         with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
             held = dict(zip(by_name, pool.map(self._held, by_name), strict=True))
             missing = [image for image, name in held.items() if not name]
-            if missing and not self._may_pull:
+            if missing and not self.may_pull:
                 ctx.notice(f"not in the container engine, and not to be pulled: {', '.join(missing)}")
                 return {}
             errors = dict(zip(missing, pool.map(lambda image: self._pull(image, ctx), missing), strict=True))
@@ -168,7 +168,7 @@ class Images:
 
     def _load(self, image: str, name: str, nodes: Sequence[NodeImages], ctx: StepContext) -> None:
         """Pipe an image that the engine has by some name into all of the nodes. Raises InstallError."""
-        engine, environ = self._engine.name, self._engine.environ
+        engine, environ = self.engine.name, self.engine.environ
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
         left, said, show = list(nodes), "", _load_progress(ctx, image, len(nodes))
         for options in IMPORT_OPTIONS:
@@ -190,22 +190,22 @@ class Images:
 
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
-        nodes = [node for node in self._engine.nodes(self._cluster) if node.is_member and node.state == "running"]
+        nodes = [node for node in self.engine.nodes(self.cluster) if node.is_member and node.state == "running"]
         with ThreadPoolExecutor(max(1, len(nodes))) as pool:
-            return list(pool.map(lambda node: NodeImages.of(self._engine, node.name), nodes))
+            return list(pool.map(lambda node: NodeImages.of(self.engine, node.name), nodes))
 
     def _held(self, image: str) -> str:
         """Return the name by which the engine has an image; empty if it does not have it."""
         names = [image]
-        if self._engine.name == "podman" and full_name(image) != image:
+        if self.engine.name == "podman" and full_name(image) != image:
             names = [full_name(image), f"localhost/{image}"]  # Podman's own builds are under localhost
         try:
-            return next((name for name in names if self._engine.has_image(name)), "")
+            return next((name for name in names if self.engine.has_image(name)), "")
         except InstallError:
             return ""
 
     def _pull(self, image: str, ctx: StepContext) -> InstallError | None:
-        engine, environ = self._engine.name, self._engine.environ
+        engine, environ = self.engine.name, self.engine.environ
         # Podman does not resolve a short name if its configuration names no registry to search.
         pull = [engine, "pull", full_name(image) if engine == "podman" else image]
         show, timeout_s = _pull_progress(ctx, image), _in_time(PULL_S, ctx)
@@ -213,7 +213,7 @@ class Images:
             with ctx.part(f"pull {image}"):
                 process.run(pull, ctx, hear=show, environ=environ, timeout_s=timeout_s)
         except InstallError as error:
-            return pull_failure(image, engine, error, self._engine.facts())
+            return pull_failure(image, engine, error, self.engine.facts())
         return None
 
 

@@ -119,22 +119,22 @@ def detached(nodes: Sequence[Node], network: str) -> list[Node]:
     return [node for node in nodes if node.networks is not None and network not in node.networks]
 
 
+@dataclass
 class Inspector:
     """Takes snapshots of a cluster."""
 
-    def __init__(self, cluster: ClusterAccess, nodes: TtlCache[Sequence[Node]], reader: Reader) -> None:
-        self._cluster = cluster
-        self._read_nodes = nodes.read
-        self._reader = reader
-        self._nodes: tuple[Node, ...] = ()
+    cluster: ClusterAccess
+    nodes: TtlCache[Sequence[Node]]
+    reader: Reader
+    _seen: tuple[Node, ...] = ()
 
     def inspect(self, *, fresh: bool = False, thorough: bool = True) -> ClusterSnapshot:
         """Return what is there now. Raises InstallError if the engine does not answer.
 
         Unless it is `thorough`, an API that kubectl does not reach is not asked in its own node, and counts as silent.
         """
-        nodes = self._nodes = tuple(self._read_nodes(fresh=fresh))
-        owner = self._cluster.owners.read()
+        nodes = self._seen = tuple(self.nodes.read(fresh=fresh))
+        owner = self.cluster.owners.read()
         if not nodes:
             return ClusterSnapshot((), owner, ours=True)
         ours = owner is not None and owner.owns(nodes)
@@ -146,7 +146,7 @@ class Inspector:
         if owner is not None and not owner.nodes:
             ours = ours and (not snapshot.members or identity == owner.id)
         elif owner is not None and ours and identity != owner.id and self._is_misdirected(snapshot):
-            message = f"kind-{self._cluster.name} leads to another cluster of that name."
+            message = f"kind-{self.cluster.name} leads to another cluster of that name."
             error = InstallError("context-elsewhere", message)
             return self._ask_in_node(replace(snapshot, members=(), waiting=False), error)
         return replace(snapshot, identity=identity, ours=ours or (owner is None and bool(identity)))
@@ -154,7 +154,7 @@ class Inspector:
     def _ask_kubectl(self, snapshot: ClusterSnapshot, *, fresh: bool, thorough: bool) -> ClusterSnapshot:
         """Add what kubectl says of the nodes; if it says nothing, what they say themselves."""
         try:
-            objects = self._reader.read(fresh=fresh)
+            objects = self.reader.read(fresh=fresh)
         except InstallError as error:
             if not thorough:
                 return replace(snapshot, kubectl_error=error, api_error=error)
@@ -164,20 +164,20 @@ class Inspector:
         waiting = any(read_pod(pod).reason == "Unschedulable" for pod in objects.of_kind("Pod"))
         if members or not thorough:
             return replace(snapshot, members=members, waiting=waiting)
-        forbidden = InstallError("api-forbidden", f"kubectl's user may not see the nodes of {self._cluster.name}.")
+        forbidden = InstallError("api-forbidden", f"kubectl's user may not see the nodes of {self.cluster.name}.")
         in_node = self._ask_in_node(snapshot, forbidden)
         return in_node if in_node.members else snapshot
 
     def _ask_in_node(self, snapshot: ClusterSnapshot, error: InstallError) -> ClusterSnapshot:
         try:
-            return replace(snapshot, members=members_in_node(self._cluster.engine, snapshot.nodes), kubectl_error=error)
+            return replace(snapshot, members=members_in_node(self.cluster.engine, snapshot.nodes), kubectl_error=error)
         except InstallError as silent:
             return replace(snapshot, kubectl_error=error, api_error=silent)
 
     def _ask_for_nodes(self, snapshot: ClusterSnapshot) -> ClusterSnapshot:
         """Ask kubectl for nothing but the nodes: the first question also needs manifests that can be rendered."""
         try:
-            members = tuple(self._cluster.kubectl.items("nodes"))
+            members = tuple(self.cluster.kubectl.items("nodes"))
         except InstallError as error:
             return replace(snapshot, kubectl_error=error)
         return replace(snapshot, members=members, kubectl_error=None) if members else snapshot
@@ -187,28 +187,28 @@ class Inspector:
         if snapshot.kubectl_error is not None:
             return False
         show_server = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-        done = self._cluster.kubectl.attempt(*show_server)
+        done = self.cluster.kubectl.attempt(*show_server)
         return done.exit_code != 0 or not done.stdout.strip().endswith(f":{snapshot.api_port}")
 
     def require_running(self) -> None:
         """Raise InstallError `cluster-not-running` if asking the API would be waiting for nothing."""
-        nodes = self._read_nodes()
+        nodes = self.nodes.read()
         stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
         if stopped or not nodes:
             message, evidence = (
-                f"The cluster {self._cluster.name} does not run.",
+                f"The cluster {self.cluster.name} does not run.",
                 stopped or "there is none of this name",
             )
             raise InstallError("cluster-not-running", message, evidence, RESUME)
 
     def has_restarted_recently(self) -> bool:
         """Tell whether a node that was made before was started lately, as of the last inspection."""
-        return any(node.was_restarted_recently(time.time()) for node in self._nodes)
+        return any(node.was_restarted_recently(time.time()) for node in self._seen)
 
     def started(self) -> Mapping[str, str]:
         """Return when each node's container was started last, as of the last inspection. Raises InstallError."""
-        self._nodes = self._nodes or tuple(self._read_nodes())
-        return {node.name: node.started for node in self._nodes}
+        self._seen = self._seen or tuple(self.nodes.read())
+        return {node.name: node.started for node in self._seen}
 
 
 def members_in_node(engine: ContainerEngine, nodes: Sequence[Node]) -> tuple[Manifest, ...]:

@@ -131,6 +131,7 @@ class OwnerFile:
         return owner
 
 
+@dataclass
 class PortHolders:
     """Tells our own nodes from others that take connections on their ports.
 
@@ -138,31 +139,24 @@ class PortHolders:
     cluster was found to be ours by its own mark. `takes_connections` tells whether somebody listens on a port.
     """
 
-    def __init__(
-        self,
-        nodes: Callable[[], Sequence[Node]],
-        owner: Callable[[], Owner | None],
-        takes_connections: Callable[[int], bool],
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._nodes = nodes
-        self._owner = owner
-        self._takes_connections = takes_connections
-        self._monotonic = monotonic
-        self._ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
+    nodes: Callable[[], Sequence[Node]]
+    owner: Callable[[], Owner | None]
+    takes_connections: Callable[[int], bool]
+    monotonic: Callable[[], float] = time.monotonic
+    _ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
 
     def stranger(self, port: int) -> str:
         """Say who listens on a port in place of our nodes; empty if that is they, nobody, or unknown."""
-        if not self._takes_connections(port):
+        if not self.takes_connections(port):
             return ""
         asked_at, ours = self._ours
-        if port in ours and self._monotonic() - asked_at < ASSUMED_S:
+        if port in ours and self.monotonic() - asked_at < ASSUMED_S:
             return ""
         try:
-            nodes, owner = self._nodes(), self._owner()
+            nodes, owner = self.nodes(), self.owner()
         except InstallError:
             return ""
         holding = [node for node in nodes if node.state in HOLDING_PORTS and (owner is None or owner.owns(nodes))]
         ours = frozenset(here for node in holding for _, here in node.ports.values())
-        self._ours = (self._monotonic(), ours)
+        self._ours = (self.monotonic(), ours)
         return "" if port in ours else f"port {port} is held, and not by a node of this cluster that runs"

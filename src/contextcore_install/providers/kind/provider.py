@@ -6,21 +6,12 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property, partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.ports import StepContext
-from contextcore_install.core.provider import (
-    ClusterReport,
-    ClusterState,
-    Data,
-    Endpoint,
-    Overview,
-    ProviderConfig,
-    Requirement,
-)
+from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Overview, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
@@ -32,7 +23,7 @@ from contextcore_install.providers.kind.evidence import engine_evidence, export_
 from contextcore_install.providers.kind.images import Images, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.owner import PortHolders, owner_file
-from contextcore_install.providers.kind.report import EXPORT, differing_options, report_of
+from contextcore_install.providers.kind.report import EXPORT, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
 from contextcore_install.providers.kubernetes.manifests import OURS
@@ -131,12 +122,8 @@ class KindProvider(KubernetesProvider):
         return KindRequirements(config, box, engine, ports, self._node_image, self._source, self._our_nodes).all()
 
     def cluster(self) -> ClusterReport:
-        cluster, engine, snapshot = self._config.cluster, self._engine, self._inspector.inspect()
-        report = report_of(cluster, snapshot, self._ports, engine.name, engine.network)
-        if report.state is not ClusterState.HEALTHY:
-            return report
-        warnings = differing_options(cluster, snapshot.nodes, self._config.options)
-        return replace(report, findings=(*report.findings, *warnings))
+        name, engine, snapshot = self._config.cluster, self._engine, self._inspector.inspect()
+        return report_of(name, snapshot, self._ports, engine.name, engine.network, self._config.options)
 
     def create_cluster(self, ctx: StepContext) -> None:
         try:

@@ -25,7 +25,12 @@ _FILE = re.compile(r'error loading config file "([^"]+)"')
 
 
 def report_of(
-    cluster: str, snapshot: ClusterSnapshot, ports: Mapping[str, int], engine: str = "docker", network: str = "kind"
+    cluster: str,
+    snapshot: ClusterSnapshot,
+    ports: Mapping[str, int],
+    engine: str = "docker",
+    network: str = "kind",
+    options: Mapping[str, Any] | None = None,
 ) -> ClusterReport:
     """Return the state and the findings. The engine and its network are those that kind uses."""
     nodes, owner = snapshot.nodes, snapshot.owner
@@ -51,6 +56,8 @@ def report_of(
     if snapshot.kubectl_error and not snapshot.api_error and snapshot.control_plane not in off:
         findings.found.append(_unreached(findings.facts, reasons.NO_CONTEXT, snapshot.kubectl_error).finding)
     findings.add_rest(ports)
+    if state is ClusterState.HEALTHY:
+        findings.found += differing_options(cluster, nodes, options or {})
     return ClusterReport(state, names, tuple(findings.found))
 
 
