@@ -30,7 +30,7 @@ from contextcore_install.engine.replica import (
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.archived import given_up_ms
-from contextcore_install.storage.replica.keeper import RemoteKeeper
+from contextcore_install.storage.replica.keeper import RemoteCopy, RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.system.machine import boot_id
@@ -167,22 +167,11 @@ class RemoteSession:
 
     def keeper(self, app: App, control: RunControl) -> RemoteKeeper:
         """Return what keeps the cluster's records during a run."""
-        return RemoteKeeper(
-            self.remote,
-            self.lease,
-            self.records.state,
-            offset=self.records.offset,
-            journal=app.layout.journal,
-            host=_host(),
-            writer=identity(app),
-            version=self.found.version,
-            term_file=app.layout.lease_term,
-            tail=self.found.records.tail if self.adopted and self.found.records else (),
-            has_place=self.found.records is not None,
-            redaction=Redaction(home=app.environ.get("HOME", "")),
-            report=control.report,
-            lost=control.lose,
-        )
+        found = self.found.records
+        tail = found.tail if self.adopted and found else ()
+        copy = RemoteCopy(self.remote, self.lease, self.found.version, has_place=found is not None, tail=tail)
+        redaction = Redaction(home=app.environ.get("HOME", ""))
+        return RemoteKeeper(copy, self.records, app.layout, redaction, report=control.report, lost=control.lose)
 
 
 def acquire(

@@ -18,7 +18,6 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.ports import Projection
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.engine import Engine
-from contextcore_install.engine.lease_guarded import lease_guarded
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
@@ -279,7 +278,7 @@ def _build(
     projections: list[Projection] = [shipper, *shown]
     keeper = remote.keeper(app, control) if remote else None
     if keeper:
-        plan = lease_guarded(plan, keeper)
+        plan = keeper.guard(plan)
         projections.insert(1, keeper)
         stack.callback(keeper.close, CLOSE_S)
     recorder = open_recorder(app, records, run_id, projections, stack)

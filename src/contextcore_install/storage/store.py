@@ -1,4 +1,4 @@
-"""Opening an installation's records: whatever state they are in, what can be known is known after it."""
+"""Opens an installation's records: whatever state they are in, what can be known is known after it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from contextcore_install.storage.journal.journal import JournalReader, repair
 from contextcore_install.storage.journal.segments import past_segments, segments_folder
 from contextcore_install.storage.state_file import StoredState, load_state
 
-CLOCK_TOLERANCE_US = 5_000_000
-"""How far the records may be ahead of the clock, in microseconds, before it is worth a word."""
-
-
-WITHOUT_JOURNAL = "state file, the journal being gone"
-"""The source of a state that no journal tells."""
-
+CLOCK_TOLERANCE_US = 5_000_000  # by which the records may be ahead of the clock without a notice
+WITHOUT_JOURNAL = "state file, the journal being gone"  # the source of a state that no journal confirms
 SEGMENT_MISSING = (
     "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
 )
@@ -31,10 +26,10 @@ SEGMENT_MISSING = (
 
 @dataclass(slots=True)
 class Records:
-    """What an installation's files say.
+    """The content of an installation's files.
 
-    `notices` are sentences for the user on what was wrong with them. `imported` is set where the state
-    file holds what the journal does not know: its source, and what it changes.
+    `notices` are sentences for the user on what was wrong with them. `imported` is set if the state file holds what the
+    journal does not know: its source, and what it changes.
     """
 
     state: State
@@ -44,105 +39,21 @@ class Records:
 
 
 def read_records(layout: ClusterLayout, cluster: str) -> Records:
-    """Return what the files say, and change nothing."""
-    return _open(layout, cluster, mend=False)
+    """Return the content of the files, and change nothing."""
+    return _Opening(layout, cluster, mend=False).open()
 
 
 def mend_records(layout: ClusterLayout, cluster: str) -> Records:
-    """Return what the files say, with what is unusable set aside. The caller holds the lock."""
-    return _open(layout, cluster, mend=True)
-
-
-def _open(layout: ClusterLayout, cluster: str, *, mend: bool) -> Records:
-    records = Records(State(cluster))
-    stored = _stored_state(layout.state, records, mend=mend)
-    journal = layout.journal
-    reader = JournalReader(journal)
-    try:
-        if stored and stored.ours and reader.reaches(stored.offset):
-            records.state = stored.state
-            records.offset, _ = _fold(reader, records.state, stored.offset)
-        else:
-            records.offset, whole = _fold(reader, records.state, START)
-            stored = _of_one_installation(layout.state, stored, records, cluster, mend=mend)
-            if not whole:
-                records.notices.append(SEGMENT_MISSING)
-            if stored and _bridges(stored, journal, records, whole=whole):
-                _bridge(stored, reader, records)
-            elif stored:
-                _import(stored, records)
-    except UnreadableFileError as error:
-        records.state = State(cluster)
-        _journal_unreadable(journal, error, stored, records, mend=mend)
-        if mend and past_segments(journal):
-            rest = _open(layout, cluster, mend=True)
-            rest.notices = [*records.notices, *rest.notices]
-            return rest
-        return records
-    if mend:
-        _mend_journal(journal, reader, records)
-    else:
-        _tell_of_journal(journal, reader, records)
-    if stored is None and records.offset.events and not records.notices:
-        records.notices.append(f"{layout.state.name} was gone: the state is made from the journal")
-    return records
+    """Return the content of the files, with what is unusable quarantined. The caller holds the lock."""
+    return _Opening(layout, cluster, mend=True).open()
 
 
 def clock_notices(offset: JournalOffset, now_us: int) -> list[str]:
-    """Return in words that the records end in the future: the clock was set back, or was wrong when they were made."""
+    """Return a notice if the records end in the future: the clock was set back, or was wrong when they were made."""
     if offset.at_us <= now_us + CLOCK_TOLERANCE_US:
         return []
     text = f"the records reach to {second(offset.at_us)}, and this machine's clock says {second(now_us)}"
     return [f"{text}: what follows is dated behind them, and sent to no store before its time has come"]
-
-
-def _stored_state(path: Path, records: Records, *, mend: bool) -> StoredState | None:
-    cluster = records.state.cluster_name
-    try:
-        stored = load_state(path)
-    except NewerSchemaError as error:
-        raise newer_state(path, error) from None
-    except (StateFormatError, UnreadableFileError) as error:
-        _refuse_state(path, str(error), records, mend=mend)
-        return None
-    if stored and stored.state.cluster_name not in ("", cluster):
-        _refuse_state(path, _of_another(stored.state.cluster_name), records, mend=mend)
-        return None
-    if stored:
-        stored.state.cluster_name = cluster  # scripts may leave it out
-    return stored
-
-
-def _refuse_state(path: Path, reason: str, records: Records, *, mend: bool) -> None:
-    where = f"kept as {quarantine(path).name}" if mend else "left as it is"
-    records.notices.append(
-        f"{path} holds no state of {records.state.cluster_name} ({reason}); it is {where}, and the state is made "
-        "from what else there is"
-    )
-
-
-def _of_another(cluster: str) -> str:
-    return f"it is of another installation, {cluster[:63]!r}"
-
-
-def _of_one_installation(
-    path: Path, stored: StoredState | None, records: Records, cluster: str, *, mend: bool
-) -> StoredState | None:
-    """See that journal and state file are this installation's, and return the state file where it counts.
-
-    Of two installations of this name, one after the other, the later one's records count. Raises UnreadableFileError
-    for a journal of another.
-    """
-    state = records.state
-    if state.cluster_name != cluster:
-        raise UnreadableFileError(_of_another(state.cluster_name))
-    ids = (state.installation_id, stored.state.installation_id if stored and stored.ours else "")
-    if stored is None or not all(ids) or ids[0] == ids[1]:
-        return stored
-    if stored.offset.at_us > records.offset.at_us:
-        raise UnreadableFileError(f"it is of an earlier installation, {ids[0][:8]!r}")
-    _refuse_state(path, f"it is of an earlier installation, {ids[1][:8]!r}", records, mend=mend)
-    return None
 
 
 def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
@@ -155,62 +66,6 @@ def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
     )
 
 
-def _fold(reader: JournalReader, state: State, offset: JournalOffset) -> tuple[JournalOffset, bool]:
-    """Fold what is behind a mark; return the end, and whether nothing is missing that the state is made from."""
-    number, at_us, whole = offset.events, offset.at_us, True
-    for _, event in reader.read(offset.bytes):
-        whole = event.follows(number) and (whole or event.kind is Kind.STATE_IMPORTED)
-        state.apply(event)
-        number, at_us = event.number, event.at_us
-    return JournalOffset(number, reader.damage.good_bytes, at_us), whole
-
-
-def _import(stored: StoredState, records: Records) -> None:
-    """Take over what a state file says that the journal does not, as a change to be recorded."""
-    if stored.ours and records.offset.events:
-        # After a crash nothing had acted on what is lost; somebody else may have cut off more.
-        _tell_of_lost_end(stored.offset.events - records.offset.events, records)
-        return
-    source = "state file" if records.offset.events or not stored.ours else WITHOUT_JOURNAL
-    _take_in(stored.state, source, records)
-
-
-def _tell_of_lost_end(events: int, records: Records) -> None:
-    if events > 0:
-        records.notices.append(
-            f"the journal was cut short: the state file knew of {count(events, 'more event')}; the state is "
-            "made from what is left, and each step's check says whether it still holds"
-        )
-
-
-def _bridges(stored: StoredState, journal: Path, records: Records, *, whole: bool) -> bool:
-    """Whether the state file knows of events that are lost with a part of the journal."""
-    if not (stored.ours and records.offset.events):
-        return False
-    if stored.offset.events <= records.offset.events:
-        return not whole
-    return not journal.exists()  # a crash cuts that file short, but does not remove it
-
-
-def _bridge(stored: StoredState, reader: JournalReader, records: Records) -> None:
-    """Go by the state file, and by what of the journal is behind it."""
-    for _, event in reader.read():
-        if event.number > stored.offset.events:
-            stored.state.apply(event)
-    _take_in(stored.state, "state file, a part of the journal being gone", records)
-
-
-def _take_in(state: State, source: str, records: Records) -> None:
-    changes = differences(records.state, state)
-    if not changes:
-        return
-    imported = state_from_document(state.as_document())
-    imported.cluster_name = records.state.cluster_name
-    imported.installation_id = imported.installation_id or records.state.installation_id
-    records.imported = {"source": source, "changes": changes, "document": imported.as_document()}
-    records.state = imported
-
-
 def take_over(records: Records, state: State, source: str, at_us: int) -> Records:
     """Return the records begun anew with a state from elsewhere, as a change to be recorded; later events follow it."""
     imported = {"source": source, "changes": differences(records.state, state), "document": state.as_document()}
@@ -218,7 +73,7 @@ def take_over(records: Records, state: State, source: str, at_us: int) -> Record
 
 
 def differences(before: State, after: State) -> list[str]:
-    """Return in words how one state differs from another, step by step, and in what others keep in it."""
+    """Return in words how one state differs from another, step by step, and in the fields of others."""
     changes = []
     for step_id in dict.fromkeys([*before.steps, *after.steps]):
         old, new = before.step(step_id), after.step(step_id)
@@ -233,42 +88,161 @@ def differences(before: State, after: State) -> list[str]:
     return changes
 
 
-def _journal_unreadable(
-    path: Path, error: UnreadableFileError, stored: StoredState | None, records: Records, *, mend: bool
-) -> None:
-    where = f"kept as {_journal_aside(path).name}" if mend else "left as it is"
-    name = records.state.cluster_name
-    records.notices.append(f"{path} is no journal of {name} ({error}); it is {where}, and a new one is begun")
-    records.offset = START
-    if stored:
-        _import(stored, records)
+class _Opening:
+    """Opens the records of one cluster. With `mend`, what is unusable is quarantined, else it is left as it is."""
 
+    def __init__(self, layout: ClusterLayout, cluster: str, *, mend: bool) -> None:
+        self._layout = layout
+        self._journal = layout.journal
+        self._cluster = cluster
+        self._mend = mend
+        self._reader = JournalReader(layout.journal)
+        self._records = Records(State(cluster))
+        self._notices = self._records.notices
 
-def _journal_aside(path: Path) -> Path:
-    """Set a journal aside that is of no use: the file that grows, and where that is gone, what was moved out of it."""
-    if os.path.lexists(path):
-        return quarantine(path)
-    moved = next((part.path for part in past_segments(path) if not part.is_compressed), segments_folder(path))
-    return quarantine(moved)
+    def open(self) -> Records:
+        records, stored = self._records, self._stored_state()
+        try:
+            if stored and stored.ours and self._reader.reaches(stored.offset):
+                records.state = stored.state
+                self._fold(stored.offset)
+            else:
+                whole = self._fold(START)
+                stored = self._of_this_installation(stored)
+                if not whole:
+                    self._notices.append(SEGMENT_MISSING)
+                if stored and self._knows_more(stored, whole=whole):
+                    self._bridge(stored)
+                elif stored:
+                    self._import(stored)
+        except UnreadableFileError as error:
+            return self._without_journal(error, stored)
+        self._treat_damage()
+        if stored is None and records.offset.events and not self._notices:
+            self._notices.append(f"{self._layout.state.name} was gone: the state is made from the journal")
+        return records
 
+    def _stored_state(self) -> StoredState | None:
+        try:
+            stored = load_state(self._layout.state)
+        except NewerSchemaError as error:
+            raise newer_state(self._layout.state, error) from None
+        except (StateFormatError, UnreadableFileError) as error:
+            self._refuse_state(str(error))
+            return None
+        if stored and stored.state.cluster_name not in ("", self._cluster):
+            self._refuse_state(_of_another(stored.state.cluster_name))
+            return None
+        if stored:
+            stored.state.cluster_name = self._cluster  # scripts may leave it out
+        return stored
 
-def _tell_of_journal(path: Path, reader: JournalReader, records: Records) -> None:
-    """Say what the next run will mend, which says so itself."""
-    if reader.damage.lines:
-        records.notices.append(
-            f"{path} is damaged ({count(reader.damage.lines, 'line')}); "
-            "the next run sets it aside, and saves its events"
+    def _refuse_state(self, reason: str) -> None:
+        path = self._layout.state
+        where = f"kept as {quarantine(path).name}" if self._mend else "left as it is"
+        self._notices.append(
+            f"{path} holds no state of {self._cluster} ({reason}); it is {where}, and the state is made from what "
+            "else there is"
         )
-    if records.imported and records.imported["source"] == WITHOUT_JOURNAL:
-        records.notices.append(f"{path.name} is gone or holds no event: the state is the state file's")
+
+    def _fold(self, offset: JournalOffset) -> bool:
+        """Fold what is behind an offset; return whether nothing is missing that the state is made from."""
+        number, at_us, whole = offset.events, offset.at_us, True
+        for _, event in self._reader.read(offset.bytes):
+            whole = event.follows(number) and (whole or event.kind is Kind.STATE_IMPORTED)
+            self._records.state.apply(event)
+            number, at_us = event.number, event.at_us
+        self._records.offset = JournalOffset(number, self._reader.damage.good_bytes, at_us)
+        return whole
+
+    def _of_this_installation(self, stored: StoredState | None) -> StoredState | None:
+        """Return the state file if it counts: of two installations of one name, the later one's records do.
+
+        Raises UnreadableFileError if the journal is another installation's.
+        """
+        state = self._records.state
+        if state.cluster_name != self._cluster:
+            raise UnreadableFileError(_of_another(state.cluster_name))
+        ids = (state.installation_id, stored.state.installation_id if stored and stored.ours else "")
+        if stored is None or not all(ids) or ids[0] == ids[1]:
+            return stored
+        if stored.offset.at_us > self._records.offset.at_us:
+            raise UnreadableFileError(f"it is of an earlier installation, {ids[0][:8]!r}")
+        self._refuse_state(f"it is of an earlier installation, {ids[1][:8]!r}")
+        return None
+
+    def _knows_more(self, stored: StoredState, *, whole: bool) -> bool:
+        """Whether the state file knows of events that are lost with a segment of the journal."""
+        if not (stored.ours and self._records.offset.events):
+            return False
+        if stored.offset.events <= self._records.offset.events:
+            return not whole
+        return not self._journal.exists()  # a crash cuts that file short, but does not remove it
+
+    def _bridge(self, stored: StoredState) -> None:
+        """Go by the state file, and by what of the journal is behind it."""
+        stored.state.apply_all(event for _, event in self._reader.read() if event.number > stored.offset.events)
+        self._take_in(stored.state, "state file, a part of the journal being gone")
+
+    def _import(self, stored: StoredState) -> None:
+        """Take over what a state file knows and the journal does not, as a change to be recorded."""
+        known = self._records.offset.events
+        if stored.ours and known:
+            # After a crash nothing had acted on what is lost; somebody else may have cut off more.
+            if (lost := stored.offset.events - known) > 0:
+                self._notices.append(
+                    f"the journal was cut short: the state file knew of {count(lost, 'more event')}; the state is "
+                    "made from what is left, and each step's check says whether it still holds"
+                )
+            return
+        self._take_in(stored.state, "state file" if known or not stored.ours else WITHOUT_JOURNAL)
+
+    def _take_in(self, state: State, source: str) -> None:
+        before = self._records.state
+        if changes := differences(before, state):
+            imported = state_from_document(state.as_document())
+            imported.cluster_name = before.cluster_name
+            imported.installation_id = imported.installation_id or before.installation_id
+            document = imported.as_document()
+            self._records.imported = {"source": source, "changes": changes, "document": document}
+            self._records.state = imported
+
+    def _without_journal(self, error: UnreadableFileError, stored: StoredState | None) -> Records:
+        records = self._records
+        records.state, records.offset = State(self._cluster), START
+        where = f"kept as {self._quarantine_journal().name}" if self._mend else "left as it is"
+        text = f"{self._journal} is no journal of {self._cluster} ({error}); it is {where}, and a new one is begun"
+        self._notices.append(text)
+        if stored:
+            self._import(stored)
+        if not self._mend or not past_segments(self._journal):
+            return records
+        rest = mend_records(self._layout, self._cluster)
+        rest.notices = [*self._notices, *rest.notices]
+        return rest
+
+    def _quarantine_journal(self) -> Path:
+        """Quarantine the file that grows and, if that is gone, what was moved out of it."""
+        if os.path.lexists(self._journal):
+            return quarantine(self._journal)
+        rotated = (segment.path for segment in past_segments(self._journal) if not segment.is_compressed)
+        return quarantine(next(rotated, segments_folder(self._journal)))
+
+    def _treat_damage(self) -> None:
+        """Repair the journal, or report what the next run will repair."""
+        path, lines, records = self._journal, count(self._reader.damage.lines, "line"), self._records
+        if self._mend:
+            if kept := repair(path, self._reader):
+                self._notices.append(f"{path} was damaged ({lines}); it is kept as {kept.name}, its events were saved")
+                end = self._reader.base + path.stat().st_size
+                records.offset = JournalOffset(records.offset.events, end, records.offset.at_us)
+            return
+        if self._reader.damage.lines:
+            text = f"{path} is damaged ({lines}); the next run sets it aside, and saves its events"
+            self._notices.append(text)
+        if records.imported and records.imported["source"] == WITHOUT_JOURNAL:
+            self._notices.append(f"{path.name} is gone or holds no event: the state is the state file's")
 
 
-def _mend_journal(path: Path, reader: JournalReader, records: Records) -> None:
-    damaged = reader.damage.lines
-    aside = repair(path, reader)
-    if aside:
-        records.notices.append(
-            f"{path} was damaged ({count(damaged, 'line')}); it is kept as {aside.name}, its events were saved"
-        )
-        end = reader.base + path.stat().st_size
-        records.offset = JournalOffset(records.offset.events, end, records.offset.at_us)
+def _of_another(cluster: str) -> str:
+    return f"it is of another installation, {cluster[:63]!r}"

@@ -13,9 +13,11 @@ from contextcore_install.core.events import START, Event, JournalOffset, Kind
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.replica import MOST_BYTES, RemoteRecords, unpack
 from contextcore_install.engine.state import CLUSTER_STEP, State
+from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.replica.keeper import RemoteKeeper
+from contextcore_install.storage.replica.keeper import RemoteCopy, RemoteKeeper
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease
+from contextcore_install.storage.store import Records
 from kit.fakes import Told
 from kit.remote_world import fake_remote, refusal
 from kit.stores import wait_until
@@ -35,18 +37,10 @@ class Lab:
     def start(self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "") -> RemoteKeeper:
         self.number = offset.events
         self.keeper = RemoteKeeper(
-            self.remote,
-            Lease(self.remote.lease, "laptop_a"),
-            State("lab"),
-            offset=offset,
-            journal=self.journal,
-            host="laptop",
-            writer="a",
-            version=version,
-            term_file=self.journal.with_name("lease-term"),
-            tail=(),
-            has_place=has_place,
-            redaction=Redaction(home="/home/somebody"),
+            RemoteCopy(self.remote, Lease(self.remote.lease, "laptop_a"), version, has_place=has_place),
+            Records(State("lab"), offset),
+            ClusterLayout(self.journal.parent),
+            Redaction(home="/home/somebody"),
             report=self.reports.append,
             lost=self.lost.append,
         )

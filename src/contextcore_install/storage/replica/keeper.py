@@ -1,6 +1,6 @@
 """Keeps the records in the cluster close behind the events, and the lease on them, in a thread of its own.
 
-No run fails for it or waits for it: what is wrong is told once, and the end has a time limit.
+No run fails for it or waits for it: failures are reported once, and the end has a time limit.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import Redaction
+from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.replica import (
     CONFLICT,
     GONE,
@@ -27,73 +28,75 @@ from contextcore_install.engine.replica import (
     newest_lines,
     unpack,
 )
-from contextcore_install.engine.state import CLUSTER_STEP, State, state_from_document
+from contextcore_install.engine.state import CLUSTER_STEP, state_from_document
 from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
+from contextcore_install.storage.store import Records
 from contextcore_install.system.files import write_atomically
 
-WRITE_S, URGENT_S = 2.0, 1.0
-"""How often, in seconds, the records are written at most: while only details happen, and where a step goes on."""
-
+WRITE_S, URGENT_S = 2.0, 1.0  # between two writes at least: of details, and of a step's transitions
+LOCAL_STEP = "preflight"  # changes nothing but this machine, and needs no lease
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
-class RemoteKeeper:
-    """A projection.
+@dataclass(frozen=True, slots=True)
+class RemoteCopy:
+    """The cluster's records as a run found them.
 
-    `host` and `writer` say whose records they are; `version` is that of the records read before. `term_file` is where
-    the lease's term is noted under which this machine wrote last. `tail` is the journal before the run where another
-    machine's is carried on, else it is read from ours. `has_place` says that the cluster is up and the place in it
-    ours. `report` tells the user of trouble, `lost` that another machine has taken the lease, both in any thread.
+    `version` is that of the records that were read; `has_place` says that there were any. `tail` is the journal's end
+    that is carried on, if it is not this machine's.
+    """
+
+    remote: Remote
+    lease: Lease
+    version: str = ""
+    has_place: bool = False
+    tail: Sequence[str] = ()
+
+
+class RemoteKeeper:
+    """A projection. `report` shows the user a failure, `lost` takes over when another machine has the lease.
+
+    Both are called in any thread.
     """
 
     def __init__(
         self,
-        remote: Remote,
-        lease: Lease,
-        state: State,
-        *,
-        offset: JournalOffset,
-        journal: Path,
-        host: str,
-        writer: str,
-        version: str,
-        term_file: Path,
-        tail: Sequence[str],
-        has_place: bool,
+        session: RemoteCopy,
+        records: Records,
+        layout: ClusterLayout,
         redaction: Redaction,
+        *,
         report: Callable[[str], None],
         lost: Callable[[InstallError], None],
     ) -> None:
-        self._remote = remote
-        self._lease = lease
-        self._state = state_from_document(state.as_document())
-        self._end = offset
-        self._journal = journal
-        self._host, self._writer = host, writer
-        self._version = version
-        self._term_file, self._term = term_file, 0
+        self._remote, self._lease, self._version = session.remote, session.lease, session.version
+        self._state = state_from_document(records.state.as_document())
+        self._end = records.offset
+        self._layout = layout
+        self._term = 0
         self._redaction = redaction
         self._report = report
         self._lost = lost
-        self._tail: deque[str] = deque(tail)
+        self._tail = deque(session.tail)
         self._news: deque[Event] = deque()
         self._changed = threading.Condition()
         self._urgent = self._ending = self._unwritten = False
-        self._has_place = has_place
+        self._has_place = session.has_place  # the cluster is up, and the place in it is ours
         self._leaving = self._removed = False
         self._may_write_without_lease = False
         self._written_at = time.monotonic()
-        self._renewed_at = time.monotonic() if lease.held else float("-inf")  # it was taken a moment ago
-        self._told = False
+        self._renewed_at = time.monotonic() if self._lease.held else float("-inf")  # it was taken a moment ago
+        self._reported = False
         self._thread = threading.Thread(target=self._work, name="cluster records", daemon=True)
+        self.start = self._thread.start
 
     # In the engine's thread
 
     def handle(self, event: Event) -> None:
-        """Take one event in."""
         if event.kind in TRANSIENT:
             return
         if event.step == CLUSTER_STEP:
@@ -102,30 +105,26 @@ class RemoteKeeper:
             self._removed = event.kind is Kind.STEP_UNDONE or (self._removed and event.kind is not Kind.STEP_STARTED)
         with self._changed:
             self._news.append(event)
-            # What was so already is no transition worth a write of its own: a run with nothing to do stays quick.
+            # What was done already is not worth a write of its own: a run with nothing to do stays quick.
             if event.kind in DURABLE and event.step and not event.data.get("already"):
                 self._urgent = True
             self._changed.notify()
 
-    def start(self) -> None:
-        """Begin to keep."""
-        self._thread.start()
-
-    def close(self, patience_s: float) -> None:
-        """Write what is left and let go of the lease; what takes longer than so many seconds is left undone."""
+    def close(self, timeout_s: float) -> None:
+        """Write what is left and release the lease, within so many seconds."""
         with self._changed:
             self._ending = True
             self._changed.notify()
         if self._thread.ident is not None:
-            self._thread.join(patience_s)
+            self._thread.join(timeout_s)
 
     # In the steps' threads
 
     def confirm(self, ctx: StepContext, *, is_up: bool) -> None:
-        """Return when the step may act; raises InstallError where another machine has, or may have, the lease.
+        """Return when a step may act; raises InstallError if another machine has, or may have, the lease.
 
-        Where the cluster is not known to be up, nobody else can act on it either. Without the right to a lease there
-        is none, which is told.
+        If the cluster is not known to be up, nobody else can act on it either. Without the right to a lease there is
+        none, which is reported.
         """
         try:
             self._lease.confirm(ctx.wait, make=self._has_place and not self._leaving)
@@ -135,18 +134,22 @@ class RemoteKeeper:
                 raise
             if error.code == UNCONFIRMED and is_up:
                 raise
-            self._trouble(error)
+            self._report_failure(error)
 
-    # In the thread of its own
+    def guard(self, plan: Plan) -> Plan:
+        """Return a plan whose steps act only under the lease."""
+        return Plan([step if step.id == LOCAL_STEP else LeaseGuardedStep(step, self) for step in plan])
+
+    # In its own thread
 
     def _work(self) -> None:
         if not self._tail:
             self._tail.extend(self._lines_before())
         while True:
             with self._changed:
-                if not self._ending and not self._due():
+                if not self._ending and self._write_in_s() > 0:
                     self._changed.wait(self._rest_s())
-                ending, due = self._ending, self._due()
+                ending, due = self._ending, self._write_in_s() <= 0
                 news = list(self._news)
                 self._news.clear()
                 self._urgent = self._urgent and not due
@@ -163,10 +166,7 @@ class RemoteKeeper:
                 if error.code == ELSEWHERE:
                     self._lost(error)
                     return
-                self._trouble(error)
-
-    def _due(self) -> bool:
-        return self._write_in_s() <= 0
+                self._report_failure(error)
 
     def _write_in_s(self) -> float:
         if not self._news and not self._unwritten:
@@ -195,8 +195,7 @@ class RemoteKeeper:
             self._write()
 
     def _renew(self) -> None:
-        if self._lease.held:
-            self._lease.renew()
+        self._lease.renew()
         if not self._lease.held and self._has_place and not self._leaving:
             try:
                 self._lease.take(self._pause, make=True)
@@ -218,32 +217,32 @@ class RemoteKeeper:
         except InstallError as error:
             if error.code not in (CONFLICT, GONE):
                 raise
-            # Others changed or removed them; the lease is ours, so what we know counts.
+            # Others changed or removed them; the lease is ours, so our records count.
             found = self._remote.records.read()
             if found is None and self._leaving:
                 return
             self._lease.renew()
             if found and not self._version:
-                self._tell_whose(found)
+                self._report_replaced(found)
             self._version = self._remote.records.write(content, found.version if found else "")
         self._unwritten = False
         if self._lease.term != self._term:
             self._term = self._lease.term
             with suppress(OSError):
-                write_atomically(self._term_file, f"{self._term}\n")
+                write_atomically(self._layout.lease_term, f"{self._term}\n")
 
-    def _tell_whose(self, found: StoredObject) -> None:
-        """Say whose records are replaced that could not be read before the run, as the cluster did not answer then."""
+    def _report_replaced(self, found: StoredObject) -> None:
+        """Report whose records are replaced that could not be read before the run, as the cluster did not answer."""
         with suppress(ValueError):
             there = unpack(found.content)
-            if there.writer != self._writer:
+            if there.writer != self._lease.identity:
                 at = second(there.at_us)
                 self._report(f"the cluster's records, written by {there.host}, {at}, give way to this run's")
 
     def _finish(self) -> None:
         if self._removed:
             with suppress(OSError):
-                self._term_file.unlink(missing_ok=True)
+                self._layout.lease_term.unlink(missing_ok=True)
             self._remote.records.remove()
             self._remote.lease.remove()
             return
@@ -254,23 +253,46 @@ class RemoteKeeper:
             self._lease.release()
 
     def _packed(self) -> dict[str, str]:
-        shown = state_from_document(self._redaction.document(self._state.as_document()))
-        end, tail = self._end, tuple(self._tail)
-        return RemoteRecords(shown, end.events, end.at_us, self._host, self._writer, tail, self._lease.term).pack()
+        state, lease, end = (
+            state_from_document(self._redaction.document(self._state.as_document())),
+            self._lease,
+            self._end,
+        )
+        tail = tuple(self._tail)
+        return RemoteRecords(state, end.events, end.at_us, lease.host, lease.identity, tail, lease.term).pack()
 
     def _line(self, event: Event) -> str:
         return _encode(self._redaction.document(event.as_document())) + "\n"
 
     def _lines_before(self) -> list[str]:
-        """Return what the journal held before this run, as far as there is room for it."""
+        """Return what the journal held before this run, as far as it fits."""
         with suppress(InstallError, UnreadableFileError, OSError):
-            reader = JournalReader(self._journal)
+            reader = JournalReader(self._layout.journal)
             events = reader.read(reader.near_end(MOST_BYTES))
             return [self._line(event) for _, event in events if event.number <= self._end.events]
         return []
 
-    def _trouble(self, error: InstallError) -> None:
-        """Tell what is wrong, once a run; not while the cluster is taken down, when nothing else is to be expected."""
-        if not self._told and not self._leaving and self._has_place:
-            self._told = True
+    def _report_failure(self, error: InstallError) -> None:
+        """Report a failure, once a run; not while the cluster is taken down, when nothing else is to be expected."""
+        if not self._reported and not self._leaving and self._has_place:
+            self._reported = True
             self._report(f"the records in the cluster cannot be kept: {error.message}")
+
+
+class LeaseGuardedStep:
+    """A step that confirms the lease before it acts."""
+
+    def __init__(self, step: Step, keeper: RemoteKeeper) -> None:
+        self._step = step
+        self._keeper = keeper
+        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
+        self.retry, self.timeout_s = step.retry, step.timeout_s
+        self.check, self.by_hand = step.check, step.by_hand
+
+    def apply(self, ctx: StepContext) -> None:
+        self._keeper.confirm(ctx, is_up=self.id != CLUSTER_STEP)
+        self._step.apply(ctx)
+
+    def undo(self, ctx: StepContext) -> None:
+        self._keeper.confirm(ctx, is_up=self.id != CLUSTER_STEP)
+        self._step.undo(ctx)

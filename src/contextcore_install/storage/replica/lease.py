@@ -1,7 +1,7 @@
 """The lease on an installation's records in its cluster: one machine acts at a time, and one that lost it does not.
 
 It is a Lease of Kubernetes, used as its own leader election does (k8s.io/client-go/tools/leaderelection): whether a
-holder lives is told by watching its lease change, never by comparing its clock with ours.
+holder lives is seen by watching its lease change, never by comparing its clock with ours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from enum import Enum
 from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -19,133 +18,109 @@ from contextcore_install.core.hints import own
 from contextcore_install.engine.replica import CONFLICT, GONE, Slot, StoredObject
 from contextcore_install.system.clock import since_boot
 
-LEASE_S = 60.0
-"""For how long a lease counts after it was seen to change."""
-TRUST_S = 40.0
-"""For how long after a renewal we act without asking: well before others may take it over."""
+LEASE_S = 60.0  # a lease counts for this long after it was seen to change
+TRUST_S = 40.0  # after a renewal we act for this long without asking: well before others may take it over
 RENEW_S = 10.0
-LOOK_S = 2.0
-"""How often another's lease is looked at while we wait to see whether its holder lives."""
-LONGEST_S = 300.0
-"""What others may ask for: a lease that says more is not waited for."""
-
+LOOK_S = 2.0  # between two looks at another's lease
+LONGEST_S = 300.0  # a lease that says more is not waited for
 ELSEWHERE, UNCONFIRMED = "locked-elsewhere", "lease-unconfirmed"
-
-
-class _Standing(Enum):
-    NONE = "not taken"
-    HELD = "held"
-    LOST = "taken by another"
 
 
 class Lease:
     """The lease, as this process sees it. `identity` says who we are: no two that can act at once may share it.
 
-    `clock` counts seconds through the machine's sleep. Safe to use from several threads.
+    `clock` counts seconds through the machine's sleep. `least_term` is the latest term known elsewhere: ours
+    is later, even if the lease was made anew. Safe to use from several threads.
     """
 
     def __init__(self, slot: Slot, identity: str, clock: Callable[[], float] = since_boot) -> None:
         self._slot = slot
-        self._identity = identity
+        self.identity = identity
         self._clock = clock
         self.least_term = 0
-        """The latest term that is known otherwise: one that we take is later, also where the lease was made anew."""
         self._lock = threading.RLock()
-        self._standing = _Standing.NONE
+        self.held = False  # when we last asked
+        self.taken_by: InstallError | None = None
         self._version = ""
         self._content: dict[str, Any] = {}
         self._renewed_at = float("-inf")
-        self.taken_by: InstallError | None = None
 
     @property
-    def held(self) -> bool:
-        """Whether it was ours when we last asked."""
-        return self._standing is _Standing.HELD
+    def host(self) -> str:
+        """The machine in our identity."""
+        return _host_of(self.identity)
 
     @property
     def term(self) -> int:
-        """How often the lease has changed hands when we took it: grows with every machine; 0 where it is not ours."""
+        """How often the lease had changed hands when we took it; 0 if it is not ours."""
         return int(self._content.get("leaseTransitions", 0)) if self.held else 0
 
     def take(self, pause: Callable[[float], None], *, make: bool) -> bool:
-        """Take the lease; return whether it is ours: where there is none, it is made only if `make` says so.
+        """Take the lease; return whether it is ours: if there is none, it is made only with `make`.
 
         Another's is watched until it changes, which raises InstallError `locked-elsewhere` (exit code 5), or has not
-        changed for as long as it says. Raises other InstallErrors where the cluster does not answer or refuses.
+        changed for as long as it says. Raises other InstallErrors if the cluster does not answer, or refuses.
         """
         with self._lock:
-            while self._standing is _Standing.NONE:
+            self._raise_if_lost()
+            while not self.held:
                 found = self._slot.read()
                 if found is None and not make:
                     return False
                 found = self._outlived(found, pause) if found else StoredObject({}, "")
-                try:
+                with _ignoring_changes():  # by somebody who was faster: look again who that is
                     self._put(found)
-                except InstallError as error:
-                    if error.code not in (CONFLICT, GONE):
-                        raise  # else somebody was faster: look again who that is
-            self._raise_if_lost()
             return True
 
     def confirm(self, pause: Callable[[float], None], *, make: bool) -> bool:
-        """Return whether the lease is ours now, asking only where the last renewal is too old to tell.
+        """Return whether the lease is ours now, asking only if the last renewal is too old to tell.
 
-        Raises as `take` does, and InstallError `lease-unconfirmed`, worth another try, where nobody answers.
+        Raises as `take` does, and InstallError `lease-unconfirmed`, worth another try, if nobody answers.
         """
         with self._lock:
             self._raise_if_lost()
-            if self._standing is _Standing.NONE:
-                return self.take(pause, make=make)
-            if self._clock() - self._renewed_at <= TRUST_S:
+            if self.held and self._clock() - self._renewed_at <= TRUST_S:
                 return True
-            try:
-                self.renew()
-            except InstallError as error:
-                if error.code == ELSEWHERE:
-                    raise
-                raise InstallError(
-                    UNCONFIRMED,
-                    "whether this machine still holds the lease on the installation cannot be told",
-                    f"{error.message} {error.evidence}".strip(),
-                    retryable=True,
-                ) from error
-            return self.held or self.take(pause, make=make)
+            if self.held:
+                try:
+                    self.renew()
+                except InstallError as error:
+                    if error.code == ELSEWHERE:
+                        raise
+                    message = "whether this machine still holds the lease on the installation cannot be told"
+                    evidence = f"{error.message} {error.evidence}".strip()
+                    raise InstallError(UNCONFIRMED, message, evidence, retryable=True) from error
+            return self.take(pause, make=make)
 
     def renew(self) -> None:
-        """Say that we live. Raises InstallError `locked-elsewhere` where another machine has taken over.
+        """Renew the lease, if it is ours. Raises InstallError `locked-elsewhere` if another machine has taken over.
 
         A lease that is gone, with its namespace say, is not held any more, and can be taken again.
         """
         with self._lock:
-            if self._standing is not _Standing.HELD:
+            if not self.held:
                 return
-            try:
-                self._write(self._content | {"renewTime": _now()}, self._version)
-            except InstallError as error:
-                if error.code not in (CONFLICT, GONE):
-                    raise
-                self._look_again()
+            renewed = self._content | {"renewTime": _now()}
+            with _ignoring_changes():
+                self._write(renewed, self._version)
+                return
+            found = self._slot.read()
+            if found is None:
+                self.held = False
+            elif found.content.get("holderIdentity") == self.identity:  # an answer was lost
+                self._write(renewed, found.version)
+            else:
+                self.held = False
+                self.taken_by = _elsewhere(found.content, "this run has lost its lease, and stops: ")
+                raise self.taken_by
 
     def release(self) -> None:
         """Let the next one in. Raises InstallError."""
         with self._lock:
-            if self._standing is not _Standing.HELD:
-                return
-            self._standing = _Standing.NONE
-            kept = {name: self._content[name] for name in ("renewTime", "leaseTransitions")}
-            self._slot.write(kept, self._version)
-
-    def _look_again(self) -> None:
-        """Find out why the lease is not as we left it: ours (an answer was lost), gone, or another's."""
-        found = self._slot.read()
-        if found is None:
-            self._standing = _Standing.NONE
-        elif found.content.get("holderIdentity") == self._identity:
-            self._write(self._content | {"renewTime": _now()}, found.version)
-        else:
-            self._standing = _Standing.LOST
-            self.taken_by = _elsewhere(found.content, "this run has lost its lease, and stops: ")
-            raise self.taken_by
+            if self.held:
+                self.held = False
+                kept = {name: self._content[name] for name in ("renewTime", "leaseTransitions")}
+                self._slot.write(kept, self._version)
 
     def _raise_if_lost(self) -> None:
         if self.taken_by is not None:
@@ -155,7 +130,7 @@ class Lease:
         """Return the lease once it is free: ours from before, released, or watched for its whole time."""
         began, limit = self._clock(), _duration(found.content)
         version = found.version
-        while (holder := found.content.get("holderIdentity")) and holder != self._identity:
+        while (holder := found.content.get("holderIdentity")) and holder != self.identity:
             if found.version != version:
                 raise _elsewhere(found.content)
             left = limit - (self._clock() - began)
@@ -168,17 +143,16 @@ class Lease:
     def _put(self, found: StoredObject) -> None:
         transitions = found.content.get("leaseTransitions")
         before = max(self.least_term, transitions if isinstance(transitions, int) else 0)
-        is_same = found.content.get("holderIdentity") == self._identity
         now = _now()
         content = {
-            "holderIdentity": self._identity,
+            "holderIdentity": self.identity,
             "leaseDurationSeconds": int(LEASE_S),
             "acquireTime": now,
             "renewTime": now,
-            "leaseTransitions": before if is_same else before + 1,
+            "leaseTransitions": before if is_held_by(found.content, self.identity) else before + 1,
         }
         self._write(content, found.version)
-        self._standing = _Standing.HELD
+        self.held = True
 
     def _write(self, content: dict[str, Any], version: str) -> None:
         asked_at = self._clock()
@@ -188,8 +162,18 @@ class Lease:
 
 
 @contextmanager
+def _ignoring_changes() -> Iterator[None]:
+    """Within the block, a change of the object by others ends the block; all else is raised."""
+    try:
+        yield
+    except InstallError as error:
+        if error.code not in (CONFLICT, GONE):
+            raise
+
+
+@contextmanager
 def renewing(lease: Lease) -> Iterator[None]:
-    """Within the block, keep a lease alive that is held, and let go of it at the end."""
+    """Within the block, keep a lease alive that is held, and release it at the end."""
     ended = threading.Event()
 
     def renew() -> None:
@@ -207,17 +191,21 @@ def renewing(lease: Lease) -> Iterator[None]:
 
 
 def describe_holder(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return who holds a lease (`host`), since when, and when it was renewed last; empty where nobody does."""
+    """Return who holds a lease (`host`), since when, and when it was renewed last; empty if nobody does."""
     holder = content.get("holderIdentity")
     if not isinstance(holder, str) or not holder:
         return {}
-    told = {"since": content.get("acquireTime"), "renewed_at": content.get("renewTime")}
-    return {"host": holder.rpartition("_")[0] or holder, **{name: str(at) for name, at in told.items() if at}}
+    times = {"since": content.get("acquireTime"), "renewed_at": content.get("renewTime")}
+    return {"host": _host_of(holder), **{name: str(at) for name, at in times.items() if at}}
 
 
 def is_held_by(content: Mapping[str, Any], identity: str) -> bool:
-    """Tell whether it is an identity that holds a lease."""
+    """Return whether an identity holds a lease."""
     return content.get("holderIdentity") == identity
+
+
+def _host_of(identity: str) -> str:
+    return identity.rpartition("_")[0] or identity
 
 
 def _duration(content: Mapping[str, Any]) -> float:
@@ -228,10 +216,9 @@ def _duration(content: Mapping[str, Any]) -> float:
 
 def _elsewhere(content: Mapping[str, Any], lead: str = "") -> InstallError:
     who = describe_holder(content)
+    text = "another machine has been at work on this installation"
     if who:
         text = f"another machine is at work on this installation: {who['host']}, since {who.get('since', '?')}"
-    else:
-        text = "another machine has been at work on this installation"
     return InstallError(
         ELSEWHERE,
         lead + text,
