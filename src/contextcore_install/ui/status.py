@@ -1,7 +1,4 @@
-"""The status of an installation for people, from the document that `--output json` prints.
-
-Its start is measured, so it imports nothing but this package's own light modules.
-"""
+"""The status of an installation for people, from the document that `--output json` prints: quick, so light imports."""
 
 from __future__ import annotations
 
@@ -17,20 +14,9 @@ if TYPE_CHECKING:
 
     from contextcore_install.core.findings import CheckResult, Finding
 
-_OVERALL = {
-    "not_installed": ("nothing is installed", ""),
-    "running": ("a run is under way", "busy"),
-    "complete": ("complete", "good"),
-    "failed": ("failed", "bad"),
-    "interrupted": ("interrupted", "warn"),
-    "incomplete": ("incomplete", "warn"),
-}
-_STEP = {
-    "pending": ("waiting", "faint"),
-    "in_progress": ("running", "busy"),
-    "completed": ("done", "good"),
-    "failed": ("failed", "bad"),
-}
+_OVERALL = {"not_installed": "nothing is installed", "running": "a run is under way"}
+_TONES = {"not_installed": "", "running": "busy", "complete": "good", "failed": "bad"}
+_STEP = {"pending": "waiting", "in_progress": "running", "completed": "done", "failed": "failed"}
 _CHECK, _REPAIR = "--status --live", "--repair"
 _NEXT = {
     "not_installed": {"": "installs"},
@@ -112,7 +98,7 @@ def finding_lines(finding: Finding, style: Style, indent: int = 4) -> list[str]:
 
 def _header(document: Mapping[str, Any], style: Style, *, broken: bool) -> list[str]:
     overall, steps = document["overall"], document["steps"]
-    words, tone = _OVERALL[overall]
+    words, tone = _OVERALL.get(overall, overall), _TONES.get(overall, "warn")
     if overall == "complete" and broken:
         words, tone = "installed, and broken now", "bad"
     spans: list[Span] = [(sanitize(document["cluster"], 63), "strong")]
@@ -146,16 +132,18 @@ def _step_lines(document: Mapping[str, Any], style: Style) -> list[str]:
 
 
 def _row(step: Mapping[str, Any], style: Style, running: bool) -> tuple[Span, ...]:
-    status, again = step["status"], step["status"] == "pending"  # what was done of it once does not count any more
-    symbol, tone = _STEP[status]
+    status = step["status"]
+    symbol, tone = style.mark(_STEP[status])
     if status == "in_progress" and not running:
-        status, symbol, tone = "interrupted", "stopped", "warn"
+        status, symbol, tone = "interrupted", style.symbol("stopped"), "warn"
+    if status == "pending":  # what was done of it once is undone, or does not count any more
+        step = {**step, "attempts": 0, "duration_seconds": None, "completed_at": None, "started_at": None}
     return (
-        (f"{style.symbol(symbol)} {sanitize(step['id'], 60)}", tone),
+        (f"{symbol} {sanitize(step['id'], 60)}", tone),
         (status.replace("_", " "), tone),
-        (f"{step['attempts']} tries" if step["attempts"] > 1 and not again else "", "faint"),
-        ("" if again else duration(step["duration_seconds"]), "faint"),
-        ("" if again else _when(step["completed_at"] or step["started_at"]), "faint"),
+        (f"{step['attempts']} tries" if step["attempts"] > 1 else "", "faint"),
+        (duration(step["duration_seconds"]), "faint"),
+        (_when(step["completed_at"] or step["started_at"]), "faint"),
     )
 
 

@@ -20,6 +20,7 @@ _SYMBOLS = {  # in Unicode, in ASCII, and the tone
     "failed": ("✗", "x", "bad"),
     "finding": ("!", "!", "warn"),
     "retry": ("↻", "~", "warn"),
+    "pausing": ("↻", "~", "warn"),
     "running": ("●", "*", "busy"),
     "begin": ("▸", ">", "faint"),
     "waiting": ("·", "-", "faint"),
@@ -40,8 +41,8 @@ _SPINNERS = ("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\")
 class Style:
     """What the reader's screen can show. `width` is in cells (at least 1).
 
-    `typed` makes the program's commands in hints those that the reader types: see `Commands.typed`. `cuts` says
-    whether a line that is too long is cut: in a pipe none is, for whoever searches there for whole sentences.
+    `typed` is `Commands.typed`. `cuts` says whether a line that is too long is cut: in a pipe none is, for whoever
+    searches there for whole sentences.
     """
 
     width: int = 80

@@ -1,7 +1,4 @@
-"""Text for people: sanitized, measured in terminal cells, cut, wrapped; durations and sizes in words.
-
-Everything here is imported by `--status`, whose start is measured, so it imports next to nothing at the top.
-"""
+"""Text for people: sanitized, measured in terminal cells, cut, wrapped; durations and sizes in words."""
 
 from __future__ import annotations
 

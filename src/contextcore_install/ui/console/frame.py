@@ -12,14 +12,6 @@ WIDEST = 110  # longer lines are hard to read
 LEAST_TEXT = 12  # with less room than this, steps are shown by name and time alone
 BAR = 24  # cells of the progress bar, if there is room
 
-_MARKS = {
-    DisplayPhase.WAITING: "waiting",
-    DisplayPhase.PAUSING: "retry",
-    DisplayPhase.DONE: "done",
-    DisplayPhase.ALREADY: "already",
-    DisplayPhase.FAILED: "failed",
-    DisplayPhase.STOPPED: "stopped",
-}
 _Line = tuple[int, str]
 """A line with its rank: how gladly it is given up (0: last)."""
 
@@ -100,7 +92,7 @@ class _Picture:
 
     def step_line(self, step: StepView) -> str:
         is_moving = step.phase in {DisplayPhase.CHECKING, DisplayPhase.RUNNING}
-        mark = self._style.spinner(self._now) if is_moving else self._style.mark(_MARKS[step.phase])
+        mark = self._style.spinner(self._now) if is_moving else self._style.mark(step.phase)
         strong = "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
         name = pad(self._style.fitted(step.id, self._name), self._name)
         spans: list[Span] = [("  ", ""), mark, (" ", "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import Self, TextIO
@@ -51,8 +52,7 @@ class Painter:
 class LiveConsole:
     """A projection that shows the run in place. `handle` only notes; a thread of its own draws.
 
-    So a terminal that takes no output holds up the drawing and never the engine. Use it as a context
-    manager, or call `start` and `stop`; `abandon` is for ending the process at once.
+    So a terminal that takes no output holds up the drawing and never the engine.
     """
 
     def __init__(self, stream: TextIO, terminal: Terminal, progress: Progress, heading: Heading, clock: Clock) -> None:
@@ -110,10 +110,8 @@ class LiveConsole:
     def abandon(self) -> None:
         """Give the cursor back and do nothing else; for a signal handler that ends the process."""
         self._stopped.set()
-        try:
+        with suppress(OSError, ValueError):
             os.write(self._stream.fileno(), SHOW_CURSOR.encode() + b"\r\n")
-        except (OSError, ValueError):
-            return
 
     def _keep_drawing(self) -> None:
         before = HIDE_CURSOR

@@ -1,7 +1,4 @@
-"""What the page is drawn from: one JSON document in sections, so that only what changed is sent again.
-
-Every text in it is sanitized and cut, and lists are bounded: its size does not hang on what a log or a name holds.
-"""
+"""What the page is drawn from: one bounded JSON document in sections, so that only what changed is sent again."""
 
 from __future__ import annotations
 
@@ -187,10 +184,7 @@ def _problem(found: Mapping[str, Any], commands: Commands) -> dict[str, Any]:
 def _summary(row: Mapping[str, Any], index: int, live: bool) -> dict[str, Any]:
     return {
         "number": index + 1,
-        "run_id": row.get("run_id"),
-        "mode": row.get("mode"),
-        "started_at": row.get("started_at"),
+        **{name: row.get(name) for name in ("run_id", "mode", "started_at", "failed_step")},
         "seconds": row.get("duration_seconds"),
         "outcome": row.get("outcome") or ("running" if live else "cut off"),
-        "failed_step": row.get("failed_step"),
     }
