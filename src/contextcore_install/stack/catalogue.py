@@ -13,8 +13,7 @@ from types import MappingProxyType
 from contextcore_install.core.errors import usage_error
 from contextcore_install.core.hints import own
 
-LOOPBACK = "127.0.0.1"
-"""Never `localhost`: that may mean ::1 first, where nothing of ours listens."""
+LOOPBACK = "127.0.0.1"  # never `localhost`: that may mean ::1 first, where nothing of ours listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +34,51 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """How a program is recognised: its names on PATH, best first, and a pattern in what its version flag prints.
+
+    Other programs carry the same names.
+    """
+
+    names: tuple[str, ...]
+    identity: str
+    version_flag: str = "-version"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsStore:
+    """A kind of metrics store: only its own programs can read its data. Paths are those of its HTTP API."""
+
+    name: str
+    title: str
+    program: ProgramSpec
+    ready_path: str
+    write_path: str
+    query_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One part of the stack.
 
-    `programs` are the names under which it is looked for on PATH, best first, and `identity` is a pattern that its
-    `version_flag` prints: other programs carry the same names. `memory_mib` is what to reckon with on a laptop,
-    `needs` names what it sends to or reads from.
+    `ready_port` is the key of the port that answers `ready_path`, `hint` how to get its program, `image_tag` what
+    differs from the version, and `memory_mib` what to reckon with on a laptop.
     """
 
     name: str
     title: str
     version: str
-    image: str
     ports: tuple[Port, ...]
-    ready_path: str
-    ready_port: str
-    programs: tuple[str, ...]
-    identity: str
-    version_flag: str
-    memory_mib: int
+    program: ProgramSpec
     hint: str
-    needs: tuple[str, ...] = ()
+    ready_port: str
+    ready_path: str = "/ready"
+    image_tag: str = ""
+    memory_mib: int = 256
+
+    @property
+    def image(self) -> str:
+        return f"grafana/{self.name}:{self.image_tag or self.version}"
 
 
 METRICS_STORE = "mimir"
@@ -63,44 +86,33 @@ METRICS_STORE = "mimir"
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
-        name="mimir",
-        title="the metrics store",
-        version="3.1.1",
-        image="grafana/mimir:3.1.1",
+        "mimir",
+        "the metrics store",
+        "3.1.1",
         ports=(
             Port("mimir", "metrics: HTTP", 9009, 30009, 9009),
             Port("mimir-grpc", "metrics: its own gRPC", 9095, 0, 9095, internal=True),
         ),
-        ready_path="/ready",
-        ready_port="mimir",
-        programs=("mimir",),
-        identity=r"(?i)mimir, version",
-        version_flag="-version",
-        memory_mib=256,
+        program=ProgramSpec(("mimir",), r"(?i)mimir, version"),
         hint="https://grafana.com/docs/mimir/latest/get-started/",
+        ready_port="mimir",
     ),
     Component(
-        name="loki",
-        title="Loki, the log store",
-        version="3.7.6",
-        image="grafana/loki:3.7.6",
+        "loki",
+        "Loki, the log store",
+        "3.7.6",
         ports=(
             Port("loki", "logs: HTTP", 3100, 30100, 3100),
             Port("loki-grpc", "logs: its own gRPC", 9095, 0, 9096, internal=True),
         ),
-        ready_path="/ready",
-        ready_port="loki",
-        programs=("loki",),
-        identity=r"(?i)loki, version",
-        version_flag="-version",
-        memory_mib=256,
+        program=ProgramSpec(("loki",), r"(?i)loki, version"),
         hint="put Grafana's `loki` on PATH: https://grafana.com/docs/loki/latest/setup/install/",
+        ready_port="loki",
     ),
     Component(
-        name="tempo",
-        title="Tempo, the trace store",
-        version="3.0.3",
-        image="grafana/tempo:3.0.3",
+        "tempo",
+        "Tempo, the trace store",
+        "3.0.3",
         ports=(
             Port("tempo", "traces: HTTP", 3200, 30200, 3200),
             Port("tempo-grpc", "traces: its own gRPC", 9095, 0, 9097, internal=True),
@@ -108,58 +120,54 @@ COMPONENTS: tuple[Component, ...] = (
             Port("tempo-otlp", "traces: OTLP over gRPC, from Alloy", 4317, 0, 14317, internal=True),
             Port("tempo-otlp-http", "traces: OTLP over HTTP", 4318, 0, 14318, internal=True),
         ),
-        ready_path="/ready",
-        ready_port="tempo",
-        programs=("tempo",),
-        identity=r"(?i)tempo, version",
-        version_flag="-version",
-        memory_mib=256,
+        program=ProgramSpec(("tempo",), r"(?i)tempo, version"),
         hint="put Grafana's `tempo` on PATH: https://grafana.com/docs/tempo/latest/setup/",
+        ready_port="tempo",
     ),
     Component(
-        name="alloy",
-        title="Alloy, the collector",
-        version="1.18.0",
-        image="grafana/alloy:v1.18.0",
+        "alloy",
+        "Alloy, the collector",
+        "1.18.0",
         ports=(
             Port("alloy", "telemetry in: OTLP over gRPC", 4317, 30317, 4317),
             Port("alloy-http", "telemetry in: OTLP over HTTP", 4318, 30318, 4318),
             Port("alloy-ui", "collector: its page and readiness", 12345, 0, 12345),
         ),
+        program=ProgramSpec(("alloy",), r"(?i)alloy, version", "--version"),
+        hint="put Grafana's `alloy` on PATH: https://grafana.com/docs/alloy/latest/set-up/install/",
         ready_path="/-/ready",
         ready_port="alloy-ui",
-        programs=("alloy",),
-        identity=r"(?i)alloy, version",
-        version_flag="--version",
-        memory_mib=256,
-        hint="put Grafana's `alloy` on PATH: https://grafana.com/docs/alloy/latest/set-up/install/",
-        needs=("mimir", "loki", "tempo"),
+        image_tag="v1.18.0",
     ),
     Component(
-        name="grafana",
-        title="Grafana, dashboards",
-        version="13.2.3",
-        image="grafana/grafana:13.2.3",
+        "grafana",
+        "Grafana, dashboards",
+        "13.2.3",
         ports=(Port("grafana", "dashboards: HTTP", 3000, 30000, 3000),),
-        ready_path="/api/health",
-        ready_port="grafana",
-        programs=("grafana", "grafana-server"),
-        identity=r"(?i)^(grafana )?version \d",
-        version_flag="-v",
-        memory_mib=256,
+        program=ProgramSpec(("grafana", "grafana-server"), r"(?i)^(grafana )?version \d", "-v"),
         hint="put `grafana` on PATH: https://grafana.com/docs/grafana/latest/setup-grafana/installation/",
-        needs=("mimir", "loki", "tempo"),
+        ready_port="grafana",
+        ready_path="/api/health",
     ),
 )
 """In the order in which they start: what others send to comes first."""
 
+_VICTORIA_METRICS = ProgramSpec(("victoria-metrics", "victoria-metrics-prod"), "")  # Debian's prints an empty version
+_PROMETHEUS = ProgramSpec(("prometheus",), r"(?i)prometheus, version", "--version")
+
+MIMIR = MetricsStore("mimir", "Mimir", COMPONENTS[0].program, "/ready", "/api/v1/push", "/prometheus")
+VICTORIA_METRICS = MetricsStore(
+    "victoria-metrics", "VictoriaMetrics", _VICTORIA_METRICS, "/ready", "/api/v1/write", "/prometheus"
+)
+PROMETHEUS = MetricsStore("prometheus", "Prometheus", _PROMETHEUS, "/-/ready", "/api/v1/write", "")
+METRICS_STORES = (MIMIR, VICTORIA_METRICS, PROMETHEUS)
+"""What can be the metrics store on this machine, in the order in which it is chosen."""
+
 _BY_NAME = MappingProxyType({component.name: component for component in COMPONENTS})
 PORTS: Mapping[str, Port] = MappingProxyType({port.key: port for component in COMPONENTS for port in component.ports})
-"""Every port by its key."""
 
 
 def component(name: str) -> Component:
-    """Return the component of a name; KeyError where there is none."""
     return _BY_NAME[name]
 
 

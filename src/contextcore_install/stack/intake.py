@@ -1,4 +1,4 @@
-"""Where the stack takes what is sent to it, told from where its components are reached."""
+"""Where the stack takes what is sent to it, as opposed to where its components are reached."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ OTLP_PORT = "alloy-http"
 OTLP_PATH = "/v1/traces"
 """An endpoint that is asked here takes OTLP over HTTP: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
 
-OTLP_ANSWERS = frozenset({404, 405})
-"""What OTLP's HTTP receiver says to a GET."""
+OTLP_ANSWERS = frozenset({404, 405})  # what OTLP's HTTP receiver says to a GET
 
 _TAKES_SPANS = (("alloy", OTLP_PORT), ("tempo", "tempo-otlp-http"))
 """Who takes spans, with the key of the port for it: the collector, which hands them on, else the store itself."""
 
 
 def metrics_url(endpoints: Sequence[Endpoint]) -> str | None:
-    """Return where the metrics store is reached; None while there is none."""
     return _reached(endpoints, METRICS_STORE)
 
 
 def logs_url(endpoints: Sequence[Endpoint]) -> str | None:
-    """Return where Loki is reached; None while there is none."""
     return _reached(endpoints, "loki")
 
 
@@ -42,5 +39,4 @@ def traces_url(endpoints: Sequence[Endpoint], ports: Mapping[str, int]) -> str |
 
 
 def _reached(endpoints: Sequence[Endpoint], component: str) -> str | None:
-    found = (item.base_url for item in endpoints if item.component == component and item.has_way)
-    return next(found, None)
+    return next((item.base_url for item in endpoints if item.component == component and item.has_way), None)

@@ -10,16 +10,18 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "manifests" / "grafana"
 
 
-@cache
 def dashboards() -> Mapping[str, str]:
-    """Return the dashboards: JSON by the file's name."""
     return _texts("dashboards")
 
 
-@cache
 def alerting() -> Mapping[str, str]:
-    """Return the alert rules: JSON by the file's name."""
     return _texts("alerting")
+
+
+@cache
+def _texts(folder: str) -> Mapping[str, str]:
+    """Return the files of a folder: JSON by the file's name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted((FOLDER / folder).glob("*.json"))}
 
 
 def dashboard_uids() -> tuple[str, ...]:
@@ -28,10 +30,5 @@ def dashboard_uids() -> tuple[str, ...]:
 
 
 def rule_uids() -> tuple[str, ...]:
-    """Return the alert rules' uids."""
     files = [json.loads(text) for text in alerting().values()]
     return tuple(str(rule["uid"]) for file in files for group in file.get("groups", []) for rule in group["rules"])
-
-
-def _texts(folder: str) -> Mapping[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted((FOLDER / folder).glob("*.json"))}

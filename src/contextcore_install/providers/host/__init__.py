@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contextcore_install.core.provider import Provider, ProviderConfig
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.host.layout import Layout, read_json
 from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.stack.catalogue import resolve_ports
 
-
-def create(config: ProviderConfig) -> Provider:
-    """Return the provider. Raises InstallError (usage) for ports that cannot be."""
-    return HostProvider(config)
+create = HostProvider
+held_ports = resolve_ports  # all of them: which programs are there may change
 
 
 def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
-    """Return the ports that the processes were started with; None where there is no folder of theirs."""
+    """Return the ports that the processes were started with; None if there is no folder of theirs."""
     layout = Layout(config.cluster, config.folder.absolute() / "host")
     if not layout.marker.is_file():
         return None
     kept = read_json(layout.chosen_ports) or {}
     return {key: port for key, port in kept.items() if isinstance(port, int)}
-
-
-def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
-    """Return every port: which programs are there may change."""
-    return resolve_ports(ports)

@@ -1,8 +1,9 @@
-"""What the components keep on this machine: their folders, copied out and put back."""
+"""What the components keep on this machine: their folders, how they are, copied out and put back."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,22 +12,52 @@ from typing import IO
 from urllib.parse import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
+from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.host import release as releases
-from contextcore_install.providers.host.layout import DATA_MARK, Layout, unwritable
-from contextcore_install.providers.host.programs import FAMILIES
+from contextcore_install.providers.host.layout import DATA_MARK, Layout, read_json, writing
 from contextcore_install.providers.host.render import HostRelease
-from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
+from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, METRICS_STORES, VICTORIA_METRICS
+from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.files import read_text
 from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.system.trees import TreeError, read_tree, write_tree
 
-#: Seconds that VictoriaMetrics gets to make a snapshot, which is a matter of links.
-SNAPSHOT_WITHIN_S = 60.0
-SNAPSHOT_FAMILY = "victoria-metrics"
-_STORES = frozenset(family.name for family in FAMILIES)
+SNAPSHOT_WITHIN_S = 60.0  # VictoriaMetrics makes one of links
+IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})  # file systems that a restart empties
+
+
+def storage_in(component: str, folder: Path, pid: int) -> Storage:
+    """Return how a component's data folder is; `pid` is that of its process, 0 if none runs."""
+    place = str(folder)
+    mark = read_json(folder / DATA_MARK) or {}
+    pieces = (DataPiece(folder.name, str(mark.get("id", "")), str(mark.get("since", ""))),)
+    if finding := _data_problem(component, folder, pid):
+        return Storage(component, place, finding.evidence, finding, pieces=pieces)
+    kind = machine.file_system(folder)
+    evidence = f"{folder}, on {kind}" if kind else place
+    return Storage(component, place, evidence, in_memory=kind in IN_MEMORY if kind else None, pieces=pieces)
+
+
+def _data_problem(component: str, folder: Path, pid: int) -> Finding | None:
+    try:
+        facts = folder.stat()
+    except OSError as error:
+        end = f"kill {pid} && " if pid else ""
+        remedy = Remedy("Restart it: it makes its folder.", f"{end}{RESUME}", Risk.RESTARTS)
+        message = f"The data folder of {component} is not there: {folder}."
+        return Finding("data-missing", message, error.strerror or str(error), remedy)
+    # A folder of another user's is no place of ours, even if root may write there.
+    if facts.st_uid == os.getuid() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return None
+    seen = f"{folder} has mode {facts.st_mode & 0o7777:o}, uid {facts.st_uid}; this is uid {os.getuid()}"
+    command = f'sudo chown -R "$(id -un)" {folder} && chmod -R u+rwX {folder}'
+    message = f"The data folder of {component} cannot be written: {folder}."
+    return Finding("data-unwritable", message, seen, Remedy("Give it to this user.", command))
 
 
 class HostData:
@@ -52,78 +83,62 @@ class HostData:
         """Return the folders that hold something."""
         if not self._layout.data.is_dir():
             return []
-        folders = [path for path in sorted(self._layout.data.iterdir()) if _holds_data(path)]
-        return [self._volume(path) for path in folders]
+        return [self._volume(path) for path in sorted(self._layout.data.iterdir()) if _holds_data(path)]
 
     def _volume(self, folder: Path) -> Volume:
         name = folder.name
-        component = METRICS_STORE if name in _STORES else name
+        component = METRICS_STORE if name in {store.name for store in METRICS_STORES} else name
         size = sum(path.stat().st_size for path in _files(folder))
         if not self._lives_in(folder, component):
             return Volume(name, component, "complete: nothing writes to it", bytes=size)
-        if name == SNAPSHOT_FAMILY:
+        if name == VICTORIA_METRICS.name:
             return Volume(name, component, "a snapshot that the store makes while it runs", bytes=size)
         promise = f"complete: {component} is ended for the copy, and started again"
         return Volume(name, component, promise, restarts=True, bytes=size)
 
     def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None:
-        """Write a copy of a folder. Raises InstallError."""
         folder = self._layout.data / volume.name
         if not self._lives_in(folder, volume.component):
-            self._write(folder, sink, ctx)
-        elif volume.name == SNAPSHOT_FAMILY:
+            _write(folder, sink, ctx)
+        elif volume.name == VICTORIA_METRICS.name:
             with self._snapshot(folder) as snapshot:
-                self._write(snapshot, sink, ctx, follow=True)
+                _write(snapshot, sink, ctx, follow=True)
         else:
-            with self._ended(volume.component, ctx):
-                self._write(folder, sink, ctx)
+            with self._stopped(volume.component, ctx):
+                _write(folder, sink, ctx)
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
-        """Lay a copy out beside the folder, and put it in its place. Raises InstallError."""
+        """Unpack a copy beside the folder, and put it in its place."""
         folder = self._layout.data / volume.name
         fresh, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
-        try:
-            for leftover in (fresh, old):
-                shutil.rmtree(leftover, ignore_errors=True)
-            self._layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            read_tree(source, fresh)
-            with self._ended(volume.component, ctx):
-                if folder.exists():
-                    folder.rename(old)
-                fresh.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        except TreeError as error:
-            raise InstallError("volume-unusable", f"The copy of {volume.name} is of no use: {error}.") from error
-        except OSError as error:
-            raise unwritable(error, folder) from error
+        with writing(folder):
+            try:
+                for leftover in (fresh, old):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                self._layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+                read_tree(source, fresh)
+                with self._stopped(volume.component, ctx):
+                    if folder.exists():
+                        folder.rename(old)
+                    fresh.rename(folder)
+                shutil.rmtree(old, ignore_errors=True)
+            except TreeError as error:
+                message = f"The copy of {volume.name} cannot be used: {error}."
+                raise InstallError("volume-unusable", message) from error
 
     def password(self) -> str | None:
-        """Return the password of Grafana's admin, where there is one."""
         try:
-            return read_text(self._layout.secrets / "grafana-admin").strip()
+            return read_text(self._layout.grafana_password).strip()
         except (OSError, ValueError):
             return None
 
-    # Helpers
-
     def _lives_in(self, folder: Path, component: str) -> bool:
         """Tell whether a process of ours writes to a folder; another kind of store may have left it behind."""
-        record = self._daemons.look(component).record
-        if record is None or not self._daemons.look(component).alive:
+        if not self._daemons.pid(component):
             return False
         with suppress(InstallError):
             return component not in self._release().programs or self._release().data(component) == folder
         return True
-
-    def _write(self, folder: Path, sink: IO[bytes], ctx: StepContext, *, follow: bool = False) -> None:
-        ctx.raise_if_cancelled()
-        try:
-            left_out = write_tree(folder, sink, follow=follow)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InstallError("volume-unreadable", f"{folder} cannot be copied: {reason}.") from error
-        if left_out:
-            ctx.notice(f"{folder.name}: {left_out} entries that are neither files nor folders were left out")
 
     @contextmanager
     def _snapshot(self, folder: Path) -> Iterator[Path]:
@@ -139,9 +154,8 @@ class HostData:
             name = ""
         path = folder / "snapshots" / name
         if not name.strip(".") or "/" in name or not path.is_dir():
-            raise InstallError(
-                "snapshot-failed", "The metrics store made no snapshot.", answer.text[:400], retryable=True
-            )
+            message = "The metrics store made no snapshot."
+            raise InstallError("snapshot-failed", message, answer.text[:400], retryable=True)
         try:
             yield path
         finally:
@@ -149,12 +163,12 @@ class HostData:
                 LoopbackHttp().get(f"{url}/delete?snapshot={quote(name)}", SNAPSHOT_WITHIN_S)
 
     @contextmanager
-    def _ended(self, component: str, ctx: StepContext) -> Iterator[None]:
-        """Have a component ended within the block, and started after it if it ran: also when we are told to end."""
+    def _stopped(self, component: str, ctx: StepContext) -> Iterator[None]:
+        """Have a component stopped within the block, and started after it if it ran: also when we are cancelled."""
         ran = component in releases.installed(self._layout) and self._daemons.look(component).alive
         try:
             if ran:
-                ctx.activity(f"ending {component} for a moment")
+                ctx.activity(f"stopping {component} for a moment")
                 self._daemons.stop(component, ctx)
             yield
         finally:
@@ -163,11 +177,21 @@ class HostData:
                 releases.start(self._release(), component, self._daemons, self._environ)
 
 
+def _write(folder: Path, sink: IO[bytes], ctx: StepContext, *, follow: bool = False) -> None:
+    ctx.raise_if_cancelled()
+    try:
+        left_out = write_tree(folder, sink, follow=follow)
+    except OSError as error:
+        message = f"{folder} cannot be copied: {error.strerror or error}."
+        raise InstallError("volume-unreadable", message) from error
+    if left_out:
+        ctx.notice(f"{folder.name}: {left_out} entries that are neither files nor folders were left out")
+
+
 def _files(folder: Path) -> Iterator[Path]:
     mark = folder / DATA_MARK
     return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path != mark)
 
 
 def _holds_data(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return not hidden and path.is_dir() and not path.is_symlink() and any(True for _ in _files(path))
+    return not path.name.startswith(".") and path.is_dir() and not path.is_symlink() and any(_files(path))

@@ -1,4 +1,4 @@
-"""What the processes on this machine leave behind for somebody who is to find out what is wrong."""
+"""What the processes on this machine leave behind for a diagnosis."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import command_line
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.render_grafana import CONTACT_POINTS
+from contextcore_install.providers.host.render import CONTACT_POINTS
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.files import tail
 from contextcore_install.system.machine import listening
 
-FOLDER = "host"
 _LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})
 """Of the configurations: what consists of secrets, and what is the same everywhere."""
 
 
 def evidence_of(layout: Layout, daemons: Daemons) -> Sequence[Collector]:
-    """Return what can be collected."""
     return [
         Collector("the processes", lambda _: _processes(daemons)),
-        Collector("the processes' logs", lambda ctx: _texts(layout.logs, "logs", ctx)),
-        Collector("the configurations", lambda ctx: _texts(layout.config, "config", ctx)),
-        Collector("the host's notes", lambda ctx: _texts(layout.root, "", ctx, pattern="*.json")),
+        Collector("the processes' logs", lambda ctx: _texts(layout.logs, "host/logs", ctx)),
+        Collector("the configurations", lambda ctx: _texts(layout.config, "host/config", ctx)),
+        Collector("the host's notes", lambda ctx: _texts(layout.root, "host", ctx, pattern="*.json")),
     ]
 
 
@@ -35,6 +33,7 @@ def _processes(daemons: Daemons) -> Iterator[Piece]:
     for name in daemons.names():
         sighting = daemons.look(name)
         record = sighting.record
+        sockets = listening(record.pid) if record and sighting.alive else []
         found[name] = {
             "alive": sighting.alive,
             "note": sighting.note,
@@ -43,15 +42,13 @@ def _processes(daemons: Daemons) -> Iterator[Piece]:
             "pid": record.pid if record else None,
             "started": record.started if record else None,
             "command": command_line(record.argv) if record else "",
-            "listens": [f"{address}:{port}" for address, port in listening(record.pid)]
-            if record and sighting.alive
-            else [],
+            "listens": [f"{address}:{port}" for address, port in sockets],
         }
-    yield f"{FOLDER}/processes.json", found
+    yield "host/processes.json", found
 
 
 def _texts(folder: Path, name: str, ctx: StepContext, pattern: str = "**/*") -> Iterator[Piece]:
-    """Yield the ends of the files in a folder; then raise InstallError where some cannot be read."""
+    """Yield the ends of the files in a folder; then raise InstallError if some cannot be read."""
     unreadable = []
     for path in sorted(folder.glob(pattern)):
         ctx.raise_if_cancelled()
@@ -59,7 +56,7 @@ def _texts(folder: Path, name: str, ctx: StepContext, pattern: str = "**/*") -> 
         if path.is_dir() or not _LEFT_OUT.isdisjoint(relative.parts):
             continue
         try:
-            yield "/".join(filter(None, (FOLDER, name, str(relative)))), tail(path, READ_BYTES)
+            yield f"{name}/{relative}", tail(path, READ_BYTES)
         except OSError as error:
             unreadable.append(f"{relative}: {error.strerror}")
     if unreadable:

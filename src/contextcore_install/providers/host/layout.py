@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -54,6 +55,10 @@ class Layout:
         return self.data / "secrets"
 
     @property
+    def grafana_password(self) -> Path:
+        return self.secrets / "grafana-admin"
+
+    @property
     def marker(self) -> Path:
         """The file that says that this folder is ours."""
         return self.root / MARKER_NAME
@@ -79,11 +84,11 @@ class Layout:
         return (self.config, self.data, self.run, self.logs)
 
     @property
-    def _ours(self) -> tuple[Path, ...]:
-        return (*self.folders, self.marker, self.store_choice, self.programs)
+    def _files(self) -> tuple[Path, ...]:
+        return (self.store_choice, self.programs, self.marker)
 
     def foreign_reason(self) -> str:
-        """Say why what is in the way is not ours; empty where nothing is, or where it is ours."""
+        """Return why what is in the way is not ours; empty if nothing is, or if it is ours."""
         if self.root.is_symlink():
             return f"{self.root} is a link to {self.root.readlink()}."
         if not self.root.exists():
@@ -92,13 +97,11 @@ class Layout:
             return f"{self.root} is not a folder."
         owner = read_json(self.marker)
         if owner is None:
-            # Where a mark was damaged or lost, a folder that holds only what is ours is ours all the same.
-            known = any(path.is_file() for path in (self.marker, self.store_choice, self.programs))
-            ours = {path.name for path in self._ours} if known else set()
-            names = sorted(
-                path.name for path in self.root.iterdir() if not _is_leftover(path) and path.name not in ours
-            )
-            return f"{self.root} holds {', '.join(names[:3])} and no mark of this program." if names else ""
+            # If a mark was damaged or lost, a folder that holds only what is ours is ours all the same.
+            known = any(path.is_file() for path in self._files)
+            ours = {path.name for path in (*self.folders, *self._files)} if known else set()
+            others = {path.name for path in self.root.iterdir() if not _is_leftover(path)} - ours
+            return f"{self.root} holds {', '.join(sorted(others)[:3])} and no mark of this program." if others else ""
         if owner.get("owner") != OWNER or owner.get("cluster") != self.cluster:
             return f"{self.marker} names {owner.get('owner')!r}, cluster {owner.get('cluster')!r}."
         if owner.get("uid") != os.getuid():
@@ -112,49 +115,43 @@ class Layout:
 
     def make(self) -> None:
         """Make what is missing. Raises InstallError `folder-unwritable`."""
-        try:
+        with writing(self.root):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not read_json(self.marker):
-                document = {"owner": OWNER, "cluster": self.cluster, "uid": os.getuid(), "id": os.urandom(8).hex()}
-                write_atomically(self.marker, json.dumps(document) + "\n")
+                owner = {"owner": OWNER, "cluster": self.cluster, "uid": os.getuid(), "id": os.urandom(8).hex()}
+                write_json(self.marker, owner)
             for folder in (*self.folders, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise unwritable(error, self.root) from error
-
-    def mark_data(self, folder: Path) -> None:
-        """Mark a component's data folder, unless it is marked. Raises OSError."""
-        if not read_json(folder / DATA_MARK):
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            document = {"id": os.urandom(8).hex(), "since": since}
-            write_atomically(folder / DATA_MARK, json.dumps(document) + "\n")
 
     def note_ports(self, ports: Mapping[str, int]) -> None:
         """Keep the ports that were chosen beside what runs on them. Raises InstallError `folder-unwritable`."""
-        try:
+        with writing(self.root):
             if read_json(self.chosen_ports) != dict(ports):
-                write_atomically(self.chosen_ports, json.dumps(dict(ports)) + "\n")
-        except OSError as error:
-            raise unwritable(error, self.root) from error
+                write_json(self.chosen_ports, dict(ports))
 
     def remove(self, *, keep_data: bool = False) -> None:
         """Remove all that is ours, and only that; with `keep_data`, what was configured and what ran.
 
         Raises InstallError `folder-unwritable`.
         """
-        try:
+        with writing(self.root):
             for folder in (self.config, self.run) if keep_data else self.folders:
                 if folder.is_dir() and not folder.is_symlink():
                     shutil.rmtree(folder)
             if keep_data:
                 return  # and what says whose it is, and which program wrote it
             leftovers = [path for path in self.root.glob(".*.new") if _is_leftover(path)]
-            for file in (*leftovers, self.store_choice, self.programs, self.marker):
+            for file in (*leftovers, *self._files):
                 file.unlink(missing_ok=True)
             if self.root.is_dir() and not any(self.root.iterdir()):
                 self.root.rmdir()
-        except OSError as error:
-            raise unwritable(error, self.root) from error
+
+
+def mark_data(folder: Path) -> None:
+    """Mark a component's data folder, unless it is marked. Raises OSError."""
+    if not read_json(folder / DATA_MARK):
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write_json(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": since})
 
 
 def _is_leftover(path: Path) -> bool:
@@ -162,19 +159,26 @@ def _is_leftover(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".new")
 
 
-def unwritable(error: OSError, folder: Path) -> InstallError:
-    """Return the error for a folder that cannot be changed."""
-    where = error.filename or folder
-    return InstallError(
-        "folder-unwritable",
-        f"{where} cannot be written: {error.strerror or error}.",
-        evidence=str(error),
-        hint=f"df -h {quote(str(folder))}; ls -ld {quote(str(folder))}",
-    )
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Within the block, turn OSError into InstallError `folder-unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise InstallError(
+            "folder-unwritable",
+            f"{error.filename or folder} cannot be written: {error.strerror or error}.",
+            evidence=str(error),
+            hint=f"df -h {quote(str(folder))}; ls -ld {quote(str(folder))}",
+        ) from error
+
+
+def write_json(path: Path, document: Mapping[str, Any], indent: int | None = None) -> None:
+    write_atomically(path, json.dumps(document, indent=indent) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a small JSON file of ours; None where there is none that can be read."""
+    """Return the object in a small JSON file of ours; None if there is none that can be read."""
     try:
         document = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):

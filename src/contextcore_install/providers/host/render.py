@@ -1,29 +1,32 @@
-"""What each component is started with: its arguments, its configuration files, its environment.
+"""How each program is started: its arguments, and its configuration files.
 
-Configurations are JSON, which every YAML reader takes: values need no quoting rules of ours. Option names are those of
-the components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of the
-releases that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
+`RECIPES` has one record for each program; the configurations themselves are in config/. Option names are those of the
+components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of the releases
+that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
-from contextcore_install.providers.host import render_grafana
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.programs import Family, Program
-from contextcore_install.stack.catalogue import LOOPBACK
+from contextcore_install.providers.host.programs import Program
+from contextcore_install.stack import provisioned
+from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, MetricsStore
 
+CONFIG = Path(__file__).parent / "config"
 RETENTION = "365d"
-#: How old a sample may be when it arrives: an installation can be reported days after it began.
-BACKFILL = "30d"
-_ALONE = {"kvstore": {"store": "inmemory"}, "instance_addr": LOOPBACK}
-"""A hash ring of one member, which neither looks for others nor asks the network for an address."""
+BACKFILL = "30d"  # how old a sample may be when it arrives: an installation can be reported days after it began
+
+DASHBOARD_FOLDER = "ContextCore"
+CONTACT_POINTS = "contact-points.yaml"
+"""Grafana's file that says where alerts are sent, which holds secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,31 @@ class HostRelease:
     layout: Layout
     ports: Mapping[str, int]
     programs: Mapping[str, Program]
-    family: Family
+    store: MetricsStore
     contact_points: str = field(default="", repr=False)
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
-        return _RENDERERS[component](self, self.programs[component].path)
+        program = self.programs[component].path
+        recipe = RECIPES[self.store.name if component == METRICS_STORE else component]
+        names = self.names(component)
+        arguments = (Template(argument).substitute(names) for argument in recipe.arguments)
+        return Rendered((str(program), *recipe.leading(program), *arguments), recipe.files(self, names))
+
+    def names(self, component: str) -> dict[str, Any]:
+        """Return what templates refer to: the component's folders, and all ports by their keys."""
+        return {
+            "config": str(self.config(component)),
+            "data": str(self.data(component)),
+            "logs": str(self.layout.logs / component),
+            "password": str(self.layout.grafana_password),
+            "retention": RETENTION,
+            "backfill": BACKFILL,
+            "write_url": self.url("mimir") + self.store.write_path,
+            **{key.replace("-", "_"): port for key, port in self.ports.items()},
+        }
 
     def url(self, key: str) -> str:
-        """Return the URL of a port."""
         return f"http://{LOOPBACK}:{self.ports[key]}"
 
     def config(self, component: str) -> Path:
@@ -66,214 +85,155 @@ class HostRelease:
 
     def data(self, component: str) -> Path:
         """Return a component's data folder; each kind of metrics store has its own."""
-        return self.layout.data / (self.family.name if component == "mimir" else component)
+        return self.layout.data / (self.store.name if component == METRICS_STORE else component)
 
 
-def _json(document: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files."""
+
+    arguments: tuple[str, ...]
+    files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] = lambda _release, _names: {}
+    leading: Callable[[Path], tuple[str, ...]] = lambda _program: ()
+
+
+def _text(name: str, names: Mapping[str, Any]) -> str:
+    return Template((CONFIG / name).read_text(encoding="utf-8")).substitute(names)
+
+
+def _json(document: Any) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _server(release: HostRelease, component: str) -> dict[str, Any]:
+def _yaml(name: str) -> Callable[[HostRelease, Mapping[str, Any]], dict[str, str]]:
+    """Return what renders config/NAME.toml as NAME.yaml: JSON, in which values need no quoting rules of ours."""
+
+    def files(_: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
+        import tomllib
+
+        document = tomllib.loads((CONFIG / f"{name}.toml").read_text(encoding="utf-8"))
+        return {f"{name}.yaml": _json(_filled(document, names))}
+
+    return files
+
+
+def _filled(value: Any, names: Mapping[str, Any]) -> Any:
+    """Fill in the names in the texts of a document; a text that is one name becomes what the name stands for."""
+    if isinstance(value, dict):
+        return {key: _filled(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, names) for item in value]
+    if not isinstance(value, str):
+        return value
+    return names[value[1:]] if value.startswith("$") and value[1:] in names else Template(value).substitute(names)
+
+
+def alloy_files(release: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
+    """Return Alloy's configuration: OTLP in; metrics, logs and traces out to those that run."""
+    outputs = [item for item in _ALLOY_OUTPUTS if item[0] in release.programs]
+    inputs = "\n".join(f"    {signal} = [{target}]" for _, signal, target in outputs)
+    blocks = [
+        _text("alloy/input.alloy", {**names, "outputs": inputs}),
+        *(_text(f"alloy/{signal}.alloy", names) for _, signal, _ in outputs),
+    ]
+    return {"config.alloy": "\n".join(blocks)}
+
+
+_ALLOY_OUTPUTS = (
+    ("mimir", "metrics", "otelcol.exporter.prometheus.metrics.input"),
+    ("loki", "logs", "otelcol.exporter.otlphttp.logs.input"),
+    ("tempo", "traces", "otelcol.exporter.otlp.traces.input"),
+)
+"""Who takes what from Alloy, and the block that it passes through."""
+
+
+def grafana_home(program: Path) -> Path | None:
+    """Return the folder with Grafana's own `conf` and `public`; None leaves it to Grafana to find them.
+
+    Upstream's archive has `bin/grafana` in it; the deb and rpm packages put a wrapper on PATH and the home into
+    /usr/share/grafana; Homebrew links into PREFIX/opt/grafana, whose home is `share/grafana`.
+    """
+    real = program.resolve()
+    candidates = (real.parent.parent, real.parent.parent / "share" / "grafana", Path("/usr/share/grafana"))
+    return next((home for home in candidates if (home / "conf" / "defaults.ini").is_file()), None)
+
+
+def _grafana_leading(program: Path) -> tuple[str, ...]:
+    home = grafana_home(program)
+    return *(["server"] if program.name == "grafana" else []), *(["--homepath", str(home)] if home else [])
+
+
+def grafana_files(release: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
+    """Return Grafana's own settings, and what it provisions at its start; like all files, for this user alone."""
+    folder = {"path": str(release.config("grafana") / "dashboards")}
+    provider = {"name": "contextcore", "type": "file", "folder": DASHBOARD_FOLDER, "options": folder}
+    alerting = dict(provisioned.alerting())
+    if release.contact_points:
+        alerting[CONTACT_POINTS] = release.contact_points
     return {
-        "http_listen_address": LOOPBACK,
-        "http_listen_port": release.ports[component],
-        "grpc_listen_address": LOOPBACK,
-        "grpc_listen_port": release.ports[f"{component}-grpc"],
+        "grafana.ini": _text("grafana.ini", names),
+        "provisioning/datasources/contextcore.yaml": _json(_datasources(release)),
+        "provisioning/dashboards/contextcore.yaml": _json({"apiVersion": 1, "providers": [provider]}),
+        **{f"provisioning/alerting/{name}": text for name, text in alerting.items()},
+        "provisioning/plugins/.keep": "",  # Grafana complains of a folder that is missing
+        **{f"dashboards/{name}": text for name, text in provisioned.dashboards().items()},
     }
 
 
-def _metrics(release: HostRelease, program: Path) -> Rendered:
-    return {"mimir": _mimir, "victoria-metrics": _victoria_metrics, "prometheus": _prometheus}[release.family.name](
-        release, program
-    )
+def _datasources(release: HostRelease) -> dict[str, Any]:
+    query_url = release.url("mimir") + release.store.query_prefix
+    urls = {"mimir": query_url} | {name: release.url(name) for name in ("loki", "tempo") if name in release.programs}
+    extras: dict[str, dict[str, Any]] = {
+        "mimir": {"name": "Mimir", "type": "prometheus", "isDefault": True, "jsonData": {"httpMethod": "POST"}},
+        "loki": {"name": "Loki", "type": "loki", "jsonData": {}},
+        "tempo": {"name": "Tempo", "type": "tempo", "jsonData": {"serviceMap": {"datasourceUid": "mimir"}}},
+    }
+    if "loki" in urls and "tempo" in urls:
+        extras["tempo"]["jsonData"]["tracesToLogsV2"] = {"datasourceUid": "loki", "filterByTraceID": True}
+        # `$$`: a single `$` would be expanded from the environment.
+        trace = {"name": "trace", "matcherType": "label", "matcherRegex": "trace_id", "datasourceUid": "tempo"}
+        extras["loki"]["jsonData"]["derivedFields"] = [{**trace, "url": "$${__value.raw}"}]
+    sources = [
+        {"uid": name, "url": url, "access": "proxy", "editable": False, **extras[name]} for name, url in urls.items()
+    ]
+    return {"apiVersion": 1, "prune": True, "datasources": sources}
 
 
-def _victoria_metrics(release: HostRelease, program: Path) -> Rendered:
-    return Rendered(
+RECIPES: Mapping[str, Recipe] = {
+    # Where Mimir's query frontend is reached has no place in its file; without it, queries hang on a machine that has
+    # only loopback.
+    "mimir": Recipe(("-config.file=$config/mimir.yaml", "-query-frontend.instance-addr=127.0.0.1"), _yaml("mimir")),
+    "victoria-metrics": Recipe(
         (
-            str(program),
-            f"-httpListenAddr={LOOPBACK}:{release.ports['mimir']}",
-            f"-storageDataPath={release.data('mimir')}",
-            f"-retentionPeriod={RETENTION}",
-            # Else what was just written stays invisible for 30 s.
-            "-search.latencyOffset=0s",
-            # A sample that is sent twice counts once.
-            "-dedup.minScrapeInterval=1ms",
-            # Of the machine's memory, for caches; the default of 60 suits a server of its own.
-            "-memory.allowedPercent=20",
+            "-httpListenAddr=127.0.0.1:$mimir",
+            "-storageDataPath=$data",
+            "-retentionPeriod=$retention",
+            "-search.latencyOffset=0s",  # else what was just written stays invisible for 30 s
+            "-dedup.minScrapeInterval=1ms",  # a sample that is sent twice counts once
+            "-memory.allowedPercent=20",  # for caches; the default of 60 suits a server of its own
         )
-    )
-
-
-def _prometheus(release: HostRelease, program: Path) -> Rendered:
-    config = {"global": {"scrape_interval": "15s"}, "storage": {"tsdb": {"out_of_order_time_window": BACKFILL}}}
-    return Rendered(
+    ),
+    "prometheus": Recipe(
         (
-            str(program),
-            f"--config.file={release.config('mimir') / 'prometheus.yaml'}",
-            f"--storage.tsdb.path={release.data('mimir')}",
-            f"--storage.tsdb.retention.time={RETENTION}",
-            f"--web.listen-address={LOOPBACK}:{release.ports['mimir']}",
+            "--config.file=$config/prometheus.yaml",
+            "--storage.tsdb.path=$data",
+            "--storage.tsdb.retention.time=$retention",
+            "--web.listen-address=127.0.0.1:$mimir",
             "--web.enable-remote-write-receiver",
         ),
-        {"prometheus.yaml": _json(config)},
-    )
-
-
-def _mimir(release: HostRelease, program: Path) -> Rendered:
-    data = release.data("mimir")
-    config = {
-        "multitenancy_enabled": False,
-        "usage_stats": {"enabled": False},
-        "activity_tracker": {"filepath": str(data / "activity.log")},
-        "server": _server(release, "mimir"),
-        # Port 0: any free one. Nobody joins, as every ring below is in memory.
-        "memberlist": {"bind_addr": [LOOPBACK], "bind_port": 0, "advertise_addr": LOOPBACK},
-        "blocks_storage": {
-            "backend": "filesystem",
-            "filesystem": {"dir": str(data / "blocks")},
-            "tsdb": {"dir": str(data / "tsdb")},
-            "bucket_store": {"sync_dir": str(data / "tsdb-sync"), "ignore_blocks_within": "0s"},
-        },
-        "ruler": {"rule_path": str(data / "rules"), "ring": _ALONE},
-        "ruler_storage": {"backend": "filesystem", "filesystem": {"dir": str(data / "ruler")}},
-        "distributor": {"ring": _ALONE},
-        "ingester": {"ring": {**_ALONE, "replication_factor": 1, "min_ready_duration": "0s"}},
-        "store_gateway": {"sharding_ring": {**_ALONE, "replication_factor": 1}},
-        "compactor": {"data_dir": str(data / "compactor"), "sharding_ring": _ALONE},
-        "query_scheduler": {"ring": _ALONE},
-        "querier": {"query_store_after": "0s", "ring": _ALONE},
-        "limits": {
-            "out_of_order_time_window": BACKFILL,
-            "query_ingesters_within": "0s",
-            "compactor_blocks_retention_period": RETENTION,
-        },
-    }
-    file = release.config("mimir") / "mimir.yaml"
-    # Where the query frontend is reached has no place in the file; without it, queries hang on a loopback-only machine.
-    argv = (str(program), f"-config.file={file}", f"-query-frontend.instance-addr={LOOPBACK}")
-    return Rendered(argv, {file.name: _json(config)})
-
-
-def _loki(release: HostRelease, program: Path) -> Rendered:
-    data = release.data("loki")
-    config = {
-        "auth_enabled": False,
-        "analytics": {"reporting_enabled": False},
-        "server": _server(release, "loki"),
-        "common": {
-            "path_prefix": str(data),
-            "replication_factor": 1,
-            # Without this, queries hang on a machine that has only loopback, though it says it is ready.
-            "instance_addr": LOOPBACK,
-            "ring": {"kvstore": {"store": "inmemory"}, "instance_addr": LOOPBACK},
-            "storage": {
-                "filesystem": {"chunks_directory": str(data / "chunks"), "rules_directory": str(data / "rules")}
-            },
-        },
-        "frontend": {"address": LOOPBACK},
-        "ingester": {"lifecycler": {"min_ready_duration": "0s"}},
-        "schema_config": {
-            "configs": [
-                {
-                    "from": "2024-01-01",
-                    "store": "tsdb",
-                    "object_store": "filesystem",
-                    "schema": "v13",
-                    "index": {"prefix": "index_", "period": "24h"},
-                }
-            ]
-        },
-    }
-    file = release.config("loki") / "loki.yaml"
-    return Rendered((str(program), f"-config.file={file}"), {file.name: _json(config)})
-
-
-def _tempo(release: HostRelease, program: Path) -> Rendered:
-    data = release.data("tempo")
-    grpc, http = (f"{LOOPBACK}:{release.ports[key]}" for key in ("tempo-otlp", "tempo-otlp-http"))
-    config = {
-        "server": _server(release, "tempo"),
-        "memberlist": {"bind_addr": [LOOPBACK], "bind_port": 0, "advertise_addr": LOOPBACK},
-        "distributor": {
-            "ring": _ALONE,
-            "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": grpc}, "http": {"endpoint": http}}}},
-        },
-        "live_store": {
-            "ring": _ALONE,
-            "partition_ring": {"kvstore": {"store": "inmemory"}},
-            "wal": {"path": str(data / "live-store" / "traces")},
-            "shutdown_marker_dir": str(data / "live-store" / "shutdown-marker"),
-        },
-        "backend_scheduler": {"local_work_path": str(data)},
-        "storage": {
-            "trace": {"backend": "local", "wal": {"path": str(data / "wal")}, "local": {"path": str(data / "blocks")}}
-        },
-        "usage_report": {"reporting_enabled": False},
-    }
-    file = release.config("tempo") / "tempo.yaml"
-    return Rendered((str(program), f"-config.file={file}"), {file.name: _json(config)})
-
-
-def _alloy(release: HostRelease, program: Path) -> Rendered:
-    file = release.config("alloy") / "config.alloy"
-    argv = (
-        str(program),
-        "run",
-        f"--server.http.listen-addr={LOOPBACK}:{release.ports['alloy-ui']}",
-        f"--storage.path={release.data('alloy')}",
-        "--disable-reporting",
-        str(file),
-    )
-    return Rendered(argv, {file.name: alloy_pipeline(release)})
-
-
-def alloy_pipeline(release: HostRelease) -> str:
-    """Return Alloy's configuration: OTLP in; metrics, logs and traces out to those that run."""
-    ports = release.ports
-    write_url = release.url("mimir") + release.family.write_path
-    outputs = {"metrics": "otelcol.exporter.prometheus.metrics.input"}
-    blocks = [
-        'otelcol.exporter.prometheus "metrics" {\n  forward_to = [prometheus.remote_write.metrics.receiver]\n}\n',
-        f'prometheus.remote_write "metrics" {{\n  endpoint {{\n    url = "{write_url}"\n  }}\n}}\n',
-    ]
-    if "loki" in release.programs:
-        outputs["logs"] = "otelcol.exporter.otlphttp.logs.input"
-        blocks.append(
-            f'otelcol.exporter.otlphttp "logs" {{\n  client {{\n    endpoint = "{release.url("loki")}/otlp"\n  }}\n}}\n'
-        )
-    if "tempo" in release.programs:
-        outputs["traces"] = "otelcol.exporter.otlp.traces.input"
-        blocks.append(
-            f'otelcol.exporter.otlp "traces" {{\n  client {{\n    endpoint = "{LOOPBACK}:{ports["tempo-otlp"]}"\n'
-            "    tls {\n      insecure = true\n    }\n  }\n}\n"
-        )
-    listen = "".join(
-        f'  {protocol} {{\n    endpoint = "{LOOPBACK}:{ports[key]}"\n  }}\n'
-        for protocol, key in (("grpc", "alloy"), ("http", "alloy-http"))
-    )
-    out = "".join(f"    {signal} = [{target}]\n" for signal, target in outputs.items())
-    receiver = f'otelcol.receiver.otlp "in" {{\n{listen}  output {{\n{out}  }}\n}}\n'
-    return "\n".join([receiver, *blocks])
-
-
-def _grafana(release: HostRelease, program: Path) -> Rendered:
-    file = release.config("grafana") / "grafana.ini"
-    home = render_grafana.home_of(program)
-    command = [str(program), "server"] if program.name == "grafana" else [str(program)]
-    argv = (*command, *(["--homepath", str(home)] if home else []), "--config", str(file))
-    query_url = release.url("mimir") + release.family.query_prefix
-    others = {name: release.url(name) for name in ("loki", "tempo") if name in release.programs}
-    files = render_grafana.files(
-        config=release.config("grafana"),
-        data=release.data("grafana"),
-        logs=release.layout.logs / "grafana",
-        password=release.layout.secrets / "grafana-admin",
-        port=release.ports["grafana"],
-        datasources={"mimir": query_url, **others},
-        contact_points=release.contact_points,
-    )
-    return Rendered(argv, files)
-
-
-_RENDERERS = {"mimir": _metrics, "loki": _loki, "tempo": _tempo, "alloy": _alloy, "grafana": _grafana}
+        _yaml("prometheus"),
+    ),
+    "loki": Recipe(("-config.file=$config/loki.yaml",), _yaml("loki")),
+    "tempo": Recipe(("-config.file=$config/tempo.yaml",), _yaml("tempo")),
+    "alloy": Recipe(
+        (
+            "run",
+            "--server.http.listen-addr=127.0.0.1:$alloy_ui",
+            "--storage.path=$data",
+            "--disable-reporting",
+            "$config/config.alloy",
+        ),
+        alloy_files,
+    ),
+    "grafana": Recipe(("--config", "$config/grafana.ini"), grafana_files, _grafana_leading),
+}

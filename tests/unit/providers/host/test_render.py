@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.programs import FAMILIES, Program
+from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.release import environment, write
-from contextcore_install.providers.host.render import HostRelease, alloy_pipeline
-from contextcore_install.providers.host.render_grafana import home_of
-from contextcore_install.stack.catalogue import COMPONENTS, resolve_ports
+from contextcore_install.providers.host.render import HostRelease, grafana_home
+from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORES, resolve_ports
 
 EVERY = tuple(component.name for component in COMPONENTS)
 
 
 def release(family: str = "victoria-metrics", components: tuple[str, ...] = EVERY) -> HostRelease:
     programs = {name: Program(name, Path("/opt/bin") / name, "1.0.0") for name in components}
-    chosen = next(item for item in FAMILIES if item.name == family)
+    chosen = next(item for item in METRICS_STORES if item.name == family)
     return HostRelease(Layout("c", Path("/home/u/.contextcore/clusters/c/host")), resolve_ports({}), programs, chosen)
+
+
+def alloy_pipeline(rendered: HostRelease) -> str:
+    return rendered.render("alloy").files["config.alloy"]
 
 
 def document(rendered: HostRelease, component: str, file: str) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@pytest.mark.parametrize("family", [item.name for item in FAMILIES])
+@pytest.mark.parametrize("family", [item.name for item in METRICS_STORES])
 @pytest.mark.parametrize("component", EVERY)
 def test_everything_listens_on_loopback_only(family: str, component: str) -> None:
     rendered = release(family).render(component)
@@ -49,7 +52,7 @@ def test_everything_listens_on_loopback_only(family: str, component: str) -> Non
     assert not re.search(r"[\"=\s]:\d{4,5}\b", text)
 
 
-@pytest.mark.parametrize("family", [item.name for item in FAMILIES])
+@pytest.mark.parametrize("family", [item.name for item in METRICS_STORES])
 @pytest.mark.parametrize("component", EVERY)
 def test_paths_are_within_the_clusters_folder(family: str, component: str) -> None:
     rendered = release(family).render(component)
@@ -177,13 +180,13 @@ def test_grafanas_home_is_found_where_archives_and_homebrew_put_it(tmp_path: Pat
         (tmp_path / program).write_text("")
         link = tmp_path / f"link-{place.partition('/')[0]}"
         link.symlink_to(tmp_path / program)
-        assert home_of(link) == tmp_path / place
+        assert grafana_home(link) == tmp_path / place
 
 
 def test_a_fingerprint_changes_with_what_it_stands_for() -> None:
     one = release()
     assert one.render("mimir").fingerprint == release().render("mimir").fingerprint
-    other = HostRelease(one.layout, {**one.ports, "mimir": 9010}, one.programs, one.family)
+    other = HostRelease(one.layout, {**one.ports, "mimir": 9010}, one.programs, one.store)
     assert one.render("mimir").fingerprint != other.render("mimir").fingerprint
     # Those that send to it are configured anew as well.
     assert one.render("grafana").fingerprint != other.render("grafana").fingerprint

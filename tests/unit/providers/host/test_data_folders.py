@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.standing import storage_in
+from contextcore_install.providers.host.data import storage_in
+from contextcore_install.providers.host.layout import mark_data
 from contextcore_install.system import machine
 from kit.host_world import until
 
@@ -22,10 +22,9 @@ STARTS = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv
 def test_a_folder_is_known_by_its_mark_and_one_that_was_emptied_has_none(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    layout = Layout("test", tmp_path)
-    layout.mark_data(folder)
+    mark_data(folder)
     (first,) = storage_in("loki", folder, 0).pieces
-    layout.mark_data(folder)
+    mark_data(folder)
     assert storage_in("loki", folder, 0).pieces == (first,)
     assert first.name == "data"
     assert first.id
