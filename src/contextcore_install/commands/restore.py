@@ -26,10 +26,9 @@ from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out
 from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select
 from contextcore_install.runtime.session import Prepared
-from contextcore_install.storage.backup.archive import RECORDS, Manifest
+from contextcore_install.storage.backup.archive import RECORDS, Manifest, require_room
 from contextcore_install.storage.backup.reader import unpack
 from contextcore_install.storage.backup.restoring import begin, staging
-from contextcore_install.storage.backup.writer import require_room
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records

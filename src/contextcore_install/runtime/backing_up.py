@@ -23,8 +23,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.installation import Installation
 from contextcore_install.runtime.selection import found_ports, select
 from contextcore_install.stack.catalogue import COMPONENTS
-from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES
-from contextcore_install.storage.backup.writer import pack, require_room
+from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES, pack, require_room
 from contextcore_install.storage.files import UnreadableFileError, unusable
 from contextcore_install.storage.home import make_private
 from contextcore_install.storage.journal.journal import JournalReader, copy_lines

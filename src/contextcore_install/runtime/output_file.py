@@ -14,7 +14,7 @@ from tempfile import gettempdir
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.runtime.app import App
-from contextcore_install.storage.backup.writer import there_already
+from contextcore_install.storage.backup.archive import there_already
 from contextcore_install.system.work_folders import work_folder
 
 STANDARD_OUTPUT = "-"

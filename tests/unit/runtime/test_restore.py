@@ -14,7 +14,7 @@ from contextcore_install.commands import restore
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import State
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.storage.backup.writer import pack
+from contextcore_install.storage.backup.archive import pack
 from contextcore_install.storage.home import ClusterLayout, Home
 from kit.installed_records import app, make_backup, put_back, write_records
 

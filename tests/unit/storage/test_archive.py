@@ -21,9 +21,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.backup.archive import SCHEMA, Manifest
+from contextcore_install.storage.backup.archive import SCHEMA, Manifest, pack, require_room
 from contextcore_install.storage.backup.reader import unpack
-from contextcore_install.storage.backup.writer import pack, require_room
 from kit.tar_headers import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")

@@ -1,29 +1,43 @@
-"""A backup as one file: a gzipped tar whose first member, the manifest, names the others, each with its SHA-256.
+"""A backup as one file, and how it is written: whole, or not at all (docs/reference/backup.md is its format).
 
-`packing.py` writes it and `unpacking.py` reads it; docs/reference/backup.md is the format for other readers.
+It is a gzipped tar whose first member, the manifest, names the others, each with its SHA-256.
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
+import json
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shlex import quote
+from typing import IO, Any
 
-from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.text import IN_FILES
+from contextcore_install.storage.files import UnreadableFileError, using
 from contextcore_install.storage.home import JOURNAL_FILE, STATE_FILE
+from contextcore_install.system.files import UNFINISHED, sync_folder
 
 SCHEMA = "contextcore-install/backup/v1"
 MANIFEST = "manifest.json"
-RECORDS, GRAFANA, VOLUMES = "records", "grafana", "volumes"
-"""Folders of an archive."""
-
-CHUNK = 1024 * 1024
-"""Bytes that are read at once."""
-MOST_FILES = 10_000
+RECORDS, GRAFANA, VOLUMES = "records", "grafana", "volumes"  # folders of an archive
+CHUNK = 1024 * 1024  # bytes that are read at once
+SPARE_BYTES = 64 * 1024 * 1024  # stay free on a disk beside what a copy takes
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_FILES = 10_000
 _RECORDS = frozenset({f"{RECORDS}/{STATE_FILE}", f"{RECORDS}/{JOURNAL_FILE}"})
-"""All that takes the place of files of the program's own."""
 _NAME = re.compile(rf"(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}")
+_LEVEL = 3  # of gzip: stores compress what they keep themselves, so more wins little
+
+Checkpoint = Callable[[], None]
+"""Called again and again while a file is copied; ends the work by what it raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +48,10 @@ class ArchiveEntry:
     bytes: int
     sha256: str
 
-    def as_document(self) -> dict[str, Any]:
-        """Return the entry as a manifest has it."""
-        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
-
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an archive says of itself. `about` has what else stands in it."""
+    """The description of an archive in it. `about` has what else stands in it."""
 
     cluster: str
     provider: str
@@ -57,31 +67,23 @@ class Manifest:
 
 
 def read_manifest(document: Any) -> Manifest:
-    """Return what a manifest says; raises UnreadableFileError."""
+    """Return the manifest that a document holds; raises UnreadableFileError."""
     try:
         schema = str(document["schema"])
-        files = tuple(
-            ArchiveEntry(str(item["name"]), int(item["bytes"]), str(item["sha256"])) for item in document["files"]
-        )
         manifest = Manifest(
             str(document["cluster"]),
             str(document["provider"]),
             str(document["created_at"]),
             tuple(str(item["name"]) for item in document["volumes"]),
-            files,
+            tuple(ArchiveEntry(str(e["name"]), int(e["bytes"]), str(e["sha256"])) for e in document["files"]),
             {key: value for key, value in document.items() if key != "files"},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFileError(f"its {MANIFEST} lacks something: {error}") from None
     if schema != SCHEMA:
         raise UnreadableFileError(f"it has the format {schema[:60]!r}, and this program reads {SCHEMA}")
-    _check_manifest(manifest)
-    return manifest
-
-
-def _check_manifest(manifest: Manifest) -> None:
     names = [entry.name for entry in manifest.files]
-    if len(names) > MOST_FILES or len(set(names)) != len(names):
+    if len(names) > _MOST_FILES or len(set(names)) != len(names):
         raise UnreadableFileError(f"its {MANIFEST} names a file twice, or too many")
     for entry in manifest.files:
         if not (entry.name in _RECORDS or _NAME.fullmatch(entry.name)) or entry.bytes < 0:
@@ -89,3 +91,105 @@ def _check_manifest(manifest: Manifest) -> None:
     volumes = {name.partition("/")[2] for name in names if name.startswith(f"{VOLUMES}/")}
     if volumes != {f"{name}.tar" for name in manifest.volumes}:
         raise UnreadableFileError("its volumes are not those that it names")
+    return manifest
+
+
+def manifest_document(about: Mapping[str, Any], files: Sequence[ArchiveEntry]) -> dict[str, Any]:
+    """Return a manifest as an archive has it."""
+    return {**about, "files": [asdict(entry) for entry in files]}
+
+
+def pack(
+    staged: Path,
+    target: Path,
+    about: Mapping[str, Any],
+    report: Callable[[str], None],
+    checkpoint: Checkpoint = lambda: None,
+    *,
+    replace: bool = False,
+) -> None:
+    """Write the files of a folder as an archive, mode 0600; if anything is raised, nothing is there.
+
+    A file that is there already is left alone unless `replace`. Raises InstallError, and what the checkpoint raises.
+    """
+    names = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
+    with using(target):
+        files = [_entry(staged, name, checkpoint) for name in names]
+        try:
+            with os.fdopen(os.open(temporary, NEW_FILE, 0o600), "wb") as raw:
+                _write(raw, staged, manifest_document({"schema": SCHEMA, **about}, files), report, checkpoint)
+                raw.flush()
+                os.fsync(raw.fileno())
+            checkpoint()
+            if os.path.lexists(target) and not replace:
+                raise there_already(target)
+            temporary.rename(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(target.parent)
+
+
+def there_already(target: Path) -> InstallError:
+    """Return the error for a file that would replace another one."""
+    hint = "choose another name, or add --yes to replace it"
+    return InstallError("file-exists", f"{target} exists", hint=hint, exit_code=ExitCode.USAGE)
+
+
+def _entry(folder: Path, name: str, checkpoint: Checkpoint) -> ArchiveEntry:
+    with (folder / name).open("rb") as file:
+        digest = copy(file, None, checkpoint)
+        return ArchiveEntry(name, file.tell(), digest)
+
+
+def _write(
+    raw: IO[bytes], staged: Path, manifest: Mapping[str, Any], report: Callable[[str], None], checkpoint: Checkpoint
+) -> None:
+    head = json.dumps(manifest, indent=1, ensure_ascii=False).encode("utf-8", IN_FILES)
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_LEVEL) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        tar.addfile(_member(MANIFEST, len(head)), io.BytesIO(head))
+        for entry in manifest["files"]:
+            report(f"packing {entry['name']}")
+            with (staged / entry["name"]).open("rb") as file:
+                tar.addfile(_member(entry["name"], entry["bytes"]), _CheckedFile(file, checkpoint))
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member
+
+
+class _CheckedFile:
+    """A file with a checkpoint at each read: tarfile copies it in one call, however large it is."""
+
+    def __init__(self, file: IO[bytes], checkpoint: Checkpoint) -> None:
+        self._file, self._checkpoint = file, checkpoint
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._checkpoint()
+        return self._file.read(size)
+
+
+def copy(source: IO[bytes], sink: IO[bytes] | None, checkpoint: Checkpoint) -> str:
+    """Copy a file, if anywhere, and return its SHA-256."""
+    digest = hashlib.sha256()
+    while chunk := source.read(CHUNK):
+        checkpoint()
+        digest.update(chunk)
+        if sink:
+            sink.write(chunk)
+    return digest.hexdigest()
+
+
+def require_room(folder: Path, wanted: int) -> None:
+    """Raise InstallError if a folder's disk has no room for so many bytes and some to spare."""
+    with using(folder):
+        free = shutil.disk_usage(folder).free
+    if free < wanted + SPARE_BYTES:
+        mib = 1024 * 1024
+        message = f"{folder} has {free // mib} MiB free, and {(wanted + SPARE_BYTES) // mib + 1} MiB are needed"
+        raise InstallError("disk-full", message, hint=f"df -h {quote(str(folder))}")

@@ -1,24 +1,24 @@
 """A restore from when it begins to replace anything until all is replaced: it outlives the process that began it.
 
 What is put back lies in a folder of its own. The rename that gives the folder its name is the moment from which every
-run carries the restore on, whatever it was started for, and the folder's end is the moment in which it is done.
+run carries the restore on, whatever it was started for; the restore is done when the folder is gone.
 """
 
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.storage.archived import archive_records
 from contextcore_install.storage.backup.archive import MANIFEST, RECORDS, VOLUMES, Manifest, read_manifest
-from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, unusable
+from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, using
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.system.files import UNFINISHED, sync_folder
 
-_PLACING = "placing"
-"""What the folder of the records is called once those that were there are out of the way."""
+_PLACING = "placing"  # the name of the records' folder once those that were there are out of the way
 
 
 def staging(layout: ClusterLayout) -> Path:
@@ -27,20 +27,15 @@ def staging(layout: ClusterLayout) -> Path:
 
 
 def begin(layout: ClusterLayout) -> None:
-    """Have what was laid out put back, by this run or a later one; one that was begun before is given up.
-
-    Raises InstallError.
-    """
+    """Have what was laid out put back, by this run or a later one, instead of one begun before; raises InstallError."""
     give_up(layout)
-    try:
+    with using(layout.restore):
         staging(layout).rename(layout.restore)
-    except OSError as error:
-        raise unusable(layout.restore, error) from error
     sync_folder(layout.folder)
 
 
 def begun(layout: ClusterLayout) -> Manifest | None:
-    """Return the manifest of the backup that is being put back; None where none is. Raises InstallError."""
+    """Return the manifest of the backup that is being put back, if one is; raises InstallError."""
     if not is_begun(layout):
         return None
     try:
@@ -54,7 +49,7 @@ def begun(layout: ClusterLayout) -> Manifest | None:
 
 
 def is_begun(layout: ClusterLayout) -> bool:
-    """Tell whether a backup is being put back, or was when a run was cut off."""
+    """Whether a backup is being put back, or was when a run was cut off."""
     return layout.restore.is_dir()
 
 
@@ -64,13 +59,13 @@ def volume_copy(layout: ClusterLayout, name: str) -> Path:
 
 
 def place_records(home: Home, cluster: str) -> None:
-    """Put the present records aside and those of the backup in their place; cut off anywhere, it can be repeated.
+    """Archive the present records and put those of the backup in their place; if it is cut off, it can be repeated.
 
     The caller holds the lock. Raises InstallError.
     """
     layout = home.cluster(cluster)
     records, placing = layout.restore / RECORDS, layout.restore / _PLACING
-    try:
+    with using(layout.folder):
         if records.is_dir():
             archive_records(home, cluster, replaced=True)
             records.rename(placing)
@@ -79,19 +74,13 @@ def place_records(home: Home, cluster: str) -> None:
                 path.rename(layout.folder / path.name)
             sync_folder(layout.folder)
             placing.rmdir()
-    except OSError as error:
-        raise unusable(layout.folder, error) from error
 
 
 def give_up(layout: ClusterLayout) -> None:
-    """Leave what was begun: it is done, or something else is wanted now. Raises InstallError."""
+    """End a restore: it is done, or something else is wanted now. Raises InstallError."""
     ended = layout.folder / f".{layout.restore.name}-ended{UNFINISHED}"
     shutil.rmtree(ended, ignore_errors=True)  # of one that was killed
-    try:
+    with using(layout.restore), suppress(FileNotFoundError):
         layout.restore.rename(ended)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise unusable(layout.restore, error) from error
-    sync_folder(layout.folder)
-    shutil.rmtree(ended, ignore_errors=True)
+        sync_folder(layout.folder)
+        shutil.rmtree(ended, ignore_errors=True)
