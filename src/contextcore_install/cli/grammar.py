@@ -41,12 +41,10 @@ class Argument:
 
     @property
     def destination(self) -> str:
-        """The name of its value once parsed, as argparse derives it."""
         return str(self.more.get("dest") or self.name.lstrip("-").replace("-", "_"))
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options for argparse."""
         how = {"choices": self.value} if isinstance(self.value, tuple) else {"metavar": self.value}
         return {"help": self.help, **(how if self.value else {"action": "store_true"}), **self.more}
 

@@ -107,7 +107,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:
-    """Return the cluster that is meant if no flag names one."""
     for variable in ("CONTEXTCORE_CLUSTER", "CLUSTER_NAME"):
         if name := environ.get(variable):
             return _checked_name(variable, name)

@@ -16,12 +16,10 @@ from contextcore_install.storage.journal.compaction import past_summary
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.system.lock import owner_of
 
-LOOK_EVERY_S = 0.2
-"""How often the journal is looked at."""
+LOOK_EVERY_S = 0.2  # how often the journal is looked at
 
 
 def run(app: App) -> int:
-    """Show the events of the run at work until it ends, and end as it does."""
     if owner_of(app.layout.lock) is None:
         raise InstallError("nothing-at-work", f"no run is at work on {app.settings.cluster}", hint=own("--status"))
     console = Console(app)

@@ -67,7 +67,6 @@ complete -o bashdefault -F _contextcore_install {COMMAND}"""
 
 
 def run(app: App) -> int:
-    """Print the completion script, for the command and for the launcher."""
     import shtab
 
     shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
@@ -81,7 +80,6 @@ def run(app: App) -> int:
 
 
 def _for_both(shell: str, script: str) -> str:
-    """Return the script with what makes it the launcher's too."""
     if shell == "fish":
         return script.replace(f"complete -c {COMMAND}", f"complete -c {COMMAND} -c {LAUNCHER}")
     if shell == "bash":
@@ -90,7 +88,6 @@ def _for_both(shell: str, script: str) -> str:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the parser's actions, and those of its subcommands."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
         yield action
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001

@@ -19,7 +19,6 @@ DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
 
 
 def run(app: App) -> int:
-    """Serve the page until Ctrl-C."""
     from contextcore_install.runtime.page.feed import PageFeed
     from contextcore_install.system.page_server import PageServer
 

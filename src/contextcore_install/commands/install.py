@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.running import carry_out
 
-WITHOUT_WAITING = "manifests_apply"
-"""The last step of a run with --skip-wait."""
+WITHOUT_WAITING = "manifests_apply"  # the last step of a run with --skip-wait
 
 
 def run(app: App) -> int:

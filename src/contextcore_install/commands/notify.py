@@ -23,14 +23,12 @@ from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home
 
 NOTIFY_SCHEMA = "contextcore-install/notify/v1"
-TRIAL_S = 20.0
-"""How long a trial may take, in seconds: somebody is watching, and a slow answer is better than none."""
+TRIAL_S = 20.0  # how long a trial may take, in seconds: somebody is watching, and a slow answer is better than none
 
 HOW_TO_SET = f"write one URL a line into a file, then {own('notify', 'set', '--file', 'FILE')}"
 
 
 def run(app: App) -> int:
-    """Set, show, try out or clear the contact points."""
     arguments = app.settings.arguments
     action = arguments["action"]
     if arguments["urls"]:

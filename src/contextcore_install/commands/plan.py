@@ -14,8 +14,7 @@ from contextcore_install.steps.registry import NEEDS, TITLES
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"
 PREFLIGHT = "preflight"
-SOMETHING_TO_DO = 2
-"""What `--detailed-exitcode` ends with if a run would do something; it is no error then."""
+SOMETHING_TO_DO = 2  # what `--detailed-exitcode` ends with if a run would do something; it is no error then
 
 
 def run(app: App) -> int:

@@ -21,8 +21,7 @@ from contextcore_install.runtime.session import Prepared
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.store import read_records
 
-BEYOND_REPAIR = "node-lost"
-"""The finding after which a cluster can only be made anew."""
+BEYOND_REPAIR = "node-lost"  # the finding after which a cluster can only be made anew
 
 
 def run(app: App) -> int:

@@ -14,16 +14,13 @@ from contextcore_install.runtime.bundle.redacting import redaction
 from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.output_file import chosen_file, is_standard_output
 
-DETAILED_RUNS = 5
-"""How many of the latest runs come with their details."""
+DETAILED_RUNS = 5  # how many of the latest runs come with their details
 
 MOST_ROWS = 5_000
-WHERE_PATIENCE_S = 5.0
-"""How long a provider may take to tell what runs where; the report goes without it then."""
+WHERE_PATIENCE_S = 5.0  # how long a provider may take to tell what runs where; the report goes without it then
 
 
 def run(app: App) -> int:
-    """Write the report."""
     from contextcore_install.core.errors import ExitCode
 
     hides = not app.settings.arguments["no_redact"]

@@ -14,12 +14,10 @@ from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import sanitize
 
 STATE_SCHEMA = "contextcore-install/step-state/v1"
-SENDING_PATIENCE_S = 2.0
-"""What a metrics store that does not answer may cost a script, in seconds."""
+SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost a script, in seconds
 
 
 def run(app: App) -> int:
-    """Carry out `get [STEP]`, `set STEP STATUS` or `send`."""
     wanted = app.settings.arguments
     action, step, status = wanted["action"], wanted["step"], wanted["value"]
     if action == "set":

@@ -90,7 +90,6 @@ def _records(app: App) -> Records:
 
 
 def _live(app: App, records: Records, files: Records) -> tuple[dict[str, Any], dict[str, CheckResult]]:
-    """Return more members of the document, and what the steps' checks find."""
     from contextcore_install.runtime.check_all import checks_document
     from contextcore_install.runtime.compare_records import compare_records
     from contextcore_install.runtime.installation import resolve

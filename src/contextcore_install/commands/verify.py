@@ -23,11 +23,9 @@ from contextcore_install.verification.requirements import step_results
 from contextcore_install.verification.results import RequirementResult, Status, by_category, completeness, measurements
 
 VERIFY_SCHEMA = "contextcore-install/verify/v1"
-LIMIT_S = 40.0
-"""The most that all probes may take, in seconds, unless --timeout gives less."""
+LIMIT_S = 40.0  # the most that all probes may take, in seconds, unless --timeout gives less
 
-SENDING_PATIENCE_S = 2.0
-"""What a metrics store that does not answer may cost at the end, in seconds."""
+SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost at the end, in seconds
 
 
 def run(app: App) -> int:

@@ -29,7 +29,6 @@ class App:
 
     @property
     def layout(self) -> ClusterLayout:
-        """Where the files of this invocation's cluster are."""
         return self.home.cluster(self.settings.cluster)
 
     @property

@@ -22,8 +22,7 @@ NOT_KNOWN = "not-known-yet"
 
 REPAIR_SCHEMA = "contextcore-install/repair/v1"
 
-Found = Mapping[str, CheckResult]
-"""What each step's check finds, in the plan's order."""
+Found = Mapping[str, CheckResult]  # what each step's check finds, in the plan's order
 
 
 def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dict[str, CheckResult]:

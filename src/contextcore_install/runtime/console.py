@@ -20,8 +20,7 @@ from contextcore_install.ui.terminal import Sink, Terminal
 if TYPE_CHECKING:
     from contextcore_install.ui.console.plain import PlainConsole
 
-RECENT_BYTES = 512 * 1024
-"""How much of the journal's end the estimate of the remaining time is made from."""
+RECENT_BYTES = 512 * 1024  # how much of the journal's end the estimate of the remaining time is made from
 
 
 class Console:
@@ -37,11 +36,9 @@ class Console:
 
     @property
     def style(self) -> Style:
-        """How to draw on standard output now."""
         return self._terminal.style()
 
     def show(self, state: State, provider: str, run_id: str) -> Sequence[Projection]:
-        """Return what shows the events of a run."""
         if self._app.json:
             from contextcore_install.ui.console.json_lines import JsonLines
 
@@ -68,18 +65,15 @@ class Console:
         return [self._plain]
 
     def teach(self, plan: Plan) -> Projection:
-        """Return what explains each step as it begins."""
         from contextcore_install.ui.console.plain import Tutor
 
         return Tutor(self._app.stdout, self.style, plan)
 
     def start(self) -> None:
-        """Begin to draw, where the view is one that draws."""
         if self._live:
             self._live.start()
 
     def stop(self) -> None:
-        """Draw the last picture, which stays."""
         if self._live:
             self._live.stop()
 
@@ -111,6 +105,5 @@ def _progress(app: App, state: State) -> Progress:
 
 
 def recent_events(app: App) -> list[Event]:
-    """Return the events at the journal's end."""
     reader = JournalReader(app.layout.journal)
     return [event for _, event in reader.read(reader.near_end(RECENT_BYTES))]

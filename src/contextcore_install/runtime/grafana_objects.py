@@ -16,8 +16,7 @@ from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import StoreError, Timeouts
 
 PATIENCE = Timeouts(connect_s=2.0, answer_s=20.0)
-MOST_DASHBOARDS = 5000
-"""What one search gives at most."""
+MOST_DASHBOARDS = 5000  # what one search gives at most
 
 _SECRET_FIELDS = frozenset({"password", "basicAuthPassword", "secureJsonData", "secureJsonFields"})
 

@@ -84,7 +84,6 @@ class Installation:
     def check(
         self, report: Callable[[str], None], *, until: str = "", token: CancelToken | None = None
     ) -> dict[str, CheckResult]:
-        """Return what each step's check finds, up to the step `until`; see `check_all`."""
         from contextcore_install.runtime.check_all import check_all
 
         plan = self.plan(self.shipper(report))
@@ -129,7 +128,6 @@ class Installation:
 
 
 def resolve(app: App, state: State) -> Installation:
-    """Return the installation that a state tells of; raises a usage error if the settings contradict it."""
     return Installation(app, select(app, state), state)
 
 

@@ -11,8 +11,7 @@ from contextcore_install.runtime.check_all import Found, check_all, has_automati
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.session import Session
 
-ROUNDS = 2
-"""What the second round cannot mend is for people."""
+ROUNDS = 2  # what the second round cannot mend is for people
 
 
 def mend(session: Session, console: Console) -> RunResult:

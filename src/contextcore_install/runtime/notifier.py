@@ -31,17 +31,15 @@ from contextcore_install.ui.text import duration
 if TYPE_CHECKING:
     from contextcore_install.notify.sending import Outbox
 
-
 LIMIT_VARIABLE = "CONTEXTCORE_NOTIFY_SECONDS"
-LIMIT_S = 5.0
-"""What sending may cost at the end of a run, in seconds, whatever the contact points do."""
+LIMIT_S = 5.0  # what sending may cost at the end of a run, in seconds, whatever the contact points do
 
 _WORTH_BEING_READY = frozenset({Kind.STEP_FAILED, Kind.HEARTBEAT})
 """A failure is told in any case; a run that lives long enough for a heartbeat can spare the time to import."""
 
 
 def sending_limit_s(app: App) -> float:
-    """Return how long sending may take, in seconds: 5 where the environment names no other number."""
+    """Return how long sending may take, in seconds: 5 if the environment names no other number."""
     text = app.environ.get(LIMIT_VARIABLE, "")
     return min(600.0, float(text)) if text.isascii() and text.isdecimal() else LIMIT_S
 
@@ -56,33 +54,28 @@ class Notifier:
         self._troubles: list[str] = []
 
     def handle(self, event: Event) -> None:
-        """Take note of the run that this one took over, and make ready where there may be something to tell."""
+        """Note the run that this one took over, and prepare for sending if there may be something to tell."""
         if event.kind is Kind.RUN_STARTED:
             self._took_over = str(event.data.get("resumes", ""))
         elif event.kind in _WORTH_BEING_READY:
             self._open()
 
     def run_ended(self, session: Session, result: RunResult) -> None:
-        """Send what there is to tell of a run; it is on its way when this returns."""
-        self._send(lambda: message_about(self._story(session, result)))
+        self._send(lambda: message_about(self._facts(session, result)))
 
     def run_refused(self, error: InstallError) -> None:
         """Send that a run could not begin or go on. A wrong command line, or another run at work, is no failure."""
         if error.exit_code is ExitCode.STATE_UNUSABLE:
-            settings = self._app.settings
-            self._send(lambda: could_not_run(self._place(), settings.command, self._typed(error)))
+            self._send(lambda: could_not_run(self._place(), self._app.settings.command, self._typed(error)))
 
     def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
-        """Send what the steps' checks found wrong."""
-        told = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
-        self._send(lambda: verification_failed(self._place(provider), told))
+        problems = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
+        self._send(lambda: verification_failed(self._place(provider), problems))
 
     def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
-        """Send what a watch has put right."""
         self._send(lambda: watch_healed(self._place(provider), problems))
 
     def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
-        """Send that a watch heals no more."""
         self._send(lambda: watch_gave_up(self._place(provider), self._typed(error), problems))
 
     def report_failures(self) -> None:
@@ -97,7 +90,7 @@ class Notifier:
             self._app.stderr.write(f"note: {trouble}\n")
 
     def _open(self) -> Outbox | None:
-        """Return the way to the contact points; None where there are none, or where they cannot be used."""
+        """Return the way to the contact points; None if there are none, or if they cannot be used."""
         if self._outbox is None and not self._troubles:
             try:
                 if urls := contact_urls(self._app):
@@ -112,35 +105,32 @@ class Notifier:
         outbox = self._open()
         message = make() if outbox else None
         if outbox and message:
-            outbox.send(self._without_home(message), sending_limit_s(self._app))
+            hide = Redaction(home=self._app.environ.get("HOME", "") or os.path.expanduser("~")).text  # noqa: PTH111
+            hidden = Message(hide(message.title), hide(message.body), message.level)
+            outbox.send(hidden, sending_limit_s(self._app))
 
     def _note(self, error: InstallError) -> None:
         hint = f": {self._app.commands.typed(error.hint)}" if error.hint else ""
         self._troubles.append(f"no contact point was told, as {error.message}{hint}")
 
-    def _story(self, session: Session, result: RunResult) -> RunFacts:
+    def _facts(self, session: Session, result: RunResult) -> RunFacts:
         from contextcore_install.runtime.console import recent_events
 
-        state, took = session.state, session.took_s
         return RunFacts(
-            place=place_of(state.cluster_name, platform.node(), state.provider),
+            place=self._place(session.state.provider),
             mode=session.mode,
             run_id=session.run_id,
             outcome=result.outcome,
-            duration_s=took,
-            took=duration(took),
+            duration_s=session.took_s,
+            took=duration(session.took_s),
             errors={step: self._typed(error) for step, error in result.errors.items()},
             took_over=self._took_over,
             failed_before=failed_before(recent_events(self._app), session.run_id),
             next_command=self._app.commands("--resume"),
         )
 
-    def _place(self, provider: str = "") -> str:
-        return place_of(self._app.settings.cluster, platform.node(), provider)
-
     def _typed(self, error: InstallError) -> InstallError:
         return InstallError(error.code, error.message, hint=self._app.commands.typed(error.hint))
 
-    def _without_home(self, message: Message) -> Message:
-        hide = Redaction(home=self._app.environ.get("HOME", "") or os.path.expanduser("~")).text  # noqa: PTH111
-        return Message(hide(message.title), hide(message.body), message.level)
+    def _place(self, provider: str = "") -> str:
+        return place_of(self._app.settings.cluster, platform.node(), provider)

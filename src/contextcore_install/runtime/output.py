@@ -13,8 +13,7 @@ from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.terminal import Terminal
 
-UNWRAPPED = 10_000
-"""Columns of an error that goes to a log: whoever searches there looks for whole sentences."""
+UNWRAPPED = 10_000  # columns of an error that goes to a log: whoever searches there looks for whole sentences
 
 RESULT_SCHEMA = "contextcore-install/result/v1"
 
@@ -28,7 +27,6 @@ def report_document(app: App, document: Mapping[str, Any], render: Callable[[Sty
 
 
 def report_done(app: App, sentence: str, **facts: Any) -> None:
-    """Print what a command did."""
     document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
     report_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
 

@@ -54,7 +54,6 @@ def _free_block(keys: Mapping[str, int], taken: set[int]) -> dict[str, int]:
 
 
 def _taken(app: App) -> dict[int, str]:
-    """Return the ports that neighbours have, and whose they are."""
     others = (name for name in app.home.cluster_names() if is_cluster_name(name) and name != app.settings.cluster)
     return {port: name for name in others for port in _held_by(app, name).values()}
 

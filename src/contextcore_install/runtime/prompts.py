@@ -11,7 +11,6 @@ from contextcore_install.system.signals import ending_at_once
 
 
 def can_ask(app: App) -> bool:
-    """Whether somebody is there to answer, and wants to be asked."""
     on_terminal = app.stdin.isatty() and app.stdout.isatty()
     return on_terminal and not app.settings.yes and not app.json
 
@@ -47,7 +46,6 @@ def require_name(app: App, question: str, refused: str, command: str) -> None:
 
 
 def declined(reason: str) -> InstallError:
-    """Return the error for what nobody agreed to."""
     return InstallError("declined", f"{reason}; nothing was changed", exit_code=ExitCode.INTERRUPTED)
 
 

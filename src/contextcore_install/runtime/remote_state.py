@@ -151,7 +151,6 @@ class RemoteSession:
     adopted: bool = False
 
     def release(self) -> None:
-        """Let go of the lease, if that can be done."""
         with suppress(InstallError):
             self.lease.release()
 

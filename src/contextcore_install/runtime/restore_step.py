@@ -58,7 +58,6 @@ class RestoreStep:
         self.undo, self.by_hand = step.undo, step.by_hand
 
     def check(self, ctx: StepContext) -> CheckResult:
-        """Look whether the volumes were filled; then whatever the step looks at."""
         if not self._left():
             return self._step.check(ctx)
         message = f"the backup of {self._made_at} is not put back yet: a restore was begun, and not finished"
@@ -67,7 +66,6 @@ class RestoreStep:
         return CheckResult(findings=(Finding("not-restored", message, remedy=remedy),))
 
     def apply(self, ctx: StepContext) -> None:
-        """Do what the step does, then fill."""
         self._step.apply(ctx)
         if self._left():
             self._fill(ctx)

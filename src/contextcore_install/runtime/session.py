@@ -113,7 +113,6 @@ class Session:
             self._losses_shown.add(str(event.data.get("message", "")))
 
     def begin(self, records: Records, notices: Sequence[str]) -> None:
-        """Record what the run starts from: the installation, what changed in it, and the run itself."""
         state, selection, record = self.state, self.installation.selection, self.recorder.record
         settings = selection.settings()
         if records.imported:
@@ -155,7 +154,6 @@ class Session:
         )
 
     def finish(self, result: RunResult, exit_code: ExitCode) -> None:
-        """Record how the run ended."""
         if result.outcome is Outcome.SUCCEEDED and self.mode not in _LEAVES_DATA:
             self._note_data()
         self.recorder.record(
@@ -168,7 +166,6 @@ class Session:
         self._commit()
 
     def logs_of(self, steps: Collection[str]) -> dict[str, str]:
-        """Return where each of the steps has a log of this run."""
         folder: Path = self.app.layout.logs / self.run_id
         return {step: str(folder / f"{step}.log") for step in steps if (folder / f"{step}.log").exists()}
 

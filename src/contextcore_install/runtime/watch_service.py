@@ -45,7 +45,6 @@ def install(app: App) -> int:
 
 
 def uninstall(app: App) -> int:
-    """End the service, and take its file away."""
     with cancellable(app) as ctx:
         removed = end_service(app, ctx)
     name = app.settings.cluster

@@ -104,7 +104,6 @@ def make_bundle(
 
 
 def details(error: InstallError, commands: Commands) -> list[str]:
-    """Return what was seen of an error and what to do about it, as lines."""
     lines = [f"Seen: {line}" for line in error.evidence.splitlines()[-60:] if line.strip()]
     return [*lines, *([f"Do: {commands.typed(error.hint)}"] if error.hint else [])]
 
@@ -137,7 +136,6 @@ class _Contents:
         return [self.hidden.text(f"{', '.join(names)}: {reason}") for reason, names in self._missing.items()]
 
     def take(self, collected: Collected) -> None:
-        """Take in what was collected, and what could not be."""
         for piece, content in collected.pieces:
             name = self._name(piece)
             try:
@@ -154,7 +152,6 @@ class _Contents:
             self._note(collected.evidence.name, collected.trouble)
 
     def members(self, line: str, more: Sequence[str]) -> list[tuple[str, str]]:
-        """Return all members, the diagnosis first."""
         if missing := self.not_collected:
             self._members[NOT_COLLECTED] = "".join(f"{item}\n" for item in missing)
         held = [f"  {name}" for name in self._members]

@@ -14,8 +14,7 @@ from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.ports import Clock, StepContext
 from contextcore_install.engine.context import Context
 
-_TO_END_S = 1.0
-"""What work gets to end, in seconds, once it was told to; then it is left behind."""
+_TO_END_S = 1.0  # what work gets to end, in seconds, once it was told to; then it is left behind
 
 
 @dataclass(slots=True)
@@ -64,7 +63,6 @@ class _Work:
         self._done = threading.Event()
 
     def start(self, limit_s: float) -> None:
-        """Begin, unless it was told to end before."""
         self._limit_s = limit_s
         self._deadline = self._clock.monotonic() + limit_s
         if not self._token.cancelled:

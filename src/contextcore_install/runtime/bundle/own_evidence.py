@@ -28,8 +28,7 @@ from contextcore_install.system.files import tail
 from contextcore_install.system.host_facts import PROXIES, host_facts
 
 RECORDS = "records"
-RUNS = 3
-"""Of how many of the latest runs the logs are taken along."""
+RUNS = 3  # of how many of the latest runs the logs are taken along
 
 MOST_FILES = 1_000
 LEAST_SECRET = 8
@@ -37,7 +36,6 @@ LEAST_SECRET = 8
 
 
 def own_evidence(app: App, *, journal_bytes: int = READ_BYTES, runs: int = RUNS) -> list[Collector]:
-    """Return what there is to collect of the records and the logs."""
     return [
         Collector("the state", lambda _: _state(app.layout.state)),
         Collector("the journal", lambda _: _journal(app.layout.journal, journal_bytes)),
@@ -47,7 +45,6 @@ def own_evidence(app: App, *, journal_bytes: int = READ_BYTES, runs: int = RUNS)
 
 
 def machine_evidence(app: App) -> Collector:
-    """Return what there is to tell of the machine."""
     path = f"{app.environ.get('PATH', os.defpath)}{os.pathsep}{app.home.bin}"
     environ = {**without_contact_points(app.environ), "PATH": path}
 

@@ -16,14 +16,11 @@ from contextcore_install.runtime.page.source import PageSource, Where
 from contextcore_install.system.page_server import PageResponse
 from contextcore_install.ui.page.html import as_json, policy, render
 
-LOOK_EVERY_S = 0.2
-"""How often the files are looked at while somebody reads; nobody reading, nothing is looked at."""
+LOOK_EVERY_S = 0.2  # how often the files are looked at while somebody reads; nobody reading, nothing is looked at
 
-ALIVE_EVERY_S = 10.0
-"""How often a silent stream says that it lives: so a reader that went away is noticed."""
+ALIVE_EVERY_S = 10.0  # how often a silent stream says that it lives: so a reader that went away is noticed
 
-ASK_EVERY_S = 5.0
-"""How often the endpoints are asked whether they answer, while somebody reads and no run is at work."""
+ASK_EVERY_S = 5.0  # how often the endpoints are asked whether they answer, while somebody reads and no run is at work
 
 _HTML, _JSON, _STREAM = "text/html; charset=utf-8", "application/json", "text/event-stream; charset=utf-8"
 

@@ -29,8 +29,7 @@ from contextcore_install.ui.page.story import RunStory
 if TYPE_CHECKING:
     from contextcore_install.core.provider import Overview
 
-LOOK_S = 1.0
-"""How often it is asked whether the run that seems to live still does; never where none seems to."""
+LOOK_S = 1.0  # how often it is asked whether the run that seems to live still does; never where none seems to
 
 OLDER_ROWS = 100
 
@@ -99,7 +98,6 @@ class PageSource:
         return True
 
     def sections(self) -> dict[str, Any]:
-        """Return the document's sections; raises InstallError where the records are not for this program."""
         live = self.live
         records = Records(self._past.state) if live else self._records()
         return sections(
@@ -127,13 +125,11 @@ class PageSource:
         return {name: bounded(part, self._hidden) for name, part in answer.items()}
 
     def all_rows(self, most: int) -> dict[str, Any]:
-        """Return the history with up to `most` rows."""
         rows = self._past.runs.rows
         answer = history(rows, len(rows), most, live=self.live)
         return {**answer, "rows": [bounded(row, self._hidden) for row in answer["rows"]]}
 
     def run(self, run_id: str) -> dict[str, Any] | None:
-        """Return the details of a run; None where the journal has none of this name."""
         position = self._past.places.get(run_id)
         if position is None:
             return None
@@ -149,7 +145,6 @@ class PageSource:
         return {name: bounded(part, self._hidden) for name, part in found.items()}
 
     def latest_runs(self, most: int) -> list[str]:
-        """Return the latest runs' ids."""
         return list(self._past.places)[-most:]
 
     def _records(self) -> Records:
@@ -167,7 +162,6 @@ class PageSource:
         return self._settled[1]
 
     def _log(self, step: str) -> list[str]:
-        """Return the end of a step's log of the latest run."""
         logs, run_id = self._app.layout.logs, self.story.run_id
         if not run_id or "/" in run_id or run_id.startswith(".") or not has_log(logs, run_id, step):
             return []
