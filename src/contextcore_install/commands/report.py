@@ -10,7 +10,7 @@ from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.redacting import redaction
+from contextcore_install.runtime.bundle.bundle import redaction
 from contextcore_install.runtime.output import report_done
 from contextcore_install.runtime.output_file import chosen_file, is_standard_output
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.collect import Collected, gather
 from contextcore_install.runtime.bundle.own_evidence import known_secrets
-from contextcore_install.runtime.bundle.redacting import redaction
 from contextcore_install.storage.bundles import bundle_name, prune_bundles, write_bundle
 from contextcore_install.storage.home import make_home, make_private
 from contextcore_install.ui.hints import Commands
@@ -30,7 +30,7 @@ REDACTED = (
     "look at it before you send it."
 )
 
-_SAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def make_bundle(
 ) -> Bundle:
     """Collect, hide what is secret, and write it, into the cluster's folder unless told where to.
 
-    `diagnose` is called when all was collected. Raises InstallError where it cannot be written, CancelledError.
+    `diagnose` is called when all was collected. Raises InstallError if it cannot be written, CancelledError.
     """
     secrets: list[str] = []
 
@@ -89,13 +89,13 @@ def make_bundle(
     wanted = [Collector("secrets to be hidden", learn), *evidence]
     _, *found = gather(wanted, ctx, app.clock, quick_s=limits.quick_s, slow_s=limits.slow_s)
     contents = _Contents(redaction(app, secrets), limits)
-    for collected in sorted(found, key=lambda item: item.evidence.slow):
+    for collected in sorted(found, key=lambda item: item.evidence.slow):  # what is slow stands last
         ctx.raise_if_cancelled()
         contents.take(collected)
-    made_us = app.clock.now_us()
-    diagnosis = diagnose()
+    made_us, diagnosis = app.clock.now_us(), diagnose()
     line = contents.hidden.text(" ".join(diagnosis.line.split()))
-    members = contents.members(line, [*diagnosis.more, *_about(app, made_us)])
+    made = f"Made {second(made_us)} by contextcore-install {__version__} (`{app.settings.command}`)"
+    members = contents.members(line, [*diagnosis.more, "", f"{made} about {app.settings.cluster}.", REDACTED])
     path = target or _own_place(app, made_us)
     size = write_bundle(path, members, made_us)
     if target is None:
@@ -104,8 +104,20 @@ def make_bundle(
 
 
 def details(error: InstallError, commands: Commands) -> list[str]:
+    """Return what was seen of an error and what to do about it, as lines."""
     lines = [f"Seen: {line}" for line in error.evidence.splitlines()[-60:] if line.strip()]
     return [*lines, *([f"Do: {commands.typed(error.hint)}"] if error.hint else [])]
+
+
+def redaction(app: App, secrets: Iterable[str] = ()) -> Redaction:
+    """Return what hides this user's and this machine's names, all that looks secret, and the secrets that are known."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = ""
+    return Redaction(home=app.environ.get("HOME", ""), host=socket.gethostname(), user=user, secrets=secrets)
 
 
 def _own_place(app: App, made_us: int) -> Path:
@@ -115,13 +127,8 @@ def _own_place(app: App, made_us: int) -> Path:
     return app.layout.bundles / bundle_name(app.settings.cluster, made_us)
 
 
-def _about(app: App, made_us: int) -> list[str]:
-    made = f"Made {second(made_us)} by contextcore-install {__version__} (`{app.settings.command}`)"
-    return ["", f"{made} about {app.settings.cluster}.", REDACTED]
-
-
 class _Contents:
-    """The members of a bundle. What is slow is taken last, and stands last."""
+    """The members of a bundle, in the order in which they are taken in."""
 
     def __init__(self, hidden: Redaction, limits: BundleLimits) -> None:
         self.hidden = hidden
@@ -139,7 +146,7 @@ class _Contents:
         for piece, content in collected.pieces:
             name = self._name(piece)
             try:
-                text = self._text(content)
+                text = self._text(content) if isinstance(content, str) else self._document(content)
             except (InstallError, RecursionError) as error:
                 self._note(name, str(error))
                 continue
@@ -152,6 +159,7 @@ class _Contents:
             self._note(collected.evidence.name, collected.trouble)
 
     def members(self, line: str, more: Sequence[str]) -> list[tuple[str, str]]:
+        """Return all members, the diagnosis first."""
         if missing := self.not_collected:
             self._members[NOT_COLLECTED] = "".join(f"{item}\n" for item in missing)
         held = [f"  {name}" for name in self._members]
@@ -160,17 +168,16 @@ class _Contents:
 
     def _name(self, path: str) -> str:
         """Return a member's name: relative, and of letters that every system takes."""
-        parts = _SAFE.sub("_", self.hidden.text(path)).split("/")
+        parts = _UNSAFE.sub("_", self.hidden.text(path)).split("/")
         return "/".join(part for part in parts if part not in ("", ".", ".."))
 
-    def _text(self, content: Any) -> str:
-        if not isinstance(content, str):
-            return self._document(content)
-        margin = READ_BYTES - KEPT_BYTES
-        text = self.hidden.text(content[-(self._limits.text_bytes + margin) :])
-        if len(text) <= self._limits.text_bytes and len(content) <= self._limits.text_bytes + margin:
+    def _text(self, content: str) -> str:
+        most = self._limits.text_bytes
+        with_margin = most + READ_BYTES - KEPT_BYTES
+        text = self.hidden.text(content[-with_margin:])
+        if len(text) <= most and len(content) <= with_margin:
             return text
-        end = text[-self._limits.text_bytes :]
+        end = text[-most:]
         return f"[only the end]\n{end.partition(chr(10))[2] or end}"
 
     def _document(self, content: Any) -> str:

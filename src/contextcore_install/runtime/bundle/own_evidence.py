@@ -21,6 +21,7 @@ from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.contacts import without_contact_points
 from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.journal.segments import growing_start
 from contextcore_install.storage.step_logs import runs_with_logs
@@ -36,11 +37,12 @@ LEAST_SECRET = 8
 
 
 def own_evidence(app: App, *, journal_bytes: int = READ_BYTES, runs: int = RUNS) -> list[Collector]:
+    layout = app.layout
     return [
-        Collector("the state", lambda _: _state(app.layout.state)),
-        Collector("the journal", lambda _: _journal(app.layout.journal, journal_bytes)),
-        Collector("the records", lambda _: _small_records(app)),
-        Collector("the logs", lambda _: _logs(app.layout.logs, runs)),
+        Collector("the state", lambda _: _state(layout.state)),
+        Collector("the journal", lambda _: _journal(layout.journal, journal_bytes)),
+        Collector("the records", lambda _: _small_records(layout)),
+        Collector("the logs", lambda _: _logs(layout.logs, runs)),
     ]
 
 
@@ -111,8 +113,7 @@ def _before(path: Path, limit: int) -> Iterator[Event]:
         yield event
 
 
-def _small_records(app: App) -> Iterator[Piece]:
-    layout = app.layout
+def _small_records(layout: ClusterLayout) -> Iterator[Piece]:
     yield f"{RECORDS}/files.txt", _listing(layout.folder)
     for path in (layout.cursors, layout.lock):
         if path.exists():
