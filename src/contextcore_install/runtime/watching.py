@@ -7,9 +7,6 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, ExitCode, InstallError
@@ -22,14 +19,14 @@ from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.engine.state import PENDING, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, has_automatic_fix
-from contextcore_install.runtime.console import Console, recent_events
+from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.mending import mend
 from contextcore_install.runtime.notifier import Notifier
-from contextcore_install.runtime.records import open_records, take_lock
+from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out
 from contextcore_install.runtime.session import Prepared, Session
-from contextcore_install.runtime.watch_reporter import WatchReporter
+from contextcore_install.runtime.watch_log import WatchLog
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import read_records
@@ -47,49 +44,31 @@ NOT_BY_ITSELF = frozenset({"cluster-absent"})
 CONFIRM_S = 3.0  # what heals by itself within so many seconds needs no remedy: a pod that is being replaced, say
 LOOK_S = 2.0  # how often a provider that cannot be told of changes is asked, at most
 BUSY_S = 5.0  # how soon to look again while another run is at work
-NOTE_S = 240.0  # how often an unchanged look is recorded: queries look back five minutes by themselves
 
 
-class _Word(Enum):
-    CHANGED = "something changed"
-    END = "it is to end"
-
-
-@dataclass(slots=True)
 class Watch:
     """One watch: `every_s` seconds at most lie between two looks."""
 
-    app: App
-    budget: RepairBudget
-    every_s: float
-    _reporter: WatchReporter = field(init=False)
-    _inbox: queue.SimpleQueue[_Word] = field(default_factory=queue.SimpleQueue, init=False)
-    _ended: bool = field(default=False, init=False)
-    _installation: Installation | None = field(default=None, init=False)
-    _noted_at: float = field(default=float("-inf"), init=False)
-    _problems: int = field(default=-1, init=False)
-    _began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._reporter = WatchReporter(self.app)
-        self._began = self.app.clock.now_us() / 1e6
+    def __init__(self, app: App, budget: RepairBudget, every_s: float) -> None:
+        self.app, self.budget, self.every_s = app, budget, every_s
+        self._log = WatchLog(app)
+        self._wake = queue.SimpleQueue[None]()  # a signal handler may put something in at any moment
+        self._ended = False
+        self._installation: Installation | None = None
 
     def run(self) -> int:
         """Watch; return the exit code. Raises InstallError when the budget is spent, or nothing is left to watch."""
         state = self._state()
         place = f"{self.app.settings.cluster} on {self._resolved(state).selection.provider}"
-        self._reporter.report(
-            "begins",
-            f"watching {place}: a check every {duration(self.every_s)} and at changes, at most {self._most} "
-            "an hour; times are UTC; Ctrl-C ends it",
-        )
+        how = f"a check every {duration(self.every_s)} and at changes, at most {self._most} an hour"
+        self._log.report("begins", f"watching {place}: {how}; times are UTC; Ctrl-C ends it")
         ending = ending_signals(lambda _: self._end(), _end_at_once, exits_next=lambda: self._ended)
         with ending, self._following(state):
             while not self._ended:
                 result = self._turn()
                 if result is not None:
                     return result
-        self._reporter.report("ends", "the watch has ended; nothing was under way")
+        self._log.report("ends", "the watch has ended; nothing was under way")
         return ExitCode.DONE
 
     @property
@@ -98,7 +77,7 @@ class Watch:
 
     def _end(self) -> None:
         self._ended = True
-        self._inbox.put(_Word.END)
+        self._wake.put(None)
 
     def _turn(self) -> int | None:
         """Look once, and do what follows from it; return an exit code if a remedy was interrupted."""
@@ -109,10 +88,10 @@ class Watch:
             why = "it is not installed as a whole, or taken back: nothing is healed"
             self._wait("not installed", why, self.every_s)
         elif not (problems := _problems(found := self._look(state))):
-            self._note_look(problems)
+            self._log.note_look(problems)
             self._wait("well", "everything is as it should be", self.every_s)
         elif not _is_healable(found):
-            self._note_look(problems)
+            self._log.note_look(problems)
             self._wait("for people", f"not for a watch to heal: {_sentence(problems)}", self.every_s)
         else:
             return self._confirm_and_heal(state)
@@ -123,16 +102,14 @@ class Watch:
         found = {} if self._ended else self._look(state)
         if self._ended or not (problems := _problems(found)) or not _is_healable(found):
             return None
-        self._note_look(problems)
-        now, remedies = self.app.clock.now_us() / 1e6, self._remedies()
+        self._log.note_look(problems)
+        now, remedies = self.app.clock.now_us() / 1e6, self._log.remedies()
         if self.budget.exhausted(remedies, now):
             self._give_up(problems)
         if pause := self.budget.pause_s(remedies, now):
             self._wait("pause", f"{_sentence(problems)} The next remedy begins in {duration(pause)}.", pause)
             return None
         return self._heal(problems)
-
-    # Looking
 
     def _state(self) -> State:
         """Return the state; raises InstallError if there is no installation."""
@@ -152,15 +129,15 @@ class Watch:
         return self._resolved(state).check(lambda _: None, until=WATCHED_UNTIL)
 
     def _wait(self, word: str, text: str, seconds: float) -> None:
-        self._reporter.report(word, text)
+        self._log.report(word, text)
         self._rest(seconds)
 
     def _rest(self, seconds: float) -> None:
         """Wait, at most so long: until a change or the end comes. What comes twice is one look."""
         with suppress(queue.Empty):
-            self._inbox.get(timeout=max(0.0, seconds))
+            self._wake.get(timeout=max(0.0, seconds))
             while True:
-                self._inbox.get_nowait()
+                self._wake.get_nowait()
 
     @contextmanager
     def _following(self, state: State) -> Iterator[None]:
@@ -175,7 +152,7 @@ class Watch:
                     try:
                         for workloads in provider.watch_workloads(context):
                             if not all(workload.ready for workload in workloads):
-                                self._inbox.put(_Word.CHANGED)
+                                self._wake.put(None)
                     except InstallError:
                         token.wait(self.every_s)  # the schedule finds out why
 
@@ -188,18 +165,11 @@ class Watch:
     # Acting, and recording
 
     def _heal(self, problems: list[Finding]) -> int | None:
-        try:
-            lock = take_lock(self.app)
-        except InstallError as error:
-            if error.code != "locked":
-                raise
-            self._rest(BUSY_S)
+        taken = self._take_over()
+        if taken is None:
             return None
-        state = self._state_under(lock)
-        if not _is_installed(state):
-            lock.release()
-            return None
-        self._reporter.report("heals", f"healing: {_sentence(problems)}")
+        lock, state = taken
+        self._log.report("heals", f"healing: {_sentence(problems)}")
         results: list[RunResult] = []
         messages = [problem.message for problem in problems]
 
@@ -212,7 +182,7 @@ class Watch:
 
         prepared = Prepared(lock, self._installation)
         try:
-            code = carry_out(self.app, work, prepared, words=self._reporter.healed, stopping=self._end)
+            code = carry_out(self.app, work, prepared, words=self._log.healed, stopping=self._end)
         except InstallError as error:
             if error.code != ELSEWHERE:
                 raise
@@ -226,54 +196,31 @@ class Watch:
             notifier.report_failures()
         return None
 
-    def _state_under(self, lock: Lock) -> State:
-        """Return the state as it is now that nobody else can change it; releases the lock if there is none."""
+    def _take_over(self) -> tuple[Lock, State] | None:
+        """Return the lock, and the state under it; None if another run is at work, or nothing is to be healed."""
         try:
-            return self._state()
-        except InstallError:
-            lock.release()
-            raise
-
-    def _remedies(self) -> list[float]:
-        """Return when the remedies that count ended, in seconds since 1970.
-
-        All of this watch count, as what breaks again and again is not well. Of earlier watches those that failed count:
-        what they healed was healed, and a new watch is to try for itself.
-        """
-        remedies = (event for event in recent_events(self.app) if event.kind is Kind.WATCH_REMEDIED)
-        ended = ((event.at_us / 1e6, event.data.get("outcome")) for event in remedies)
-        return [at for at, outcome in ended if at >= self._began or outcome != Outcome.SUCCEEDED.value]
-
-    def _note_look(self, problems: list[Finding]) -> None:
-        """Record that a watch lives and what it saw: when that changes, and every few minutes."""
-        now = self.app.clock.monotonic()
-        if len(problems) == self._problems and now - self._noted_at < NOTE_S:
-            return
-        if self._record(Kind.WATCH_LOOKED, problems=[problem.message for problem in problems]):
-            self._noted_at, self._problems = now, len(problems)
-
-    def _record(self, kind: Kind, **data: Any) -> bool:
-        """Record an event outside of a run; not while another run is at work, which can wait for nothing of ours."""
-        try:
-            with open_records(self.app, used=False) as (_, recorder, _shipper):
-                recorder.record(kind, **data)
-                recorder.sync()
+            lock = take_lock(self.app)
         except InstallError as error:
             if error.code != "locked":
                 raise
-            return False
-        return True
+            self._rest(BUSY_S)
+            return None
+        try:
+            state = self._state()
+        except InstallError:
+            lock.release()
+            raise
+        if _is_installed(state):
+            return lock, state
+        lock.release()
+        return None
 
     def _give_up(self, problems: list[Finding]) -> None:
         """Tell everybody that healing does not help; raises the InstallError that ends the watch."""
         state, messages = self._state(), [problem.message for problem in problems]
-        self._record(Kind.WATCH_GAVE_UP, problems=messages)
-        error = InstallError(
-            "watch-gave-up",
-            f"{self._most} in an hour did not keep {state.cluster_name} well: the watch gives up",
-            "\n".join(messages),
-            REPAIR,
-        )
+        self._log.record(Kind.WATCH_GAVE_UP, problems=messages)
+        text = f"{self._most} in an hour did not keep {state.cluster_name} well: the watch gives up"
+        error = InstallError("watch-gave-up", text, "\n".join(messages), REPAIR)
         notifier = Notifier(self.app)
         notifier.watch_gave_up(state.provider, error, messages)
         notifier.report_failures()
@@ -288,9 +235,8 @@ class _Unhurried(Context):
 
 
 def _end_at_once() -> None:
-    """End the process as well as the first signal would have: nothing is under way that could be left half done."""
     kill_all_children()
-    os._exit(ExitCode.DONE)
+    os._exit(ExitCode.DONE)  # as after the first signal: nothing is under way that could be left half done
 
 
 def _is_installed(state: State) -> bool:
