@@ -125,7 +125,7 @@ def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallErro
 
 
 def unreached(cluster: str, error: InstallError) -> InstallError:
-    """Return the error for kubectl's configuration that a new context does not heal: the cluster itself is well."""
+    """Return the error for kubectl's configuration that a new context does not heal: the cluster itself is healthy."""
     facts = {"cluster": cluster, "export": EXPORT.format(cluster=cluster)}
     return _unreached(facts, reasons.UNREACHED, error).error()
 

@@ -14,7 +14,7 @@ _WORDS = {
     "ContainerCreating": "is being created",
     "PodInitializing": "is being initialised",
     "Unschedulable": "waits for a node",
-    "CrashLoopBackOff": "starts and ends again",
+    "CrashLoopBackOff": "keeps crashing",
     "ErrImagePull": "has no image",
     "ImagePullBackOff": "has no image",
     "CreateContainerConfigError": "lacks configuration",

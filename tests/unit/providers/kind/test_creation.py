@@ -128,7 +128,7 @@ def test_an_image_that_cannot_be_had_is_told_of_and_fails_no_cluster(lab: Lab) -
     assert owner.complete
     assert parts(told) == {"cluster": "completed", "images": "failed", "pull grafana/loki:3": "failed"}
     assert told.notices == [
-        "There is no image grafana/loki:3, or it is not for everyone. The nodes pull what they lack, if they can."
+        "There is no image grafana/loki:3, or it is private. The nodes pull what they lack, if they can."
     ]
 
 

@@ -95,7 +95,7 @@ def test_a_pull_that_fails_is_told_by_its_cause_and_may_be_tried_again(lab: Lab)
     lab.says("pull-says", DENIED)
     error = lab.images().get(["grafana/loki:9"], Told().ctx)["grafana/loki:9"]
     assert (error.code, error.retryable) == ("image-unavailable", True)
-    assert error.message == "There is no image grafana/loki:9, or it is not for everyone."
+    assert error.message == "There is no image grafana/loki:9, or it is private."
     assert error.hint == "docker pull grafana/loki:9"
 
 

@@ -95,7 +95,7 @@ def test_a_webhook_whose_configuration_may_not_be_read_is_named_all_the_same(wor
     world.cluster.fails(("--dry-run=server", REFUSED + WEBHOOK), ("get validating", "Error (Forbidden)"))
     found = world.told(13)
     assert found is not None
-    assert "the admission webhook pods.example.com has to agree" in found.message
+    assert "the admission webhook pods.example.com must agree" in found.message
     assert found.remedy is not None
     assert found.remedy.command.endswith("get validatingwebhookconfigurations,mutatingwebhookconfigurations")
 

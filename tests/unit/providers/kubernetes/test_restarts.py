@@ -67,7 +67,7 @@ def test_what_is_on_its_way_is_left_alone(shown: dict[str, Any]) -> None:
 
 
 def test_what_kubernetes_tries_again_ever_later_is_started_anew() -> None:
-    assert why([pod("CrashLoopBackOff")]) == ["starts and ends again"]
+    assert why([pod("CrashLoopBackOff")]) == ["keeps crashing"]
     assert why([pod("ImagePullBackOff")]) == ["has no image"]
 
 
