@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from e2e.lab import NAMESPACE, ClusterInstallation
-from kit.bundles import read_bundle
+from kit.archives import read_bundle
 
 MARKER = "pl4nt3d-in-a-p0d"
 POD = {

@@ -11,9 +11,10 @@ import pytest
 
 from contextcore_install.core.events import Event, Kind, event_from_document, instant
 from contextcore_install.telemetry.folds.metrics import MetricsFold
+from kit.fakes import Told
 from kit.installation import Installation, kill, read_until
-from kit.stores import DEDUPLICATION, OUT_OF_ORDER, RECEIVER, QuietContext, Store, program
-from kit.telemetry_world import DAY_US, HOUR_US, World, assert_shows_exactly, now_us
+from kit.stores import DEDUPLICATION, OUT_OF_ORDER, RECEIVER, Store, program
+from kit.telemetry_world import DAY_US, HOUR_US, TelemetryWorld, assert_shows_exactly, now_us
 
 STORES = pytest.mark.parametrize(
     ("name", "arguments", "config"),
@@ -27,7 +28,7 @@ STORES = pytest.mark.parametrize(
 """Stores of their own, as an installation's is: nothing else has moved what they count as old."""
 
 
-def begin_and_be_cut_off(world: World) -> None:
+def begin_and_be_cut_off(world: TelemetryWorld) -> None:
     world.journal.begin("r1", after_us=1)
     world.journal.add("r1", Kind.STEP_STARTED, "preflight", after_us=500_000)
     world.journal.add("r1", Kind.STEP_COMPLETED, "preflight", after_us=500_000, duration_seconds=0.5)
@@ -39,7 +40,7 @@ def test_a_run_cut_off_before_there_was_a_store_arrives_hours_later(
     new_store: Callable[..., Store], name: str, arguments: list[str], config: str
 ) -> None:
     store = new_store(name, *arguments, config=config)
-    world = World(None, began_us=now_us() - 5 * HOUR_US)
+    world = TelemetryWorld(None, began_us=now_us() - 5 * HOUR_US)
     begin_and_be_cut_off(world)
     world.ship()
     world.url = store.url
@@ -56,7 +57,7 @@ def test_what_was_sent_before_the_cut_is_not_sent_again_hours_later(
 ) -> None:
     """The first half arrived and its cursor was lost with the power; the second half was written and not sent."""
     store = new_store(name, *arguments, config=config)
-    world = World(store.url, began_us=now_us() - 5 * HOUR_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - 5 * HOUR_US)
     begin_and_be_cut_off(world)
     world.ship()
     world.cursors.kept = {}
@@ -73,41 +74,41 @@ def test_what_was_sent_before_the_cut_is_not_sent_again_hours_later(
 def test_a_store_gets_what_its_window_takes_and_the_rest_is_told_once(new_store: Callable[..., Store]) -> None:
     """A window of two hours, a run five hours ago and one of an hour ago; more refused than one request holds."""
     store = new_store("prometheus", RECEIVER, config="storage: {tsdb: {out_of_order_time_window: 2h}}")
-    other = World(store.url, began_us=now_us() - 1_000_000)
+    other = TelemetryWorld(store.url, began_us=now_us() - 1_000_000)
     other.journal.whole_run("r1", after_us=1)
     other.ship()
-    world = World(store.url, began_us=now_us() - 5 * HOUR_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - 5 * HOUR_US)
     begin_and_be_cut_off(world)
     for _ in range(1200):
         world.journal.add("r1", Kind.HEARTBEAT, after_us=1_000_000)
     refused = len(world.expected())
     world.journal.whole_run("r2", after_us=3 * HOUR_US)
     shipper = world.shipper()
-    taken = shipper.flush(QuietContext())
+    taken = shipper.flush(Told().ctx)
     assert taken == len(world.expected()) - refused
     assert_shows_exactly(store, world, world.expected()[refused:])
     assert len(world.said) == 1
     assert f"refused {refused} samples for good" in world.said[0]
     assert shipper.unsent() == 0
     assert shipper.missing_samples() == []
-    assert shipper.flush(QuietContext()) == 0
-    assert world.shipper().flush(QuietContext()) == 0, "nor by another process"
+    assert shipper.flush(Told().ctx) == 0
+    assert world.shipper().flush(Told().ctx) == 0, "nor by another process"
     assert len(world.said) == 1
 
 
 def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(new_store: Callable[..., Store]) -> None:
     """VictoriaMetrics answers 204 to what is older than its retention."""
     store = new_store("victoria-metrics", DEDUPLICATION, "-retentionPeriod=2d")
-    world = World(store.url, began_us=now_us() - 6 * DAY_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - 6 * DAY_US)
     begin_and_be_cut_off(world)
     old = len(world.expected())
     world.journal.whole_run("r2", after_us=6 * DAY_US - 60_000_000)
     world.ship()
     shipper = world.shipper()
     assert "has nothing of" in shipper.missing_samples()[0]
-    assert shipper.flush(QuietContext()) >= old, "what may be missing, and what came behind it, is sent again"
+    assert shipper.flush(Told().ctx) >= old, "what may be missing, and what came behind it, is sent again"
     assert "is not there" in shipper.missing_samples()[0]
-    assert shipper.flush(QuietContext()) == old
+    assert shipper.flush(Told().ctx) == old
     assert shipper.missing_samples() == []
     assert_shows_exactly(store, world, world.expected()[old:])
     [said] = world.said
@@ -115,7 +116,7 @@ def test_what_a_store_drops_without_a_word_is_sent_again_and_then_given_up(new_s
     assert "does not keep what is so old" in said
     later = world.shipper()
     assert later.missing_samples() == [], "nor is it missed by another process"
-    assert later.flush(QuietContext()) == 0
+    assert later.flush(Told().ctx) == 0
 
 
 def age(journal: Path, by_us: int) -> list[Event]:
@@ -147,7 +148,7 @@ def test_an_installation_resumed_hours_later_has_all_its_story_in_its_store(
     fold = MetricsFold(installation.cluster)
     events = [event_from_document(json.loads(line)) for line in journal.read_text().splitlines()]
     assert events[-1].at_us - events[0].at_us > 5 * HOUR_US
-    world = World(None)
+    world = TelemetryWorld(None)
     world.cluster = installation.cluster
     samples = [sample for event in events for sample in fold.take(event)]
     assert_shows_exactly(Store(name, tmp_path / "store", port=installation.ports["mimir"]), world, samples)

@@ -14,7 +14,7 @@ from shlex import quote
 import pytest
 
 from kit.installation import Installation
-from kit.written import Store
+from kit.telemetry_world import ForeignSamples
 
 NAMED = ("--yes", "--cluster", "test")
 
@@ -34,7 +34,7 @@ def backups(place: Installation) -> list[Path]:
 
 
 def test_a_backup_is_put_back_over_what_came_after(installed: Installation) -> None:
-    Store(installed).write(1.0)
+    ForeignSamples(installed).write(1.0)
     pid = installed.processes()[0].pid
     made = installed.run("backup", "--output", "json")
     assert made.returncode == 0, made.stderr
@@ -47,25 +47,25 @@ def test_a_backup_is_put_back_over_what_came_after(installed: Installation) -> N
         assert "volumes/victoria-metrics.tar" in tar.getnames()
     installation_id = installed.status()["installation_id"]
 
-    Store(installed).write(2.0)
-    assert sorted(Store(installed).values()) == [1.0, 2.0]
+    ForeignSamples(installed).write(2.0)
+    assert sorted(ForeignSamples(installed).values()) == [1.0, 2.0]
     restored = installed.run("restore", str(path), *NAMED)
     assert restored.returncode == 0, restored.stdout + restored.stderr
-    assert Store(installed).values() == [1.0]
+    assert ForeignSamples(installed).values() == [1.0]
     assert installed.status()["overall"] == "complete"
     assert installed.status()["installation_id"] == installation_id
     before = [item for item in backups(installed) if "before-restore" in item.name]
     assert len(before) == 1, "what was there is kept"
     back = installed.run("restore", str(before[0]), "--no-backup", *NAMED)
     assert back.returncode == 0, back.stdout + back.stderr
-    assert sorted(Store(installed).values()) == [1.0, 2.0]
+    assert sorted(ForeignSamples(installed).values()) == [1.0, 2.0]
 
 
 def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -> None:
     place = Installation(tmp_path)
     try:
         assert place.install().returncode == 0
-        Store(place).write(7.0)
+        ForeignSamples(place).write(7.0)
         kept = tmp_path / "kept.tar.gz"
         assert place.run("backup", "-o", str(kept)).returncode == 0
         again = place.run("backup", "-o", str(kept))
@@ -84,7 +84,7 @@ def test_an_installation_that_is_gone_comes_back_with_its_data(tmp_path: Path) -
         assert not place.processes()
         restored = place.run("restore", str(kept), *NAMED)
         assert restored.returncode == 0, restored.stdout + restored.stderr
-        assert Store(place).values() == [7.0]
+        assert ForeignSamples(place).values() == [7.0]
         assert place.run("verify").returncode == 0
     finally:
         place.remove()

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from integration.first_start import INTERPRETER, ROOT, Checkout
+from kit.stores import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +32,6 @@ needs_pip = pytest.mark.skipif(not HAS_PIP, reason="this interpreter has no pip"
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
-
-
-def until(condition: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def begin(checkout: Checkout, *arguments: str, **changes: str) -> subprocess.Popen[str]:
@@ -87,7 +81,7 @@ def test_two_first_starts_at_once_prepare_one_runtime(checkout: Checkout) -> Non
 def test_killed_in_the_middle_it_starts_as_if_nothing_had_been(checkout: Checkout) -> None:
     notes = slow_uv(checkout, 120)
     killed = begin(checkout)
-    until(notes.exists)
+    wait_until(notes.exists)
     killed.kill()
     killed.communicate()
 
@@ -106,7 +100,7 @@ def test_killed_in_the_middle_it_starts_as_if_nothing_had_been(checkout: Checkou
 def test_interrupted_it_clears_up_and_says_how_to_carry_on(checkout: Checkout, number: signal.Signals) -> None:
     notes = slow_uv(checkout, 30)
     started = begin(checkout, "two words")
-    until(lambda: notes.exists() and notes.read_text().strip())
+    wait_until(lambda: notes.exists() and notes.read_text().strip())
     started.send_signal(number)
     _, stderr = started.communicate(timeout=60)
 
@@ -114,7 +108,7 @@ def test_interrupted_it_clears_up_and_says_how_to_carry_on(checkout: Checkout, n
     assert f"type again: '{checkout.script}' 'two words'" in stderr
     assert "Traceback" not in stderr
     assert checkout.half_made() == []
-    until(lambda: has_ended(int(notes.read_text())))
+    wait_until(lambda: has_ended(int(notes.read_text())))
 
 
 def has_ended(pid: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundles import read_bundle
+from kit.archives import read_bundle
 from kit.host_world import VERSIONS, install_stand_in
 from kit.installation import Installation, read_until
 from kit.stores import wait_until

@@ -20,8 +20,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.system.machine import start_time
 from kit.fakes import Told
-from kit.host_world import World, until
-from kit.stores import program
+from kit.host_world import World
+from kit.stores import program, wait_until
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def write_one(world: World) -> None:
     ask(world, "POST", "/api/v1/import/prometheus", "kept 1\n")
     ask(world, "GET", "/internal/force_flush")
     # It shows samples that are a second old, whatever -search.latencyOffset says.
-    until(lambda: query(world, "kept"))
+    wait_until(lambda: query(world, "kept"))
 
 
 def test_each_store_starts_is_ready_and_ends(world: World, store: str) -> None:
@@ -210,7 +210,7 @@ def test_a_stolen_port_is_named_before_and_after(with_store: World) -> None:
         assert finding.remedy is not None
         assert "--port mimir=" in finding.remedy.command
         provider.start_workloads(Told().ctx)
-        until(lambda: not with_store.daemons().look("mimir").alive)
+        wait_until(lambda: not with_store.daemons().look("mimir").alive)
         ended = provider.workloads()[0].finding
         assert ended is not None
         assert ended.code == "port-in-use"
@@ -232,7 +232,7 @@ def test_a_store_that_hangs_is_started_anew(world: World) -> None:
     provider = world.install()
     hung = world.pid()
     os.kill(hung, signal.SIGUSR1)
-    until(lambda: provider.workloads()[0].condition == "does not answer")
+    wait_until(lambda: provider.workloads()[0].condition == "does not answer")
     told = Told()
     provider.start_workloads(told.ctx)
     assert all(item.ready for item in world.ready(provider))
@@ -244,7 +244,7 @@ def test_a_store_that_was_suspended_is_called_so_and_goes_on(with_store: World) 
     provider = with_store.install()
     suspended = with_store.pid()
     os.kill(suspended, signal.SIGSTOP)  # which reaches each of its threads when that runs next
-    until(lambda: not provider.workloads()[0].ready)
+    wait_until(lambda: not provider.workloads()[0].ready)
     (workload,) = provider.workloads()
     assert "is suspended" in workload.condition
     assert workload.finding is not None
@@ -434,7 +434,7 @@ def test_a_component_that_does_not_come_up_names_itself(with_store: World) -> No
     provider = with_store.provider()
     provider.create_cluster(Told().ctx)
     provider.apply_release(Told().ctx)
-    until(lambda: not with_store.daemons().look("loki").alive)
+    wait_until(lambda: not with_store.daemons().look("loki").alive)
     finding = {item.name: item.finding for item in provider.workloads()}["loki"]
     assert finding is not None
     assert finding.code == "bad-config"

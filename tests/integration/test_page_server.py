@@ -22,6 +22,7 @@ from contextcore_install.runtime.page.source import PageSource
 from contextcore_install.system.page_server import PageServer
 from kit.installation import Installation
 from kit.page_world import STEPS, Story, complete, killed, many
+from kit.stores import wait_until
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_a_run_that_was_killed_does_not_look_alive(story: Story, server: PageSer
         shown = sections(server)
         assert (shown["head"]["overall"], shown["run"]["ended_us"]) == ("running", None)
 
-    wait_for(lambda: sections(server)["head"]["headline"] == "Ended without a word")
+    wait_until(lambda: sections(server)["head"]["headline"] == "Ended without a word")
     shown = sections(server)
     assert [step["status"] for step in shown["steps"][:2]] == ["completed", "stopped"]
     assert shown["run"]["rows"][1]["bars"][0][2] == "cut off"
@@ -312,10 +313,3 @@ def test_a_run_with_open_serves_its_page_until_its_end(installation: Installatio
     changed = [json.loads(line[6:])["sections"] for line in told.splitlines() if line.startswith("data: {")]
     assert changed[-1]["head"]["headline"] == "Complete"
     assert told.rstrip().endswith("event: end\ndata:")
-
-
-def wait_for(condition: Any, limit_s: float = 60.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -16,8 +16,9 @@ from contextcore_install.engine.state import State
 from contextcore_install.telemetry.failures import StoreError
 from contextcore_install.telemetry.rebuild import rebuild
 from contextcore_install.telemetry.shipper import Shipper
+from kit.fakes import Told
 from kit.installation import Installation, end, kill, read_until
-from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, QuietContext, Store, free_port
+from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, Store, free_port
 
 TOLD = ("status", "attempts", "started_at", "completed_at", "duration_seconds")
 
@@ -32,7 +33,7 @@ def test_every_store_tells_what_it_was_told(store: Store) -> None:
     journal.begin("r2")
     journal.steps("r2", step_us=1_300_000)
     journal.end("r2")
-    Shipper(journal, MemoryCursors(), cluster, lambda: store.url, print).flush(QuietContext())
+    Shipper(journal, MemoryCursors(), cluster, lambda: store.url, print).flush(Told().ctx)
 
     found = rebuild(store.url, cluster, 0, 10.0)
     assert found

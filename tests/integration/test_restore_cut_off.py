@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.installation import Installation, kill, read_until
-from kit.written import Store
+from kit.telemetry_world import ForeignSamples
 
 NAMED = ("--yes", "--cluster", "test", "--no-backup")
 
@@ -22,7 +22,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instal
     try:
         done = place.install()
         assert done.returncode == 0, done.stdout + done.stderr
-        Store(place).write(1.0)
+        ForeignSamples(place).write(1.0)
         path = place.folder / "kept.tar.gz"
         made = place.run("backup", "-o", str(path))
         assert made.returncode == 0, made.stderr
@@ -34,7 +34,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instal
 def assert_restored(place: Installation) -> None:
     status = place.status()
     assert (status["overall"], status.get("notices")) == ("complete", None)
-    assert Store(place).values() == [1.0]
+    assert ForeignSamples(place).values() == [1.0]
     assert not (place.files / "restore").exists()
 
 
@@ -42,7 +42,7 @@ def test_a_restore_that_is_killed_before_its_first_step_is_finished_by_the_next_
     backed_up: tuple[Installation, Path],
 ) -> None:
     place, path = backed_up
-    Store(place).write(2.0)
+    ForeignSamples(place).write(2.0)
     restoring = place.start("restore", str(path), *NAMED)
     read_until(restoring, "run_started")
     kill(restoring)
@@ -62,7 +62,7 @@ def test_a_restore_that_is_ended_while_volumes_are_filled_is_finished_by_a_repai
     backed_up: tuple[Installation, Path],
 ) -> None:
     place, path = backed_up
-    Store(place).write(3.0)
+    ForeignSamples(place).write(3.0)
     restoring = place.start("restore", str(path), *NAMED)
     read_until(restoring, "step_started", "manifests_apply")
     restoring.send_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from kit.installation import Installation, kill, read_until
-from kit.written import Store
+from kit.telemetry_world import ForeignSamples
 
 
 def machine(place: Installation) -> dict[str, set[str]]:
@@ -39,7 +39,7 @@ def test_a_complete_rollback_leaves_the_machine_as_it_was_and_keeps_the_data(ins
     before = machine(installation)
     assert installation.install().returncode == 0
     assert machine(installation) != before
-    Store(installation).write(5.0)
+    ForeignSamples(installation).write(5.0)
 
     refused = installation.run("rollback")
     assert refused.returncode == 2
@@ -54,7 +54,7 @@ def test_a_complete_rollback_leaves_the_machine_as_it_was_and_keeps_the_data(ins
 
     resumed = installation.run("--resume")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert Store(installation).values() == [5.0]
+    assert ForeignSamples(installation).values() == [5.0]
 
 
 def test_a_rollback_stops_at_the_step_that_is_to_stay(installation: Installation) -> None:

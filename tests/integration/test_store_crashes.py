@@ -22,7 +22,7 @@ from kit.stores import (
     healthy,
     wait_until,
 )
-from kit.telemetry_world import World, assert_shows_exactly, now_us
+from kit.telemetry_world import TelemetryWorld, assert_shows_exactly, now_us
 
 STORES = pytest.mark.parametrize(
     ("name", "arguments", "config"),
@@ -36,7 +36,7 @@ def test_what_was_lost_after_a_run_is_sent_by_the_next(
     new_store: NewStore, name: str, arguments: list[str], config: str
 ) -> None:
     store = new_store(name, *arguments, config=config)
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.ship()
     assert_shows_exactly(store, world)
@@ -53,7 +53,7 @@ def test_what_was_lost_in_the_middle_of_a_run_is_sent_before_its_end(
     new_store: NewStore, name: str, arguments: list[str], config: str
 ) -> None:
     store = new_store(name, *arguments, config=config)
-    world = World(store.url, began_us=now_us() - MINUTE_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - MINUTE_US)
     world.journal.begin("r1", after_us=1)
     with world.shipper() as shipper:
         wait_until(lambda: store.shown(world.cluster), "the beginning is not seen")
@@ -70,7 +70,7 @@ def test_what_was_lost_in_the_middle_of_a_run_is_sent_before_its_end(
 
 def test_what_was_lost_while_newer_samples_were_kept_is_sent_by_the_next_run(victoria: Store) -> None:
     """As where the parts of a store reach the disk one after another."""
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     lost = f'contextcore_install_step_status{{cluster="{world.cluster}",step="preflight"}}'
@@ -93,7 +93,7 @@ def test_a_store_that_shows_nothing_and_keeps_no_connection_is_given_everything_
             answer(handler, 204, headers={"Connection": "close"})
 
     forgetful = misbehaving(reply)
-    world = World(forgetful.url)
+    world = TelemetryWorld(forgetful.url)
     world.journal.whole_run("r1")
     world.ship()
     written = [request for request in forgetful.requests if request == "POST /api/v1/write"]
@@ -101,7 +101,7 @@ def test_a_store_that_shows_nothing_and_keeps_no_connection_is_given_everything_
 
 
 def test_a_store_is_asked_once_for_what_it_took_last(victoria: Store) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     (cursor,) = world.cursors.kept.values()

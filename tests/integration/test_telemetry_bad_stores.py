@@ -13,13 +13,13 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.telemetry.shipper import Shipper
+from kit.fakes import Told
 from kit.stores import (
     EMPTY_RESULT,
     MINUTE_US,
     MemoryCursors,
     MemoryJournal,
     Misbehaving,
-    QuietContext,
     Reply,
     Store,
     answer,
@@ -230,7 +230,7 @@ def test_flush_says_what_is_the_matter(misbehaving: Make, status: int, headers: 
     run.journal.whole_run("r1")
     began = time.monotonic()
     with pytest.raises(InstallError) as caught:
-        run.shipper.flush(QuietContext())
+        run.shipper.flush(Told().ctx)
     assert caught.value.code == code
     assert "because" in caught.value.evidence
     assert caught.value.evidence
@@ -240,7 +240,7 @@ def test_flush_says_what_is_the_matter(misbehaving: Make, status: int, headers: 
 def test_flush_without_a_store_says_so() -> None:
     run = Run(None)
     with pytest.raises(InstallError) as caught:
-        run.shipper.flush(QuietContext(remaining_s=0.1))
+        run.shipper.flush(Told(limit_s=0.1).ctx)
     assert caught.value.code == "metrics-store-no-answer"
 
 
@@ -272,7 +272,7 @@ def test_mimir_is_known_by_its_paths(misbehaving: Make) -> None:
     server = misbehaving(reply)
     run = Run(server.url)
     run.journal.whole_run("r1")
-    assert run.shipper.flush(QuietContext()) > 0
+    assert run.shipper.flush(Told().ctx) > 0
     assert run.shipper.backend() == f"Mimir at {server.url}"
 
 
@@ -297,10 +297,10 @@ def test_no_store_is_sent_what_is_dated_in_its_future(misbehaving: Make) -> None
     server = misbehaving(_taking)
     run = Run(server.url)
     run.journal.whole_run("r1", after_us=1000)
-    assert run.shipper.flush(QuietContext()) > 0
+    assert run.shipper.flush(Told().ctx) > 0
     run.journal.whole_run("r2", after_us=60 * MINUTE_US)
     with pytest.raises(InstallError) as caught:
-        run.shipper.flush(QuietContext())
+        run.shipper.flush(Told().ctx)
     assert (caught.value.code, caught.value.retryable) == ("clock-behind", False)
     assert "this machine's clock says" in caught.value.message
     assert run.shipper.unsent()
@@ -310,6 +310,6 @@ def test_a_clock_that_is_a_little_behind_is_waited_for(misbehaving: Make) -> Non
     run = Run(misbehaving(_taking).url)
     run.journal.at_us = time.time_ns() // 1000 + 500_000
     run.journal.whole_run("r1", after_us=1000)
-    assert run.shipper.flush(QuietContext()) > 0
+    assert run.shipper.flush(Told().ctx) > 0
     assert not run.shipper.unsent()
     assert time.time_ns() // 1000 > run.journal.at_us

@@ -11,7 +11,8 @@ import pytest
 
 from contextcore_install.core.events import Kind
 from contextcore_install.telemetry.shipper import Shipper
-from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, QuietContext, Store
+from kit.fakes import Told
+from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, Store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 QUERIES = dict(re.findall(r"### ([^(\n]+?)(?: \([^\n]*)?\n\n```promql\n(.+?)```", PAGE.read_text(), re.DOTALL))
@@ -20,7 +21,7 @@ QUERIES = dict(re.findall(r"### ([^(\n]+?)(?: \([^\n]*)?\n\n```promql\n(.+?)```"
 def shipped(store: Store, journal: MemoryJournal) -> str:
     """Ship a journal and return the cluster's name."""
     cluster = f"c-{uuid.uuid4().hex[:8]}"
-    Shipper(journal, MemoryCursors(), cluster, lambda: store.url, print).flush(QuietContext())
+    Shipper(journal, MemoryCursors(), cluster, lambda: store.url, print).flush(Told().ctx)
     store.shown(cluster)
     return cluster
 

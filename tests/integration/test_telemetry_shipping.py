@@ -13,6 +13,7 @@ from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
 from contextcore_install.telemetry.failures import Timeouts
 from contextcore_install.telemetry.shipper import Shipper
+from kit.fakes import Told
 from kit.stores import (
     DEDUPLICATION,
     MINUTE_US,
@@ -20,16 +21,15 @@ from kit.stores import (
     PATIENCE,
     RECEIVER,
     MemoryJournal,
-    QuietContext,
     Store,
     free_port,
     wait_until,
 )
-from kit.telemetry_world import DAY_US, World, assert_shows_exactly, now_us
+from kit.telemetry_world import DAY_US, TelemetryWorld, assert_shows_exactly, now_us
 
 
 def test_every_sample_arrives_with_its_own_time(store: Store) -> None:
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.journal.whole_run("r2")
     shipper = world.ship()
@@ -40,7 +40,7 @@ def test_every_sample_arrives_with_its_own_time(store: Store) -> None:
 
 
 def test_a_run_is_seen_while_it_lives(victoria: Store) -> None:
-    world = World(victoria.url, began_us=now_us() - MINUTE_US)
+    world = TelemetryWorld(victoria.url, began_us=now_us() - MINUTE_US)
     world.journal.begin("r1")
     with world.shipper() as shipper:
         wait_until(lambda: victoria.shown(world.cluster), "the beginning is not seen")
@@ -51,7 +51,7 @@ def test_a_run_is_seen_while_it_lives(victoria: Store) -> None:
 
 def test_what_was_sent_but_not_noted_is_there_once(store: Store) -> None:
     """As after kill -9 between the store's answer and the cursor's save."""
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.cursors.failure = InstallError("disk-full", "no space left")
     world.ship()
@@ -65,7 +65,7 @@ def test_what_was_sent_but_not_noted_is_there_once(store: Store) -> None:
 
 def test_without_deduplication_samples_are_there_once_as_well(new_store: Callable[..., Store]) -> None:
     store = new_store("victoria-metrics")
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.ship()
     store.shown(world.cluster)  # also makes them visible
@@ -83,7 +83,7 @@ def test_a_store_that_lost_its_data_gets_everything_again(
     new_store: Callable[..., Store], name: str, arguments: list[str], config: str
 ) -> None:
     store = new_store(name, *arguments, config=config)
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.ship()
     store.stop()
@@ -101,7 +101,7 @@ def test_a_store_that_lost_its_data_gets_everything_again(
 
 def test_a_store_that_moved_to_another_port_is_recognised(new_store: Callable[..., Store]) -> None:
     store = new_store("prometheus", RECEIVER)
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     world.ship()
     store.stop()
@@ -110,7 +110,7 @@ def test_a_store_that_moved_to_another_port_is_recognised(new_store: Callable[..
     world.url = store.url
     world.journal.whole_run("r2")
     before = len(world.expected())
-    assert world.shipper().flush(QuietContext()) < before
+    assert world.shipper().flush(Told().ctx) < before
     assert_shows_exactly(store, world)
     assert len(world.cursors.kept) == 2
 
@@ -118,7 +118,7 @@ def test_a_store_that_moved_to_another_port_is_recognised(new_store: Callable[..
 def test_another_store_at_the_same_url_gets_everything(
     victoria: Store, prometheus: Store, strict_prometheus: Store
 ) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     for store in (victoria, prometheus, strict_prometheus):
         world.url = store.url
@@ -128,7 +128,7 @@ def test_another_store_at_the_same_url_gets_everything(
 
 def test_days_old_events_arrive_where_the_store_takes_them(victoria: Store, prometheus: Store) -> None:
     for store in (victoria, prometheus):
-        world = World(store.url, began_us=now_us() - 6 * DAY_US)
+        world = TelemetryWorld(store.url, began_us=now_us() - 6 * DAY_US)
         world.journal.whole_run("r1")
         world.journal.whole_run("r2", after_us=5 * DAY_US)
         shipper = world.ship()
@@ -143,10 +143,10 @@ def test_a_store_that_takes_nothing_old_gets_the_rest(
     request: pytest.FixtureRequest, kind: str, days: int, reason: str
 ) -> None:
     store: Store = request.getfixturevalue(kind)
-    other = World(store.url, began_us=now_us() - MINUTE_US)
+    other = TelemetryWorld(store.url, began_us=now_us() - MINUTE_US)
     other.journal.whole_run("r1", after_us=1)
     other.ship()
-    world = World(store.url, began_us=now_us() - days * DAY_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - days * DAY_US)
     world.journal.whole_run("r1")
     old = len(world.expected())
     world.journal.whole_run("r2", after_us=days * DAY_US - 2 * MINUTE_US)
@@ -162,19 +162,19 @@ def test_a_store_that_takes_nothing_old_gets_the_rest(
 
 
 def test_flush_sends_everything_and_counts_it(store: Store) -> None:
-    world = World(store.url)
+    world = TelemetryWorld(store.url)
     world.journal.whole_run("r1")
     shipper = world.shipper()
     assert shipper.unsent() == len(world.journal.events)
-    assert shipper.flush(QuietContext()) == len(world.expected())
-    assert shipper.flush(QuietContext()) == 0
+    assert shipper.flush(Told().ctx) == len(world.expected())
+    assert shipper.flush(Told().ctx) == 0
     assert shipper.unsent() == 0
     assert shipper.missing_samples() == []
     assert shipper.backend().endswith(f"at {store.url}")
 
 
 def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     shipper = world.ship()
     client, _ = victoria.backend()
@@ -188,18 +188,18 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
     assert len(missing) == 3
     assert lost in missing[0]
     assert "is not there" in missing[0]
-    assert shipper.flush(QuietContext()) == 3
+    assert shipper.flush(Told().ctx) == 3
     assert shipper.missing_samples() == []
 
 
 def test_who_asks_after_the_end_has_all_the_time_again(victoria: Store) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     assert world.ship()._metrics.timeouts() == Timeouts()
 
 
 def test_a_live_run_is_not_counted_as_unsent() -> None:
-    world = World(None)
+    world = TelemetryWorld(None)
     world.journal.whole_run("r1")
     finished = len(world.journal.events)
     world.journal.begin("r2")
@@ -207,7 +207,7 @@ def test_a_live_run_is_not_counted_as_unsent() -> None:
 
 
 def test_a_new_journal_is_shipped_from_its_start(victoria: Store) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     first = world.expected()
@@ -221,14 +221,14 @@ def test_a_new_journal_is_shipped_from_its_start(victoria: Store) -> None:
 def test_what_is_counted_anew_without_a_damaged_line_is_no_missing_sample(store: Store) -> None:
     """A store has the values of a time when the journal was whole: they count, whichever line is gone since."""
     for number in range(1, 22):
-        world = World(store.url, began_us=now_us() - 3 * MINUTE_US)
+        world = TelemetryWorld(store.url, began_us=now_us() - 3 * MINUTE_US)
         world.journal.whole_run("r1")
         world.ship()
         before = store.shown(world.cluster)
         del world.journal.events[number - 1]
         world.journal.begin("r2")
         shipper = world.shipper()
-        shipper.flush(QuietContext())
+        shipper.flush(Told().ctx)
         assert shipper.missing_samples() == [], f"without event {number}"
         world.ship()
         assert world.said == [], f"without event {number}"
@@ -238,7 +238,7 @@ def test_what_is_counted_anew_without_a_damaged_line_is_no_missing_sample(store:
 
 
 def test_a_cursor_of_another_version_of_the_fold_is_carried_on(victoria: Store) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     for cursor in world.cursors.kept.values():
@@ -250,7 +250,7 @@ def test_a_cursor_of_another_version_of_the_fold_is_carried_on(victoria: Store) 
 
 @pytest.mark.parametrize("spoilt", [{"sent": 1}, {"sent": {"number": "x"}, "base": {}}, {"mark": [], "sent": {}}])
 def test_a_spoilt_cursor_costs_a_resend(victoria: Store, spoilt: dict[str, object]) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     world.cursors.kept = dict.fromkeys(world.cursors.kept, spoilt)
@@ -259,7 +259,7 @@ def test_a_spoilt_cursor_costs_a_resend(victoria: Store, spoilt: dict[str, objec
 
 
 def test_it_works_on_the_files_as_they_are_kept(victoria: Store, tmp_path: Path) -> None:
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.journal.whole_run("r2")
     writer = JournalWriter(tmp_path / "journal.jsonl")
@@ -271,7 +271,7 @@ def test_it_works_on_the_files_as_they_are_kept(victoria: Store, tmp_path: Path)
     for event in world.journal.events:
         writer.append(event)
         if event.number % 10 == 0:
-            shipper().flush(QuietContext())
+            shipper().flush(Told().ctx)
     writer.close()
     with (tmp_path / "journal.jsonl").open("a") as file:
         file.write('{"number":')  # torn by a crash
@@ -287,7 +287,7 @@ def test_a_provider_that_cannot_tell_is_no_trouble() -> None:
     def fail() -> str:
         raise InstallError("cluster-absent", "there is no cluster")
 
-    world = World(None)
+    world = TelemetryWorld(None)
     world.journal.whole_run("r1")
     shipper = Shipper(world.journal, world.cursors, "c", fail, world.said.append)
     with shipper:
@@ -300,17 +300,17 @@ def test_a_provider_that_cannot_tell_is_no_trouble() -> None:
 def test_no_proxy_is_used(victoria: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    world = World(victoria.url)
+    world = TelemetryWorld(victoria.url)
     world.journal.whole_run("r1")
     world.ship()
     assert_shows_exactly(victoria, world)
 
 
 def test_many_samples_arrive(store: Store) -> None:
-    world = World(store.url, began_us=now_us() - 20 * MINUTE_US)
+    world = TelemetryWorld(store.url, began_us=now_us() - 20 * MINUTE_US)
     world.journal.begin("r1", after_us=1)
     while len(world.journal.events) < 10_000:
         world.journal.add("r1", Kind.HEARTBEAT, after_us=100_000)
     world.journal.end("r1")
-    assert world.shipper().flush(QuietContext()) == len(world.expected()) > 10_000
+    assert world.shipper().flush(Told().ctx) == len(world.expected()) > 10_000
     assert_shows_exactly(store, world)

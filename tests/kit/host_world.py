@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system.daemons import Daemons
 from kit.fakes import Told
-from kit.stores import free_ports, program
+from kit.stores import free_ports, program, wait_until
 
 STAND_IN = '''#!{python} -S
 """Takes the arguments and the configuration of {name}, and answers as it does; not any more after SIGUSR1."""
@@ -53,13 +53,6 @@ VERSIONS = {
     "alloy": ("alloy, version v1.18.0 (branch: HEAD, revision: 1)", "/-/ready"),
     "grafana": ("grafana version 13.2.3", "/api/health"),
 }
-
-
-def until(condition: Callable[[], object], what: str = "", limit_s: float = 60.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def install_stand_in(folder: Path, name: str) -> None:
@@ -162,7 +155,7 @@ class World:
 
     def kill(self, component: str = "mimir") -> None:
         os.kill(self.pid(component), signal.SIGKILL)
-        until(lambda: not self.daemons().look(component).alive)
+        wait_until(lambda: not self.daemons().look(component).alive)
 
     def close(self) -> None:
         for cluster in self._homes:

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -216,7 +216,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     return found
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 120.0) -> None:
+def wait_until(condition: Callable[[], object], what: str = "", limit_s: float = 120.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + limit_s
     while not condition():
@@ -359,40 +359,3 @@ def misbehaving() -> Iterator[Callable[[Reply], Misbehaving]]:
         world.released.set()
         world.server.shutdown()
         world.server.server_close()
-
-
-class QuietContext:
-    """A StepContext for what needs no more than to wait."""
-
-    def __init__(self, remaining_s: float = 60.0) -> None:
-        self.remaining_s = remaining_s
-
-    def activity(self, text: str) -> None:
-        pass
-
-    def output(self, line: str) -> None:
-        pass
-
-    def notice(self, text: str, **data: Any) -> None:
-        pass
-
-    def verified(self, requirements: Sequence[Mapping[str, Any]]) -> None:
-        pass
-
-    def part(self, name: str) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
-        pass
-
-    def recorded(self) -> None:
-        pass
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def raise_if_cancelled(self) -> None:
-        pass
-
-    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
-        return nullcontext()

@@ -1,13 +1,16 @@
-"""An installation's telemetry, with everything around it at hand, and what a store must show of it."""
+"""An installation's telemetry, with everything around it at hand, and samples in its store that are not its own."""
 
 from __future__ import annotations
 
 import time
 import uuid
 
+from contextcore_install.telemetry.exporters.backends import probe
+from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.shipper import Shipper
-from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, Store
+from kit.installation import Installation
+from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, Store, wait_until
 
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
@@ -17,7 +20,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-class World:
+class TelemetryWorld:
     """An installation whose journal, cursors and store a test decides on; `url` None is no store yet."""
 
     def __init__(self, url: str | None, *, began_us: int | None = None) -> None:
@@ -42,7 +45,7 @@ class World:
         return [sample for event in self.journal.events for sample in fold.take(event)]
 
 
-def assert_shows_exactly(store: Store, world: World, samples: list[Sample] | None = None) -> None:
+def assert_shows_exactly(store: Store, world: TelemetryWorld, samples: list[Sample] | None = None) -> None:
     """What a query shows is what the events give: each sample once, and nothing else."""
     samples = world.expected() if samples is None else samples
     expected: dict[object, dict[int, float]] = {}
@@ -50,3 +53,23 @@ def assert_shows_exactly(store: Store, world: World, samples: list[Sample] | Non
         expected.setdefault(sample.series, {})[sample.at_ms] = sample.value
     assert store.shown(world.cluster) == expected
     assert store.count(world.cluster) == len(samples)
+
+
+class ForeignSamples:
+    """The installation's metrics store, with samples that are not the program's own."""
+
+    def __init__(self, place: Installation) -> None:
+        self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
+        self._backend = probe(self._client, PATIENCE)
+
+    def write(self, value: float) -> None:
+        """Put a sample there, and wait until the store shows it."""
+        sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
+        assert not self._backend.send([sample], PATIENCE)
+        wait_until(lambda: value in self.values(), "what was written is never shown")
+
+    def values(self) -> list[float]:
+        self._backend.show_recent(PATIENCE)
+        soon_ms = int(time.time() * 1000) + 5000
+        found = self._backend.query("tests_written[2h]", soon_ms, PATIENCE)
+        return [float(value) for series in found for _, value in series["values"]]

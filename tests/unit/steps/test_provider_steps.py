@@ -8,8 +8,7 @@ import pytest
 from contextcore_install.core.provider import Drift
 from contextcore_install.steps.base import StepTools
 from contextcore_install.steps.provider_steps import ManifestsApply
-from kit.fakes import FakeProvider
-from kit.stores import QuietContext
+from kit.fakes import FakeProvider, Told
 
 MISSING, KEPT = Drift("mimir/command.json", "missing"), Drift("pod mimir-0", "another image", kept=True)
 
@@ -32,4 +31,4 @@ class Drifted(FakeProvider):
 def test_the_summary_does_not_contradict_what_is_missing(drift: Sequence[Drift], summary: str) -> None:
     nothing: Any = None
     step = ManifestsApply(StepTools(Drifted(*drift), nothing, nothing, nothing, nothing, nothing))
-    assert step.check(cast("Any", QuietContext())).summary == summary
+    assert step.check(cast("Any", Told().ctx)).summary == summary

@@ -10,8 +10,7 @@ from contextcore_install.core.ports import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import StepTools
 from contextcore_install.steps.services_verify import ServicesVerify
-from kit.fakes import FakeHttp, FakeProvider
-from kit.stores import QuietContext
+from kit.fakes import FakeHttp, FakeProvider, Told
 
 
 class WayThatComesBack(FakeProvider):
@@ -64,7 +63,7 @@ def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service()
                 lambda _: [],
             )
         )
-        found = step.check(cast("Any", QuietContext()))
+        found = step.check(cast("Any", Told().ctx))
         assert [finding.code for finding in found.findings] == codes
 
 
@@ -82,7 +81,7 @@ def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while()
                 lambda _: [],
             )
         )
-        assert len(step.check(cast("Any", QuietContext())).findings) == findings
+        assert len(step.check(cast("Any", Told().ctx)).findings) == findings
 
 
 def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> None:
@@ -94,7 +93,7 @@ def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> Non
             provider, http, nothing, nothing, lambda endpoint, _: Finding("silent", endpoint.component), lambda _: []
         )
     )
-    step.apply(cast("Any", QuietContext()))
+    step.apply(cast("Any", Told().ctx))
     assert http.asked == ["http://127.0.0.1:0/ready", "http://127.0.0.1:10000/ready"]
 
 
@@ -117,6 +116,6 @@ def test_another_port_is_offered_only_where_it_can_be_had(fixed: bool, command: 
     provider = Taken()
     provider.fixed = fixed
     tools = StepTools(provider, FakeHttp({}), nothing, nothing, nothing, lambda _: [])
-    (finding,) = ServicesVerify(tools).check(cast("Any", QuietContext())).findings
+    (finding,) = ServicesVerify(tools).check(cast("Any", Told().ctx)).findings
     assert finding.remedy is not None
     assert finding.remedy.command == command

@@ -23,7 +23,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.storage.backup.archive import SCHEMA, Manifest, pack, require_room
 from contextcore_install.storage.backup.reader import unpack
-from kit.tar_headers import ABSURD, END
+from kit.archives import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")
 ABOUT = {

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,16 +15,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.system import daemons as daemons_module
 from contextcore_install.system.daemons import LOG_LIMIT, MARKER, Daemon, Daemons, Record, parse_record
 from contextcore_install.system.machine import boot_id, start_time
+from kit.stores import wait_until
 
 SLEEP = ("/bin/sh", "-c", "echo hello; exec sleep 300")
 STUBBORN = ("/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_a_started_process_is_detached_and_found_again(daemons: Daemons, tmp_pat
     assert again.alive
     assert again.record == record
     assert os.getsid(record.pid) == record.pid
-    until(lambda: daemons.last_words("it", 5) == ["hello"])
+    wait_until(lambda: daemons.last_words("it", 5) == ["hello"])
     assert daemons.record_path("it").stat().st_mode & 0o777 == 0o600
 
 
@@ -69,7 +62,7 @@ def test_stopping_is_kind_first_and_takes_the_record_away(daemons: Daemons, tmp_
 
 def test_what_does_not_listen_is_killed(daemons: Daemons, tmp_path: Path) -> None:
     record = daemons.start(daemon(tmp_path, STUBBORN))
-    until(lambda: daemons.last_words("it", 1) == ["ready"])
+    wait_until(lambda: daemons.last_words("it", 1) == ["ready"])
     assert daemons.stop("it", term_s=0.2)
     assert start_time(record.pid) is None
 
@@ -77,7 +70,7 @@ def test_what_does_not_listen_is_killed(daemons: Daemons, tmp_path: Path) -> Non
 def test_a_killed_process_is_dead_and_its_exit_code_known(daemons: Daemons, tmp_path: Path) -> None:
     record = daemons.start(daemon(tmp_path))
     os.kill(record.pid, signal.SIGKILL)
-    until(lambda: not daemons.look("it").alive)
+    wait_until(lambda: not daemons.look("it").alive)
     assert daemons.look("it").exit_code == -signal.SIGKILL
 
 
@@ -215,14 +208,14 @@ def test_what_cannot_be_started_leaves_no_record(daemons: Daemons, tmp_path: Pat
 def test_last_words_are_those_of_the_last_start(daemons: Daemons, tmp_path: Path) -> None:
     for word in ("first", "second"):
         daemons.start(daemon(tmp_path, ("/bin/sh", "-c", f"echo {word}; exit 1")))
-        until(lambda: not daemons.look("it").alive)
+        wait_until(lambda: not daemons.look("it").alive)
     assert daemons.last_words("it", 9) == ["second"]
 
 
 def test_a_large_log_is_put_aside(daemons: Daemons, tmp_path: Path) -> None:
     daemons.log_path("it").write_bytes(b"x" * (LOG_LIMIT + 1))
     daemons.start(daemon(tmp_path))
-    until(lambda: daemons.last_words("it", 9) == ["hello"])
+    wait_until(lambda: daemons.last_words("it", 9) == ["hello"])
     assert (tmp_path / "it.log.1").stat().st_size == LOG_LIMIT + 1
 
 
@@ -234,7 +227,7 @@ def test_a_zombie_is_dead(daemons: Daemons, tmp_path: Path) -> None:
         daemons.record_path("it").write_text(json.dumps(asdict(record)))
         assert daemons.look("it").alive
         child.kill()
-        until(lambda: not daemons.look("it").alive)
+        wait_until(lambda: not daemons.look("it").alive)
 
 
 def test_the_mark_is_the_record_so_two_folders_never_mix(daemons: Daemons, tmp_path: Path) -> None:

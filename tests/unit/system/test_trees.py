@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.system.trees import TreeError, check_tree, keep_harmless, read_tree, write_tree
-from kit.tar_headers import ABSURD, END
+from kit.archives import ABSURD, END
 
 
 def member(name: str, **facts: object) -> tarfile.TarInfo:

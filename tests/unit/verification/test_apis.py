@@ -15,8 +15,8 @@ from contextcore_install.verification import signals
 from contextcore_install.verification.facts import InstallationFacts
 from contextcore_install.verification.requirements import VerificationTarget, probe_all, requirements
 from contextcore_install.verification.results import RequirementResult, Status, completeness, measurements
-from kit.apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
 from kit.fakes import FakeProvider, RealClock
+from unit.verification.apis import DASHBOARD, NOT_FOUND, RULE, Apis, GrafanaApi, source_error
 
 PASSWORD = "zQ7-not-a-default-Kx9"
 OF_GRAFANA = ("login", "mimir_datasource", "loki_datasource", "tempo_datasource", "dashboards", "alert_rules")

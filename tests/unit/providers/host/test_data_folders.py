@@ -13,7 +13,7 @@ import pytest
 from contextcore_install.providers.host.data import storage_in
 from contextcore_install.providers.host.layout import mark_data
 from contextcore_install.system import machine
-from kit.host_world import until
+from kit.stores import wait_until
 
 LISTENS = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
 STARTS = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
@@ -82,7 +82,7 @@ def test_sockets_are_found_of_a_process_and_of_what_it_started() -> None:
     argv = [sys.executable, "-S", "-c", STARTS, LISTENS.format(port=port)]
     with subprocess.Popen(argv, start_new_session=True) as process:
         try:
-            until(lambda: ("127.0.0.1", port) in machine.listening(process.pid), "it listens", limit_s=60)
+            wait_until(lambda: ("127.0.0.1", port) in machine.listening(process.pid), "it listens", limit_s=60)
         finally:
             os.killpg(process.pid, 9)
     assert machine.listening(process.pid) == []

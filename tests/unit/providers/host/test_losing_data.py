@@ -9,7 +9,8 @@ import pytest
 
 from contextcore_install.providers.host.provider import HostProvider
 from kit.fakes import Told
-from kit.host_world import World, until
+from kit.host_world import World
+from kit.stores import wait_until
 
 SCRIPT = """#!/bin/sh
 case "$1" in -version|--version|-v) echo "loki, version 3.7.6 (branch: HEAD, revision: 1)"; exit 0;; esac
@@ -32,7 +33,7 @@ def test_damaged_data_is_put_aside_with_consent_only(tmp_path: Path, *, consent:
         (folder / "garbage").write_text("x")
         provider = world.provider()
         provider.start_workloads(Told().ctx)
-        until(lambda: not world.daemons().look("loki").alive, "it lives on")
+        wait_until(lambda: not world.daemons().look("loki").alive, "it lives on")
         config = replace(provider._config, may_lose_data=consent)
         again = HostProvider(config, daemons=world.daemons())
         again.start_workloads(Told().ctx)

@@ -20,7 +20,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import Bundle, BundleDiagnosis, BundleLimits, make_bundle
 from contextcore_install.storage.home import Home
 from contextcore_install.system.clock import SystemClock
-from kit.bundles import read_bundle
+from kit.archives import read_bundle
 from kit.fakes import FakeProvider, Told
 
 MARKER = "pl4nt3dM4rk3r"

@@ -1,10 +1,23 @@
-"""Headers of tars as no program writes them."""
+"""Bundles as whoever gets one reads them, and headers of tars as no program writes them."""
 
 from __future__ import annotations
 
 import tarfile
+from pathlib import Path
 
 BLOCK = 512
+
+
+def read_bundle(path: Path) -> dict[str, str]:
+    """Return a bundle's members in their order."""
+    with tarfile.open(path, "r:gz") as bundle:
+        members = {}
+        for item in bundle:
+            assert item.isreg(), item.name
+            content = bundle.extractfile(item)
+            assert content is not None
+            members[item.name] = content.read().decode("utf-8")
+        return members
 
 
 def header(kind: bytes, content: bytes = b"", *, size: int | None = None) -> bytes:

@@ -1,8 +1,7 @@
-"""Grafana, Loki and Tempo as far as a verification asks them: servers on loopback that answer as documented.
+"""Grafana, Loki and Tempo as far as a verification asks them: servers on loopback, which can refuse, fail and hang.
 
-No package carries these programs. Paths, answers and errors are those of the documentation: Grafana's "HTTP API
-reference" (Organization, Data source, Dashboard, Alerting provisioning), "Loki HTTP API", "Tempo HTTP API", and the
-OTLP specification. Each can refuse, fail, hang, and be another program that knows nothing but its readiness.
+No package carries these programs. Paths, answers and errors are those of Grafana's "HTTP API reference" (Organization,
+Data source, Dashboard, Alerting provisioning), "Loki HTTP API", "Tempo HTTP API", and the OTLP specification.
 """
 
 from __future__ import annotations
