@@ -68,7 +68,7 @@ class Installation:
         from contextcore_install.steps.base import StepTools
         from contextcore_install.steps.registry import installation_plan
         from contextcore_install.system.http import LoopbackHttp
-        from contextcore_install.system.path_programs import PathPrograms
+        from contextcore_install.system.programs import PathPrograms
 
         programs = PathPrograms(without_contact_points(self.app.environ))
         http = LoopbackHttp()

@@ -7,16 +7,15 @@ killed between the two leaves a process that carries `MARKER` in its environment
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -65,7 +64,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What was found under a name. `note` is a sentence where the record cannot be trusted or is out of date."""
+    """What was found under a name. `note` is a sentence if the record cannot be trusted or is out of date."""
 
     alive: bool
     record: Record | None = None
@@ -83,11 +82,9 @@ class Daemons:
         self._boot_id = boot_id
 
     def log_path(self, name: str) -> Path:
-        """Return where a process's output goes."""
         return self._logs / f"{name}.log"
 
     def record_path(self, name: str) -> Path:
-        """Return where a process's record is."""
         return self._run / f"{name}.pid"
 
     def names(self) -> list[str]:
@@ -110,32 +107,29 @@ class Daemons:
         return self._judge(name, record)
 
     def pid(self, name: str) -> int:
-        """Return the pid of the process of ours that lives under a name; 0 where none does."""
+        """Return the pid of the process of ours that lives under a name; 0 if none does."""
         sighting = self.look(name)
         return sighting.record.pid if sighting.alive and sighting.record else 0
 
     def is_suspended(self, name: str) -> bool:
         """Tell whether the process of ours under a name was stopped by a signal, and not by us."""
-        pid = self.pid(name)
-        return pid != 0 and machine.is_suspended(pid)
+        return (pid := self.pid(name)) != 0 and machine.is_suspended(pid)
 
     def wake(self, name: str) -> None:
         """Let the process of ours under a name go on (SIGCONT); does nothing if none lives."""
         if pid := self.pid(name):
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGCONT)
 
     def _judge(self, name: str, record: Record) -> Sighting:
         if record.boot_id != self._boot_id():
             note = f"{name} ran before the machine was restarted."
             return Sighting(alive=False, record=record, note=note, rebooted=True)
-        child = _children.get(record.pid)
-        exit_code = child.poll() if child is not None else None
-        started = machine.start_time(record.pid)
-        if started is not None and abs(started - record.started) <= _SAME_START_S:
+        exit_code = child.poll() if (child := _children.get(record.pid)) else None
+        if _is_alive(record):
             return Sighting(alive=True, record=record)
         note = ""
-        if started is not None:
+        if machine.start_time(record.pid) is not None:
             note = f"{name} has ended; its pid {record.pid} is another process's now, which was left alone."
         # A record that was tampered with may name the wrong process while ours runs on.
         marked = self._marked(name, f"The record {self.record_path(name)} named another process.")
@@ -143,10 +137,8 @@ class Daemons:
 
     def _marked(self, name: str, note: str, intent: Record | None = None) -> Sighting:
         """Look for a process without a usable record."""
-        argv = intent.argv if intent else ()
-        for pid in machine.marked_processes(MARKER, str(self.record_path(name)), argv):
-            started = machine.start_time(pid)
-            if started is not None:
+        for pid in machine.marked_processes(MARKER, str(self.record_path(name)), intent.argv if intent else ()):
+            if (started := machine.start_time(pid)) is not None:
                 # Nobody knows what it was started with, so its fingerprint fits nothing and it will be renewed.
                 record = Record(pid, started, self._boot_id(), "", (), "")
                 return Sighting(alive=True, record=record, note=note)
@@ -155,31 +147,26 @@ class Daemons:
     def start(self, daemon: Daemon) -> Record:
         """Start a program detached and record it; what already runs under its name is ended first.
 
-        Raises InstallError `process-start` when it cannot be started or recorded.
+        Raises InstallError `process-start` if it cannot be started or recorded.
         """
-        sighting = self.look(daemon.name)
-        if sighting.alive:
+        if self.look(daemon.name).alive:
             self.stop(daemon.name)
         try:
-            log_start = self._trim_log(daemon.name)
+            log_start = self._rotate_log(daemon.name)
             intent = Record(0, 0.0, self._boot_id(), daemon.argv[0], daemon.argv, daemon.fingerprint, log_start)
             self._write(daemon.name, intent)
-            process = self._spawn(daemon)
-            # Where it is gone already its time is not known, and none may fit a later process.
-            started = machine.start_time(process.pid) or -1.0
-            record = replace(intent, pid=process.pid, started=started)
+            pid = self._spawn(daemon)
+            # If it is gone already its time is not known, and none may fit a later process.
+            record = replace(intent, pid=pid, started=machine.start_time(pid) or -1.0)
             self._write(daemon.name, record)
         except OSError as error:
             if not self.look(daemon.name).alive:
                 self.forget(daemon.name)
-            raise InstallError(
-                "process-start",
-                f"{daemon.name} cannot be started: {error.strerror or error}.",
-                evidence=f"{daemon.argv[0]}: {error}",
-            ) from error
+            message = f"{daemon.name} cannot be started: {error.strerror or error}."
+            raise InstallError("process-start", message, evidence=f"{daemon.argv[0]}: {error}") from error
         return record
 
-    def _spawn(self, daemon: Daemon) -> subprocess.Popen[bytes]:
+    def _spawn(self, daemon: Daemon) -> int:
         log = self.log_path(daemon.name)
         with log.open("ab") as output:
             log.chmod(0o600)
@@ -193,10 +180,10 @@ class Daemons:
                 start_new_session=True,
             )
         _children[process.pid] = process
-        return process
+        return process.pid
 
-    def _trim_log(self, name: str) -> int:
-        """Put a log that has grown large aside, and return the size of the one that will be added to."""
+    def _rotate_log(self, name: str) -> int:
+        """Rename a log that has grown large, and return the size of the one that will be added to."""
         log = self.log_path(name)
         try:
             size = log.stat().st_size
@@ -220,24 +207,23 @@ class Daemons:
         """End a process of ours, kindly for `term_s` seconds, then by force; return whether there was one.
 
         Raises InstallError `process-stop` for what survives `kill_s` seconds even so. A record that names no live
-        process of ours is only taken away.
+        process of ours is only removed.
         """
         sighting = self.look(name)
-        if sighting.alive and sighting.record is not None:
-            pid = sighting.record.pid
-            for number, patience in ((signal.SIGTERM, term_s), (signal.SIGKILL, kill_s)):
-                self._signal(name, sighting.record, number)
-                if _wait_gone(sighting.record, patience, ctx):
+        if sighting.alive and (record := sighting.record):
+            for number, limit_s in ((signal.SIGTERM, term_s), (signal.SIGKILL, kill_s)):
+                self._signal(name, record, number)
+                if _wait_gone(record, limit_s, ctx):
                     break
             else:
-                raise InstallError("process-stop", f"{name} (pid {pid}) does not end, even when killed.")
+                raise InstallError("process-stop", f"{name} (pid {record.pid}) does not end, even when killed.")
         self.forget(name)
         return sighting.alive
 
     def _signal(self, name: str, record: Record, number: int) -> None:
         # Asked again immediately before, so that no other process can have taken the pid since.
-        if _is(record):
-            with contextlib.suppress(ProcessLookupError):
+        if _is_alive(record):
+            with suppress(ProcessLookupError):
                 os.killpg(record.pid, number)
                 # One that is stopped (SIGSTOP, a debugger, Ctrl-Z) takes no other signal until it goes on.
                 os.killpg(record.pid, signal.SIGCONT)
@@ -245,62 +231,42 @@ class Daemons:
             raise InstallError("process-stop", f"{name} was started anew by someone else while it was being ended.")
 
     def forget(self, name: str) -> None:
-        """Take a record away."""
-        with contextlib.suppress(FileNotFoundError):
-            self.record_path(name).unlink()
+        """Remove a record."""
+        self.record_path(name).unlink(missing_ok=True)
 
 
-def _is(record: Record) -> bool:
+def _is_alive(record: Record) -> bool:
     """Tell whether a record's process lives, and is still that process."""
     started = machine.start_time(record.pid)
     return started is not None and abs(started - record.started) <= _SAME_START_S
 
 
-def _wait_gone(record: Record, patience: float, ctx: StepContext | None) -> bool:
-    deadline = time.monotonic() + patience
-    pause = 0.01
+def _wait_gone(record: Record, limit_s: float, ctx: StepContext | None) -> bool:
+    deadline = time.monotonic() + limit_s
+    pause, wait = 0.01, ctx.wait if ctx else time.sleep
     while True:
         if (child := _children.get(record.pid)) is not None:
             child.poll()  # takes the zombie away
-        if not _is(record):
+        if not _is_alive(record):
             return True
         if time.monotonic() > deadline:
             return False
-        _pause(pause, ctx)
+        wait(pause)
         pause = min(0.1, pause * 2)
-
-
-def _pause(seconds: float, ctx: StepContext | None) -> None:
-    if ctx is None:
-        time.sleep(seconds)
-    else:
-        ctx.wait(seconds)
 
 
 def parse_record(text: str) -> Record | None:
     """Return the record that a file's text holds; None for anything else."""
     try:
-        document: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        found = json.loads(text)
+        pid, started, argv, log_start = found["pid"], found["started"], found["argv"], found.get("log_start")
+        # A pid of 1 or below 0 would signal init, or every process there is.
+        if type(pid) is not int or not (pid == 0 or 1 < pid < 2**31) or type(started) not in (int, float):
+            return None
+        if not isinstance(argv, list):
+            return None
+        boot_id, program, fingerprint = (str(found.get(name, "")) for name in ("boot_id", "program", "fingerprint"))
+        log_start = log_start if isinstance(log_start, int) and log_start >= 0 else 0
+        return Record(pid, float(started), boot_id, program, tuple(map(str, argv)), fingerprint, log_start)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    if not isinstance(document, dict):
-        return None
-    pid, started = document.get("pid"), document.get("started")
-    # A pid of 1 or below 0 would signal init, or every process there is.
-    if not isinstance(pid, int) or isinstance(pid, bool) or pid < 0 or pid == 1 or pid > 2**31 - 1:
-        return None
-    if not isinstance(started, int | float) or isinstance(started, bool):
-        return None
-    argv = document.get("argv")
-    if not isinstance(argv, list):
-        return None
-    log_start = document.get("log_start")
-    return Record(
-        pid=pid,
-        started=float(started),
-        boot_id=str(document.get("boot_id", "")),
-        program=str(document.get("program", "")),
-        argv=tuple(map(str, argv)),
-        fingerprint=str(document.get("fingerprint", "")),
-        log_start=log_start if isinstance(log_start, int) and log_start >= 0 else 0,
-    )

@@ -76,10 +76,10 @@ class TimedConnection(HTTPConnection):
         self.sock.deadline = deadline
         self.sock.limit()
         self.request(method, target, body, headers)
-        response = self.getresponse()
-        content = response.read(keep)
-        if not response.isclosed():  # longer than is kept: the rest would be read as the next answer
-            response.close()
+        with self.getresponse() as response:
+            content = response.read(keep)
+            is_whole = response.isclosed()
+        if not is_whole:  # longer than is kept: the rest would be read as the next answer
             self.close()
         return response, content
 

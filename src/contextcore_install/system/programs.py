@@ -1,4 +1,4 @@
-"""Finds the command-line tools that a provider works with, and asks each build of them for its version once."""
+"""Finds programs on this machine, and asks each build of them for its version once."""
 
 from __future__ import annotations
 
@@ -6,20 +6,76 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import INSTALL_TOOLS
+from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.system.capture import capture
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
 
-#: Seconds that a tool gets to say its version.
-VERSION_WITHIN_S = 10.0
+#: Seconds that a program gets to say its version, and characters of it that are kept.
+VERSION_WITHIN_S, VERSION_KEPT = 10.0, 500
 _VERSION = re.compile(r"(?<![\w.-])v?(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+class PathPrograms:
+    """`core.ports.Programs` on the machine's PATH."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def find(self, name: str) -> str | None:
+        return shutil.which(name, path=self._environ.get("PATH", os.defpath))
+
+    def run(self, argv: Sequence[str], ctx: StepContext, timeout_s: float) -> tuple[int, Sequence[str]]:
+        from contextcore_install.system import process
+
+        completed = process.run(argv, ctx, timeout_s=timeout_s, environ=self._environ, check=False)
+        return completed.exit_code, completed.lines
+
+
+class Versions:
+    """What programs print as their version, kept in a file by their path, size and time of change."""
+
+    def __init__(self, environ: Mapping[str, str], memory: Path) -> None:
+        self._environ, self._memory = environ, memory
+        self._asked: dict[str, str | None] = {}
+        try:
+            document = json.loads(read_text(memory))
+        except (OSError, ValueError):
+            document = {}
+        self._known: dict[str, object] = document if isinstance(document, dict) else {}
+
+    def said(self, path: str, *arguments: str) -> str | None:
+        """Return what a program prints for such arguments, asked once for each build; None if it fails."""
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return None
+        key = f"{path} {status.st_size} {status.st_mtime_ns}"
+        if isinstance(known := self._known.get(key), str):
+            return known
+        if key not in self._asked:
+            self._asked[key] = self._ask([path, *arguments])
+        return self._asked[key]
+
+    def _ask(self, argv: Sequence[str]) -> str | None:
+        try:
+            done = capture(argv, environ=self._environ, timeout_s=VERSION_WITHIN_S)
+        except InstallError:
+            return None
+        return hide_secrets((done.stdout + done.stderr)[:VERSION_KEPT]) if done.exit_code == 0 else None
+
+    def save(self) -> None:
+        """Keep what is new. Raises OSError."""
+        if new := {key: said for key, said in self._asked.items() if said is not None and key not in self._known}:
+            self._known |= new
+            write_atomically(self._memory, json.dumps(self._known, indent=1) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +88,13 @@ class Tool:
     hint: str
 
 
+KIND = Tool("kind", ("version",), (0, 20), "https://kind.sigs.k8s.io/docs/user/quick-start/#installation")
+KUBECTL = Tool("kubectl", ("version", "--client"), (1, 22), "https://kubernetes.io/docs/tasks/tools/")
+
+
 @dataclass(frozen=True, slots=True)
 class FoundProgram:
-    """A tool that is there; `version` is empty where it does not tell."""
+    """A tool that is there; `version` is empty if it does not tell."""
 
     path: str
     version: tuple[int, ...]
@@ -46,65 +106,31 @@ class FoundProgram:
         return " ".join(filter(None, (Path(self.path).name, version, f"({self.path})")))
 
 
-KIND = Tool("kind", ("version",), (0, 20), "https://kind.sigs.k8s.io/docs/user/quick-start/#installation")
-KUBECTL = Tool("kubectl", ("version", "--client"), (1, 22), "https://kubernetes.io/docs/tasks/tools/")
-
-
 class ToolBox:
     """Tools on PATH first, then where we install them ourselves. `memory` keeps what they said."""
 
     def __init__(self, environ: Mapping[str, str], bin_folder: Path, memory: Path) -> None:
-        self.environ = {**environ, "PATH": f"{environ.get('PATH', os.defpath)}{os.pathsep}{bin_folder}"}
         self._folders = (environ.get("PATH", os.defpath), str(bin_folder))
+        self.environ = {**environ, "PATH": os.pathsep.join(self._folders)}
         self._memory = memory
 
     def find(self, tool: Tool) -> FoundProgram | None:
-        """Return the first that is recent enough, else the first of all; None where there is none."""
-        found = [self._look(tool, path) for folder in self._folders if (path := self._which(tool, folder))]
-        good = [item for item in found if item.version >= tool.oldest]
-        return next(iter(good or found), None)
+        """Return the first that is recent enough, else the first of all; None if there is none."""
+        versions, found = Versions(self.environ, self._memory), []
+        for path in filter(None, (shutil.which(tool.name, path=folder) for folder in self._folders)):
+            absolute = str(Path(path).absolute())
+            version = _VERSION.search(versions.said(absolute, *tool.version_arguments) or "")
+            numbers = version.groups("0") if version else ()
+            found.append(FoundProgram(absolute, tuple(map(int, numbers))))
+        with suppress(OSError):  # if it cannot be kept, the tool is asked again
+            make_cache_folder(self._memory.parent)
+            versions.save()
+        return next((item for item in found if item.version >= tool.oldest), next(iter(found), None))
 
     def path(self, tool: Tool) -> str:
         """Return what to call a tool by; raises InstallError `tool-missing`."""
         found = self.find(tool)
         if found is None:
-            raise InstallError(
-                "tool-missing", f"There is no `{tool.name}` on this machine.", hint=f"{INSTALL_TOOLS}, or {tool.hint}"
-            )
+            message = f"There is no `{tool.name}` on this machine."
+            raise InstallError("tool-missing", message, hint=f"{INSTALL_TOOLS}, or {tool.hint}")
         return found.path
-
-    def _which(self, tool: Tool, folders: str) -> str | None:
-        path = shutil.which(tool.name, path=folders)
-        return str(Path(path).absolute()) if path else None
-
-    def _look(self, tool: Tool, path: str) -> FoundProgram:
-        status = Path(path).stat()
-        key = f"{path} {status.st_size} {status.st_mtime_ns}"
-        known = self._read()
-        said = known.get(key)
-        if not isinstance(said, str):
-            said = self._ask(tool, path)
-            if said:
-                self._keep(key, said)
-        version = _VERSION.search(said)
-        return FoundProgram(path, tuple(int(part) for part in version.groups("0")) if version else ())
-
-    def _ask(self, tool: Tool, path: str) -> str:
-        try:
-            done = capture([path, *tool.version_arguments], environ=self.environ, timeout_s=VERSION_WITHIN_S)
-        except InstallError:
-            return ""
-        return hide_secrets(done.stdout[:300]) if done.exit_code == 0 else ""
-
-    def _keep(self, key: str, said: str) -> None:
-        # Where it cannot be kept the tool is asked again.
-        with suppress(OSError):
-            make_cache_folder(self._memory.parent)
-            write_atomically(self._memory, json.dumps({**self._read(), key: said}, indent=1) + "\n")
-
-    def _read(self) -> dict[str, object]:
-        try:
-            document = json.loads(read_text(self._memory))
-        except (OSError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}

@@ -17,12 +17,9 @@ from typing import IO
 
 MOST_MEMBERS = 2_000_000
 """Files of one tree; a year of metrics has some thousands."""
-
 _LARGEST_READ = 1024 * 1024
 """Bytes that are read at once. Headers ask for as many as they please: a larger one is refused."""
-
 _CHUNK = 256 * 1024
-
 
 HEADERS_FAIL = (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError, RecursionError)
 """What `tarfile` raises for headers: by intent, and for numbers, lengths and chains of them as nobody writes them."""
@@ -83,23 +80,20 @@ def _walk(folder: Path, *, follow: bool) -> Iterator[Path]:
 
 def check_tree(source: IO[bytes]) -> None:
     """Read a tar from end to end; raises TreeError for anything in it but folders and regular files in their place."""
-    for _ in _members(source):
-        pass
-    source.seek(0)
+    with _opened(source) as tar:
+        for _ in _accepted(tar):
+            pass
 
 
 def keep_harmless(source: IO[bytes], sink: IO[bytes]) -> int:
     """Copy a tar without what `check_tree` refuses; return how many entries were left out. Raises TreeError."""
     left_out = 0
-    pack = tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
-    with _damage_told(), _opened(source) as tar, pack as kept:
-        known: set[str] = set()
-        for member in _entries(tar):
-            if _reason(member, known):
+    with _opened(source) as tar, tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as kept:
+        for member, reason in _judged(tar):
+            if reason:
                 left_out += 1
-                continue
-            known.add(_plain(member.name))
-            kept.addfile(member, tar.extractfile(member) if member.isreg() else None)
+            else:
+                kept.addfile(member, tar.extractfile(member) if member.isreg() else None)
     return left_out
 
 
@@ -109,8 +103,8 @@ def read_tree(source: IO[bytes], folder: Path) -> None:
     Files get this user as their owner, and modes without rights for others.
     """
     folder.mkdir(mode=0o700)
-    with _damage_told():
-        for tar, member in _members(source):
+    with _opened(source) as tar:
+        for member in _accepted(tar):
             target = folder / _plain(member.name)
             if member.isdir():
                 target.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,7 +114,6 @@ def read_tree(source: IO[bytes], folder: Path) -> None:
                 shutil.copyfile(folder / _plain(member.linkname), target)
             else:
                 _lay_down(tar.extractfile(member), target, member.mode)
-    source.seek(0)
 
 
 def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
@@ -131,42 +124,42 @@ def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _opened(source: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """Give a tar from its beginning, and rewind it; raises TreeError for damage."""
+    source.seek(0)
+    said = "it is no tar"
     try:
-        yield
+        with tarfile.open(fileobj=_Bounded(source), mode="r:") as tar:  # type: ignore[call-overload]
+            said = "it is damaged"
+            yield tar
     except TreeError:
         raise
     except HEADERS_FAIL as error:
-        raise TreeError(f"it is damaged ({error})") from None
-
-
-def _opened(source: IO[bytes]) -> tarfile.TarFile:
+        raise TreeError(f"{said} ({error})") from None
     source.seek(0)
-    try:
-        return tarfile.open(fileobj=_Bounded(source), mode="r:")  # type: ignore[call-overload,no-any-return]
-    except tarfile.TarError as error:
-        raise TreeError(f"it is no tar ({error})") from None
 
 
-def _members(source: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    known: set[str] = set()
-    with _damage_told(), _opened(source) as tar:
-        for member in _entries(tar):
-            if reason := _reason(member, known):
-                raise TreeError(f"{member.name[:80]!r} {reason}")
-            known.add(_plain(member.name))
-            yield tar, member
+def _accepted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member, reason in _judged(tar):
+        if reason:
+            raise TreeError(f"{member.name[:80]!r} {reason}")
+        yield member
 
 
-def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _judged(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """Yield each entry with why it is not taken, which is empty if it is harmless."""
     reached = -1
+    known: set[str] = set()
     for number, member in enumerate(tar):
         if member.size < 0 or member.offset <= reached:  # what came before would come again, for ever
             raise TreeError("it has a header that leads back")
         reached = member.offset
         if number >= MOST_MEMBERS:
             raise TreeError(f"it holds more than {MOST_MEMBERS} files")
-        yield member
+        reason = _reason(member, known)
+        if not reason:
+            known.add(_plain(member.name))
+        yield member, reason
 
 
 def _plain(name: str) -> str:
@@ -174,7 +167,6 @@ def _plain(name: str) -> str:
 
 
 def _reason(member: tarfile.TarInfo, known: set[str]) -> str:
-    """Say why an entry is not taken; empty where it is harmless."""
     parts = Path(member.name).parts
     if member.name.startswith("/") or ".." in parts or "\0" in member.name:
         return "leads out of its place"

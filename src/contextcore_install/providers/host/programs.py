@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import INSTALL_TOOLS
-from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
 from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component, MetricsStore, ProgramSpec
+from contextcore_install.system.programs import Versions
 
-VERSION_WITHIN_S = 10.0
 STORE_PROGRAMS = ", ".join(name for store in METRICS_STORES for name in store.program.names)
 
 # Where programs print their own version, and nothing else: `loki, version 3.7.6 (…`, `grafana version 13.2.3`,
@@ -45,10 +43,8 @@ class InstalledPrograms:
 
     def __init__(self, layout: Layout, environ: Mapping[str, str], bin_folder: Path) -> None:
         self._layout = layout
-        self._environ = environ
         self._path = f"{environ.get('PATH', '')}:{bin_folder}"
-        self._asked: dict[str, str | None] = {}
-        self._known: Mapping[str, object] = read_json(layout.programs) or {}
+        self._versions = Versions(environ, layout.programs)
 
     def find(self, component: Component) -> Program | None:
         if component.name != METRICS_STORE:
@@ -71,9 +67,7 @@ class InstalledPrograms:
         choice = {"family": store.name, "path": str(program.path) if program else ""}
         if read_json(self._layout.store_choice) != choice:
             write_json(self._layout.store_choice, choice)
-        if self._asked and dict(self._known) != {**self._known, **self._asked}:
-            self._known = {**self._known, **self._asked}
-            write_json(self._layout.programs, self._known, indent=1)
+        self._versions.save()
 
     def why_absent(self, component: Component) -> str:
         """Return why a component that was not found is not there: another program may have its name."""
@@ -102,36 +96,8 @@ class InstalledPrograms:
         """Return the first that is there and is what it should be; a name with a slash is a path."""
         for name in spec.names:
             found = shutil.which(name, path=self._path)
-            said = self._said(Path(found), spec.version_flag) if found else None
+            said = self._versions.said(found, spec.version_flag) if found else None
             if found and said is not None and re.search(spec.identity, said, re.MULTILINE):
                 version = _VERSION.search(said)
                 return Program(component, Path(found).absolute(), version[version.lastindex or 0] if version else "")
         return None
-
-    def _said(self, path: Path, flag: str) -> str | None:
-        """Return what a program prints as its version; None when it fails. Asked once per build of it."""
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        key = f"{path} {status.st_size} {status.st_mtime_ns}"
-        if isinstance(known := self._known.get(key), str):
-            return known
-        if key not in self._asked:
-            self._asked[key] = self._ask(path, flag)
-        return self._asked[key]
-
-    def _ask(self, path: Path, flag: str) -> str | None:
-        try:
-            done = subprocess.run(
-                [path, flag],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=VERSION_WITHIN_S,
-                env=dict(self._environ),
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return hide_secrets(done.stdout.decode("utf-8", errors="replace")[:500]) if done.returncode == 0 else None
