@@ -64,6 +64,5 @@ def image_version(image: str) -> tuple[int, int] | None:
 
 
 def needs_cgroup_v2(image: str) -> bool:
-    """Tell whether a node image is known to refuse cgroup v1."""
     version = image_version(image)
     return version is not None and version >= CGROUP_V2_SINCE

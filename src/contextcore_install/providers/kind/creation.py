@@ -196,8 +196,8 @@ class Creation:
                     engine.start(node, ctx)
                 except InstallError as error:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
-        if snapshot.lost_nodes:  # once the others run: what they hold can be saved then
-            raise report.nodes_lost(name, snapshot.lost_nodes)
+        if snapshot.lost_count:  # once the others run: what they hold can be saved then
+            raise report.nodes_lost(name, snapshot.lost_count)
         snapshot = self._wait_ready(ctx)
         if snapshot.cordoned and snapshot.waiting:
             ctx.notice(f"{', '.join(snapshot.cordoned)} takes pods again, as some have no other place")

@@ -28,7 +28,7 @@ ENGINES = ("docker", "podman", "nerdctl")
 CHOICE = "KIND_EXPERIMENTAL_PROVIDER"  # kind's own variable by which an engine is chosen
 #: Seconds for the engine to answer a question, for which one that did not is asked nothing more, and to be found by.
 ASK_S, SILENT_S, ANSWERS_WITHIN_S = 20.0, 30.0, 3.0
-_silent: dict[tuple[str, str], tuple[float, InstallError]] = {}
+_silent: dict[tuple[str | None, str], tuple[float, InstallError]] = {}
 """Engines that did not answer, with the moment and the error: a run makes several objects of the same engine."""
 _IN_A_CONTAINER = frozenset({"exec", "cp", "logs"})  # a container may hang in these while its engine answers
 # moby/api and podman/libpod/define/errors.go
@@ -47,17 +47,14 @@ class ContainerEngine:
     def endpoint(self) -> EngineEndpoint:
         return endpoint_of(self.name, self.environ)
 
-    @cached_property
-    def _key(self) -> tuple[str, str]:
-        return shutil.which(self.name, path=self.environ.get("PATH", os.defpath)) or "", self.endpoint.url
-
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
         """Run a command of the engine and return how it ended.
 
         Raises InstallError: why the engine is silent or missing. One that has just been silent is not asked for a
         while: otherwise each port and node would wait for a hung engine.
         """
-        silent_at, silence = _silent.get(self._key, (float("-inf"), None))
+        key = shutil.which(self.name, path=self.environ.get("PATH", os.defpath)), self.endpoint.url
+        silent_at, silence = _silent.get(key, (float("-inf"), None))
         if error := self._refused or (silence if time.monotonic() - silent_at < SILENT_S else None):
             raise error
         try:
@@ -67,11 +64,10 @@ class ContainerEngine:
                 raise
             why = replace(engine_failure([error.message], self.facts(), error.code).error(), retryable=error.retryable)
             if error.code == "command-timeout":
-                _silent[self._key] = (time.monotonic(), why)
+                _silent[key] = (time.monotonic(), why)
             raise why from error
 
     def call(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> str:
-        """Run a command of the engine and return what it printed. Raises InstallError."""
         done = self.ask(*arguments, timeout_s=timeout_s, ctx=ctx)
         if done.exit_code != 0:
             raise self._failure(done)
@@ -82,7 +78,6 @@ class ContainerEngine:
         return replace(engine_failure(lines, self.facts(lines)).error(), retryable=True)
 
     def product(self, output: Sequence[str] = (), info: EngineInfo | None = None) -> Product:
-        """Return the product that the engine is, by its socket, what it printed, and its system."""
         texts, system = (
             (*output, self.endpoint.url, str(self.endpoint.socket or "")),
             (info.system, info.host) if info else (),

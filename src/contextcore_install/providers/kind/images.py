@@ -52,7 +52,6 @@ class NodeImages:
 
     @classmethod
     def of(cls, engine: ContainerEngine, node: str) -> Self:
-        """Ask a node. Raises InstallError if the engine cannot be asked."""
         listed = engine.ask("exec", node, *CTR, "ls", "--quiet")
         names = frozenset(listed.stdout.split()) if listed.exit_code == 0 else frozenset()
         dumped = engine.ask("exec", node, "containerd", "config", "dump")
@@ -92,7 +91,6 @@ class Images:
     _loaded: set[str] = field(default_factory=set)
 
     def could_have(self, image: str) -> bool:
-        """Tell whether `provide` can be expected to provide an image."""
         return not by_digest(image) and (self.may_pull or bool(self._held(image)))
 
     def lacking(self, images: Sequence[str], nodes: Sequence[Manifest]) -> list[str]:
@@ -111,8 +109,7 @@ class Images:
         except InstallError as error:
             return dict.fromkeys(images, error)
         absent = [image for image in images if any(node.lacks(image) for node in nodes)]
-        refused = self.get(absent, ctx)
-        return {**refused, **self._load_all(images if again else absent, nodes, ctx, again=again)}
+        return self.get(absent, ctx) | self.load(images if again else absent, ctx, nodes, again=again)
 
     def provide_beside(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
         """Pull images, and load them once there are nodes; report which could not be. Raises CancelledError."""
@@ -144,16 +141,14 @@ class Images:
         ctx.raise_if_cancelled()
         return {image: error for image, error in errors.items() if error is not None}
 
-    def load(self, images: Sequence[str], ctx: StepContext) -> Refused:
-        """Load what the engine has into the nodes that lack it."""
+    def load(
+        self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages] = (), *, again: bool = False
+    ) -> Refused:
+        """Load what the engine has into the nodes (by default all) that lack it; with `again`, into each."""
         try:
-            return self._load_all(images, self._nodes(), ctx)
+            nodes = nodes or self._nodes()
         except InstallError as error:
             return dict.fromkeys(images, error)
-
-    def _load_all(
-        self, images: Sequence[str], nodes: Sequence[NodeImages], ctx: StepContext, *, again: bool = False
-    ) -> Refused:
         refused = {}
         for image in images:
             lacking = [node for node in nodes if again or node.lacks(image)]
@@ -218,7 +213,7 @@ class Images:
 
 
 def load_by_hand(engine: str, image: str, node: str) -> str:
-    """Return the command by which a person loads an image into a node, whatever store the engine has."""
+    """Return the command for a person, which works whatever store the engine has."""
     return f"{engine} save {image} | {engine} exec -i {node} ctr -n k8s.io images import -"
 
 

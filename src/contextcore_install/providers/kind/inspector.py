@@ -94,7 +94,6 @@ class ClusterSnapshot:
 
     @property
     def unready_conditions(self) -> list[str]:
-        """Reason and message of the nodes' Ready conditions that are not true."""
         return [
             f"{member['metadata']['name']}: {entry.get('reason', '')}: {entry.get('message', '')}"
             for member in self.members
@@ -103,8 +102,7 @@ class ClusterSnapshot:
         ]
 
     @property
-    def lost_nodes(self) -> int:
-        """How many of the nodes that were made are gone."""
+    def lost_count(self) -> int:
         return len(set(self.owner.nodes) - {node.id for node in self.nodes}) if self.owner else 0
 
 
@@ -158,8 +156,14 @@ class Inspector:
         except InstallError as error:
             if not thorough:
                 return replace(snapshot, kubectl_error=error, api_error=error)
-            in_node = self._ask_in_node(snapshot, error)
-            return self._ask_for_nodes(in_node) if in_node.context_is_broken else in_node
+            snapshot = self._ask_in_node(snapshot, error)
+            if not snapshot.context_is_broken:
+                return snapshot
+            try:  # for nothing but the nodes: the first question also needs manifests that can be rendered
+                members = tuple(self.cluster.kubectl.items("nodes"))
+            except InstallError as last:
+                return replace(snapshot, kubectl_error=last)
+            return replace(snapshot, members=members, kubectl_error=None) if members else snapshot
         members = tuple(objects.of_kind("Node"))
         waiting = any(read_pod(pod).reason == "Unschedulable" for pod in objects.of_kind("Pod"))
         if members or not thorough:
@@ -169,18 +173,15 @@ class Inspector:
         return in_node if in_node.members else snapshot
 
     def _ask_in_node(self, snapshot: ClusterSnapshot, error: InstallError) -> ClusterSnapshot:
+        """Ask the API server for the nodes in its own node, past kubectl's configuration, which led to an error."""
+        name = snapshot.control_plane.name if snapshot.control_plane else ""
         try:
-            return replace(snapshot, members=members_in_node(self.cluster.engine, snapshot.nodes), kubectl_error=error)
+            done = self.cluster.engine.ask("exec", name, *_GET_NODES, timeout_s=ASK_S)
+            if done.exit_code != 0:
+                raise kubectl_failure(" ".join(done.argv), done.stderr.splitlines(), {"context": name})
+            return replace(snapshot, members=tuple(items_of(done.stdout)), kubectl_error=error)
         except InstallError as silent:
             return replace(snapshot, kubectl_error=error, api_error=silent)
-
-    def _ask_for_nodes(self, snapshot: ClusterSnapshot) -> ClusterSnapshot:
-        """Ask kubectl for nothing but the nodes: the first question also needs manifests that can be rendered."""
-        try:
-            members = tuple(self.cluster.kubectl.items("nodes"))
-        except InstallError as error:
-            return replace(snapshot, kubectl_error=error)
-        return replace(snapshot, members=members, kubectl_error=None) if members else snapshot
 
     def _is_misdirected(self, snapshot: ClusterSnapshot) -> bool:
         """Tell whether kubectl reached another cluster: another home or engine may have written its context."""
@@ -195,11 +196,8 @@ class Inspector:
         nodes = self.nodes.read()
         stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
         if stopped or not nodes:
-            message, evidence = (
-                f"The cluster {self.cluster.name} does not run.",
-                stopped or "there is none of this name",
-            )
-            raise InstallError("cluster-not-running", message, evidence, RESUME)
+            message = f"The cluster {self.cluster.name} does not run."
+            raise InstallError("cluster-not-running", message, stopped or "there is none of this name", RESUME)
 
     def has_restarted_recently(self) -> bool:
         """Tell whether a node that was made before was started lately, as of the last inspection."""
@@ -209,18 +207,6 @@ class Inspector:
         """Return when each node's container was started last, as of the last inspection. Raises InstallError."""
         self._seen = self._seen or tuple(self.nodes.read())
         return {node.name: node.started for node in self._seen}
-
-
-def members_in_node(engine: ContainerEngine, nodes: Sequence[Node]) -> tuple[Manifest, ...]:
-    """Return the Node objects, asked of the API server in its own node, past kubectl's configuration here.
-
-    Raises InstallError; its code is `API_DEAD` if nothing answers there.
-    """
-    name = next((node.name for node in nodes if node.is_control_plane), "")
-    done = engine.ask("exec", name, *_GET_NODES, timeout_s=ASK_S)
-    if done.exit_code == 0:
-        return tuple(items_of(done.stdout))
-    raise kubectl_failure(" ".join(done.argv), done.stderr.splitlines(), {"context": name})
 
 
 def sickness(engine: ContainerEngine, node: Node) -> str:

@@ -68,7 +68,6 @@ class OwnerFile:
         self._cluster = cluster
 
     def read(self) -> Owner | None:
-        """Return the note; None if there is none that can be read."""
         try:
             document = json.loads(read_text(self._path))
             owner = Owner(
@@ -114,7 +113,6 @@ class OwnerFile:
             self._write(replace(owner, engine_at=address, engine_id=identity))
 
     def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
-        """Note that the creation ended well."""
         return self._write(replace(owner, nodes=tuple(node.id for node in nodes), complete=True))
 
     def forget(self) -> None:

@@ -84,12 +84,13 @@ class KindProvider(KubernetesProvider):
             return self._images.provide(images, ctx, again=True)
 
     @cached_property
-    def _access(self) -> ClusterAccess:
-        return ClusterAccess(self._config.cluster, self._engine, self._kubectl, self._owners)
+    def _inspector(self) -> Inspector:
+        access = ClusterAccess(self._config.cluster, self._engine, self._kubectl, self._owners)
+        return Inspector(access, self._nodes, self._reader)
 
     @cached_property
-    def _inspector(self) -> Inspector:
-        return Inspector(self._access, self._nodes, self._reader)
+    def _port_holders(self) -> PortHolders:
+        return PortHolders(self._nodes.read, self._owners.read, takes_connections)
 
     @cached_property
     def _system(self) -> ClusterSystem:
@@ -97,16 +98,12 @@ class KindProvider(KubernetesProvider):
         return ClusterSystem(self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm")
 
     @cached_property
-    def _port_holders(self) -> PortHolders:
-        return PortHolders(self._nodes.read, self._owners.read, takes_connections)
-
-    @cached_property
     def _creation(self) -> Creation:
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._reader.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
         kind = partial(self._box.path, KIND)
-        return Creation(self._access, spec, self._folder, lock, kind, self._inspector, self._images)
+        return Creation(self._inspector.cluster, spec, self._folder, lock, kind, self._inspector, self._images)
 
     def _require_cluster(self) -> None:
         self._inspector.require_running()
@@ -168,8 +165,12 @@ class KindProvider(KubernetesProvider):
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component is reached: the host ports that the node publishes. None before it is made."""
-        if not self._is_complete():
+        """Return where each component is reached: the host ports that the node publishes.
+
+        There are none before the cluster was made to its end, by our note or, without one, by its own mark.
+        """
+        owner = self._owners.read()
+        if not (owner.complete if owner is not None else self._our_nodes()):
             return []
         published = {port.node_port for port in PORTS.values()}
         if self._source.folder != OURS:  # the user's own manifests may not have all
@@ -177,11 +178,6 @@ class KindProvider(KubernetesProvider):
         wanted = [(item.name, item.ready_port, item.ready_path, frozenset[int]()) for item in COMPONENTS]
         wanted.append(("alloy", OTLP_PORT, OTLP_PATH, OTLP_ANSWERS))
         return [self._endpoint(*where) for where in wanted if PORTS[where[1]].node_port in published - {0}]
-
-    def _is_complete(self) -> bool:
-        """Tell whether the cluster was made to its end, by our note or, without one, by its own mark."""
-        owner = self._owners.read()
-        return owner.complete if owner is not None else bool(self._our_nodes())
 
     def _endpoint(self, component: str, port_key: str, path: str, accepts: frozenset[int]) -> Endpoint:
         port = self._ports[port_key]

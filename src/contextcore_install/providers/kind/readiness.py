@@ -138,24 +138,26 @@ class Readiness:
         return self.cluster.kubectl.attempt(*wait, ctx=ctx, timeout_s=self.limits.watch + 10).exit_code == 0
 
     def _restart_sick(self, restarted: Collection[str], ctx: StepContext) -> set[str]:
-        """Restart the containers of nodes that are sick, and return their names; those given were restarted before."""
-        snapshot = self.inspector.inspect(fresh=True)
-        if snapshot.owner is None or not snapshot.owner.complete:
-            return set()
-        sick = {name: why for name, why in self._sick(snapshot).items() if name not in restarted}
-        for node in snapshot.nodes:
-            if node.name in sick:
-                ctx.notice(f"{node.name} is sick ({sick[node.name]}); its container is restarted")
-                self.cluster.engine.restart(node, ctx)
-        return set(sick)
+        """Restart the containers of nodes that are sick, and return their names; those given were restarted before.
 
-    def _sick(self, snapshot: ClusterSnapshot) -> dict[str, str]:
-        """Return what shows nodes to be sick: they themselves, never what kubectl says here."""
-        if snapshot.api_error is not None:
-            dead = snapshot.api_error.code == API_DEAD
-            return {node.name: "its API is dead" for node in snapshot.nodes if dead and node.is_control_plane}
-        unready = [node for node in snapshot.nodes if node.name in snapshot.unready]
-        return {node.name: why for node in unready if (why := sickness(self.cluster.engine, node))}
+        That a node is sick is shown by the node itself, never by what kubectl says here.
+        """
+        snapshot, engine, sick = self.inspector.inspect(fresh=True), self.cluster.engine, set[str]()
+        if snapshot.owner is None or not snapshot.owner.complete:
+            return sick
+        for node in snapshot.nodes:
+            if node.name in restarted:
+                continue
+            if snapshot.api_error is not None:
+                dead = snapshot.api_error.code == API_DEAD and node.is_control_plane
+                why = "its API is dead" if dead else ""
+            else:
+                why = sickness(engine, node) if node.name in snapshot.unready else ""
+            if why:
+                ctx.notice(f"{node.name} is sick ({why}); its container is restarted")
+                engine.restart(node, ctx)
+                sick.add(node.name)
+        return sick
 
     def _renew_times(self) -> Mapping[str, str]:
         """Return when each node, and the controller manager, last renewed its Lease (every 10 s at the latest)."""
@@ -224,7 +226,6 @@ def reconnect(engine: ContainerEngine, cluster: str, snapshot: ClusterSnapshot, 
 
 
 def _addresses(snapshot: ClusterSnapshot) -> dict[str, str]:
-    """Return the IPv4 address that each node has told the cluster."""
     found = {}
     for member in snapshot.members:
         for entry in (member.get("status") or {}).get("addresses") or []:

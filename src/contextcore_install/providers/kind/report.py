@@ -89,7 +89,6 @@ class _Findings:
         return off
 
     def add_nodes(self) -> None:
-        """Add an API server that does not answer, or nodes that are not Ready."""
         snapshot = self._snapshot
         if error := snapshot.api_error:
             self._add(reasons.API_SILENT, error.evidence.splitlines(), said_by_kubectl=error.message)
@@ -104,7 +103,7 @@ class _Findings:
         if names := snapshot.cordoned:
             pods = "wait" if snapshot.waiting else "run"
             self._add(reasons.CORDONED, nodes=", ".join(names), uncordon=" ".join(names), pods=pods)
-        if lost := snapshot.lost_nodes:
+        if lost := snapshot.lost_count:
             self._add(reasons.NODES_LOST, count=str(lost))
         if other := other_ports(snapshot.nodes, ports):
             error = ports_fixed(other, ports)
@@ -158,7 +157,6 @@ def nodes_lost(cluster: str, count: int) -> InstallError:
 
 
 def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:
-    """Return the ports of the cluster that are not the wanted ones."""
     bound = next((node.ports for node in nodes if node.is_control_plane), {})
     has = {key: (bound[inside][1], here) for inside, (key, here) in mapped_ports(ports).items() if inside in bound}
     return {key: port for key, (port, wanted) in has.items() if port != wanted}

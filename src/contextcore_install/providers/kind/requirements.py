@@ -223,7 +223,6 @@ def _inotify() -> Probe:
 
 
 def _proxies(environ: Mapping[str, str]) -> Probe:
-    """Probe whether requests to the cluster would go through a proxy."""
     variables = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
     names = ", ".join(name for name in variables if environ.get(name))
     if not names:
