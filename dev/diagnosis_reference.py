@@ -12,19 +12,19 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "diagnosis.md"
 _INTRODUCTION = """\
 # Diagnosis
 
-What this program knows to be wrong, and what heals it: one rule base, of data, that waiting, `--repair`, `verify` and
+What this program recognises as wrong, and what heals it: one rule base, of data, that waiting, `--repair`, `verify` and
 error messages share. A rule matches what was seen: states of pods and containers, events, exit codes, last log lines,
-output of commands, HTTP answers, limits of the machine. Of a subject's rules **the first that fits counts**, so that
-the particular stand before the general.
+output of commands, HTTP answers, limits of the machine. Of a subject's rules **the first that matches counts**, so
+specific rules come before general ones.
 
 The rules are in `src/contextcore_install/diagnosis/rules/`, one TOML file per subject; `tests/unit/diagnosis/recorded/`
-has for each what some program really printed. This page is made from them by `make reference`.
+has for each what some program really printed. This page is generated from them by `make reference`.
 
-- **rule**: its id. Where the finding, the error or the JSON has another code, that stands below it.
-- **what it means**: what is told. Words in *italics* are filled in.
-- **what heals it**: in words, and what to type. *Carried out*: `--repair` does it, or the next run; where nobody
-  but you could, the finding says so. *Waited for*: it heals by itself, and is no finding.
-- **risk**: what the remedy may cost ([repair](repair.md#consent)). A *warning* stands in nobody's way.
+- **rule**: its id. If the finding, the error or the JSON has another code, it is below the id.
+- **what it means**: the message. Words in *italics* are filled in.
+- **what heals it**: in words, and what to type. *Automatic*: `--repair` does it, or the next run; if only you can, the
+  finding says so. *Waited for*: it heals by itself, and is no finding.
+- **risk**: what the remedy may cost ([repair](repair.md#consent)). A *warning* blocks nothing.
 
 To add one: a `[[rule]]` in the file of its subject, before the more general ones (`Rule` in
 `src/contextcore_install/diagnosis/rule.py` documents its keys); what the program printed in `recorded/`;
@@ -33,14 +33,14 @@ To add one: a `[[rule]]` in the file of its subject, before the more general one
 
 
 class _Words(dict[str, str]):
-    """Placeholders in italics, by their names where these do not say it."""
+    """Placeholders of messages: in italics, by their names unless these are not clear."""
 
     def __missing__(self, name: str) -> str:
         return f"*{name.replace('_', ' ')}*"
 
 
 class _Capitals(dict[str, str]):
-    """Placeholders of commands, which are filled in by hand."""
+    """Placeholders of commands, which the reader fills in."""
 
     def __missing__(self, name: str) -> str:
         return name.upper()
@@ -63,7 +63,6 @@ _CAPITALS = _Capitals(engine="docker", kubeadm="docker exec NODE kubeadm", kubec
 
 
 def page() -> str:
-    """Return the whole page."""
     return "\n".join([_INTRODUCTION, *(line for subject in Subject for line in _section(subject))])
 
 
@@ -74,7 +73,7 @@ def _section(subject: Subject) -> Iterator[str]:
     yield "| rule | what it means | what heals it | risk |"
     yield "|---|---|---|---|"
     for rule in rules_of(subject):
-        cells = (_name(rule), _told(rule.message), _remedy(rule), _risk(rule))
+        cells = (_name(rule), _filled(rule.message), _remedy(rule), _risk(rule))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
 
@@ -83,16 +82,16 @@ def _name(rule: Rule) -> str:
     return f"`{rule.id}`" + (f"<br>`{rule.code}`" if rule.code != rule.id else "")
 
 
-def _told(text: str) -> str:
+def _filled(text: str) -> str:
     return text.format_map(_WORDS)
 
 
 def _remedy(rule: Rule) -> str:
     if rule.condition:
-        return f"*Waited for*: {_told(rule.condition)}"
-    # What is a placeholder as a whole is said by the provider.
+        return f"*Waited for*: {_filled(rule.condition)}"
+    # The provider fills in a command that is one placeholder.
     command = "" if re.fullmatch(r"\{\w+\}", rule.command) else rule.command.format_map(_CAPITALS)
-    parts = [_told(rule.remedy), f"`{command}`" if command else "", "*Carried out.*" if rule.automatic else ""]
+    parts = [_filled(rule.remedy), f"`{command}`" if command else "", "*Automatic.*" if rule.automatic else ""]
     return " ".join(part for part in parts if part)
 
 
