@@ -24,9 +24,10 @@ from contextcore_install.providers.kubernetes.pods import is_rolled_out, leads_t
 from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
+from contextcore_install.stack.catalogue import MIMIR
 from contextcore_install.system.capture import Captured
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.telemetry.exporters.backends import Backend, StoreKind, probe
+from contextcore_install.telemetry.exporters.backends import Backend, probe
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import partial_success
 from contextcore_install.telemetry.failures import StoreError, Timeouts
@@ -196,7 +197,7 @@ def test_any_answer_of_a_metrics_store(document: Any, cut: bool) -> None:
     with answering(reply(body)) as port:
         client = Client(f"http://127.0.0.1:{port}")
         with suppress(StoreError):
-            Backend(StoreKind.MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, PATIENCE)
+            Backend(MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, PATIENCE)
         client.close()
         with suppress(StoreError):
             assert isinstance(getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State)

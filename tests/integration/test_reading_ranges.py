@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from contextcore_install.telemetry.exporters.backends import Backend, StoreKind
+from contextcore_install.stack.catalogue import PROMETHEUS
+from contextcore_install.telemetry.exporters.backends import Backend
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
 from kit.stores import PATIENCE, Misbehaving, Reply, Store, healthy
@@ -52,7 +53,7 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
 def test_a_store_is_asked_for_whole_seconds(misbehaving: Callable[[Reply], Misbehaving], span_ms: int) -> None:
     world = misbehaving(lambda _, handler: healthy(handler))
     client, end_ms = Client(world.url), 1_700_000_000_123
-    backend = Backend(StoreKind.PROMETHEUS, client)
+    backend = Backend(PROMETHEUS, client)
     backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms, PATIENCE)
     client.close()
     (asked,) = world.requests

@@ -7,9 +7,10 @@ often it was begun; they do not say why one failed, in which mode a run was, nor
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from uuid import NAMESPACE_URL, uuid5
 
 from contextcore_install.core.events import second
@@ -26,6 +27,7 @@ _LOOK_BACK_DAYS, _LOOK_BACK_LEAST_DAYS = 400, 30  # beyond a year's retention; f
 REASON_LOST = {"code": "reason-lost", "message": "it failed; why was in the journal, which is gone", "hint": RESUME}
 _STATUSES = {value: status for status, value in STATUS_VALUES.items()}
 _Points = list[tuple[int, float]]
+_PointsByName = defaultdict[tuple[str, str], _Points]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,63 +81,46 @@ def _read(backend: Backend, cluster: str, since_ms: int, end: float, limit_s: fl
 
 def state_from_series(cluster: str, series: Series) -> State | None:
     """Return the state that samples tell; None if they tell of no run."""
-    samples = _Samples(series)
-    started = samples.points("started_timestamp")
+    points = _points_of(series)
+    started = points["started_timestamp", ""]
     if not started:
         return None
     state = State(cluster)
-    began_ms = samples.restarted_ms()
+    steps = [step for name, step in points if name == "step_status"]
+    began_ms = _restarted_ms([points["step_attempts_total", step] for step in steps])
     state.started_at = _moment(next((value for at, value in started if at >= began_ms), started[-1][1]))
     state.installation_id = uuid5(NAMESPACE_URL, f"{cluster} {state.started_at}").hex
-    for step_id in dict.fromkeys([*STEP_IDS, *samples.steps()]):
-        state.steps[step_id] = _step(samples, step_id)
-    verified = samples.points("completeness_percent")
+    for step_id in dict.fromkeys([*STEP_IDS, *steps]):
+        state.steps[step_id] = _step(points, step_id)
+    verified = points["completeness_percent", ""]
     state.verified_at = second(verified[-1][0] * 1000) if verified else ""
-    run_id, state.provider = samples.latest_run()
-    state.run = _run(run_id, started[-1][1], samples.points("finished_timestamp"), state)
+    infos = [(max(values), dict(labels)) for (name, labels), values in series.items() if name == f"{PREFIX}info"]
+    info = max(infos, key=lambda item: item[0])[1] if infos else {}
+    state.provider = info.get("provider", "")
+    state.run = _run(info.get("run_id", ""), started[-1][1], points["finished_timestamp", ""], state)
     state.updated_at = max([state.run.started_at, state.run.finished_at, *(s.updated_at for s in state.steps.values())])
     return state
 
 
-class _Samples:
-    """The samples of one cluster, series by series."""
-
-    def __init__(self, series: Series) -> None:
-        self._series = series
-
-    def points(self, name: str, **labels: str) -> _Points:
-        """Return a series' (time in ms, value), oldest first; empty if there is none."""
-        found: dict[int, float] = {}
-        for (series_name, its_labels), values in self._series.items():
-            if series_name == PREFIX + name and labels.items() <= dict(its_labels).items():
-                found.update(values)
-        return sorted(found.items())
-
-    def steps(self) -> Iterable[str]:
-        return [dict(labels)["step"] for name, labels in self._series if name == f"{PREFIX}step_status"]
-
-    def latest_run(self) -> tuple[str, str]:
-        """Return the id and the provider of the run whose `info` is the newest."""
-        infos = [
-            (max(values), dict(labels)) for (name, labels), values in self._series.items() if name == f"{PREFIX}info"
-        ]
-        labels: Mapping[str, str] = max(infos, key=lambda info: info[0])[1] if infos else {}
-        return labels.get("run_id", ""), labels.get("provider", "")
-
-    def restarted_ms(self) -> int:
-        """Return when a new installation was begun last: all attempts are 0 then, and were not before; 0 for never.
-
-        Attempts of some steps also go down when a backup, or what is left of a journal, is gone on with.
-        """
-        attempts = [self.points("step_attempts_total", step=step_id) for step_id in self.steps()]
-        falls = {at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before}
-        begun = [at for at in falls if all(_value_at(points, at) == 0 for points in attempts)]
-        return max(begun, default=0)
+def _points_of(series: Series) -> _PointsByName:
+    """Return (time in ms, value), oldest first, by a metric's name and its step, if it has one."""
+    found: defaultdict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for (name, labels), values in series.items():
+        found[name.removeprefix(PREFIX), dict(labels).get("step", "")].update(values)
+    return defaultdict(list, {key: sorted(values.items()) for key, values in found.items()})
 
 
-def _step(samples: _Samples, step_id: str) -> StepState:
-    statuses = samples.points("step_status", step=step_id)
-    attempts = samples.points("step_attempts_total", step=step_id)
+def _restarted_ms(attempts: Sequence[_Points]) -> int:
+    """Return when a new installation was begun last: all attempts are 0 then, and were not before; 0 for never.
+
+    Attempts of some steps also go down when a backup, or what is left of a journal, is gone on with.
+    """
+    falls = {at for points in attempts for (_, before), (at, after) in pairwise(points) if after == 0 < before}
+    return max((at for at in falls if all(_value_at(points, at) == 0 for points in attempts)), default=0)
+
+
+def _step(points: _PointsByName, step_id: str) -> StepState:
+    statuses, attempts = points["step_status", step_id], points["step_attempts_total", step_id]
     step = StepState(status=_STATUSES.get(statuses[-1][1], "pending") if statuses else "pending")
     step.attempts = int(attempts[-1][1]) if attempts else 0
     changed_ms = _since_ms(statuses) if len({value for _, value in statuses}) > 1 else 0
@@ -147,7 +132,7 @@ def _step(samples: _Samples, step_id: str) -> StepState:
         step.completed_at = second(changed_ms * 1000)
     if changed_ms or begun_ms:
         step.updated_at = second(max(changed_ms, begun_ms) * 1000)
-    durations = samples.points("step_duration_seconds", step=step_id)
+    durations = points["step_duration_seconds", step_id]
     if durations and step.status != IN_PROGRESS:
         step.duration_seconds = durations[-1][1]
     if step.status == FAILED:
@@ -157,12 +142,8 @@ def _step(samples: _Samples, step_id: str) -> StepState:
 
 def _since_ms(points: _Points) -> int:
     """Return since when a series has had its last value."""
-    since, last = points[-1]
-    for at, value in reversed(points):
-        if value != last:
-            break
-        since = at
-    return since
+    same = takewhile(lambda point: point[1] == points[-1][1], reversed(points))
+    return min(at for at, _ in same)
 
 
 def _value_at(points: _Points, at_ms: int) -> float:

@@ -6,11 +6,11 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from contextcore_install.core.schema import SchemaError, validate
+from contextcore_install.stack.catalogue import MIMIR, PROMETHEUS, VICTORIA_METRICS, MetricsStore
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.exporters.remote_write import Refusal, post, send
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
@@ -20,25 +20,6 @@ Series = dict[SeriesKey, dict[int, float]]
 """Values by series and by time in milliseconds since 1970."""
 
 
-class StoreKind(StrEnum):
-    """The stores that we know how to speak to."""
-
-    MIMIR = "mimir"
-    VICTORIA_METRICS = "victoria-metrics"
-    PROMETHEUS = "prometheus"
-
-
-class _Api(NamedTuple):
-    title: str
-    write_path: str
-    query_prefix: str
-
-
-_APIS = {
-    StoreKind.MIMIR: _Api("Mimir", "/api/v1/push", "/prometheus"),
-    StoreKind.VICTORIA_METRICS: _Api("VictoriaMetrics", "/api/v1/write", ""),
-    StoreKind.PROMETHEUS: _Api("Prometheus", "/api/v1/write", ""),
-}
 _RESULT: Mapping[str, Any] = {"data": {"result": [{"metric": {}}]}}
 
 
@@ -46,23 +27,19 @@ _RESULT: Mapping[str, Any] = {"data": {"result": [{"metric": {}}]}}
 class Backend:
     """A store that was found to take samples and answer queries. Its methods raise StoreError."""
 
-    kind: StoreKind
+    kind: MetricsStore
     client: Client
 
     def __str__(self) -> str:
-        return f"{_APIS[self.kind].title} at {self.client.base_url}"
-
-    @property
-    def write_path(self) -> str:
-        return _APIS[self.kind].write_path
+        return f"{self.kind.title} at {self.client.base_url}"
 
     @property
     def query_path(self) -> str:
-        return f"{_APIS[self.kind].query_prefix}/api/v1/query"
+        return f"{self.kind.query_prefix}/api/v1/query"
 
     def send(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
         """Send samples and return those that the store will never take."""
-        return send(self.client, self.write_path, samples, timeouts)
+        return send(self.client, self.kind.write_path, samples, timeouts)
 
     def query(self, expression: str, at_ms: int, timeouts: Timeouts) -> list[dict[str, Any]]:
         """Return the result of an instant query, as the API gives it."""
@@ -115,7 +92,7 @@ class Backend:
         VictoriaMetrics buffers what it takes in; its `/internal/force_flush` makes it visible at once. Where that
         is protected or gone, waiting does it.
         """
-        if self.kind is StoreKind.VICTORIA_METRICS:
+        if self.kind is VICTORIA_METRICS:
             self.client.request("GET", "/internal/force_flush", timeouts)
 
 
@@ -125,11 +102,11 @@ def probe(client: Client, timeouts: Timeouts) -> Backend:
     Raises StoreError: when nothing answers, when it is not ready, or when it takes no remote write.
     """
     health = client.request("GET", "/-/healthy", timeouts).text
-    for kind in (StoreKind.VICTORIA_METRICS, StoreKind.PROMETHEUS):
-        if _APIS[kind].title not in health:
+    for kind in (VICTORIA_METRICS, PROMETHEUS):
+        if kind.title not in health:
             continue
         backend = Backend(kind, client)
-        answer = post(client, backend.write_path, (), timeouts)
+        answer = post(client, backend.kind.write_path, (), timeouts)
         if answer.status == 404:
             hint = "start it with --web.enable-remote-write-receiver"
             raise StoreError(FailureKind.REFUSES, f"{backend}: {answer.text}", hint=hint)
@@ -141,8 +118,8 @@ def probe(client: Client, timeouts: Timeouts) -> Backend:
 
 def _probe_mimir(client: Client, timeouts: Timeouts) -> Backend:
     """Recognise Mimir, which has no health page of its own, by its write path and its query prefix."""
-    backend = Backend(StoreKind.MIMIR, client)
-    answer = post(client, backend.write_path, (), timeouts)
+    backend = Backend(MIMIR, client)
+    answer = post(client, backend.kind.write_path, (), timeouts)
     if answer.status == 429 or answer.status >= 500:
         raise answer.failure(client.base_url)
     try:

@@ -1,4 +1,4 @@
-"""The HTTP client of all exporters: what a store answers, and what it means where it is no success."""
+"""The HTTP client of all exporters, and what a store's answers mean."""
 
 from __future__ import annotations
 
@@ -42,11 +42,10 @@ class StoreAnswer:
         return StoreError(FailureKind.REFUSES, evidence)
 
     def not_understood(self, what: str, wanted: str) -> StoreError:
-        """Return the error for an answer that is not what was wanted."""
         return StoreError(FailureKind.REFUSES, f"{what}: no {wanted}, but {self.text}")
 
     def document(self, what: str, wanted: str) -> dict[str, Any]:
-        """Return the JSON object that the answer is; raises StoreError, which says what was wanted, for others."""
+        """Return the JSON object that the answer is; raises StoreError, which says what was wanted."""
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -58,13 +57,12 @@ class StoreAnswer:
 
 def _retry_after_s(header: str) -> float:
     """Return seconds from a Retry-After header (RFC 9110, 10.2.3); 0 if it says nothing."""
-    if header.strip().isdecimal():
-        return min(_LONGEST_RETRY_AFTER_S, float(header))
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
     try:
-        seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        decimal = header.strip().isdecimal()
+        seconds = float(header) if decimal else (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(_LONGEST_RETRY_AFTER_S, max(0.0, seconds))
@@ -74,7 +72,7 @@ class Client:
     """Talks to one server over one connection, which is kept. For one thread at a time.
 
     `is_theirs` is asked before each connection: what listens at the URL may by now be somebody else. `opened` counts
-    the connections: over another one, the server may be one that has been started anew.
+    the connections: over another one, the server may be one that was restarted.
     """
 
     def __init__(self, base_url: str, is_theirs: Callable[[], bool] = lambda: True) -> None:
@@ -94,53 +92,41 @@ class Client:
     ) -> StoreAnswer:
         """Return the answer whatever its status; raises StoreError when there is none in time."""
         deadline = time.monotonic() + timeouts.answer_s
+        target = urlsplit(self.base_url).path + path
+
+        def exchange() -> StoreAnswer:
+            connection = self._connected(timeouts)
+            response, content = connection.exchange(
+                method, target, deadline, MOST_BYTES, body=body, headers=headers or {}
+            )
+            return StoreAnswer(response.status, content, response.getheader("Retry-After", ""))
+
         kept = self._connection is not None and self._connection.sock is not None
         try:
             try:
-                return self._exchange(method, path, timeouts, deadline, headers or {}, body)
+                return exchange()
             except (ConnectionError, HTTPException):
                 self.close()
                 if not kept:
                     raise
-                # The server closed the kept connection meanwhile. All we send may be sent twice.
-                return self._exchange(method, path, timeouts, deadline, headers or {}, body)
-        except TimeoutError as error:
-            self.close()
-            said = f"{method} {self.base_url}{path}: no full answer within {timeouts.answer_s:.1f} s"
-            raise StoreError(FailureKind.TOO_SLOW, said) from error
+                return exchange()  # the server closed the kept connection meanwhile; all we send may be sent twice
         except (OSError, HTTPException) as error:
             self.close()
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StoreError(FailureKind.NO_ANSWER, f"{method} {self.base_url}{path}: {said}") from error
+            late = f"no full answer within {timeouts.answer_s:.1f} s"
+            raise _store_error(error, f"{method} {self.base_url}{path}: ", late) from error
 
     def open(self, timeouts: Timeouts) -> None:
         """Connect, so that nothing is made for a server that is not there; raises StoreError."""
         try:
             self._connected(timeouts)
-        except TimeoutError as error:
-            raise StoreError(FailureKind.TOO_SLOW, f"{self.base_url} takes no connection") from error
         except OSError as error:
-            raise StoreError(FailureKind.NO_ANSWER, f"{self.base_url}: {error.strerror or error}") from error
+            raise _store_error(error, f"{self.base_url}: ", "takes no connection") from error
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        timeouts: Timeouts,
-        deadline: float,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> StoreAnswer:
-        connection = self._connected(timeouts)
-        target = urlsplit(self.base_url).path + path
-        response, content = connection.exchange(method, target, deadline, MOST_BYTES, body=body, headers=headers)
-        return StoreAnswer(response.status, content, response.getheader("Retry-After", ""))
 
     def _connected(self, timeouts: Timeouts) -> TimedConnection:
         """Return the connection; another one if the server has closed it after the last answer."""
@@ -154,3 +140,10 @@ class Client:
             self.opened += 1
             self._connection = connection
         return self._connection
+
+
+def _store_error(error: Exception, what: str, late: str) -> StoreError:
+    if isinstance(error, TimeoutError):
+        return StoreError(FailureKind.TOO_SLOW, f"{what}{late}")
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return StoreError(FailureKind.NO_ANSWER, f"{what}{said}")

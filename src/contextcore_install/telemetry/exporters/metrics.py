@@ -78,7 +78,7 @@ class MetricsExporter(Exporter[Sample]):
 
     def _identify(self, timeouts: Timeouts) -> str:
         self._backend, self._may_be_sent = probe(self.client, timeouts), True
-        return f"{self._backend.kind} {self.client.base_url}"
+        return f"{self._backend.kind.name} {self.client.base_url}"
 
     def _find_cursor(self, name: str, timeouts: Timeouts) -> Cursor:
         """Return the cursor of this store: one whose newest sample it shows, first of all its own.
@@ -87,7 +87,7 @@ class MetricsExporter(Exporter[Sample]):
         store at another port is recognised.
         """
         own = self._cursors.get(name)
-        others = [cursor for cursor in self._cursors.of_kind(self.backend.kind) if cursor != own]
+        others = [cursor for cursor in self._cursors.of_kind(self.backend.kind.name) if cursor != own]
         try:
             if own.mark and (settled := self._settled(own, timeouts)):
                 return settled

@@ -1,8 +1,9 @@
-"""What is made of the events to be sent: one fold for each sort of backend."""
+"""What all folds of the events have in common: one for each sort of backend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, Self, TypeVar
 
 from contextcore_install.core.events import Event
@@ -15,21 +16,24 @@ class SnapshotError(ValueError):
 
 
 class Fold(Protocol[Item]):
-    """Makes things to send of events taken in order; the same events always give the same things."""
+    """Makes items to send of events taken in order; the same events always give the same items.
 
-    def __init__(self, cluster: str) -> None:
-        """Begin at the start of a journal."""
-        ...
+    A snapshot is a JSON document from which `restore` continues after the last event taken; raises SnapshotError.
+    """
 
-    def take(self, event: Event) -> list[Item]:
-        """Take one event in and return what it gives; most kinds give nothing."""
-        ...
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return a JSON document from which `restore` carries on after the last event taken."""
-        ...
-
+    def __init__(self, cluster: str) -> None: ...
+    def take(self, event: Event) -> list[Item]: ...
+    def snapshot(self) -> dict[str, Any]: ...
     @classmethod
-    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self:
-        """Return the fold that a snapshot was taken of; raises SnapshotError."""
-        ...
+    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self: ...
+
+
+@contextmanager
+def restoring(snapshot: Mapping[str, Any], version: int) -> Iterator[None]:
+    """Within the block, turn what a snapshot that is none makes go wrong into SnapshotError."""
+    if snapshot.get("version") != version:
+        raise SnapshotError("another version")
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SnapshotError(str(error)) from error

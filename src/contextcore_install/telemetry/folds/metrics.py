@@ -6,9 +6,9 @@ docs/reference/metrics.md describes the metrics for readers outside this program
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import (
@@ -18,10 +18,9 @@ from contextcore_install.engine.state import (
     MEASURING_STEP,
     PENDING,
     State,
-    StateFormatError,
     state_from_document,
 )
-from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.folds.fold import restoring
 from contextcore_install.telemetry.folds.traces import trace_id
 
 PREFIX = "contextcore_install_"
@@ -54,15 +53,6 @@ class Sample:
         return self.name, self.labels
 
 
-class _Requirement(NamedTuple):
-    """What a verification measured of one requirement; `ratio` is from 0 to 1."""
-
-    name: str
-    category: str
-    ratio: float
-    critical: bool
-
-
 class MetricsFold:
     """Makes samples of events taken in order, from the beginning of a journal or from a snapshot.
 
@@ -76,10 +66,7 @@ class MetricsFold:
         self._state = State(cluster)
         self._last_ms: dict[SeriesKey, int] = {}
         self._at_ms = 0
-        self._run_id = ""
-        self._version = ""
-        self._provider = ""
-        self._info_sent = False
+        self._run_id, self._version, self._provider, self._info_sent = "", "", "", False
         self._remedies: dict[str, int] = {}
         self._found_unmet = False
 
@@ -88,8 +75,7 @@ class MetricsFold:
         step = self._state.steps.get(event.step)
         before = (step.status if step else "", self._state.progress)
         self._state.apply(event)
-        made = list(self._samples(event, *before))
-        made.extend(self._info(event))
+        made = [*self._samples(event, *before), *self._info(event)]
         return [self._dated(sample) for sample in made]
 
     def snapshot(self) -> dict[str, Any]:
@@ -106,18 +92,14 @@ class MetricsFold:
 
     @classmethod
     def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> MetricsFold:
-        if snapshot.get("version") != SNAPSHOT_VERSION:
-            raise SnapshotError("another version")
         fold = cls(cluster)
-        try:
+        with restoring(snapshot, SNAPSHOT_VERSION):
             fold._state = state_from_document(snapshot["state"])
             fold._at_ms = int(snapshot["at_ms"])
             fold._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
             fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
             fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
             fold._found_unmet = snapshot.get("found_unmet") is True
-        except (KeyError, TypeError, ValueError, AttributeError, StateFormatError) as error:
-            raise SnapshotError(str(error)) from error
         return fold
 
     def _dated(self, sample: Sample) -> Sample:
@@ -153,10 +135,8 @@ class MetricsFold:
                 yield from self._step(event, status, progress)
 
     def _run_started(self, event: Event) -> Iterator[Sample]:
-        self._run_id = event.run_id
-        self._version = str(event.data.get("version", ""))
-        self._provider = str(event.data.get("provider", ""))
-        self._info_sent = False
+        self._run_id, self._info_sent = event.run_id, False
+        self._version, self._provider = (str(event.data.get(name, "")) for name in ("version", "provider"))
         yield self._time("started_timestamp")
         yield self._time("heartbeat_timestamp")
         yield from self._whole_state()
@@ -178,9 +158,8 @@ class MetricsFold:
             yield self._sample("step_attempts_total", step.attempts, step=event.step)
             yield self._time("step_started_timestamp", step=event.step)
         ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
-        duration = event.duration_s if ended else None
-        if duration is not None:
-            yield self._sample("step_duration_seconds", duration, step=event.step)
+        if ended and event.duration_s is not None:
+            yield self._sample("step_duration_seconds", event.duration_s, step=event.step)
         if self._state.progress != progress:
             yield self._sample("progress_ratio", self._state.progress)
 
@@ -197,22 +176,21 @@ class MetricsFold:
             yield self._time("watch_gave_up_timestamp")
 
     def _verified(self, event: Event) -> Iterator[Sample]:
-        measured = {(each.name, each.category): each for each in _requirements(event.data.get("requirements"))}
+        measured = dict(_measured(event.data.get("requirements")))
         if not measured:
             return
         # What a run measures is the result of its work; what `verify` alone found may have been repaired since.
-        works = all(each.ratio == 1.0 for each in measured.values() if each.critical)
+        works = all(ratio == 1.0 for ratio, critical in measured.values() if critical)
         self._found_unmet = event.stands_alone and not works
         by_category: dict[str, list[float]] = {}
-        for each in measured.values():
-            labels = {"requirement": each.name, "category": each.category}
-            critical = "true" if each.critical else ""
-            by_category.setdefault(each.category, []).append(each.ratio)
-            yield self._sample("requirement_status_ratio", each.ratio, critical=critical, **labels)
-            yield self._time("requirement_measured_timestamp", critical=critical, **labels)
+        for (name, category), (ratio, critical) in measured.items():
+            labels = {"requirement": name, "category": category, "critical": "true" if critical else ""}
+            by_category.setdefault(category, []).append(ratio)
+            yield self._sample("requirement_status_ratio", ratio, **labels)
+            yield self._time("requirement_measured_timestamp", **labels)
         for category, ratios in by_category.items():
             yield self._sample("category_completeness_percent", _percent(ratios), category=category)
-        yield self._sample("completeness_percent", _percent(each.ratio for each in measured.values()))
+        yield self._sample("completeness_percent", _percent([ratio for ratio, _ in measured.values()]))
         yield self._time("verification_timestamp")
         if works:
             yield self._time("verified_timestamp")
@@ -234,8 +212,7 @@ class MetricsFold:
 def is_measured(snapshot: Mapping[str, Any]) -> bool:
     """Tell whether a fold's snapshot holds a measurement of the installation as it is now.
 
-    It does not if a step was applied after the last verification, or if `verify` found something critical unmet: that
-    may have been repaired since.
+    It does not if a step was applied since, or if `verify` found something critical unmet: that may have been repaired.
     """
     state = snapshot["state"]
     verified_at = str(state.get("verified_at") or "")
@@ -250,17 +227,16 @@ def _sorted(labels: Mapping[str, str]) -> Labels:
     return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
-def _percent(ratios: Iterable[float]) -> float:
-    values = list(ratios)
-    return 100.0 * math.fsum(values) / len(values)
+def _percent(ratios: Sequence[float]) -> float:
+    return 100.0 * math.fsum(ratios) / len(ratios)
 
 
-def _requirements(items: object) -> Iterator[_Requirement]:
-    """Yield each entry that says its name, its category and its ratio; only `true` makes one critical."""
+def _measured(items: object) -> Iterator[tuple[tuple[str, str], tuple[float, bool]]]:
+    """Yield (name, category) and (ratio from 0 to 1, whether critical) of each requirement that says as much."""
     for item in items if isinstance(items, list | tuple) else ():
         if not isinstance(item, Mapping):
             continue
         name, category, ratio = (item.get(key) for key in ("requirement", "category", "ratio"))
         numeric = isinstance(ratio, int | float) and not isinstance(ratio, bool) and abs(ratio) < _LARGEST
         if numeric and isinstance(name, str) and isinstance(category, str):
-            yield _Requirement(name, category, min(1.0, max(0.0, float(ratio or 0))), item.get("critical") is True)
+            yield (name, category), (min(1.0, max(0.0, float(ratio or 0))), item.get("critical") is True)

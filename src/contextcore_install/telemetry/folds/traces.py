@@ -12,7 +12,7 @@ from typing import Any
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import hide_secrets
-from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.folds.fold import restoring
 
 PREFIX = "contextcore."
 UNFINISHED = "ended without a word"  # the error of a run that was killed
@@ -127,10 +127,8 @@ class TraceFold:
 
     @classmethod
     def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> TraceFold:
-        if snapshot.get("version") != SNAPSHOT_VERSION:
-            raise SnapshotError("another version")
         fold = cls(cluster)
-        try:
+        with restoring(snapshot, SNAPSHOT_VERSION):
             fold._run = RunTrace(**snapshot["run"]) if snapshot["run"] else None
             fold._last_us = int(snapshot["last_us"])
             fold._open = [_OpenSpan(**span) for span in snapshot["open"]]
@@ -138,8 +136,6 @@ class TraceFold:
             message, code = snapshot["failure"]
             fold._failure = (message, code)
             fold._link = SpanLink(**snapshot["link"]) if snapshot["link"] else None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SnapshotError(str(error)) from error
         return fold
 
     def _begin(self, event: Event) -> None:
