@@ -17,7 +17,7 @@ from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
-from contextcore_install.providers.kubernetes.pods import read_pod
+from contextcore_install.providers.kubernetes.pods import Pod
 from contextcore_install.providers.kubernetes.snapshot import Reader
 
 API_PORT = 6443  # of the API server inside the control plane's container
@@ -165,7 +165,7 @@ class Inspector:
                 return replace(snapshot, kubectl_error=last)
             return replace(snapshot, members=members, kubectl_error=None) if members else snapshot
         members = tuple(objects.of_kind("Node"))
-        waiting = any(read_pod(pod).reason == "Unschedulable" for pod in objects.of_kind("Pod"))
+        waiting = any(Pod(pod).reason == "Unschedulable" for pod in objects.of_kind("Pod"))
         if members or not thorough:
             return replace(snapshot, members=members, waiting=waiting)
         forbidden = InstallError("api-forbidden", f"kubectl's user may not see the nodes of {self.cluster.name}.")

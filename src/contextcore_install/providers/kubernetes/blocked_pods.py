@@ -22,8 +22,7 @@ from contextcore_install.providers.kubernetes.objects import Key, Manifest, anno
 from contextcore_install.providers.kubernetes.pods import Pod, wanted_pods
 from contextcore_install.providers.kubernetes.snapshot import Events, Snapshot
 
-#: For how many seconds a trouble of a uid, by its code, has been seen.
-Lasted = Callable[[str, str], float]
+Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
 
 #: Seconds without a pod after which the API server is asked, events count, and count though it would take the pod.
 ASK_S, EVENTS_S, OLD_EVENTS_S = 2.0, 10.0, 45.0
@@ -41,66 +40,17 @@ _CONTROL_PLANE = frozenset({"node-role.kubernetes.io/control-plane", "node-role.
 _SYSTEM = "node.kubernetes.io/"  # prefix of the taints that Kubernetes itself puts on nodes, and removes again
 
 
-class DryRun:
-    """Finds out by a dry run whether a workload's pod can be made, and why not.
-
-    Controllers report that in events, but those are aggregated if many are alike, and are old once a cause is gone.
-    """
-
-    def __init__(self, kubectl: Kubectl) -> None:
-        self._kubectl = kubectl
-        self._cached: dict[str, tuple[float, str | None]] = {}
-
-    def refusal(self, workload: Manifest) -> str | None:
-        """Return what the API server objects to in a workload's pod: empty if nothing, None if unknown."""
-        uid = str(workload["metadata"].get("uid", ""))
-        known = self._cached.get(uid)
-        if known is None or time.monotonic() - known[0] >= FRESH_S:
-            known = self._cached[uid] = (time.monotonic(), self._ask(workload))
-        return known[1]
-
-    def _ask(self, workload: Manifest, *more: str) -> str | None:
-        arguments = ("create", *more, "--dry-run=server", "-o", "name", "-f", "-")
-        try:
-            done = self._kubectl.attempt(*arguments, stdin=json.dumps(pod_of(workload)), timeout_s=DRY_RUN_S)
-        except InstallError:
-            return None
-        if not more and _REFUSED_TO_US.search(done.stderr):
-            return None  # what this user may not do says nothing of what a controller may
-        return done.stderr.strip() or None if done.exit_code else ""
-
-    def refusal_to_controller(self, workload: Manifest) -> str:
-        """Return what the API server says to a workload's controller that may not make pods; empty if unknown.
-
-        Nothing else reports it: without its rights, the controller may not write events either.
-        """
-        account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
-        found = self._ask(workload, f"--as={account}") or ""
-        # This user may have no right to ask in another's name, and is refused in much the same words.
-        return found if f'"{account}" cannot create' in found else ""
-
-
-def pod_of(workload: Manifest) -> dict[str, Any]:
-    """Return a pod as a workload's controller would make it, but for its name."""
-    key, template = key_of(workload), workload["spec"].get("template", {})
-    about, spec = template.get("metadata", {}), dict(template.get("spec", {}))
-    claims = [item["metadata"]["name"] for item in templates_of(workload)]
-    spec["volumes"] = [
-        *(volume for volume in spec.get("volumes", []) if volume.get("name") not in claims),
-        *({"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{key.name}-0"}} for claim in claims),
-    ]
-    metadata = {name: about[name] for name in ("labels", "annotations") if about.get(name)}
-    metadata |= {"generateName": f"{key.name}-", "namespace": key.namespace}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
 class MissingPods:
-    """Finds out why workloads lack pods."""
+    """Finds out why workloads lack pods.
+
+    Whether a pod could be made is asked by a dry run. Controllers report that in events, but those are aggregated if
+    many are alike, and are old once a cause is gone.
+    """
 
     def __init__(self, kubectl: Kubectl, events: Events) -> None:
         self._kubectl = kubectl
         self._events = events
-        self._dry_run = DryRun(kubectl)
+        self._refusals: dict[str, tuple[float, str | None]] = {}
 
     def absent(self, key: Key) -> Finding | None:
         """Return the finding for a workload that is not there."""
@@ -109,14 +59,8 @@ class MissingPods:
     def scaled_down(self, key: Key, wanted: Manifest, live: Manifest) -> Finding | None:
         """Return the finding for a workload that was scaled down: by whom, and whether it keeps deciding that."""
         decides, setter = decided_by(live, REPLICAS), set_by(live, REPLICAS)
-        facts = {
-            **self._facts(key),
-            "replicas": str(wanted_pods(live)),
-            "wanted": str(wanted_pods(wanted)),
-            "by": f" by {setter}" if setter else "",
-            "decides": decides,
-            "manager": decides,
-        }
+        facts = self._facts(key) | {"replicas": str(wanted_pods(live)), "wanted": str(wanted_pods(wanted))}
+        facts |= {"by": f" by {setter}" if setter else "", "decides": decides, "manager": decides}
         return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=SCALED_DOWN, facts=facts))
 
     def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
@@ -124,7 +68,7 @@ class MissingPods:
         waited = lasted(str(live["metadata"].get("uid", "")), "podless") if lasted else float("inf")
         if waited < ASK_S:
             return None
-        refusal = self._dry_run.refusal(live)
+        refusal = self.refusal(live)
         found = self._diagnosis(key, "FailedCreate", refusal) if refusal else None
         if found is None or found.rule.id in WITHOUT_CAUSE:
             found = self._reported(key, live, waited if lasted else EVENTS_S, is_accepted=refusal == "")
@@ -137,7 +81,7 @@ class MissingPods:
         found = self._diagnosis(key, *self._last_event(live, key.namespace))
         if not is_accepted or (found and found.rule.id in BY_CONTROLLER):
             return found
-        alone = self._diagnosis(key, "FailedCreate", self._dry_run.refusal_to_controller(live))
+        alone = self._diagnosis(key, "FailedCreate", self._refusal_to_controller(live))
         if alone and alone.rule.id in BY_CONTROLLER:
             return alone
         return found if waited >= OLD_EVENTS_S else None
@@ -157,9 +101,50 @@ class MissingPods:
         kubectl = self._kubectl.shown("-n", key.namespace)
         return {"workload": key.name, "kind": key.kind.lower(), "namespace": key.namespace, "kubectl": kubectl}
 
+    def refusal(self, workload: Manifest) -> str | None:
+        """Return what the API server objects to in a workload's pod: empty if nothing, None if unknown."""
+        uid = str(workload["metadata"].get("uid", ""))
+        known = self._refusals.get(uid)
+        if known is None or time.monotonic() - known[0] >= FRESH_S:
+            known = self._refusals[uid] = (time.monotonic(), self._dry_run(workload))
+        # What this user may not do says nothing of what a controller may.
+        return None if known[1] and _REFUSED_TO_US.search(known[1]) else known[1]
+
+    def _refusal_to_controller(self, workload: Manifest) -> str:
+        """Return what the API server says to a workload's controller that may not make pods; empty if unknown.
+
+        Nothing else reports it: without its rights, the controller may not write events either.
+        """
+        account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
+        found = self._dry_run(workload, f"--as={account}") or ""
+        # This user may have no right to ask in another's name, and is refused in much the same words.
+        return found if f'"{account}" cannot create' in found else ""
+
+    def _dry_run(self, workload: Manifest, *options: str) -> str | None:
+        arguments = ("create", *options, "--dry-run=server", "-o", "name", "-f", "-")
+        try:
+            done = self._kubectl.attempt(*arguments, stdin=json.dumps(pod_of(workload)), timeout_s=DRY_RUN_S)
+        except InstallError:
+            return None
+        return done.stderr.strip() or None if done.exit_code else ""
+
+
+def pod_of(workload: Manifest) -> dict[str, Any]:
+    """Return a pod as a workload's controller would make it, but for its name."""
+    key, template = key_of(workload), workload["spec"].get("template", {})
+    about, spec = template.get("metadata", {}), dict(template.get("spec", {}))
+    claims = [item["metadata"]["name"] for item in templates_of(workload)]
+    spec["volumes"] = [
+        *(volume for volume in spec.get("volumes", []) if volume.get("name") not in claims),
+        *({"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{key.name}-0"}} for claim in claims),
+    ]
+    metadata = {name: about[name] for name in ("labels", "annotations") if about.get(name)}
+    metadata |= {"generateName": f"{key.name}-", "namespace": key.namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
 
 class Scheduling:
-    """What keeps pods from the nodes that they need."""
+    """What keeps pods from the nodes that they need: the scheduler names neither."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -168,23 +153,21 @@ class Scheduling:
     def facts(self, pod: Pod, snapshot: Snapshot) -> dict[str, str]:
         """Return the facts of rules about pods without a node; empty if they do not apply, or nodes may not be read."""
         facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
-        item = snapshot.get(Key("Pod", pod.namespace, pod.name))
-        nodes = snapshot.of_kind("Node") or self._nodes.read()
+        item, own_nodes = snapshot.get(Key("Pod", pod.namespace, pod.name)), snapshot.of_kind("Node")
+        nodes = {key_of(node).name: node for node in own_nodes or self._nodes.read()}
         if item is None or not nodes:
             return facts
         needed = _needed_nodes(item, snapshot.of_kind("PersistentVolumeClaim"))
-        by_name = {key_of(node).name: node for node in nodes}
-        if gone := sorted(needed - set(by_name)):
+        if gone := sorted(needed - set(nodes)):
             return {**facts, "gone": ", ".join(gone)}
-        candidates = [by_name[name] for name in sorted(needed)]
-        candidates = candidates or [node for node in nodes if not _is_control_plane(node)]
-        barred = {key_of(node).name: taint for node in candidates if (taint := _barring_taint(node, item))}
+        workers = (name for name, node in nodes.items() if not _CONTROL_PLANE & set(node.get("metadata", {}).get("labels", {})))
+        candidates = {name: nodes[name] for name in sorted(needed) or workers}
+        barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, item))}
         if candidates and len(barred) == len(candidates):
             return {**facts, **self._tainted(barred)}
-        cordoned = [key_of(node).name for node in candidates if node.get("spec", {}).get("unschedulable")]
-        # A cluster whose nodes are in the snapshot is ours, and has them take pods again by itself.
-        if candidates and len(cordoned) == len(candidates) and not snapshot.of_kind("Node"):
-            facts |= {"cordoned": ", ".join(cordoned), "uncordon": self._kubectl.shown("uncordon", *cordoned)}
+        # Nodes of a cluster that is ours as a whole take pods again by themselves.
+        if candidates and not own_nodes and all(node.get("spec", {}).get("unschedulable") for node in candidates.values()):
+            facts |= {"cordoned": ", ".join(candidates), "uncordon": self._kubectl.shown("uncordon", *candidates)}
         return facts
 
     def _tainted(self, barred: Mapping[str, str]) -> dict[str, str]:
@@ -203,21 +186,14 @@ def _needed_nodes(pod: Manifest, claims: Iterable[Manifest]) -> set[str]:
     return nodes - {""}
 
 
-def _is_control_plane(node: Manifest) -> bool:
-    return bool(_CONTROL_PLANE & set(node.get("metadata", {}).get("labels", {})))
-
-
 def _barring_taint(node: Manifest, pod: Manifest) -> str:
     """Return the first taint of a node, as `kubectl taint` takes it, that keeps a pod away; empty if none does."""
     tolerations = pod.get("spec", {}).get("tolerations", [])
     for taint in node.get("spec", {}).get("taints", []):
-        if (
-            taint.get("effect") in {"NoSchedule", "NoExecute"}
-            and not str(taint.get("key", "")).startswith(_SYSTEM)
-            and not any(_tolerates(toleration, taint) for toleration in tolerations)
-        ):
-            value = f"={taint['value']}" if taint.get("value") else ""
-            return f"{taint.get('key', '')}{value}:{taint['effect']}"
+        key, effect = str(taint.get("key", "")), taint.get("effect")
+        bars = effect in {"NoSchedule", "NoExecute"} and not key.startswith(_SYSTEM)
+        if bars and not any(_tolerates(toleration, taint) for toleration in tolerations):
+            return key + (f"={taint['value']}" if taint.get("value") else "") + f":{effect}"
     return ""
 
 

@@ -24,7 +24,6 @@ from contextcore_install.providers.kubernetes.pods import (
     is_rolled_out,
     is_scaled_down,
     leads_to,
-    read_pod,
     selected,
     services_of,
     wanted_pods,
@@ -79,7 +78,7 @@ class WorkloadConditions:
         live, not_ready = snapshot.get(key), partial(Workload, key.name, ready=False)
         if live is None:
             return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
-        pods = [read_pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
+        pods = [Pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
         staying, started = [pod for pod in pods if not pod.deleting], self._node_started()
         if any(is_history(pod, started) for pod in staying):
             return not_ready(condition="comes back after its node's start")

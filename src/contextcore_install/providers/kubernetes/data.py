@@ -135,18 +135,11 @@ class ClaimData:
         message = f"There is no claim {volume.name} with a volume."
         raise InstallError("volume-missing", message, hint=RESUME)
 
-    def _run(
-        self,
-        claim: Claim,
-        script: str,
-        ctx: StepContext,
-        *,
-        source: IO[bytes] | None = None,
-        sink: IO[bytes] | None = None,
-    ) -> None:
+    def _run(self, claim: Claim, script: str, ctx: StepContext, **ends: IO[bytes]) -> None:
+        """Run a script where a claim's files are, with a file as its `source` or `sink`."""
         with self._reach(claim, ctx) as place:
             argv = [*place.argv, "sh", "-c", script, "sh", place.folder]
-            stream(argv, environ=self._kubectl.environ, timeout_s=COPY_S, source=source, sink=sink, ctx=ctx)
+            stream(argv, environ=self._kubectl.environ, timeout_s=COPY_S, ctx=ctx, **ends)
 
     @contextmanager
     def _ended(self, claim: Claim, ctx: StepContext) -> Iterator[None]:

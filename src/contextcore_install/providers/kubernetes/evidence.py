@@ -17,7 +17,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import HIDDEN, command_line
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import pod_specs
-from contextcore_install.providers.kubernetes.pods import read_pod
+from contextcore_install.providers.kubernetes.pods import Pod
 
 FOLDER = "cluster"
 KINDS = (
@@ -38,41 +38,39 @@ def cluster_evidence(
 
     In a cluster that is not ours, describing all nodes may take long.
     """
-    ask = partial(_ask, kubectl)
 
     def each(collect: Callable[[str, StepContext], Iterator[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
         def collected(ctx: StepContext) -> Iterator[Piece]:
             require()
             for namespace in namespaces():
                 ctx.raise_if_cancelled()
-                for path, piece in collect(namespace, ctx):
-                    yield f"{FOLDER}/{namespace}/{path}", piece
+                yield from ((f"{FOLDER}/{namespace}/{path}", piece) for path, piece in collect(namespace, ctx))
 
         return collected
 
-    def pods(namespace: str, ctx: StepContext) -> Iterator[Piece]:
-        described = ask(ctx, "describe", "pods,persistentvolumeclaims", "--namespace", namespace)
-        yield "pods.txt", without_values(described)
+    def asked(path: str, edit: Callable[[str], Any], *arguments: str) -> Callable[[StepContext], Iterator[Piece]]:
+        def ask(namespace: str, ctx: StepContext) -> Iterator[Piece]:
+            yield path, edit(_ask(kubectl, ctx, *arguments, "--namespace", namespace))
 
-    def events(namespace: str, ctx: StepContext) -> Iterator[Piece]:
-        sorting = ("--sort-by=.metadata.creationTimestamp", "-o", "wide")
-        yield "events.txt", ask(ctx, "get", "events", *sorting, "--namespace", namespace)
-
-    def objects(namespace: str, ctx: StepContext) -> Iterator[Piece]:
-        printed = ask(ctx, "get", KINDS, "-o", "json", "--ignore-not-found", "--namespace", namespace)
-        yield "objects.json", {"items": [without_secrets(item) for item in items_of(printed)]}
+        return each(ask)
 
     def nodes(ctx: StepContext) -> Iterator[Piece]:
         require()
-        yield f"{FOLDER}/nodes.txt", ask(ctx, "describe", "nodes")
+        yield f"{FOLDER}/nodes.txt", _ask(kubectl, ctx, "describe", "nodes")
 
+    events = ("get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "wide")
+    objects = ("get", KINDS, "-o", "json", "--ignore-not-found")
     return [
-        Collector("the pods", each(pods)),
-        Collector("the events", each(events)),
-        Collector("the objects", each(objects)),
+        Collector("the pods", asked("pods.txt", without_values, "describe", "pods,persistentvolumeclaims")),
+        Collector("the events", asked("events.txt", str, *events)),
+        Collector("the objects", asked("objects.json", _objects, *objects)),
         Collector("the nodes", nodes, slow=not own_nodes),
         Collector("the pods' logs", each(partial(_logs, kubectl))),
     ]
+
+
+def _objects(printed: str) -> dict[str, Any]:
+    return {"items": [without_secrets(item) for item in items_of(printed)]}
 
 
 def _ask(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
@@ -90,7 +88,7 @@ def _ask(kubectl: Kubectl, ctx: StepContext, *arguments: str) -> str:
 def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]:
     """Yield the ends of the pods' logs, and of the logs before their last restart."""
     scope, refused = ("--namespace", namespace), []
-    for pod in map(read_pod, items_of(_ask(kubectl, ctx, "get", "pods", *scope, "-o", "json"))):
+    for pod in map(Pod, items_of(_ask(kubectl, ctx, "get", "pods", *scope, "-o", "json"))):
         for suffix, more in {"": (), "-before": ("--previous",)}.items():
             if more and not pod.restarts:
                 continue

@@ -135,19 +135,12 @@ def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx
 
 def _removal_patch(paths: Sequence[Path]) -> Any:
     """Return the strategic merge patch that removes fields: repeating it is safe, and no index can be stale."""
-    tree: dict[str, Any] = {}
-    for *outer, last in paths:
-        place = tree
-        for part in outer:
-            place = place.setdefault(str(part), {})
-        place[str(last)] = None
-
-    def as_patch(tree: dict[str, Any] | None) -> Any:
-        if tree and all(part.startswith("[") for part in tree):
-            return [{"name": part[1:-1], **as_patch(inner)} for part, inner in tree.items()]
-        return tree and {part: as_patch(inner) for part, inner in tree.items()}
-
-    return as_patch(tree)
+    if paths == [()]:
+        return None
+    inner = {str(part): [path[1:] for path in paths if path[0] == part] for part in dict.fromkeys(p[0] for p in paths)}
+    if all(part.startswith("[") for part in inner):
+        return [{"name": part[1:-1], **_removal_patch(rest)} for part, rest in inner.items()]
+    return {part: _removal_patch(rest) for part, rest in inner.items()}
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -107,7 +107,9 @@ class Release:
 
     @property
     def images(self) -> list[str]:
-        return images(self.objects)
+        """The images that the objects use, each once, in their order."""
+        found = (str(container.get("image", "")) for item in self.objects for container in containers(item))
+        return [image for image in dict.fromkeys(found) if image]
 
     @property
     def namespaces(self) -> list[str]:
@@ -172,12 +174,6 @@ def containers(item: Manifest) -> Iterator[dict[str, Any]]:
     for spec in pod_specs(item):
         for field in ("initContainers", "containers"):
             yield from (container for container in spec.get(field) or [] if isinstance(container, dict))
-
-
-def images(items: Sequence[Manifest]) -> list[str]:
-    """Return the images that objects use, each once, in their order."""
-    found = (str(container.get("image", "")) for item in items for container in containers(item))
-    return [image for image in dict.fromkeys(found) if image]
 
 
 def mounted_claims(pod_spec: Mapping[str, Any]) -> dict[str, str]:

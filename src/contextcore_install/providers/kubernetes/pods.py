@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,30 +20,42 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, and the first of its containers that does not get on."""
+    """A pod as its JSON shows it, and the first of its containers that does not get on."""
 
-    name: str
-    namespace: str
-    uid: str
-    ready: bool
-    deleting: bool
-    phase: str
-    node: str
-    reason: str  # Kubernetes' word for what keeps it; empty if nothing does
-    message: str  # what goes with the reason
-    container: str
-    image: str
-    restarts: int
-    exit_code: int | None
-    ended_with: str  # the message of its container's last end
-    killed_for_memory: bool
-    running_since: str
-    address: str
-    started: bool  # its containers have passed their startup probes
-    unready_since: str  # when it was last said to be (not) ready
-    revision: str
+    def __init__(self, item: Manifest) -> None:
+        metadata, spec, status = item.get("metadata", {}), item.get("spec", {}), item.get("status", {})
+        conditions = {entry.get("type"): entry for entry in status.get("conditions", [])}
+        scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
+        own_statuses = status.get("containerStatuses", [])
+        statuses = [*status.get("initContainerStatuses", []), *own_statuses]
+        stuck = _first_stuck(statuses)
+        blocker = stuck["state"]["waiting"] if stuck else status  # whose reason may be Evicted, NodeLost, ...
+        if scheduled.get("status") == "False":
+            blocker = scheduled
+        ends = (stuck.get(state, {}).get("terminated") for state in ("state", "lastState"))
+        end: Mapping[str, Any] = next(filter(None, ends), {})
+        running = [entry.get("state", {}).get("running", {}) for entry in statuses]
+        self.name = str(metadata.get("name", ""))
+        self.namespace = str(metadata.get("namespace", ""))
+        self.uid = str(metadata.get("uid", ""))
+        self.revision = str(metadata.get("labels", {}).get("controller-revision-hash", ""))
+        self.deleting = bool(metadata.get("deletionTimestamp"))
+        self.node = str(spec.get("nodeName", ""))
+        self.phase = str(status.get("phase", ""))
+        self.address = str(status.get("podIP", ""))
+        self.ready = ready.get("status") == "True"
+        self.unready_since = str(ready.get("lastTransitionTime", ""))  # when it was last said to be (not) ready
+        self.reason = str(blocker.get("reason", ""))  # Kubernetes' word for what keeps it; empty if nothing does
+        self.message = str(blocker.get("message", "")) if self.reason else ""
+        self.container = str(stuck.get("name", ""))
+        self.image = str(stuck.get("image", ""))
+        self.restarts = max((int(entry.get("restartCount", 0)) for entry in statuses), default=0)
+        self.exit_code: int | None = end.get("exitCode")
+        self.ended_with = str(end.get("message", ""))
+        self.killed_for_memory = end.get("reason") == "OOMKilled"
+        self.running_since = min((str(state["startedAt"]) for state in running if state.get("startedAt")), default="")
+        self.started = bool(statuses) and all(entry.get("started") for entry in own_statuses)  # startup probes passed
 
     @property
     def condition(self) -> str:
@@ -58,42 +69,11 @@ class Pod:
         return "starting" if self.phase == "Running" else self.phase.lower() or "unknown"
 
 
-def read_pod(item: Manifest) -> Pod:
-    metadata, spec, status = item.get("metadata", {}), item.get("spec", {}), item.get("status", {})
-    conditions = {entry.get("type"): entry for entry in status.get("conditions", [])}
-    scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
-    statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-    stuck = _first_stuck(statuses)
-    blocker: Mapping[str, Any] = {}
-    if scheduled.get("status") == "False":
-        blocker = scheduled
-    elif stuck:
-        blocker = stuck["state"]["waiting"]
-    elif status.get("reason"):  # Evicted, NodeLost, ...
-        blocker = status
-    ended = _last_end(stuck)
-    return Pod(
-        name=str(metadata.get("name", "")),
-        namespace=str(metadata.get("namespace", "")),
-        uid=str(metadata.get("uid", "")),
-        ready=ready.get("status") == "True",
-        deleting=bool(metadata.get("deletionTimestamp")),
-        phase=str(status.get("phase", "")),
-        node=str(spec.get("nodeName", "")),
-        reason=str(blocker.get("reason", "")),
-        message=str(blocker.get("message", "")),
-        container=str(stuck.get("name", "")),
-        image=str(stuck.get("image", "")),
-        restarts=max((int(entry.get("restartCount", 0)) for entry in statuses), default=0),
-        exit_code=ended.get("exitCode"),
-        ended_with=str(ended.get("message", "")),
-        killed_for_memory=ended.get("reason") == "OOMKilled",
-        running_since=min(_starts(statuses), default=""),
-        address=str(status.get("podIP", "")),
-        started=bool(statuses) and all(entry.get("started") for entry in status.get("containerStatuses", [])),
-        unready_since=str(ready.get("lastTransitionTime", "")),
-        revision=str(metadata.get("labels", {}).get("controller-revision-hash", "")),
-    )
+def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
+    waiting = [entry for entry in statuses if entry.get("state", {}).get("waiting")]
+    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in reasons.BACKING_OFF]
+    return next(iter(causes or waiting), {})
 
 
 def moment(text: str) -> float:
@@ -102,23 +82,6 @@ def moment(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
-
-
-def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
-    waiting = [entry for entry in statuses if entry.get("state", {}).get("waiting")]
-    causes = [entry for entry in waiting if entry["state"]["waiting"].get("reason") in reasons.BACKING_OFF]
-    return next(iter(causes or waiting), {})
-
-
-def _starts(statuses: Sequence[Mapping[str, Any]]) -> list[str]:
-    running = [entry.get("state", {}).get("running", {}) for entry in statuses]
-    return [str(state["startedAt"]) for state in running if state.get("startedAt")]
-
-
-def _last_end(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    states = (entry.get(name, {}).get("terminated") for name in ("state", "lastState"))
-    return next(filter(None, states), {})
 
 
 def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:

@@ -20,6 +20,7 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
+from contextcore_install.providers.kubernetes.pods import wanted_pods
 from contextcore_install.system.packages.install import install_program
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 
@@ -89,8 +90,8 @@ class ClusterSystem:
         """Return what must hold. Nothing is looked at yet."""
         required = partial(Requirement, category=Category.INFRASTRUCTURE)
         return [
-            required("kube_proxy", "Services lead to their pods", lambda: self._probe(self._proxy)),
-            required("cluster_dns", "Names are found in the cluster", lambda: self._probe(self._dns)),
+            required("kube_proxy", "Services lead to their pods", partial(self._probe, self._proxy)),
+            required("cluster_dns", "Names are found in the cluster", partial(self._probe, self._dns)),
         ]
 
     def _ask(self) -> Mapping[Key, Manifest]:
@@ -105,10 +106,9 @@ class ClusterSystem:
             return Probe(f"not known: {error.message}", skipped=True)
 
     def _proxy(self, objects: Mapping[Key, Manifest]) -> Probe:
-        proxy = objects.get(_PROXY)
-        if proxy is None:
+        if _PROXY not in objects:
             return self._wrong(PROXY_GONE)
-        status = proxy.get("status", {})
+        status = objects[_PROXY].get("status", {})
         ready, wanted = (int(status.get(name, 0)) for name in ("numberReady", "desiredNumberScheduled"))
         if ready < wanted or not wanted:
             return self._wrong(PROXY_DOWN, ready=str(ready), wanted=str(wanted))
@@ -118,10 +118,9 @@ class ClusterSystem:
         subsets = objects.get(_DNS_SERVICE, {}).get("subsets", [])
         if ready := sum(len(subset.get("addresses", [])) for subset in subsets):
             return Probe(f"{ready} pods answer for it")
-        dns = objects.get(_DNS)
-        if dns is None:
+        if _DNS not in objects:
             return self._wrong(DNS_GONE)
-        return self._wrong(DNS_DOWN if int(dns.get("spec", {}).get("replicas", 1)) else DNS_SCALED_DOWN)
+        return self._wrong(DNS_DOWN if wanted_pods(objects[_DNS]) else DNS_SCALED_DOWN)
 
     def _wrong(self, reason: str, **facts: str) -> Probe:
         known = {"kubectl": self._kubectl.shown("-n", SYSTEM), "kubeadm": self._kubeadm(), **facts}

@@ -23,7 +23,7 @@ from contextcore_install.providers.kubernetes.objects import (
     key_of,
     pod_specs,
 )
-from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, read_pod, selected, wanted_pods
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, selected, wanted_pods
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -46,7 +46,7 @@ def stuck_pods(
 ) -> Iterator[tuple[Pod, str]]:
     """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
     wanted = str(workload.get("status", {}).get("updateRevision", ""))
-    for pod in map(read_pod, selected(pods, workload)):
+    for pod in map(Pod, selected(pods, workload)):
         if pod.deleting:
             continue
         if pod.reason in reasons.BACKING_OFF:
@@ -76,7 +76,7 @@ def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator
         if not since or key.kind not in {"ConfigMap", "Secret"}:
             continue
         for found in pods:
-            pod = read_pod(found)
+            pod = Pod(found)
             is_newer = pod.namespace == key.namespace and pod.running_since > since and not pod.deleting
             if is_newer and key.name in _configuration_of(found):
                 yield pod, key.label
@@ -201,5 +201,5 @@ class Restarter:
             ctx.notice(f"{key.name} is made anew, as the storage class {default} came after it; it never held anything")
             remove_empty(self._kubectl, claim, ctx)
             for pod in pods_using(snapshot.of_kind("Pod"), key):
-                end_pod(self._kubectl, read_pod(pod), ctx)
+                end_pod(self._kubectl, Pod(pod), ctx)
         return bool(early)

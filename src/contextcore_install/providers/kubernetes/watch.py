@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from contextcore_install.core.errors import InstallError
@@ -49,10 +49,10 @@ class WorkloadWatch:
     def changes(self, ctx: StepContext) -> Iterator[list[Workload]]:
         """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
         limits, before = WaitLimits(), None
+        kinds = {"pod", *self._reader.extra, *map(resource_of, self._reader.release().workloads.values())} - {"node"}
         with ExitStack() as stack:
             stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
-            kinds = {"pod", *self._reader.extra, *map(resource_of, self._reader.release().workloads.values())}
-            running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds - {"node"})}
+            running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds)}
             for kind, follow in running.items():
                 follow.enter_context(self._follow(kind))
             while True:
@@ -71,7 +71,7 @@ class WorkloadWatch:
     def _absorb(self) -> list[str]:
         """Wait for something to happen, take in all that has, and return the kinds whose watch has ended."""
         ended = []
-        try:
+        with suppress(queue.Empty):
             change = self._changes.get(timeout=LOOK_S)
             while change is not None:
                 if change.item is None:
@@ -79,19 +79,15 @@ class WorkloadWatch:
                 else:
                     self._take(change.item, gone=change.gone)
                 change = self._changes.get_nowait()
-        except queue.Empty:
-            pass
         return ended
 
     def _take(self, item: dict[str, Any], *, gone: bool) -> None:
         key = key_of(item)
-        known = self._objects.get(key)
-        if known is not None and _version(known) > _version(item):
-            return  # the full read was newer
-        if gone:
-            self._objects.pop(key, None)
-        else:
-            self._objects[key] = item
+        if _version(self._objects.get(key, {})) <= _version(item):  # else a full read was newer
+            if gone:
+                self._objects.pop(key, None)
+            else:
+                self._objects[key] = item
 
     def _resync(self) -> None:
         """Read everything when it is time; the API may be away for a while, as when its node is restarted."""

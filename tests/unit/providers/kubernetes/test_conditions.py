@@ -10,7 +10,7 @@ import pytest
 from contextcore_install.core.provider import Workload
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Release
-from contextcore_install.providers.kubernetes.pods import is_rolled_out, read_pod
+from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
 from kit.kube_world import Cluster
@@ -291,7 +291,7 @@ def test_readiness_from_before_the_node_was_started_is_history(tmp_path: Path) -
 
 
 def test_a_pod_without_a_status_is_read(watcher: Watcher) -> None:
-    found = read_pod({"metadata": {"name": "a"}})
+    found = Pod({"metadata": {"name": "a"}})
     assert (found.ready, found.condition) == (False, "unknown")
 
 

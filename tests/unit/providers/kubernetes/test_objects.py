@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.manifests import mirrored
-from contextcore_install.providers.kubernetes.objects import Key, difference, fingerprint, images, key_of, resource_of
+from contextcore_install.providers.kubernetes.objects import Key, Release, difference, fingerprint, key_of, resource_of
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_images_are_found_in_workloads_pods_and_cron_jobs_each_once() -> None:
         },
         {"kind": "ConfigMap", "data": {}},
     ]
-    assert images(items) == ["a", "b", "c"]
+    assert Release(tuple(items)).images == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
