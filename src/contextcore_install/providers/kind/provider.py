@@ -76,7 +76,7 @@ class KindProvider(KubernetesProvider):
     def _image_remedy(self, image: str) -> str:
         return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
 
-    def _node_started(self) -> Mapping[str, str]:
+    def _nodes_started(self) -> Mapping[str, str]:
         return self._inspector.started()
 
     def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:

@@ -53,7 +53,6 @@ class MissingPods:
         self._refusals: dict[str, tuple[float, str | None]] = {}
 
     def absent(self, key: Key) -> Finding | None:
-        """Return the finding for a workload that is not there."""
         return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=MISSING, facts={"object": key.label}))
 
     def scaled_down(self, key: Key, wanted: Manifest, live: Manifest) -> Finding | None:
@@ -160,18 +159,19 @@ class Scheduling:
         needed = _needed_nodes(item, snapshot.of_kind("PersistentVolumeClaim"))
         if gone := sorted(needed - set(nodes)):
             return {**facts, "gone": ", ".join(gone)}
-        workers = (name for name, node in nodes.items() if not _CONTROL_PLANE & set(node.get("metadata", {}).get("labels", {})))
+        labels = {name: node.get("metadata", {}).get("labels", {}) for name, node in nodes.items()}
+        workers = [name for name in nodes if _CONTROL_PLANE.isdisjoint(labels[name])]
         candidates = {name: nodes[name] for name in sorted(needed) or workers}
         barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, item))}
         if candidates and len(barred) == len(candidates):
             return {**facts, **self._tainted(barred)}
+        are_cordoned = all(node.get("spec", {}).get("unschedulable") for node in candidates.values())
         # Nodes of a cluster that is ours as a whole take pods again by themselves.
-        if candidates and not own_nodes and all(node.get("spec", {}).get("unschedulable") for node in candidates.values()):
+        if candidates and are_cordoned and not own_nodes:
             facts |= {"cordoned": ", ".join(candidates), "uncordon": self._kubectl.shown("uncordon", *candidates)}
         return facts
 
     def _tainted(self, barred: Mapping[str, str]) -> dict[str, str]:
-        """Return the facts about nodes, each with the taint that bars the pod."""
         taints = dict.fromkeys(barred.values())
         nodes = {taint: [name for name in barred if barred[name] == taint] for taint in taints}
         commands = (self._kubectl.shown("taint", "nodes", *names, f"{taint}-") for taint, names in nodes.items())
@@ -179,7 +179,6 @@ class Scheduling:
 
 
 def _needed_nodes(pod: Manifest, claims: Iterable[Manifest]) -> set[str]:
-    """Return the nodes that a pod's volumes are on."""
     names, namespace = mounted_claims(pod.get("spec", {})).values(), key_of(pod).namespace
     mine = (claim for claim in claims if key_of(claim).namespace == namespace and key_of(claim).name in names)
     nodes = {annotation_of(claim, _SELECTED) for claim in mine if claim.get("spec", {}).get("volumeName")}

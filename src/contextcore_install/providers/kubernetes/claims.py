@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -32,7 +32,7 @@ from contextcore_install.providers.kubernetes.snapshot import Snapshot
 
 GONE_WITHIN_S = 15
 #: Where an emptyDir holds nothing that is to be kept.
-SCRATCH = ("/tmp", "/var/tmp", "/run", "/var/run", "/var/cache", "/dev/shm")  # noqa: S108 - where pods have them
+SCRATCH = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/var/cache/", "/dev/shm/")  # noqa: S108 - where pods have them
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 
@@ -122,10 +122,7 @@ class StorageClasses:
         self._shared = TtlCache(lambda: kubectl.items_if_readable("storageclasses"))
 
     def default_for(self, claim: Manifest) -> str:
-        """Return the default class that a claim would get if it were made now; empty if that would change nothing.
-
-        Only for one that never had a volume, and whose own class is unset or missing.
-        """
+        """Return the default class that a claim without a volume or a class would get now; empty if it has either."""
         spec = claim.get("spec", {})
         is_empty = claim.get("status", {}).get("phase") == "Pending" and not spec.get("volumeName")
         if not is_empty or is_deleting(claim) or spec.get("storageClassName") == "":
@@ -160,8 +157,8 @@ def remove_empty(kubectl: Kubectl, claim: Manifest, ctx: StepContext) -> None:
 def storage(release: Release, snapshot: Snapshot) -> Iterator[Storage]:
     """Yield what each workload of the release that is there keeps its data in."""
     for key in release.workloads:
-        if (live := snapshot.get(key)) is not None:
-            yield _storage_of(key, live, snapshot)
+        if (workload := snapshot.get(key)) is not None:
+            yield _storage_of(key, workload, snapshot)
 
 
 def _storage_of(key: Key, workload: Manifest, snapshot: Snapshot) -> Storage:
@@ -169,43 +166,33 @@ def _storage_of(key: Key, workload: Manifest, snapshot: Snapshot) -> Storage:
     claims = [*(name for name, _ in claims_of(workload, at_least=1)), *mounted_claims(spec).values()]
     place = ", ".join(claims)
     fleeting = {str(volume["name"]) for volume in spec.get("volumes", []) if "emptyDir" in volume}
-    if folders := list(_kept_in_pods(spec, fleeting)):
+    if folders := ", ".join(_kept_in_pods(spec, fleeting)):
+        message = f"{key.name} has an emptyDir at {folders}: what is there goes with its pod."
+        summary = "Give it a claim instead, in the manifests or where it was added by hand; what it holds now goes."
         # Beside a claim it may be scratch of whoever added it; what takes the claim's own place is not.
-        hidden = fleeting & {item["metadata"]["name"] for item in templates_of(workload)}
-        found = _in_pod(key.name, folders, warning=bool(claims) and not hidden)
-        return Storage(key.name, place or "emptyDir", f"emptyDir at {', '.join(folders)}", found)
+        is_scratch = bool(claims) and fleeting.isdisjoint(item["metadata"]["name"] for item in templates_of(workload))
+        remedy = Remedy(summary, risk=Risk.LOSES_DATA)
+        found = Finding("data-in-pod", message, remedy=remedy, warning=is_scratch)
+        return Storage(key.name, place or "emptyDir", f"emptyDir at {folders}", found)
     live = {claim: snapshot.get(Key("PersistentVolumeClaim", key.namespace, claim)) for claim in claims}
-    phases = {claim: _phase(item) for claim, item in live.items()}
+    phases = {
+        claim: str(item.get("status", {}).get("phase") or "Pending") if item else "missing"
+        for claim, item in live.items()
+    }
     evidence = ", ".join(f"{claim} is {phase}" for claim, phase in phases.items())
     if unbound := [claim for claim, phase in phases.items() if phase != "Bound"]:
         remedy = Remedy("Have it made, and look why it is not bound.", REPAIR)
         message = f"The data of {key.name} has no volume: {', '.join(unbound)} not bound."
         return Storage(key.name, place, evidence, Finding("claim-unbound", message, evidence, remedy))
-    about = {claim: item["metadata"] for claim, item in live.items() if item}
-    pieces = (
-        DataPiece(claim, str(metadata.get("uid", "")), str(metadata.get("creationTimestamp", "")))
-        for claim, metadata in about.items()
-    )
-    return Storage(key.name, place, evidence or "it mounts nothing to keep data in", pieces=tuple(pieces))
+    about = ((claim, item["metadata"]) for claim, item in live.items() if item)
+    pieces = tuple(DataPiece(claim, meta.get("uid", ""), meta.get("creationTimestamp", "")) for claim, meta in about)
+    return Storage(key.name, place, evidence or "it mounts nothing to keep data in", pieces=pieces)
 
 
 def _kept_in_pods(spec: Mapping[str, Any], fleeting: set[str]) -> Iterator[str]:
-    """Yield the folders, other than those for scratch, that go with the pod."""
+    """Yield the folders in some volumes, other than those for scratch."""
     for container in spec.get("containers", []):
         for mount in container.get("volumeMounts", []):
             path = str(mount.get("mountPath", "")).rstrip("/")
-            if mount.get("name") in fleeting and not f"{path}/".startswith(tuple(f"{folder}/" for folder in SCRATCH)):
+            if mount.get("name") in fleeting and not f"{path}/".startswith(SCRATCH):
                 yield path
-
-
-def _phase(claim: Manifest | None) -> str:
-    return str(claim.get("status", {}).get("phase") or "Pending") if claim else "missing"
-
-
-def _in_pod(name: str, folders: Sequence[str], *, warning: bool) -> Finding:
-    remedy = Remedy(
-        "Give it a claim instead, in the manifests or where it was added by hand; what it holds now goes.",
-        risk=Risk.LOSES_DATA,
-    )
-    message = f"{name} has an emptyDir at {', '.join(folders)}: what is there goes with its pod."
-    return Finding("data-in-pod", message, remedy=remedy, warning=warning)

@@ -41,7 +41,6 @@ class Kubectl:
         return [self.program(), f"--context={self.context}", f"--request-timeout={timeout}", *arguments]
 
     def shown(self, *arguments: str) -> str:
-        """Return the command as a person would type it."""
         return shlex.join(["kubectl", "--context", self.context, *arguments])
 
     def attempt(
@@ -88,7 +87,6 @@ class Kubectl:
         return items_of(done.stdout), frozenset(_REFUSED.findall(done.stderr))
 
     def watch(self, kind: str, *scope: str) -> AbstractContextManager[Follower]:
-        """Watch a kind for the length of a block."""
         arguments = ("get", kind, *scope, "--watch", "--output-watch-events", MANAGED, "-o", "json")
         return following(self.argv(*arguments, timeout="0"), environ=self.environ)
 
@@ -105,7 +103,6 @@ class Kubectl:
         return self.attempt("delete", "--raw", path, "-f", "-", stdin=json.dumps(document), ctx=ctx)
 
     def failure(self, done: Captured) -> InstallError:
-        """Return the error for a command that failed."""
         command, said = self.shown(*done.argv[3:]), done.stderr or done.stdout
         # A command that read from stdin cannot simply be repeated.
         again = DIAGNOSE if "-" in done.argv else command

@@ -51,17 +51,16 @@ class WaitLimits:
 class WorkloadConditions:
     """The conditions of a release's workloads.
 
-    `image_remedy` says how a missing image can be had, or nothing; `node_started` when each node was started last
-    (RFC 3339), if that is known.
+    `image_remedy` says how a missing image can be had, or nothing; `nodes_started` when nodes were started last.
     """
 
     def __init__(
-        self, reader: Reader, image_remedy: Callable[[str], str], node_started: Callable[[], Mapping[str, str]]
+        self, reader: Reader, image_remedy: Callable[[str], str], nodes_started: Callable[[], Mapping[str, str]]
     ) -> None:
         kubectl = self._kubectl = reader.kubectl
         self._reader = reader
         self._image_remedy = image_remedy
-        self._node_started = node_started
+        self._nodes_started = nodes_started
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
         self._events = Events(kubectl)
@@ -79,7 +78,7 @@ class WorkloadConditions:
         if live is None:
             return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
         pods = [Pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
-        staying, started = [pod for pod in pods if not pod.deleting], self._node_started()
+        staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
         if any(is_history(pod, started) for pod in staying):
             return not_ready(condition="comes back after its node's start")
         if is_scaled_down(wanted, live):
@@ -162,7 +161,6 @@ class WorkloadConditions:
         return None
 
     def _facts(self, key: Key, pod: Pod) -> dict[str, str]:
-        """Return what the sentences about a pod need to know."""
         kubectl = self._kubectl.shown("-n", key.namespace)
         remedy = self._image_remedy(pod.image)
         return {
@@ -185,7 +183,6 @@ class WorkloadConditions:
         return self._pulls[pod.uid]
 
     def _diagnose_claims(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
-        """Return what keeps the first of a pod's claims that has no volume."""
         for item in snapshot.of_kind("PersistentVolumeClaim"):
             claim, phase = key_of(item), item.get("status", {}).get("phase")
             is_its = claim.namespace == pod.namespace and claim.name.endswith(pod.name)

@@ -38,17 +38,15 @@ CONTACT_POINTS, CONTACT_POINTS_FILE = "grafana-contact-points", "contact-points.
 DIGEST = "contextcore-install/contact-points"
 _FORMAT = "1"  # of a cached release
 #: Kinds that others need, in the order in which they are applied.
-_FIRST = "Namespace CustomResourceDefinition PriorityClass StorageClass ServiceAccount Secret ConfigMap "
-_FIRST += "PersistentVolumeClaim Service"
-_ORDER = {kind: place for place, kind in enumerate(_FIRST.split())}
+_FIRST = (
+    *("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "Secret"),
+    *("ConfigMap", "PersistentVolumeClaim", "Service"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestSource:
-    """Where a release is rendered from. `adapt` changes an object in place, as the provider needs it.
-
-    `contact_points` is the text of a Grafana provisioning file, which says where alerts go: a secret, and never cached.
-    """
+    """Where a release is rendered from."""
 
     cluster: str
     folder: Path
@@ -56,9 +54,9 @@ class ManifestSource:
     cache: Path
     program: Callable[[], str]
     environ: Mapping[str, str]
-    adapt: Callable[[dict[str, Any]], None] | None = None
-    variant: str = ""
-    contact_points: str = field(default="", repr=False)
+    adapt: Callable[[dict[str, Any]], None] | None = None  # changes an object in place, as the provider needs it
+    variant: str = ""  # the name of those changes
+    contact_points: str = field(default="", repr=False)  # a file of Grafana's: where alerts go; secret, never cached
 
     def release(self) -> Release:
         """Return the release, from the cache if nothing changed. Raises InstallError."""
@@ -70,8 +68,8 @@ class ManifestSource:
             )
         # A kustomization of the user's may reach outside of its folder, so only ours is known by its files.
         cached = self.cache / f"{self.cluster}.{self._digest()}.json" if self.folder == OURS else None
-        objects = _load(cached) if cached else None
-        if objects is None:
+        objects = _load(cached) if cached else []
+        if not objects:
             objects = [self._prepared(item) for item in self._build()]
             if cached:
                 _keep(cached, objects)
@@ -86,10 +84,7 @@ class ManifestSource:
         return digest.hexdigest()[:24]
 
     def _build(self) -> list[dict[str, Any]]:
-        """Return the objects as they are written, with their namespace.
-
-        kubectl turns YAML into JSON without asking a cluster.
-        """
+        """Return the objects as written, with their namespace: kubectl turns YAML into JSON without a cluster."""
         if any((self.folder / name).is_file() for name in KUSTOMIZATIONS):
             yaml, source = self._run("kustomize", str(self.folder)), ["-f", "-"]
         else:
@@ -103,7 +98,7 @@ class ManifestSource:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         if key_of(namespace) not in keys and any(key.namespace == NAMESPACE for key in keys):
             objects = [namespace, *objects]
-        return sorted(objects, key=lambda item: _ORDER.get(str(item.get("kind")), len(_ORDER)))
+        return sorted(objects, key=lambda item: (*_FIRST, item.get("kind")).index(item.get("kind")))
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
         argv = [self.program(), *arguments]
@@ -143,10 +138,7 @@ def mirrored(image: str, registry: str) -> str:
 
 
 def with_contact_points(objects: Sequence[dict[str, Any]], cluster: str, text: str) -> list[dict[str, Any]]:
-    """Return the objects with the Secret that holds a provisioning file, and its digest on the pods that read it.
-
-    Nothing is added if there is no text, or no pod reads it, as in manifests of the user's own.
-    """
+    """Return the objects with the Secret that holds a provisioning file, if pods read it, and its digest on these."""
     readers = [item for item in objects if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in pod_specs(item))]
     if not text or not readers:
         return list(objects)
@@ -156,8 +148,7 @@ def with_contact_points(objects: Sequence[dict[str, Any]], cluster: str, text: s
     changed = copy.deepcopy(list(objects))
     for item in changed:
         if item in readers:
-            metadata = item["spec"]["template"].setdefault("metadata", {})
-            annotations = metadata.setdefault("annotations", {})
+            annotations = item["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
             annotations[DIGEST] = hashlib.sha256(content).hexdigest()[:16]
             _with_fingerprint(item)
     first = next((place for place, item in enumerate(objects) if item.get("kind") != "Namespace"), 0)
@@ -172,12 +163,12 @@ def _with_fingerprint(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _load(path: Path) -> list[dict[str, Any]] | None:
-    try:
+def _load(path: Path) -> list[dict[str, Any]]:
+    with suppress(OSError, ValueError):
         objects = json.loads(read_text(path))
-    except (OSError, ValueError):
-        return None
-    return objects if isinstance(objects, list) and objects else None
+        if isinstance(objects, list):
+            return objects
+    return []
 
 
 def _keep(path: Path, objects: list[dict[str, Any]]) -> None:

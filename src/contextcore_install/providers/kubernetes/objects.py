@@ -107,7 +107,6 @@ class Release:
 
     @property
     def images(self) -> list[str]:
-        """The images that the objects use, each once, in their order."""
         found = (str(container.get("image", "")) for item in self.objects for container in containers(item))
         return [image for image in dict.fromkeys(found) if image]
 
@@ -124,7 +123,6 @@ def resource_of(item: Manifest) -> str:
 
 
 def fingerprint(item: Manifest) -> str:
-    """Return a hash that changes when the object does."""
     text = json.dumps(item, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -170,7 +168,6 @@ def pod_specs(item: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def containers(item: Manifest) -> Iterator[dict[str, Any]]:
-    """Yield all containers of an object's pods."""
     for spec in pod_specs(item):
         for field in ("initContainers", "containers"):
             yield from (container for container in spec.get(field) or [] if isinstance(container, dict))

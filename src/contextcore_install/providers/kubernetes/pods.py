@@ -59,7 +59,6 @@ class Pod:
 
     @property
     def condition(self) -> str:
-        """How it is, in a few words."""
         if self.deleting:
             return "is going"
         if self.ready:
@@ -85,7 +84,6 @@ def moment(text: str) -> float:
 
 
 def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:
-    """Return the pods that a workload selects."""
     labels = workload.get("spec", {}).get("selector", {}).get("matchLabels")
     return [
         pod
@@ -97,7 +95,6 @@ def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:
 
 
 def services_of(workload: Manifest, services: Iterable[Manifest]) -> list[Manifest]:
-    """Return the Services that select a workload's pods."""
     labels = workload.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
     return [
         service
@@ -132,12 +129,10 @@ def wanted_pods(workload: Manifest) -> int:
 
 
 def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
-    """Tell whether a workload has been given fewer pods than it should have."""
     return wanted.get("kind") != "DaemonSet" and wanted_pods(live) < wanted_pods(wanted)
 
 
 def is_rolled_out(workload: Manifest) -> bool:
-    """Tell whether a Deployment, StatefulSet or DaemonSet runs what it should, all of it ready."""
     status, wanted = workload.get("status", {}), wanted_pods(workload)
     if int(status.get("observedGeneration", 0)) < int(workload.get("metadata", {}).get("generation", 0)):
         return False

@@ -94,21 +94,20 @@ class KubernetesProvider(ABC):
 
     @cached_property
     def _conditions(self) -> WorkloadConditions:
-        return WorkloadConditions(self._reader, self._image_remedy, self._node_started)
+        return WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
 
     @abstractmethod
     def _require_cluster(self) -> None:
         """Raise InstallError if the API cannot answer, or is another cluster's."""
 
     def _image_remedy(self, image: str) -> str:
-        """Return how a missing image can be had, in words; empty if we cannot provide it."""
         return ""
 
     def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
         """Provide images that pods lack, and return why some could not be provided."""
         return {}
 
-    def _node_started(self) -> Mapping[str, str]:
+    def _nodes_started(self) -> Mapping[str, str]:
         """Return when each node was started last (RFC 3339), as far as that is known."""
         return {}
 
@@ -123,7 +122,6 @@ class KubernetesProvider(ABC):
         return [*drift(release, snapshot, self._config.cluster), *lost_claims(release, snapshot, noted)]
 
     def apply_release(self, ctx: StepContext) -> None:
-        """Apply the release, and note what it keeps its data on. Raises InstallError."""
         self._apply(ctx)
         names = [name for item in self._reader.release().workloads.values() for name, _ in claims_of(item)]
         keep_note(self._folder / CLAIMS_FILE, json.dumps(names))
@@ -177,7 +175,6 @@ class KubernetesProvider(ABC):
             return [NAMESPACE]  # manifests that cannot be rendered are what is wrong, and no reason not to look
 
     def remote(self) -> Remote:
-        """Return the installation's records in the cluster."""
         return remote_in(self._kubectl, NAMESPACE)
 
     def by_hand(self, step_id: str) -> Sequence[str]:
@@ -202,7 +199,6 @@ class KubernetesProvider(ABC):
         return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")
 
     def _login_hints(self) -> tuple[str, str]:
-        """Return how to see the pods, and Grafana's password."""
         pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")
         path = "jsonpath={.data.admin-password}"
         secret = self._kubectl.shown("-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", path)
@@ -211,7 +207,6 @@ class KubernetesProvider(ABC):
         return f"Pods: {pods}", login
 
     def _forget_claims(self) -> None:
-        """Remove the note of the claims: they are gone as intended."""
         with suppress(OSError):
             (self._folder / CLAIMS_FILE).unlink(missing_ok=True)
 

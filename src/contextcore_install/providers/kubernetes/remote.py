@@ -44,7 +44,6 @@ class ObjectSlot:
     member: str
 
     def read(self) -> StoredObject | None:
-        """Return what the object holds. Raises InstallError, `kubectl-answer` for what is no object."""
         text = self._call("get", "-o", "json", "--ignore-not-found")
         found = items_of(text)
         if not found:
@@ -78,7 +77,6 @@ class ObjectSlot:
         raise self.kubectl.failure(done)
 
     def remove(self) -> None:
-        """Remove the object. Raises InstallError."""
         self._call("delete", "--ignore-not-found", "--wait=false")
 
     def _call(self, verb: str, *options: str) -> str:

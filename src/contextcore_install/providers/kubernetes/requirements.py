@@ -35,8 +35,6 @@ def finding_of(error: InstallError) -> Finding:
 
 
 def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requirement:
-    """Return the requirement of a tool that is recent enough; it is installed if that was asked for."""
-
     def probe() -> Probe:
         found = box.find(tool)
         remedy = Remedy(
@@ -60,8 +58,6 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
 
 
 def manifests_requirement(source: ManifestSource, box: ToolBox) -> Requirement:
-    """Return the requirement that the manifests can be rendered, if there is a kubectl to do it."""
-
     def probe() -> Probe:
         if box.find(KUBECTL) is None:
             return Probe("not known: it needs kubectl", skipped=True)
@@ -87,7 +83,6 @@ class ClusterSystem:
         self._objects = TtlCache(self._ask)
 
     def requirements(self) -> Sequence[Requirement]:
-        """Return what must hold. Nothing is looked at yet."""
         required = partial(Requirement, category=Category.INFRASTRUCTURE)
         return [
             required("kube_proxy", "Services lead to their pods", partial(self._probe, self._proxy)),

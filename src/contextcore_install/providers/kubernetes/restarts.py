@@ -26,6 +26,7 @@ from contextcore_install.providers.kubernetes.objects import (
 from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, selected, wanted_pods
 from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
+#: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
 
 #: Seconds for which a pod that has started may be not ready, before that counts as stuck.
@@ -67,23 +68,17 @@ def is_unready_for_long(pod: Pod, now: float) -> bool:
 
 
 def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
-    """Yield pods that have read a ConfigMap or Secret after somebody else had changed it, each with its name.
-
-    They keep what they have read when it is put right. `edited` is as it was before that.
-    """
-    for item in edited:
-        key, since = key_of(item), last_changed_by_others(item)
-        if not since or key.kind not in {"ConfigMap", "Secret"}:
-            continue
-        for found in pods:
-            pod = Pod(found)
-            is_newer = pod.namespace == key.namespace and pod.running_since > since and not pod.deleting
-            if is_newer and key.name in _configuration_of(found):
+    """Yield pods that have read a ConfigMap or Secret as somebody else had `edited` it, each with its name."""
+    changes = {key_of(item): since for item in edited if (since := last_changed_by_others(item))}
+    for item in pods:
+        pod, read = Pod(item), _configuration_of(item)
+        for key, since in changes.items():
+            is_read = key.kind in {"ConfigMap", "Secret"} and key.namespace == pod.namespace and key.name in read
+            if is_read and pod.running_since > since and not pod.deleting:
                 yield pod, key.label
 
 
 def _configuration_of(pod: Manifest) -> set[str]:
-    """Return the names of the ConfigMaps and Secrets that a pod reads."""
     volumes = [volume for spec in pod_specs(pod) for volume in spec.get("volumes", [])]
     sources = [entry.get("valueFrom", {}) for container in containers(pod) for entry in container.get("env", [])]
     found = {volume.get("configMap", {}).get("name") for volume in volumes}
@@ -93,15 +88,13 @@ def _configuration_of(pod: Manifest) -> set[str]:
 
 
 def end_pod(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> None:
-    """Delete a pod. Raises InstallError."""
     kubectl.call("delete", "pod", pod.name, "-n", pod.namespace, "--wait=false", "--ignore-not-found", ctx=ctx)
 
 
 def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
-    """Delete a pod at once if none of its containers has ever been made, and tell whether that was done.
+    """Delete a pod at once if none of its containers was ever made; tell whether it was done. Raises InstallError.
 
-    A kubelet that waits between two tries takes half a minute to let such a pod go, whatever its grace period; there is
-    nothing in it that could be cut off. The API deletes it only as it was read. Raises InstallError.
+    A kubelet that waits between two tries takes half a minute to let such a pod go, whatever its grace period.
     """
     for _ in range(DELETE_TRIES):
         read = kubectl.items("pod", pod.name, "-n", pod.namespace, ctx=ctx)
@@ -130,10 +123,7 @@ def never_started(item: Manifest) -> bool:
 
 
 def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
-    """Have a workload that lacks pods reconciled now: its controller waits ever longer after each refusal.
-
-    Not one that was just made. A refusal by the cluster is left to those who wait for the pods.
-    """
+    """Have a workload that lacks pods, and was not just made, reconciled: controllers back off after each refusal."""
     made = moment(str(workload["metadata"].get("creationTimestamp", "")))
     if time.time() - made < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
         return
@@ -148,10 +138,7 @@ def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: S
 
 
 class Restarter:
-    """Gives pods that are stuck another start, once for each cause.
-
-    `get_images` provides images that pods lack, and returns why it could not provide some.
-    """
+    """Gives pods that are stuck another start, once for each cause."""
 
     def __init__(self, reader: Reader, get_images: GetImages) -> None:
         self._kubectl = reader.kubectl

@@ -38,8 +38,7 @@ class Snapshot:
 class Reader:
     """Reads what a cluster holds of a release, and caches it for a moment. Safe to use from several threads.
 
-    With `owns_nodes`, the cluster is ours as a whole: its nodes are read, which may be started anew, and what Services
-    lead to, which lags behind after that.
+    With `owns_nodes`, also its nodes, which we may start anew, and where Services lead, which lags behind after that.
     """
 
     def __init__(self, kubectl: Kubectl, render: Callable[[], Release], *, owns_nodes: bool = True) -> None:
@@ -65,7 +64,6 @@ class Reader:
         self._shared.forget()
 
     def scope(self) -> tuple[str, ...]:
-        """Return the arguments that select the release's namespaces."""
         namespaces = self.release().namespaces
         return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
 
@@ -79,7 +77,6 @@ class Reader:
         return self._read_kinds({})  # what defines a kind may be part of the release, and not be applied yet
 
     def _read_kinds(self, resources: Mapping[str, bool]) -> Snapshot:
-        """Read some kinds, those without a namespace first."""
         without_namespace = {**resources, "node": True, "namespace": True}
         kinds = dict.fromkeys([*ALWAYS, *self.extra, *resources])
         ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
@@ -104,7 +101,6 @@ class Events:
         self._cached: dict[str, TtlCache[list[dict[str, Any]]]] = {}
 
     def last(self, uid: str, namespace: str) -> tuple[str, str]:
-        """Return the last event about an object; empty if there is none, or none can be read."""
         events = self.about(uid, namespace)
         return events[-1] if events else ("", "")
 

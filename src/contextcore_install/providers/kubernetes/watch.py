@@ -105,7 +105,6 @@ class WorkloadWatch:
 
     @contextmanager
     def _follow(self, kind: str) -> Iterator[None]:
-        """Have a thread hand on what kubectl reports of a kind."""
         closed = threading.Event()
         with self._reader.kubectl.watch(kind, *self._reader.scope()) as follower:
             threading.Thread(target=self._hand_on, args=(kind, follower, closed), daemon=True).start()
