@@ -32,11 +32,6 @@ CTR = ("ctr", "--namespace=k8s.io", "images")
 # (kind's issue 3795). With all, a node takes an image that is made for another platform only, which some engines
 # emulate.
 IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
-# Where containerd's configuration names the snapshotter that the kubelet's images are unpacked with, by its version
-_SNAPSHOTTER = (
-    ("plugins", "io.containerd.cri.v1.images", "snapshotter"),
-    ("plugins", "io.containerd.grpc.v1.cri", "containerd", "snapshotter"),
-)
 
 Refused = dict[str, InstallError]
 """Images that could not be provided, each with the reason."""
@@ -68,17 +63,13 @@ class NodeImages:
 
 
 def _snapshotter(dumped: str) -> str:
+    """Return what unpacks the kubelet's images, by a configuration of containerd 2 or 1; empty if it does not say."""
     try:
-        document = tomllib.loads(dumped)
-    except (tomllib.TOMLDecodeError, RecursionError):
+        plugins = tomllib.loads(dumped)["plugins"]
+        second, first = (plugins.get(f"io.containerd.{name}", {}) for name in ("cri.v1.images", "grpc.v1.cri"))
+        return str(second.get("snapshotter") or first.get("containerd", {}).get("snapshotter") or "")
+    except (tomllib.TOMLDecodeError, RecursionError, LookupError, AttributeError, TypeError):
         return ""
-    for path in _SNAPSHOTTER:
-        found: object = document
-        for key in path:
-            found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, str) and found:
-            return found
-    return ""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from shlex import quote
 
@@ -70,16 +70,9 @@ class OwnerFile:
     def read(self) -> Owner | None:
         try:
             document = json.loads(read_text(self._path))
-            owner = Owner(
-                str(document["id"]),
-                str(document["cluster"]),
-                float(document["began"]),
-                tuple(int(port) for port in document["ports"]),
-                tuple(document["nodes"]),
-                bool(document["complete"]),
-                bool(document.get("made_network")),
-                *(str(document.get(name) or "") for name in ("engine", "engine_at", "engine_id")),
-            )
+            known = {field.name: document[field.name] for field in fields(Owner) if field.name in document}
+            ports, nodes = tuple(map(int, document["ports"])), tuple(document["nodes"])
+            owner = Owner(**{**known, "began": float(document["began"]), "ports": ports, "nodes": nodes})
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
         return owner if owner.cluster == self._cluster else None

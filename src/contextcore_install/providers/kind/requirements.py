@@ -213,10 +213,9 @@ class KindRequirements:
 def _inotify() -> Probe:
     if not machine.LINUX:
         return Probe("not of concern on this system", skipped=True)
-    names, folder = ("max_user_watches", "max_user_instances"), Path("/proc/sys/fs/inotify")
-    try:
-        facts = {name: str(int((folder / name).read_text(encoding="ascii"))) for name in names}
-    except (OSError, ValueError):
+    names = ("max_user_watches", "max_user_instances")
+    facts = {name: machine.kernel_text(f"/proc/sys/fs/inotify/{name}") for name in names}
+    if not all(facts.values()):
         return _UNKNOWN
     evidence = ", ".join(f"{name} {limit}" for name, limit in facts.items())
     return Probe(evidence, machine_findings(facts, evidence))
