@@ -69,6 +69,10 @@ def usage_error(message: str, hint: str = "") -> InstallError:
     return InstallError("usage", message, hint=hint, exit_code=ExitCode.USAGE)
 
 
+def state_error(code: str, message: str, hint: str) -> InstallError:
+    return InstallError(code, message, hint=hint, exit_code=ExitCode.STATE_UNUSABLE)
+
+
 class CancelledError(Exception):
     """Raised inside a step whose work was interrupted, or is out of time."""
 

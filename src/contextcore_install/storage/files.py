@@ -14,7 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
+from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, state_error
 from contextcore_install.system import files
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a JSON file; the state of 10,000 steps takes 2 MB
@@ -33,9 +33,7 @@ def unusable(path: Path, error: OSError) -> InstallError:
     hint = MACHINE_REFUSES.get(error.errno or 0, "choose another folder with CONTEXTCORE_HOME=FOLDER")
     if error.errno in (errno.EACCES, errno.EPERM):
         hint = _make_usable(path, error.errno)
-    return InstallError(
-        "state-unusable", f"{path} cannot be used: {reason}", hint=hint, exit_code=ExitCode.STATE_UNUSABLE
-    )
+    return state_error("state-unusable", f"{path} cannot be used: {reason}", hint)
 
 
 @contextmanager
@@ -64,10 +62,9 @@ def _make_usable(path: Path, number: int) -> str:
 
 
 def open_regular(path: Path) -> int | None:
-    """Open a regular file for reading and return its descriptor, or None if nothing is there.
+    """Open a file for reading and return its descriptor, or None if nothing is there; no link is followed.
 
-    Links are not followed and FIFOs not waited for. Raises UnreadableFileError for what is not a regular file, and
-    InstallError.
+    Raises UnreadableFileError for what is not a regular file, and InstallError.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

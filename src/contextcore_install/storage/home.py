@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import InstallError, state_error
 from contextcore_install.storage.files import unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
 
@@ -58,7 +58,6 @@ class Home:
         self.choosing = folder / "ports.lock"  # of two that choose ports at once, one sees what the other has
 
     def cluster(self, name: str) -> ClusterLayout:
-        """Return where a cluster's files are."""
         return ClusterLayout(self.clusters / name)
 
     def cluster_names(self) -> list[str]:
@@ -98,34 +97,25 @@ def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
     chosen = environ.get("CONTEXTCORE_HOME")
     if chosen:
         folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - pathlib raises for an unknown user
-        if not folder.is_absolute():
-            raise _relative_home(chosen)
-        return Home(folder)
+        if folder.is_absolute():
+            return Home(folder)
+        try:
+            hint = f"export CONTEXTCORE_HOME={quote(str(Path(chosen).absolute()))}"
+        except OSError:  # the working directory was deleted
+            hint = "choose a folder by its whole path with CONTEXTCORE_HOME=FOLDER"
+        raise state_error("no-home", f"CONTEXTCORE_HOME is {chosen}, which is not an absolute path", hint)
     user_home = environ.get("HOME", "")
     if not user_home or not Path(user_home).is_absolute():
-        raise _no_home("HOME is not set", "set HOME, or choose a folder with CONTEXTCORE_HOME=FOLDER")
+        raise state_error("no-home", "HOME is not set", "set HOME, or choose a folder with CONTEXTCORE_HOME=FOLDER")
     try:
         owner = Path(user_home).stat().st_uid
     except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise _no_home(f"HOME is {user_home}: {reason}", "choose a folder with CONTEXTCORE_HOME=FOLDER") from None
+        message = f"HOME is {user_home}: {(error.strerror or '').lower()}"
+        raise state_error("no-home", message, "choose a folder with CONTEXTCORE_HOME=FOLDER") from None
     if owner != effective_uid and (effective_uid != 0 or owner != 0):
         hint = "run it as yourself, without sudo" if environ.get("SUDO_USER") else "set HOME to your own folder"
-        raise _no_home(f"HOME is {user_home}, which belongs to another user", hint)
+        raise state_error("no-home", f"HOME is {user_home}, which belongs to another user", hint)
     return Home(Path(user_home) / ".contextcore")
-
-
-def _relative_home(chosen: str) -> InstallError:
-    """Return the error for a home that would be another one in each working directory."""
-    try:
-        hint = f"export CONTEXTCORE_HOME={quote(str(Path(chosen).absolute()))}"
-    except OSError:  # the working directory was deleted
-        hint = "choose a folder by its whole path with CONTEXTCORE_HOME=FOLDER"
-    return _no_home(f"CONTEXTCORE_HOME is {chosen}, which is not an absolute path", hint)
-
-
-def _no_home(message: str, hint: str) -> InstallError:
-    return InstallError("no-home", message, hint=hint, exit_code=ExitCode.STATE_UNUSABLE)
 
 
 def make_private(folder: Path) -> None:
@@ -144,8 +134,8 @@ def make_private(folder: Path) -> None:
         hint = f"replace it by a folder, or set CONTEXTCORE_HOME={quote(os.path.realpath(folder))}"
         raise _unsafe(folder, "it is a link", hint)
     if not stat.S_ISDIR(facts.st_mode):
-        aside = f"mv {quote(str(folder))} {quote(f'{folder}.aside')}"
-        raise _unsafe(folder, "it is not a folder", f"move it away: {aside}")
+        hint = f"move it away: mv {quote(str(folder))} {quote(f'{folder}.aside')}"
+        raise _unsafe(folder, "it is not a folder", hint)
     if facts.st_uid != os.geteuid():
         raise _unsafe(folder, "it belongs to another user", "set CONTEXTCORE_HOME to a folder of your own")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -153,7 +143,6 @@ def make_private(folder: Path) -> None:
 
 
 def make_home(home: Home) -> None:
-    """Make the home folder and what leads to it; raises InstallError."""
     with using(home.folder.parent):
         home.folder.parent.mkdir(parents=True, exist_ok=True)
     make_private(home.folder)
@@ -162,10 +151,7 @@ def make_home(home: Home) -> None:
 
 
 def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
-    """Raise InstallError unless all in a folder is ours, and no link in it but those named as in `links`.
-
-    We would write through a link.
-    """
+    """Raise InstallError unless all in a folder is ours, and no link, through which we would write, but `links`."""
     with using(folder), os.scandir(folder) as entries:
         found = [Path(entry.path) for entry in entries]
     for path in found:
@@ -182,5 +168,4 @@ def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
 
 
 def _unsafe(folder: Path, reason: str, hint: str) -> InstallError:
-    message = f"{folder} is not used: {reason}"
-    return InstallError("unsafe-folder", message, hint=hint, exit_code=ExitCode.STATE_UNUSABLE)
+    return state_error("unsafe-folder", f"{folder} is not used: {reason}", hint)

@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ class Lock:
             raise refused from error
 
     def release(self) -> None:
-        """Let the next one in."""
         with suppress(OSError):  # some disks report a failed write here; the lock is released all the same
             os.close(self._descriptor)
 
@@ -49,26 +48,17 @@ class Lock:
 @contextmanager
 def hold_briefly(path: Path, limit_s: float) -> Iterator[None]:
     """Hold a lock for a moment once it is free; after so many seconds go on without it. Raises InstallError."""
-    lock = None
-    try:
-        lock = Lock(path, None, limit_s)
-    except InstallError as error:
-        if error.code != "locked":
-            raise
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.callback(Lock(path, None, limit_s).release)
+        except InstallError as error:
+            if error.code != "locked":
+                raise
         yield
-    finally:
-        if lock:
-            lock.release()
 
 
 def _held(path: Path) -> InstallError:
     owner = owner_of(path) or {}
     who = f"process {owner.get('pid', '?')} on {owner.get('host', 'this machine')}, since {owner.get('since', '?')}"
-    return InstallError(
-        "locked",
-        f"another run is at work on this cluster: {who}",
-        evidence=str(owner.get("command", "")),
-        hint=f"watch it: {own('--attach')}",
-        exit_code=ExitCode.LOCKED,
-    )
+    message, hint = f"another run is at work on this cluster: {who}", f"watch it: {own('--attach')}"
+    return InstallError("locked", message, str(owner.get("command", "")), hint, exit_code=ExitCode.LOCKED)

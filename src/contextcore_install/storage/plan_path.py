@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import InstallError, state_error
 from contextcore_install.engine.state import NewerSchemaError
 from contextcore_install.storage.files import quarantine, quarantine_copy, using
 from contextcore_install.storage.home import Home, make_private
@@ -17,12 +17,8 @@ def foreign_link(home: Home) -> InstallError | None:
     path = home.plan_path
     if not path.is_symlink() or home.linked_cluster():
         return None
-    return InstallError(
-        "unsafe-link",
-        f"{path} is a link to {str(path.readlink())!r}, which this program did not make",
-        hint=f"remove the link: rm {quote(str(path))}",
-        exit_code=ExitCode.STATE_UNUSABLE,
-    )
+    message = f"{path} is a link to {str(path.readlink())!r}, which this program did not make"
+    return state_error("unsafe-link", message, f"remove the link: rm {quote(str(path))}")
 
 
 def cluster_at(home: Home) -> str | None:

@@ -7,13 +7,13 @@ mistakes, not against an attacker, so a CRC is enough and costs nothing at start
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.text import IN_FILES
@@ -50,7 +50,9 @@ def load_state(path: Path) -> StoredState | None:
     head = {key: value for key, value in document.items() if key not in ("digest", "steps")}
     steps = document.get("steps", {}).items()
     pieces = _layout(head, (_field(step_id, step) for step_id, step in steps))
-    return StoredState(state, offset, ours=digest == _digest(reduce(_checksum, pieces, 0)))
+    return StoredState(
+        state, offset, ours=digest == _digest(reduce(lambda before, piece: crc32(piece, before), pieces, 0))
+    )
 
 
 class StateWriter:
@@ -118,7 +120,7 @@ def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> Iterator[bytes]:
 def _with_digest(pieces: Iterable[bytes]) -> Iterator[bytes]:
     checksum = 0
     for piece in pieces:
-        checksum = _checksum(checksum, piece)
+        checksum = crc32(piece, checksum)
         yield piece
     yield f',\n  "digest": "{_digest(checksum)}"\n}}\n'.encode()
 
@@ -127,12 +129,8 @@ def _field(name: str, value: object) -> bytes:
     return f"{_encode(name)}: {_encode(value)}".encode("utf-8", IN_FILES)
 
 
-def _checksum(before: int, piece: bytes) -> int:
-    return zlib.crc32(piece, before)
-
-
 def _digest(checksum: int) -> str:
-    return f"crc32:{_checksum(checksum, _END):08x}"
+    return f"crc32:{crc32(_END, checksum):08x}"
 
 
 def _offset(document: object) -> JournalOffset:

@@ -36,7 +36,6 @@ class StepLogs:
             self._broken = True
 
     def close(self) -> None:
-        """Close the logs of this run."""
         for file in self._files.values():
             with suppress(OSError):
                 file.close()
@@ -55,16 +54,12 @@ class StepLogs:
 def _text(event: Event) -> str:
     if event.kind in _SENTENCES:
         return _SENTENCES[event.kind](event.data)
-    lists = {key: value for key, value in event.data.items() if _is_list_of_objects(value)}
-    plain = {key: value for key, value in event.data.items() if key not in lists}
-    lines = [f"[{event.kind}] {_fields(plain)}".rstrip()]
-    for key, value in lists.items():
-        lines += [f"    {key}: {_fields(item)}" for item in value]
-    return "\n".join(lines)
-
-
-def _is_list_of_objects(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    plain, lines = dict(event.data), []
+    for key, value in event.data.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            lines += [f"    {key}: {_fields(item)}" for item in value]
+            del plain[key]
+    return "\n".join([f"[{event.kind}] {_fields(plain)}".rstrip(), *lines])
 
 
 def _fields(data: Data, prefix: str = "") -> str:
@@ -145,7 +140,6 @@ _DID_SOMETHING = re.compile(r"^\S+ (?:begins\b|failed\b|\[step_started\]|\[step_
 
 
 def did_something(folder: Path, run_id: str, step: str) -> bool:
-    """Whether a step had something to do in a run, by its log."""
     return any(_DID_SOMETHING.match(line) for line in read_log(folder, run_id, step))
 
 
@@ -159,13 +153,11 @@ def runs_with_logs(folder: Path) -> list[str]:
 
 
 def prune_logs(folder: Path, keep: int = KEPT_RUNS) -> None:
-    """Remove the logs of all but the latest runs."""
     with suppress(InstallError):
         prune((folder / run for run in runs_with_logs(folder)), keep)
 
 
 def has_log(folder: Path, run_id: str, step: str) -> bool:
-    """Whether a run left a log of a step."""
     path = folder / run_id / f"{step}.log"
     return path.is_file() and not path.is_symlink()
 

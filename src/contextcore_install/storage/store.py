@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import InstallError, state_error
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
 from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
@@ -58,12 +58,8 @@ def clock_notices(offset: JournalOffset, now_us: int) -> list[str]:
 
 def newer_state(path: Path, error: NewerSchemaError) -> InstallError:
     """Return the error for a state that this program is too old to read; it is left alone."""
-    return InstallError(
-        "state-newer",
-        f"{path} was written by a newer version of this program: {error}",
-        hint="use that version, or begin anew with --reset (which keeps a copy)",
-        exit_code=ExitCode.STATE_UNUSABLE,
-    )
+    message = f"{path} was written by a newer version of this program: {error}"
+    return state_error("state-newer", message, "use that version, or begin anew with --reset (which keeps a copy)")
 
 
 def take_over(records: Records, state: State, source: str, at_us: int) -> Records:

@@ -62,7 +62,6 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        """How much it takes unpacked."""
         return sum(entry.bytes for entry in self.files)
 
 
@@ -95,7 +94,6 @@ def read_manifest(document: Any) -> Manifest:
 
 
 def manifest_document(about: Mapping[str, Any], files: Sequence[ArchiveEntry]) -> dict[str, Any]:
-    """Return a manifest as an archive has it."""
     return {**about, "files": [asdict(entry) for entry in files]}
 
 
@@ -131,7 +129,6 @@ def pack(
 
 
 def there_already(target: Path) -> InstallError:
-    """Return the error for a file that would replace another one."""
     hint = "choose another name, or add --yes to replace it"
     return InstallError("file-exists", f"{target} exists", hint=hint, exit_code=ExitCode.USAGE)
 

@@ -41,11 +41,9 @@ def begun(layout: ClusterLayout) -> Manifest | None:
     try:
         return read_manifest(parse_json(read_regular(layout.restore / MANIFEST) or b""))
     except UnreadableFileError as error:
-        raise InstallError(
-            "restore-lost",
-            f"a restore was cut off and cannot be finished: {layout.restore / MANIFEST} is of no use ({error})",
-            hint=own("restore", "FILE"),
-        ) from None
+        why = f"{layout.restore / MANIFEST} is of no use ({error})"
+        message = f"a restore was cut off and cannot be finished: {why}"
+        raise InstallError("restore-lost", message, hint=own("restore", "FILE")) from None
 
 
 def is_begun(layout: ClusterLayout) -> bool:

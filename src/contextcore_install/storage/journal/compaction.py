@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import state_error
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.journal_summary import JournalSummary
@@ -25,11 +25,9 @@ from contextcore_install.storage.home import make_private
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.journal.segments import (
     Segment,
-    compressed_path,
     compressed_segments,
     growing_start,
     past_segments,
-    rotated_path,
     segments_folder,
 )
 from contextcore_install.system.files import sweep, sync_folder, write_atomically
@@ -51,7 +49,7 @@ def compact(journal: Path, cluster: str, most: int = SEGMENT_BYTES, *, write: Wr
         if all(segment.is_compressed for segment in past_segments(journal)):
             if not journal.exists() or journal.stat().st_size < most:
                 return
-            journal.rename(rotated_path(journal, growing_start(journal)))
+            journal.rename(journal.with_name(f"{journal.stem}-{growing_start(journal):012d}{journal.suffix}"))
             sync_folder(journal.parent)
         make_private(segments_folder(journal))
         sync_folder(journal.parent)
@@ -80,12 +78,8 @@ def read_journal_summary(journal: Path, cluster: str) -> JournalSummary:
         for position, event in JournalReader(journal).read(end):
             summary.take(position, event)
     except UnreadableFileError as error:
-        raise InstallError(
-            "journal-unusable",
-            f"{journal} is no journal: {error}",
-            hint=f"run {RESUME}: it sets the file aside and begins a new one",
-            exit_code=ExitCode.STATE_UNUSABLE,
-        ) from None
+        hint = f"run {RESUME}: it sets the file aside and begins a new one"
+        raise state_error("journal-unusable", f"{journal} is no journal: {error}", hint) from None
     return summary
 
 
@@ -123,7 +117,7 @@ def _write_segment(
     with rotated.path.open("rb") as file:
         file.seek(start - rotated.start)
         content = file.read(end - start)
-    segment = Segment(compressed_path(journal, start, end), start, end)
+    segment = Segment(segments_folder(journal) / f"{start:012d}-{end:012d}.jsonl.gz", start, end)
     write(_summary_path(segment), _compressed(json.dumps(summary, separators=(",", ":")).encode()))
     write(segment.path, _compressed(content))
 

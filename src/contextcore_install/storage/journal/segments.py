@@ -38,23 +38,12 @@ class Segment:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether it is compressed."""
         return self.path.suffix == ".gz"
 
 
 def segments_folder(journal: Path) -> Path:
     """Return the folder with a journal's compressed segments."""
     return journal.with_suffix("")
-
-
-def rotated_path(journal: Path, start: int) -> Path:
-    """Return where a journal is moved that is about to be compressed."""
-    return journal.with_name(f"{journal.stem}-{start:012d}{journal.suffix}")
-
-
-def compressed_path(journal: Path, start: int, end: int) -> Path:
-    """Return where a compressed segment is."""
-    return segments_folder(journal) / f"{start:012d}-{end:012d}.jsonl.gz"
 
 
 def past_segments(journal: Path) -> list[Segment]:

@@ -137,7 +137,6 @@ class RemoteKeeper:
             self._report_failure(error)
 
     def guard(self, plan: Plan) -> Plan:
-        """Return a plan whose steps act only under the lease."""
         return Plan([step if step.id == LOCAL_STEP else LeaseGuardedStep(step, self) for step in plan])
 
     # In its own thread
@@ -148,7 +147,8 @@ class RemoteKeeper:
         while True:
             with self._changed:
                 if not self._ending and self._write_in_s() > 0:
-                    self._changed.wait(self._rest_s())
+                    renew_in_s = self._renewed_at + RENEW_S - time.monotonic()
+                    self._changed.wait(max(0.05, min(self._write_in_s(), renew_in_s)))
                 ending, due = self._ending, self._write_in_s() <= 0
                 news = list(self._news)
                 self._news.clear()
@@ -172,9 +172,6 @@ class RemoteKeeper:
         if not self._news and not self._unwritten:
             return RENEW_S
         return self._written_at + (URGENT_S if self._urgent else WRITE_S) - time.monotonic()
-
-    def _rest_s(self) -> float:
-        return max(0.05, min(self._write_in_s(), self._renewed_at + RENEW_S - time.monotonic()))
 
     def _take_in(self, news: list[Event]) -> None:
         for event in news:
@@ -240,17 +237,17 @@ class RemoteKeeper:
                 self._report(f"the cluster's records, written by {there.host}, {at}, give way to this run's")
 
     def _finish(self) -> None:
-        if self._removed:
-            with suppress(OSError):
-                self._layout.lease_term.unlink(missing_ok=True)
-            self._remote.records.remove()
-            self._remote.lease.remove()
+        if not self._removed:
+            try:
+                if self._unwritten:
+                    self._write()
+            finally:
+                self._lease.release()
             return
-        try:
-            if self._unwritten:
-                self._write()
-        finally:
-            self._lease.release()
+        with suppress(OSError):
+            self._layout.lease_term.unlink(missing_ok=True)
+        self._remote.records.remove()
+        self._remote.lease.remove()
 
     def _packed(self) -> dict[str, str]:
         state, lease, end = (

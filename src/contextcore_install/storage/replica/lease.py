@@ -47,7 +47,6 @@ class Lease:
 
     @property
     def host(self) -> str:
-        """The machine in our identity."""
         return _host_of(self.identity)
 
     @property
@@ -200,7 +199,6 @@ def describe_holder(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_held_by(content: Mapping[str, Any], identity: str) -> bool:
-    """Return whether an identity holds a lease."""
     return content.get("holderIdentity") == identity
 
 
@@ -219,13 +217,9 @@ def _elsewhere(content: Mapping[str, Any], lead: str = "") -> InstallError:
     text = "another machine has been at work on this installation"
     if who:
         text = f"another machine is at work on this installation: {who['host']}, since {who.get('since', '?')}"
-    return InstallError(
-        ELSEWHERE,
-        lead + text,
-        evidence=f"its lease was renewed {who.get('renewed_at', '?')}" if who else "",
-        hint=f"wait until it has ended ({own('--status', '--live')} shows it), then run the same command again",
-        exit_code=ExitCode.LOCKED,
-    )
+    evidence = f"its lease was renewed {who.get('renewed_at', '?')}" if who else ""
+    hint = f"wait until it has ended ({own('--status', '--live')} shows it), then run the same command again"
+    return InstallError(ELSEWHERE, lead + text, evidence, hint, exit_code=ExitCode.LOCKED)
 
 
 def _now() -> str:
