@@ -63,6 +63,7 @@ class VerificationTarget:
     rules: Sequence[str] = ()
     private: Sequence[PrivateFile] = ()
     replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
+    visible_within_s: float = 6.0  # for how long a line or span that was accepted may stay unseen
 
 
 def verify(target: VerificationTarget, limit_s: float = 2 * HALF_WITHIN_S) -> list[RequirementResult]:
@@ -204,7 +205,7 @@ def _private(files: Sequence[PrivateFile]) -> Probe:
 
 
 def _observability(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
-    signals = Signals(target.http, target.cluster, target.now_us)
+    signals = Signals(target.http, target.cluster, target.now_us, target.visible_within_s)
 
     def metric(store: str) -> Probe:
         return Probe(target.write_metric(store))

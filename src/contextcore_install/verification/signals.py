@@ -20,7 +20,6 @@ from contextcore_install.core.provider import Probe
 from contextcore_install.verification.results import skipped, unmet
 
 ANSWER_WITHIN_S = 3.0
-VISIBLE_WITHIN_S = 6.0  # for how long what was accepted may stay unseen: a collector batches spans
 POLL_S = 0.1
 SERVICE = "contextcore-install"
 _JSON = {"Content-Type": "application/json"}
@@ -29,11 +28,15 @@ _UNKNOWN = frozenset({404, 405, 501})  # what a program answers to a path or a m
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Writes and reads for one installation. `now_us` gives UTC in microseconds since 1970."""
+    """Writes and reads for one installation. `now_us` gives UTC in microseconds since 1970.
+
+    What was accepted may stay unseen for `visible_within_s`: a collector batches spans.
+    """
 
     http: Http
     cluster: str
     now_us: Callable[[], int]
+    visible_within_s: float
 
     def line(self, loki: str) -> Probe:
         """Push a line into Loki and query it."""
@@ -81,7 +84,7 @@ class Signals:
                 return Probe(f"written, and read back after {took:.1f} s")
             if answer.status in other:
                 return skipped(f"what answers is not {store}: GET {url.partition('?')[0]} is {answer.status}")
-            if answer.status not in {200, 404} or took + POLL_S > VISIBLE_WITHIN_S:
+            if answer.status not in {200, 404} or took + POLL_S > self.visible_within_s:
                 message = f"{store} accepted a {what} and does not show it."
                 return unmet(f"{what}-lost", message, f"after {took:.1f} s: {said(answer)}", command=REPAIR)
             time.sleep(POLL_S)

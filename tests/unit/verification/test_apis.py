@@ -11,7 +11,6 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.verification import signals
 from contextcore_install.verification.facts import InstallationFacts
 from contextcore_install.verification.requirements import VerificationTarget, probe_all, requirements
 from contextcore_install.verification.results import RequirementResult, Status, completeness, measurements
@@ -31,7 +30,9 @@ def apis() -> Iterator[Apis]:
     found.each(lambda api: api.stop())
 
 
-def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> dict[str, RequirementResult]:
+def results_of(
+    apis: Apis, password: str | InstallError | None = PASSWORD, visible_within_s: float = 6.0
+) -> dict[str, RequirementResult]:
     """Verify what runs there, beside a metrics store that works."""
     ways = {"mimir": apis.loki.url, "grafana": apis.grafana.url, "loki": apis.loki.url, "tempo": apis.tempo.url}
     facts = InstallationFacts(
@@ -52,6 +53,7 @@ def results_of(apis: Apis, password: str | InstallError | None = PASSWORD) -> di
         write_metric=lambda url: "shown",
         dashboards=(DASHBOARD,),
         rules=(RULE,),
+        visible_within_s=visible_within_s,
     )
     found = {result.id: result for result in probe_all(list(requirements(subject, facts)), 30)}
     assert PASSWORD not in str([result.as_document() for result in found.values()])
@@ -81,10 +83,9 @@ def test_what_shows_up_a_little_later_is_met(apis: Apis) -> None:
     assert statuses(results_of(apis), "line_round_trip", "span_round_trip") == {MET}
 
 
-def test_what_is_taken_and_not_shown_is_lost(apis: Apis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "VISIBLE_WITHIN_S", 0.3)
+def test_what_is_taken_and_not_shown_is_lost(apis: Apis) -> None:
     apis.loki.loses = apis.tempo.loses = True
-    found = results_of(apis)
+    found = results_of(apis, visible_within_s=0.3)
     assert statuses(found, "line_round_trip", "span_round_trip") == {UNMET}
     assert message(found["line_round_trip"]) == "Loki accepted a line and does not show it."
     assert found["span_round_trip"].blocking
