@@ -105,7 +105,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 
 def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
-    from contextcore_install.runtime.output import report_error
+    from contextcore_install.runtime.interaction import report_error
 
     with suppress(OSError):  # nobody is left to tell, or a disk is full: the exit code still says it
         report_error(error, commands, as_json=as_json)

@@ -58,11 +58,16 @@ class _Parser(argparse.ArgumentParser):
         raise usage_error(message.replace("not allowed with argument", "cannot be combined with"), self.help_hint)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """Suggest what was probably meant, where argparse would list all that may stand there."""
+        """Suggest what was probably meant; argparse would list all that may stand there."""
         if action.choices is None or value in action.choices:
             return
+        choices = list(action.choices)
         what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest).lower()
-        raise _unknown_choice(what, str(value), list(action.choices), self.help_hint)
+        flags = {name: f"--{name}" for name in _TYPED_AS_WORDS} if what == "command" else {}
+        spelt = {name: name for name in choices} | flags
+        word = _with_suggestion(str(value), spelt, f"; choose from {', '.join(choices)}")
+        lead = f"{what} cannot be" if action.option_strings else f"there is no {what}"
+        raise usage_error(f"{lead} {word}", self.help_hint)
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
@@ -89,21 +94,23 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         (what if flag.kept else how).add_argument(flag.name, **flag.options)
     how.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     how.add_argument("-h", "--help", action="help", help="show this help")
-    for name, summary in COMMANDS.items():
-        _add_command(commands, name, summary)
+    formatter = partial(argparse.HelpFormatter, width=_help_width())
+    for command, text in COMMANDS.items():
+        _add_arguments(
+            commands.add_parser(command, help=text, description=text, allow_abbrev=False, formatter_class=formatter),
+            command,
+        )
     return parser
 
 
-def _add_command(commands: argparse._SubParsersAction[_Parser], name: str, summary: str) -> None:
-    """Add a subcommand. It knows all shared flags, to refuse those of others; its help shows its own."""
-    formatter = partial(argparse.HelpFormatter, width=_help_width())
-    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False, formatter_class=formatter)
-    parser.help_hint = f"see {own(name, '--help')}"
+def _add_arguments(parser: _Parser, command: str) -> None:
+    """Add what a subcommand takes. It knows all shared flags, to refuse those of others; its help shows its own."""
+    parser.help_hint = f"see {own(command, '--help')}"
     shared = parser.add_argument_group("options of other commands too")
     for flag in FLAGS.values():
-        shown = {} if name in flag.commands else {"help": argparse.SUPPRESS}
+        shown = {} if command in flag.commands else {"help": argparse.SUPPRESS}
         shared.add_argument(flag.name, **{**flag.options, "default": argparse.SUPPRESS, **shown})
-    for argument in ARGUMENTS.get(name, ()):
+    for argument in ARGUMENTS.get(command, ()):
         parser.add_argument(argument.name, **argument.options)
 
 
@@ -123,40 +130,28 @@ def unknown_flag(words: Sequence[str]) -> InstallError | None:
     """
     shared = {*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version"}
     owners: dict[str, list[str]] = {}
-    for name, arguments in ARGUMENTS.items():
+    for command, arguments in ARGUMENTS.items():
         for argument in arguments:
-            owners.setdefault(argument.name, []).append(name)
+            owners.setdefault(argument.name, []).append(command)
+    spelt = {flag: flag for flag in (*shared, *owners)} | {f"--{command}": command for command in COMMANDS}
     for word in takewhile(lambda word: word != "--", words):
         flag = word.partition("=")[0]
         if not flag.startswith("--") or flag in shared:
             continue
         if flag not in owners:
-            spelt = {known: known for known in (*shared, *owners)} | {f"--{name}": name for name in COMMANDS}
-            return usage_error(f"there is no flag {_shown(flag)}{_meant(flag, spelt)}", f"see {own('--help')}")
+            return usage_error(f"there is no flag {_with_suggestion(flag, spelt)}", f"see {own('--help')}")
         if not set(owners[flag]) & set(words):
             hint = f"see {own(owners[flag][0], '--help')}"
             return usage_error(f"{flag} belongs to {' and '.join(owners[flag])}", hint)
     return None
 
 
-def _unknown_choice(what: str, word: str, choices: Sequence[str], hint: str) -> InstallError:
-    """Return the error for a word that is none of those that may stand there; `what` is a flag, or a kind of word."""
-    lead = f"{what} cannot be {_shown(word)}" if what.startswith("-") else f"there is no {what} {_shown(word)}"
-    flags = {name: f"--{name}" for name in _TYPED_AS_WORDS} if what == "command" else {}
-    meant = _meant(word, {name: name for name in choices} | flags)
-    return usage_error(lead + (meant or f"; choose from {', '.join(choices)}"), hint)
-
-
-def _meant(word: str, spelt: Mapping[str, str]) -> str:
-    """Return what may have been meant, spelt as it is typed; empty if nothing is like it. Dashes do not count."""
+def _with_suggestion(word: str, spelt: Mapping[str, str], otherwise: str = "") -> str:
+    """Return a word, and what may have been meant, spelt as it is typed. Dashes do not count."""
     from difflib import get_close_matches
+
+    from contextcore_install.core.redaction import hide_secrets
 
     bare = {name.lstrip("-"): typed for name, typed in spelt.items()}
     close = get_close_matches(word[:_LONGEST].lstrip("-"), bare, 1, _LIKENESS)
-    return f": did you mean {bare[close[0]]}?" if close else ""
-
-
-def _shown(word: str) -> str:
-    from contextcore_install.core.redaction import hide_secrets
-
-    return hide_secrets(word[:_LONGEST])
+    return hide_secrets(word[:_LONGEST]) + (f": did you mean {bare[close[0]]}?" if close else otherwise)

@@ -14,10 +14,8 @@ from contextcore_install.runtime.backing_up import (
     volumes_of,
     with_installation,
 )
-from contextcore_install.runtime.cancellable import cancellable
-from contextcore_install.runtime.output import report_done
+from contextcore_install.runtime.interaction import cancellable, report_done, require_yes
 from contextcore_install.runtime.output_file import binary_file
-from contextcore_install.runtime.prompts import require_yes
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.storage.home import make_private
 from contextcore_install.storage.store import read_records

@@ -9,7 +9,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.state import StateFormatError
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.interaction import report_document
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout

@@ -15,10 +15,8 @@ from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import Backup, make_backup, resolve_what_runs, with_installation
-from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.installation import resolve
-from contextcore_install.runtime.output import report_done
-from contextcore_install.runtime.prompts import agreed, can_ask, require_name
+from contextcore_install.runtime.interaction import agreed, can_ask, cancellable, report_done, require_name
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.remote_state import alone_in_cluster
 from contextcore_install.runtime.watch_service import end_service

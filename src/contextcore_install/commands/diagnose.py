@@ -24,10 +24,9 @@ from contextcore_install.runtime.bundle.bundle import (
     make_bundle,
 )
 from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
-from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
 from contextcore_install.runtime.installation import Installation, resolve
-from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.interaction import cancellable, report_document
 from contextcore_install.runtime.output_file import binary_file
 from contextcore_install.runtime.recovery import known_records, require_installation
 from contextcore_install.storage.bundles import bundle_name

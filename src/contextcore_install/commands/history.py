@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.recovery import require_installation
 from contextcore_install.storage.journal.compaction import read_journal_summary
 

@@ -6,7 +6,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import checks_document, has_automatic_fix, report_remedies
 from contextcore_install.runtime.installation import Installation
-from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.port_allocation import allocate_ports
 from contextcore_install.runtime.recovery import find_installation, known_records
 from contextcore_install.runtime.selection import select

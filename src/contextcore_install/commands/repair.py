@@ -8,11 +8,10 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.engine.replaced import DataReplaced
 from contextcore_install.engine.state import CLUSTER_STEP
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.check_all import Found, has_automatic_fix, report_remedies
 from contextcore_install.runtime.installation import resolve
+from contextcore_install.runtime.interaction import can_ask, cancellable, require_yes
 from contextcore_install.runtime.mending import mend
-from contextcore_install.runtime.prompts import can_ask, require_yes
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.recovery import find_installation
 from contextcore_install.runtime.remote_state import alone_in_cluster

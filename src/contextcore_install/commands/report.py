@@ -11,7 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import redaction
-from contextcore_install.runtime.output import report_done
+from contextcore_install.runtime.interaction import report_done
 from contextcore_install.runtime.output_file import chosen_file, is_standard_output
 
 DETAILED_RUNS = 5  # how many of the latest runs come with their details

@@ -6,7 +6,7 @@ import os
 
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import report_done
+from contextcore_install.runtime.interaction import report_done
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.storage.archived import archive_records, records_of
 from contextcore_install.storage.backup.restoring import give_up

@@ -20,8 +20,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of, with_installation
-from contextcore_install.runtime.cancellable import cancellable
-from contextcore_install.runtime.prompts import require_name
+from contextcore_install.runtime.interaction import cancellable, require_name
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out
 from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select

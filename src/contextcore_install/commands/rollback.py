@@ -13,11 +13,9 @@ from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.undoing import steps_to_undo
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import make_backup, volumes_of
-from contextcore_install.runtime.cancellable import cancellable
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.installation import Installation, resolve
-from contextcore_install.runtime.output import report_done
-from contextcore_install.runtime.prompts import can_ask, require_name, require_yes
+from contextcore_install.runtime.interaction import can_ask, cancellable, report_done, require_name, require_yes
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out, ended, interrupted_words
 from contextcore_install.runtime.session import Prepared, Session

@@ -9,7 +9,7 @@ from contextcore_install.core.events import Kind, microseconds
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, PENDING, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import report_document, report_done
+from contextcore_install.runtime.interaction import report_document, report_done
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import sanitize
 

@@ -13,8 +13,8 @@ from contextcore_install.engine.outcome import Outcome
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import CHECK_LIMIT_S, check_all, checks_document
 from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.notifier import Notifier
-from contextcore_install.runtime.output import report_document
 from contextcore_install.runtime.records import open_records
 from contextcore_install.runtime.recovery import find_installation
 from contextcore_install.steps.registry import TITLES

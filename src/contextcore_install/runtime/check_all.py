@@ -13,7 +13,7 @@ from contextcore_install.core.ports import Clock
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.output import report_document
+from contextcore_install.runtime.interaction import report_document
 from contextcore_install.ui.style import Style
 
 CHECK_LIMIT_S = 60.0

@@ -20,7 +20,7 @@ def contact_urls(app: App) -> list[str]:
 
 
 def for_grafana(app: App) -> str:
-    """Return the file that tells Grafana where to send alerts, or to do so no longer; empty where there is no need.
+    """Return the file that tells Grafana where to send alerts, or to do so no longer; empty if there is no need.
 
     Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
     """

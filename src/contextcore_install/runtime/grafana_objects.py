@@ -29,28 +29,27 @@ def export(base_url: str, password: str) -> Mapping[str, Any]:
         return {
             "dashboards": [grafana.get(f"/api/dashboards/uid/{quote(str(item['uid']), safe='')}") for item in found],
             "folders": grafana.list("/api/folders?limit=1000"),
-            "datasources": [_without_secrets(item) for item in grafana.list("/api/datasources")],
+            "datasources": [
+                {name: value for name, value in item.items() if name not in _SECRET_FIELDS}
+                for item in grafana.list("/api/datasources")
+            ],
             "alert-rules": grafana.list("/api/v1/provisioning/alert-rules"),
         }
     except (KeyError, TypeError) as error:
         raise InstallError("grafana-answer", f"Grafana answers in a way that is not known: {error}") from None
     finally:
-        grafana.close()
-
-
-def _without_secrets(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name not in _SECRET_FIELDS}
+        grafana.client.close()
 
 
 class _Grafana:
     def __init__(self, base_url: str, password: str) -> None:
-        self._client = Client(base_url)
+        self.client = Client(base_url)
         token = base64.b64encode(f"admin:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "Accept": "application/json"}
 
     def get(self, path: str) -> Any:
         try:
-            answer = self._client.request("GET", path, PATIENCE, headers=self._headers)
+            answer = self.client.request("GET", path, PATIENCE, headers=self._headers)
         except StoreError as error:
             raise InstallError("grafana-silent", f"Grafana {error.kind}", error.evidence) from error
         if answer.status != 200:
@@ -65,6 +64,3 @@ class _Grafana:
         if not isinstance(answer, list):
             raise InstallError("grafana-answer", f"Grafana answers {path} with what is no list")
         return answer
-
-    def close(self) -> None:
-        self._client.close()

@@ -1,4 +1,4 @@
-"""The file that a command was told to write (`-o FILE`): a new one, or standard output where it is `-`."""
+"""The file that a command was told to write (`-o FILE`): a new one, or standard output if it is `-`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STANDARD_OUTPUT = "-"
 
 
 def is_standard_output(app: App) -> bool:
-    """Whether the file goes to standard output; raises a usage error where that is for something else."""
+    """Whether the file goes to standard output; raises a usage error if that is for something else."""
     chosen: object = app.settings.arguments["file"]
     if chosen == STANDARD_OUTPUT and app.json:
         raise usage_error("- cannot be combined with --output json: both want standard output", "name a file")
@@ -29,9 +29,9 @@ def is_standard_output(app: App) -> bool:
 
 
 def chosen_file(app: App, name: str) -> Path | None:
-    """Return the file that was named, with this name in a folder that was named; None where nothing was.
+    """Return the file that was named, with this name in a folder that was named; None if nothing was.
 
-    Raises InstallError where there is such a file already and --yes does not say to replace it, or no folder for it.
+    Raises InstallError if there is such a file already and --yes does not say to replace it, or no folder for it.
     """
     chosen = app.settings.arguments["file"]
     if chosen is None:
@@ -58,7 +58,7 @@ def chosen_file(app: App, name: str) -> Path | None:
 def binary_file(app: App, name: str, folder: Path | None = None) -> Iterator[tuple[App, Path | None]]:
     """Within the block, have the file to write to, and the app that reports what is done.
 
-    Where the file is for standard output it is written into `folder` (default: that of temporary files) first, and
+    If the file is for standard output it is written into `folder` (default: that of temporary files) first, and
     reports go to standard error. Raises InstallError as `chosen_file` does.
     """
     if not is_standard_output(app):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Provider, Volume
@@ -18,54 +16,40 @@ FILL_S = 4 * 3600.0
 
 
 def with_restore(plan: Plan, layout: ClusterLayout, provider: Provider) -> Plan:
-    """Return the plan, with a step that also fills the volumes if a restore was begun; raises InstallError."""
+    """Return the plan, one step of which also fills the volumes if a restore was begun; raises InstallError."""
     manifest = begun(layout)
     if manifest is None:
         return plan
-
-    def fill(ctx: StepContext) -> None:
-        _fill(manifest, layout, provider, ctx)
-        give_up(layout)
-
-    def left() -> bool:
-        return is_begun(layout)
-
-    return Plan([RestoreStep(step, fill, left, manifest) if step.id == RESTORE_STEP else step for step in plan])
+    return Plan([_RestoreStep(step, manifest, layout, provider) if step.id == RESTORE_STEP else step for step in plan])
 
 
-def _fill(manifest: Manifest, layout: ClusterLayout, provider: Provider, ctx: StepContext) -> None:
-    components = {str(item["name"]): str(item.get("component", "")) for item in manifest.about["volumes"]}
-    for name in manifest.volumes:
-        with ctx.part(name), volume_copy(layout, name).open("rb") as file:
-            ctx.activity(f"filling {name}")
-            provider.data().fill(Volume(name, components[name], ""), file, ctx)
-
-
-class RestoreStep:
-    """A step, and volumes filled behind it. Where that is cut off, the next run fills them all again."""
+class _RestoreStep:
+    """A step, and volumes filled behind it. If that is cut off, the next run fills them all again."""
 
     retry = ONCE
     timeout_s = FILL_S
 
-    def __init__(
-        self, step: Step, fill: Callable[[StepContext], None], left: Callable[[], bool], manifest: Manifest
-    ) -> None:
-        self._step = step
-        self._fill = fill
-        self._left = left
-        self._made_at = manifest.created_at
+    def __init__(self, step: Step, manifest: Manifest, layout: ClusterLayout, provider: Provider) -> None:
+        self._step, self._manifest, self._layout, self._provider = step, manifest, layout, provider
         self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
         self.undo, self.by_hand = step.undo, step.by_hand
 
     def check(self, ctx: StepContext) -> CheckResult:
-        if not self._left():
+        if not is_begun(self._layout):
             return self._step.check(ctx)
-        message = f"the backup of {self._made_at} is not put back yet: a restore was begun, and not finished"
+        made_at = self._manifest.created_at
+        message = f"the backup of {made_at} is not put back yet: a restore was begun, and not finished"
         # Losing what is there was agreed to when the restore was begun.
         remedy = Remedy("fill the volumes from the backup", risk=Risk.RESTARTS, automatic=True)
         return CheckResult(findings=(Finding("not-restored", message, remedy=remedy),))
 
     def apply(self, ctx: StepContext) -> None:
         self._step.apply(ctx)
-        if self._left():
-            self._fill(ctx)
+        if not is_begun(self._layout):
+            return
+        components = {str(item["name"]): str(item.get("component", "")) for item in self._manifest.about["volumes"]}
+        for name in self._manifest.volumes:
+            with ctx.part(name), volume_copy(self._layout, name).open("rb") as file:
+                ctx.activity(f"filling {name}")
+                self._provider.data().fill(Volume(name, components[name], ""), file, ctx)
+        give_up(self._layout)

@@ -217,11 +217,13 @@ def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) 
             if remote.adopted:
                 installation = resolve(app, records.state)
                 remote.require_same_place(installation.provider)
+            if remote.found.foreign:
+                remote = None  # another installation's; this one's records count
         with _choosing_ports(app, records.state):
             selection, notices = allocate_ports(app, records.state, installation.selection)
             if selection is not installation.selection:
                 installation = Installation(app, selection, records.state)
-            session = _build(installation, records, remote, show, (control, prepared), stack)
+            session = _build(installation, records, remote, show, control, prepared, stack)
             app.home.link_to(app.settings.cluster)
             session.begin(records, [*records.notices, *notices])
         yield session
@@ -236,9 +238,8 @@ def _acquire(installation: Installation, records: Records, stack: ExitStack) -> 
 
     mode = LOCAL_RECORDS_COUNT if installation.restores else app.settings.command
     remote = acquire(app, provider.remote(), records, mode, lambda: _look_ahead(provider, stack))
-    if remote.found.foreign:
-        return None  # another installation's; this one's records count
-    stack.callback(remote.release)
+    if not remote.found.foreign:
+        stack.callback(remote.release)
     return remote
 
 
@@ -264,11 +265,11 @@ def _build(
     records: Records,
     remote: RemoteSession | None,
     show: Show,
-    run: tuple[RunControl, Prepared],
+    control: RunControl,
+    prepared: Prepared,
     stack: ExitStack,
 ) -> Session:
-    app, (control, prepared) = installation.app, run
-    run_id = new_run_id()
+    app, run_id = installation.app, new_run_id()
     shown = show(records.state, installation.selection.provider, run_id)
     shipper = installation.shipper(control.report)
     plan = installation.plan(shipper)

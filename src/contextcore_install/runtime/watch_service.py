@@ -10,9 +10,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.cancellable import cancellable
-from contextcore_install.runtime.output import report_done
-from contextcore_install.runtime.prompts import require_yes
+from contextcore_install.runtime.interaction import cancellable, report_done, require_yes
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.services import Service, manager_of
 

@@ -49,7 +49,7 @@ class PageFeed:
             self._look()
 
     def respond(self, path: str, query: Mapping[str, str]) -> PageResponse | None:
-        """Answer a request; None where there is nothing at a path."""
+        """Answer a request; None if there is nothing at a path."""
         if path == "":
             return self._page()
         if path == "events":

@@ -57,7 +57,7 @@ class PageSource:
         self._looked_at = 0.0
 
     def look(self) -> None:
-        """Take in what the journal has gained; raises InstallError where it cannot be read."""
+        """Take in what the journal has gained; raises InstallError if it cannot be read."""
         try:
             facts = self._app.layout.journal.lstat()
             file: object = (facts.st_dev, facts.st_ino)
@@ -148,7 +148,7 @@ class PageSource:
         return list(self._past.places)[-most:]
 
     def _records(self) -> Records:
-        """Return what the files say while no run writes to them; read again where they changed."""
+        """Return what the files say while no run writes to them; read again if they changed."""
         try:
             facts = self._app.layout.state.lstat()
         except OSError:
