@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
 from contextcore_install.storage.home import ClusterLayout, Home
-from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given
+from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
     from contextcore_install.core.ports import Clock
@@ -42,14 +42,15 @@ class App:
         settings = self.settings
         usual = self.environ.get("HOME", "") + "/.contextcore"
         chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
-        given = Given(
+        return Commands(
+            settings.program,
+            settings.cluster,
+            DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else "",
             settings.given_flags,
             {"CONTEXTCORE_HOME": str(self.home.folder)} if chosen else {},
             settings.given_variables,
             self._free_port,
         )
-        unnamed = DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else ""
-        return Commands(settings.program, settings.cluster, unnamed, given)
 
     @property
     def commands_of_run(self) -> Commands:

@@ -98,7 +98,7 @@ def report_remedies(
 
     `facts` are more members of the JSON document.
     """
-    from contextcore_install.ui.plans import remedies, render_remedies
+    from contextcore_install.ui.plans import remedies_document, render_remedies
     from contextcore_install.ui.status import next_lines
 
     document = {
@@ -107,7 +107,7 @@ def report_remedies(
         "provider": provider,
         "ok": all(result.satisfied for result in found.values()),
         "checks": checks_document(found, app.commands.typed),
-        "remedies": [item.as_document(app.commands.typed) for item in remedies(found)],
+        "remedies": remedies_document(found, app.commands.typed),
         **facts,
         **({"next": typed[0][0]} if typed else {}),
     }

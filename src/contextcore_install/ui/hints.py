@@ -36,21 +36,6 @@ GIVEN_AGAIN = frozenset({"--install-tools", "--pull"})
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What an invocation was given that a later command needs again to mean the same.
-
-    `flags` say how the installation is made, each with its value ("" for none); `variables` always count, and
-    `option_variables` (by the flag that each stands for) if such flags do. `free_port` finds a port that a
-    component may have instead of its own; 0 if there is none to name.
-    """
-
-    flags: tuple[tuple[str, str], ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    free_port: Callable[[str], int] = lambda _: 0
-
-
-@dataclass(frozen=True, slots=True)
 class OwnCommand:
     """A command of this program in a text: from `start` to `end`, its words and variables as they are quoted there."""
 
@@ -76,12 +61,20 @@ class OwnCommand:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Makes the program's own commands. `default_cluster` is the one that need not be named."""
+    """Makes the program's own commands, with what an invocation was given that they need to mean the same.
+
+    `default_cluster` need not be named. `flags` say how the installation is made, each with its value ("" for none);
+    `variables` always count, and `option_variables` (by the flag that each stands for) if such flags do. `free_port`
+    finds a port that a component may have instead of its own; 0 if there is none to name.
+    """
 
     program: str = PROGRAM
     cluster: str = ""
     default_cluster: str = DEFAULT_CLUSTER
-    given: Given = field(default_factory=Given)
+    flags: tuple[tuple[str, str], ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    free_port: Callable[[str], int] = lambda _: 0
 
     def typed(self, text: str) -> str:
         """Return a text with each of the program's commands as it is typed here. Doing it twice changes nothing."""
@@ -97,19 +90,18 @@ class Commands:
 
     def on_record(self, again: Collection[str] = ()) -> Commands:
         """Return the commands for an installation that has its settings on record: only the flags `again` stay."""
-        flags = tuple(pair for pair in self.given.flags if pair[0] in again)
-        return replace(self, given=replace(self.given, flags=flags, option_variables={}))
+        return replace(self, flags=tuple(pair for pair in self.flags if pair[0] in again), option_variables={})
 
     def _typed(self, found: OwnCommand) -> str:
         words = [_quoted(self.program), *map(self._with_port, found.words)]
-        command, given = found.command, self.given
+        command = found.command
         if not command:
             return " ".join(words)
-        variables = found.variables | {name: _quoted(value) for name, value in given.variables.items()}
-        for flag, (name, value) in given.option_variables.items():
+        variables = found.variables | {name: _quoted(value) for name, value in self.variables.items()}
+        for flag, (name, value) in self.option_variables.items():
             if command in FLAGS[flag].commands and not found.values(flag):
                 variables[name] = _quoted(value)
-        for flag, value in given.flags:
+        for flag, value in self.flags:
             if command in FLAGS[flag].commands and _goes_with(flag, value, found):
                 words += [flag, _quoted(value)] if value else [flag]
         named = self.cluster in {"", self.default_cluster} or found.values("--cluster")
@@ -120,7 +112,7 @@ class Commands:
     def _with_port(self, word: str) -> str:
         """Return a word of a command, with a free port in place of the placeholder in `--port COMPONENT=PORT`."""
         key, placeholder, _ = word.partition("=PORT")
-        port = self.given.free_port(key) if placeholder else 0
+        port = self.free_port(key) if placeholder else 0
         return f"{key}={port}" if port else word
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
@@ -37,29 +37,25 @@ def render_plan(checks: _Checks, style: Style, titles: Mapping[str, str]) -> str
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class RemedyGroup:
-    """One remedy, and the findings that it heals, each with the step that found it."""
-
-    remedy: Remedy
-    findings: tuple[tuple[str, Finding], ...]
-
-    def as_document(self, typed: Callable[[str], str]) -> dict[str, Any]:
-        """Return the remedy as JSON output shows it; `typed` makes commands those that this user types."""
-        found = [{"step": step, "code": each.code, "message": each.message} for step, each in self.findings]
-        return {**asdict(replace(self.remedy, command=typed(self.remedy.command))), "findings": found}
-
-
-def remedies(checks: _Checks) -> list[RemedyGroup]:
-    """Return each remedy once, with what it heals: smallest risk first, then in the plan's order."""
+def remedies(checks: _Checks) -> list[tuple[Remedy, list[tuple[str, Finding]]]]:
+    """Return each remedy once, with what it heals and the steps that found it: smallest risk first, in plan order."""
     groups: dict[Remedy, list[tuple[str, Finding]]] = {}
     for step, result in checks.items():
         for finding in result.problems:
             if finding.remedy:
                 groups.setdefault(finding.remedy, []).append((step, finding))
-    order = list(Risk)
-    found = [RemedyGroup(remedy, tuple(healed)) for remedy, healed in groups.items()]
-    return sorted(found, key=lambda group: order.index(group.remedy.risk))
+    return sorted(groups.items(), key=lambda group: list(Risk).index(group[0].risk))
+
+
+def remedies_document(checks: _Checks, typed: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Return the remedies as JSON output shows them; `typed` makes commands those that this user types."""
+    return [
+        {
+            **asdict(replace(remedy, command=typed(remedy.command))),
+            "findings": [{"step": step, "code": each.code, "message": each.message} for step, each in healed],
+        }
+        for remedy, healed in remedies(checks)
+    ]
 
 
 def render_remedies(checks: _Checks, style: Style) -> str:
@@ -69,26 +65,21 @@ def render_remedies(checks: _Checks, style: Style) -> str:
     if found:
         head = f"{len(found)} remedies, smallest risk first" if len(found) > 1 else "1 remedy"
         lines.append(style.line((head, "strong")))
-    for number, group in enumerate(found, 1):
-        lines += _remedy_lines(number, group, style)
+    for number, (remedy, healed) in enumerate(found, 1):
+        label, tone = _RISKS[remedy.risk]
+        lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if remedy.automatic else 'by hand, '}{label}] ", tone)]
+        summary = sanitize(remedy.summary) or style.typed(sanitize(remedy.command))
+        lines += style.paragraph(summary, first=lead, indent=5)
+        for step, finding in healed:
+            lines += style.paragraph(_told(step, finding), indent=5, tone="faint")
+        if not remedy.automatic:
+            lines += hint_lines(style, remedy.command, label=f"{style.symbol('then')} ", indent=5)
     for step, result in checks.items():
         for finding in result.findings:  # warnings, and what others stand in the way of
             if finding.warning or not finding.remedy:
                 lead = [style.mark("finding" if finding.warning else "failed"), (" ", "")]
                 lines += style.paragraph(_told(step, finding), first=lead, indent=2, tone="faint")
     return "\n".join(lines) or style.line(style.mark("done"), (" Nothing is broken.", "good"))
-
-
-def _remedy_lines(number: int, group: RemedyGroup, style: Style) -> list[str]:
-    remedy, (label, tone) = group.remedy, _RISKS[group.remedy.risk]
-    lead: list[Span] = [(f"{number:3}. ", "faint"), (f"[{'' if remedy.automatic else 'by hand, '}{label}] ", tone)]
-    summary = sanitize(remedy.summary) or style.typed(sanitize(remedy.command))
-    lines = style.paragraph(summary, first=lead, indent=5)
-    for step, finding in group.findings:
-        lines += style.paragraph(_told(step, finding), indent=5, tone="faint")
-    if not remedy.automatic:
-        lines += hint_lines(style, remedy.command, label=f"{style.symbol('then')} ", indent=5)
-    return lines
 
 
 def _told(step: str, finding: Finding) -> str:

@@ -11,12 +11,12 @@ import pytest
 from contextcore_install.cli.settings import parse
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import Home
-from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, Given, commands_in, hint_lines, is_command
+from contextcore_install.ui.hints import GIVEN_AGAIN, Commands, commands_in, hint_lines, is_command
 from contextcore_install.ui.style import Style
 from kit.fakes import RealClock
 
-HOST = Given((("--provider", "host"), ("--port", "mimir=21030"), ("--install-tools", "")))
-KIND = Given((("--provider", "kind"), ("--workers", "2"), ("--registry", "mirror:5000/hub")))
+HOST = Commands("p", "demo", flags=(("--provider", "host"), ("--port", "mimir=21030"), ("--install-tools", "")))
+KIND = Commands("p", "demo", flags=(("--provider", "kind"), ("--workers", "2"), ("--registry", "mirror:5000/hub")))
 
 
 def commands_of(*words: str, **environ: str) -> Commands:
@@ -28,7 +28,7 @@ def commands_of(*words: str, **environ: str) -> Commands:
 
 
 @pytest.mark.parametrize(
-    ("given", "hint", "typed"),
+    ("commands", "hint", "typed"),
     [
         (HOST, "./create-cluster.sh", "p --provider host --port mimir=21030 --install-tools --cluster demo"),
         (
@@ -54,24 +54,24 @@ def commands_of(*words: str, **environ: str) -> Commands:
             "p plan --provider kind --workers 2 --registry mirror:5000/hub --cluster demo",
         ),
         (
-            Given(variables={"CONTEXTCORE_HOME": "/tmp/it's"}),
+            Commands("p", "demo", variables={"CONTEXTCORE_HOME": "/tmp/it's"}),
             "./create-cluster.sh restore 'a b.tar.gz' --yes",
             "CONTEXTCORE_HOME='/tmp/it'\"'\"'s' p restore 'a b.tar.gz' --yes --cluster demo",
         ),
         (
-            Given(option_variables={"--manifests": ("K8S_MANIFESTS", "/k")}),
+            Commands("p", "demo", option_variables={"--manifests": ("K8S_MANIFESTS", "/k")}),
             "./create-cluster.sh",
             "K8S_MANIFESTS=/k p --cluster demo",
         ),
         (
-            Given(option_variables={"--manifests": ("K8S_MANIFESTS", "/k")}),
+            Commands("p", "demo", option_variables={"--manifests": ("K8S_MANIFESTS", "/k")}),
             "./create-cluster.sh --status",
             "p --status --cluster demo",
         ),
     ],
 )
-def test_a_command_carries_what_was_given_and_what_it_takes(given: Given, hint: str, typed: str) -> None:
-    assert Commands("p", "demo", given=given).typed(hint) == typed
+def test_a_command_carries_what_was_given_and_what_it_takes(commands: Commands, hint: str, typed: str) -> None:
+    assert commands.typed(hint) == typed
 
 
 @pytest.mark.parametrize("program", ["./create-cluster.sh", "/tmp/it's/create-cluster.sh", "contextcore-install"])
@@ -80,7 +80,7 @@ def test_a_command_carries_what_was_given_and_what_it_takes(given: Given, hint: 
 )
 def test_typing_it_twice_changes_nothing_more(program: str, hint: str) -> None:
     variables = {"CONTEXTCORE_HOME": "/a home/of 'mine'"}
-    commands = Commands(program, "demo", given=Given(HOST.flags, variables))
+    commands = Commands(program, "demo", flags=HOST.flags, variables=variables)
     once = commands.typed(hint)
     assert commands.typed(once) == once
     assert shlex.quote(program) in once
@@ -102,21 +102,19 @@ def test_the_name_of_the_program_is_no_command(text: str) -> None:
 
 def test_a_recorded_command_is_typed_as_it_would_be_here() -> None:
     recorded = "CONTEXTCORE_HOME=/there /there/create-cluster.sh --resume --cluster demo"
-    here = Commands("contextcore-install", "demo", given=Given(variables={"CONTEXTCORE_HOME": "/here"}))
+    here = Commands("contextcore-install", "demo", variables={"CONTEXTCORE_HOME": "/here"})
     assert here.typed(recorded) == "CONTEXTCORE_HOME=/here contextcore-install --resume --cluster demo"
 
 
 def test_what_is_on_record_is_not_repeated() -> None:
-    given = Given((*HOST.flags, *KIND.flags), {"CONTEXTCORE_HOME": "/here"})
-    assert Commands("p", "demo", given=given).on_record()("--repair") == (
-        "CONTEXTCORE_HOME=/here p --repair --cluster demo"
-    )
-    assert Commands("p", given=given).on_record(GIVEN_AGAIN)("--resume").endswith("p --resume --install-tools")
+    given = Commands("p", "demo", flags=(*HOST.flags, *KIND.flags), variables={"CONTEXTCORE_HOME": "/here"})
+    assert given.on_record()("--repair") == ("CONTEXTCORE_HOME=/here p --repair --cluster demo")
+    assert given.on_record(GIVEN_AGAIN)("--resume").endswith("p --resume --install-tools --cluster demo")
 
 
 def test_a_placeholder_for_a_port_becomes_one_that_is_free() -> None:
     hint = "./create-cluster.sh --resume --port mimir=PORT"
-    here = Commands("p", given=Given(free_port=lambda key: {"mimir": 10_009}.get(key, 0)))
+    here = Commands("p", free_port=lambda key: {"mimir": 10_009}.get(key, 0))
     assert here.typed(hint) == "p --resume --port mimir=10009"
     assert here.typed("p --port other=PORT") == "p --port other=PORT"
     found = commands_of("--resume", "--port", "mimir=9009").typed(hint).split()[-1]
@@ -148,7 +146,7 @@ def test_what_is_typed_means_the_same_to_the_program() -> None:
 
 
 def test_a_command_that_does_not_fit_behind_its_sentence_has_a_line_of_its_own() -> None:
-    commands = Commands("contextcore-install", "demo", given=HOST)
+    commands = Commands("contextcore-install", "demo", flags=HOST.flags)
     style = Style(40, typed=commands.typed)
     lines = hint_lines(style, "put it on PATH, then: ./create-cluster.sh --resume")
     assert lines == ["  put it on PATH, then:", "  " + commands("--resume")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, finding_from_document
 from contextcore_install.ui.hints import Commands
-from contextcore_install.ui.plans import remedies, render_plan, render_remedies
+from contextcore_install.ui.plans import remedies, remedies_document, render_plan, render_remedies
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.tables import render_history
 from unit.ui.samples import TITLES, dangerous, hostile_text, json_values, too_wide
@@ -80,8 +80,8 @@ def test_a_remedy_is_told_once_with_all_that_it_heals_and_what_has_none_comes_la
         "✗ s: no way",
         "! t: mind",
     ]
-    (group,) = remedies(checks)
-    assert [item["message"] for item in group.as_document(str)["findings"]] == ["a", "b"]
+    (document,) = remedies_document(checks, str)
+    assert [item["message"] for item in document["findings"]] == ["a", "b"]
 
 
 def test_one_remedy_is_not_called_remedies() -> None:
@@ -91,7 +91,7 @@ def test_one_remedy_is_not_called_remedies() -> None:
 def test_a_risk_that_is_not_known_is_taken_for_the_greatest() -> None:
     odd = finding_from_document({"message": "odd", "remedy": {"summary": "heal it", "risk": "who-knows"}})
     checks = {"a": found(odd, finding("worse", Risk.LOSES_DATA))}
-    assert [group.findings[0][1].message for group in remedies(checks)] == ["odd", "worse"]
+    assert [healed[0][1].message for _, healed in remedies(checks)] == ["odd", "worse"]
     assert "loses data" in render_remedies(checks, Style(80))
 
 
