@@ -78,10 +78,8 @@ class ContainerEngine:
         return replace(engine_failure(lines, self.facts(lines)).error(), retryable=True)
 
     def product(self, output: Sequence[str] = (), info: EngineInfo | None = None) -> Product:
-        texts, system = (
-            (*output, self.endpoint.url, str(self.endpoint.socket or "")),
-            (info.system, info.host) if info else (),
-        )
+        texts = (*output, self.endpoint.url, str(self.endpoint.socket or ""))
+        system = (info.system, info.host) if info is not None else ()
         return product_of(self.name, texts, self.environ, system=system)
 
     def facts(self, output: Sequence[str] = ()) -> dict[str, str]:

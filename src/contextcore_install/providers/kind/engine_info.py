@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -195,3 +196,14 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
             if _PORT.fullmatch(number) and _PORT.fullmatch(host):
                 found[int(number)] = (_text(entry, "HostIp"), int(host))
     return found
+
+
+def shared_network(nodes: Sequence[Node], default: str) -> str:
+    """Return the network that most of the nodes are on; the default if none is on any."""
+    counted = Counter(name for node in nodes for name in node.networks or ())
+    return default if not counted or default in counted else counted.most_common(1)[0][0]
+
+
+def detached(nodes: Sequence[Node], network: str) -> list[Node]:
+    """Return the nodes that are not on the network, as far as the engine says."""
+    return [node for node in nodes if node.networks is not None and network not in node.networks]

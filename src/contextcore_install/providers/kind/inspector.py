@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,17 +103,6 @@ class ClusterSnapshot:
     @property
     def lost_count(self) -> int:
         return len(set(self.owner.nodes) - {node.id for node in self.nodes}) if self.owner else 0
-
-
-def shared_network(nodes: Sequence[Node], default: str) -> str:
-    """Return the network that most of the nodes are on; the default if none is on any."""
-    counted = Counter(name for node in nodes for name in node.networks or ())
-    return default if not counted or default in counted else counted.most_common(1)[0][0]
-
-
-def detached(nodes: Sequence[Node], network: str) -> list[Node]:
-    """Return the nodes that are not on the network, as far as the engine says."""
-    return [node for node in nodes if node.networks is not None and network not in node.networks]
 
 
 @dataclass

@@ -15,21 +15,12 @@ from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import Node, seconds
-from contextcore_install.providers.kind.inspector import (
-    API_DEAD,
-    ClusterAccess,
-    ClusterSnapshot,
-    Inspector,
-    detached,
-    shared_network,
-    sickness,
-)
+from contextcore_install.providers.kind.engine_info import Node, detached, seconds, shared_network
+from contextcore_install.providers.kind.inspector import API_DEAD, ClusterAccess, ClusterSnapshot, Inspector, sickness
 from contextcore_install.providers.kind.report import unreached
 from contextcore_install.system.ports import bind_problem, speaks_tls
 
-#: The Lease in kube-system by which the controller manager leads.
-MANAGER = "kube-controller-manager"
+MANAGER = "kube-controller-manager"  # the Lease in kube-system by which it leads
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from contextcore_install.diagnosis.diagnose import Diagnosis, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.config import mapped_ports
-from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, detached, shared_network
+from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
+from contextcore_install.providers.kind.inspector import ClusterSnapshot
 
 EXPORT = "kind export kubeconfig --name {cluster}"
 # k8s.io/client-go, tools/clientcmd/loader.go

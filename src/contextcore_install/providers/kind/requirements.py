@@ -31,63 +31,6 @@ ENGINE_DISK_WANTED = 8192  # MiB, below which diagnosis/rules/machine.toml warns
 _UNKNOWN = Probe("not known", skipped=True)
 
 
-@dataclass(frozen=True)
-class PortProbe:
-    """Probes ports; `info` is None if the engine does not answer, and `nodes` are those of our cluster."""
-
-    engine: ContainerEngine
-    info: EngineInfo | None
-    nodes: Callable[[], Sequence[Node]]
-    bind_problem: Callable[[int], int] = bind_problem
-    privileged_below: Callable[[], int] = machine.privileged_below
-
-    def probe(self, key: str, inside: int, port: int) -> Probe:
-        """Probe the port of a component (`key`) that leads to the port `inside` the node."""
-        facts = {
-            "port": str(port),
-            "port_key": key,
-            "who_needs": key,
-            "purpose": PORTS[key].purpose,
-            "privileged_below": str(self.privileged_below()),
-            "rootless": "yes" if self.info is not None and self.info.rootless else "no",
-        }
-        problem = self.bind_problem(port)
-        if problem == 0:
-            return Probe(f"{port} is free", machine_findings(facts, f"{port} is free"))
-        if self.info is None:
-            # Containers outlive their engine, and the proxies that hold their ports do, too.
-            return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
-        if problem == errno.EACCES and not self.info.rootless:
-            return Probe(f"{port} is free, and the engine may use it")
-        nodes = self.nodes()
-        bound = next((node.ports for node in nodes if node.is_control_plane and node.state in HOLDING_PORTS), {})
-        if bound.get(inside, ("", 0))[1] == port:
-            return Probe(f"{port} is held by our own cluster")
-        try:
-            holder = self._holder(port) if problem == errno.EADDRINUSE else ""
-        except InstallError as error:
-            return Probe(f"{port} is held; by whom, the engine does not say: {error.message}", skipped=True)
-        facts |= {
-            "ports": "fixed" if nodes else "chosen",
-            "end_holder": how_to_end(holder, port, self.engine.name),
-            "free_port": str(free_port(max(port, 1024))),
-            "bind": errno.errorcode.get(problem, "?"),
-            "why": os.strerror(problem),
-            "holder": holder,
-        }
-        return Probe(findings=machine_findings(facts))
-
-    def _holder(self, port: int) -> str:
-        """Say who holds a port; behind the engine's own proxy, which container. Raises InstallError."""
-        names = self.engine.call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
-        if names:
-            return f"the container {names[0]}"
-        holder = machine.listener(port)
-        if holder is None or not holder.pid:
-            return "another program"
-        return f"{holder.name or 'a process'} (pid {holder.pid})"
-
-
 @dataclass
 class KindRequirements:
     """The requirements, and how each is probed. `our_nodes` may raise InstallError."""
@@ -99,6 +42,8 @@ class KindRequirements:
     node_image: str
     source: ManifestSource
     our_nodes: Callable[[], Sequence[Node]]
+    bind_problem: Callable[[int], int] = bind_problem
+    privileged_below: Callable[[], int] = machine.privileged_below
 
     def all(self) -> list[Requirement]:
         of_machine = partial(Requirement, category=Category.INFRASTRUCTURE)
@@ -115,7 +60,7 @@ class KindRequirements:
             of_machine("addresses", "Address ranges for the engine's networks", self._addresses),
             manifests_requirement(self.source, self.box),
             *(
-                of_machine(f"port-{key}", f"Port {port}", partial(self._port, key, inside, port))
+                of_machine(f"port-{key}", f"Port {port}", partial(self.probe_port, key, inside, port))
                 for inside, (key, port) in mapped_ports(self.ports).items()
             ),
         ]
@@ -206,8 +151,51 @@ class KindRequirements:
             return _UNKNOWN
         return Probe(interface, machine_findings({"interface": interface}, f"routes of {interface}"))
 
-    def _port(self, key: str, inside: int, port: int) -> Probe:
-        return PortProbe(self.engine, self._trouble[0], lambda: self._nodes).probe(key, inside, port)
+    def probe_port(self, key: str, inside: int, port: int) -> Probe:
+        """Probe the port of a component (`key`) that leads to the port `inside` the node."""
+        info, _ = self._trouble
+        facts = {
+            "port": str(port),
+            "port_key": key,
+            "who_needs": key,
+            "purpose": PORTS[key].purpose,
+            "privileged_below": str(self.privileged_below()),
+            "rootless": "yes" if info is not None and info.rootless else "no",
+        }
+        problem = self.bind_problem(port)
+        if problem == 0:
+            return Probe(f"{port} is free", machine_findings(facts, f"{port} is free"))
+        if info is None:
+            # Containers outlive their engine, and the proxies that hold their ports do, too.
+            return Probe(f"{port} is held; by whom, the engine does not say", skipped=True)
+        if problem == errno.EACCES and not info.rootless:
+            return Probe(f"{port} is free, and the engine may use it")
+        bound = next((node.ports for node in self._nodes if node.is_control_plane and node.state in HOLDING_PORTS), {})
+        if bound.get(inside, ("", 0))[1] == port:
+            return Probe(f"{port} is held by our own cluster")
+        try:
+            holder = self._holder(port) if problem == errno.EADDRINUSE else ""
+        except InstallError as error:
+            return Probe(f"{port} is held; by whom, the engine does not say: {error.message}", skipped=True)
+        facts |= {
+            "ports": "fixed" if self._nodes else "chosen",
+            "end_holder": how_to_end(holder, port, self.engine.name),
+            "free_port": str(free_port(max(port, 1024))),
+            "bind": errno.errorcode.get(problem, "?"),
+            "why": os.strerror(problem),
+            "holder": holder,
+        }
+        return Probe(findings=machine_findings(facts))
+
+    def _holder(self, port: int) -> str:
+        """Say who holds a port; behind the engine's own proxy, which container. Raises InstallError."""
+        names = self.engine.call("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").split()
+        if names:
+            return f"the container {names[0]}"
+        holder = machine.listener(port)
+        if holder is None or not holder.pid:
+            return "another program"
+        return f"{holder.name or 'a process'} (pid {holder.pid})"
 
 
 def _inotify() -> Probe:

@@ -10,8 +10,8 @@ import pytest
 
 from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.inspector import ClusterSnapshot, detached, shared_network
+from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
+from contextcore_install.providers.kind.inspector import ClusterSnapshot
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import reconnect
 from kit.fakes import Told

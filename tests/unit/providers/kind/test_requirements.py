@@ -18,7 +18,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import EngineInfo, Node
-from contextcore_install.providers.kind.requirements import KindRequirements, PortProbe
+from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.capture import Captured
 from contextcore_install.system.programs import ToolBox
@@ -48,6 +48,17 @@ class Nameless(Fake):
         return Captured(arguments, 0, "", "")
 
 
+def requirements(config: ProviderConfig, engine: ContainerEngine, **more: Any) -> KindRequirements:
+    box = ToolBox(config.environ, config.folder, config.folder / "tools.json")
+    usual = {"ports": resolve_ports({}), "node_image": "", "source": cast(Any, None), "our_nodes": lambda: ()}
+    return KindRequirements(config, box, engine, **{**usual, **more})
+
+
+def probe_port(folder: Path, engine: ContainerEngine, port: int, **more: Any) -> Probe:
+    config = ProviderConfig("demo", folder, folder, {"PATH": os.defpath})
+    return requirements(config, engine, **more).probe_port("grafana", 30000, port)
+
+
 @dataclass
 class World:
     """A machine to look at; the engine is down where it has no `info`."""
@@ -70,16 +81,8 @@ class World:
             "system": "Linux",
         }
         info = EngineInfo(**{**usual, **self.info}) if self.info is not None else None
-        box = ToolBox(config.environ, self.folder, self.folder / "tools.json")
-        found = KindRequirements(
-            config,
-            box,
-            Fake(info, environ=self.engine_environ),
-            resolve_ports(self.ports),
-            self.node_image,
-            cast(Any, None),
-            lambda: (),
-        )
+        engine, ports = Fake(info, environ=self.engine_environ), resolve_ports(self.ports)
+        found = requirements(config, engine, ports=ports, node_image=self.node_image)
         return next(item for item in found.all() if item.id == name).probe()
 
     def found(self, name: str) -> list[tuple[str, bool]]:
@@ -174,8 +177,8 @@ def test_only_a_rootless_engine_may_not_use_a_port_below_the_systems_limit(
     tmp_path: Path, problem: int, code: str, *, rootless: bool
 ) -> None:
     info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux", rootless=rootless)
-    probe = PortProbe(Fake(info), info, lambda: (), bind_problem=lambda _: problem, privileged_below=lambda: 1024)
-    findings = probe.probe("grafana", 30000, 80).findings
+    more = {"bind_problem": lambda _: problem, "privileged_below": lambda: 1024}
+    findings = probe_port(tmp_path, Fake(info), 80, **more).findings
     assert [finding.code for finding in findings] == ([code] if code else [])
 
 
@@ -183,7 +186,7 @@ def test_a_port_that_is_held_is_told_with_its_holder_and_another_one(tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux")
-        (finding,) = PortProbe(Nameless(info), info, lambda: ()).probe("grafana", 30000, port).findings
+        (finding,) = probe_port(tmp_path, Nameless(info), port).findings
     assert finding.code == "port-in-use"
     assert f"pid {os.getpid()}" in finding.message
     assert finding.remedy is not None
@@ -195,7 +198,7 @@ def test_a_port_of_a_cluster_that_exists_is_freed_and_not_changed(tmp_path: Path
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         info = EngineInfo("28", 8192, 4, 2, str(tmp_path), "Linux")
-        (finding,) = PortProbe(Nameless(info), info, lambda: (node,)).probe("grafana", 30000, port).findings
+        (finding,) = probe_port(tmp_path, Nameless(info), port, our_nodes=lambda: (node,)).findings
     assert finding.code == "port-in-use"
     assert finding.remedy is not None
     assert finding.remedy.command == f"kill {os.getpid()}"
