@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Task:
     activity: str = ""
 
 
+@dataclass(eq=False)
 class Context:
     """The StepContext of the engine. `deadline` is in the clock's monotonic seconds.
 
@@ -51,43 +52,35 @@ class Context:
     the step may change things and all its commands are recorded, else only the long ones: checks are many.
     """
 
-    def __init__(
-        self,
-        step_id: str,
-        token: CancelToken,
-        report: Callable[[Kind, str, dict[str, Any]], None],
-        clock: Clock,
-        deadline: float,
-        settle: Callable[[Callable[[], None]], None] = lambda done: done(),
-        *,
-        applies: bool = False,
-    ) -> None:
-        self._step_id = step_id
-        self._token = token
-        self._report = report
-        self._clock = clock
-        self._deadline = deadline
-        self._settle = settle
-        self._applies = applies
+    step_id: str
+    token: CancelToken
+    report: Callable[[Kind, str, dict[str, Any]], None]
+    clock: Clock
+    deadline: float
+    settle: Callable[[Callable[[], None]], None] = lambda done: done()
+    applies: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
         self._of_thread = threading.local()  # parts may run at the same time, each in a thread of its own
-        self.wait, self.raise_if_cancelled = token.wait, token.raise_if_cancelled
+        self.wait, self.raise_if_cancelled = self.token.wait, self.token.raise_if_cancelled
+        self.on_cancel = self.token.on_cancel
 
     def activity(self, text: str) -> None:
-        self._report(Kind.ACTIVITY, self._step_id, {"text": text})
+        self.report(Kind.ACTIVITY, self.step_id, {"text": text})
 
     def output(self, line: str) -> None:
-        self._report(Kind.OUTPUT, self._step_id, {"line": line})
+        self.report(Kind.OUTPUT, self.step_id, {"line": line})
 
     def notice(self, text: str, **data: Any) -> None:
-        self._report(Kind.NOTICE, self._step_id, {"text": text, **data})
+        self.report(Kind.NOTICE, self.step_id, {"text": text, **data})
 
     def verified(self, requirements: Sequence[Mapping[str, Any]]) -> None:
-        self._report(Kind.VERIFIED, self._step_id, {"requirements": [dict(item) for item in requirements]})
+        self.report(Kind.VERIFIED, self.step_id, {"requirements": [dict(item) for item in requirements]})
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        self._report(Kind.PART_STARTED, self._step_id, {"part": name})
-        began = self._clock.monotonic()
+        self.report(Kind.PART_STARTED, self.step_id, {"part": name})
+        began = self.clock.monotonic()
         outcome, around = "failed", self._part
         self._of_thread.part = name
         try:
@@ -95,24 +88,21 @@ class Context:
             outcome = "completed"
         finally:
             self._of_thread.part = around
-            data = {"part": name, "outcome": outcome, "duration_seconds": round(self._clock.monotonic() - began, 3)}
-            self._report(Kind.PART_FINISHED, self._step_id, data)
+            data = {"part": name, "outcome": outcome, "duration_seconds": round(self.clock.monotonic() - began, 3)}
+            self.report(Kind.PART_FINISHED, self.step_id, data)
 
     def command(self, argv: Sequence[str], exit_code: int, seconds: float) -> None:
-        if self._applies or seconds >= LONG_S:
+        if self.applies or seconds >= LONG_S:
             data: dict[str, Any] = {"part": self._part} if self._part else {}
             data |= {"command": command_line(argv), "exit_code": exit_code, "duration_seconds": round(seconds, 3)}
-            self._report(Kind.COMMAND_FINISHED, self._step_id, data)
+            self.report(Kind.COMMAND_FINISHED, self.step_id, data)
 
     def recorded(self) -> None:
         passed = threading.Event()
         with self.on_cancel(passed.set):
-            self._settle(passed.set)
+            self.settle(passed.set)
             passed.wait()
         self.raise_if_cancelled()
-
-    def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
-        return self._token.on_cancel(action)
 
     @property
     def _part(self) -> str:
@@ -120,4 +110,4 @@ class Context:
 
     @property
     def remaining_s(self) -> float:
-        return max(0.0, self._deadline - self._clock.monotonic())
+        return max(0.0, self.deadline - self.clock.monotonic())

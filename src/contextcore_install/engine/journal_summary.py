@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contextcore_install.core.events import Event, Kind, known_duration, second
+from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.engine.state import State, StateFormatError, state_from_document
 
 VERSION = 1  # a summary of another version is made from the events again
@@ -27,7 +27,6 @@ class Runs:
         self.rows: list[dict[str, Any]] = []
 
     def take(self, event: Event) -> None:
-        """Take one event in."""
         if event.kind is Kind.RUN_STARTED or event.stands_alone:
             took_us = round((event.duration_s or 0.0) * 1_000_000) if event.stands_alone else 0
             row = {"run_id": event.run_id, "mode": event.data.get("mode"), "started_at": second(event.at_us - took_us)}
@@ -67,7 +66,6 @@ class JournalSummary:
         self.requirements: list[Any] = []
 
     def take(self, position: int, event: Event) -> None:
-        """Take one event in."""
         self.state.apply(event)
         self.runs.take(event)
         if event.kind is Kind.RUN_STARTED:
@@ -99,17 +97,10 @@ class JournalSummary:
             state = state_from_document(document["state"])
             rows = [{name: row[name] for name in _ROW} for row in document["runs"]]
             places = {str(run_id): int(place) for run_id, place in document["places"].items()}
-            took = {str(step): [_seconds(item) for item in items] for step, items in document["took"].items()}
+            took = {str(step): [float(item) for item in items] for step, items in document["took"].items()}
             requirements = list(document["requirements"])
         except (KeyError, TypeError, AttributeError, OverflowError, StateFormatError) as error:
             raise ValueError(f"it is no summary of a journal: {error}") from None
         self.state, self.took, self.requirements = state, took, requirements
         self.places.update(places)
         self.runs.rows.extend(rows)
-
-
-def _seconds(value: object) -> float:
-    seconds = known_duration(value)
-    if seconds is None:
-        raise ValueError("no duration")
-    return seconds

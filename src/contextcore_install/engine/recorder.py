@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.events import DURABLE, START, TRANSIENT, Event, JournalOffset, Kind
@@ -15,6 +16,7 @@ _KEPT_AS_IT_IS = frozenset({Kind.INSTALLATION_STARTED, Kind.SETTINGS_CHANGED, Ki
 _COMMANDS = (("error", "hint"), ("remedy", "command"))  # where events hold what a user is to type
 
 
+@dataclass(eq=False)
 class Recorder:
     """Appends events to the journal and shows each to every projection, in the caller's thread.
 
@@ -22,57 +24,45 @@ class Recorder:
     commands in hints those that this user types. Secrets are hidden here, before anything is kept or shown.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        clock: Clock,
-        keeper: Keeper,
-        projections: Sequence[Projection],
-        *,
-        run_id: str,
-        end: JournalOffset = START,
-        typed: Callable[[str], str] = str,
-    ) -> None:
-        self._journal = journal
-        self._clock = clock
-        self._keeper = keeper
-        self._projections = list(projections)
-        self._typed = typed
-        self._run_id = run_id
-        self.number, self._at_us = end.events, end.at_us
-        self.is_unsynced = False
-        self.save_state = keeper.save
+    journal: Journal
+    clock: Clock
+    keeper: Keeper
+    projections: list[Projection]
+    run_id: str
+    end: JournalOffset = START
+    typed: Callable[[str], str] = str
 
-    def attach(self, projection: Projection) -> None:
-        """Show the events from now on to one more."""
-        self._projections.append(projection)
+    def __post_init__(self) -> None:
+        self.number, self._at_us = self.end.events, self.end.at_us
+        self.is_unsynced = False
+        self.attach, self.save_state = self.projections.append, self.keeper.save
 
     def record(self, kind: Kind, step: str = "", **data: Any) -> Event:
         """Make an event of what happened. Transitions want a `sync` before anything acts on them."""
         for place, name in _COMMANDS:
             if place in data and isinstance(data[place], dict):
-                data[place] = {**data[place], name: self._typed(str(data[place].get(name, "")))}
+                data[place] = {**data[place], name: self.typed(str(data[place].get(name, "")))}
         if kind not in _KEPT_AS_IT_IS:
             data = dict(without_secrets(data))
         if kind in TRANSIENT:
-            event = Event(0, self._clock.now_us(), self._run_id, kind, step, data)
+            event = Event(0, self.clock.now_us(), self.run_id, kind, step, data)
         else:
             self.number += 1
-            self._at_us = max(self._clock.now_us(), self._at_us + 1)
-            event = Event(self.number, self._at_us, self._run_id, kind, step, data)
-            self._journal.append(event)
+            self._at_us = max(self.clock.now_us(), self._at_us + 1)
+            event = Event(self.number, self._at_us, self.run_id, kind, step, data)
+            self.journal.append(event)
             self.is_unsynced = self.is_unsynced or kind in DURABLE
-        for projection in (self._keeper, *self._projections):
+        for projection in (self.keeper, *self.projections):
             projection.handle(event)
         return event
 
     @property
     def state_is_behind(self) -> bool:
         """Whether something happened that the state file does not hold yet."""
-        return self._keeper.dirty
+        return self.keeper.dirty
 
     def sync(self) -> None:
         """Make sure that every transition recorded so far survives a crash."""
         if self.is_unsynced:
-            self._journal.sync()
+            self.journal.sync()
             self.is_unsynced = False

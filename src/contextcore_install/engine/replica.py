@@ -77,15 +77,10 @@ class RemoteRecords:
     def pack(self) -> dict[str, str]:
         """Return a ConfigMap's data, with as much of the tail as fits; raises InstallError if the state does not."""
         state = _encode(self.state.as_document())
-        about = {
-            "format": FORMAT,
-            "cluster": self.state.cluster_name,
-            "installation_id": self.state.installation_id,
-            "writer": {"host": self.host, "id": self.writer},
-            "journal": {"events": self.events, "at": instant(self.at_us)},
-            "lease_term": self.term,
-            "digest": "crc32:00000000",
-        }
+        about: dict[str, Any] = {"format": FORMAT, "cluster": self.state.cluster_name}
+        about |= {"installation_id": self.state.installation_id, "writer": {"host": self.host, "id": self.writer}}
+        about |= {"journal": {"events": self.events, "at": instant(self.at_us)}, "lease_term": self.term}
+        about["digest"] = "crc32:00000000"
         room = MOST_BYTES - len(state.encode()) - len(_encode(about).encode())
         if room < 0:
             raise InstallError("remote-too-big", f"the state takes more than {MOST_BYTES // 1024} KiB")

@@ -30,7 +30,6 @@ class RetryPolicy:
         return max(self.floor_s, _doubled(self.base_s, self.cap_s, attempt - 1) * uniform())
 
     def allows_another(self, attempt: int, *, retryable: bool) -> bool:
-        """Say whether another attempt may follow number `attempt`."""
         return retryable and attempt < self.attempts
 
 
@@ -50,7 +49,6 @@ class RepairBudget:
     cap_s: float = 600.0
 
     def exhausted(self, remedies: Iterable[float], now: float) -> bool:
-        """Say whether no further remedy may be carried out now."""
         return sum(at > now - HOUR_S for at in remedies) >= self.most
 
     def pause_s(self, remedies: Iterable[float], now: float) -> float:

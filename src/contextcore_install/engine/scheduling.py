@@ -44,7 +44,6 @@ class Timers:
         return max(0.0, self._due[0][0] - self._clock.monotonic()) if self._due else None
 
     def fire(self) -> None:
-        """Call the actions that are due."""
         now = self._clock.monotonic()
         while self._due and self._due[0][0] <= now:
             action = self._actions.pop(heapq.heappop(self._due)[1], None)

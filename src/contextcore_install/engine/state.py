@@ -80,7 +80,6 @@ class State:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever installed under this name."""
         return bool(self.started_at)
 
     @property
@@ -90,7 +89,6 @@ class State:
 
     @property
     def failed(self) -> list[str]:
-        """The ids of the planned steps that failed."""
         return [step_id for step_id, step in self.planned.items() if step.status == FAILED]
 
     @property
@@ -146,7 +144,6 @@ class State:
             setattr(self, name, getattr(imported, name))
 
     def apply_all(self, events: Iterable[Event]) -> State:
-        """Take events in, in order, and return this state."""
         for event in events:
             self.apply(event)
         return self
@@ -160,18 +157,9 @@ class State:
         return self.head_document() | {"steps": {name: step.as_document() for name, step in self.steps.items()}}
 
     def head_document(self) -> dict[str, Any]:
-        """Return the state without its steps."""
-        document: dict[str, Any] = {
-            "version": SCHEMA_VERSION,
-            "cluster_name": self.cluster_name,
-            "started_at": self.started_at,
-            "updated_at": self.updated_at,
-            "installation_id": self.installation_id,
-            "provider": self.provider,
-            "verified_at": self.verified_at,
-            "settings": self.settings,
-            "run": self.run.as_document(),
-        }
+        texts = ("cluster_name", "started_at", "updated_at", "installation_id", "provider", "verified_at")
+        document: dict[str, Any] = {"version": SCHEMA_VERSION} | {name: getattr(self, name) for name in texts}
+        document |= {"settings": self.settings, "run": self.run.as_document()}
         return document | ({"data": self.data} if self.data else {}) | self.extra
 
 

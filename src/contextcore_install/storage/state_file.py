@@ -50,9 +50,8 @@ def load_state(path: Path) -> StoredState | None:
     head = {key: value for key, value in document.items() if key not in ("digest", "steps")}
     steps = document.get("steps", {}).items()
     pieces = _layout(head, (_field(step_id, step) for step_id, step in steps))
-    return StoredState(
-        state, offset, ours=digest == _digest(reduce(lambda before, piece: crc32(piece, before), pieces, 0))
-    )
+    checksum = reduce(lambda before, piece: crc32(piece, before), pieces, 0)
+    return StoredState(state, offset, ours=digest == _digest(checksum))
 
 
 class StateWriter:
