@@ -138,26 +138,20 @@ def table(
     If there is no room for all columns, some of the `dispensable` are left out: the last of them is the dearest.
     The rows whose places are in `whole` are not cut: they hold what is copied.
     """
-    drawn = [[(title, "faint") for title in head], *rows] if head else rows
-    columns = max((len(row) for row in drawn), default=0)
-    widths = [max(cells(style.plain(row[c][0])) for row in drawn if c < len(row)) for c in range(columns)]
-    filled = [column for column in range(columns) if widths[column]]
-    shown = {column for column in filled if column not in dispensable}
-    for column in (column for column in reversed(dispensable) if column in filled):
-        if indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= style.width:
+    if not rows:
+        return []
+    drawn = [[(title, "faint") for title in head], *rows] if head else [*rows]
+    widths = [max(cells(style.plain(text)) for text, _ in column) for column in zip(*drawn, strict=True)]
+    shown = {column for column, width in enumerate(widths) if width and column not in dispensable}
+    for column in reversed(dispensable):
+        if widths[column] and indent + sum(widths[each] + gap for each in {*shown, column}) - gap <= style.width:
             shown.add(column)
-    placed = [(column, widths[column] + gap) for column in filled if column in shown]
-    first = -1 if head else 0
-    return [_row(style, row, placed, indent, whole=place in whole) for place, row in enumerate(drawn, first)]
-
-
-def _row(style: Style, row: Sequence[Span], columns: Sequence[tuple[int, int]], indent: int, *, whole: bool) -> str:
-    """Return a row's columns, each given with its width, behind an indent."""
-    spans: list[Span] = [(" " * indent, "")]
-    for column, width in columns:
-        if column < len(row):
+    lines = []
+    for place, row in enumerate(drawn, -1 if head else 0):
+        spans: list[Span] = [(" " * indent, "")]
+        for column in sorted(shown):
             text, tone = style.plain(row[column][0]), row[column][1]
             # Blanks behind the last would be cut if others are too long, and marked as cut.
-            is_last = column in {columns[-1][0], len(row) - 1}
-            spans.append((text if is_last else pad(text, width), tone))
-    return style.line(*spans, whole=whole)
+            spans.append((text if column == max(shown) else pad(text, widths[column] + gap), tone))
+        lines.append(style.line(*spans, whole=place in whole))
+    return lines

@@ -21,8 +21,8 @@ def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int],
     """
     if not rows:
         return "No clusters yet."
-    now = ["now"] if any("found" in row for row in rows) else []
-    head = ["  cluster", "provider", "where it stands", "ports", "begun", "last run", *now]
+    now = "now" if any("found" in row for row in rows) else ""
+    head = ("  cluster", "provider", "where it stands", "ports", "begun", "last run", now)
     drawn = [_cluster(row, usual, now_us, style) for row in rows]
     return "\n".join(table(style, drawn, head=head, indent=0, dispensable=(4, 1, 3, 5)))
 
