@@ -14,10 +14,7 @@ from contextcore_install.telemetry.folds.metrics import Sample
 TRACES, LOGS = "traces", "logs"
 """What the names of cursors begin with that are no metrics store's."""
 
-MOST_BACKENDS = 60
-"""Of how many backends cursors are kept, those used last: each port that one was reached at counts as another."""
-
-_NUMBERS = ("refused_ms", "sent_ms", "settled")
+MOST_BACKENDS = 60  # those used last are kept; each port that one was reached at counts as another
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +50,10 @@ class Cursor:
 
     def as_document(self) -> dict[str, Any]:
         """Return the cursor as cursors.json holds it."""
-        document: dict[str, Any] = {"sent": _offset_document(self.sent), "base": _offset_document(self.base)}
+        document: dict[str, Any] = {name: value for name, value in asdict(self).items() if value}
         if self.mark:
-            document["mark"] = {**asdict(self.mark), "labels": dict(self.mark.labels)}
-        return document | {name: number for name in _NUMBERS if (number := getattr(self, name))}
+            document["mark"]["labels"] = dict(self.mark.labels)
+        return document
 
 
 def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
@@ -67,14 +64,10 @@ def cursor_from_document(document: Mapping[str, Any]) -> Cursor:
             sent=_offset(document["sent"]),
             base=_offset(document["base"]),
             mark=mark and Sample(mark["name"], tuple(sorted(mark["labels"].items())), mark["value"], mark["at_ms"]),
-            **{name: int(document.get(name, 0)) for name in _NUMBERS},
+            **{name: int(document.get(name, 0)) for name in ("refused_ms", "sent_ms", "settled")},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return Cursor()
-
-
-def _offset_document(offset: Offset) -> dict[str, Any]:
-    return {"number": offset.number, "at_us": offset.at_us, "position": offset.position, "fold": dict(offset.fold)}
 
 
 def _offset(document: Mapping[str, Any]) -> Offset:
@@ -97,14 +90,12 @@ class SharedCursors:
 
     def of_kind(self, kind: str) -> list[Cursor]:
         """Return the cursors of all backends of one kind, the one used last first."""
-        documents = self._store.load()
-        found = [item for name, item in documents.items() if name.startswith(f"{kind} ")]
+        found = [item for name, item in self._store.load().items() if name.startswith(f"{kind} ")]
         return [cursor_from_document(item) for item in reversed(found)]
 
     def last_metrics(self) -> Cursor:
         """Return the cursor of the metrics store used last."""
-        documents = self._store.load()
-        found = [item for name, item in documents.items() if name.partition(" ")[0] not in {TRACES, LOGS}]
+        found = [item for name, item in self._store.load().items() if name.partition(" ")[0] not in {TRACES, LOGS}]
         return cursor_from_document(found[-1] if found else {})
 
     def put(self, name: str, cursor: Cursor) -> bool:

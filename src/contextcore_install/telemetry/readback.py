@@ -16,14 +16,10 @@ from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
 
-MOST_RUNS = 20
-"""How many runs, and verifications between them, are read back; as many as logs are kept of."""
+MOST_RUNS = 20  # and verifications between them; as many as logs are kept of
 
 MOST_AGE_MS = 7 * 86_400_000
-"""How old, in milliseconds before the newest event, what is read back may be.
-
-Well below the shortest default retention of the stores we know, which is Prometheus' 15 days.
-"""
+"""Before the newest event. Well below the shortest default retention of the stores we know: Prometheus' 15 days."""
 
 PROBE_NAME = PREFIX + "probe_timestamp"
 PROBE_VISIBLE_WITHIN_S = 3.0
@@ -116,11 +112,9 @@ def sent_samples(reader: BatchReader[Sample], cursor: Cursor, behind: int = 0) -
 
 
 def in_words(missing: Sequence[MissingSample], backend: Backend) -> list[str]:
-    """Return a bounded list of sentences."""
+    more = len(missing) - _MOST_SENTENCES
     sentences = [f"{backend}: {item}" for item in missing[:_MOST_SENTENCES]]
-    if len(missing) > _MOST_SENTENCES:
-        sentences.append(f"{backend}: and {len(missing) - _MOST_SENTENCES} more samples")
-    return sentences
+    return [*sentences, f"{backend}: and {more} more samples"] if more > 0 else sentences
 
 
 def round_trip(url: str, cluster: str, at_us: int) -> str:

@@ -40,12 +40,12 @@ class Watched:
         return self.component.name
 
 
+@dataclass(frozen=True, slots=True)
 class ProcessConditions:
     """Checks components, all at the same time."""
 
-    def __init__(self, daemons: Daemons, http: Http) -> None:
-        self._daemons = daemons
-        self._http = http
+    daemons: Daemons
+    http: Http
 
     def now(self, watched: Sequence[Watched]) -> list[Workload]:
         if len(watched) <= 1:
@@ -67,18 +67,18 @@ class ProcessConditions:
             ctx.wait(EARLY_INTERVAL_S if checks < EARLY_CHECKS else LATER_INTERVAL_S)
 
     def _of(self, item: Watched) -> Workload:
-        sighting = self._daemons.look(item.name)
+        sighting = self.daemons.look(item.name)
         if not sighting.alive:
             return self._dead(item, sighting)
         try:
-            answer = self._http.get(item.endpoint.ready_url, ANSWER_WITHIN_S)
+            answer = self.http.get(item.endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
-            reason = SUSPENDED if self._daemons.is_suspended(item.name) else ""
+            reason = SUSPENDED if self.daemons.is_suspended(item.name) else ""
             evidence = Evidence(item.name, reason=reason, error=error.code, facts=item.facts)
         else:
             if item.endpoint.is_ready(answer.status):
                 # A process that cannot have its port dies of it, and until then another one may answer in its place.
-                sighting = self._daemons.look(item.name)
+                sighting = self.daemons.look(item.name)
                 ready = Workload(item.name, ready=True, condition="ready")
                 return ready if sighting.alive else self._dead(item, sighting)
             evidence = Evidence(item.name, http_status=answer.status, http_text=answer.text, facts=item.facts)
@@ -103,7 +103,7 @@ class ProcessConditions:
             remedy = Remedy("Start it.", RESUME, Risk.HARMLESS, automatic=True)
             finding = Finding("not-running", f"{title} is not running.", sighting.note, remedy)
         else:
-            lines = self._daemons.last_words(item.name, READ_LINES)
+            lines = self.daemons.last_words(item.name, READ_LINES)
             evidence = Evidence(item.name, lines, sighting.exit_code, facts=item.facts)
             finding = explain(Subject.PROCESS, evidence).finding
         return Workload(item.name, False, condition, finding)

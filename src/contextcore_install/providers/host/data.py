@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -60,30 +61,22 @@ def _data_problem(component: str, folder: Path, pid: int) -> Finding | None:
     return Finding("data-unwritable", message, seen, Remedy("Give it to this user.", command))
 
 
+@dataclass(slots=True)
 class HostData:
     """The folders under `data`, each a volume. They stay when the cluster is removed and data is to be kept."""
 
-    outlives_cluster = True
-
-    def __init__(
-        self,
-        layout: Layout,
-        daemons: Daemons,
-        release: Callable[[], HostRelease],
-        ports: Mapping[str, int],
-        environ: Mapping[str, str],
-    ) -> None:
-        self._layout = layout
-        self._daemons = daemons
-        self._release = release
-        self._ports = ports
-        self._environ = environ
+    layout: Layout
+    daemons: Daemons
+    release: Callable[[], HostRelease]
+    ports: Mapping[str, int]
+    environ: Mapping[str, str]
+    outlives_cluster: bool = True
 
     def volumes(self) -> Sequence[Volume]:
         """Return the folders that hold something."""
-        if not self._layout.data.is_dir():
+        if not self.layout.data.is_dir():
             return []
-        return [self._volume(path) for path in sorted(self._layout.data.iterdir()) if _holds_data(path)]
+        return [self._volume(path) for path in sorted(self.layout.data.iterdir()) if _holds_data(path)]
 
     def _volume(self, folder: Path) -> Volume:
         name = folder.name
@@ -97,7 +90,7 @@ class HostData:
         return Volume(name, component, promise, restarts=True, bytes=size)
 
     def save(self, volume: Volume, sink: IO[bytes], ctx: StepContext) -> None:
-        folder = self._layout.data / volume.name
+        folder = self.layout.data / volume.name
         if not self._lives_in(folder, volume.component):
             _write(folder, sink, ctx)
         elif volume.name == VICTORIA_METRICS.name:
@@ -109,13 +102,13 @@ class HostData:
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
         """Unpack a copy beside the folder, and put it in its place."""
-        folder = self._layout.data / volume.name
+        folder = self.layout.data / volume.name
         fresh, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
         with writing(folder):
             try:
                 for leftover in (fresh, old):
                     shutil.rmtree(leftover, ignore_errors=True)
-                self._layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
                 read_tree(source, fresh)
                 with self._stopped(volume.component, ctx):
                     if folder.exists():
@@ -128,16 +121,16 @@ class HostData:
 
     def password(self) -> str | None:
         try:
-            return read_text(self._layout.grafana_password).strip()
+            return read_text(self.layout.grafana_password).strip()
         except (OSError, ValueError):
             return None
 
     def _lives_in(self, folder: Path, component: str) -> bool:
         """Tell whether a process of ours writes to a folder; another kind of store may have left it behind."""
-        if not self._daemons.pid(component):
+        if not self.daemons.pid(component):
             return False
         with suppress(InstallError):
-            return component not in self._release().programs or self._release().data(component) == folder
+            return component not in self.release().programs or self.release().data(component) == folder
         return True
 
     @contextmanager
@@ -146,7 +139,7 @@ class HostData:
 
         After its documentation, "How to work with snapshots".
         """
-        url = f"http://{LOOPBACK}:{self._ports[METRICS_STORE]}/snapshot"
+        url = f"http://{LOOPBACK}:{self.ports[METRICS_STORE]}/snapshot"
         answer = LoopbackHttp().get(f"{url}/create", SNAPSHOT_WITHIN_S)
         try:
             name = str(json.loads(answer.text)["snapshot"])
@@ -165,16 +158,16 @@ class HostData:
     @contextmanager
     def _stopped(self, component: str, ctx: StepContext) -> Iterator[None]:
         """Have a component stopped within the block, and started after it if it ran: also when we are cancelled."""
-        ran = component in releases.installed(self._layout) and self._daemons.look(component).alive
+        ran = component in releases.installed(self.layout) and self.daemons.look(component).alive
         try:
             if ran:
                 ctx.activity(f"stopping {component} for a moment")
-                self._daemons.stop(component, ctx)
+                self.daemons.stop(component, ctx)
             yield
         finally:
             if ran:
                 ctx.activity(f"starting {component} again")
-                releases.start(self._release(), component, self._daemons, self._environ)
+                releases.start(self.release(), component, self.daemons, self.environ)
 
 
 def _write(folder: Path, sink: IO[bytes], ctx: StepContext, *, follow: bool = False) -> None:

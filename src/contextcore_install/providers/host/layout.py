@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -22,70 +21,24 @@ DATA_MARK = "contextcore-data.json"
 """In each data folder: an id, by which it is known that the data is the same as before."""
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """Where everything of one cluster is. `root` is ours alone; beside it lie the state and the journal."""
 
-    cluster: str
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """Rendered configurations, one folder a component."""
-        return self.root / "config"
-
-    @property
-    def data(self) -> Path:
-        """What the components store; survives everything but removing the cluster."""
-        return self.root / "data"
-
-    @property
-    def run(self) -> Path:
-        """Records of processes."""
-        return self.root / "run"
-
-    @property
-    def logs(self) -> Path:
-        """What the processes print."""
-        return self.root / "logs"
-
-    @property
-    def secrets(self) -> Path:
-        """Passwords; kept as long as the data that they open."""
-        return self.data / "secrets"
-
-    @property
-    def grafana_password(self) -> Path:
-        return self.secrets / "grafana-admin"
-
-    @property
-    def marker(self) -> Path:
-        """The file that says that this folder is ours."""
-        return self.root / MARKER_NAME
-
-    @property
-    def store_choice(self) -> Path:
-        """Which program the metrics store is, so that it stays that one."""
-        return self.root / "metrics-store.json"
-
-    @property
-    def chosen_ports(self) -> Path:
-        """The ports that were chosen, for when the state that has them is lost."""
-        return self.run / "ports.json"
-
-    @property
-    def programs(self) -> Path:
-        """What is known of the programs, so that they need not be asked again."""
-        return self.root / "programs.json"
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folders that make a whole cluster."""
-        return (self.config, self.data, self.run, self.logs)
-
-    @property
-    def _files(self) -> tuple[Path, ...]:
-        return (self.store_choice, self.programs, self.marker)
+    def __init__(self, cluster: str, root: Path) -> None:
+        self.cluster = cluster
+        self.root = root
+        self.config = root / "config"  # rendered configurations, one folder a component
+        self.data = root / "data"  # what the components store; survives everything but removing the cluster
+        self.run = root / "run"  # records of processes
+        self.logs = root / "logs"  # what the processes print
+        self.secrets = self.data / "secrets"  # kept as long as the data that they open
+        self.grafana_password = self.secrets / "grafana-admin"
+        self.marker = root / MARKER_NAME  # says that this folder is ours
+        self.store_choice = root / "metrics-store.json"  # which program the metrics store is, so that it stays that one
+        self.chosen_ports = self.run / "ports.json"  # for when the state that has them is lost
+        self.programs = root / "programs.json"  # what is known of the programs, so that they need not be asked again
+        self.folders = (self.config, self.data, self.run, self.logs)  # what makes a whole cluster
+        self._files = (self.store_choice, self.programs, self.marker)
 
     def foreign_reason(self) -> str:
         """Return why what is in the way is not ours; empty if nothing is, or if it is ours."""

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,34 +34,27 @@ CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
 """Unix seconds: before this program was written (2025), and long after (2100). A clock outside of that is wrong."""
 
 
+@dataclass(frozen=True, slots=True)
 class HostRequirements:
     """The list, and how each is checked."""
 
-    def __init__(
-        self,
-        config: ProviderConfig,
-        layout: Layout,
-        ports: Mapping[str, int],
-        programs: InstalledPrograms,
-        daemons: Daemons,
-    ) -> None:
-        self._config = config
-        self._layout = layout
-        self._ports = ports
-        self._programs = programs
-        self._daemons = daemons
+    config: ProviderConfig
+    layout: Layout
+    ports: Mapping[str, int]
+    programs: InstalledPrograms
+    daemons: Daemons
 
     def all(self) -> list[Requirement]:
         """Return every requirement; ports only of what will run."""
-        running = [item for item in COMPONENTS if item.name == METRICS_STORE or self._programs.find(item)]
+        running = [item for item in COMPONENTS if item.name == METRICS_STORE or self.programs.find(item)]
         others = [item for item in COMPONENTS if item.name != METRICS_STORE]
-        ports = [(item, port.key) for item in running for port in used_ports(item, self._programs.store())]
+        ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
-            *((f"port-{key}", f"Port {self._ports[key]}", partial(self._port, item, key)) for item, key in ports),
+            *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),
             ("memory", "Memory", partial(_memory, running)),
             ("disk", "Disk space", self._disk),
-            ("folder", "The cluster's folder", partial(_writable, self._layout.root)),
-            ("bin-folder", "The folder for tools", partial(_writable, self._config.bin_folder)),
+            ("folder", "The cluster's folder", partial(_writable, self.layout.root)),
+            ("bin-folder", "The folder for tools", partial(_writable, self.config.bin_folder)),
             ("clock", "The clock", self._clock),
         ]
         return [
@@ -71,12 +65,12 @@ class HostRequirements:
         ]
 
     def _store(self) -> Probe:
-        if program := self._programs.find(component(METRICS_STORE)):
+        if program := self.programs.find(component(METRICS_STORE)):
             return Probe(program.label)
-        error = self._programs.missing_store()
-        if self._programs.remembered():
-            remedy = Remedy("Have its program again.", error.hint, automatic=self._config.install_tools)
-        elif self._config.install_tools:
+        error = self.programs.missing_store()
+        if self.programs.remembered():
+            remedy = Remedy("Have its program again.", error.hint, automatic=self.config.install_tools)
+        elif self.config.install_tools:
             remedy = Remedy("Get one into the program's own folder.", automatic=True)
         else:
             remedy = Remedy(f"Have one installed, or put one of these on PATH: {STORE_PROGRAMS}", INSTALL_TOOLS)
@@ -84,30 +78,30 @@ class HostRequirements:
 
     def _store_fix(self) -> Callable[[StepContext], None] | None:
         """Return how to get a metrics store, if that was asked for: one that reads the data that is there."""
-        if not self._config.install_tools:
+        if not self.config.install_tools:
             return None
-        remembered = self._programs.remembered()
+        remembered = self.programs.remembered()
         only = {store.name for store in ((remembered,) if remembered else METRICS_STORES)}
 
         def fix(ctx: StepContext) -> None:
             from contextcore_install.system.packages.install import STORE, install_program
 
-            install_program(STORE, ctx, self._config.bin_folder, self._config.environ, only=only)
+            install_program(STORE, ctx, self.config.bin_folder, self.config.environ, only=only)
 
         return fix
 
     def _program(self, item: Component) -> Probe:
-        if program := self._programs.find(item):
+        if program := self.programs.find(item):
             return Probe(program.label)
-        reason = self._programs.why_absent(item)
+        reason = self.programs.why_absent(item)
         return Probe(f"not installed ({reason}); the stack goes without it. To have it: {item.hint}", skipped=True)
 
     def _port(self, item: Component, key: str) -> Probe:
-        port = self._ports[key]
+        port = self.ports[key]
         problem = bind_problem(port)
         if problem == 0:
             return Probe(f"{port} is free")
-        own = self._daemons.pid(item.name) if problem == errno.EADDRINUSE else 0
+        own = self.daemons.pid(item.name) if problem == errno.EADDRINUSE else 0
         stranger = other_holder(port, own) if problem == errno.EADDRINUSE else ""
         if problem == errno.EADDRINUSE and not stranger:
             return Probe(f"{port} is held by our own {item.name} (pid {own})")
@@ -124,7 +118,7 @@ class HostRequirements:
         return Probe(findings=machine_findings(facts))
 
     def _disk(self) -> Probe:
-        place = _existing(self._layout.root)
+        place = _existing(self.layout.root)
         free = shutil.disk_usage(place).free // MIB
         evidence = f"{free} MiB free on the disk of {place}"
         return Probe(evidence, machine_findings({"disk": str(free), "place": str(place)}, evidence))
@@ -136,7 +130,7 @@ class HostRequirements:
         if not CLOCK_EARLIEST < now < CLOCK_LATEST:
             return Probe(findings=(Finding("clock-wrong", f"The clock is wrong: it says {evidence}.", "", remedy),))
         with contextlib.suppress(OSError):
-            made = self._layout.marker.stat().st_mtime
+            made = self.layout.marker.stat().st_mtime
             if made > now + 3600:
                 message = "The clock went back: the cluster's folder is dated in the future."
                 seen = f"now {evidence}, the folder {_utc(made)}"

@@ -18,7 +18,7 @@ from contextcore_install.telemetry.readback import missing_after_wait, missing_s
 _VISIBLE_S = 1.5  # how long a store may take to show the newest sample before it counts as another store
 
 _SETTLED_MS = 60_000
-"""How old what a store has taken must be, in milliseconds, and still be shown, to be on its disk.
+"""Age after which what a store has taken and still shows is on its disk.
 
 VictoriaMetrics keeps some ten seconds in memory alone, and Linux half a minute of what is written to a file.
 """
@@ -42,8 +42,7 @@ class MetricsExporter(Exporter[Sample]):
     @property
     def backend(self) -> Backend:
         """The store; only once it was found."""
-        if self._backend is None:
-            raise RuntimeError("not connected")
+        assert self._backend is not None
         return self._backend
 
     def reset_cursor(self) -> None:

@@ -55,7 +55,7 @@ def encode(spans: Sequence[Span]) -> ExportTraceServiceRequest:
             _put(resource_spans.resource.attributes, _resource(span.run))
             scope = scopes[span.run] = resource_spans.scope_spans.add()
             scope.scope.name, scope.scope.version = SERVICE, span.run.version
-        _write(scope.spans.add(), span)
+        scope.spans.append(_message(span))
     return request
 
 
@@ -89,25 +89,31 @@ def _resource(run: RunTrace) -> dict[str, Value]:
     }
 
 
-def _write(message: Any, span: Span) -> None:
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
-    from opentelemetry.proto.trace.v1.trace_pb2 import Status
+def _message(span: Span) -> Any:
+    from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 
     run_id = span.run.run_id
-    message.trace_id = bytes.fromhex(trace_id(run_id))
-    message.span_id = bytes.fromhex(span_id(run_id, span.number))
-    if span.parent:
-        message.parent_span_id = bytes.fromhex(span_id(run_id, span.parent))
-    message.name = span.name
-    message.kind = Message.SPAN_KIND_INTERNAL
-    message.start_time_unix_nano = span.start_us * 1000
-    message.end_time_unix_nano = span.end_us * 1000
+    trace, own = _ids(run_id, span.number)
+    message = proto.Span(
+        trace_id=trace,
+        span_id=own,
+        parent_span_id=_ids(run_id, span.parent)[1] if span.parent else b"",
+        name=span.name,
+        kind=proto.Span.SPAN_KIND_INTERNAL,
+        start_time_unix_nano=span.start_us * 1000,
+        end_time_unix_nano=span.end_us * 1000,
+    )
     _put(message.attributes, span.attributes)
-    message.status.code = Status.STATUS_CODE_ERROR if span.error else Status.STATUS_CODE_OK
+    message.status.code = proto.Status.STATUS_CODE_ERROR if span.error else proto.Status.STATUS_CODE_OK
     message.status.message = span.error
     if span.link:
-        linked = trace_id(span.link.run_id), span_id(span.link.run_id, span.link.number)
-        message.links.add(trace_id=bytes.fromhex(linked[0]), span_id=bytes.fromhex(linked[1]))
+        trace, linked = _ids(span.link.run_id, span.link.number)
+        message.links.add(trace_id=trace, span_id=linked)
+    return message
+
+
+def _ids(run_id: str, number: int) -> tuple[bytes, bytes]:
+    return bytes.fromhex(trace_id(run_id)), bytes.fromhex(span_id(run_id, number))
 
 
 def _put(attributes: Any, values: Mapping[str, Value]) -> None:

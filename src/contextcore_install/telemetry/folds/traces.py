@@ -76,7 +76,7 @@ class Span:
 
 @dataclass(slots=True)
 class _OpenSpan:
-    """A span that has not ended; `step` and `part` are empty if it is none's."""
+    """A span that has not ended; `step` and `part` are attributes if they are not empty."""
 
     number: int
     parent: int
@@ -139,10 +139,10 @@ class TraceFold:
         return fold
 
     def _begin(self, event: Event) -> None:
-        before, data = self._run, event.data
-        resumed = before is not None and before.run_id == data.get("resumes")
+        before = self._run
+        resumed = before is not None and before.run_id == event.data.get("resumes")
         self._link = SpanLink(before.run_id, before.number) if before is not None and resumed else None
-        provider, version, mode = (str(data.get(name, "")) for name in ("provider", "version", "mode"))
+        provider, version, mode = (str(event.data.get(name, "")) for name in ("provider", "version", "mode"))
         self._run = RunTrace(event.run_id, event.number, self._cluster, provider, version)
         self._begun, self._failure = {}, ("", "")
         name = f"contextcore-install {mode}".rstrip()
@@ -157,11 +157,9 @@ class TraceFold:
             case Kind.STEP_UNDO_STARTED:  # has no check before it
                 self._open_attempt(event, "undo")
             case Kind.PART_STARTED:
-                parent, part = self._around(event.step), str(data.get("part", ""))
-                attributes: dict[str, Value] = {"step": event.step, "part": part}
-                self._open.append(
-                    _OpenSpan(event.number, parent.number, part, event.at_us, event.step, part, attributes)
-                )
+                step, part = _place(event)
+                parent = self._around(step).number
+                self._open.append(_OpenSpan(event.number, parent, part, event.at_us, step, part))
             case Kind.PART_FINISHED:
                 error = "failed" if data.get("outcome") == "failed" else ""
                 ended = [span for span in self._open if (span.step, span.part) == _place(event)]
@@ -179,9 +177,9 @@ class TraceFold:
         return []
 
     def _open_attempt(self, event: Event, verb: str) -> None:
-        attempt = event.data.get("attempt", 1)
-        span = _OpenSpan(event.number, self._open[0].number, f"{verb} {event.step}", event.at_us, event.step)
-        span.attributes = {"step": event.step, "attempt": attempt if isinstance(attempt, int) else 1}
+        attempt, parent = event.data.get("attempt", 1), self._open[0].number
+        span = _OpenSpan(event.number, parent, f"{verb} {event.step}", event.at_us, event.step)
+        span.attributes["attempt"] = attempt if isinstance(attempt, int) else 1
         self._open.append(span)
 
     def _around(self, step: str, part: str = "") -> _OpenSpan:
@@ -196,12 +194,10 @@ class TraceFold:
         step, part = _place(event)
         around = self._around(step, part)
         command, code = hide_secrets(str(event.data.get("command", ""))), event.data.get("exit_code", 0)
-        attributes: dict[str, Value] = {"step": step, "command": command, "exit_code": code}
-        if part:
-            attributes["part"] = part
         start_us = max(around.start_us, event.at_us - _duration_us(event))
         name = command.partition(" ")[0].rpartition("/")[2] or "command"
-        span = _OpenSpan(event.number, around.number, name, start_us, attributes=attributes)
+        attributes: dict[str, Value] = {"command": command, "exit_code": code}
+        span = _OpenSpan(event.number, around.number, name, start_us, step, part, attributes)
         return self._span(span, event.at_us, f"exit code {code}" if code else "")
 
     def _step_ended(self, event: Event) -> list[Span]:
@@ -215,7 +211,7 @@ class TraceFold:
             return attempts
         root = self._open[0]
         start_us = max(root.start_us, event.at_us - _duration_us(event))
-        check = _OpenSpan(event.number, root.number, f"check {event.step}", start_us, attributes={"step": event.step})
+        check = _OpenSpan(event.number, root.number, f"check {event.step}", start_us, event.step)
         if first:
             return [*attempts, self._span(check, max(start_us, first))]
         return [*attempts, self._span(check, event.at_us, message, code)]
@@ -228,9 +224,7 @@ class TraceFold:
     def _finished(self, event: Event) -> list[Span]:
         data = event.data
         outcome, code = str(data.get("outcome", "")), data.get("exit_code")
-        self._open[0].attributes |= {"outcome": outcome}
-        if isinstance(code, int):
-            self._open[0].attributes["exit_code"] = code
+        self._open[0].attributes |= {"outcome": outcome} | ({"exit_code": code} if isinstance(code, int) else {})
         ended = f"interrupted: {data['reason']}" if data.get("reason") else outcome
         return self._end_all(event.at_us, "" if outcome == "succeeded" else ended)
 
@@ -246,7 +240,8 @@ class TraceFold:
 
     def _span(self, span: _OpenSpan, end_us: int, error: str = "", code: str = "") -> Span:
         assert self._run is not None
-        attributes: dict[str, Value] = {PREFIX + name: value for name, value in span.attributes.items()}
+        place = {name: value for name, value in (("step", span.step), ("part", span.part)) if value}
+        attributes: dict[str, Value] = {PREFIX + name: value for name, value in (place | span.attributes).items()}
         if code:
             attributes["error.type"] = code
         link = None if span.parent else self._link
