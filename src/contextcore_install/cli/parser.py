@@ -1,8 +1,4 @@
-"""The command line's parser, made from its grammar.
-
-The parser is argparse: it is there without an import from disk that would slow every start, and
-shtab makes the shells' completions from it.
-"""
+"""The command line's parser, made from its grammar: argparse is quick to import, and shtab completes from it."""
 
 from __future__ import annotations
 
@@ -124,10 +120,7 @@ def _help_width() -> int:
 
 
 def unknown_flag(words: Sequence[str]) -> InstallError | None:
-    """Return the error for the first flag that is none, or another command's; None if all are known.
-
-    Without this, the value of a mistyped flag takes the blame.
-    """
+    """Return the error for the first flag that is none, or another command's: else its value takes the blame."""
     shared = {*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version"}
     owners: dict[str, list[str]] = {}
     for command, arguments in ARGUMENTS.items():

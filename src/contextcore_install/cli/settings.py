@@ -19,13 +19,9 @@ _CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 se
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One invocation.
+    """One invocation."""
 
-    `command` is install, a mode (grammar.MODES) or a subcommand, and `arguments` holds what only that subcommand takes
-    (grammar.ARGUMENTS).
-    """
-
-    command: str
+    command: str  # install, a mode (grammar.MODES) or a subcommand
     cluster: str = DEFAULT_CLUSTER
     cluster_given: bool = False
     default_cluster: str = DEFAULT_CLUSTER
@@ -43,7 +39,7 @@ class Settings:
     tutorial: bool = False
     allow_data_loss: bool = False
     open: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # what only that subcommand takes (grammar.ARGUMENTS)
     program: str = "contextcore-install"
 
     @property

@@ -105,10 +105,7 @@ class _Case:
 
 
 def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:
-    """Return in one line what is wrong, and the first of the findings that it is made of.
-
-    `found` holds what the steps' checks find now, and is empty where they could not be asked.
-    """
+    """Return in one line what is wrong, and its first finding; `found` is empty if the checks could not be run."""
     failed = state.failed
     problems = [(step, finding) for step, result in found.items() for finding in result.problems]
     problems = [item for item in problems if item[1].code != NOT_KNOWN] or problems

@@ -1,8 +1,4 @@
-"""No mode, and --resume: every step is checked, and applied if there is something to do.
-
-The two differ in what they are asked for, not in what they do: a completed step whose check is satisfied is not
-applied again by either, and settings of an earlier run are kept by both.
-"""
+"""No mode, and --resume: every step is checked, and applied if there is something to do; both do the same."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def run(app: App) -> int:
     return {"set": _set, "show": _show, "test": _test, "clear": _clear}[action](app)
 
 
-def _set(app: App) -> int:
+def _set(app: App) -> ExitCode:
     points = open_contact_points(split_urls(_given(app)))
     if not points:
         raise usage_error("no contact point was given", HOW_TO_SET)
@@ -50,8 +50,7 @@ def _set(app: App) -> int:
     told = f"{count(len(points), 'contact point')} set"
     if any(can_send_to(point.url) for point in points):
         told += "; Grafana, where the stack has it, is told in the next run"
-    _tell(app, "\n".join([f"{told}:", *_lines(points), *_in_grafana(withdrawn)]), _documents(points))
-    return ExitCode.DONE
+    return _report(app, [f"{told}:", *_lines(points), *_in_grafana(withdrawn)], _documents(points))
 
 
 def _given(app: App) -> str:
@@ -69,13 +68,11 @@ def _given(app: App) -> str:
     return content.decode("utf-8", errors="replace")
 
 
-def _show(app: App) -> int:
+def _show(app: App) -> ExitCode:
     points = open_contact_points(contact_urls(app))
     if not points:
-        _tell(app, "nobody is told how runs end: no contact point is set", [])
-        return ExitCode.DONE
-    _tell(app, "\n".join([f"From {_source(app)}:", *_lines(points)]), _documents(points))
-    return ExitCode.DONE
+        return _report(app, ["nobody is told how runs end: no contact point is set"], [])
+    return _report(app, [f"From {_source(app)}:", *_lines(points)], _documents(points))
 
 
 def _lines(points: Sequence[ContactPoint]) -> list[str]:
@@ -87,7 +84,7 @@ def _documents(points: Sequence[ContactPoint]) -> list[dict[str, Any]]:
     return [{"name": point.name, "grafana": can_send_to(point.url)} for point in points]
 
 
-def _test(app: App) -> int:
+def _test(app: App) -> ExitCode:
     urls = contact_urls(app)
     if not urls:
         raise InstallError("no-contact-points", "no contact point is set", hint=HOW_TO_SET)
@@ -99,21 +96,20 @@ def _test(app: App) -> int:
         for place, receipt in enumerate(receipts, 1)
     ]
     documents = [{"name": r.name, "arrived": r.arrived, "reason": r.reason or None} for r in receipts]
-    _tell(app, "\n".join(lines), documents)
-    return ExitCode.DONE if all(receipt.arrived for receipt in receipts) else ExitCode.STEP_FAILED
+    done = _report(app, lines, documents)
+    return done if all(receipt.arrived for receipt in receipts) else ExitCode.STEP_FAILED
 
 
-def _clear(app: App) -> int:
+def _clear(app: App) -> ExitCode:
     gone = ContactFile(app.home.contact_points).path.exists()
     withdrawn = replace_contact_points(app, [])
     still = f"; {ENVIRONMENT} still names some" if app.environ.get(ENVIRONMENT) else ""
     told = ("the contact points are forgotten" if gone else "no contact point was set") + still
-    _tell(app, "\n".join([told, *_in_grafana(withdrawn)]), [])
-    return ExitCode.DONE
+    return _report(app, [told, *_in_grafana(withdrawn)], [])
 
 
 def _in_grafana(withdrawn: Withdrawn) -> list[str]:
-    """Say what is still to be done where alerts may go to what no longer counts."""
+    """Return what is still to be done if alerts may go to what no longer counts."""
     if not withdrawn.clusters:
         return []
     names = ", ".join(withdrawn.clusters)
@@ -124,6 +120,7 @@ def _source(app: App) -> str:
     return ENVIRONMENT if split_urls(app.environ.get(ENVIRONMENT, "")) else str(app.home.contact_points)
 
 
-def _tell(app: App, text: str, points: list[dict[str, Any]]) -> None:
+def _report(app: App, lines: Sequence[str], points: list[dict[str, Any]]) -> ExitCode:
     document = {"schema": NOTIFY_SCHEMA, "source": _source(app), "contact_points": points}
-    report_document(app, document, lambda _: text)
+    report_document(app, document, lambda _: "\n".join(lines))
+    return ExitCode.DONE

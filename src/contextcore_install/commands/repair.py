@@ -35,10 +35,7 @@ def run(app: App) -> int:
 
 
 def _consented(app: App, provider: str, found: Found) -> bool:
-    """Show what is to be done, and return whether it may be: by --yes, or by somebody at a terminal.
-
-    Raises InstallError `declined` if somebody says no.
-    """
+    """Show what is to be done, and return whether it may be; raises InstallError `declined` if somebody says no."""
     if app.settings.yes:
         if not app.json:  # there, the findings are among the run's events
             report_remedies(app, provider, found)

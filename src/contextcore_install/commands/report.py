@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
-from pathlib import Path
 
 from contextcore_install import __version__
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import second
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import redaction
 from contextcore_install.runtime.interaction import report_done
-from contextcore_install.runtime.output_file import chosen_file, is_standard_output
+from contextcore_install.runtime.output_file import chosen_file, is_standard_output, stamped_name
+from contextcore_install.system.files import write_atomically
 
 DETAILED_RUNS = 5  # how many of the latest runs come with their details
 
@@ -21,25 +20,23 @@ WHERE_PATIENCE_S = 5.0  # how long a provider may take to tell what runs where; 
 
 
 def run(app: App) -> int:
-    from contextcore_install.core.errors import ExitCode
-
     hides = not app.settings.arguments["no_redact"]
-    target = None if is_standard_output(app) else chosen_file(app, _file_name(app))
+    target = None if is_standard_output(app) else chosen_file(app, f"{stamped_name(app, 'report-')}.html")
     if not hides:
         app.stderr.write("note: --no-redact: the report may hold names, paths and secrets of this machine\n")
     html = _html(app, hides=hides)
     if target is None:
         app.stdout.write(html)
         return ExitCode.DONE
-    _write(target, html)
+    try:
+        write_atomically(target, html)
+    except OSError as error:
+        reason = (error.strerror or os.strerror(error.errno or 0)).lower()
+        message, hint = f"{target} cannot be written: {reason}", "choose another place with -o FILE"
+        raise InstallError("report-unwritable", message, hint=hint) from error
     hidden = "home paths, host and user names and secrets are hidden" if hides else "nothing is hidden in it"
     report_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
     return ExitCode.DONE
-
-
-def _file_name(app: App) -> str:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
-    return f"{app.settings.cluster}-report-{stamp}.html"
 
 
 def _html(app: App, *, hides: bool) -> str:
@@ -60,15 +57,3 @@ def _html(app: App, *, hides: bool) -> str:
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
     document = {"now_us": now_us, "sections": sections, "runs": runs}
     return render(document, live=False, footer=made + hidden)
-
-
-def _write(target: Path, html: str) -> None:
-    from contextcore_install.system.files import write_atomically
-
-    try:
-        write_atomically(target, html)
-    except OSError as error:
-        reason = (error.strerror or os.strerror(error.errno or 0)).lower()
-        raise InstallError(
-            "report-unwritable", f"{target} cannot be written: {reason}", hint="choose another place with -o FILE"
-        ) from error

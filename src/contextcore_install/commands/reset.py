@@ -30,10 +30,7 @@ def run(app: App) -> int:
 
 
 def _is_recorded(app: App) -> bool:
-    """Return whether there is anything to archive.
-
-    It may be records of the cluster, those of a restore that was begun, or a file of others at the plan's path.
-    """
+    """Whether there are records, those of a restore that was begun, or a file of others at the plan's path."""
     layout, home = app.layout, app.home
     if any(os.path.lexists(path) for path in (layout.restore, *records_of(layout))):
         return True

@@ -34,9 +34,7 @@ def _get(app: App, step: str | None) -> int:
     chosen = [step] if step else list(state.steps)
     steps = {name: state.step(name).as_document() for name in chosen}
     document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
-    lines = (
-        [f"{sanitize(name)} {steps[name]['status']}" for name in chosen] if not step else [str(steps[step]["status"])]
-    )
+    lines = [str(steps[name]["status"]) if step else f"{sanitize(name)} {steps[name]['status']}" for name in chosen]
     report_document(app, document, lambda _: "\n".join(lines))
     return ExitCode.DONE
 
@@ -67,8 +65,9 @@ def _send(app: App) -> int:
 
 def _record(app: App, state: State, recorder: Recorder, step: str, status: str) -> None:
     """Record the change as the events that a run would have recorded for it."""
-    known = state.step(step)
-    took = _seconds_since(app, known.started_at) if known.status == IN_PROGRESS else None
+    known, took = state.step(step), None
+    if known.status == IN_PROGRESS and known.started_at:
+        took = max(0.0, round((app.clock.now_us() - microseconds(known.started_at)) / 1e6, 3))
     if status == IN_PROGRESS:
         recorder.record(Kind.STEP_STARTED, step, attempt=known.attempts + 1)
     elif status == COMPLETED:
@@ -78,9 +77,3 @@ def _record(app: App, state: State, recorder: Recorder, step: str, status: str) 
         recorder.record(Kind.STEP_FAILED, step, error=error, duration_seconds=took)
     elif status == PENDING:
         recorder.record(Kind.STEP_INVALIDATED, step, reason="a script says so")
-
-
-def _seconds_since(app: App, instant: str) -> float | None:
-    if not instant:
-        return None
-    return max(0.0, round(app.clock.now_us() / 1_000_000 - microseconds(instant) / 1_000_000, 3))

@@ -31,12 +31,12 @@ def run(app: App) -> int:
             records.notices += _left_over(app)
     owner = owner_of(app.layout.lock)
     document = status_document(records.state, live=owner is not None, holder=owner)
-    checks: dict[str, CheckResult] | None = None
     if owner is None and app.layout.restore.is_dir():
-        _tell_of_restore(app, document, records)
-    if app.settings.live:
-        more, checks = _live(app, records, files)
-        document |= more
+        command = app.commands("--resume")
+        records.notices.append(f"a restore was begun and not finished: {command} puts the backup back")
+        if document["overall"] == "complete":  # as the backup's records say, whose data is not there yet
+            document["overall"] = "interrupted"
+    checks = _check(app, document, records, files) if app.settings.live else None
     if app.json:
         if records.notices:
             document["notices"] = records.notices
@@ -60,15 +60,8 @@ def _left_over(app: App) -> list[str]:
     return [f"no records tell of it, but its files are in {folder}{on}: {command} takes it up again"]
 
 
-def _tell_of_restore(app: App, document: dict[str, Any], records: Records) -> None:
-    command = app.commands("--resume")
-    records.notices.append(f"a restore was begun and not finished: {command} puts the backup back")
-    if document["overall"] == "complete":  # as the backup's records say, whose data is not there yet
-        document["overall"] = "interrupted"
-
-
 def _records(app: App) -> Records:
-    """Return the records; a file that others left at the plan's path counts where it speaks of this cluster."""
+    """Return the records; a file that others left at the plan's path counts if it speaks of this cluster."""
     cluster = app.settings.cluster
     records = read_records(app.layout, cluster)
     refused = foreign_link(app.home)
@@ -89,18 +82,19 @@ def _records(app: App) -> Records:
     return records
 
 
-def _live(app: App, records: Records, files: Records) -> tuple[dict[str, Any], dict[str, CheckResult]]:
+def _check(app: App, document: dict[str, Any], records: Records, files: Records) -> dict[str, CheckResult]:
+    """Add to the document what is there now; return what the steps' checks find."""
     from contextcore_install.runtime.check_all import checks_document
     from contextcore_install.runtime.compare_records import compare_records
     from contextcore_install.runtime.installation import resolve
 
     installation = resolve(app, records.state)
     found = installation.check(records.notices.append)
-    checks = checks_document(found, app.commands.typed)
-    document: dict[str, Any] = {"checks": checks, "endpoints": _endpoints(installation.provider)}
-    if compared := compare_records(app, installation.provider, files, checks):
+    document["checks"] = checks_document(found, app.commands.typed)
+    document["endpoints"] = _endpoints(installation.provider)
+    if compared := compare_records(app, installation.provider, files, document["checks"]):
         document["records"] = compared
-    return document, found
+    return found
 
 
 def _endpoints(provider: Provider) -> list[dict[str, Any]]:

@@ -55,7 +55,8 @@ def run(app: App) -> int:
     report_document(app, document, lambda style: render_verification(document, checks, style, app.commands))
     if complete:
         return ExitCode.DONE
-    _notify(app, installation.selection.provider, checks, results)
+    unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.blocking}
+    Notifier(app).verification_failed(installation.selection.provider, {**checks, **unmet})
     return ExitCode.STEP_FAILED
 
 
@@ -69,13 +70,11 @@ def _check_and_probe(
         "checks": lambda: check_all(plan, clock),
         "probes": lambda: installation.verify(limit_s),
     }
-    found = run_concurrently(work, limit_s + CHECK_LIMIT_S)
-    checks, probed = found["checks"], found["probes"]
-    if isinstance(checks, InstallError):
-        raise checks
-    if isinstance(probed, InstallError):
-        raise probed
-    return checks, probed
+    found: dict[str, Any] = run_concurrently(work, limit_s + CHECK_LIMIT_S)
+    for result in found.values():
+        if isinstance(result, InstallError):
+            raise result
+    return found["checks"], found["probes"]
 
 
 def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:
@@ -87,35 +86,21 @@ def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(app: App, records: Records, results: Sequence[RequirementResult], *, complete: bool, took_s: float) -> str:
-    """Record what was found as one event, which changes nothing else; return why that was not possible.
-
-    The lock is held for that moment only: nobody's run is kept out while probes wait for answers.
-    """
+    """Record what was found, with the lock held for that moment only; return why that was not possible."""
     if not records.offset.events:
         return "its records are lost" if records.state.exists else "nothing is installed"
     outcome = Outcome.SUCCEEDED if complete else Outcome.FAILED
     try:
         with open_records(app, used=False) as (_, recorder, shipper):
-            recorder.record(
-                Kind.VERIFIED,
-                mode="verify",
-                outcome=outcome.value,
-                duration_seconds=took_s,
-                requirements=measurements(results),
-            )
+            facts: dict[str, Any] = {
+                "outcome": outcome.value,
+                "duration_seconds": took_s,
+                "requirements": measurements(results),
+            }
+            recorder.record(Kind.VERIFIED, mode="verify", **facts)
             recorder.sync()
-            shipper.close(SENDING_PATIENCE_S if _store_works(results) else 0.0)
+            works = any(result.id == "metric_round_trip" and result.status is Status.MET for result in results)
+            shipper.close(SENDING_PATIENCE_S if works else 0.0)
     except InstallError as error:
         return error.message
     return ""
-
-
-def _store_works(results: Sequence[RequirementResult]) -> bool:
-    return any(result.id == "metric_round_trip" and result.status is Status.MET for result in results)
-
-
-def _notify(app: App, provider: str, checks: dict[str, CheckResult], results: Sequence[RequirementResult]) -> None:
-    unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.blocking}
-    notifier = Notifier(app)
-    notifier.verification_failed(provider, {**checks, **unmet})
-    notifier.report_failures()

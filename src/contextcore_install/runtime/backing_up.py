@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from contextcore_install.core.text import IN_FILES, count
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.output_file import stamped_name
 from contextcore_install.runtime.selection import found_ports, select
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES, pack, require_room
@@ -56,10 +56,7 @@ def volumes_of(provider: Provider) -> Sequence[Volume]:
 
 
 def resolve_what_runs(app: App, state: State, like: State) -> Installation:
-    """Return the installation of the state; if that tells of none, one as in `like`, on the ports of what runs.
-
-    Raises a usage error if they contradict the settings.
-    """
+    """Return the installation of the state; if that tells of none, one as in `like`, on the ports of what runs."""
     selection = select(app, state if state.exists else like)
     found = None if state.exists else found_ports(app, selection)
     if found:
@@ -85,8 +82,7 @@ def with_installation(records: Records, installation: Installation) -> Records:
 
 
 def backup_name(app: App, about: str = "") -> str:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
-    return f"{app.settings.cluster}-{about}{stamp}.tar.gz"
+    return f"{stamped_name(app, about)}.tar.gz"
 
 
 def make_backup(

@@ -94,10 +94,7 @@ def has_automatic_fix(found: Found, *, may_lose_data: bool) -> bool:
 def report_remedies(
     app: App, provider: str, found: Found, *, typed: Sequence[tuple[str, str]] = (), **facts: Any
 ) -> None:
-    """Print what was found, and what a repair does about it; at the end what to type, and what that does (`typed`).
-
-    `facts` are more members of the JSON document.
-    """
+    """Print what was found, what a repair does about it, and what to type (`typed`); `facts` are for the document."""
     from contextcore_install.ui.plans import remedies_document, render_remedies
     from contextcore_install.ui.status import next_lines
 

@@ -36,10 +36,7 @@ def for_grafana(app: App) -> str:
 
 
 def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
-    """Set contact points, or none; return from which clusters' Grafana the next runs take what it was given.
-
-    Raises InstallError.
-    """
+    """Set contact points, or none; return from which clusters' Grafana next runs take theirs. Raises InstallError."""
     from contextcore_install.notify.grafana import provisioning
 
     file = ContactFile(app.home.contact_points)

@@ -10,10 +10,7 @@ from contextcore_install.engine.outcome import Outcome, RunResult
 
 
 class RunControl:
-    """The run's stop handler, for signals and for who finds out that another machine acts.
-
-    `stopping` is called whenever a signal says so, from its handler. `late_reports` are what came when no engine ran.
-    """
+    """The run's stop handler, for signals (`stopping` hears of each) and for who finds another machine at work."""
 
     def __init__(self, stopping: Callable[[], None] = lambda: None) -> None:
         self.late_reports: list[str] = []

@@ -1,7 +1,4 @@
-"""What people made in Grafana, by its HTTP API, as documents that any other Grafana takes.
-
-Paths are those of Grafana's "HTTP API reference". Datasources come without their secrets: the API gives none.
-"""
+"""What people made in Grafana, by its documented HTTP API, as documents that any other Grafana takes."""
 
 from __future__ import annotations
 

@@ -119,10 +119,7 @@ def _answer(app: App, question: str) -> str:
 
 @contextmanager
 def cancellable(app: App) -> Iterator[Context]:
-    """Within the block, have a context that shows activities and notices, and which Ctrl-C ends: KeyboardInterrupt.
-
-    Its time limit is `--timeout`.
-    """
+    """Within the block, have a context that shows activities and notices; Ctrl-C ends it with KeyboardInterrupt."""
     from contextcore_install.core.cancellation import CancelToken
     from contextcore_install.engine.context import Context
     from contextcore_install.system.signals import ending_signals_apart

@@ -45,7 +45,10 @@ def sending_limit_s(app: App) -> float:
 
 
 class Notifier:
-    """What one invocation has to tell. Nothing that goes wrong here fails the run, or delays it by more than 5 s."""
+    """What one invocation has to tell. Nothing that goes wrong here fails the run, or delays it by more than 5 s.
+
+    What is sent outside of a run is waited for, as `report_failures` does.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -71,12 +74,15 @@ class Notifier:
     def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
         problems = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
         self._send(lambda: verification_failed(self._place(provider), problems))
+        self.report_failures()
 
     def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
         self._send(lambda: watch_healed(self._place(provider), problems))
+        self.report_failures()
 
     def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
         self._send(lambda: watch_gave_up(self._place(provider), self._typed(error), problems))
+        self.report_failures()
 
     def report_failures(self) -> None:
         """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,11 @@ from contextcore_install.system.work_folders import work_folder
 STANDARD_OUTPUT = "-"
 
 
+def stamped_name(app: App, about: str) -> str:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
+    return f"{app.settings.cluster}-{about}{stamp}"
+
+
 def is_standard_output(app: App) -> bool:
     """Whether the file goes to standard output; raises a usage error if that is for something else."""
     chosen: object = app.settings.arguments["file"]
@@ -29,10 +35,7 @@ def is_standard_output(app: App) -> bool:
 
 
 def chosen_file(app: App, name: str) -> Path | None:
-    """Return the file that was named, with this name in a folder that was named; None if nothing was.
-
-    Raises InstallError if there is such a file already and --yes does not say to replace it, or no folder for it.
-    """
+    """Return the file that was named, or `name` in a folder that was; None if nothing was. Raises InstallError."""
     chosen = app.settings.arguments["file"]
     if chosen is None:
         return None

@@ -42,10 +42,7 @@ def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Select
 
 
 def _free_block(keys: Mapping[str, int], taken: set[int]) -> dict[str, int]:
-    """Return a port for each key from the first block that is free of what is taken; none if all are full.
-
-    A key has the same place in each block, whichever others are wanted.
-    """
+    """Return a port for each key, always at its own place, from the first block that is free; none if all are full."""
     for first in BLOCKS:
         ports = {key: first + place for place, key in enumerate(PORTS) if key in keys}
         if taken.isdisjoint(ports.values()) and not any(map(bind_problem, ports.values())):

@@ -1,7 +1,4 @@
-"""The installation's records on this machine and in its cluster: which count, and that one machine acts at a time.
-
-What the cluster holds is read if this machine knows nothing, and before a run; a run holds the lease on it.
-"""
+"""The records on this machine and in the cluster: which count, and the lease that lets one machine act at a time."""
 
 from __future__ import annotations
 

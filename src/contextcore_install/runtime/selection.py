@@ -136,10 +136,7 @@ def _options(app: App, state: State, provider: str) -> dict[str, Any]:
 
 
 def _ports_refused(state: State) -> bool:
-    """Whether the last run stopped at its ports.
-
-    The cluster has others; or, if a release was there already, something else holds them.
-    """
+    """Whether the last run stopped at its ports: the cluster has others, or something else holds them."""
     codes = {step: (state.step(step).error or {}).get("code") for step in ("preflight", "cluster_create")}
     moved_in_vain = codes["preflight"] in TAKEN_PORTS and state.step("manifests_apply").attempts > 0
     return moved_in_vain or codes["cluster_create"] == "ports-fixed"

@@ -201,10 +201,7 @@ class Session:
 
 @contextmanager
 def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) -> Iterator[Session]:
-    """Take the lock, mend and open the records, and begin a run; raises InstallError.
-
-    A lock that is held already is taken over, and released with the session.
-    """
+    """Take the lock, or take over the one that is held, mend the records, and begin a run; raises InstallError."""
     resolve_ports(app.settings.ports)
     with ExitStack() as stack:
         mended = mended_records(app, prepared.lock, stack)

@@ -48,10 +48,7 @@ class WatchLog:
         self._app.stdout.flush()
 
     def remedies(self) -> list[float]:
-        """Return when the remedies that count ended, in seconds since 1970.
-
-        All of this watch count; of earlier ones those that failed, as a new watch is to try for itself.
-        """
+        """Return when remedies ended, in seconds since 1970: all of this watch, and those of others that failed."""
         remedies = (event for event in recent_events(self._app) if event.kind is Kind.WATCH_REMEDIED)
         ended = ((event.at_us / 1e6, event.data.get("outcome")) for event in remedies)
         return [at for at, outcome in ended if at >= self._began or outcome != Outcome.SUCCEEDED.value]

@@ -191,9 +191,7 @@ class Watch:
         if not results or results[0].outcome is Outcome.INTERRUPTED:
             return code
         if results[0].outcome is Outcome.SUCCEEDED:
-            notifier = Notifier(self.app)
-            notifier.watch_healed(state.provider, messages)
-            notifier.report_failures()
+            Notifier(self.app).watch_healed(state.provider, messages)
         return None
 
     def _take_over(self) -> tuple[Lock, State] | None:
@@ -221,9 +219,7 @@ class Watch:
         self._log.record(Kind.WATCH_GAVE_UP, problems=messages)
         text = f"{self._most} in an hour did not keep {state.cluster_name} well: the watch gives up"
         error = InstallError("watch-gave-up", text, "\n".join(messages), REPAIR)
-        notifier = Notifier(self.app)
-        notifier.watch_gave_up(state.provider, error, messages)
-        notifier.report_failures()
+        Notifier(self.app).watch_gave_up(state.provider, error, messages)
         raise error
 
 

@@ -35,10 +35,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
 
 @dataclass(frozen=True, slots=True)
 class BundleLimits:
-    """How long collecting may take, in seconds, and how much is kept, in bytes before it is compressed.
-
-    A text is cut to its end; a JSON document that is larger than `document_bytes` is left out.
-    """
+    """How long collecting may take, in seconds, and what is kept, in bytes: the end of texts, smaller documents."""
 
     quick_s: float
     slow_s: float

@@ -24,10 +24,7 @@ _MODES = frozenset({"install", "resume", "repair"})
 
 
 def bundle_of_failure(session: Session, result: RunResult) -> str:
-    """Write a bundle if a run has failed, and return its path; empty if there is none.
-
-    Nothing that goes wrong here is worth a word: the run's own failure is the news. Ctrl-C ends it at once.
-    """
+    """Write a bundle if a run has failed, and return its path, else nothing: the run's own failure is the news."""
     wanted = result.outcome is Outcome.FAILED and "preflight" not in result.errors and session.mode in _MODES
     if not wanted or session.app.environ.get(VARIABLE):
         return ""

@@ -178,10 +178,7 @@ class PageSource:
 
 
 class Where:
-    """Looks, in a thread of its own, at what runs where and whether it answers.
-
-    The provider may start programs to tell what runs where: it is asked once a run, the endpoints each time.
-    """
+    """Looks, in a thread of its own, at what runs where, once a run, as programs tell it; and whether it answers."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -191,10 +188,7 @@ class Where:
     def look(
         self, take: Callable[[dict[str, Any] | None], None], patience_s: float = 0.0, *, anew: bool = True
     ) -> None:
-        """Begin to look, unless it is being looked already; wait for it up to `patience_s` seconds.
-
-        With `anew` the provider is asked again, and else only the endpoints that it named.
-        """
+        """Begin to look, unless it is being done; wait up to `patience_s`. With `anew` the provider is asked again."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._look, args=(take, anew), name="page-where", daemon=True)
             self._thread.start()
