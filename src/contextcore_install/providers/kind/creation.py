@@ -87,12 +87,9 @@ class Creation:
             elif snapshot.ours:
                 self._delete(ctx)
             else:
-                names, hint = (
-                    ", ".join(node.name for node in snapshot.nodes),
-                    f"kind delete cluster --name {self.cluster.name}",
-                )
-                message = f"The cluster {self.cluster.name} was not made by this program; it is left alone."
-                raise InstallError("cluster-foreign", message, names, hint)
+                name, nodes = self.cluster.name, ", ".join(node.name for node in snapshot.nodes)
+                message = f"The cluster {name} was not made by this program; it is left alone."
+                raise InstallError("cluster-foreign", message, nodes, f"kind delete cluster --name {name}")
 
     def _create(self, ctx: StepContext, lock: int) -> None:
         """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.

@@ -15,7 +15,7 @@ from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Ove
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
-from contextcore_install.providers.kind.config import ClusterSpec, default_node_image
+from contextcore_install.providers.kind.config import ClusterSpec, default_node_image, mapped_ports
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
@@ -23,7 +23,7 @@ from contextcore_install.providers.kind.evidence import engine_evidence, export_
 from contextcore_install.providers.kind.images import Images, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.owner import PortHolders, owner_file
-from contextcore_install.providers.kind.report import EXPORT, report_of
+from contextcore_install.providers.kind.report import EXPORT, other_ports, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
 from contextcore_install.providers.kubernetes.manifests import OURS
@@ -235,3 +235,16 @@ def node_of_volume(volume: Manifest) -> str:
             if expression.get("operator") == "In" and expression.get("values"):
                 return str(expression["values"][0])
     return ""
+
+
+create = KindProvider
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    owner = owner_file(config).read()
+    nodes = nodes_of(choose_engine(config.environ, owner), config.cluster, owner)
+    return other_ports(nodes, resolve_ports({})) if nodes else None
+
+
+def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
+    return dict(mapped_ports(resolve_ports(ports)).values())

@@ -29,12 +29,14 @@ class ReadinessLimits:
 
     ready: float = 180.0  # for all nodes to be Ready
     restart_after: float = 60.0  # until nodes that are sick are restarted
-    look: float = 0.3  # between two inspections; grows up to `longest_look`
-    longest_look: float = 3.0
-    look_anew: float = 30.0  # between inspections while nothing answers at the API's port: each starts several programs
+    pause: float = 0.3  # between two inspections; grows up to `longest_pause`
+    longest_pause: float = 3.0
+    inspect_again: float = (
+        30.0  # between inspections while nothing answers at the API's port: each starts several programs
+    )
     try_port: float = 1.0  # between tries of that port meanwhile
     watch: float = 30.0  # for which nodes that are not Ready are watched between two inspections
-    ask_inside: float = 5.0  # between questions to the nodes themselves, if kubectl gets no answer
+    ask_in_node: float = 5.0  # between questions to the nodes themselves, if kubectl gets no answer
     reached: float = 15.0  # for a context that was just written to work
     published: float = 15.0  # for a published port to be here: forwarding from a virtual machine takes some seconds
 
@@ -69,13 +71,13 @@ class Readiness:
         ctx.activity("waiting until the nodes are ready")
         began = checked_health = time.monotonic()
         asked, rewritten, restarted = float("-inf"), float("inf"), set[str]()
-        pauses = (min(self.limits.look * 1.5 ** min(looks, 20), self.limits.longest_look) for looks in count())
+        pauses = (min(self.limits.pause * 1.5 ** min(looks, 20), self.limits.longest_pause) for looks in count())
         while True:
             now = time.monotonic()
-            snapshot = self.inspector.inspect(fresh=True, thorough=now - asked >= self.limits.ask_inside)
+            snapshot = self.inspector.inspect(fresh=True, thorough=now - asked >= self.limits.ask_in_node)
             if snapshot.is_ready and has_come_back(snapshot.nodes, self._renew_times):
                 return snapshot
-            if snapshot.kubectl_error is not None and now - asked >= self.limits.ask_inside:
+            if snapshot.kubectl_error is not None and now - asked >= self.limits.ask_in_node:
                 asked = now
             if snapshot.context_is_broken:
                 rewritten = self._repair_context(snapshot, rewritten, ctx)
@@ -91,7 +93,7 @@ class Readiness:
 
     def _await_api(self, port: int, ctx: StepContext, pause: float) -> None:
         """Wait until a server answers at the port or it is time to inspect again; if one answers now, for a pause."""
-        until = time.monotonic() + self.limits.look_anew
+        until = time.monotonic() + self.limits.inspect_again
         if not port or self.api_port.answers(port):
             ctx.wait(pause)  # what it says is not what kubectl wants to hear
             return

@@ -47,77 +47,69 @@ def report_of(
         return ClusterReport(ClusterState.PARTIAL, f"{names}: its creation did not come to its end")
     if snapshot.control_plane is None:
         return ClusterReport(ClusterState.LOST, f"{names}: the control plane is gone, and nothing else answers")
-    findings = _Findings(cluster, snapshot, engine)
-    off = findings.add_network(network)
+    facts = _facts(cluster, snapshot, engine)
+    shared = shared_network(nodes, network)
+    off = detached(nodes, shared)
+    found = _detached(facts, shared, [node.name for node in off])
     if not snapshot.running:
-        return ClusterReport(ClusterState.STOPPED, names, tuple(findings.found))
-    findings.add_nodes()
-    state = ClusterState.DEGRADED if findings.found else ClusterState.HEALTHY
+        return ClusterReport(ClusterState.STOPPED, names, tuple(found))
+    found += _not_ready(facts, snapshot)
+    state = ClusterState.DEGRADED if found else ClusterState.HEALTHY
     if snapshot.kubectl_error and not snapshot.api_error and snapshot.control_plane not in off:
-        findings.found.append(_unreached(findings.facts, reasons.NO_CONTEXT, snapshot.kubectl_error).finding)
-    findings.add_rest(ports)
+        found.append(_unreached(facts, reasons.NO_CONTEXT, snapshot.kubectl_error).finding)
+    found += _harmless(facts, snapshot, ports)
     if state is ClusterState.HEALTHY:
-        findings.found += differing_options(cluster, nodes, options or {})
-    return ClusterReport(state, names, tuple(findings.found))
+        found += differing_options(cluster, nodes, options or {})
+    return ClusterReport(state, names, tuple(found))
 
 
-class _Findings:
-    """Collects what is wrong in a snapshot, by the rules about clusters."""
+def _facts(cluster: str, snapshot: ClusterSnapshot, engine: str) -> dict[str, str]:
+    control_plane = " ".join(node.name for node in snapshot.nodes if node.is_control_plane)
+    export = EXPORT.format(cluster=cluster)
+    return {"cluster": cluster, "engine": engine, "control_plane": control_plane, "export": export}
 
-    def __init__(self, cluster: str, snapshot: ClusterSnapshot, engine: str) -> None:
-        self.found: list[Finding] = []
-        self._snapshot = snapshot
-        self.facts = {
-            "cluster": cluster,
-            "engine": engine,
-            "control_plane": " ".join(node.name for node in snapshot.nodes if node.is_control_plane),
-            "export": EXPORT.format(cluster=cluster),
-        }
 
-    def _add(self, reason: str, lines: Sequence[str] = (), **facts: str) -> None:
-        evidence = Evidence("cluster", lines, reason=reason, facts={**self.facts, **facts})
-        self.found.append(explain(Subject.CLUSTER, evidence).finding)
+def _finding(facts: Mapping[str, str], reason: str, lines: Sequence[str] = (), **more: str) -> Finding:
+    evidence = Evidence("cluster", lines, reason=reason, facts={**facts, **more})
+    return explain(Subject.CLUSTER, evidence).finding
 
-    def add_network(self, default: str) -> Sequence[Node]:
-        """Add nodes that are off the network that they share, and return them."""
-        network = shared_network(self._snapshot.nodes, default)
-        off = detached(self._snapshot.nodes, network)
-        if off:
-            connect = " && ".join(f"{self.facts['engine']} network connect {network} {node.name}" for node in off)
-            names = ", ".join(node.name for node in off)
-            self._add(reasons.DETACHED, nodes=names, network=network, connect=connect)
-        return off
 
-    def add_nodes(self) -> None:
-        snapshot = self._snapshot
-        if error := snapshot.api_error:
-            self._add(reasons.API_SILENT, error.evidence.splitlines(), said_by_kubectl=error.message)
-        elif names := snapshot.unready:
-            self._add(reasons.UNREADY, snapshot.unready_conditions, nodes=", ".join(names), restart=" ".join(names))
+def _detached(facts: Mapping[str, str], network: str, names: Sequence[str]) -> list[Finding]:
+    if not names:
+        return []
+    connect = " && ".join(f"{facts['engine']} network connect {network} {name}" for name in names)
+    return [_finding(facts, reasons.DETACHED, nodes=", ".join(names), network=network, connect=connect)]
 
-    def add_rest(self, ports: Mapping[str, int]) -> None:
-        """Add what does no harm yet, and what cannot be changed any more."""
-        snapshot = self._snapshot
-        if snapshot.owner is None:
-            self._add(reasons.NO_NOTE, [snapshot.identity])
-        if names := snapshot.cordoned:
-            pods = "wait" if snapshot.waiting else "run"
-            self._add(reasons.CORDONED, nodes=", ".join(names), uncordon=" ".join(names), pods=pods)
-        if lost := snapshot.lost_count:
-            self._add(reasons.NODES_LOST, count=str(lost))
-        if other := other_ports(snapshot.nodes, ports):
-            error = ports_fixed(other, ports)
-            summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
-            self.found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
+
+def _not_ready(facts: Mapping[str, str], snapshot: ClusterSnapshot) -> list[Finding]:
+    if error := snapshot.api_error:
+        return [_finding(facts, reasons.API_SILENT, error.evidence.splitlines(), said_by_kubectl=error.message)]
+    if not (names := snapshot.unready):
+        return []
+    more = {"nodes": ", ".join(names), "restart": " ".join(names)}
+    return [_finding(facts, reasons.UNREADY, snapshot.unready_conditions, **more)]
+
+
+def _harmless(facts: Mapping[str, str], snapshot: ClusterSnapshot, ports: Mapping[str, int]) -> list[Finding]:
+    """Return what does no harm yet, and what cannot be changed any more."""
+    found = [_finding(facts, reasons.NO_NOTE, [snapshot.identity])] if snapshot.owner is None else []
+    if names := snapshot.cordoned:
+        pods = "wait" if snapshot.waiting else "run"
+        found.append(_finding(facts, reasons.CORDONED, nodes=", ".join(names), uncordon=" ".join(names), pods=pods))
+    if lost := snapshot.lost_count:
+        found.append(_finding(facts, reasons.NODES_LOST, count=str(lost)))
+    if other := other_ports(snapshot.nodes, ports):
+        error = ports_fixed(other, ports)
+        summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
+        found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
+    return found
 
 
 def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallError | None:
     """Return the error for an API that answers its own node in a way that neither waiting nor a restart heals."""
     if snapshot.api_error is None:
         return None
-    findings = _Findings(cluster, snapshot, engine)
-    findings.add_nodes()
-    found = findings.found[0]
+    (found,) = _not_ready(_facts(cluster, snapshot, engine), snapshot)
     if found.remedy is None or found.remedy.automatic:
         return None
     return InstallError(found.code, found.message, found.evidence, found.remedy.command)

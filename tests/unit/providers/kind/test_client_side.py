@@ -30,7 +30,7 @@ CONTROL_PLANE = Node("id1", "demo-control-plane", "control-plane", "running", "2
 WORKER = replace(CONTROL_PLANE, id="id2", name="demo-worker", role="worker")
 OWNER = Owner("abc", "demo", 1767261600.0, (), ("id1", "id2"), complete=True, engine="docker")
 REFUSED = "The connection to the server localhost:6443 was refused - did you specify the right host or port?"
-AT_ONCE = ReadinessLimits(ready=0.3, restart_after=-1.0, look=0.01, watch=0.0, ask_inside=0.0, reached=0.0)
+AT_ONCE = ReadinessLimits(ready=0.3, restart_after=-1.0, pause=0.01, watch=0.0, ask_in_node=0.0, reached=0.0)
 
 OF_THE_CLIENT = frozenset(
     {

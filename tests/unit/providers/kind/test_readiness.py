@@ -114,7 +114,7 @@ def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
 
 READY = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 WELL = ClusterSnapshot((NODE,), None, ours=True, members=(READY,))
-QUICK = replace(LIMITS, ready=5.0, published=0.2, look=0.01, longest_look=0.1, try_port=0.01)
+QUICK = replace(LIMITS, ready=5.0, published=0.2, pause=0.01, longest_pause=0.1, try_port=0.01)
 
 
 def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() -> None:
@@ -132,7 +132,7 @@ def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() ->
 def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often() -> None:
     machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, api_error=AWAY))
     with pytest.raises(InstallError, match="its API does not answer"):
-        watching(machine, limits=replace(LIMITS, ready=1.0, look=0.05, longest_look=0.3)).wait(Told().ctx)
+        watching(machine, limits=replace(LIMITS, ready=1.0, pause=0.05, longest_pause=0.3)).wait(Told().ctx)
     assert machine.looks < 12
 
 
