@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from contextcore_install.core.errors import InstallError
+
 
 class Risk(StrEnum):
     """What a remedy may cost, smallest first."""
@@ -51,6 +53,12 @@ class Finding:
         if self.remedy:
             document["remedy"] = asdict(self.remedy)
         return document
+
+
+def finding_of(error: InstallError) -> Finding:
+    """Return the finding of a check that an error ended."""
+    remedy = Remedy(error.hint, error.hint) if error.hint else None
+    return Finding(error.code, error.message, error.evidence, remedy)
 
 
 def finding_from_document(document: Mapping[str, Any]) -> Finding:

@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.findings import CheckResult, Finding, Risk, finding_of
 from contextcore_install.core.ports import Clock
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.plan import Plan, Step
@@ -59,8 +59,7 @@ def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | Instal
 def _failed(error: InstallError, needed: str) -> Finding:
     if needed:
         return Finding(NOT_KNOWN, f"not known before {needed} is mended: {error.message}", error.evidence)
-    remedy = Remedy(error.hint, error.hint) if error.hint else None
-    return Finding(error.code, error.message, error.evidence, remedy)
+    return finding_of(error)
 
 
 def checks_document(found: Found, typed: Callable[[str], str]) -> list[dict[str, Any]]:

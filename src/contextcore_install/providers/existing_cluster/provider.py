@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.findings import Finding, finding_of
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
@@ -33,7 +33,7 @@ from contextcore_install.providers.kubernetes.data import ClaimData
 from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note
-from contextcore_install.providers.kubernetes.requirements import finding_of, manifests_requirement, tool_requirement
+from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
@@ -157,7 +157,7 @@ class KubeContextProvider(KubernetesProvider):
 
     def data(self) -> Data:
         reach = through_pod(self._kubectl, self._reader.release, self._config.cluster)
-        return ClaimData(self._reader, self._config.cluster, reach, on_node=False, outlives_cluster=True)
+        return ClaimData(self._reader, self._config.cluster, reach, on_node=False)
 
     def remote(self) -> Remote:
         self._known.require()

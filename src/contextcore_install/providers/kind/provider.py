@@ -141,7 +141,7 @@ class KindProvider(KubernetesProvider):
 
     def data(self) -> Data:
         self._require_cluster()
-        return ClaimData(self._reader, self._config.cluster, self._reach_claim, on_node=True, outlives_cluster=False)
+        return ClaimData(self._reader, self._config.cluster, self._reach_claim, on_node=True)
 
     @contextmanager
     def _reach_claim(self, claim: Claim, _: StepContext) -> Iterator[ClaimPlace]:

@@ -67,25 +67,24 @@ Reach = Callable[[Claim, StepContext], AbstractContextManager[ClaimPlace]]
 class ClaimData:
     """The claims of a release.
 
-    With `on_node`, `reach` leads to the node itself, where a pod's processes can be stopped for the length of a copy;
-    else the pod is ended for it. `outlives_cluster` says whether the claims stay when the installation goes.
+    With `on_node`, `reach` leads to a node that goes with the cluster, where a pod's processes can be stopped for the
+    length of a copy; else the pod is ended for it.
     """
 
-    def __init__(self, reader: Reader, cluster: str, reach: Reach, *, on_node: bool, outlives_cluster: bool) -> None:
+    def __init__(self, reader: Reader, cluster: str, reach: Reach, *, on_node: bool) -> None:
         self._reader = reader
         self._kubectl = reader.kubectl
         self._cluster = cluster
         self._reach = reach
         self._on_node = on_node
-        self.outlives_cluster = outlives_cluster
+        self.outlives_cluster = not on_node
 
     def volumes(self) -> Sequence[Volume]:
         promise = "complete: its pod is ended for the copy, and started again"
         if self._on_node:
             promise = "as after a power cut: its processes stand still for the copy, and then go on"
-        found = [
-            Volume(claim.key.name, claim.component, promise, restarts=not self._on_node) for claim in self._claims()
-        ]
+        restarts = not self._on_node
+        found = [Volume(claim.key.name, claim.component, promise, restarts) for claim in self._claims()]
         if self._password_data():
             found.append(Volume(GRAFANA_ADMIN, "grafana", "complete", bytes=0))
         return found

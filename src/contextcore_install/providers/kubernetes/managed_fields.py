@@ -42,21 +42,22 @@ def decided_by(live: Manifest, path: Path) -> str:
     """Return the manager, other than us, that keeps deciding a field; empty if there is none."""
     for entry in _others(live):
         applies = entry.get("operation") == "Apply"
-        scales = path == REPLICAS and _name(entry).startswith(AUTOSCALERS)
+        scales = path == REPLICAS and entry.get("manager", "").startswith(AUTOSCALERS)
         if (applies or scales) and _has(entry.get("fieldsV1", {}), path):
-            return _name(entry)
+            return str(entry.get("manager", ""))
     return ""
 
 
 def set_by(live: Manifest, path: Path) -> str:
     """Return the manager, other than us, that set a field last; empty if that is not known."""
     setters = [entry for entry in _others(live) if _has(entry.get("fieldsV1", {}), path)]
-    return _name(max(setters, key=_time)) if setters else ""
+    last = max(setters, key=lambda entry: entry.get("time", ""), default={})
+    return str(last.get("manager", ""))
 
 
 def last_changed_by_others(live: Manifest) -> str:
     """Return when anyone but us changed an object last (RFC 3339); empty if nobody has."""
-    return max(map(_time, _others(live)), default="")
+    return max((entry.get("time", "") for entry in _others(live)), default="")
 
 
 def is_applied_by_us(live: Manifest) -> bool:
@@ -68,11 +69,11 @@ def is_applied_by_us(live: Manifest) -> bool:
 def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:
     """Yield fields that somebody added with kubectl to an object of ours: (path, manager)."""
     for entry in _others(live):
-        if _name(entry).startswith("kubectl"):
+        if entry.get("manager", "").startswith("kubectl"):
             for path in _outermost(entry.get("fieldsV1", {}), wanted):
                 # kubectl's own notes, and the mark of a restart, do no harm
                 if path[:2] != ("metadata", "annotations") and "annotations" not in path:
-                    yield shown_path(path), _name(entry)
+                    yield shown_path(path), entry.get("manager", "")
 
 
 def without_fields(item: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
@@ -141,14 +142,6 @@ def _removal_patch(paths: Sequence[Path]) -> Any:
     if all(part.startswith("[") for part in inner):
         return [{"name": part[1:-1], **_removal_patch(rest)} for part, rest in inner.items()]
     return {part: _removal_patch(rest) for part, rest in inner.items()}
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("manager", ""))
-
-
-def _time(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("time", ""))
 
 
 def _others(live: Manifest) -> Iterator[Mapping[str, Any]]:

@@ -41,7 +41,7 @@ KEPT_KINDS = frozenset(
 _MEMBERS: dict[str, Any] = {"conditions": [{"type": str}], "finalizers": [str], "selector": {"matchLabels": {}}}
 for _schema, _names in (
     ({}, "labels annotations data fieldsV1"),
-    (str, "kind apiVersion name namespace reason message startedAt lastTimestamp eventTime"),
+    (str, "kind apiVersion name namespace reason message manager time startedAt lastTimestamp eventTime"),
     (int, "generation observedGeneration replicas readyReplicas updatedReplicas unavailableReplicas restartCount"),
     (int, "desiredNumberScheduled updatedNumberScheduled numberReady exitCode port nodePort"),
     (_MEMBERS, "metadata spec status template jobTemplate securityContext state lastState waiting running terminated"),

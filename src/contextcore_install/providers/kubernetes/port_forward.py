@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.client import Kubectl
@@ -18,11 +18,7 @@ _READY = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 READY_S, RETRY_S = 8.0, 1.0
 
 
-@dataclass(slots=True)
-class _Forward:
-    follower: Follower | None = None
-    port: int = 0
-    failed_at: float = float("-inf")
+Service = tuple[str, str, int]  # namespace, name and port
 
 
 class PortForwards:
@@ -31,41 +27,38 @@ class PortForwards:
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
         self._lock = threading.Lock()
-        self._forwards: dict[tuple[str, str, int], _Forward] = {}
+        self._running: dict[Service, tuple[Follower, int]] = {}
+        self._failed_at: dict[Service, float] = {}
 
-    def ports(self, services: list[tuple[str, str, int]]) -> list[int]:
-        """Return the local port of each (namespace, service, port); 0 for one that cannot be reached now."""
+    def ports(self, services: list[Service]) -> list[int]:
+        """Return the local port of each service; 0 for one that cannot be reached now."""
         with self._lock, ThreadPoolExecutor(max(1, len(services))) as pool:
             return list(pool.map(self._port, services))
 
     def close(self) -> None:
         with self._lock:
-            for forward in self._forwards.values():
-                if forward.follower is not None:
-                    forward.follower.end()
-            self._forwards.clear()
+            for follower, _ in self._running.values():
+                follower.end()
+            self._running.clear()
 
-    def _port(self, service: tuple[str, str, int]) -> int:
-        forward = self._forwards.setdefault(service, _Forward())
-        if forward.follower and forward.follower.alive and forward.port:
-            return forward.port
-        if time.monotonic() - forward.failed_at < RETRY_S:
+    def _port(self, service: Service) -> int:
+        follower, port = self._running.get(service, (None, 0))
+        if follower is not None:
+            if follower.alive:
+                return port
+            follower.end()
+        if time.monotonic() - self._failed_at.get(service, float("-inf")) < RETRY_S:
             return 0
-        if forward.follower is not None:
-            forward.follower.end()
-        namespace, name, port = service
-        arguments = ("port-forward", "-n", namespace, "--address=127.0.0.1", f"service/{name}", f":{port}")
-        forward.port = 0
-        try:
-            forward.follower = self._kubectl.beside(*arguments)
-            forward.port = _wait_for_port(forward.follower)
-        except InstallError:
-            forward.follower = None
-        if not forward.port:
-            forward.failed_at = time.monotonic()
-            if forward.follower is not None:
-                forward.follower.end()
-        return forward.port
+        namespace, name, number = service
+        arguments = ("port-forward", "-n", namespace, "--address=127.0.0.1", f"service/{name}", f":{number}")
+        with suppress(InstallError):
+            follower = self._kubectl.beside(*arguments)
+            if port := _wait_for_port(follower):
+                self._running[service] = (follower, port)
+                return port
+            follower.end()
+        self._failed_at[service] = time.monotonic()
+        return 0
 
 
 def _wait_for_port(follower: Follower) -> int:

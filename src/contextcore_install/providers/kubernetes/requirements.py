@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.findings import Finding, Remedy, finding_of
 from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
@@ -27,11 +27,6 @@ from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 SYSTEM = "kube-system"
 _PROXY = Key("DaemonSet", SYSTEM, "kube-proxy")
 _DNS, _DNS_SERVICE = Key("Deployment", SYSTEM, "coredns"), Key("Endpoints", SYSTEM, "kube-dns")
-
-
-def finding_of(error: InstallError) -> Finding:
-    remedy = Remedy(error.hint, error.hint) if error.hint else None
-    return Finding(error.code, error.message, error.evidence, remedy)
 
 
 def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requirement:
