@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Event
-from contextcore_install.storage.backup.archive import Manifest
-from contextcore_install.storage.backup.reader import unpack
+from contextcore_install.storage.backup.archive import Manifest, unpack
 from contextcore_install.storage.journal.journal import JournalReader
 from kit.installation import Installation
 

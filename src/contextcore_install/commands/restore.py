@@ -25,8 +25,7 @@ from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out
 from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select
 from contextcore_install.runtime.session import Prepared
-from contextcore_install.storage.backup.archive import RECORDS, Manifest, require_room
-from contextcore_install.storage.backup.reader import unpack
+from contextcore_install.storage.backup.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.backup.restoring import begin, staging
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.state_file import load_state

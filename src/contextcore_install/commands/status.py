@@ -10,9 +10,8 @@ from contextcore_install.engine.state import State
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.plan_path import cluster_at, foreign_link
 from contextcore_install.storage.state_file import load_state
-from contextcore_install.storage.store import Records, read_records
+from contextcore_install.storage.store import Records, cluster_at, foreign_link, read_records
 from contextcore_install.system.lock import owner_of
 
 if TYPE_CHECKING:

@@ -24,10 +24,9 @@ from contextcore_install.storage.home import make_home, make_private, require_ow
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_file import StateKeeper
 from contextcore_install.storage.step_logs import StepLogs, prune_logs
-from contextcore_install.storage.store import Records, mend_records, read_records
+from contextcore_install.storage.store import Records, adopt, mend_records, read_records
 from contextcore_install.system.files import sweep
 from contextcore_install.system.work_folders import GETTING, sweep_work_folders
 from contextcore_install.telemetry.shipper import Shipper

@@ -27,8 +27,7 @@ from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve
 from contextcore_install.stack.intake import metrics_url
 from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.files import UnreadableFileError
-from contextcore_install.storage.plan_path import cluster_at
-from contextcore_install.storage.store import Records, read_records, take_over
+from contextcore_install.storage.store import Records, cluster_at, read_records, take_over
 from contextcore_install.telemetry.failures import StoreError
 from contextcore_install.telemetry.rebuild import rebuild
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError, state_error
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
 from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
-from contextcore_install.storage.files import UnreadableFileError, quarantine
-from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.files import UnreadableFileError, quarantine, quarantine_copy, using
+from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.journal.journal import JournalReader, repair
-from contextcore_install.storage.journal.segments import past_segments, segments_folder
+from contextcore_install.storage.journal.segments import past_segments
 from contextcore_install.storage.state_file import StoredState, load_state
 
 CLOCK_TOLERANCE_US = 5_000_000  # by which the records may be ahead of the clock without a notice
@@ -84,6 +85,54 @@ def differences(before: State, after: State) -> list[str]:
     return changes
 
 
+def foreign_link(home: Home) -> InstallError | None:
+    """Return the error for a plan's path that is a link which this program did not make, if it is one."""
+    path = home.plan_path
+    if not path.is_symlink() or home.linked_cluster():
+        return None
+    message = f"{path} is a link to {str(path.readlink())!r}, which this program did not make"
+    return state_error("unsafe-link", message, f"remove the link: rm {quote(str(path))}")
+
+
+def cluster_at(home: Home) -> str | None:
+    """Return the cluster named in a file at the plan's path, empty if it names none; None if there is no such file.
+
+    Raises ValueError for what holds no state, and InstallError.
+    """
+    if home.plan_path.is_symlink():
+        return None
+    stored = load_state(home.plan_path)
+    return stored.state.cluster_name if stored else None
+
+
+def adopt(home: Home, cluster: str) -> list[str]:
+    """Move a file at the plan's path to the cluster it names, and return sentences on what was done.
+
+    Opening that cluster's records then takes its content over as a recorded change.
+    """
+    if refused := foreign_link(home):
+        raise refused
+    try:
+        named = cluster_at(home)
+    except NewerSchemaError as error:
+        raise newer_state(home.plan_path, error) from None
+    except ValueError as error:
+        return [f"{home.plan_path} holds no state ({error}); it is kept as {quarantine(home.plan_path).name}"]
+    if named is None:
+        return []
+    if named not in ("", cluster):
+        kept = quarantine(home.plan_path).name
+        return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {kept}"]
+    layout = home.cluster(cluster)
+    make_private(layout.folder)
+    notices = [f"took over the state at {home.plan_path}"]
+    if layout.state.exists():
+        notices.append(f"{layout.state} is kept as {quarantine_copy(layout.state).name}")
+    with using(layout.state):
+        home.plan_path.replace(layout.state)
+    return notices
+
+
 class _Opening:
     """Opens the records of one cluster. With `mend`, what is unusable is quarantined, else it is left as it is."""
 
@@ -108,7 +157,9 @@ class _Opening:
                 if not whole:
                     self._notices.append(SEGMENT_MISSING)
                 if stored and self._knows_more(stored, whole=whole):
-                    self._bridge(stored)
+                    # The state file counts, with what of the journal is behind it.
+                    later = (event for _, event in self._reader.read() if event.number > stored.offset.events)
+                    self._take_in(stored.state.apply_all(later), "state file, a part of the journal being gone")
                 elif stored:
                     self._import(stored)
         except UnreadableFileError as error:
@@ -175,11 +226,6 @@ class _Opening:
             return not whole
         return not self._journal.exists()  # a crash cuts that file short, but does not remove it
 
-    def _bridge(self, stored: StoredState) -> None:
-        """Go by the state file, and by what of the journal is behind it."""
-        stored.state.apply_all(event for _, event in self._reader.read() if event.number > stored.offset.events)
-        self._take_in(stored.state, "state file, a part of the journal being gone")
-
     def _import(self, stored: StoredState) -> None:
         """Take over what a state file knows and the journal does not, as a change to be recorded."""
         known = self._records.offset.events
@@ -206,7 +252,12 @@ class _Opening:
     def _without_journal(self, error: UnreadableFileError, stored: StoredState | None) -> Records:
         records = self._records
         records.state, records.offset = State(self._cluster), START
-        where = f"kept as {self._quarantine_journal().name}" if self._mend else "left as it is"
+        where, unusable = "left as it is", self._journal
+        if not os.path.lexists(unusable):  # then what was moved out of it is
+            rotated = (segment.path for segment in past_segments(self._journal) if not segment.is_compressed)
+            unusable = next(rotated, self._layout.past)
+        if self._mend:
+            where = f"kept as {quarantine(unusable).name}"
         text = f"{self._journal} is no journal of {self._cluster} ({error}); it is {where}, and a new one is begun"
         self._notices.append(text)
         if stored:
@@ -216,13 +267,6 @@ class _Opening:
         rest = mend_records(self._layout, self._cluster)
         rest.notices = [*self._notices, *rest.notices]
         return rest
-
-    def _quarantine_journal(self) -> Path:
-        """Quarantine the file that grows and, if that is gone, what was moved out of it."""
-        if os.path.lexists(self._journal):
-            return quarantine(self._journal)
-        rotated = (segment.path for segment in past_segments(self._journal) if not segment.is_compressed)
-        return quarantine(next(rotated, segments_folder(self._journal)))
 
     def _treat_damage(self) -> None:
         """Repair the journal, or report what the next run will repair."""

@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.storage.backup.archive import SCHEMA, Manifest, pack, require_room
-from contextcore_install.storage.backup.reader import unpack
+from contextcore_install.storage.backup.archive import SCHEMA, Manifest, pack, require_room, unpack
 from kit.archives import ABSURD, END
 
 VOLUME = tarfile.TarInfo("part")

@@ -14,9 +14,8 @@ from contextcore_install.storage.archived import archive_records
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.plan_path import adopt
 from contextcore_install.storage.state_file import StateWriter, load_state
-from contextcore_install.storage.store import mend_records, read_records
+from contextcore_install.storage.store import adopt, mend_records, read_records
 
 START_US = 1_700_000_000_000_000
 

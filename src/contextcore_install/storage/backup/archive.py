@@ -1,4 +1,4 @@
-"""A backup as one file, and how it is written: whole, or not at all (docs/reference/backup.md is its format).
+"""A backup as one file (docs/reference/backup.md is its format): written whole, and read as a stranger's.
 
 It is a gzipped tar whose first member, the manifest, names the others, each with its SHA-256.
 """
@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from typing import IO, Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.text import IN_FILES
-from contextcore_install.storage.files import UnreadableFileError, using
+from contextcore_install.storage.files import UnreadableFileError, open_regular, parse_json, using, write_atomically
 from contextcore_install.storage.home import JOURNAL_FILE, STATE_FILE
 from contextcore_install.system.files import UNFINISHED, sync_folder
+from contextcore_install.system.trees import HEADERS_FAIL, TreeError, check_tree
 
 SCHEMA = "contextcore-install/backup/v1"
 MANIFEST = "manifest.json"
@@ -32,6 +34,8 @@ CHUNK = 1024 * 1024  # bytes that are read at once
 SPARE_BYTES = 64 * 1024 * 1024  # stay free on a disk beside what a copy takes
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_FILES = 10_000
+MOST_MANIFEST_BYTES = 4 * 1024 * 1024
+_HEADERS = 64 * 1024
 _RECORDS = frozenset({f"{RECORDS}/{STATE_FILE}", f"{RECORDS}/{JOURNAL_FILE}"})
 _NAME = re.compile(rf"(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}")
 _LEVEL = 3  # of gzip: stores compress what they keep themselves, so more wins little
@@ -147,17 +151,14 @@ def _write(
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_LEVEL) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
     ):
-        tar.addfile(_member(MANIFEST, len(head)), io.BytesIO(head))
+        member = tarfile.TarInfo(MANIFEST)
+        member.size, member.mode = len(head), 0o600
+        tar.addfile(member, io.BytesIO(head))
         for entry in manifest["files"]:
             report(f"packing {entry['name']}")
+            member.name, member.size = entry["name"], entry["bytes"]
             with (staged / entry["name"]).open("rb") as file:
-                tar.addfile(_member(entry["name"], entry["bytes"]), _CheckedFile(file, checkpoint))
-
-
-def _member(name: str, size: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o600
-    return member
+                tar.addfile(member, _CheckedFile(file, checkpoint))
 
 
 class _CheckedFile:
@@ -190,3 +191,91 @@ def require_room(folder: Path, wanted: int) -> None:
         mib = 1024 * 1024
         message = f"{folder} has {free // mib} MiB free, and {(wanted + SPARE_BYTES) // mib + 1} MiB are needed"
         raise InstallError("disk-full", message, hint=f"df -h {quote(str(folder))}")
+
+
+def unpack(
+    source: Path, staged: Path, accept: Callable[[Manifest], None], checkpoint: Checkpoint = lambda: None
+) -> Manifest:
+    """Lay an archive out in a new folder, its manifest too; return that once every file has been checked.
+
+    `accept` is given the manifest before the rest is read, and raises InstallError for one that is not wanted. Raises
+    InstallError `backup-unusable` for what is damaged or hostile, and what the checkpoint raises; the folder is then
+    gone again.
+    """
+    with using(staged):
+        staged.mkdir(mode=0o700)
+        try:
+            return _unpack(source, staged, accept, checkpoint)
+        except BaseException as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            if isinstance(error, UnreadableFileError | TreeError):
+                raise _refused(source, str(error)) from None
+            if isinstance(error, (*HEADERS_FAIL, zlib.error, gzip.BadGzipFile)):
+                raise _refused(source, f"it is damaged or cut short ({error})") from None
+            raise
+
+
+def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None], checkpoint: Checkpoint) -> Manifest:
+    descriptor = open_regular(source)
+    if descriptor is None:
+        raise InstallError("backup-missing", f"there is no file {source}", hint=f"ls {quote(str(source.parent))}")
+    with os.fdopen(descriptor, "rb") as raw, gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
+        limited = _Limited(unzipped, MOST_MANIFEST_BYTES + _HEADERS)
+        with tarfile.open(fileobj=limited, mode="r|") as tar:  # type: ignore[call-overload]
+            first = tar.next()
+            if first is None or first.name != MANIFEST or not first.isreg() or first.size > MOST_MANIFEST_BYTES:
+                raise UnreadableFileError(f"it does not begin with a {MANIFEST}")
+            content = tar.extractfile(first)
+            manifest = read_manifest(parse_json(content.read() if content else b""))
+            accept(manifest)
+            limited.most += manifest.bytes + _HEADERS * (len(manifest.files) + 1)
+            for entry in manifest.files:
+                _take(tar, entry, staged, checkpoint)
+            if tar.next() is not None:
+                raise UnreadableFileError("it holds more than it says")
+            while limited.read(CHUNK):  # gzip has a checksum of its own behind the last block
+                pass
+    for entry in manifest.files:
+        if entry.name.startswith(f"{VOLUMES}/"):
+            checkpoint()
+            with (staged / entry.name).open("rb") as file:
+                check_tree(file)
+    write_atomically(staged / MANIFEST, json.dumps(manifest_document(manifest.about, manifest.files)).encode())
+    return manifest
+
+
+class _Limited:
+    """A file that gives no more than it should hold: what is packed small may be large."""
+
+    def __init__(self, file: gzip.GzipFile, most: int) -> None:
+        self._file = file
+        self.most = most
+
+    def read(self, size: int) -> bytes:
+        self.most -= size
+        if self.most < -CHUNK:
+            raise UnreadableFileError("it holds more than it says")
+        return self._file.read(size)
+
+
+def _take(tar: tarfile.TarFile, entry: ArchiveEntry, staged: Path, checkpoint: Checkpoint) -> None:
+    member = tar.next()
+    if member is None:
+        raise UnreadableFileError("it is cut short")
+    content = tar.extractfile(member) if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) else None
+    if member.name != entry.name or content is None:
+        raise UnreadableFileError(f"it holds what it does not name: {member.name[:80]!r}")
+    if member.size != entry.bytes or member.sparse is not None:
+        raise UnreadableFileError(f"{entry.name} has another size than it should")
+    target = staged / entry.name
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(target, NEW_FILE, 0o600), "wb") as file:
+        digest = copy(content, file, checkpoint)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest != entry.sha256:
+        raise UnreadableFileError(f"{entry.name} is not what it was: its checksum differs")
+
+
+def _refused(source: Path, reason: str) -> InstallError:
+    return InstallError("backup-unusable", f"{source} is no backup that can be used: {reason}; nothing was changed")

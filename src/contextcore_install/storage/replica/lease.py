@@ -127,7 +127,10 @@ class Lease:
 
     def _outlived(self, found: StoredObject, pause: Callable[[float], None]) -> StoredObject:
         """Return the lease once it is free: ours from before, released, or watched for its whole time."""
-        began, limit = self._clock(), _duration(found.content)
+        began, limit = self._clock(), LEASE_S
+        seconds = found.content.get("leaseDurationSeconds")
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_S:
+            limit = float(seconds)
         version = found.version
         while (holder := found.content.get("holderIdentity")) and holder != self.identity:
             if found.version != version:
@@ -142,14 +145,9 @@ class Lease:
     def _put(self, found: StoredObject) -> None:
         transitions = found.content.get("leaseTransitions")
         before = max(self.least_term, transitions if isinstance(transitions, int) else 0)
-        now = _now()
-        content = {
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(LEASE_S),
-            "acquireTime": now,
-            "renewTime": now,
-            "leaseTransitions": before if is_held_by(found.content, self.identity) else before + 1,
-        }
+        term = before if is_held_by(found.content, self.identity) else before + 1
+        content: dict[str, Any] = {"holderIdentity": self.identity, "leaseDurationSeconds": int(LEASE_S)}
+        content |= dict.fromkeys(("acquireTime", "renewTime"), _now()) | {"leaseTransitions": term}
         self._write(content, found.version)
         self.held = True
 
@@ -204,12 +202,6 @@ def is_held_by(content: Mapping[str, Any], identity: str) -> bool:
 
 def _host_of(identity: str) -> str:
     return identity.rpartition("_")[0] or identity
-
-
-def _duration(content: Mapping[str, Any]) -> float:
-    seconds = content.get("leaseDurationSeconds")
-    usable = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST_S
-    return float(seconds) if usable else LEASE_S  # type: ignore[arg-type]
 
 
 def _elsewhere(content: Mapping[str, Any], lead: str = "") -> InstallError:
