@@ -97,12 +97,12 @@ def test_what_happens_is_seen_while_it_happens_and_the_end_as_well(browser: Brow
             expect(page.locator("#headline")).to_have_text("Installing: Check the machine", timeout=LIMIT_MS)
             story.log("preflight", "a line that a command printed")
             expect(page.locator("pre.log")).to_contain_text("a line that a command printed", timeout=LIMIT_MS)
-        expect(page.locator("#headline")).to_have_text("Ended without a word", timeout=LIMIT_MS)
+        expect(page.locator("#headline")).to_have_text("Ended unexpectedly", timeout=LIMIT_MS)
         expect(page.locator(".bar.cut")).to_have_count(1)
         feed.end()
         server.close()
         expect(page.locator("#link")).to_contain_text("The server has ended", timeout=LIMIT_MS)
-        expect(page.locator("#headline")).to_have_text("Ended without a word")
+        expect(page.locator("#headline")).to_have_text("Ended unexpectedly")
 
 
 def test_everything_can_be_reached_by_keyboard_and_is_seen_to_be(browser: Browser, story: Story) -> None:
@@ -169,7 +169,7 @@ def test_without_scripts_the_page_says_how_it_stands_and_what_to_type(browser: B
         seen.page.goto(server.url)
         shown = seen.page.inner_text("noscript")
 
-        assert "Ended without a word" in shown
+        assert "Ended unexpectedly" in shown
         assert "./create-cluster.sh --resume" in shown
 
 

@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_does_not_look_alive(story: Story, server: PageSer
         shown = sections(server)
         assert (shown["head"]["overall"], shown["run"]["ended_us"]) == ("running", None)
 
-    wait_until(lambda: sections(server)["head"]["headline"] == "Ended without a word")
+    wait_until(lambda: sections(server)["head"]["headline"] == "Ended unexpectedly")
     shown = sections(server)
     assert [step["status"] for step in shown["steps"][:2]] == ["completed", "stopped"]
     assert shown["run"]["rows"][1]["bars"][0][2] == "cut off"

@@ -65,8 +65,8 @@ def _ago(instant: str | None, now_us: int) -> str:
 def render_history(runs: Sequence[Mapping[str, Any]], style: Style) -> str:
     """Return a line for each run, in the order given.
 
-    A run is `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` ("" for one that
-    ended without a word) and `failed_step`.
+    A run is `run_id`, `mode`, `started_at` (RFC 3339), `duration_seconds`, `outcome` ("" if its end is not on record)
+    and `failed_step`.
     """
     if not runs:
         return "No runs yet."

@@ -120,7 +120,7 @@ def test_an_error_comes_with_what_to_type_and_takes_the_place_of_the_finding_it_
     ("last", "live", "tone", "headline"),
     [
         (None, True, "busy", "Installing: Create the cluster"),
-        (None, False, "warn", "Ended without a word"),
+        (None, False, "warn", "Ended unexpectedly"),
         ("interrupted", False, "warn", "Interrupted"),
     ],
 )

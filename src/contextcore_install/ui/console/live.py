@@ -13,7 +13,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
-from contextcore_install.ui.console.progress import DisplayPhase, Progress, needs_a_hand, remark
+from contextcore_install.ui.console.progress import DisplayPhase, Progress, needs_attention, remark
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Style, shown_cells
 from contextcore_install.ui.terminal import Sink, Terminal
@@ -130,11 +130,11 @@ class LiveConsole:
         return above
 
     def _remarks(self, event: Event) -> list[str]:
-        """Return the lines that an event leaves above the view: findings that want a hand, and notices."""
+        """Return the lines that an event leaves above the view: findings that need attention, and notices."""
         style = self._style()
         if event.kind is Kind.FINDING:
             finding = finding_from_document(event.data)
-            return finding_lines(finding, style, indent=2) if needs_a_hand(finding) else []
+            return finding_lines(finding, style, indent=2) if needs_attention(finding) else []
         lead = [("  ", ""), style.mark("waiting"), (" ", "")]
         text = remark(event)
         return style.paragraph(text, first=lead, indent=4, tone="faint") if text else []

@@ -11,7 +11,7 @@ from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.ports import Clock
 from contextcore_install.core.text import count
 from contextcore_install.engine.plan import Plan
-from contextcore_install.ui.console.progress import Progress, StepView, error_message, needs_a_hand, remark
+from contextcore_install.ui.console.progress import Progress, StepView, error_message, needs_attention, remark
 from contextcore_install.ui.hints import hint_lines
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.terminal import Sink
@@ -74,7 +74,7 @@ class PlainConsole:
             hint = error.get("hint", "")
         elif event.kind is Kind.FINDING:
             finding = finding_from_document(event.data)
-            if finding.remedy and needs_a_hand(finding):  # what heals by itself is told by the lines that follow
+            if finding.remedy and needs_attention(finding):  # what heals by itself is told by the lines that follow
                 hint = finding.remedy.command or finding.remedy.summary
         indent = 12 + (cells(self._number(step)) + self._names + 2 if step else 0)
         return lines + hint_lines(self._style, hint, label=self._style.symbol("then") + " ", indent=indent)
@@ -125,9 +125,9 @@ def _of_step(event: Event, step: StepView | None) -> _Said:
         case Kind.STEP_INVALIDATED:
             return "retry", _with("to be done again", sanitize(data.get("reason", ""))), "warn"
         case Kind.STEP_UNDO_STARTED:
-            return "begin", f"take back: {title}", "strong"
+            return "begin", f"undo: {title}", "strong"
         case Kind.STEP_UNDONE:
-            return "done", f"taken back in {took}" if took else "taken back", "good"
+            return "done", f"undone in {took}" if took else "undone", "good"
         case Kind.PART_FINISHED:
             failed = data.get("outcome") == "failed"
             text = sanitize(data.get("part", ""), 60) + (" failed" if failed else "") + (f"  {took}" if took else "")

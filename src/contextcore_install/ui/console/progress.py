@@ -85,7 +85,7 @@ class StepView:
             case Kind.STEP_FAILED:
                 self._end(DisplayPhase.FAILED, error_message(data), data, now)
             case Kind.STEP_UNDONE:
-                self._end(DisplayPhase.DONE, "taken back", data, now)
+                self._end(DisplayPhase.DONE, "undone", data, now)
             case Kind.STEP_INVALIDATED:
                 self.phase, self.text = DisplayPhase.WAITING, sanitize(data.get("reason", ""))
             case _:
@@ -209,8 +209,8 @@ def remark(event: Event) -> str:
     return ""
 
 
-def needs_a_hand(finding: Finding) -> bool:
-    """Whether a finding wants its reader: a warning, or something that the step does not heal by itself."""
+def needs_attention(finding: Finding) -> bool:
+    """Whether a finding needs attention: a warning, or something that the step does not heal by itself."""
     return finding.warning or not (finding.remedy and finding.remedy.automatic)
 
 

@@ -131,9 +131,9 @@ def render_interrupted(
 
 
 def render_rolled_back(ended: Ended, undone: Sequence[str], kept: str, style: Style, commands: Commands) -> str:
-    """Return what was taken back, where its data is, and what to type next."""
+    """Return what was undone, where its data is, and what to type next."""
     names = ", ".join(sanitize(step, 60) for step in undone)
-    text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} taken back{ended.took}."
+    text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} undone{ended.took}."
     lines = [*_marked(style, "done", text, "good"), *style.paragraph(sanitize(kept, 4096), indent=2)]
     ways = [(commands("--resume"), "installs it again"), (commands("delete"), "removes the rest, records and data")]
     return _ending(style, lines, ways)

@@ -122,7 +122,7 @@ def _headline(facts: PageFacts, standing: str) -> tuple[str, str, str]:
     """Return the tone, the headline and a sentence about how the installation stands."""
     story = facts.story
     lost = bool(story.run_id) and not story.finished and not facts.live
-    untold = "The latest run ended without a word: it was killed, or the power failed."
+    untold = "The latest run ended unexpectedly: it was killed, or the power failed."
     match standing:
         case "not_installed":
             return "idle", "Nothing is installed yet", "This page shows a run as soon as one begins."
@@ -137,7 +137,7 @@ def _headline(facts: PageFacts, standing: str) -> tuple[str, str, str]:
             error = facts.state.steps[failed[0]].error or {}
             return "bad", f"Failed: {names}", untold if lost else str(error.get("message", ""))
         case "interrupted" if lost:
-            return "warn", "Ended without a word", f"{untold} What was done is kept."
+            return "warn", "Ended unexpectedly", f"{untold} What was done is kept."
         case "interrupted":
             why = f" ({story.reason})" if story.reason else ""
             return "warn", "Interrupted", f"The latest run was told to end{why}. What was done is kept."

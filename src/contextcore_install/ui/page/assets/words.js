@@ -6,7 +6,7 @@ const WORDS = {
   stopped: ["■", "stopped", "warn"], interrupted: ["■", "interrupted", "warn"],
   answers: ["✓", "answers", "good"], silent: ["✗", "does not answer", "bad"],
   met: ["✓", "met", "good"], unmet: ["✗", "not met", "bad"],
-  "cut off": ["■", "ended without a word", "warn"], succeeded: ["✓", "done", "good"], "": ["●", "running", "busy"],
+  "cut off": ["■", "ended unexpectedly", "warn"], succeeded: ["✓", "done", "good"], "": ["●", "running", "busy"],
 };
 
 /** [symbol, word, tone] of a state. */
