@@ -12,7 +12,7 @@ from contextcore_install.commands import attach, history
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.own_evidence import own_evidence
+from contextcore_install.runtime.bundle.own_evidence import evidence_of
 from contextcore_install.runtime.console import recent_events
 from contextcore_install.runtime.page.source import PageSource
 from contextcore_install.storage.archived import archive_records
@@ -61,8 +61,8 @@ def page_of(source: PageSource) -> dict[str, Any]:
     return {
         "sections": source.sections(),
         "runs": [source.run(run_id) for run_id in source.latest_runs(100)],
-        "rows": source.all_rows(100),
-        "older": source.older(5),
+        "rows": source.history(100),
+        "older": source.history(100, 5),
     }
 
 
@@ -114,7 +114,8 @@ def test_what_is_estimated_from_is_the_same(tmp_path: Path) -> None:
 def test_a_bundle_has_as_much_of_the_journal(tmp_path: Path) -> None:
     found = []
     for story in both(tmp_path):
-        (evidence,) = [item for item in own_evidence(story.app(), journal_bytes=4_000) if item.name == "the journal"]
+        all_of_it = evidence_of(story.app(), None, lambda _: (), journal_bytes=4_000)
+        (evidence,) = [item for item in all_of_it if item.name == "the journal"]
         found.append(dict(evidence.collect(Told().ctx)))
     assert found[1] == found[0]
     assert len(found[0]["records/journal.jsonl"]) > 10

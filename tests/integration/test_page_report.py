@@ -107,5 +107,5 @@ def test_a_long_history_is_in_it_as_rows(tmp_path: Path) -> None:
     source = PageSource(story.app("report", "-o", "x"), Redaction())
     source.look()
 
-    assert len(source.all_rows(300)["rows"]) == 300
-    assert source.all_rows(300)["total"] == 400
+    assert len(source.history(300)["rows"]) == 300
+    assert source.history(300)["total"] == 400

@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.evidence import Collector, Piece
+from contextcore_install.core.evidence import Piece
 from contextcore_install.core.failures import found_wrong
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.ports import StepContext
@@ -23,7 +23,7 @@ from contextcore_install.runtime.bundle.bundle import (
     details,
     make_bundle,
 )
-from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
+from contextcore_install.runtime.bundle.own_evidence import evidence_of
 from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.interaction import cancellable, report_document
@@ -49,7 +49,8 @@ def _write(app: App, target: Path | None) -> int:
     with cancellable(app) as ctx:
         ctx.activity("collecting what helps to find out what is wrong")
         case = _Case(app)
-        bundle = make_bundle(app, ctx, case.evidence(), case.diagnosis, LIMITS, provider=case.provider, target=target)
+        evidence = evidence_of(app, case.provider, case.findings)
+        bundle = make_bundle(app, ctx, evidence, case.diagnosis, LIMITS, provider=case.provider, target=target)
     _report(app, bundle)
     return ExitCode.DONE
 
@@ -76,16 +77,7 @@ class _Case:
         except InstallError as error:
             self._trouble = self._trouble or error
 
-    def evidence(self) -> list[Collector]:
-        """Return all that there is to collect, in the order in which it is to be read."""
-        return [
-            Collector("the findings", self._findings),
-            *own_evidence(self._app),
-            *(self.provider.evidence() if self.provider else ()),
-            machine_evidence(self._app),
-        ]
-
-    def _findings(self, ctx: StepContext) -> Iterator[Piece]:
+    def findings(self, ctx: StepContext) -> Iterator[Piece]:
         if self.provider is None or self._installation is None:
             return
         token = CancelToken()

@@ -50,7 +50,7 @@ def _html(app: App, *, hides: bool) -> str:
         source.where = where
 
     Where(app).look(take, WHERE_PATIENCE_S)
-    sections = source.sections() | {"history": source.all_rows(MOST_ROWS)}
+    sections = source.sections() | {"history": source.history(MOST_ROWS)}
     now_us = app.clock.now_us()
     made = f"A report of contextcore-install {__version__}, made {second(now_us)}."
     hidden = " Home paths, host and user names and secrets are hidden." if hides else ""

@@ -37,10 +37,9 @@ def bundle_of_failure(session: Session, result: RunResult) -> str:
 
 
 def _make(session: Session, result: RunResult, token: CancelToken) -> Bundle:
-    from contextcore_install.core.evidence import Collector
     from contextcore_install.engine.context import Context
     from contextcore_install.runtime.bundle.bundle import BundleDiagnosis, BundleLimits, details, make_bundle
-    from contextcore_install.runtime.bundle.own_evidence import machine_evidence, own_evidence
+    from contextcore_install.runtime.bundle.own_evidence import evidence_of
 
     app, provider = session.app, session.installation.provider
 
@@ -54,12 +53,7 @@ def _make(session: Session, result: RunResult, token: CancelToken) -> Bundle:
         line = f"{step} failed: {error.message.rstrip('.')}{more}."
         return BundleDiagnosis(line, [*details(error, app.commands), about])
 
-    evidence = [
-        Collector("the findings", findings),
-        *own_evidence(app, journal_bytes=2 * TEXT_BYTES, runs=1),
-        *(item for item in provider.evidence() if not item.slow),
-        machine_evidence(app),
-    ]
+    evidence = evidence_of(app, provider, findings, journal_bytes=2 * TEXT_BYTES, runs=1, slow=False)
     limits = BundleLimits(QUICK_S, QUICK_S, TEXT_BYTES, 4 * TEXT_BYTES, TOTAL_BYTES)
     ctx = Context("", token, lambda *_: None, app.clock, app.clock.monotonic() + QUICK_S)
     return make_bundle(app, ctx, evidence, diagnosis, limits, provider=provider)

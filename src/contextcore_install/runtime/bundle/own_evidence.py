@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,30 +30,35 @@ from contextcore_install.system.host_facts import PROXIES, host_facts
 
 RECORDS = "records"
 RUNS = 3  # of how many of the latest runs the logs are taken along
-
 MOST_FILES = 1_000
-LEAST_SECRET = 8
-"""Characters; what is shorter under the name of a secret, as in TOKEN=none, may be a word like any other."""
+LEAST_SECRET = 8  # characters; what is shorter under the name of a secret, as in TOKEN=none, may be any word
 
 
-def own_evidence(app: App, *, journal_bytes: int = READ_BYTES, runs: int = RUNS) -> list[Collector]:
-    layout = app.layout
+def evidence_of(
+    app: App,
+    provider: Provider | None,
+    findings: Callable[[StepContext], Iterable[Piece]],
+    *,
+    journal_bytes: int = READ_BYTES,
+    runs: int = RUNS,
+    slow: bool = True,
+) -> list[Collector]:
+    """Return what there is to collect, in the order in which it is to be read; what is `slow` unless that is false."""
+    layout, provided = app.layout, provider.evidence() if provider else ()
     return [
+        Collector("the findings", findings),
         Collector("the state", lambda _: _state(layout.state)),
         Collector("the journal", lambda _: _journal(layout.journal, journal_bytes)),
         Collector("the records", lambda _: _small_records(layout)),
         Collector("the logs", lambda _: _logs(layout.logs, runs)),
+        *(item for item in provided if slow or not item.slow),
+        Collector("the machine", lambda ctx: _machine(app, ctx)),
     ]
 
 
-def machine_evidence(app: App) -> Collector:
+def _machine(app: App, ctx: StepContext) -> Iterator[Piece]:
     path = f"{app.environ.get('PATH', os.defpath)}{os.pathsep}{app.home.bin}"
-    environ = {**without_contact_points(app.environ), "PATH": path}
-
-    def facts(ctx: StepContext) -> Iterator[Piece]:
-        yield "machine.json", host_facts(environ, app.home.folder, ctx)
-
-    return Collector("the machine", facts)
+    yield "machine.json", host_facts({**without_contact_points(app.environ), "PATH": path}, app.home.folder, ctx)
 
 
 def known_secrets(app: App, provider: Provider | None) -> Iterator[str]:
@@ -122,20 +127,14 @@ def _small_records(layout: ClusterLayout) -> Iterator[Piece]:
 
 def _listing(folder: Path) -> str:
     """Return what is in a folder: mode, size, time of change (UTC) and path, one a line."""
-    lines: list[str] = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted([*folders, *names]):
-            path = Path(place, name)
-            try:
-                facts = path.lstat()
-            except OSError:
-                continue
-            changed = second(facts.st_mtime_ns // 1000)
-            lines.append(f"{stat.filemode(facts.st_mode)} {facts.st_size:>12} {changed} {path.relative_to(folder)}")
-            if len(lines) == MOST_FILES:
-                return "\n".join([*lines, "and more", ""])
-    return "\n".join([*lines, ""]) if lines else f"there is nothing in {folder}\n"
+    paths, lines = sorted(folder.rglob("*")), []
+    for path in paths[:MOST_FILES]:
+        with suppress(OSError):
+            facts = path.lstat()
+            about = f"{stat.filemode(facts.st_mode)} {facts.st_size:>12} {second(facts.st_mtime_ns // 1000)}"
+            lines.append(f"{about} {path.relative_to(folder)}\n")
+    more = "and more\n" if len(paths) > MOST_FILES else ""
+    return "".join(lines) + more or f"there is nothing in {folder}\n"
 
 
 def _logs(folder: Path, runs: int) -> Iterator[Piece]:

@@ -24,6 +24,8 @@ ASK_EVERY_S = 5.0  # how often the endpoints are asked whether they answer, whil
 
 _HTML, _JSON, _STREAM = "text/html; charset=utf-8", "application/json", "text/event-stream; charset=utf-8"
 
+OLDER_ROWS = 100  # how many runs are shown at once
+
 
 class PageFeed:
     """Answers what the page asks. Several threads may: the files are looked at by one of them at a time."""
@@ -57,7 +59,7 @@ class PageFeed:
         if path == "runs":
             before = query.get("before", "")
             with self._lock:
-                rows = self._source.older(int(before) if before.isdecimal() and len(before) < 10 else 0)
+                rows = self._source.history(OLDER_ROWS, int(before) if before.isdecimal() and len(before) < 10 else 0)
             return PageResponse(as_json(rows), _JSON)
         if path == "run":
             with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from contextcore_install.core.provider import Overview
 
 LOOK_S = 1.0  # how often it is asked whether the run that seems to live still does; never where none seems to
-
-OLDER_ROWS = 100
 
 
 class PageSource:
@@ -118,15 +117,10 @@ class PageSource:
             self._hidden,
         )
 
-    def older(self, before: int) -> dict[str, Any]:
-        """Return rows of the history from `before` (counted from 1) downwards."""
+    def history(self, most: int, before: int = sys.maxsize) -> dict[str, Any]:
+        """Return up to `most` rows of the history, from `before` (counted from 1) downwards."""
         rows = self._past.runs.rows
-        answer = history(rows, max(0, min(before, len(rows))), OLDER_ROWS, live=self.live)
-        return {name: bounded(part, self._hidden) for name, part in answer.items()}
-
-    def all_rows(self, most: int) -> dict[str, Any]:
-        rows = self._past.runs.rows
-        answer = history(rows, len(rows), most, live=self.live)
+        answer = history(rows, min(before, len(rows)), most, live=self.live)
         return {**answer, "rows": [bounded(row, self._hidden) for row in answer["rows"]]}
 
     def run(self, run_id: str) -> dict[str, Any] | None:
