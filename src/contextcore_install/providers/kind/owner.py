@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
@@ -70,10 +71,12 @@ class OwnerFile:
     def read(self) -> Owner | None:
         try:
             document = json.loads(read_text(self._path))
-            known = {field.name: document[field.name] for field in fields(Owner) if field.name in document}
+            known: dict[str, Any] = {name: bool(document.get(name)) for name in ("complete", "made_network")}
+            texts = ("id", "cluster", "engine", "engine_at", "engine_id")
+            known |= {name: str(document.get(name) or "") for name in texts}
             ports, nodes = tuple(map(int, document["ports"])), tuple(document["nodes"])
-            owner = Owner(**{**known, "began": float(document["began"]), "ports": ports, "nodes": nodes})
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            owner = Owner(began=float(document["began"]), ports=ports, nodes=nodes, **known)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
         return owner if owner.cluster == self._cluster else None
 

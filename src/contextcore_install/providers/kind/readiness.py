@@ -31,9 +31,7 @@ class ReadinessLimits:
     restart_after: float = 60.0  # until nodes that are sick are restarted
     pause: float = 0.3  # between two inspections; grows up to `longest_pause`
     longest_pause: float = 3.0
-    inspect_again: float = (
-        30.0  # between inspections while nothing answers at the API's port: each starts several programs
-    )
+    inspect_again: float = 30.0  # between inspections, which start several programs, while the API's port is silent
     try_port: float = 1.0  # between tries of that port meanwhile
     watch: float = 30.0  # for which nodes that are not Ready are watched between two inspections
     ask_in_node: float = 5.0  # between questions to the nodes themselves, if kubectl gets no answer
