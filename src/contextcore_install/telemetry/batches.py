@@ -21,8 +21,7 @@ class BatchReader(Generic[Item]):
     """Reads the journal once behind an offset: each event, with what a fold makes of it."""
 
     def __init__(self, events: EventSource, cluster: str, fold: type[Fold[Item]], start: Offset) -> None:
-        self._events = events
-        self._start = start
+        self._events, self._start = events, start
         self._reached = (start.number, start.at_us, start.position)
         try:
             self._fold = fold.restore(cluster, start.fold) if start.number else fold(cluster)
@@ -33,8 +32,7 @@ class BatchReader(Generic[Item]):
                     break
                 self._fold.take(event)
             self._start = replace(start, fold=self._fold.snapshot())
-        self.run_start = self._start
-        """The offset before the run that began last."""
+        self.run_start = self._start  # the offset before the run that began last
 
     def __iter__(self) -> Iterator[tuple[Event, list[Item]]]:
         """Yield events and their items; raises JournalReplacedError.
@@ -52,7 +50,7 @@ class BatchReader(Generic[Item]):
             yield event, self._fold.take(event)
 
     def batch(self, least: int) -> list[Item]:
-        """Return the next items, some `least` of them if there are so many: those of whole events."""
+        """Return the next items of whole events: some `least` of them, if there are so many."""
         items: list[Item] = []
         for _, made in self:
             items += made
@@ -61,7 +59,6 @@ class BatchReader(Generic[Item]):
         return items
 
     def offset(self) -> Offset:
-        """Return the offset reached."""
         if self._reached[0] == self._start.number:
             return self._start
         return Offset(*self._reached, self._fold.snapshot())

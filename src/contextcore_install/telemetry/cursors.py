@@ -1,4 +1,4 @@
-"""How far each backend has got in the journal, and whether it is still the one that it was (cursors.json)."""
+"""The cursors of the backends: how far each has got in the journal, and how it is recognised (cursors.json)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import CursorStore
 from contextcore_install.telemetry.folds.metrics import Sample
 
-TRACES, LOGS = "traces", "logs"
-"""What the names of cursors begin with that are no metrics store's."""
-
+TRACES, LOGS = "traces", "logs"  # what the names of cursors begin with that are no metrics store's
 MOST_BACKENDS = 60  # those used last are kept; each port that one was reached at counts as another
 
 
@@ -85,7 +83,6 @@ class SharedCursors:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Cursor:
-        """Return a backend's cursor; a new one if none is kept."""
         return cursor_from_document(self._store.load().get(name, {}))
 
     def of_kind(self, kind: str) -> list[Cursor]:
@@ -94,7 +91,6 @@ class SharedCursors:
         return [cursor_from_document(item) for item in reversed(found)]
 
     def last_metrics(self) -> Cursor:
-        """Return the cursor of the metrics store used last."""
         found = [item for name, item in self._store.load().items() if name.partition(" ")[0] not in {TRACES, LOGS}]
         return cursor_from_document(found[-1] if found else {})
 

@@ -36,14 +36,10 @@ class ExportWorker(Generic[AnyExporter]):
         reporter: FailureReporter,
         gather_s: float = GATHER_S,
     ) -> None:
-        self._base_url = base_url
-        self._make = make
-        self._reporter = reporter
-        self._gather_s = gather_s
+        self._base_url, self._make, self.reporter, self._gather_s = base_url, make, reporter, gather_s
         self._exporter: AnyExporter | None = None
         self._in_use = threading.Lock()
-        self._wake = threading.Event()
-        self._closing = threading.Event()
+        self._wake, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._began = 0.0
         self._end = float("inf")
@@ -85,13 +81,9 @@ class ExportWorker(Generic[AnyExporter]):
             more = delivery.more and time.monotonic() < self._end
         if self._closing.is_set():
             exporter.save()
-        self._reporter.recovered()
-        self._reporter.report_losses(losses)
+        self.reporter.recovered()
+        self.reporter.report_losses(losses)
         return sent
-
-    def lost(self, loss: Loss) -> None:
-        """Report what the backend took and does not keep."""
-        self._reporter.report_losses([loss])
 
     def attempt(self) -> None:
         """Send what is there. Nothing that goes wrong may end the thread or reach the run."""
@@ -105,7 +97,7 @@ class ExportWorker(Generic[AnyExporter]):
             if not isinstance(error, StoreError):
                 error = StoreError(FailureKind.REFUSES, f"{type(error).__name__}: {error}")
             self._failed(error)
-            self._reporter.report_early()
+            self.reporter.report_early()
         finally:
             self._in_use.release()
 
@@ -126,7 +118,7 @@ class ExportWorker(Generic[AnyExporter]):
         thread, self._thread = self._thread, None
         if thread is None:
             return lambda: None
-        if self._reporter.hopeless:
+        if self.reporter.hopeless:
             now = time.monotonic()
             end = min(end, now + max(_END_LEAST_S, _END_SHARE * (now - self._began)))
         self._end = end
@@ -136,18 +128,18 @@ class ExportWorker(Generic[AnyExporter]):
         def wait() -> None:
             thread.join(max(0.0, end - time.monotonic()))
             if thread.is_alive():
-                self._reporter.report_unfinished()
+                self.reporter.report_unfinished()
             else:
                 self._end = float("inf")  # who asks later has all the time again
-                self._reporter.report_failure()
+                self.reporter.report_failure()
 
         return wait
 
     def _run(self) -> None:
         while not self._closing.wait(self._gather_s):
-            if time.monotonic() >= self._reporter.next_try:
+            if time.monotonic() >= self.reporter.next_try:
                 self.attempt()
-            pause = max(INTERVAL_S, self._reporter.next_try - time.monotonic())
+            pause = max(INTERVAL_S, self.reporter.next_try - time.monotonic())
             if pause > INTERVAL_S:
                 self._closing.wait(pause)  # an event does not make a dead backend live
             else:
@@ -168,7 +160,7 @@ class ExportWorker(Generic[AnyExporter]):
             return self.exporter
         url = self._base_url()
         if not url:
-            raise StoreError(FailureKind.NO_ANSWER, f"{self._reporter.store} is not there yet")
+            raise StoreError(FailureKind.NO_ANSWER, f"{self.reporter.store} is not there yet")
         if self._exporter is None or self._exporter.client.base_url != url.rstrip("/"):
             self._exporter = self._make(url)
             # The port may be another program's by the time of a later connection.
@@ -180,5 +172,5 @@ class ExportWorker(Generic[AnyExporter]):
         if self._exporter is not None:
             self._exporter.disconnect()
         cut_short = self._closing.is_set() and error.kind is FailureKind.TOO_SLOW
-        if not (cut_short and self._reporter.hopeless):  # else what it said before says more
-            self._reporter.failed(error)
+        if not (cut_short and self.reporter.hopeless):  # else what it said before says more
+            self.reporter.failed(error)

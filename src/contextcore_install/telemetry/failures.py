@@ -9,8 +9,7 @@ from enum import StrEnum
 
 from contextcore_install.core.errors import InstallError
 
-_LONGEST_PAUSE_S = 15.0
-_LONGEST_ASKED_PAUSE_S = 60.0
+_LONGEST_PAUSE_S, _LONGEST_ASKED_PAUSE_S = 15.0, 60.0
 _LONGEST_REFUSED_PAUSE_S = 2.0  # to find nothing listening costs next to nothing, and a store may start any moment
 
 
@@ -28,19 +27,12 @@ class StoreError(Exception):
 
     def __init__(self, kind: FailureKind, evidence: str, *, hint: str = "", retry_after_s: float = 0.0) -> None:
         super().__init__(evidence)
-        self.kind = kind
-        self.evidence = evidence
-        self.hint = hint
-        self.retry_after_s = retry_after_s
+        self.kind, self.evidence, self.hint, self.retry_after_s = kind, evidence, hint, retry_after_s
 
     def as_install_error(self) -> InstallError:
-        return InstallError(
-            f"metrics-store-{self.kind.name.lower().replace('_', '-')}",
-            f"the metrics store {self.kind}",
-            evidence=self.evidence,
-            hint=self.hint,
-            retryable=self.kind is not FailureKind.REFUSES,
-        )
+        code = f"metrics-store-{self.kind.name.lower().replace('_', '-')}"
+        retryable = self.kind is not FailureKind.REFUSES
+        return InstallError(code, f"the metrics store {self.kind}", self.evidence, self.hint, retryable=retryable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +63,12 @@ class FailureReporter:
     """
 
     def __init__(self, report: Callable[[str], None], store: str, items: str) -> None:
-        self.store = store
+        self.store, self._items, self._report = store, items, report
         self.next_try = 0.0
-        self._items = items
-        self._report = report
-        self._reported: set[str] = set()
         self._failures = 0
         self._worked = False
         self._error: StoreError | None = None
+        self._reported: set[str] = set()
 
     @property
     def hopeless(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind, instant
@@ -28,20 +27,6 @@ _MOST_SENTENCES = 10
 _POLL_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class MissingSample:
-    """A sample that the store does not show, or shows with another value."""
-
-    sample: Sample
-    shown: float | None
-
-    def __str__(self) -> str:
-        sample = self.sample
-        labels = ",".join(f'{name}="{value}"' for name, value in sample.labels)
-        what = f"{sample.name}{{{labels}}} = {sample.value:g} of {instant(sample.at_ms * 1000)}"
-        return f"{what} is not there" if self.shown is None else f"{what} is there as {self.shown:g}"
-
-
 def missing_samples(
     backend: Backend,
     cluster: str,
@@ -50,7 +35,7 @@ def missing_samples(
     *,
     bypass_cache: bool = False,
     exact: bool = False,
-) -> list[MissingSample]:
+) -> list[Sample]:
     """Return those of the samples that the store does not show; raises StoreError.
 
     A sample that is shown with another value is missing only if `exact`: a journal that has lost a line gives other
@@ -63,10 +48,8 @@ def missing_samples(
     if len({sample.name for sample in samples}) == 1:
         matchers["__name__"] = samples[0].name
     found = backend.raw_samples(matchers, start, end, timeouts, bypass_cache=bypass_cache)
-    shown = [(sample, found.get(sample.series, {}).get(sample.at_ms)) for sample in samples]
-    return [
-        MissingSample(sample, value) for sample, value in shown if value is None or (exact and value != sample.value)
-    ]
+    shown = {sample: found.get(sample.series, {}).get(sample.at_ms) for sample in samples}
+    return [sample for sample, value in shown.items() if value is None or (exact and value != sample.value)]
 
 
 def missing_after_wait(
@@ -77,7 +60,7 @@ def missing_after_wait(
     limit_s: float,
     *,
     exact: bool = False,
-) -> list[MissingSample]:
+) -> list[Sample]:
     """Return what `missing_samples` does, giving the store `limit_s` seconds to show what it has just taken."""
     end = time.monotonic() + limit_s
     missing = missing_samples(backend, cluster, samples, timeouts, exact=exact)
@@ -111,10 +94,16 @@ def sent_samples(reader: BatchReader[Sample], cursor: Cursor, behind: int = 0) -
     return taken, kept[0][0] if kept else cursor.base
 
 
-def in_words(missing: Sequence[MissingSample], backend: Backend) -> list[str]:
+def in_words(missing: Sequence[Sample], backend: Backend) -> list[str]:
+    """Return a bounded list of sentences."""
     more = len(missing) - _MOST_SENTENCES
-    sentences = [f"{backend}: {item}" for item in missing[:_MOST_SENTENCES]]
+    sentences = [f"{backend}: {_in_words(sample)}" for sample in missing[:_MOST_SENTENCES]]
     return [*sentences, f"{backend}: and {more} more samples"] if more > 0 else sentences
+
+
+def _in_words(sample: Sample) -> str:
+    labels = ",".join(f'{name}="{value}"' for name, value in sample.labels)
+    return f"{sample.name}{{{labels}}} = {sample.value:g} of {instant(sample.at_ms * 1000)} is not there"
 
 
 def round_trip(url: str, cluster: str, at_us: int) -> str:
@@ -136,7 +125,7 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
     finally:
         client.close()
     if missing:
-        raise _lost(f"{backend} took a sample and does not show it", str(missing[0]))
+        raise _lost(f"{backend} took a sample and does not show it", _in_words(missing[0]))
     return f"{backend} took a sample of now and shows it"
 
 

@@ -32,7 +32,7 @@ _PointsByName = defaultdict[tuple[str, str], _Points]
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A state made from samples: of which store, and the time of the newest sample (ms since 1970)."""
+    """A state made from a store's samples, and the time of the newest (ms since 1970)."""
 
     state: State
     store: str

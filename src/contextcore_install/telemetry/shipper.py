@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 Url = Callable[[], str | None]
 """Returns where a backend is, or None while there is none; may raise InstallError."""
 
-_GATHER_LONG_S = 5.0
-"""How long spans and lines are gathered: nobody waits for them, as for the metrics that a step reads back."""
-
-_FLUSH_ATTEMPTS = 3
-_FLUSH_LONGEST_PAUSE_S = 10.0
+_GATHER_LONG_S = 5.0  # spans and lines: nobody waits for them, as for the metrics that a step reads back
+_FLUSH_ATTEMPTS, _FLUSH_LONGEST_PAUSE_S = 3, 10.0
 _READ_BACK_S = 3.0
 _MOST_CLOCK_LAG_S = 20.0  # how far the clock may be behind the records to be waited for
 
@@ -41,9 +38,8 @@ _MOST_CLOCK_LAG_S = 20.0  # how far the clock may be behind the records to be wa
 class Shipper:
     """The Telemetry port, and threads that export while a run lives (`start` to `close`), one for each backend.
 
-    There is no queue: what a backend has not taken is in the journal, and its cursor says from where. `report` gets
-    one sentence a run about each backend that cannot be used, and one about what it refused; it is called from the
-    workers' threads or from `close`. As a projection of the run it is woken by every event worth sending.
+    What a backend has not taken is in the journal, and its cursor says from where. `report` gets one sentence a run
+    about each backend that cannot be used, and one about what it refused, from the workers' threads or from `close`.
     """
 
     def __init__(
@@ -136,10 +132,10 @@ class Shipper:
             samples, base = sent_samples(exporter.read_from(cursor.base), cursor)
             missing = missing_after_wait(backend, self._cluster, samples, self._metrics.timeouts(), _READ_BACK_S)
             if missing:
-                loss = exporter.missed(samples, [item.sample for item in missing])
+                loss = exporter.missed(samples, missing)
                 if loss is None:
                     return in_words(missing, backend)
-                self._metrics.lost(loss)
+                self._metrics.reporter.report_losses([loss])
             exporter.cursor = replace(exporter.cursor, base=base)
             return []
 
@@ -224,10 +220,9 @@ def _now_us() -> int:
 
 def _clock_behind(ahead_us: int) -> InstallError:
     now_us = _now_us()
-    now, then = second(now_us), second(now_us + ahead_us)
     return InstallError(
         "clock-behind",
-        f"this machine's clock says {now}, and the installation's records go on from {then}",
+        f"this machine's clock says {second(now_us)}, and the records go on from {second(now_us + ahead_us)}",
         evidence="A store takes no samples from the future; they wait in the journal until their time has come.",
         hint="set the clock right; if it is right, and was wrong before, begin new records: "
         f"{own('--reset')} (the old ones are kept)",

@@ -38,11 +38,10 @@ class Backend:
         return f"{self.kind.query_prefix}/api/v1/query"
 
     def send(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
-        """Send samples and return those that the store will never take."""
         return send(self.client, self.kind.write_path, samples, timeouts)
 
     def query(self, expression: str, at_ms: int, timeouts: Timeouts) -> list[dict[str, Any]]:
-        """Return the result of an instant query, as the API gives it."""
+        """Return the result of an instant query."""
         fields = {"query": expression, "time": f"{at_ms // 1000}.{at_ms % 1000:03d}"}
         answer = self.client.request("GET", f"{self.query_path}?{urlencode(fields)}", timeouts)
         what = f"query at {self.client.base_url}{self.query_path}"
@@ -64,7 +63,7 @@ class Backend:
         VictoriaMetrics caches for some ten seconds which series a selector selects, and shows none that has begun
         since (lib/mergeset/table.go: flushCallback is what makes it forget).
         """
-        parts = [f"{name}={_quoted(value)}" for name, value in matchers.items()]
+        parts = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in matchers.items()]
         if "__name__" not in matchers:
             parts.insert(0, f'__name__=~"{PREFIX}.+"')
         if bypass_cache:
@@ -87,11 +86,7 @@ class Backend:
         return found
 
     def show_recent(self, timeouts: Timeouts) -> None:
-        """Have what was just written show up in queries, if the store would take a second or two for it.
-
-        VictoriaMetrics buffers what it takes in; its `/internal/force_flush` makes it visible at once. Where that
-        is protected or gone, waiting does it.
-        """
+        """Have VictoriaMetrics show what it has buffered; if it refuses, it does so after a second or two."""
         if self.kind is VICTORIA_METRICS:
             self.client.request("GET", "/internal/force_flush", timeouts)
 
@@ -136,8 +131,3 @@ def _probe_mimir(client: Client, timeouts: Timeouts) -> Backend:
         f" (HTTP {answer.status} {answer.text})",
         hint="something else may hold the port",
     )
-
-
-def _quoted(value: str) -> str:
-    """Return a value as a PromQL string."""
-    return json.dumps(value, ensure_ascii=False)

@@ -36,12 +36,9 @@ class Exporter(ABC, Generic[Item]):
 
     def __init__(self, base_url: str, events: EventSource, cursors: SharedCursors, cluster: str) -> None:
         self.client = Client(base_url)
-        self.cursor = Cursor()
-        self._events = events
-        self._cursors = cursors
-        self._cluster = cluster
+        self.cursor = self._saved = Cursor()
+        self._events, self._cursors, self._cluster = events, cursors, cluster
         self._name = ""
-        self._saved = self.cursor
 
     @property
     def connected(self) -> bool:
@@ -69,12 +66,10 @@ class Exporter(ABC, Generic[Item]):
     def deliver(self, timeouts: Callable[[], Timeouts]) -> Delivery:
         """Send the next batch; the cursor moves only when the backend has taken it."""
         try:
-            reader = self.read_from(self.cursor.sent)
-            items = reader.batch(self.batch_size)
+            items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
         except JournalReplacedError:
             self.reset_cursor()
-            reader = self.read_from(self.cursor.sent)
-            items = reader.batch(self.batch_size)
+            items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
         delivery = self._send(items, timeouts, more=len(items) >= self.batch_size) if items else Delivery()
         self.cursor = replace(self.cursor, sent=reader.offset())
         if items:

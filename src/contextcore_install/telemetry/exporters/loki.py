@@ -20,8 +20,7 @@ PATH = "/loki/api/v1/push"
 SERVICE = "contextcore-install"
 HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
 
-MOST_CHARACTERS = 500_000
-"""In the lines of one request: far below the 4 MB a second that Loki takes by default."""
+MOST_CHARACTERS = 500_000  # in the lines of a request: far below the 4 MB a second that Loki takes by default
 
 # What Loki says of lines that it will never take; it takes the others of the same request (pkg/distributor,
 # pkg/ingester: each entry is validated by itself). The messages are in pkg/validation/validate.go and

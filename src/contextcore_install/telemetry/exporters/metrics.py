@@ -16,14 +16,12 @@ from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.readback import missing_after_wait, missing_samples, sent_samples
 
 _VISIBLE_S = 1.5  # how long a store may take to show the newest sample before it counts as another store
-
+_RECHECK_S = 10.0  # how long nothing is looked up again in a store that closes every connection
 _SETTLED_MS = 60_000
 """Age after which what a store has taken and still shows is on its disk.
 
 VictoriaMetrics keeps some ten seconds in memory alone, and Linux half a minute of what is written to a file.
 """
-
-_RECHECK_S = 10.0  # how long nothing is looked up again in a store that closes every connection
 
 
 class MetricsExporter(Exporter[Sample]):
@@ -136,7 +134,7 @@ class MetricsExporter(Exporter[Sample]):
         return not missing_after_wait(self.backend, self._cluster, samples, timeouts, limit_s)
 
     def _missing(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Sample]:
-        return [item.sample for item in missing_samples(self.backend, self._cluster, samples, timeouts)]
+        return missing_samples(self.backend, self._cluster, samples, timeouts)
 
 
 def _now_ms() -> int:

@@ -41,10 +41,9 @@ class Refusal:
 
 
 def send(client: Client, path: str, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
-    """Send samples and return those that the store will never take; all others it has then.
+    """Send samples and return those that the store will never take; all others it has then. Raises StoreError.
 
-    A request in which one sample is refused is halved, oldest first, until what can be taken is: some
-    stores take nothing of such a request. Raises StoreError when the store takes nothing now.
+    A request with a sample that is refused is halved, oldest first, as some stores take nothing of such a request.
     """
     refused: list[Refusal] = []
     parts = [samples] if samples else []
@@ -90,11 +89,10 @@ def encode(samples: Sequence[Sample]) -> bytes:
 
 @cache
 def _write_request() -> Any:
-    """Return the class of WriteRequest, made from its descriptor.
+    """Return the class of WriteRequest, made from its descriptor, which works with all versions of protobuf.
 
-    Not from protoc: generated code runs only with a protobuf library of its own major version or the
-    next, and warns with the next, whereas a descriptor works with all. A pool of its own keeps clear
-    of other definitions of the same names in the process.
+    Code that protoc generates runs only with its own major version or the next. A pool of its own keeps clear of other
+    definitions of the same names in the process.
     """
     from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
     from google.protobuf.descriptor_pb2 import FileDescriptorProto

@@ -27,10 +27,7 @@ PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
 
 SNAPSHOT_VERSION = 4
-"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again.
-
-Those of version 3 may have counted remedies twice.
-"""
+"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
 _LARGEST = 1e300
 
@@ -49,16 +46,14 @@ class Sample:
 
     @property
     def series(self) -> SeriesKey:
-        """What tells this sample's series from others."""
         return self.name, self.labels
 
 
 class MetricsFold:
     """Makes samples of events taken in order, from the beginning of a journal or from a snapshot.
 
-    Stores keep milliseconds, events differ by microseconds: where two samples of a series fall into one
-    millisecond, the later one is dated into the next, so that no change is lost. A snapshot carries
-    what that needs, which is why a resend gives the same timestamps.
+    Stores keep milliseconds, events differ by microseconds: if two samples of a series fall into one millisecond, the
+    later one is dated into the next, so that no change is lost. A snapshot carries what a resend needs to do the same.
     """
 
     def __init__(self, cluster: str) -> None:
@@ -196,10 +191,7 @@ class MetricsFold:
             yield self._time("verified_timestamp")
 
     def _info(self, event: Event) -> Iterator[Sample]:
-        """Say once a run what it is, as soon as its provider is known, and at its end at the latest.
-
-        A run's first event may come before the one that names the provider.
-        """
+        """Describe each run once: as soon as its provider is known, which a later event may name, or at its end."""
         if self._info_sent or not self._run_id:
             return
         provider = self._provider or self._state.provider
