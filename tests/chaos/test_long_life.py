@@ -81,8 +81,8 @@ def test_the_folder_does_not_grow_but_for_each_runs_history(tmp_path: Path, trie
 
 def _check_history(world: World) -> None:
     layout = Home(world.home).cluster(CLUSTER)
-    assert len(read_journal_summary(layout.journal, CLUSTER).runs.rows) == RUNS
-    assert {row["outcome"] for row in read_journal_summary(layout.journal, CLUSTER).runs.rows} == {"succeeded"}
+    assert len(read_journal_summary(layout.journal, CLUSTER).runs) == RUNS
+    assert {row["outcome"] for row in read_journal_summary(layout.journal, CLUSTER).runs} == {"succeeded"}
     numbers = [event["number"] for event in journal(world)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(list(layout.past.glob("*.jsonl.gz"))) > 2

@@ -15,7 +15,7 @@ def run(app: App) -> int:
     from contextcore_install.ui.tables import render_history
 
     require_installation(app, "history", "show the history of")
-    runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs.rows
+    runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
     report_document(app, document, lambda style: render_history(runs, style))
     return ExitCode.DONE

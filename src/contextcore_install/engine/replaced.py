@@ -48,7 +48,7 @@ def replaced(known: Mapping[str, str], seen: Sequence[Storage], backup: str = ""
 def _finding(component: str, piece: DataPiece, was: str, backup: str) -> DataReplaced:
     when = f"made anew at {piece.since}" if piece.since else "emptied or replaced"
     text = f"The data of {component} is gone: {piece.name} was {when}, and holds what was written since."
-    remedy = Remedy("There is no backup here. Accept the loss, and be told no more.", ACCEPT)
+    remedy = Remedy("There is no backup here. Accept the loss, and stop this warning.", ACCEPT)
     if backup:
         remedy = Remedy(f"Put the newest backup back; or accept the loss: {ACCEPT}", own("restore", backup))
     return DataReplaced(REPLACED, text, remedy=remedy, warning=True, name=piece.name, was=was, now=piece.id)

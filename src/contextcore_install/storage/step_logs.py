@@ -100,7 +100,7 @@ def _failed(data: Data) -> str:
 
 
 def _completed(data: Data) -> str:
-    state = "was done before" if data.get("already") else f"done{_took(data, 'in')}"
+    state = "up to date" if data.get("already") else f"done{_took(data, 'in')}"
     return f"{state}: {data['summary']}" if data.get("summary") else state
 
 

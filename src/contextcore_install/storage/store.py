@@ -21,7 +21,7 @@ from contextcore_install.storage.state_file import StoredState, load_state
 CLOCK_TOLERANCE_US = 5_000_000  # by which the records may be ahead of the clock without a notice
 WITHOUT_JOURNAL = "state file, the journal being gone"  # the source of a state that no journal confirms
 SEGMENT_MISSING = (
-    "a part of the journal is gone: the state is made from what is left of it, and from the state file, if any"
+    "a segment of the journal is missing: the state is made from what is left of it, and from the state file, if any"
 )
 
 
@@ -79,7 +79,7 @@ def differences(before: State, after: State) -> list[str]:
         elif old.as_document() != new.as_document():
             changes.append(f"{step_id}: details")
     if before.extra != after.extra:
-        changes.append("what others keep in it")
+        changes.append("fields of other programs")
     if not before.exists and after.exists:
         changes.insert(0, f"an installation begun {after.started_at}")
     return changes
@@ -122,7 +122,7 @@ def adopt(home: Home, cluster: str) -> list[str]:
         return []
     if named not in ("", cluster):
         kept = quarantine(home.plan_path).name
-        return [f"{home.plan_path} speaks of the cluster {named[:63]!r}; it is kept as {kept}"]
+        return [f"{home.plan_path} is of the cluster {named[:63]!r}; it is kept as {kept}"]
     layout = home.cluster(cluster)
     make_private(layout.folder)
     notices = [f"took over the state at {home.plan_path}"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Event, Kind, event_from_document
-from contextcore_install.engine.journal_summary import Runs
+from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
 from contextcore_install.telemetry.folds.metrics import MetricsFold
@@ -94,12 +94,12 @@ def test_a_run_that_was_cut_off_ends_in_its_trace_where_it_did() -> None:
 
 
 def test_the_history_shows_when_looking_began_and_what_came_of_it() -> None:
-    runs = Runs()
+    summary = JournalSummary("o11y-dev")
     journal = journal_with("succeeded", verified=True)
     for event in journal.events:
-        runs.take(event)
-    assert [row["mode"] for row in runs.rows] == ["install", "verify"]
-    row = runs.rows[1]
+        summary.take(0, event)
+    assert [row["mode"] for row in summary.runs] == ["install", "verify"]
+    row = summary.runs[1]
     assert (row["run_id"], row["outcome"], row["duration_seconds"]) == ("v1", "failed", 1.5)
     assert row["started_at"] < Event(1, journal.events[-1].at_us, "", Kind.TICK).as_document()["at"]
 

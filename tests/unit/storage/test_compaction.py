@@ -130,7 +130,7 @@ def test_what_the_history_shows_is_what_it_showed_before(layout: ClusterLayout) 
     some_runs(layout)
     told, once_more = read_journal_summary(layout.journal, CLUSTER), folded(everything(layout))
     assert told.as_document() == once_more.as_document()
-    assert len(told.runs.rows) == 12
+    assert len(told.runs) == 12
     assert told.took == {step: [1.5] for step in STEP_IDS}
     assert told.requirements
 

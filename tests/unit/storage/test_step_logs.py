@@ -32,7 +32,7 @@ REMEDY = {"summary": "Get one.", "command": "", "risk": "harmless", "automatic":
             {"error": ERROR, "duration_seconds": 70.1},
             ["failed after 70.1 s: mimir keeps crashing", "    exit 1", "    bad config", "    -> look"],
         ),
-        (Kind.STEP_COMPLETED, {"already": True, "summary": "14 met"}, ["was done before: 14 met"]),
+        (Kind.STEP_COMPLETED, {"already": True, "summary": "14 met"}, ["up to date: 14 met"]),
         (Kind.STEP_COMPLETED, {"duration_seconds": 1.5}, ["done in 1.5 s"]),
         (
             Kind.COMMAND_FINISHED,

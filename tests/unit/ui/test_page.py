@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.engine.journal_summary import Runs
+from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import State
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.page.document import PageFacts, history, log_lines, run_section, sections
@@ -58,10 +58,10 @@ class Told:
 
 def facts(story: RunStory, told: list[Event], **more: Any) -> PageFacts:
     state = State("o11y-dev").apply_all(told)
-    rows = Runs()
+    rows = JournalSummary("o11y-dev")
     for event in told:
-        rows.take(event)
-    return PageFacts(state, story, Commands(), TITLES, "1", rows=rows.rows, **more)
+        rows.take(0, event)
+    return PageFacts(state, story, Commands(), TITLES, "1", rows=rows.runs, **more)
 
 
 def test_attempts_of_a_step_are_bars_of_their_own_with_the_pause_between() -> None:
@@ -165,13 +165,13 @@ def test_before_any_run_it_says_what_to_type() -> None:
 @settings(max_examples=25)
 @given(st.lists(events, max_size=12), hostile_text, json_values)
 def test_whatever_events_hold_the_document_is_json_and_harmless(told: list[Event], line: str, value: Any) -> None:
-    story, rows = RunStory(), Runs()
+    story, rows = RunStory(), JournalSummary("o11y-dev")
     for event in told:
         story.take(event)
-        rows.take(event)
+        rows.take(0, event)
     where = {"endpoints": [value], "absent": [], "hints": [line]}
     made = PageFacts(
-        State(line), story, Commands(), TITLES, "1", rows=rows.rows, logs={"preflight": [line]}, where=where
+        State(line), story, Commands(), TITLES, "1", rows=rows.runs, logs={"preflight": [line]}, where=where
     )
     document = sections(made, Redaction(home="/home/u", host="machine", user="someone"))
 

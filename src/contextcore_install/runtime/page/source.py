@@ -107,7 +107,7 @@ class PageSource:
                 titles=TITLES,
                 program_version=__version__,
                 live=live,
-                rows=self._past.runs.rows,
+                rows=self._past.runs,
                 usual={step: usual(took) or 0.0 for step, took in self._past.took.items()},
                 requirements=self._past.requirements,
                 logs={step: self._log(step) for step in TITLES},
@@ -119,7 +119,7 @@ class PageSource:
 
     def history(self, most: int, before: int = sys.maxsize) -> dict[str, Any]:
         """Return up to `most` rows of the history, from `before` (counted from 1) downwards."""
-        rows = self._past.runs.rows
+        rows = self._past.runs
         answer = history(rows, min(before, len(rows)), most, live=self.live)
         return {**answer, "rows": [bounded(row, self._hidden) for row in answer["rows"]]}
 

@@ -91,12 +91,12 @@ def _compress(journal: Path, cluster: str, most: int, write: Write) -> None:
         if segment.start >= rotated.start:  # of a compaction that was cut off, which may have cut elsewhere
             segment.path.unlink()
             _summary_path(segment).unlink(missing_ok=True)
-    start, end, first_row = rotated.start, rotated.end or 0, len(summary.runs.rows)
+    start, end, first_row = rotated.start, rotated.end or 0, len(summary.runs)
     for position, event in _events(journal, rotated):
         begins_run = event.kind is Kind.RUN_STARTED or event.stands_alone
         if begins_run and position - start >= most and end - position >= most // 2:
             _write_segment(write, journal, rotated, (start, position), summary.as_document(first_row))
-            start, first_row = position, len(summary.runs.rows)
+            start, first_row = position, len(summary.runs)
         summary.take(position, event)
     _write_segment(write, journal, rotated, (start, end), summary.as_document(first_row))
     rotated.path.unlink()

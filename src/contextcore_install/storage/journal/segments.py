@@ -159,7 +159,7 @@ def open_at(journal: Path, position: int) -> OpenSegment | None:
             return opened
         with opened:
             return None  # a place in another journal
-    raise UnreadableFileError("its parts are moved about")
+    raise UnreadableFileError("its segments keep moving")
 
 
 def look(journal: Path) -> tuple[int | None, list[Segment]]:
@@ -171,7 +171,7 @@ def look(journal: Path) -> tuple[int | None, list[Segment]]:
             return descriptor, past
         if descriptor is not None:
             os.close(descriptor)
-    raise UnreadableFileError("its parts are moved about")
+    raise UnreadableFileError("its segments keep moving")
 
 
 def _is_current(journal: Path, descriptor: int | None) -> bool:

@@ -86,7 +86,7 @@ class Lease:
                 except InstallError as error:
                     if error.code == ELSEWHERE:
                         raise
-                    message = "whether this machine still holds the lease on the installation cannot be told"
+                    message = "it is not known whether this machine still holds the lease on the installation"
                     evidence = f"{error.message} {error.evidence}".strip()
                     raise InstallError(UNCONFIRMED, message, evidence, retryable=True) from error
             return self.take(pause, make=make)
