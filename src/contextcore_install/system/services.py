@@ -16,15 +16,14 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system.capture import Captured, capture
 from contextcore_install.system.files import write_atomically
 
 ANSWER_S, CHANGE_S = 10.0, 60.0
-NO_RESTART = "1 2 3 4 130"
-"""Exit codes after which starting again changes nothing: it gave up, or is not wanted as it was asked for."""
+Words = tuple[str, ...]
 
+# RestartPreventExitStatus: exit codes after which starting again changes nothing: it gave up, or is not wanted so.
 # KillMode=process: what was started anew by the service belongs to the stack, and stays when the service ends.
 _UNIT = """\
 [Unit]
@@ -35,7 +34,7 @@ Type=simple
 {environ}ExecStart={command}
 Restart=on-failure
 RestartSec=30
-RestartPreventExitStatus={no_restart}
+RestartPreventExitStatus=1 2 3 4 130
 SuccessExitStatus=130
 KillMode=process
 TimeoutStopSec=60
@@ -70,7 +69,18 @@ def manager_of(environ: Mapping[str, str], platform: str = sys.platform) -> Mana
 
 
 class Manager(ABC):
-    """A service manager of the user's. All that asks it raises InstallError."""
+    """A service manager of the user's, by the commands that it takes. All that asks it raises InstallError."""
+
+    answers: Words
+    """What it answers with exit code 0 if it is there."""
+    is_running: Words
+    load: tuple[Words, ...]
+    unload: Words
+    after_removal: Words = ()
+    restarts = True
+    """Whether `load` starts a service anew that runs already."""
+    absent: tuple[str, str]
+    """What to say if it does not answer, and what to do."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -84,70 +94,90 @@ class Manager(ABC):
     def content(self, service: Service) -> str:
         """Return what the file holds."""
 
-    @abstractmethod
-    def commands(self, name: str) -> tuple[tuple[str, ...], ...]:
+    def commands(self, name: str) -> tuple[Words, ...]:
         """Return what the manager is told when a service is installed."""
+        return tuple(self._filled(words, name) for words in self.load)
 
-    @abstractmethod
     def require(self) -> None:
         """Raise InstallError if there is no such manager, or it does not answer."""
-
-    @abstractmethod
-    def uninstall(self, name: str, ctx: StepContext) -> bool:
-        """End it and take its file away; return whether there was one."""
-
-    @abstractmethod
-    def _is_running(self, name: str) -> bool: ...
-
-    def _unload(self, name: str) -> tuple[str, ...]:
-        """Return the command that ends a service before it can be started with another file, if there is one."""
-        return ()
+        try:
+            done = self._ask(self.answers)
+            evidence = "" if done.exit_code == 0 else done.stderr.strip() or f"exit code {done.exit_code}"
+        except InstallError as error:
+            evidence = error.message
+        if evidence:
+            hint = f"{self.absent[1]}, or leave it running in a terminal: ./create-cluster.sh watch"
+            raise InstallError("no-service-manager", self.absent[0], evidence, hint)
 
     def install(self, service: Service, ctx: StepContext) -> bool:
         """Have it run now, with this file, and from every login on; return whether anything had to be done."""
         self.require()
-        changed = self._write(self.path(service.name), self.content(service))
-        if self._is_running(service.name):
+        path, content = self.path(service.name), self.content(service)
+        try:
+            changed = not path.is_file() or path.read_text(encoding="utf-8") != content
+            if changed:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, content)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        if self._runs(service.name):
             if not changed:
                 return False
-            if unload := self._unload(service.name):
-                self._ask(*unload, timeout_s=CHANGE_S, ctx=ctx)
+            if not self.restarts:
+                self._ask(self._filled(self.unload, service.name), CHANGE_S, ctx)
         for argv in self.commands(service.name):
             self._tell(argv, ctx)
         return True
 
-    def _write(self, path: Path, content: str) -> bool:
+    def uninstall(self, name: str, ctx: StepContext) -> bool:
+        """End it and remove its file, the file alone if the manager does not answer; return whether there was one."""
+        path = self.path(name)
+        if not path.exists():
+            return False
         try:
-            if path.is_file() and path.read_text(encoding="utf-8") == content:
-                return False
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        return True
-
-    def _remove(self, path: Path) -> bool:
+            self._tell(self._filled(self.unload, name), ctx)
+        except InstallError:  # if it does not run, or the manager does not answer, its file is all there is
+            if self._runs(name):
+                raise
         try:
             path.unlink()
-        except FileNotFoundError:
-            return False
         except OSError as error:
             raise _unwritable(path, error) from error
+        if self.after_removal:
+            with suppress(InstallError):
+                self._tell(self.after_removal, ctx)
         return True
 
-    def _ask(self, *argv: str, timeout_s: float = ANSWER_S, ctx: StepContext | None = None) -> Captured:
+    def _runs(self, name: str) -> bool:
+        try:
+            return self._ask(self._filled(self.is_running, name)).exit_code == 0
+        except InstallError:
+            return False
+
+    def _filled(self, words: Words, name: str) -> Words:
+        return tuple(word.format(name=name, path=self.path(name)) for word in words)
+
+    def _ask(self, argv: Words, timeout_s: float = ANSWER_S, ctx: StepContext | None = None) -> Captured:
         return capture(argv, environ=self._environ, timeout_s=timeout_s, ctx=ctx)
 
-    def _tell(self, argv: tuple[str, ...], ctx: StepContext) -> None:
+    def _tell(self, argv: Words, ctx: StepContext) -> None:
         command = " ".join(argv)
         ctx.activity(command)
-        done = self._ask(*argv, timeout_s=CHANGE_S, ctx=ctx)
+        done = self._ask(argv, CHANGE_S, ctx)
         if done.exit_code != 0:
             raise InstallError("service-manager", f"`{command}` failed.", done.stderr.strip() or done.stdout.strip())
 
 
 class SystemdUser(Manager):
     """systemd's user manager, by systemctl(1). It does not answer in a container or over `su`."""
+
+    _CONTROL = ("systemctl", "--user")
+    answers = (*_CONTROL, "show-environment")
+    is_running = (*_CONTROL, "is-active", "--quiet", "{name}.service")
+    unload = (*_CONTROL, "disable", "--now", "{name}.service")
+    after_removal = (*_CONTROL, "daemon-reload")
+    load = (after_removal, (*_CONTROL, "enable", "{name}.service"), (*_CONTROL, "restart", "{name}.service"))
+    absent = ("systemd's user manager does not answer on this machine", "log in as this user (not through su or sudo)")
 
     def path(self, name: str) -> Path:
         config = self._environ.get("XDG_CONFIG_HOME") or str(self._home / ".config")
@@ -160,46 +190,19 @@ class SystemdUser(Manager):
             description=service.description.replace("%", "%%"),
             environ="".join(f"Environment={variable}\n" for variable in variables),
             command=" ".join(_quoted(word).replace("$", "$$") for word in service.argv),
-            no_restart=NO_RESTART,
         )
-
-    def commands(self, name: str) -> tuple[tuple[str, ...], ...]:
-        told = (("daemon-reload",), ("enable", f"{name}.service"), ("restart", f"{name}.service"))
-        return tuple(("systemctl", "--user", *words) for words in told)
-
-    def require(self) -> None:
-        try:
-            done = self._ask("systemctl", "--user", "show-environment")
-            evidence = "" if done.exit_code == 0 else done.stderr.strip() or f"exit code {done.exit_code}"
-        except InstallError as error:
-            evidence = error.message
-        if evidence:
-            message = "systemd's user manager does not answer on this machine"
-            raise _no_manager(message, evidence, "log in as this user (not through su or sudo)")
-
-    def _is_running(self, name: str) -> bool:
-        return self._ask("systemctl", "--user", "is-active", "--quiet", f"{name}.service").exit_code == 0
-
-    def uninstall(self, name: str, ctx: StepContext) -> bool:
-        """Disable and stop the unit, and remove it; if the manager does not answer, the file alone."""
-        path = self.path(name)
-        if not path.exists():
-            return False
-        with suppress(InstallError):
-            self.require()
-            self._tell(("systemctl", "--user", "disable", "--now", f"{name}.service"), ctx)
-        self._remove(path)
-        with suppress(InstallError):
-            self._tell(("systemctl", "--user", "daemon-reload"), ctx)
-        return True
 
 
 class Launchd(Manager):
     """launchd's agents of this user, by launchctl(1). They need a session of the user's, which ssh gives none."""
 
-    @property
-    def _domain(self) -> str:
-        return f"gui/{os.getuid()}"
+    _DOMAIN = f"gui/{os.getuid()}"
+    answers = ("launchctl", "print", _DOMAIN)
+    is_running = ("launchctl", "print", f"{_DOMAIN}/{{name}}")
+    load = (("launchctl", "bootstrap", _DOMAIN, "{path}"),)
+    unload = ("launchctl", "bootout", f"{_DOMAIN}/{{name}}")
+    restarts = False
+    absent = ("launchd has no session of this user", "log in at the machine itself")
 
     def path(self, name: str) -> Path:
         return self._home / "Library" / "LaunchAgents" / f"{name}.plist"
@@ -218,29 +221,6 @@ class Launchd(Manager):
         }
         return plistlib.dumps(_AGENT | own).decode()
 
-    def commands(self, name: str) -> tuple[tuple[str, ...], ...]:
-        return (("launchctl", "bootstrap", self._domain, str(self.path(name))),)
-
-    def require(self) -> None:
-        done = self._ask("launchctl", "print", self._domain)
-        if done.exit_code != 0:
-            message = "launchd has no session of this user"
-            raise _no_manager(message, done.stderr.strip(), "log in at the machine itself")
-
-    def _is_running(self, name: str) -> bool:
-        try:
-            return self._ask("launchctl", "print", f"{self._domain}/{name}").exit_code == 0
-        except InstallError:
-            return False
-
-    def _unload(self, name: str) -> tuple[str, ...]:
-        return ("launchctl", "bootout", f"{self._domain}/{name}")
-
-    def uninstall(self, name: str, ctx: StepContext) -> bool:
-        if self.path(name).exists() and self._is_running(name):
-            self._tell(self._unload(name), ctx)
-        return self._remove(self.path(name))
-
 
 def _quoted(word: str) -> str:
     """Return a word as a unit takes it: systemd.syntax(7) "Quoting"; `%` and, in commands, `$` stand for others."""
@@ -248,11 +228,6 @@ def _quoted(word: str) -> str:
         raise InstallError("usage", f"{word[:40]!r} cannot stand in a service's file")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
-
-
-def _no_manager(message: str, evidence: str, advice: str) -> InstallError:
-    hint = f"{advice}, or leave it running in a terminal: {own('watch')}"
-    return InstallError("no-service-manager", message, evidence, hint)
 
 
 def _unwritable(path: Path, error: OSError) -> InstallError:
