@@ -15,32 +15,27 @@ from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import find_home
+from contextcore_install.system import standard_streams
 from contextcore_install.system.clock import SystemClock
-from contextcore_install.system.standard_streams import (
-    OutputFile,
-    flush_standard_streams,
-    open_standard_streams,
-    point_nowhere,
-)
+from contextcore_install.system.standard_streams import OutputFile
 from contextcore_install.ui.hints import Commands
 
-_MODULES = {"resume": "install"}
-"""Modes that another mode's module carries out; every other command has a module in `commands` of its own name."""
-
+_MODULES = {"resume": "install"}  # every other command has a module in `commands` of its own name
 _REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one invocation and return its exit code."""
-    open_standard_streams()
+    standard_streams.open_all()
     arguments = sys.argv[1:] if argv is None else list(argv)
     program = "contextcore-install" if sys.argv[0].endswith("/contextcore-install") else sys.argv[0]
     os.umask(0o077)  # whatever we make, and what we start makes, is this user's alone
     code = _run(arguments, program)
-    if refused := flush_standard_streams():
+    if refused := standard_streams.flush():
         # The one thing that is said on standard error for scripts too: nothing else would reach them.
-        _tell(_output_lost(refused), Commands(program), as_json=False)
-        flush_standard_streams()
+        lost = InstallError("output-lost", f"standard output cannot be written: {refused.strerror}")
+        _report(lost, Commands(program), as_json=False)
+        standard_streams.flush()
         return code or ExitCode.STEP_FAILED
     return code
 
@@ -61,11 +56,11 @@ def _run(arguments: Sequence[str], program: str) -> int:
         return ExitCode.USAGE if help_was_given.code else ExitCode.DONE
     except InstallError as error:
         if not OutputFile.refused or error.code != "output-lost":  # which is told at the end
-            _tell(error, commands, as_json=as_json)
+            _report(error, commands, as_json=as_json)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as `| head` does; nobody is left to tell.
-        point_nowhere(sys.stdout)
+        standard_streams.point_nowhere(sys.stdout)
         return ExitCode.DONE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -74,29 +69,9 @@ def _run(arguments: Sequence[str], program: str) -> int:
             raise  # a dependency is gone: the launcher prepares the runtime anew
         if isinstance(error, OSError) and OutputFile.was_refused(error):
             return ExitCode.STEP_FAILED
-        told = _without_folder(error) or _machine_refuses(error) or _bug(error, program)
-        _tell(told, commands, as_json=as_json)
-        return told.exit_code
-
-
-def _output_lost(error: OSError) -> InstallError:
-    return InstallError("output-lost", f"standard output cannot be written: {error.strerror}")
-
-
-def _without_folder(error: Exception) -> InstallError | None:
-    """Return the error for a relative path in a working directory that was deleted; None for everything else."""
-    if not isinstance(error, FileNotFoundError):
-        return None
-    try:
-        Path.cwd()
-    except OSError:
-        return InstallError(
-            "no-working-directory",
-            "the working directory was deleted, so that no relative path can be found from it",
-            hint="change to another with cd, then run the same command again",
-            exit_code=ExitCode.USAGE,
-        )
-    return None
+        explained = _explained(error, program)
+        _report(explained, commands, as_json=as_json)
+        return explained.exit_code
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
@@ -104,7 +79,7 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
 
 
-def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
+def _report(error: InstallError, commands: Commands, *, as_json: bool) -> None:
     from contextcore_install.runtime.interaction import report_error
 
     with suppress(OSError):  # nobody is left to tell, or a disk is full: the exit code still says it
@@ -112,25 +87,24 @@ def _tell(error: InstallError, commands: Commands, *, as_json: bool) -> None:
         sys.stdout.flush()
 
 
-def _machine_refuses(error: Exception) -> InstallError | None:
-    """Return the error for what the system refuses, with a full disk or a closed folder say; None for a bug."""
-    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
-        return None
-    from contextcore_install.storage.files import unusable
+def _explained(error: Exception, program: str) -> InstallError:
+    """Return the error for what the system refuses, with a full disk or a closed folder say, or for a bug."""
+    if isinstance(error, FileNotFoundError):
+        try:
+            Path.cwd()
+        except OSError:
+            message = "the working directory was deleted, so that no relative path can be found from it"
+            hint = "change to another with cd, then run the same command again"
+            return InstallError("no-working-directory", message, hint=hint, exit_code=ExitCode.USAGE)
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        from contextcore_install.storage.files import unusable
 
-    return unusable(Path(error.filename or "this machine"), error)
-
-
-def _bug(error: Exception, program: str) -> InstallError:
+        return unusable(Path(error.filename or "this machine"), error)
     from traceback import format_exception
 
-    return InstallError(
-        "bug",
-        f"{program} ended in a way it should not: {type(error).__name__}: {error}",
-        "".join(format_exception(error)),
-        "please report this, with what stands above",
-        exit_code=ExitCode.BUG,
-    )
+    message = f"{program} ended in a way it should not: {type(error).__name__}: {error}"
+    hint = "please report this, with what stands above"
+    return InstallError("bug", message, "".join(format_exception(error)), hint, exit_code=ExitCode.BUG)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from _imp import source_hash
-from importlib.machinery import (
-    BYTECODE_SUFFIXES,
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    SourceFileLoader,
-    SourcelessFileLoader,
-)
+from importlib import machinery
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 #: Bytes of a checksum; its key says which kind of file it is of.
@@ -25,15 +17,14 @@ CHECKSUM, KEY = 8, 0x00CC
 IN_THE_WAY = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)
 
 
-class CheckedLoader(SourceFileLoader):
+class CheckedLoader(machinery.SourceFileLoader):
     """Loads a module, and compiles it again unless its cached bytecode is exactly what was written.
 
     Python's own loader trusts what it finds: bytecode that a full disk cut off ends every later start with EOFError,
     and damage in the middle of it may do anything. The checksum stands at the end, which other loaders ignore.
     """
 
-    blocked = False
-    """Whether bytecode could not be cached for what lies in its place."""
+    blocked = False  # whether bytecode could not be cached for what lies in its place
 
     def get_data(self, path: str) -> bytes:
         """Return a file's content; raises OSError for damaged bytecode, as if there were none."""
@@ -82,24 +73,21 @@ def main() -> int:
 
 
 def runtimes_folder() -> str:
-    """Return where the program's packages are kept; empty where there is no home, which the program says."""
+    """Return where the program's packages are kept; empty if there is no home, which the program says."""
     home = os.environ.get("CONTEXTCORE_HOME") or os.path.join(os.environ.get("HOME", ""), ".contextcore")
     home = os.path.expanduser(home)
     return os.path.join(home, "runtime") if os.path.isabs(home) else ""
 
 
 def keep_bytecode_in(runtimes: str) -> None:
-    """Have imports cached in our own folder and not beside the sources, which may belong to somebody else.
-
-    Until that folder exists nothing is cached.
-    """
+    """Cache imports in our own folder, once it exists, and not beside the sources, which may be somebody else's."""
     sys.dont_write_bytecode = not os.path.isdir(runtimes)
     sys.pycache_prefix = None if sys.dont_write_bytecode else os.path.join(runtimes, "pycache")
     if sys.pycache_prefix:
-        sys.path_hooks[-1] = FileFinder.path_hook(
-            (ExtensionFileLoader, EXTENSION_SUFFIXES),
-            (CheckedLoader, SOURCE_SUFFIXES),
-            (SourcelessFileLoader, BYTECODE_SUFFIXES),
+        sys.path_hooks[-1] = machinery.FileFinder.path_hook(
+            (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+            (CheckedLoader, machinery.SOURCE_SUFFIXES),
+            (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
         )
         sys.path_importer_cache.clear()
 

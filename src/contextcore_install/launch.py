@@ -9,23 +9,20 @@ import os
 import sys
 from collections.abc import Callable
 
-from contextcore_install.core.hints import LAUNCHER
 from contextcore_install.system.packages.runtime_folder import is_complete, is_touched, runtime_key
 
 LOCK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock")
 #: The launcher speaks to us through -X, as variables would reach every program started from here.
 OPTIONS = sys._xoptions  # noqa: SLF001 - documented, for want of a public name
-
-BUG = 70
-"""What the program ends with where it is wrong; its own name for this may not be imported yet."""
+BUG = 70  # what the program ends with if it is wrong; its own name for this may not be imported yet
 
 
 def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
     """Run the program with the arguments of this process and return its exit code.
 
-    `runtimes` is where its packages are kept, empty where there is no place for them: the program says so.
+    `runtimes` is where its packages are kept, empty if there is no place for them: the program says so.
     """
-    sys.argv[0] = str(OPTIONS.get("launcher", LAUNCHER))
+    sys.argv[0] = str(OPTIONS.get("launcher", "create-cluster.sh"))
     if not runtimes:
         return program()
     if asks_for_help(sys.argv[1:]):
@@ -34,21 +31,32 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
         except ImportError:  # it asked for something else
             pass
     if home := foreign_home():
-        return refuse(home)
+        why = f"this runs as another user than the owner of HOME ({home})"
+        sys.stderr.write(f"create-cluster.sh: {why}; type it without sudo: {typed()}\n")
+        return 3
     folder = os.path.join(runtimes, runtime_key(LOCK))
     whole = is_complete(folder) and (only_reads(sys.argv[1:]) or not is_touched(folder))
     if "remember" in OPTIONS or not whole:
-        import shlex
-
+        from contextcore_install.core.errors import InstallError
+        from contextcore_install.storage.home import find_home
         from contextcore_install.system.packages.runtime import make_ready
 
-        if not has_home():
-            return program()
-        if code := make_ready(LOCK, folder, again=shlex.join(sys.argv)):
+        try:
+            find_home(os.environ, os.geteuid())
+        except InstallError:
+            return program()  # which says what is wrong with it
+        if code := make_ready(LOCK, folder, again=typed()):
             return code
         keep_bytecode_in(runtimes)
     sys.path.insert(1, folder)
     return run(folder)
+
+
+def typed() -> str:
+    """Return the command line that the user typed."""
+    import shlex
+
+    return shlex.join(sys.argv)
 
 
 def asks_for_help(arguments: list[str]) -> bool:
@@ -76,29 +84,7 @@ def foreign_home() -> str | None:
         return None
 
 
-def refuse(home: str) -> int:
-    """Say why this is not run under sudo, and what to type."""
-    import shlex
-
-    why = f"this runs as another user than the owner of HOME ({home})"
-    sys.stderr.write(f"{LAUNCHER}: {why}; type it without sudo: {shlex.join(sys.argv)}\n")
-    return 3
-
-
-def has_home() -> bool:
-    """Tell whether the program accepts its home folder; why not is said by the program."""
-    from contextcore_install.core.errors import InstallError
-    from contextcore_install.storage.home import find_home
-
-    try:
-        find_home(os.environ, os.geteuid())
-    except InstallError:
-        return False
-    return True
-
-
 def program() -> int:
-    """Run the program itself and return its exit code."""
     from contextcore_install.__main__ import main
 
     return main(sys.argv[1:])
@@ -121,16 +107,15 @@ def run(folder: str) -> int:
 def heal(folder: str) -> int:
     """Begin anew if files of the runtime were damaged and could be replaced.
 
-    Returns 0 where they are whole, and else the exit code after saying why they could not be replaced.
+    Returns 0 if they are whole, and else the exit code after saying why they could not be replaced.
     """
-    import shlex
     from pathlib import Path
 
     from contextcore_install.system.packages.runtime import is_whole, prepare, reporting
 
     if "healed" in OPTIONS or is_whole(LOCK, folder):
         return 0
-    code = reporting(lambda: prepare(Path(LOCK), Path(folder)), again=shlex.join(sys.argv))
+    code = reporting(lambda: prepare(Path(LOCK), Path(folder)), again=typed())
     if code == 0:
         os.execv(sys.executable, [sys.executable, "-X", "healed", *sys.orig_argv[1:]])
     return code

@@ -32,7 +32,7 @@ class OutputFile(FileIO):
         return cls.refused is not None and error.errno == cls.refused.errno and error.filename is None
 
 
-def open_standard_streams() -> None:
+def open_all() -> None:
     """Give a process that was started without some of its standard streams (`>&-`) the null device for them.
 
     Otherwise the first files that are opened take their numbers, and what programs print would end up there.
@@ -54,7 +54,7 @@ def open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def flush_standard_streams() -> OSError | None:
+def flush() -> OSError | None:
     """Write what is still buffered; return why standard output could not be written, now or before.
 
     What cannot be written goes nowhere, or the interpreter's end would fail with it (exit code 120).
