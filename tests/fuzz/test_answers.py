@@ -25,8 +25,8 @@ from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_
 from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.stack.catalogue import MIMIR
-from contextcore_install.system.capture import Captured
 from contextcore_install.system.http import LoopbackHttp
+from contextcore_install.system.process import Captured
 from contextcore_install.telemetry.exporters.backends import Backend, probe
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import partial_success

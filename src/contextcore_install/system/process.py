@@ -1,12 +1,20 @@
-"""Runs commands to their end, and hands their lines on as they come."""
+"""Runs commands for their lines, for what they print, for as long as they go on, and from or to files and others.
+
+All of them are bounded in time, ended with all that they started when the step is cancelled, and recorded as its own.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from shlex import join
+from typing import IO
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
@@ -14,6 +22,8 @@ from contextcore_install.system.supervisor import DEFAULTS, Child, StartOptions,
 
 #: Lines of output that an error shows, and that are kept for whoever asks what a command printed.
 KEEP_LINES, ALL_LINES = 40, 2000
+#: Bytes that are kept of what a command says whose output is for others.
+KEEP_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +99,174 @@ class _Lines:
 
     def last(self, count: int) -> tuple[str, ...]:
         return tuple(self._kept)[-count:]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A command that has ended, and all that it printed. `exit_code` is negative for a signal."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    timeout_s: float,
+    stdin: str | None = None,
+    ctx: StepContext | None = None,
+) -> Captured:
+    """Run a command and return what it printed, whatever its exit code. What it is given to read is shown nowhere.
+
+    Raises InstallError `command-missing` and `command-timeout`; CancelledError when the step is cancelled.
+    """
+    stdout, stderr, pipe = bytearray(), bytearray(), subprocess.PIPE
+    with Supervisor(ctx, timeout_s) as supervisor:
+        child = Child(argv, environ, stdin=subprocess.DEVNULL if stdin is None else pipe, stderr=pipe)
+        supervisor.add(child, stdout.extend, stderr.extend)
+        if stdin is not None:
+            child.pending = [memoryview(stdin.encode()), memoryview(b"")]
+        supervisor.attend()
+    return Captured(child.argv, child.exit_code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+
+
+class Follower:
+    """A command that goes on printing; its lines are handed on as they come."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._errors: deque[str] = deque(maxlen=20)
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._reader.start()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of stdout until the command closes it."""
+        assert self._child.process.stdout is not None
+        with suppress(ValueError):  # `end` closes it
+            for raw in self._child.process.stdout:
+                yield raw.decode(errors="replace").rstrip("\n")
+
+    @property
+    def alive(self) -> bool:
+        return self._child.process.poll() is None
+
+    def complaint(self) -> str:
+        """Return what the command has printed to stderr."""
+        self._reader.join(0.2)
+        return "\n".join(self._errors)
+
+    def end(self) -> None:
+        self._child.end()
+
+    def _read_errors(self) -> None:
+        assert self._child.process.stderr is not None
+        with suppress(ValueError):  # `end` closes it
+            for raw in self._child.process.stderr:
+                self._errors.append(raw.decode(errors="replace").rstrip())
+
+
+#: Runs "$@" until it ends or stdin closes, which it does when we end, however we end.
+_WITH_US = (
+    'exec 3<&0; "$@" </dev/null 3<&- & child=$!; '
+    "(read -r _ <&3; kill $child) >/dev/null 2>&1 & reader=$!; "
+    "wait $child; code=$?; kill $reader; exit $code"
+)
+
+
+def start_beside(argv: Sequence[str], *, environ: Mapping[str, str]) -> Follower:
+    """Start a command that goes on printing, and that ends when this program does, even by SIGKILL.
+
+    Raises InstallError `command-missing`.
+    """
+    pipe = subprocess.PIPE
+    return Follower(Child(["/bin/sh", "-c", _WITH_US, "sh", *argv], environ, stdin=pipe, stderr=pipe))
+
+
+@contextmanager
+def following(argv: Sequence[str], *, environ: Mapping[str, str]) -> Iterator[Follower]:
+    """Start a command that goes on printing, and end it with the block. Raises InstallError `command-missing`."""
+    follower = start_beside(argv, environ=environ)
+    try:
+        yield follower
+    finally:
+        follower.end()
+
+
+class _Tail(bytearray):
+    def take(self, chunk: bytes) -> None:
+        self.extend(chunk)
+        del self[:-KEEP_BYTES]
+
+    def text(self) -> str:
+        return self.decode(errors="replace")
+
+
+def stream(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    timeout_s: float,
+    source: IO[bytes] | None = None,
+    sink: IO[bytes] | None = None,
+    ctx: StepContext | None = None,
+) -> None:
+    """Run a command with a file as its input or output, to its end.
+
+    Raises InstallError `command-missing`, `command-timeout`, and `command-failed` for an exit code other than 0;
+    CancelledError when the step is cancelled.
+    """
+    if source is not None:
+        os.lseek(source.fileno(), 0, os.SEEK_SET)  # the command reads the descriptor, not our buffer
+    nowhere, said = subprocess.DEVNULL, _Tail()
+    with Supervisor(ctx, timeout_s) as supervisor:
+        child = Child(argv, environ, stdin=source or nowhere, stdout=sink or nowhere, stderr=subprocess.PIPE)
+        supervisor.add(child, said.take, said.take)
+        supervisor.attend(said.text, retryable=False)
+    if child.exit_code != 0:
+        message = f"`{join(argv)}` failed with exit code {child.exit_code}."
+        raise InstallError("command-failed", message, said.text().strip())
+
+
+def pipe(
+    source: Sequence[str],
+    sinks: Sequence[Sequence[str]],
+    *,
+    environ: Mapping[str, str],
+    timeout_s: float,
+    ctx: StepContext | None = None,
+    moved: Callable[[int], None] = lambda _: None,
+) -> tuple[Captured, list[Captured]]:
+    """Run a command and hand what it prints to all the others; return how each ended, and what it said.
+
+    A sink that ends early does not stop the others. `moved` is told how many bytes there have been. Raises InstallError
+    `command-missing` and `command-timeout`; CancelledError when the step is cancelled.
+    """
+    said = [_Tail() for _ in (source, *sinks)]
+    readers: list[Child] = []
+    total = 0
+
+    def fan_out(chunk: bytes) -> None:
+        nonlocal total
+        total += len(chunk)
+        moved(total)
+        reading = [child for child in readers if child.is_under_way and not child.input.closed]
+        for child in reading:
+            child.pending.append(memoryview(chunk))
+        if not reading and first.process.stdout in first.takers:
+            first.finish(first.process.stdout)  # it is told by SIGPIPE that nobody reads on
+
+    with Supervisor(ctx, timeout_s) as supervisor:
+        first = supervisor.add(Child(source, environ, stderr=subprocess.PIPE), fan_out, said[0].take)
+        # What a command that has ended did not read is nobody's any more.
+        first.has_room = lambda: not any(child.pending for child in readers if child.is_under_way)
+        for argv, tail in zip(sinks, said[1:], strict=True):
+            readers.append(supervisor.add(Child(argv, environ, stdin=subprocess.PIPE), tail.take))
+        supervisor.attend(lambda: "\n".join(tail.text() for tail in said if tail))
+    first_ended, *ended = (
+        Captured(child.argv, child.exit_code, "", tail.text())
+        for child, tail in zip([first, *readers], said, strict=True)
+    )
+    return first_ended, ended

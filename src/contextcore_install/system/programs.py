@@ -15,8 +15,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import INSTALL_TOOLS
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.redaction import hide_secrets
-from contextcore_install.system.capture import capture
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
+from contextcore_install.system.process import capture, run
 
 #: Seconds that a program gets to say its version, and characters of it that are kept.
 VERSION_WITHIN_S, VERSION_KEPT = 10.0, 500
@@ -33,9 +33,7 @@ class PathPrograms:
         return shutil.which(name, path=self._environ.get("PATH", os.defpath))
 
     def run(self, argv: Sequence[str], ctx: StepContext, timeout_s: float) -> tuple[int, Sequence[str]]:
-        from contextcore_install.system import process
-
-        completed = process.run(argv, ctx, timeout_s=timeout_s, environ=self._environ, check=False)
+        completed = run(argv, ctx, timeout_s=timeout_s, environ=self._environ, check=False)
         return completed.exit_code, completed.lines
 
 

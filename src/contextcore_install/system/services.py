@@ -17,8 +17,8 @@ from shlex import quote
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
-from contextcore_install.system.capture import Captured, capture
 from contextcore_install.system.files import write_atomically
+from contextcore_install.system.process import Captured, capture
 
 ANSWER_S, CHANGE_S = 10.0, 60.0
 Words = tuple[str, ...]

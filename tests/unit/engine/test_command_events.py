@@ -14,7 +14,7 @@ from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import LONGEST, command_line
 from contextcore_install.engine.context import LONG_S, Context
 from contextcore_install.system import process
-from contextcore_install.system.capture import capture
+from contextcore_install.system.process import capture
 from kit.fakes import RealClock
 
 MARKER = "s3cr3t-m4rk3r"

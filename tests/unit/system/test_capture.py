@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.system.capture import capture, following
+from contextcore_install.system.process import capture, following
 from kit.fakes import Told
 
 ENVIRON = dict(os.environ)
@@ -68,7 +68,7 @@ def test_a_command_that_ends_by_itself_closes_its_lines_and_leaves_its_complaint
 
 _PARENT = """
 import os, sys
-from contextcore_install.system.capture import start_beside
+from contextcore_install.system.process import start_beside
 follower = start_beside(["/bin/sh", "-c", "echo $$; exec sleep 60"], environ=dict(os.environ))
 print(next(follower.lines()), flush=True)
 sys.stdin.read()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.system.capture import Captured
-from contextcore_install.system.pipes import pipe
+from contextcore_install.system.process import Captured, pipe
 from kit.fakes import Told
 
 MUCH = 8 * 1024 * 1024

@@ -22,7 +22,7 @@ from contextcore_install.providers.kind.endpoint import EngineEndpoint, Product,
 from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, EngineInfo, Node, read_info_text, read_nodes
 from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.system import process
-from contextcore_install.system.capture import Captured, capture
+from contextcore_install.system.process import Captured, capture
 
 ENGINES = ("docker", "podman", "nerdctl")
 CHOICE = "KIND_EXPERIMENTAL_PROVIDER"  # kind's own variable by which an engine is chosen

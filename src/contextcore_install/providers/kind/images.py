@@ -18,7 +18,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
-from contextcore_install.system.pipes import pipe
+from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 4  # registries and home networks dislike more
 #: Seconds for a pull, a load, and a rename.

@@ -16,7 +16,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, as_kubernetes_object, key_of
-from contextcore_install.system.capture import Captured, Follower, capture, following, start_beside
+from contextcore_install.system.process import Captured, Follower, capture, following, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0

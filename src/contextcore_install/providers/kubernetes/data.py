@@ -20,7 +20,7 @@ from contextcore_install.providers.kubernetes.client import APPLY
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Key, Manifest, make_secret
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
 from contextcore_install.providers.kubernetes.snapshot import Reader
-from contextcore_install.system.pipes import stream
+from contextcore_install.system.process import stream
 
 END_S, COPY_S = 120.0, 3600.0  # for a pod to end, and for one copy
 

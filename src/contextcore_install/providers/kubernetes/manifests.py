@@ -27,8 +27,8 @@ from contextcore_install.providers.kubernetes.objects import (
     make_secret,
     pod_specs,
 )
-from contextcore_install.system.capture import capture
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
+from contextcore_install.system.process import capture
 
 OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"  # those that come with this program
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")

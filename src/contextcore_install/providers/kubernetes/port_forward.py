@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.client import Kubectl
-from contextcore_install.system.capture import Follower
+from contextcore_install.system.process import Follower
 
 _READY = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 #: Seconds for a forward to be ready, and before one that failed is tried again.

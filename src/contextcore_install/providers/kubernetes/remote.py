@@ -15,7 +15,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 
 RECORDS, LEASE = "contextcore-install-state", "contextcore-install"
 ASK_WITHIN_S = 10.0

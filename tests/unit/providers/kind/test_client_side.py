@@ -22,7 +22,7 @@ from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.readiness import Readiness, ReadinessLimits
 from contextcore_install.providers.kind.report import refusal, report_of
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 from kit.fakes import Told
 from unit.diagnosis.recordings import Recording, recordings
 

@@ -23,7 +23,7 @@ from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
 PORTS = resolve_ports({})

@@ -16,7 +16,7 @@ from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterS
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 
 API = 40123
 NODE = Node(

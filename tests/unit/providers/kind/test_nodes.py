@@ -13,7 +13,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import read_node
 from contextcore_install.providers.kind.owner import Owner
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 
 ONE = json.dumps([{"Id": "id1", "Name": "/demo-control-plane"}])
 GONE = "Error: No such container: id2"

@@ -14,7 +14,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import LIMITS, ApiPort, Readiness, ReadinessLimits
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
 NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {6443: ("127.0.0.1", 40000)})

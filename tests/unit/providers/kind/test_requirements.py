@@ -20,7 +20,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import EngineInfo, Node
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.system.capture import Captured
+from contextcore_install.system.process import Captured
 from contextcore_install.system.programs import ToolBox
 
 
