@@ -98,8 +98,8 @@ class Creation:
         not fail the creation: the nodes may be able to pull it, and whoever waits for the pods says what they cannot.
         """
         nodes_run = threading.Event()
-        with ThreadPoolExecutor(1) as pool, child_context(ctx) as aside:
-            provided = pool.submit(self.images.provide_beside, self.spec.images, nodes_run, aside)
+        with ThreadPoolExecutor(1) as pool, child_context(ctx) as child:
+            provided = pool.submit(self.images.provide_alongside, self.spec.images, nodes_run, child)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, nodes_run.set)
                 self._note_whole(self._wait_ready(ctx))

@@ -1,4 +1,4 @@
-"""What the container engine and kind tell somebody who is to find out what is wrong with a cluster."""
+"""What the container engine and kind contribute to a diagnosis bundle."""
 
 from __future__ import annotations
 

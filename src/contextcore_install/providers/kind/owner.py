@@ -71,9 +71,9 @@ class OwnerFile:
     def read(self) -> Owner | None:
         try:
             document = json.loads(read_text(self._path))
-            known: dict[str, Any] = {name: bool(document.get(name)) for name in ("complete", "made_network")}
-            texts = ("id", "cluster", "engine", "engine_at", "engine_id")
-            known |= {name: str(document.get(name) or "") for name in texts}
+            known: dict[str, Any] = {name: str(document[name]) for name in ("id", "cluster")}
+            known |= {name: str(document.get(name) or "") for name in ("engine", "engine_at", "engine_id")}
+            known |= {"complete": bool(document["complete"]), "made_network": bool(document.get("made_network"))}
             ports, nodes = tuple(map(int, document["ports"])), tuple(document["nodes"])
             owner = Owner(began=float(document["began"]), ports=ports, nodes=nodes, **known)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):

@@ -289,3 +289,13 @@ def test_a_node_has_come_back_lately_where_it_was_started_again(created: int, st
 
 def _told(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+@pytest.mark.parametrize("name", ["id", "cluster", "began", "ports", "nodes", "complete"])
+def test_a_note_that_lacks_what_every_note_has_is_none(tmp_path: Path, name: str) -> None:
+    file = OwnerFile(tmp_path / "owner.json", "demo")
+    file.finish(file.begin([3000], "docker"), [NODE])
+    document = json.loads((tmp_path / "owner.json").read_text())
+    del document[name]
+    (tmp_path / "owner.json").write_text(json.dumps(document))
+    assert file.read() is None
