@@ -72,4 +72,5 @@ class ForeignSamples:
         self._backend.show_recent(PATIENCE)
         soon_ms = int(time.time() * 1000) + 5000
         found = self._backend.query("tests_written[2h]", soon_ms, PATIENCE)
+        self._client.close()
         return [float(value) for series in found for _, value in series["values"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextcore_install.core.events import known_duration
 from contextcore_install.core.text import count
 
 LIMIT = 400  # how many characters of one value from outside are shown; the rest is in the logs
@@ -110,7 +111,8 @@ def _head(text: str, width: int) -> str:
 
 def duration(seconds: object) -> str:
     """Return seconds in words, to a precision that people read; "" for what is no duration."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+    seconds = known_duration(seconds)
+    if seconds is None:
         return ""
     if seconds < 9.95:
         return f"{seconds:.1f} s"

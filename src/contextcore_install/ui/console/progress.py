@@ -10,7 +10,7 @@ from typing import Any
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
 from contextcore_install.ui.console.eta import Countdown, Estimate, estimate
-from contextcore_install.ui.text import duration, latest_line, sanitize
+from contextcore_install.ui.text import latest_line, sanitize
 
 
 class DisplayPhase(StrEnum):
@@ -67,8 +67,9 @@ class StepView:
             return self.seconds
         return max(0.0, now - self.began) if self.active else 0.0
 
-    def take(self, kind: Kind, data: Mapping[str, Any], now: float) -> None:
-        match kind:
+    def take(self, event: Event, now: float) -> None:
+        data = event.data
+        match event.kind:
             case Kind.STEP_CHECKING:
                 self._begin(DisplayPhase.CHECKING, now)
             case Kind.STEP_STARTED | Kind.STEP_UNDO_STARTED:
@@ -81,25 +82,26 @@ class StepView:
                 self.phase, self.text, self.doing = DisplayPhase.PAUSING, error_message(data), ""
             case Kind.STEP_COMPLETED:
                 phase = DisplayPhase.ALREADY if data.get("already") else DisplayPhase.DONE
-                self._end(phase, sanitize(data.get("summary", "")), data, now)
+                self._end(phase, sanitize(data.get("summary", "")), event, now)
             case Kind.STEP_FAILED:
-                self._end(DisplayPhase.FAILED, error_message(data), data, now)
+                self._end(DisplayPhase.FAILED, error_message(data), event, now)
             case Kind.STEP_UNDONE:
-                self._end(DisplayPhase.DONE, "undone", data, now)
+                self._end(DisplayPhase.DONE, "undone", event, now)
             case Kind.STEP_INVALIDATED:
                 self.phase, self.text = DisplayPhase.WAITING, sanitize(data.get("reason", ""))
             case _:
-                self._take_detail(kind, data, now)
+                self._take_detail(event, now)
 
-    def _take_detail(self, kind: Kind, data: Mapping[str, Any], now: float) -> None:
-        part = sanitize(data.get("part", ""), 60)
-        match kind:
+    def _take_detail(self, event: Event, now: float) -> None:
+        data, part = event.data, sanitize(event.data.get("part", ""), 60)
+        match event.kind:
             case Kind.PART_STARTED:
                 self.parts.pop(part, None)
                 self.parts[part] = ProgressPart(part, now)
             case Kind.PART_FINISHED:
                 known = self.parts.setdefault(part, ProgressPart(part, now))
-                known.seconds, known.failed = _seconds(data, now - known.began), data.get("outcome") == "failed"
+                known.seconds = now - known.began if event.duration_s is None else event.duration_s
+                known.failed = data.get("outcome") == "failed"
             case Kind.ACTIVITY:
                 self.doing = sanitize(data.get("text", ""))
             case Kind.OUTPUT:
@@ -109,8 +111,8 @@ class StepView:
         self.phase, self.began, self.seconds, self.text, self.doing = phase, began, None, "", ""
         self.parts.clear()
 
-    def _end(self, phase: DisplayPhase, text: str, data: Mapping[str, Any], now: float) -> None:
-        self.seconds = _seconds(data, self.spent(now))
+    def _end(self, phase: DisplayPhase, text: str, event: Event, now: float) -> None:
+        self.seconds = self.spent(now) if event.duration_s is None else event.duration_s
         self.phase, self.text = phase, text
 
 
@@ -159,7 +161,7 @@ class Progress:
         if step is None:
             name = sanitize(event.step, 60)
             step = self.steps[event.step] = StepView(name, name, len(self.steps) + 1)
-        step.take(event.kind, event.data, now)
+        step.take(event, now)
         return step
 
     def stop(self, now: float) -> None:
@@ -188,11 +190,6 @@ class Progress:
 def error_message(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     return sanitize(error.get("message", "")) if isinstance(error, Mapping) else sanitize(error or "")
-
-
-def _seconds(data: Mapping[str, Any], otherwise: float) -> float:
-    seconds = data.get("duration_seconds")
-    return float(seconds) if duration(seconds) and isinstance(seconds, int | float) else otherwise
 
 
 def remark(event: Event) -> str:

@@ -128,9 +128,7 @@ class RunStory:
     def _end_step(self, event: Event, outcome: str) -> None:
         """End a step's bar; it began with the first check, which no event of the journal tells."""
         row = self.row(event.step)
-        seconds = event.data.get("duration_seconds")
-        known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e9
-        began = event.at_us - round(seconds * 1e6) if known and seconds is not None else event.at_us
+        began = event.at_us - round((event.duration_s or 0.0) * 1e6)
         row.begin(began)
         row.bars[-1].began_us = max(self.began_us, min(row.bars[-1].began_us, began))
         row.end(event.at_us, outcome)
