@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import checks_document, has_automatic_fix, report_remedies
@@ -25,8 +27,7 @@ def run(app: App) -> int:
     try:
         return show(app)
     except InstallError as error:
-        error.exit_code = ExitCode.STEP_FAILED  # the others have a meaning of their own here
-        raise
+        raise replace(error, exit_code=ExitCode.STEP_FAILED) from error  # the others have a meaning of their own here
 
 
 def _show_repair(app: App) -> int:

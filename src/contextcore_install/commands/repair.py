@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.ports import StepContext
@@ -91,8 +93,8 @@ def _save_and_remove(app: App, ctx: StepContext) -> None:
     try:
         saved = make_backup(installation, records, ctx, about="before-recreate-", all_of_it=False)
     except InstallError as error:
-        error.message = f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
-        raise
+        text = f"the cluster is beyond repair, and its volumes cannot be saved first: {error.message}"
+        raise replace(error, message=text) from error
     ctx.notice(f"saved in {saved.path} ({saved.words}); `restore` puts it back")
     with alone_in_cluster(app, installation.provider):
         ctx.raise_if_cancelled()

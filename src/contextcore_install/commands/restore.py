@@ -89,7 +89,8 @@ def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
         if error.code == "backup-missing":
             archived = app.home.archive.glob(f"*/{app.layout.backups.name}/*")  # where `delete` puts them
             if moved := max((path for path in archived if path.name == source.name), default=None):
-                error.hint = own("restore", str(moved), "--cluster", app.settings.cluster)
+                hint = own("restore", str(moved), "--cluster", app.settings.cluster)
+                raise replace(error, hint=hint) from error
         raise
 
 

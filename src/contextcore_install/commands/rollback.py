@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
@@ -89,8 +89,8 @@ def _loses_data(provider: Provider) -> bool:
     try:
         return not provider.data().outlives_cluster and bool(volumes_of(provider))
     except InstallError as error:
-        error.hint = error.hint or f"{own('rollback', '--no-backup')}, which loses the data"
-        raise
+        hint = error.hint or f"{own('rollback', '--no-backup')}, which loses the data"
+        raise replace(error, hint=hint) from error
 
 
 def _show(installation: Installation, intent: _Intent) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from contextcore_install.core.errors import InstallError
@@ -41,12 +41,17 @@ def take_lock(app: App) -> Lock:
     try:
         return Lock(layout.lock, _owner())
     except InstallError as error:
-        if error.code == "locked":
-            with suppress(InstallError):
-                steps = read_records(layout, app.settings.cluster).state.steps.items()
-                now = [step_id for step_id, step in steps if step.status == IN_PROGRESS]
-                error.message += f", at {' and '.join(now)}" if now else ""
-        raise
+        if error.code != "locked" or not (now := _in_progress(app)):
+            raise
+        raise replace(error, message=f"{error.message}, at {' and '.join(now)}") from error
+
+
+def _in_progress(app: App) -> list[str]:
+    try:
+        steps = read_records(app.layout, app.settings.cluster).state.steps.items()
+    except InstallError:
+        return []
+    return [step_id for step_id, step in steps if step.status == IN_PROGRESS]
 
 
 def mended_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
