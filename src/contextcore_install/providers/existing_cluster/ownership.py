@@ -11,12 +11,11 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import own
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
 from contextcore_install.providers.kubernetes.provider import keep_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
-from contextcore_install.providers.kubernetes.snapshot import Reader
 from contextcore_install.system.files import read_text
 
 CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by

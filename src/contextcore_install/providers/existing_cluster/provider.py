@@ -26,15 +26,14 @@ from contextcore_install.core.requirements import Category, Listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
-from contextcore_install.providers.existing_cluster.copy_pod import through_pod
 from contextcore_install.providers.existing_cluster.ownership import KnownCluster, ReleaseObjects
 from contextcore_install.providers.existing_cluster.rights import rights_finding
-from contextcore_install.providers.kubernetes.data import ClaimData
+from contextcore_install.providers.kubernetes.client import Snapshot
+from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
 from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.files import read_text
@@ -156,7 +155,7 @@ class KubeContextProvider(KubernetesProvider):
             self._forget_claims()
 
     def data(self) -> Data:
-        reach = through_pod(self._kubectl, self._reader.release, self._config.cluster)
+        reach = through_pod(self._reader, self._config.cluster)
         return ClaimData(self._reader, self._config.cluster, reach, on_node=False)
 
     def remote(self) -> Remote:

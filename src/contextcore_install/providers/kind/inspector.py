@@ -14,10 +14,9 @@ from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
-from contextcore_install.providers.kubernetes.client import Kubectl, items_of
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
 from contextcore_install.providers.kubernetes.pods import Pod
-from contextcore_install.providers.kubernetes.snapshot import Reader
 
 API_PORT = 6443  # of the API server inside the control plane's container
 API_DEAD = "api-unreachable"  # the code for an API server that does not answer; any other error is an answer

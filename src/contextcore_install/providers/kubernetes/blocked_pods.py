@@ -16,11 +16,10 @@ from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.claims import templates_of
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.client import Events, Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, annotation_of, key_of, mounted_claims
 from contextcore_install.providers.kubernetes.pods import Pod, wanted_pods
-from contextcore_install.providers.kubernetes.snapshot import Events, Snapshot
 
 Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
 

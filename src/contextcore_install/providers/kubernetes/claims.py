@@ -13,7 +13,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.client import Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.objects import (
     FIELD_MANAGER,
     RELEASE_LABEL,
@@ -28,7 +28,6 @@ from contextcore_install.providers.kubernetes.objects import (
     mounted_claims,
     pod_specs,
 )
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
 
 GONE_WITHIN_S = 15
 #: Where an emptyDir holds nothing that is to be kept.

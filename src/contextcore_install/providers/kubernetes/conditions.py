@@ -17,6 +17,7 @@ from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, Scheduling
 from contextcore_install.providers.kubernetes.claims import StorageClasses
+from contextcore_install.providers.kubernetes.client import Events, Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
 from contextcore_install.providers.kubernetes.pods import (
     Pod,
@@ -29,7 +30,6 @@ from contextcore_install.providers.kubernetes.pods import (
     wanted_pods,
 )
 from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
-from contextcore_install.providers.kubernetes.snapshot import Events, Reader, Snapshot
 
 CRASHES = 2  # restarts after which a crash is no accident
 CREATING_S = 10.0  # in ContainerCreating, after which the events are asked why

@@ -5,24 +5,28 @@ from __future__ import annotations
 import base64
 import io
 import json
+import secrets
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kubernetes.claims import is_claim_of, pods_using
-from contextcore_install.providers.kubernetes.client import APPLY
+from contextcore_install.providers.kubernetes.client import APPLY, Reader
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Key, Manifest, make_secret
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
-from contextcore_install.providers.kubernetes.snapshot import Reader
+from contextcore_install.stack.catalogue import component
 from contextcore_install.system.process import stream
 
 END_S, COPY_S = 120.0, 3600.0  # for a pod to end, and for one copy
+COPY_POD_READY_S, LIVES_S = 120, 3700  # for the pod to run; and how long it may live should we not end it
+IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
+COPY_FOLDER = "/volume"
 
 # An image may have no more than busybox, and that without a name for each of its programs.
 _FIND_TAR = 't=tar; command -v tar >/dev/null || t="busybox tar"; '
@@ -184,3 +188,64 @@ def _paused(script: str, claim: Claim) -> str:
     # With systemd's cgroups the uid has underscores.
     uids = [str(pod["metadata"]["uid"]).replace("-", "[-_]") for pod in claim.pods]
     return _PAUSED.format(uids="|".join(uids), script=script) if uids else script
+
+
+def through_pod(reader: Reader, cluster: str) -> Reach:
+    """Return the access through a pod of ours that has the claim mounted, for the length of a copy.
+
+    It runs an image that the stack has on the node anyway, so that nothing is pulled, as the user whose files they are.
+    """
+    kubectl = reader.kubectl
+
+    @contextmanager
+    def reach(claim: Claim, ctx: StepContext) -> Iterator[ClaimPlace]:
+        wanted = component(IMAGE_OF).image
+        # As the release has it: it may come from a mirror.
+        image = next((image for image in reader.release().images if image.endswith(wanted)), wanted)
+        manifest = copy_pod(claim, image, cluster)
+        name, scope = manifest["metadata"]["name"], ("-n", claim.key.namespace)
+        ctx.activity(f"starting a pod that has {claim.key.name}")
+        try:
+            kubectl.call("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest), ctx=ctx)
+            ready = ("wait", "--for=condition=Ready", f"pod/{name}", *scope, f"--timeout={COPY_POD_READY_S}s")
+            kubectl.call(*ready, ctx=ctx, timeout_s=COPY_POD_READY_S + 10)
+            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), COPY_FOLDER)
+        finally:
+            with suppress(InstallError):
+                # It has nothing to finish, and nobody waits for it to be gone.
+                now = ("--ignore-not-found", "--grace-period=1", "--wait=false")
+                kubectl.call("delete", "pod", name, *scope, *now)
+
+    return reach
+
+
+def copy_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
+    """Return the pod: as the workload's user, on whatever node the volume can be had."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"copy-{claim.key.name}"[:50] + f"-{secrets.token_hex(3)}",
+            "namespace": claim.key.namespace,
+            # With our label: one that is left behind is pruned.
+            "labels": {RELEASE_LABEL: cluster, **MANAGED_BY},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": LIVES_S,
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "securityContext": claim.workload["spec"]["template"]["spec"].get("securityContext") or {},
+            "containers": [
+                {
+                    "name": "copy",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/bin/sh", "-c", f"sleep {LIVES_S}"],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": "volume", "mountPath": COPY_FOLDER}],
+                }
+            ],
+            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim.key.name}}],
+        },
+    }

@@ -19,7 +19,7 @@ from contextcore_install.core.provider import Drift, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.kubernetes.claims import claims_of, lost_claims, storage
-from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
+from contextcore_install.providers.kubernetes.client import APPLY, Kubectl, Reader
 from contextcore_install.providers.kubernetes.conditions import WorkloadConditions
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence
 from contextcore_install.providers.kubernetes.manifests import OURS, ManifestSource
@@ -27,7 +27,6 @@ from contextcore_install.providers.kubernetes.objects import NAMESPACE
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN, Applier, drift
 from contextcore_install.providers.kubernetes.remote import remote_in
 from contextcore_install.providers.kubernetes.restarts import Restarter
-from contextcore_install.providers.kubernetes.snapshot import Reader
 from contextcore_install.providers.kubernetes.watch import WorkloadWatch
 from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox

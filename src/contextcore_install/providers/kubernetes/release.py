@@ -20,7 +20,7 @@ from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes import managed_fields as fields
 from contextcore_install.providers.kubernetes.claims import is_claim_of, refuse_to_strand_data
-from contextcore_install.providers.kubernetes.client import APPLY, Kubectl
+from contextcore_install.providers.kubernetes.client import APPLY, Kubectl, Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import (
     FINGERPRINT,
     KEPT_KINDS,
@@ -42,7 +42,6 @@ from contextcore_install.providers.kubernetes.objects import (
     shown_path,
 )
 from contextcore_install.providers.kubernetes.restarts import end_pod, stale_pods
-from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
 #: The Secret with Grafana's password. It is made once, and stays as long as the data that it opens.
 GRAFANA_ADMIN = "grafana-admin"

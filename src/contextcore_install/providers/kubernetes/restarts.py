@@ -12,7 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import (
     FIELD_MANAGER,
@@ -24,7 +24,6 @@ from contextcore_install.providers.kubernetes.objects import (
     pod_specs,
 )
 from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, selected, wanted_pods
-from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 
 #: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]

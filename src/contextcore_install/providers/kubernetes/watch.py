@@ -14,9 +14,9 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of, resource_of
-from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 from contextcore_install.system.process import Follower
 
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.

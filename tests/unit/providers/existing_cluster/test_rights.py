@@ -12,8 +12,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.rights import APPLIED, rights_needed
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods
+from contextcore_install.providers.kubernetes.client import Events
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Release
-from contextcore_install.providers.kubernetes.snapshot import Events
 from dev.rights_reference import PAGE, page
 from kit.fakes import Told
 from kit.kube_world import Cluster, in_context

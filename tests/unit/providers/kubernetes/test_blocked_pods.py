@@ -10,11 +10,11 @@ import pytest
 
 from contextcore_install.core.findings import Finding
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, pod_of
+from contextcore_install.providers.kubernetes.client import Events
 from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, key_of
 from contextcore_install.providers.kubernetes.pods import is_scaled_down
 from contextcore_install.providers.kubernetes.restarts import NUDGED, nudge
-from contextcore_install.providers.kubernetes.snapshot import Events
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

@@ -9,8 +9,8 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
+from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.objects import Release, key_of
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.provider import Workload
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out
-from contextcore_install.providers.kubernetes.snapshot import Reader, Snapshot
 from contextcore_install.providers.kubernetes.watch import documents
 from kit.kube_world import Cluster
 

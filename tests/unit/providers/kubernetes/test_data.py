@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.providers.existing_cluster.copy_pod import copy_pod
 from contextcore_install.providers.kind.provider import node_of_volume
-from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _paused
+from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _paused, copy_pod
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
 
 WORKLOAD: dict[str, Any] = {

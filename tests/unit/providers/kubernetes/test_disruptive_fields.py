@@ -13,9 +13,9 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.provider import Drift
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL, Release, fingerprint
 from contextcore_install.providers.kubernetes.release import Applier, drift
-from contextcore_install.providers.kubernetes.snapshot import Reader
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

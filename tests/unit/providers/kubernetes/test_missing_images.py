@@ -10,9 +10,9 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.restarts import Restarter
-from contextcore_install.providers.kubernetes.snapshot import Reader
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

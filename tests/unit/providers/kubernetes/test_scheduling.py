@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.blocked_pods import Scheduling
+from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.pods import Pod
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
 from kit.kube_world import Cluster
 
 GPU = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}

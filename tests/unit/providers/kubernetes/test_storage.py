@@ -9,8 +9,8 @@ import pytest
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.existing_cluster.provider import reach_of_services
 from contextcore_install.providers.kubernetes.claims import storage
+from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.objects import Release
-from contextcore_install.providers.kubernetes.snapshot import Snapshot
 
 Volumes = list[dict[str, Any]]
 
