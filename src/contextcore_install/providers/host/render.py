@@ -1,8 +1,8 @@
 """How each program is started: its arguments, and its configuration files.
 
-`RECIPES` has one record for each program; the configurations themselves are in config/. Option names are those of the
-components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of the releases
-that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
+`RECIPES` has one record for each program; its configuration is in config/, under its name. Option names are those of
+the components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of the
+releases that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ RETENTION = "365d"
 BACKFILL = "30d"  # how old a sample may be when it arrives: an installation can be reported days after it began
 
 DASHBOARD_FOLDER = "ContextCore"
-CONTACT_POINTS = "contact-points.yaml"
-"""Grafana's file that says where alerts are sent, which holds secrets."""
+CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class Rendered:
 
     @property
     def fingerprint(self) -> str:
-        """Stands for all of it."""
         return hashlib.sha256(json.dumps([self.argv, sorted(self.files.items())]).encode()).hexdigest()
 
 
@@ -58,12 +56,14 @@ class HostRelease:
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
         program = self.programs[component].path
-        recipe = RECIPES[self.store.name if component == METRICS_STORE else component]
-        names = self.names(component)
-        arguments = (Template(argument).substitute(names) for argument in recipe.arguments)
-        return Rendered((str(program), *recipe.leading(program), *arguments), recipe.files(self, names))
+        kind = self.store.name if component == METRICS_STORE else component
+        recipe, variables = RECIPES[kind], self.variables(component)
+        leading = recipe.leading(program) if recipe.leading else ()
+        arguments = (Template(argument).substitute(variables) for argument in recipe.arguments)
+        files = recipe.files(self, variables) if recipe.files else _yaml(kind, variables)
+        return Rendered((str(program), *leading, *arguments), files)
 
-    def names(self, component: str) -> dict[str, Any]:
+    def variables(self, component: str) -> dict[str, Any]:
         """Return what templates refer to: the component's folders, and all ports by their keys."""
         return {
             "config": str(self.config(component)),
@@ -90,51 +90,54 @@ class HostRelease:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files."""
+    """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files.
+
+    Unless `files` returns them, there is one file: config/NAME.toml, if that exists, rendered as NAME.yaml.
+    """
 
     arguments: tuple[str, ...]
-    files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] = lambda _release, _names: {}
-    leading: Callable[[Path], tuple[str, ...]] = lambda _program: ()
+    files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] | None = None
+    leading: Callable[[Path], tuple[str, ...]] | None = None
 
 
-def _text(name: str, names: Mapping[str, Any]) -> str:
-    return Template((CONFIG / name).read_text(encoding="utf-8")).substitute(names)
+def _text(name: str, variables: Mapping[str, Any]) -> str:
+    return Template((CONFIG / name).read_text(encoding="utf-8")).substitute(variables)
 
 
 def _json(document: Any) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _yaml(name: str) -> Callable[[HostRelease, Mapping[str, Any]], dict[str, str]]:
-    """Return what renders config/NAME.toml as NAME.yaml: JSON, in which values need no quoting rules of ours."""
+def _yaml(name: str, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return config/NAME.toml as NAME.yaml: JSON, in which values need no quoting rules of ours."""
+    import tomllib
 
-    def files(_: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
-        import tomllib
-
-        document = tomllib.loads((CONFIG / f"{name}.toml").read_text(encoding="utf-8"))
-        return {f"{name}.yaml": _json(_filled(document, names))}
-
-    return files
+    source = CONFIG / f"{name}.toml"
+    if not source.is_file():
+        return {}
+    document = tomllib.loads(source.read_text(encoding="utf-8"))
+    return {f"{name}.yaml": _json(_filled(document, variables))}
 
 
-def _filled(value: Any, names: Mapping[str, Any]) -> Any:
-    """Fill in the names in the texts of a document; a text that is one name becomes what the name stands for."""
+def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
+    """Substitute the variables in the texts of a document; a text that is one variable becomes its value."""
     if isinstance(value, dict):
-        return {key: _filled(item, names) for key, item in value.items()}
+        return {key: _filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, names) for item in value]
+        return [_filled(item, variables) for item in value]
     if not isinstance(value, str):
         return value
-    return names[value[1:]] if value.startswith("$") and value[1:] in names else Template(value).substitute(names)
+    alone = value.startswith("$") and value[1:] in variables
+    return variables[value[1:]] if alone else Template(value).substitute(variables)
 
 
-def alloy_files(release: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
+def alloy_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[str, str]:
     """Return Alloy's configuration: OTLP in; metrics, logs and traces out to those that run."""
     outputs = [item for item in _ALLOY_OUTPUTS if item[0] in release.programs]
     inputs = "\n".join(f"    {signal} = [{target}]" for _, signal, target in outputs)
     blocks = [
-        _text("alloy/input.alloy", {**names, "outputs": inputs}),
-        *(_text(f"alloy/{signal}.alloy", names) for _, signal, _ in outputs),
+        _text("alloy/input.alloy", {**variables, "outputs": inputs}),
+        *(_text(f"alloy/{signal}.alloy", variables) for _, signal, _ in outputs),
     ]
     return {"config.alloy": "\n".join(blocks)}
 
@@ -163,7 +166,7 @@ def _grafana_leading(program: Path) -> tuple[str, ...]:
     return *(["server"] if program.name == "grafana" else []), *(["--homepath", str(home)] if home else [])
 
 
-def grafana_files(release: HostRelease, names: Mapping[str, Any]) -> dict[str, str]:
+def grafana_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[str, str]:
     """Return Grafana's own settings, and what it provisions at its start; like all files, for this user alone."""
     folder = {"path": str(release.config("grafana") / "dashboards")}
     provider = {"name": "contextcore", "type": "file", "folder": DASHBOARD_FOLDER, "options": folder}
@@ -171,7 +174,7 @@ def grafana_files(release: HostRelease, names: Mapping[str, Any]) -> dict[str, s
     if release.contact_points:
         alerting[CONTACT_POINTS] = release.contact_points
     return {
-        "grafana.ini": _text("grafana.ini", names),
+        "grafana.ini": _text("grafana.ini", variables),
         "provisioning/datasources/contextcore.yaml": _json(_datasources(release)),
         "provisioning/dashboards/contextcore.yaml": _json({"apiVersion": 1, "providers": [provider]}),
         **{f"provisioning/alerting/{name}": text for name, text in alerting.items()},
@@ -202,7 +205,7 @@ def _datasources(release: HostRelease) -> dict[str, Any]:
 RECIPES: Mapping[str, Recipe] = {
     # Where Mimir's query frontend is reached has no place in its file; without it, queries hang on a machine that has
     # only loopback.
-    "mimir": Recipe(("-config.file=$config/mimir.yaml", "-query-frontend.instance-addr=127.0.0.1"), _yaml("mimir")),
+    "mimir": Recipe(("-config.file=$config/mimir.yaml", "-query-frontend.instance-addr=127.0.0.1")),
     "victoria-metrics": Recipe(
         (
             "-httpListenAddr=127.0.0.1:$mimir",
@@ -220,11 +223,10 @@ RECIPES: Mapping[str, Recipe] = {
             "--storage.tsdb.retention.time=$retention",
             "--web.listen-address=127.0.0.1:$mimir",
             "--web.enable-remote-write-receiver",
-        ),
-        _yaml("prometheus"),
+        )
     ),
-    "loki": Recipe(("-config.file=$config/loki.yaml",), _yaml("loki")),
-    "tempo": Recipe(("-config.file=$config/tempo.yaml",), _yaml("tempo")),
+    "loki": Recipe(("-config.file=$config/loki.yaml",)),
+    "tempo": Recipe(("-config.file=$config/tempo.yaml",)),
     "alloy": Recipe(
         (
             "run",
