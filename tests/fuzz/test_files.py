@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ def test_any_cursors(recorded: dict[str, bytes], data: st.DataObject) -> None:
         )
         shipper.unsent()
         shipper.measured()
-        for cursor in SharedCursors(CursorFile(files.cursors)).of_kind("prometheus"):
+        for cursor in SharedCursors(CursorFile(files.cursors), Lock()).of_kind("prometheus"):
             batch(BatchReader(JournalReader(files.journal), CLUSTER, MetricsFold, cursor.sent))
         carry_on(world)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.engine.state import STEP_IDS
-from contextcore_install.telemetry.folds.traces import trace_id
+from contextcore_install.telemetry.folds.fold import trace_id
 from kit.recordings import DAY, HOUR, MINUTE, Recorded
 from unit.dev.provisioned import dashboard, panel, panels
 

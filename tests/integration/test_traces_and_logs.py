@@ -13,7 +13,8 @@ import pytest
 from contextcore_install.core.events import Kind
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.telemetry.folds.traces import UNFINISHED, TraceFold, span_id, trace_id
+from contextcore_install.telemetry.folds.fold import span_id, trace_id
+from contextcore_install.telemetry.folds.traces import UNFINISHED, TraceFold
 from contextcore_install.telemetry.shipper import Shipper
 from kit.host_world import install_stand_in
 from kit.installation import Installation, kill, read_until

@@ -78,9 +78,8 @@ def _offset(document: Mapping[str, Any]) -> Offset:
 class SharedCursors:
     """Reads and writes the cursors of all backends, for exporters that work at the same time."""
 
-    def __init__(self, store: CursorStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
+    def __init__(self, store: CursorStore, lock: threading.Lock) -> None:
+        self._store, self._lock = store, lock
 
     def get(self, name: str) -> Cursor:
         return cursor_from_document(self._store.load().get(name, {}))

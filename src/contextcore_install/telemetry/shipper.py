@@ -5,6 +5,7 @@ Importing this costs next to nothing; what speaks HTTP and protobuf is imported 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +18,11 @@ from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
-from contextcore_install.telemetry.batches import JournalReplacedError, events_behind
-from contextcore_install.telemetry.cursors import Cursor, Offset, SharedCursors
 from contextcore_install.telemetry.export_worker import GATHER_S, ExportWorker
 from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError
-from contextcore_install.telemetry.folds.metrics import is_measured
 
 if TYPE_CHECKING:
+    from contextcore_install.telemetry.cursors import Cursor
     from contextcore_install.telemetry.exporters.metrics import MetricsExporter
 
 Url = Callable[[], str | None]
@@ -53,9 +52,8 @@ class Shipper:
         traces_url: Url = lambda: None,
         logs_url: Url = lambda: None,
     ) -> None:
-        self._events = events
-        self._cursors = SharedCursors(cursors)
-        self._cluster = cluster
+        self._events, self._cursors, self._cluster = events, cursors, cluster
+        self._writing = threading.Lock()
 
         def worker(signal: str, url: Url, store: str, items: str, gather_s: float) -> ExportWorker[Any]:
             return ExportWorker(url, partial(self._exporter, signal), FailureReporter(report, store, items), gather_s)
@@ -70,12 +68,13 @@ class Shipper:
         ]
 
     def _exporter(self, signal: str, url: str) -> Any:
+        from contextcore_install.telemetry.cursors import SharedCursors
         from contextcore_install.telemetry.exporters.loki import LogExporter
         from contextcore_install.telemetry.exporters.metrics import MetricsExporter
         from contextcore_install.telemetry.exporters.otlp import TraceExporter
 
         exporters = {"metrics": MetricsExporter, "traces": TraceExporter, "logs": LogExporter}
-        return exporters[signal](url, self._events, self._cursors, self._cluster)
+        return exporters[signal](url, self._events, SharedCursors(self._cursors, self._writing), self._cluster)
 
     # The Telemetry port
 
@@ -102,6 +101,8 @@ class Shipper:
 
     def _export_all(self, ctx: StepContext) -> int:
         """Send all samples; wait for what is dated in the future, if it soon will not be. Raises StoreError."""
+        from contextcore_install.telemetry.batches import events_behind
+
         sent = 0
         while True:
             began_us = _now_us()
@@ -141,6 +142,8 @@ class Shipper:
 
     def measured(self) -> bool:
         """Go by the cursor, and ask the store only if nothing is recorded here, as on another machine."""
+        from contextcore_install.telemetry.folds.metrics import is_measured
+
         fold = self._cursor().sent.fold
         if isinstance(fold.get("state"), dict):
             return is_measured(fold)
@@ -166,10 +169,15 @@ class Shipper:
         return self._unsent_behind(self._cursor())
 
     def _cursor(self) -> Cursor:
+        from contextcore_install.telemetry.cursors import SharedCursors
+
         exporter = self._metrics.exporter
-        return exporter.cursor if exporter else self._cursors.last_metrics()
+        return exporter.cursor if exporter else SharedCursors(self._cursors, self._writing).last_metrics()
 
     def _unsent_behind(self, cursor: Cursor) -> int:
+        from contextcore_install.telemetry.batches import JournalReplacedError, events_behind
+        from contextcore_install.telemetry.cursors import Offset
+
         try:
             behind = [event for _, event in events_behind(self._events, cursor.sent)]
         except JournalReplacedError:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import STEP_IDS
-from contextcore_install.telemetry.folds.fold import SnapshotError
+from contextcore_install.telemetry.folds.fold import SnapshotError, trace_id
 from contextcore_install.telemetry.folds.metrics import PREFIX, MetricsFold, Sample
-from contextcore_install.telemetry.folds.traces import trace_id
 from kit.stores import MINUTE_US, MemoryJournal
 
 START_US = 1_700_000_000_000_000

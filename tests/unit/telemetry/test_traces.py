@@ -14,8 +14,8 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.telemetry.exporters.client import StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import encode, partial_success
 from contextcore_install.telemetry.failures import StoreError
-from contextcore_install.telemetry.folds.fold import SnapshotError
-from contextcore_install.telemetry.folds.traces import UNFINISHED, Span, TraceFold, span_id, trace_id
+from contextcore_install.telemetry.folds.fold import SnapshotError, span_id, trace_id
+from contextcore_install.telemetry.folds.traces import UNFINISHED, Span, TraceFold
 from kit.stores import MemoryJournal
 
 START_US = 1_700_000_000_000_000

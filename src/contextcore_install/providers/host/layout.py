@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.events import second
 from contextcore_install.system.files import read_text, write_atomically
 
 OWNER = "contextcore-install"
@@ -103,8 +104,7 @@ class Layout:
 def mark_data(folder: Path) -> None:
     """Mark a component's data folder, unless it is marked. Raises OSError."""
     if not read_json(folder / DATA_MARK):
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_json(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": since})
+        write_json(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": second(time.time_ns() // 1000)})
 
 
 def _is_leftover(path: Path) -> bool:

@@ -19,9 +19,9 @@ from contextcore_install.telemetry.folds.fold import Fold, Item
 class Delivery:
     """What came of one batch: how many items were sent, which were refused, whether more are waiting."""
 
-    sent: int = 0
-    lost: Loss | None = None
-    more: bool = False
+    sent: int
+    lost: Loss | None
+    more: bool
 
 
 class Exporter(ABC, Generic[Item]):
@@ -70,11 +70,11 @@ class Exporter(ABC, Generic[Item]):
         except JournalReplacedError:
             self.reset_cursor()
             items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
-        delivery = self._send(items, timeouts, more=len(items) >= self.batch_size) if items else Delivery()
+        sent, lost = self._send(items, timeouts) if items else (0, None)
         self.cursor = replace(self.cursor, sent=reader.offset())
         if items:
             self.save()
-        return delivery
+        return Delivery(sent, lost, more=len(items) >= self.batch_size)
 
     def save(self) -> None:
         """Keep the cursor. If that fails, what was sent is looked up later, or sent again."""
@@ -91,5 +91,5 @@ class Exporter(ABC, Generic[Item]):
         return self._cursors.get(name)
 
     @abstractmethod
-    def _send(self, items: Sequence[Item], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
-        """Have the backend take items, of which there is at least one; `more` says whether others wait."""
+    def _send(self, items: Sequence[Item], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
+        """Have the backend take items, of which there is at least one; return how many it took, and what it refused."""

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.cursors import LOGS
-from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
+from contextcore_install.telemetry.exporters.exporter import Exporter
 from contextcore_install.telemetry.failures import Loss, Timeouts
 from contextcore_install.telemetry.folds.logs import Line, LogFold
 
@@ -37,10 +37,10 @@ class LogExporter(Exporter[Line]):
     fold = LogFold
     cursor_prefix = LOGS
 
-    def _send(self, items: Sequence[Line], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
+    def _send(self, items: Sequence[Line], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
         lost = [loss for part in _parts(items) if (loss := self._push(part, timeouts()))]
         count = sum(loss.count for loss in lost)
-        return Delivery(len(items) - count, Loss(count, lost[0].reason) if lost else None, more)
+        return len(items) - count, Loss(count, lost[0].reason) if lost else None
 
     def _push(self, lines: Sequence[Line], timeouts: Timeouts) -> Loss | None:
         answer = self.client.request("POST", PATH, timeouts, body=encode(self._cluster, lines), headers=HEADERS)

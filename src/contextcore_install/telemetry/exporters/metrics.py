@@ -110,7 +110,7 @@ class MetricsExporter(Exporter[Sample]):
         old = _now_ms() - cursor.sent_ms > _SETTLED_MS
         return replace(cursor, base=base, settled=cursor.sent.number if old else cursor.settled)
 
-    def _send(self, items: Sequence[Sample], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
+    def _send(self, items: Sequence[Sample], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
         """Send samples.
 
         What may have been sent before (by a process that ended before it could note it, by a request
@@ -122,13 +122,13 @@ class MetricsExporter(Exporter[Sample]):
         # A store may refuse what it has.
         missing = set(self._missing([refusal.sample for refusal in refused], timeouts()))
         lost = [refusal for refusal in refused if refusal.sample in missing]
-        self._may_be_sent = more and len(wanted) < len(items)
+        self._may_be_sent = len(wanted) < len(items)
         gone = {refusal.sample for refusal in refused}
         mark = next((sample for sample in reversed(items) if sample not in gone), self.cursor.mark)
         refused_ms = max([self.cursor.refused_ms, *(refusal.sample.at_ms for refusal in lost)])
         self.cursor = replace(self.cursor, mark=mark, refused_ms=refused_ms, sent_ms=_now_ms())
         reason = f"the first of them {lost[0].sample.name}: {lost[0].reason}" if lost else ""
-        return Delivery(len(wanted) - len(refused), Loss(len(lost), reason) if lost else None, more)
+        return len(wanted) - len(refused), Loss(len(lost), reason) if lost else None
 
     def _shows(self, samples: Sequence[Sample], timeouts: Timeouts, limit_s: float) -> bool:
         return not missing_after_wait(self.backend, self._cluster, samples, timeouts, limit_s)

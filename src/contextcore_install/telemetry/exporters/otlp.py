@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.telemetry.cursors import TRACES
 from contextcore_install.telemetry.exporters.client import StoreAnswer
-from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
+from contextcore_install.telemetry.exporters.exporter import Exporter
 from contextcore_install.telemetry.failures import Loss, Timeouts
-from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value, span_id, trace_id
+from contextcore_install.telemetry.folds.fold import span_id, trace_id
+from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -31,15 +32,14 @@ class TraceExporter(Exporter[Span]):
     fold = TraceFold
     cursor_prefix = TRACES
 
-    def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts], *, more: bool) -> Delivery:
+    def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
         body = encode(items).SerializeToString()
         answer = self.client.request("POST", PATH, timeouts(), body=body, headers=HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
         if not answer.ok:
             raise answer.failure(what)
         rejected, reason = partial_success(answer, what)
-        lost = Loss(rejected, f"saying: {reason or 'nothing'}") if rejected else None
-        return Delivery(len(items) - rejected, lost, more)
+        return len(items) - rejected, Loss(rejected, f"saying: {reason or 'nothing'}") if rejected else None
 
 
 def encode(spans: Sequence[Span]) -> ExportTraceServiceRequest:

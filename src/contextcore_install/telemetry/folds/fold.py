@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, Protocol, Self, TypeVar
 
 from contextcore_install.core.events import Event
@@ -37,3 +38,16 @@ def restoring(snapshot: Mapping[str, Any], version: int) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(str(error)) from error
+
+
+def trace_id(run_id: str) -> str:
+    """Return the id of a run's trace: 32 hexadecimal digits.
+
+    So long are those of W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    return sha256(run_id.encode()).hexdigest()[:32]
+
+
+def span_id(run_id: str, number: int) -> str:
+    """Return the id of the span that the run's event of this number stands for: 16 hexadecimal digits."""
+    return sha256(f"{run_id}/{number}".encode()).hexdigest()[:16]

@@ -20,8 +20,7 @@ from contextcore_install.engine.state import (
     State,
     state_from_document,
 )
-from contextcore_install.telemetry.folds.fold import restoring
-from contextcore_install.telemetry.folds.traces import trace_id
+from contextcore_install.telemetry.folds.fold import restoring, trace_id
 
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from contextcore_install.core.events import Event, Kind
@@ -21,19 +20,6 @@ SNAPSHOT_VERSION = 1
 """Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
 Value = str | int | float | bool
-
-
-def trace_id(run_id: str) -> str:
-    """Return the id of a run's trace: 32 hexadecimal digits.
-
-    So long are those of W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header
-    """
-    return sha256(run_id.encode()).hexdigest()[:32]
-
-
-def span_id(run_id: str, number: int) -> str:
-    """Return the id of the span that the run's event of this number stands for: 16 hexadecimal digits."""
-    return sha256(f"{run_id}/{number}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
