@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from contextcore_install.core.hints import LAUNCHER
 from contextcore_install.system.packages.runtime_folder import is_complete, is_touched, runtime_key
 
 LOCK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock")
@@ -22,7 +23,7 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
 
     `runtimes` is where its packages are kept, empty if there is no place for them: the program says so.
     """
-    sys.argv[0] = str(OPTIONS.get("launcher", "create-cluster.sh"))
+    sys.argv[0] = str(OPTIONS.get("launcher", LAUNCHER))
     if not runtimes:
         return program()
     if asks_for_help(sys.argv[1:]):
@@ -32,7 +33,7 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
             pass
     if home := foreign_home():
         why = f"this runs as another user than the owner of HOME ({home})"
-        sys.stderr.write(f"create-cluster.sh: {why}; type it without sudo: {typed()}\n")
+        sys.stderr.write(f"{LAUNCHER}: {why}; type it without sudo: {typed()}\n")
         return 3
     folder = os.path.join(runtimes, runtime_key(LOCK))
     whole = is_complete(folder) and (only_reads(sys.argv[1:]) or not is_touched(folder))

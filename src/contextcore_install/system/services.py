@@ -16,6 +16,7 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system.files import write_atomically
 from contextcore_install.system.process import Captured, capture
@@ -106,7 +107,7 @@ class Manager(ABC):
         except InstallError as error:
             evidence = error.message
         if evidence:
-            hint = f"{self.absent[1]}, or leave it running in a terminal: ./create-cluster.sh watch"
+            hint = f"{self.absent[1]}, or leave it running in a terminal: {own('watch')}"
             raise InstallError("no-service-manager", self.absent[0], evidence, hint)
 
     def install(self, service: Service, ctx: StepContext) -> bool:
