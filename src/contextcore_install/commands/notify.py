@@ -15,9 +15,8 @@ from contextcore_install.notify.grafana import can_send_to
 from contextcore_install.notify.messages import trial
 from contextcore_install.notify.sending import Outbox
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.contacts import contact_urls, replace_contact_points
 from contextcore_install.runtime.interaction import report_document
-from contextcore_install.runtime.notifier import sending_limit_s
+from contextcore_install.runtime.notifier import contact_urls, replace_contact_points, sending_limit_s
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home

@@ -13,11 +13,10 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, has_automatic_fix, report_remedies
 from contextcore_install.runtime.installation import resolve
 from contextcore_install.runtime.interaction import can_ask, cancellable, require_yes
-from contextcore_install.runtime.mending import mend
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.recovery import find_installation
 from contextcore_install.runtime.remote_state import alone_in_cluster
-from contextcore_install.runtime.running import carry_out
+from contextcore_install.runtime.running import carry_out, mend
 from contextcore_install.runtime.session import Prepared
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.store import read_records

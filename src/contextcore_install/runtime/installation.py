@@ -14,7 +14,7 @@ from contextcore_install.engine.replaced import DataReplaced, replaced
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import create_provider
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.contacts import without_contact_points
+from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.stack.intake import logs_url, metrics_url, traces_url

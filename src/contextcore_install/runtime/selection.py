@@ -12,7 +12,7 @@ from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.contacts import for_grafana, without_contact_points
+from contextcore_install.runtime.notifier import for_grafana, without_contact_points
 from contextcore_install.stack.catalogue import resolve_ports
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools

@@ -21,10 +21,9 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, has_automatic_fix
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.installation import Installation, resolve
-from contextcore_install.runtime.mending import mend
 from contextcore_install.runtime.notifier import Notifier
 from contextcore_install.runtime.records import take_lock
-from contextcore_install.runtime.running import carry_out
+from contextcore_install.runtime.running import carry_out, mend
 from contextcore_install.runtime.session import Prepared, Session
 from contextcore_install.runtime.watch_log import WatchLog
 from contextcore_install.storage.lock import Lock

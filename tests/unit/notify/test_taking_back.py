@@ -13,7 +13,7 @@ from contextcore_install.core.events import START, second
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
 from contextcore_install.notify.grafana import RESET_POLICY
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.contacts import for_grafana, note_taken_back
+from contextcore_install.runtime.notifier import for_grafana, note_taken_back
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.system.clock import SystemClock

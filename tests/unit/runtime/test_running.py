@@ -18,7 +18,7 @@ from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.runtime import watching
 from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.control import RunControl
-from contextcore_install.runtime.mending import mend
+from contextcore_install.runtime.running import mend
 from kit.fakes import RealClock
 from unit.runtime.test_ending import app
 

@@ -19,7 +19,7 @@ from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import names_a_secret
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.contacts import without_contact_points
+from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.storage.contact_file import ContactFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
