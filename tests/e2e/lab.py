@@ -21,7 +21,7 @@ from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import FailureKind, StoreError
 from contextcore_install.telemetry.folds.metrics import Sample
 from kit.installation import Installation
-from kit.stores import PATIENCE, free_port, wait_until
+from kit.stores import TIMEOUTS, free_port, wait_until
 
 NAMESPACE = "observability"
 IMAGES = tuple(item.image for item in COMPONENTS)
@@ -212,9 +212,9 @@ class ClusterInstallation(Installation):
 
     def _write(self, value: float) -> None:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
-        backend = probe(client, PATIENCE)
+        backend = probe(client, TIMEOUTS)
         sample = Sample("e2e_written", (("cluster", self.cluster),), value, int(time.time() * 1000))
-        refused = backend.send([sample], PATIENCE)
+        refused = backend.send([sample], TIMEOUTS)
         client.close()
         assert not refused, refused
 
@@ -224,9 +224,9 @@ class ClusterInstallation(Installation):
 
     def _written(self) -> list[float]:
         client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
-        backend, soon_ms = probe(client, PATIENCE), int(time.time() * 1000) + 5000
-        backend.show_recent(PATIENCE)
-        found = backend.query(f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, PATIENCE)
+        backend, soon_ms = probe(client, TIMEOUTS), int(time.time() * 1000) + 5000
+        backend.show_recent(TIMEOUTS)
+        found = backend.query(f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, TIMEOUTS)
         client.close()
         return [float(value) for series in found for _, value in series["values"]]
 

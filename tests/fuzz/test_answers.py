@@ -196,7 +196,7 @@ def test_any_answer_of_a_metrics_store(document: Any, cut: bool) -> None:
     with answering(reply(body)) as port:
         client = Client(f"http://127.0.0.1:{port}")
         with suppress(StoreError):
-            Backend(MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, PATIENCE)
+            Backend(MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, TIMEOUTS)
         client.close()
         with suppress(StoreError):
             assert isinstance(getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State)
@@ -211,7 +211,7 @@ def test_any_answer_of_a_collector(body: bytes) -> None:
         assert isinstance(said, str)
 
 
-PATIENCE = Timeouts(1.0, 1.0)
+TIMEOUTS = Timeouts(1.0, 1.0)
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BYTES = {
     "nothing": b"",
@@ -262,7 +262,7 @@ def ask_in_time(port: int) -> None:
         LoopbackHttp().get(url + "/ready", 1.0)
     client = Client(url)
     with suppress(StoreError):
-        probe(client, PATIENCE)
+        probe(client, TIMEOUTS)
     client.close()
     assert time.monotonic() - began < CALM_S
 

@@ -22,7 +22,7 @@ from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.host_world import install_stand_in
 from kit.installation import Installation, end, lives
-from kit.stores import PATIENCE, wait_until
+from kit.stores import TIMEOUTS, wait_until
 
 STORE, OTHER = "mimir", "loki"
 Break = Callable[["Ward"], object]
@@ -64,10 +64,10 @@ class Ward:
     def stored(self) -> int:
         """Return how many samples of the steps' status the store has."""
         client = Client(f"http://127.0.0.1:{self.place.ports['mimir']}")
-        backend = probe(client, PATIENCE)
-        backend.show_recent(PATIENCE)
+        backend = probe(client, TIMEOUTS)
+        backend.show_recent(TIMEOUTS)
         soon_ms = int(time.time() * 1000) + 5000
-        samples = backend.query("contextcore_install_step_status[1d]", soon_ms, PATIENCE)
+        samples = backend.query("contextcore_install_step_status[1d]", soon_ms, TIMEOUTS)
         client.close()
         return sum(len(series["values"]) for series in samples)
 

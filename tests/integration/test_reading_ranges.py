@@ -13,7 +13,7 @@ from contextcore_install.stack.catalogue import PROMETHEUS
 from contextcore_install.telemetry.exporters.backends import Backend
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.folds.metrics import PREFIX, Sample
-from kit.stores import PATIENCE, Misbehaving, Reply, Store, healthy
+from kit.stores import TIMEOUTS, Misbehaving, Reply, Store, healthy
 
 SPANS_MS = (0, 1, 999, 1000, 1001, 4006, 4007, 8000, 8013, 8014, 16_030, 61_000, 126_027, 299_999)
 """From the first sample to the last. VictoriaMetrics before the end of 2024 loses the first of some, as of 4006."""
@@ -40,11 +40,11 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
         for at in (times[0] - 1, *times, times[-1] + 1)
     }
     in_order = sorted(written, key=lambda item: item.at_ms)
-    assert not backend.send(in_order, PATIENCE)
-    backend.show_recent(PATIENCE)
+    assert not backend.send(in_order, TIMEOUTS)
+    backend.show_recent(TIMEOUTS)
     for (span, offset), times in inside.items():
         matchers = {"__name__": NAME, "cluster": cluster, "span": str(1000 * span + offset)}
-        found = backend.raw_samples(matchers, times[0], times[-1], PATIENCE)
+        found = backend.raw_samples(matchers, times[0], times[-1], TIMEOUTS)
         assert [sorted(values) for values in found.values()] == [times], f"{span} ms, {offset}"
     client.close()
 
@@ -54,7 +54,7 @@ def test_a_store_is_asked_for_whole_seconds(misbehaving: Callable[[Reply], Misbe
     world = misbehaving(lambda _, handler: healthy(handler))
     client, end_ms = Client(world.url), 1_700_000_000_123
     backend = Backend(PROMETHEUS, client)
-    backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms, PATIENCE)
+    backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms, TIMEOUTS)
     client.close()
     (asked,) = world.requests
     fields = parse_qs(urlsplit(asked.split()[1]).query)

@@ -14,7 +14,7 @@ import pytest
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.installation import Installation, kill, read_until
-from kit.stores import PATIENCE, wait_until
+from kit.stores import TIMEOUTS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,11 +107,11 @@ def test_what_a_script_says_reaches_the_metrics_store(installation: Installation
     assert installation.run("state", "get", "pods_ready").stdout == "failed\n"
     assert installation.steps()["pods_ready"]["error"]["code"] == "script"
     client = Client(f"http://127.0.0.1:{installation.ports['mimir']}")
-    backend = probe(client, PATIENCE)
+    backend = probe(client, TIMEOUTS)
     asked = 'last_over_time(contextcore_install_step_status{step="pods_ready"}[1h])'
     wait_until(
         lambda: (
-            [found["value"][1] for found in backend.query(asked, int(time.time() * 1000) + 2000, PATIENCE)] == ["3"]
+            [found["value"][1] for found in backend.query(asked, int(time.time() * 1000) + 2000, TIMEOUTS)] == ["3"]
         ),
         "the failed step in the metrics store",
     )

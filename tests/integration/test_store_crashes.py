@@ -13,8 +13,8 @@ from kit.stores import (
     DEDUPLICATION,
     MINUTE_US,
     OUT_OF_ORDER,
-    PATIENCE,
     RECEIVER,
+    TIMEOUTS,
     Misbehaving,
     Reply,
     Store,
@@ -75,8 +75,8 @@ def test_what_was_lost_while_newer_samples_were_kept_is_sent_by_the_next_run(vic
     world.ship()
     lost = f'contextcore_install_step_status{{cluster="{world.cluster}",step="preflight"}}'
     client, _ = victoria.backend()
-    client.request("GET", "/internal/force_flush", PATIENCE)
-    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", PATIENCE)
+    client.request("GET", "/internal/force_flush", TIMEOUTS)
+    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", TIMEOUTS)
     client.close()
     world.journal.whole_run("r2")
     world.ship()

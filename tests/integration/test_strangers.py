@@ -18,7 +18,7 @@ from contextcore_install.telemetry.failures import StoreError
 from kit.fakes import Told
 from kit.host_world import World
 from kit.installation import Installation, end
-from kit.stores import PATIENCE, Store, free_port, wait_until
+from kit.stores import TIMEOUTS, Store, free_port, wait_until
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def samples_in(place: Installation, metric: str = ".+") -> list[str]:
     client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
     wanted = urlencode({"match[]": f'{{__name__=~"contextcore_install_{metric}"}}'})
     try:
-        client.request("GET", "/internal/force_flush", PATIENCE)
-        return sorted(client.request("GET", f"/api/v1/export?{wanted}", PATIENCE).body.decode().splitlines())
+        client.request("GET", "/internal/force_flush", TIMEOUTS)
+        return sorted(client.request("GET", f"/api/v1/export?{wanted}", TIMEOUTS).body.decode().splitlines())
     finally:
         client.close()
 
@@ -126,10 +126,10 @@ def test_a_connection_is_not_made_anew_to_who_took_the_port(victoria: Store) -> 
     theirs = True
     client = Client(victoria.url, lambda: theirs)
     try:
-        probe(client, PATIENCE)
+        probe(client, TIMEOUTS)
         client.close()
         theirs = False
         with pytest.raises(StoreError, match="another program"):
-            probe(client, PATIENCE)
+            probe(client, TIMEOUTS)
     finally:
         client.close()

@@ -18,8 +18,8 @@ from kit.stores import (
     DEDUPLICATION,
     MINUTE_US,
     OUT_OF_ORDER,
-    PATIENCE,
     RECEIVER,
+    TIMEOUTS,
     MemoryJournal,
     Store,
     free_port,
@@ -181,8 +181,8 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
     lost = f'contextcore_install_step_status{{cluster="{world.cluster}",step="preflight"}}'
     from urllib.parse import urlencode
 
-    client.request("GET", "/internal/force_flush", PATIENCE)
-    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", PATIENCE)
+    client.request("GET", "/internal/force_flush", TIMEOUTS)
+    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", TIMEOUTS)
     client.close()
     missing = shipper.missing_samples()
     assert len(missing) == 3

@@ -12,7 +12,7 @@ from typing import Any
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.installation import Installation, end, kill, read_until
-from kit.stores import PATIENCE, wait_until
+from kit.stores import TIMEOUTS, wait_until
 
 
 def verify(installation: Installation) -> tuple[int, dict[str, Any]]:
@@ -33,11 +33,11 @@ def history(installation: Installation) -> list[tuple[str, str | None]]:
 def in_store(installation: Installation, metric: str) -> dict[str, float]:
     """Return the newest value of each series of a metric, by its label `requirement`."""
     client = Client(f"http://127.0.0.1:{installation.ports['mimir']}")
-    backend = probe(client, PATIENCE)
-    backend.show_recent(PATIENCE)
+    backend = probe(client, TIMEOUTS)
+    backend.show_recent(TIMEOUTS)
     soon_ms = int(time.time() * 1000) + 1000
     expression = f'last_over_time(contextcore_install_{metric}{{cluster="test"}}[1h])'
-    found = backend.query(expression, soon_ms, PATIENCE)
+    found = backend.query(expression, soon_ms, TIMEOUTS)
     client.close()
     return {item["metric"].get("requirement", ""): float(item["value"][1]) for item in found}
 

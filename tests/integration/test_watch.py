@@ -19,7 +19,7 @@ from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from integration.test_notify import Hook
 from kit.installation import Installation
-from kit.stores import PATIENCE, Misbehaving, wait_until
+from kit.stores import TIMEOUTS, Misbehaving, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -89,10 +89,10 @@ def events(place: Installation, kind: Kind) -> list[Event]:
 
 def remedies_in_store(place: Installation) -> list[float]:
     client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
-    backend = probe(client, PATIENCE)
-    backend.show_recent(PATIENCE)
+    backend = probe(client, TIMEOUTS)
+    backend.show_recent(TIMEOUTS)
     name = 'contextcore_install_watch_remedies_total{outcome="succeeded"}[2h]'
-    found = backend.query(name, int(time.time() * 1000) + 5000, PATIENCE)
+    found = backend.query(name, int(time.time() * 1000) + 5000, TIMEOUTS)
     client.close()
     return [float(value) for series in found for _, value in series["values"]]
 

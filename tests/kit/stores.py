@@ -30,7 +30,7 @@ from contextcore_install.telemetry.failures import Timeouts
 from contextcore_install.telemetry.readback import PROBE_NAME
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
-PATIENCE = Timeouts(2.0, 10.0)
+TIMEOUTS = Timeouts(2.0, 10.0)
 MINUTE_US = 60_000_000
 
 
@@ -132,15 +132,15 @@ class Store:
 
     def backend(self) -> tuple[Client, Backend]:
         client = Client(self.url)
-        return client, probe(client, PATIENCE)
+        return client, probe(client, TIMEOUTS)
 
     def shown(self, cluster: str, *, days: int = 12) -> Series:
         """Return all that a query shows of a cluster, but for what a verification writes to try the store out."""
         client, backend = self.backend()
         if self.name == "victoria-metrics":
-            client.request("GET", "/internal/force_flush", PATIENCE)
+            client.request("GET", "/internal/force_flush", TIMEOUTS)
         now_ms = int(time.time() * 1000)
-        found = backend.raw_samples({"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, PATIENCE)
+        found = backend.raw_samples({"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, TIMEOUTS)
         client.close()
         return {series: samples for series, samples in found.items() if series[0] != PROBE_NAME}
 
@@ -148,7 +148,7 @@ class Store:
         """Return how many samples a query counts: a sample that is there twice counts twice."""
         client, backend = self.backend()
         expression = f'{{__name__=~"contextcore_.+",__name__!="{PROBE_NAME}",cluster="{cluster}"}}[20d]'
-        found = backend.query(expression, int(time.time() * 1000) + 60_000, PATIENCE)
+        found = backend.query(expression, int(time.time() * 1000) + 60_000, TIMEOUTS)
         client.close()
         return sum(len(series["values"]) for series in found)
 

@@ -10,7 +10,7 @@ from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.shipper import Shipper
 from kit.installation import Installation
-from kit.stores import MINUTE_US, PATIENCE, MemoryCursors, MemoryJournal, Store, wait_until
+from kit.stores import MINUTE_US, TIMEOUTS, MemoryCursors, MemoryJournal, Store, wait_until
 
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
@@ -60,17 +60,17 @@ class ForeignSamples:
 
     def __init__(self, place: Installation) -> None:
         self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
-        self._backend = probe(self._client, PATIENCE)
+        self._backend = probe(self._client, TIMEOUTS)
 
     def write(self, value: float) -> None:
         """Put a sample there, and wait until the store shows it."""
         sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
-        assert not self._backend.send([sample], PATIENCE)
+        assert not self._backend.send([sample], TIMEOUTS)
         wait_until(lambda: value in self.values(), "what was written is never shown")
 
     def values(self) -> list[float]:
-        self._backend.show_recent(PATIENCE)
+        self._backend.show_recent(TIMEOUTS)
         soon_ms = int(time.time() * 1000) + 5000
-        found = self._backend.query("tests_written[2h]", soon_ms, PATIENCE)
+        found = self._backend.query("tests_written[2h]", soon_ms, TIMEOUTS)
         self._client.close()
         return [float(value) for series in found for _, value in series["values"]]

@@ -12,7 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import StoreError, Timeouts
 
-PATIENCE = Timeouts(connect_s=2.0, answer_s=20.0)
+TIMEOUTS = Timeouts(connect_s=2.0, answer_s=20.0)
 MOST_DASHBOARDS = 5000  # what one search gives at most
 
 _SECRET_FIELDS = frozenset({"password", "basicAuthPassword", "secureJsonData", "secureJsonFields"})
@@ -46,7 +46,7 @@ class _Grafana:
 
     def get(self, path: str) -> Any:
         try:
-            answer = self.client.request("GET", path, PATIENCE, headers=self._headers)
+            answer = self.client.request("GET", path, TIMEOUTS, headers=self._headers)
         except StoreError as error:
             raise InstallError("grafana-silent", f"Grafana {error.kind}", error.evidence) from error
         if answer.status != 200:

@@ -14,7 +14,7 @@ from contextcore_install.telemetry.exporters.remote_write import HEADERS, encode
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import Sample
 
-PATIENCE = Timeouts(1.0, 1.0)
+TIMEOUTS = Timeouts(1.0, 1.0)
 
 
 def sample(at_ms: int, value: float = 1.0, name: str = "m") -> Sample:
@@ -106,7 +106,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("status", "text"), REFUSALS)
 def test_of_a_refused_request_all_that_can_be_taken_is(status: int, text: str) -> None:
     server = Stub({2, 3, 7}, status, text)
-    refused = send(server, "/w", [sample(at) for at in range(1, 11)], PATIENCE)
+    refused = send(server, "/w", [sample(at) for at in range(1, 11)], TIMEOUTS)
     assert [item.sample.at_ms for item in refused] == [2, 3, 7]
     assert server.taken == [1, 4, 5, 6, 8, 9, 10]
     assert refused[0].reason == text
@@ -114,7 +114,7 @@ def test_of_a_refused_request_all_that_can_be_taken_is(status: int, text: str) -
 
 def test_a_request_that_is_too_large_is_cut() -> None:
     server = Stub(set(), most=3)
-    assert send(server, "/w", [sample(at) for at in range(1, 11)], PATIENCE) == []
+    assert send(server, "/w", [sample(at) for at in range(1, 11)], TIMEOUTS) == []
     assert server.taken == list(range(1, 11))
 
 
@@ -131,7 +131,7 @@ def test_a_request_that_is_too_large_is_cut() -> None:
 )
 def test_other_answers_say_what_is_the_matter_with_the_store(status: int, text: str, trouble: FailureKind) -> None:
     with pytest.raises(StoreError) as caught:
-        send(Stub({1}, status, text), "/w", [sample(1), sample(2)], PATIENCE)
+        send(Stub({1}, status, text), "/w", [sample(1), sample(2)], TIMEOUTS)
     assert caught.value.kind is trouble
     assert text in caught.value.evidence
 
