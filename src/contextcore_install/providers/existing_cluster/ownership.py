@@ -43,17 +43,14 @@ class Identity:
 
 
 def ask_identity(kubectl: Kubectl, *, with_server: bool = True) -> Identity:
-    """Return what the cluster is known by; nothing of it if it does not answer, as others report that.
-
-    Without `with_server` the URL is asked for only if the uid may not be read.
-    """
+    """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read."""
     uid = server = ""
     try:
         found = {key_of(item).name: item for item in kubectl.items("namespace", _EVERYWHERE)}
         uid = str(found.get(_EVERYWHERE, {}).get("metadata", {}).get("uid") or "")
     except InstallError as error:
         if error.code != "api-forbidden":
-            return Identity()
+            return Identity()  # others report that it does not answer
     if with_server or not uid:
         with suppress(InstallError):
             server = kubectl.call("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
@@ -61,10 +58,7 @@ def ask_identity(kubectl: Kubectl, *, with_server: bool = True) -> Identity:
 
 
 class KnownCluster:
-    """The cluster that an installation is in, as noted in a folder: a context's name may lead to another one later.
-
-    `is_chosen` has another cluster take its place.
-    """
+    """The cluster that an installation is in, as noted in a folder, unless one `is_chosen` anew."""
 
     def __init__(self, kubectl: Kubectl, folder: Path, installation: str, *, is_chosen: bool) -> None:
         self._kubectl = kubectl
@@ -93,10 +87,7 @@ class KnownCluster:
         self._known_until = time.monotonic() + KNOWN_S
 
     def note(self, *, only_if_new: bool = False) -> None:
-        """Note what the cluster is known by, if that can be done.
-
-        `only_if_new`: for a cluster that was chosen anew, or of which only the context was noted.
-        """
+        """Note what the cluster is known by, if that can be done; `only_if_new` not over an older note."""
         if self._is_noted or (only_if_new and not self._is_chosen and self._noted() is not None):
             return
         found = ask_identity(self._kubectl)
@@ -118,10 +109,7 @@ class ReleaseObjects:
         self._cluster = cluster
 
     def taken(self) -> InstallError | None:
-        """Return `cluster-foreign` if nothing may be made or looked for here, as all that is there is others'.
-
-        If there are objects of ours as well, the place is ours; see `foreign`.
-        """
+        """Return `cluster-foreign` if all that is there is others'; next to objects of ours, see `foreign`."""
         return self.of_other_installation() or (None if self.are_ours() else self.foreign())
 
     def are_ours(self) -> bool:
@@ -147,10 +135,7 @@ class ReleaseObjects:
         )
 
     def foreign(self) -> InstallError | None:
-        """Return `cluster-foreign` if there are objects that this program did not make.
-
-        Claims and whatever else is never pruned may rightfully be there before a release.
-        """
+        """Return `cluster-foreign` if there are objects, other than claims and their like, that we did not make."""
         keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not is_applied_by_us(item)]
         if not keys:
             return None

@@ -30,7 +30,7 @@ from contextcore_install.providers.existing_cluster.ownership import KnownCluste
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
-from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
+from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release, key_of
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
@@ -122,10 +122,7 @@ class KubeContextProvider(KubernetesProvider):
         return Probe("sufficient", (finding,) if finding else ())
 
     def cluster(self) -> ClusterReport:
-        """Return whether the cluster is there for us: reached, with rights, and our place in it not another's.
-
-        Raises InstallError if it is not reached: there is nothing that we could make or start.
-        """
+        """Return whether the cluster is there for us: with rights, and our place in it not another's."""
         self._known.require()
         if taken := self._objects.taken():
             return ClusterReport(ClusterState.FOREIGN, taken.evidence)
@@ -174,10 +171,7 @@ class KubeContextProvider(KubernetesProvider):
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component is reached: at a forward that kubectl keeps open while this program lives.
-
-        One without a forward at the moment has port 0, where nothing listens; none leads to another installation.
-        """
+        """Return where each component is reached: through a forward of kubectl's, or at port 0 if there is none."""
         found = self._services()
         stranger = self._stranger()
         ports = [0] * len(found) if stranger else self._forwards.ports([service for _, service in found])
@@ -203,10 +197,7 @@ class KubeContextProvider(KubernetesProvider):
         ]
 
     def _stranger(self) -> str:
-        """Return whose the Services in the place of ours are; empty if they are ours, or nobody knows.
-
-        Once they were found to be no other's they stay so for as long as this program lives: ours would be in the way.
-        """
+        """Return whose the Services in the place of ours are; empty if they are ours, or nobody knows."""
         if self._is_no_others:
             return ""
         try:
@@ -214,7 +205,7 @@ class KubeContextProvider(KubernetesProvider):
             taken = self._objects.taken()
         except InstallError as error:
             return error.message if error.code == "cluster-changed" else ""
-        self._is_no_others = taken is None
+        self._is_no_others = taken is None  # and stays so: from now on ours would be in the way
         return taken.evidence if taken else ""
 
     def listeners(self) -> Sequence[Listener]:
@@ -253,15 +244,12 @@ def _without_node_ports(item: dict[str, Any]) -> None:
 
 def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener]:
     """Yield how far each Service of the release reaches, as it is in the cluster."""
-    for key in release.by_key:
-        live = snapshot.get(key) if key.kind == "Service" else None
-        if live is None:
-            continue
-        kind, ports = str(live["spec"].get("type", "ClusterIP")), live["spec"].get("ports", [])
-        if kind == "NodePort":
-            numbers = ", ".join(str(port.get("nodePort", "?")) for port in ports)
-            yield Listener(key.label, f"every node, port {numbers}", is_open=True)
-        elif kind == "LoadBalancer" or live["spec"].get("externalIPs"):
-            yield Listener(key.label, "a load balancer", is_open=True)
-        else:
-            yield Listener(key.label, "inside the cluster", is_open=False)
+    services = (live for key in release.by_key if key.kind == "Service" and (live := snapshot.get(key)))
+    for live in services:
+        label, spec, place = key_of(live).label, live["spec"], "inside the cluster"
+        if spec.get("type") == "NodePort":
+            numbers = ", ".join(str(port.get("nodePort", "?")) for port in spec.get("ports", []))
+            place = f"every node, port {numbers}"
+        elif spec.get("type") == "LoadBalancer" or spec.get("externalIPs"):
+            place = "a load balancer"
+        yield Listener(label, place, is_open=place != "inside the cluster")

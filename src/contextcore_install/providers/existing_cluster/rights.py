@@ -104,10 +104,7 @@ def rights_needed(release: Release) -> list[Right]:
 
 
 def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
-    """Return what this user may not do of what is needed, asked at once. Raises InstallError.
-
-    A namespace that exists need not be made.
-    """
+    """Return what this user may not do of what is needed; a namespace that exists need not be made."""
     needed = rights_needed(release)
     about = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     reviews = [{**about, "spec": {"resourceAttributes": asdict(right)}} for right in needed]

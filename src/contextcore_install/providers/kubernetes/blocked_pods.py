@@ -40,11 +40,7 @@ _SYSTEM = "node.kubernetes.io/"  # prefix of the taints that Kubernetes itself p
 
 
 class MissingPods:
-    """Finds out why workloads lack pods.
-
-    Whether a pod could be made is asked by a dry run. Controllers report that in events, but those are aggregated if
-    many are alike, and are old once a cause is gone.
-    """
+    """Finds out why workloads lack pods: by a dry run, as events are aggregated, and old once a cause is gone."""
 
     def __init__(self, kubectl: Kubectl, events: Events) -> None:
         self._kubectl = kubectl
@@ -109,10 +105,7 @@ class MissingPods:
         return None if known[1] and _REFUSED_TO_US.search(known[1]) else known[1]
 
     def _refusal_to_controller(self, workload: Manifest) -> str:
-        """Return what the API server says to a workload's controller that may not make pods; empty if unknown.
-
-        Nothing else reports it: without its rights, the controller may not write events either.
-        """
+        """Return what the API server says to a controller that may not make pods, nor write events of that."""
         account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
         found = self._dry_run(workload, f"--as={account}") or ""
         # This user may have no right to ask in another's name, and is refused in much the same words.

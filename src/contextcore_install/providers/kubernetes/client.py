@@ -7,7 +7,6 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +27,7 @@ from contextcore_install.providers.kubernetes.objects import (
     key_of,
     resource_of,
 )
-from contextcore_install.system.process import Captured, Follower, capture, following, start_beside
+from contextcore_install.system.process import Captured, Follower, capture, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
@@ -104,12 +103,8 @@ class Kubectl:
             raise self.failure(done)
         return items_of(done.stdout), frozenset(_REFUSED.findall(done.stderr))
 
-    def watch(self, kind: str, *scope: str) -> AbstractContextManager[Follower]:
-        arguments = ("get", kind, *scope, "--watch", "--output-watch-events", MANAGED, "-o", "json")
-        return following(self.argv(*arguments, timeout="0"), environ=self.environ)
-
-    def beside(self, *arguments: str) -> Follower:
-        """Start a command that ends with this program."""
+    def follow(self, *arguments: str) -> Follower:
+        """Start a command that goes on printing, and ends with this program."""
         return start_beside(self.argv(*arguments, timeout="0"), environ=self.environ)
 
     def delete_unchanged(self, resource: str, item: Manifest, ctx: StepContext, **options: int) -> Captured:
@@ -148,10 +143,7 @@ class Kubectl:
 
 
 def items_of(text: str) -> list[dict[str, Any]]:
-    """Return the objects in kubectl's JSON output, of one document or several; lists are flattened.
-
-    Raises InstallError `kubectl-answer` for anything else.
-    """
+    """Return the objects in kubectl's JSON output, lists flattened; raises `kubectl-answer` for anything else."""
     decoder, documents, text = json.JSONDecoder(), [], text.strip()
     try:
         while text:
@@ -183,13 +175,11 @@ class Snapshot:
 
 
 class Reader:
-    """Reads what a cluster holds of a release, and caches it for a moment. Safe to use from several threads.
-
-    With `owns_nodes`, also its nodes, which we may start anew, and where Services lead, which lags behind after that.
-    """
+    """Reads what a cluster holds of a release, and caches it for a moment. Safe to use from several threads."""
 
     def __init__(self, kubectl: Kubectl, render: Callable[[], Release], *, owns_nodes: bool = True) -> None:
         self.kubectl = kubectl
+        # We may start our own nodes anew, and where Services lead lags behind after that.
         self.extra = ("node", "endpoints") if owns_nodes else ()
         self._render = render
         self._lock = threading.Lock()

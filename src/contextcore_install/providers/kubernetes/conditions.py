@@ -49,10 +49,7 @@ class WaitLimits:
 
 
 class WorkloadConditions:
-    """The conditions of a release's workloads.
-
-    `image_remedy` says how a missing image can be had, or nothing; `nodes_started` when nodes were started last.
-    """
+    """The conditions of a release's workloads."""
 
     def __init__(
         self, reader: Reader, image_remedy: Callable[[str], str], nodes_started: Callable[[], Mapping[str, str]]

@@ -106,12 +106,19 @@ class ClaimData:
             self._run(claim, _paused(_PACK, claim) if self._on_node else _PACK, ctx, sink=sink)
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
-        if volume.name == GRAFANA_ADMIN:
-            self._fill_password(source, ctx)
+        if volume.name != GRAFANA_ADMIN:
+            claim = self._claim(volume)
+            with self._ended(claim, ctx):
+                self._run(claim, _UNPACK, ctx, source=source)
             return
-        claim = self._claim(volume)
-        with self._ended(claim, ctx):
-            self._run(claim, _UNPACK, ctx, source=source)
+        source.seek(0)
+        with tarfile.open(fileobj=source, mode="r:") as tar:
+            files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
+            data = {name: file.read(4096) for name, file in files.items() if file}
+        labels = {RELEASE_LABEL: self._cluster, **MANAGED_BY}
+        document = json.dumps(make_secret(GRAFANA_ADMIN, self._reader.release().namespace, labels, data))
+        self._kubectl.call(*APPLY, "-f", "-", "-o", "name", stdin=document, ctx=ctx)
+        self._reader.forget()
 
     def password(self) -> str | None:
         found = self._password_data().get("admin-password")
@@ -172,16 +179,6 @@ class ClaimData:
             if item["metadata"]["name"] == GRAFANA_ADMIN:
                 return {name: base64.b64decode(text) for name, text in item.get("data", {}).items()}
         return {}
-
-    def _fill_password(self, source: IO[bytes], ctx: StepContext) -> None:
-        source.seek(0)
-        with tarfile.open(fileobj=source, mode="r:") as tar:
-            files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
-            data = {name: file.read(4096) for name, file in files.items() if file}
-        labels = {RELEASE_LABEL: self._cluster, **MANAGED_BY}
-        document = json.dumps(make_secret(GRAFANA_ADMIN, self._reader.release().namespace, labels, data))
-        self._kubectl.call(*APPLY, "-f", "-", "-o", "name", stdin=document, ctx=ctx)
-        self._reader.forget()
 
 
 def _paused(script: str, claim: Claim) -> str:

@@ -34,10 +34,7 @@ _VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
 def cluster_evidence(
     kubectl: Kubectl, namespaces: Callable[[], Sequence[str]], require: Callable[[], None], *, own_nodes: bool
 ) -> list[Collector]:
-    """Return what can be collected in some namespaces. `require` raises InstallError if nothing would answer.
-
-    In a cluster that is not ours, describing all nodes may take long.
-    """
+    """Return what can be collected in some namespaces. `require` raises InstallError if nothing would answer."""
 
     def each(collect: Callable[[str, StepContext], Iterator[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
         def collected(ctx: StepContext) -> Iterator[Piece]:
@@ -64,7 +61,7 @@ def cluster_evidence(
         Collector("the pods", asked("pods.txt", without_values, "describe", "pods,persistentvolumeclaims")),
         Collector("the events", asked("events.txt", str, *events)),
         Collector("the objects", asked("objects.json", _objects, *objects)),
-        Collector("the nodes", nodes, slow=not own_nodes),
+        Collector("the nodes", nodes, slow=not own_nodes),  # somebody else's cluster may have many
         Collector("the pods' logs", each(partial(_logs, kubectl))),
     ]
 

@@ -1,11 +1,7 @@
 """Who set a field, as the API server records it in `managedFields` (Kubernetes, Server-Side Apply, "Field management").
 
-Whoever changes a field by hand (`kubectl edit`, `scale`, `patch`) comes to own it, and it is put back all the same.
-Left to others is what they keep deciding: what they apply themselves, and the number of pods if an autoscaler sets it.
-
-Most fields that others add are harmless, or intended, and stay. Disruptive ones are removed, which applying would not
-do: a further key in a Service's selector has it select other pods, or none; a command or arguments where the manifests
-set none have a container run something else.
+Fields that somebody changed by hand are put back. Left to others is what they keep deciding: what they apply
+themselves, and the number of pods if an autoscaler sets it. Fields that others added stay, unless they are disruptive.
 """
 
 from __future__ import annotations
@@ -89,7 +85,10 @@ def without_fields(item: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any
 
 
 def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
-    """Return the added fields that change what an object does, whoever added them."""
+    """Return the added fields that change what an object does, whoever added them; applying would not remove them.
+
+    A further key in a Service's selector has it select other pods, or none; a command has a container run another.
+    """
     if live is None or is_deleting(live):
         return []
     if wanted["kind"] == "Service":

@@ -192,10 +192,7 @@ def shown_path(path: Path) -> str:
 
 
 def differences(wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:
-    """Yield where a live object lacks something wanted.
-
-    The server adds defaults, and others may add fields; what was asked for must be there as it was asked for.
-    """
+    """Yield where a live object lacks something wanted; the server adds defaults, and others may add fields."""
     if wanted in (None, {}, []):
         return
     if isinstance(wanted, dict | list) and not isinstance(live, type(wanted)):
@@ -226,8 +223,7 @@ def _is_same_quantity(wanted: Any, live: Any) -> bool:
 def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:
     """Return the volumes that would be of two kinds at once, were the wanted object applied to the live one.
 
-    Server-side apply removes what we no longer set, but not the defaults that the server added to it (defaultMode):
-    a volume that changes from configMap to projected keeps an empty configMap, and no pod can be made of that.
+    Server-side apply removes what we no longer set, but not the defaults that the server added to it (defaultMode).
     """
     named = {volume.get("name"): volume for spec in pod_specs(live) for volume in spec.get("volumes") or []}
     return [

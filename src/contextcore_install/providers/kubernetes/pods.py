@@ -112,11 +112,7 @@ def is_history(pod: Pod, node_started: Mapping[str, str]) -> bool:
 
 
 def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
-    """Tell whether a Service's Endpoints hold the addresses that its pods have now.
-
-    After a node's start they hold those from before until the controller manager is back, some 20 seconds later; what
-    answers there meanwhile may be another pod.
-    """
+    """Tell whether a Service's Endpoints hold its pods' addresses: for some 20 s after a node's start, they are old."""
     subsets = endpoints.get("subsets", [])
     held = {str(address.get("ip")) for subset in subsets for address in subset.get("addresses", [])}
     return held >= {pod.address for pod in pods}

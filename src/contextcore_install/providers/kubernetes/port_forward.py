@@ -52,7 +52,7 @@ class PortForwards:
         namespace, name, number = service
         arguments = ("port-forward", "-n", namespace, "--address=127.0.0.1", f"service/{name}", f":{number}")
         with suppress(InstallError):
-            follower = self._kubectl.beside(*arguments)
+            follower = self._kubectl.follow(*arguments)
             if port := _wait_for_port(follower):
                 self._running[service] = (follower, port)
                 return port

@@ -255,11 +255,7 @@ def _differs_where_immutable(wanted: Manifest, live: Manifest) -> bool:
 
 
 def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:
-    """Wait for a namespace to go.
-
-    Raises InstallError `namespace-terminating` with what holds it: after `DELETE_WITHIN_S`, and as soon as the same
-    foreign finalizers were seen in two looks.
-    """
+    """Wait for a namespace to go; raises `namespace-terminating` in time, or if two looks see the same finalizers."""
     left_s, seen = min(ctx.remaining_s, DELETE_WITHIN_S), frozenset[str]()
     while True:
         look_s = min(left_s, LOOK_EVERY_S)

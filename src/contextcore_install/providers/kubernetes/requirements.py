@@ -32,19 +32,16 @@ _DNS, _DNS_SERVICE = Key("Deployment", SYSTEM, "coredns"), Key("Endpoints", SYST
 def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requirement:
     def probe() -> Probe:
         found = box.find(tool)
-        remedy = Remedy(
-            f"Have {tool.name} installed into the program's own folder, or install it yourself: {tool.hint}",
-            INSTALL_TOOLS,
-            automatic=config.install_tools,
-        )
-        if found is None:
-            message = f"There is no `{tool.name}` on this machine."
-            return Probe(findings=(Finding(f"{tool.name}-missing", message, "Looked on PATH", remedy),))
-        if found.version and found.version < tool.oldest:
+        if found and not (found.version and found.version < tool.oldest):
+            return Probe(found.label)
+        code, evidence, message = "missing", "Looked on PATH", f"There is no `{tool.name}` on this machine."
+        if found:
             oldest = ".".join(map(str, tool.oldest))
+            code, evidence = "old", found.label
             message = f"`{tool.name}` is too old: {found.label}; {oldest} is needed."
-            return Probe(findings=(Finding(f"{tool.name}-old", message, found.label, remedy),))
-        return Probe(found.label)
+        summary = f"Have {tool.name} installed into the program's own folder, or install it yourself: {tool.hint}"
+        remedy = Remedy(summary, INSTALL_TOOLS, automatic=config.install_tools)
+        return Probe(findings=(Finding(f"{tool.name}-{code}", message, evidence, remedy),))
 
     def install(ctx: StepContext) -> None:
         install_program(tool.name, ctx, config.bin_folder, config.environ)
@@ -66,10 +63,7 @@ def manifests_requirement(source: ManifestSource, box: ToolBox) -> Requirement:
 
 
 class ClusterSystem:
-    """What a cluster made by kubeadm, as in kind's nodes, needs so that pods are reached.
-
-    `kubeadm` returns the command that runs it in the cluster.
-    """
+    """What a cluster of kubeadm's needs so that pods are reached; `kubeadm` returns the command that runs it there."""
 
     def __init__(self, kubectl: Kubectl, require: Callable[[], None], kubeadm: Callable[[], str]) -> None:
         self._kubectl = kubectl

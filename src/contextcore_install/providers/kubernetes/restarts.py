@@ -153,10 +153,7 @@ class Restarter:
         return any(live and is_scaled_down(item, live) and not decided_by(live, REPLICAS) for item, live in pairs)
 
     def restart(self, ctx: StepContext) -> None:
-        """Have missing pods made, and end stuck ones.
-
-        Raises InstallError, also if an image cannot be had; pods that lack others are started anew before that.
-        """
+        """Have missing pods made, and end stuck ones. Raises InstallError, at last also if an image cannot be had."""
         snapshot = self._reader.read()
         if self._make_claims_anew(snapshot, ctx):
             snapshot = self._reader.read(fresh=True)

@@ -14,10 +14,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
-from contextcore_install.providers.kubernetes.client import Reader, Snapshot
+from contextcore_install.providers.kubernetes.client import MANAGED, Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of, resource_of
-from contextcore_install.system.process import Follower
+from contextcore_install.system.process import Follower, following
 
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.
 LOOK_S = 1.0
@@ -105,8 +105,10 @@ class WorkloadWatch:
 
     @contextmanager
     def _follow(self, kind: str) -> Iterator[None]:
-        closed = threading.Event()
-        with self._reader.kubectl.watch(kind, *self._reader.scope()) as follower:
+        kubectl, closed = self._reader.kubectl, threading.Event()
+        watching = ("--watch", "--output-watch-events", MANAGED, "-o", "json")
+        argv = kubectl.argv("get", kind, *self._reader.scope(), *watching, timeout="0")
+        with following(argv, environ=kubectl.environ) as follower:
             threading.Thread(target=self._hand_on, args=(kind, follower, closed), daemon=True).start()
             try:
                 yield
