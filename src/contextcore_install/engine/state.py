@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contextcore_install.core.events import Event, Kind, known_duration, microseconds, second
+from contextcore_install.core.events import DURABLE, Event, Kind, known_duration, microseconds, second
 
 SCHEMA_VERSION = "1.0"
 STEP_IDS = ("preflight", "cluster_create", "manifests_apply", "pods_ready", "services_verify", "metrics_seed")
@@ -102,17 +102,22 @@ class State:
 
         A journal may have been written by others: whatever stands in an event is taken without an error.
         """
+        if event.kind in _STATUS_AFTER:
+            _apply_to_step(self.step(event.step), event)
+            if event.kind is Kind.STEP_UNDONE and event.step == CLUSTER_STEP:
+                self.data = {}  # it went with the cluster, by somebody's wish
+        elif event.kind in _OF_INSTALLATION:
+            self._apply_to_installation(event)
+        else:
+            return
+        self.updated_at = second(event.at_us)
+
+    def _apply_to_installation(self, event: Event) -> None:
         at, data = second(event.at_us), event.data
         match event.kind:
-            case kind if kind in _STATUS_AFTER:
-                _apply_to_step(self.step(event.step), event)
-                if kind is Kind.STEP_UNDONE and event.step == CLUSTER_STEP:
-                    self.data = {}  # it went with the cluster, by somebody's wish
             case Kind.INSTALLATION_STARTED:
-                self.installation_id, self.provider = (
-                    str(data.get("installation_id", "")),
-                    str(data.get("provider", "")),
-                )
+                self.installation_id = str(data.get("installation_id", ""))
+                self.provider = str(data.get("provider", ""))
                 self.settings = _object(event, "settings")
                 self.started_at = self.started_at or at
             case Kind.SETTINGS_CHANGED:
@@ -129,9 +134,6 @@ class State:
                 self.data = {str(name): str(identity) for name, identity in _object(event, "data").items()}
             case Kind.STATE_IMPORTED:
                 self._become(data.get("document"))
-            case _:
-                return
-        self.updated_at = at
 
     def _become(self, document: object) -> None:
         """Take over an imported document, which is whole; one that holds no state changes nothing."""
@@ -171,6 +173,7 @@ _STATUS_AFTER = {
     Kind.STEP_UNDO_STARTED: IN_PROGRESS,  # if the undo is cut off, what is left of the step is not known
     Kind.STEP_UNDONE: PENDING,
 }
+_OF_INSTALLATION = DURABLE - _STATUS_AFTER.keys() - {Kind.WATCH_REMEDIED, Kind.WATCH_GAVE_UP} | {Kind.DATA_NOTED}
 
 
 def _apply_to_step(step: StepState, event: Event) -> None:
