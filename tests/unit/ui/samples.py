@@ -75,7 +75,7 @@ class FakeClock:
         return self.seconds
 
 
-class Told:
+class EventMaker:
     """Makes events at the clock's time."""
 
     def __init__(self, clock: FakeClock) -> None:

@@ -25,7 +25,7 @@ from unit.ui.samples import ENDLESS, HOSTILE, NOON_US, TITLES, dangerous, events
 MOST_BYTES = 600_000
 
 
-class Told:
+class ToldRun:
     """A run's events, a second apart."""
 
     def __init__(self, mode: str = "install") -> None:
@@ -65,7 +65,7 @@ def facts(story: RunStory, told: list[Event], **more: Any) -> PageFacts:
 
 
 def test_attempts_of_a_step_are_bars_of_their_own_with_the_pause_between() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.STEP_STARTED, "pods_ready", attempt=1)
     told.add(Kind.STEP_RETRYING, "pods_ready", delay_seconds=1.0, error={"code": "x", "message": "not yet"})
     told.add(Kind.STEP_STARTED, "pods_ready", attempt=2)
@@ -75,7 +75,7 @@ def test_attempts_of_a_step_are_bars_of_their_own_with_the_pause_between() -> No
 
 
 def test_a_step_that_was_done_already_lasted_as_long_as_its_check() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.NOTICE, text="a while later")
     told.add(Kind.STEP_COMPLETED, "preflight", duration_seconds=1.0, already=True)
 
@@ -83,7 +83,7 @@ def test_a_step_that_was_done_already_lasted_as_long_as_its_check() -> None:
 
 
 def test_what_lasts_in_a_run_that_lives_has_no_end_and_in_one_that_does_not_was_cut_off() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.STEP_STARTED, "cluster_create", attempt=1)
     told.add(Kind.PART_STARTED, "cluster_create", part="pull the images")
     told.add(Kind.HEARTBEAT)
@@ -94,7 +94,7 @@ def test_what_lasts_in_a_run_that_lives_has_no_end_and_in_one_that_does_not_was_
 
 
 def test_a_finding_is_quiet_once_its_step_is_done_and_a_warning_is_not() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.FINDING, "preflight", code="gone", message="It is gone.")
     told.add(Kind.FINDING, "preflight", code="low", message="It is low.", warning=True)
     told.add(Kind.STEP_COMPLETED, "preflight", duration_seconds=1.0)
@@ -104,7 +104,7 @@ def test_a_finding_is_quiet_once_its_step_is_done_and_a_warning_is_not() -> None
 
 
 def test_an_error_comes_with_what_to_type_and_takes_the_place_of_the_finding_it_was_made_from() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.STEP_STARTED, "preflight", attempt=1)
     told.add(Kind.FINDING, "preflight", code="port", message="The port is taken.")
     error = {"code": "port", "message": "The port is taken.", "hint": "./create-cluster.sh --port mimir=1"}
@@ -125,7 +125,7 @@ def test_an_error_comes_with_what_to_type_and_takes_the_place_of_the_finding_it_
     ],
 )
 def test_the_headline_says_how_the_run_stands(last: str | None, live: bool, tone: str, headline: str) -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.INSTALLATION_STARTED, installation_id="i", provider="host")
     told.add(Kind.STEP_STARTED, "cluster_create", attempt=1)
     if last:
@@ -136,7 +136,7 @@ def test_the_headline_says_how_the_run_stands(last: str | None, live: bool, tone
 
 
 def test_what_does_not_answer_is_the_headline_of_a_complete_installation() -> None:
-    told = Told()
+    told = ToldRun()
     told.add(Kind.INSTALLATION_STARTED, installation_id="i", provider="host")
     for step in TITLES:
         told.add(Kind.STEP_COMPLETED, step, duration_seconds=1.0)
@@ -184,7 +184,7 @@ def test_whatever_events_hold_the_document_is_json_and_harmless(told: list[Event
 
 @pytest.mark.parametrize("text", ENDLESS, ids=len)
 def test_what_is_endless_is_cut(text: str) -> None:
-    told = Told(mode=text)
+    told = ToldRun(mode=text)
     for number in range(300):
         told.add(Kind.PART_STARTED, "preflight", part=f"{number}{text[:300]}")
         told.add(Kind.STEP_STARTED, "pods_ready", attempt=number)

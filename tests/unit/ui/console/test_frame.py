@@ -12,14 +12,14 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
 from contextcore_install.ui.console.progress import DisplayPhase, Progress
 from contextcore_install.ui.style import Style
-from unit.ui.samples import TITLES, FakeClock, Told, dangerous, events, hostile_text, too_wide
+from unit.ui.samples import TITLES, EventMaker, FakeClock, dangerous, events, hostile_text, too_wide
 
 HEADING = Heading("o11y-dev", "host", "install", "run-1")
 
 
 def under_way() -> Progress:
     """Return a run that is in its second step, one part of which is done."""
-    progress, told = Progress(TITLES), Told(FakeClock())
+    progress, told = Progress(TITLES), EventMaker(FakeClock())
     progress.handle(told(Kind.STEP_CHECKING, "preflight"), 0)
     progress.handle(told(Kind.STEP_COMPLETED, "preflight", already=True, duration_seconds=0.8, summary="14 met"), 1)
     progress.handle(told(Kind.STEP_CHECKING, "cluster_create"), 1)
@@ -71,7 +71,7 @@ def test_what_stays_on_the_screen_tells_how_each_step_ended() -> None:
 
 
 def test_a_failure_shows_its_message_even_on_a_narrow_screen() -> None:
-    progress, told = Progress(TITLES), Told(FakeClock())
+    progress, told = Progress(TITLES), EventMaker(FakeClock())
     progress.handle(told(Kind.STEP_FAILED, "pods_ready", error={"message": "it crashes"}, duration_seconds=2), 2)
     assert any("it crashes" in line for line in draw(progress, HEADING, Style(30), 9, 2, 0))
     assert any("it crashes" in line for line in draw(progress, HEADING, Style(80), 9, 2, 0))
@@ -86,7 +86,7 @@ def test_the_view_fits_every_screen(columns: int, lines: int) -> None:
 
 def test_ten_thousand_steps_fit_too() -> None:
     progress = Progress({f"step-{n}": "title" for n in range(10_000)})
-    progress.handle(Told(FakeClock())(Kind.STEP_STARTED, "step-5000", attempt=1), 0)
+    progress.handle(EventMaker(FakeClock())(Kind.STEP_STARTED, "step-5000", attempt=1), 0)
     shown = draw(progress, HEADING, Style(80), 23, 1.0, 0.0)
     assert len(shown) <= 23
     assert any("step-5000" in line for line in shown)
@@ -108,6 +108,6 @@ def test_no_event_breaks_the_view(told: list[Event], width: int, height: int, un
 
 def test_steps_told_of_but_not_planned_are_shown_behind_the_others() -> None:
     progress = Progress(TITLES)
-    progress.handle(Told(FakeClock())(Kind.STEP_STARTED, "extra", attempt=1), 0)
+    progress.handle(EventMaker(FakeClock())(Kind.STEP_STARTED, "extra", attempt=1), 0)
     assert [*progress.steps][-1] == "extra"
     assert progress.steps["extra"].phase is DisplayPhase.RUNNING

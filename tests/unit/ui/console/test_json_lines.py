@@ -10,9 +10,9 @@ from hypothesis import given
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, event_from_document
 from contextcore_install.ui.console.json_lines import ERROR_SCHEMA, EVENT_SCHEMA, JsonLines, error_document, one_line
-from unit.ui.samples import BrokenStream, FakeClock, Told, events
+from unit.ui.samples import BrokenStream, EventMaker, FakeClock, events
 
-told = Told(FakeClock())
+told = EventMaker(FakeClock())
 
 
 def test_a_line_is_the_event_with_its_schema() -> None:

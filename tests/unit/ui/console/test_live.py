@@ -15,10 +15,10 @@ from contextcore_install.ui.console.frame import Heading
 from contextcore_install.ui.console.live import HIDE_CURSOR, SHOW_CURSOR, LiveConsole, Painter
 from contextcore_install.ui.console.progress import Progress
 from contextcore_install.ui.terminal import Terminal
-from unit.ui.samples import TITLES, BrokenStream, FakeClock, Told
+from unit.ui.samples import TITLES, BrokenStream, EventMaker, FakeClock
 
 ENVIRON = {"TERM": "xterm", "COLUMNS": "60", "LINES": "12", "NO_COLOR": "1"}
-told = Told(FakeClock())
+told = EventMaker(FakeClock())
 
 
 class Utf8Stream(io.StringIO):

@@ -11,7 +11,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.ui.console.plain import PlainConsole
 from contextcore_install.ui.console.progress import Progress
 from contextcore_install.ui.style import Style
-from unit.ui.samples import TITLES, BrokenStream, FakeClock, Told, dangerous, events, too_wide
+from unit.ui.samples import TITLES, BrokenStream, EventMaker, FakeClock, dangerous, events, too_wide
 
 
 class Log:
@@ -19,7 +19,7 @@ class Log:
 
     def __init__(self, *, width: int = 100, verbose: bool = False, history: dict[str, list[float]] | None = None):
         self.clock = FakeClock()
-        self.told = Told(self.clock)
+        self.told = EventMaker(self.clock)
         self.stream = io.StringIO()
         self.console = PlainConsole(
             self.stream,
@@ -178,4 +178,4 @@ def test_a_log_that_nobody_reads_does_not_end_the_run() -> None:
     clock = FakeClock()
     console = PlainConsole(BrokenStream(), Progress(TITLES), clock, style=Style(80), heading="")
     for _ in range(3):
-        console.handle(Told(clock)(Kind.STEP_STARTED, "preflight", attempt=1))
+        console.handle(EventMaker(clock)(Kind.STEP_STARTED, "preflight", attempt=1))
