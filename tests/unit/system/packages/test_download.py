@@ -17,7 +17,14 @@ from urllib3.util.retry import RequestHistory, Retry
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.system.packages.download import PinnedDownload, download_checked, refuse_plain_hops
-from contextcore_install.system.packages.install import MIMIR, STORE, Way, from_package, from_release, install_program
+from contextcore_install.system.packages.install import (
+    RELEASES,
+    STORE,
+    Way,
+    from_package,
+    from_release,
+    install_program,
+)
 from kit.fakes import Told
 
 PROGRAM = b"#!/bin/sh\necho 'Mimir, version 3.1.1'\n" + b"#" * 700_000
@@ -43,7 +50,7 @@ class Upstream:
 
     @property
     def release(self) -> PinnedDownload:
-        return replace(MIMIR.at(self.url), read_within_s=0.5)
+        return replace(RELEASES["mimir"].at(self.url), read_within_s=0.5)
 
 
 @pytest.fixture
@@ -181,7 +188,7 @@ def full_disk() -> Path:
     return link
 
 
-UPSTREAM_ONLY = [Way("mimir", "the release", from_release("mimir"))]
+UPSTREAM_ONLY = [from_release("mimir")]
 
 
 def test_a_downloaded_store_is_put_in_place_whole(upstream: Upstream, tmp_path: Path) -> None:
@@ -245,7 +252,7 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
 
 def test_a_machine_without_apt_is_told_from_a_failing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    ways = [Way("victoria-metrics", "the package", from_package("victoria-metrics"))]
+    ways = [from_package("victoria-metrics")]
     with pytest.raises(InstallError) as caught:
         install_program(STORE, Told().ctx, tmp_path / "bin", {}, ways=ways)
     assert "there is no apt-get on this machine" in caught.value.evidence

