@@ -200,7 +200,7 @@ def test_notify_sets_shows_tries_out_and_forgets(installation: Installation, hoo
     file.write_text(f"# mine\n{hook.url}\nhttp://127.0.0.1:{free_port()}/{MARK}\n")
     made = installation.run("notify", "set", "--file", str(file))
     assert made.returncode == 0
-    assert "Grafana, where the stack has it, is told in the next run:" in made.stdout
+    assert "Grafana, if the stack has it, is updated by the next run:" in made.stdout
     only_this = installation.run("notify", "set", stdin="ntfys://topic")
     assert "Grafana" not in only_this.stdout.partition("Alerts of Grafana")[0]
     assert installation.run("notify", "set", "--file", str(file)).returncode == 0

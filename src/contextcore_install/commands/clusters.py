@@ -1,4 +1,4 @@
-"""clusters: every installation in this home, one row each. Reads only, and asks no cluster unless told to."""
+"""clusters: every installation in this home, one row each. Reads only; asks clusters only with --live."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _row(app: App, name: str) -> dict[str, Any]:
         return row | {"overall": "unreadable", "problem": problem}
     if stored is None:
         return row | {"overall": "not_installed"}
-    told = status_document(stored.state, live=owner is not None, holder=owner)
-    row |= {key: told[key] for key in ("provider", "overall", "progress", "started_at", "updated_at", "run")}
+    document = status_document(stored.state, live=owner is not None, holder=owner)
+    row |= {key: document[key] for key in ("provider", "overall", "progress", "started_at", "updated_at", "run")}
     row["ports"] = recorded_ports(stored.state.settings)
     if app.settings.live:
         row["found"] = _found(app, layout, name)

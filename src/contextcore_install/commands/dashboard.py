@@ -22,7 +22,7 @@ def run(app: App) -> int:
     from contextcore_install.runtime.page.feed import PageFeed
     from contextcore_install.system.page_server import PageServer
 
-    read_records(app.layout, app.settings.cluster)  # records that this program cannot read are told of here
+    read_records(app.layout, app.settings.cluster)  # raises if this program cannot read the records
     feed, ended = PageFeed(app), threading.Event()
     with ending_signals_apart(lambda _: ended.set(), lambda: None):
         server = PageServer(feed.respond, app.settings.arguments["page_port"])
@@ -42,8 +42,8 @@ def run(app: App) -> int:
 
 def _announce(app: App, url: str) -> None:
     if app.json:
-        told = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
-        app.stdout.write(ascii_json(told) + "\n")
+        document = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
+        app.stdout.write(ascii_json(document) + "\n")
     else:
         app.stdout.write(f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n")
     app.stdout.flush()

@@ -78,7 +78,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _runs_without_records(app: App) -> bool:
-    """Whether there is a cluster of ours although its folder is lost, as a provider may tell by other marks."""
+    """Whether there is a cluster of ours although its folder is lost, as a provider may know by other marks."""
     provider = resolve(app, State(app.settings.cluster)).provider
     try:
         return provider.cluster().state not in (ClusterState.ABSENT, ClusterState.FOREIGN)

@@ -24,11 +24,11 @@ def run(app: App) -> int:
     logs, step = app.layout.logs, app.settings.arguments["step"]
     runs = runs_with_logs(logs)[::-1]
     wanted = [step] if step else list(STEP_IDS)
-    told = [run_id for run_id in runs if any(has_log(logs, run_id, name) for name in wanted)]
-    if not told:
+    logged = [run_id for run_id in runs if any(has_log(logs, run_id, name) for name in wanted)]
+    if not logged:
         what = f"of {step} " if step else ""
         raise InstallError("no-log", f"there is no log {what}for {app.settings.cluster} yet", hint=own("--status"))
-    run_id = next((run_id for run_id in told if step and did_something(logs, run_id, step)), told[0])
+    run_id = next((run_id for run_id in logged if step and did_something(logs, run_id, step)), logged[0])
     if not app.json:
         app.stdout.write(_heading(run_id, latest=runs[0]))
     for name in wanted:

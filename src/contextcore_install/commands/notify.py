@@ -46,10 +46,10 @@ def _set(app: App) -> ExitCode:
         raise usage_error("no contact point was given", HOW_TO_SET)
     make_home(app.home)
     withdrawn = replace_contact_points(app, [point.url for point in points])
-    told = f"{count(len(points), 'contact point')} set"
+    done = f"{count(len(points), 'contact point')} set"
     if any(can_send_to(point.url) for point in points):
-        told += "; Grafana, where the stack has it, is told in the next run"
-    return _report(app, [f"{told}:", *_lines(points), *_in_grafana(withdrawn)], _documents(points))
+        done += "; Grafana, if the stack has it, is updated by the next run"
+    return _report(app, [f"{done}:", *_lines(points), *_in_grafana(withdrawn)], _documents(points))
 
 
 def _given(app: App) -> str:
@@ -75,7 +75,7 @@ def _show(app: App) -> ExitCode:
 
 
 def _lines(points: Sequence[ContactPoint]) -> list[str]:
-    who = {True: "this program, and alerts of Grafana where the stack has it", False: "this program only"}
+    who = {True: "this program, and alerts of Grafana if the stack has it", False: "this program only"}
     return [f"{place}. {point.name}: {who[can_send_to(point.url)]}" for place, point in enumerate(points, 1)]
 
 
@@ -103,8 +103,8 @@ def _clear(app: App) -> ExitCode:
     gone = ContactFile(app.home.contact_points).path.exists()
     withdrawn = replace_contact_points(app, [])
     still = f"; {ENVIRONMENT} still names some" if app.environ.get(ENVIRONMENT) else ""
-    told = ("the contact points are forgotten" if gone else "no contact point was set") + still
-    return _report(app, [told, *_in_grafana(withdrawn)], [])
+    done = ("the contact points are forgotten" if gone else "no contact point was set") + still
+    return _report(app, [done, *_in_grafana(withdrawn)], [])
 
 
 def _in_grafana(withdrawn: Withdrawn) -> list[str]:
@@ -112,7 +112,7 @@ def _in_grafana(withdrawn: Withdrawn) -> list[str]:
     if not withdrawn.clusters:
         return []
     names = ", ".join(withdrawn.clusters)
-    return [f"Alerts of Grafana, where the stack has it, go there until the next run on each cluster: {names}"]
+    return [f"Alerts of Grafana, if the stack has it, go there until the next run on each cluster: {names}"]
 
 
 def _source(app: App) -> str:

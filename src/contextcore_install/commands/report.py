@@ -40,7 +40,7 @@ def run(app: App) -> int:
 
 
 def _html(app: App, *, hides: bool) -> str:
-    from contextcore_install.runtime.page.source import PageSource, Where
+    from contextcore_install.runtime.page.source import EndpointWatch, PageSource
     from contextcore_install.ui.page.html import render
 
     source = PageSource(app, redaction(app) if hides else None)
@@ -49,7 +49,7 @@ def _html(app: App, *, hides: bool) -> str:
     def take(where: dict[str, object] | None) -> None:
         source.where = where
 
-    Where(app).look(take, WHERE_PATIENCE_S)
+    EndpointWatch(app).look(take, WHERE_PATIENCE_S)
     sections = source.sections() | {"history": source.history(MOST_ROWS)}
     now_us = app.clock.now_us()
     made = f"A report of contextcore-install {__version__}, made {second(now_us)}."

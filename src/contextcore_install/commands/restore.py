@@ -73,7 +73,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
 
 
 def _replaced(app: App, provider: Provider, state: State) -> Sequence[Volume]:
-    """Return the volumes that are there now, recorded or not; raises InstallError if that cannot be told."""
+    """Return the volumes that are there now, recorded or not; raises InstallError if that is not known."""
     try:
         return volumes_of(provider)
     except InstallError:
@@ -128,7 +128,7 @@ def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) ->
     else:
         if stored and stored.state.exists and stored.state.provider == manifest.provider:
             return stored.state
-        reason = "its records tell of no installation"
+        reason = "its records describe no installation"
     raise _unusable(source, reason)
 
 

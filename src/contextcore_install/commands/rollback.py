@@ -83,7 +83,7 @@ def _prepare(app: App) -> tuple[_Intent, str]:
 
 
 def _loses_data(provider: Provider) -> bool:
-    """Whether removing the cluster takes data along; raises InstallError if that cannot be told."""
+    """Whether removing the cluster takes data along; raises InstallError if that is not known."""
     if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
         return False
     try:

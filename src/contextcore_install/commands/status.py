@@ -56,7 +56,7 @@ def _left_over(app: App) -> list[str]:
     ports = ", ".join(f"{key} {port}" for key, port in select(app, State(app.settings.cluster)).ports.items())
     on = f", on the ports {ports}" if ports else ""
     command = app.commands("--resume")
-    return [f"no records tell of it, but its files are in {folder}{on}: {command} takes it up again"]
+    return [f"nothing is recorded of it, but its files are in {folder}{on}: {command} takes it up again"]
 
 
 def _records(app: App) -> Records:

@@ -49,14 +49,14 @@ class Backup:
 
 
 def volumes_of(provider: Provider) -> Sequence[Volume]:
-    """Return what there is to copy; nothing if there is no cluster. Raises InstallError if it cannot be told."""
+    """Return what there is to copy; nothing if there is no cluster. Raises InstallError if that is not known."""
     if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
         return []
     return provider.data().volumes()
 
 
 def resolve_what_runs(app: App, state: State, like: State) -> Installation:
-    """Return the installation of the state; if that tells of none, one as in `like`, on the ports of what runs."""
+    """Return the installation of the state; if that has none, one as in `like`, on the ports of what runs."""
     selection = select(app, state if state.exists else like)
     found = None if state.exists else found_ports(app, selection)
     if found:
@@ -65,7 +65,7 @@ def resolve_what_runs(app: App, state: State, like: State) -> Installation:
 
 
 def with_installation(records: Records, installation: Installation) -> Records:
-    """Return the records; if they tell of no installation with this provider, with one that begins now.
+    """Return the records; if they have no installation with this provider, with one that begins now.
 
     A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
     """
@@ -94,7 +94,7 @@ def make_backup(
     about: str = "",
     all_of_it: bool = True,
 ) -> Backup:
-    """Make a backup, beside the installation unless told where to; the caller holds the lock. Raises InstallError.
+    """Make a backup, beside the installation unless `target` is given; the caller holds the lock. Raises InstallError.
 
     Without `all_of_it`, a volume that cannot be copied is noted and left out: a part is better than nothing.
     """

@@ -29,7 +29,7 @@ def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dic
     """Return what each step's check finds, in the plan's order. A check that fails is a finding itself.
 
     If it fails for want of what an earlier step is about, that one's findings say it all. With a token, the checks can
-    be told to end; CancelledError is raised then.
+    be cancelled; CancelledError is raised then.
     """
     ending = token or CancelToken()
     with ThreadPoolExecutor(max(1, len(plan))) as pool:

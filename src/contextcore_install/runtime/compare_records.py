@@ -27,7 +27,7 @@ def compare_records(
         found, kept = look(remote, app.settings.cluster), remote.lease.read()
     except InstallError as error:
         return {"trouble": error.message}
-    # The lease of the run on this machine is the lock's to tell of.
+    # The lease of a run on this machine is left out: the lock shows that run.
     held = kept is not None and not is_held_by(kept.content, identity(app))
     lease = dict(describe_holder(kept.content)) if kept and held else {}
     document: dict[str, Any] = {"lease": lease} if lease else {}

@@ -83,12 +83,12 @@ class Console:
             self._live.abandon()
 
     def say(self, text: str) -> None:
-        """Print for people; nothing where standard output is for a script."""
+        """Print for people; nothing if standard output is for a script."""
         if not self._app.json:
             self._sink.write(text + "\n")
 
     def mention(self, text: str) -> None:
-        """Print for people beside a run's lines: not where nothing may have to be done, which takes three lines."""
+        """Print for people beside a run's lines, unless there may be nothing to do, which takes three lines."""
         if self._plain and not self._app.settings.verbose:
             self._plain.hold(text)
         elif not self._was_complete:

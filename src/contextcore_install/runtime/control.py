@@ -1,4 +1,4 @@
-"""How a run is told to end, and told of things from outside: through its engine while one runs."""
+"""How signals and other threads reach a run: through its engine while one runs."""
 
 from __future__ import annotations
 

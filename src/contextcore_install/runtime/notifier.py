@@ -38,7 +38,7 @@ LIMIT_VARIABLE = "CONTEXTCORE_NOTIFY_SECONDS"
 LIMIT_S = 5.0  # what sending may cost at the end of a run, in seconds, whatever the contact points do
 
 _WORTH_BEING_READY = frozenset({Kind.STEP_FAILED, Kind.HEARTBEAT})
-"""A failure is told in any case; a run that lives long enough for a heartbeat can spare the time to import."""
+"""A failure is sent in any case; a run that lives long enough for a heartbeat can spare the time to import."""
 
 
 def contact_urls(app: App) -> list[str]:
@@ -47,7 +47,7 @@ def contact_urls(app: App) -> list[str]:
 
 
 def for_grafana(app: App) -> str:
-    """Return the file that tells Grafana where to send alerts, or to do so no longer; empty if there is no need.
+    """Return the file that makes Grafana send alerts, or no longer; empty if there is no need.
 
     Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
     """
@@ -58,7 +58,7 @@ def for_grafana(app: App) -> str:
         given = provisioning(file.load())
         to_take_back = app.settings.cluster in file.withdrawn().clusters
     except InstallError:
-        return ""  # what is wrong with the file is told where messages are sent
+        return ""  # whoever sends messages reports what is wrong with it
     return given or (RESET_POLICY if to_take_back else "")
 
 
@@ -96,7 +96,7 @@ def note_taken_back(app: App) -> None:
         else:
             file.remove()
     except (InstallError, ValueError):
-        return  # what is wrong with the files is told by those who need them
+        return  # whoever needs the files reports what is wrong with them
 
 
 def _installed_since(app: App, at: str) -> bool:
@@ -127,7 +127,7 @@ def sending_limit_s(app: App) -> float:
 
 
 class Notifier:
-    """What one invocation has to tell. Nothing that goes wrong here fails the run, or delays it by more than 5 s.
+    """The messages of one invocation. Nothing that goes wrong here fails the run, or delays it by more than 5 s.
 
     What is sent outside of a run is waited for, as `report_failures` does.
     """
@@ -139,7 +139,7 @@ class Notifier:
         self._troubles: list[str] = []
 
     def handle(self, event: Event) -> None:
-        """Note the run that this one took over, and prepare for sending if there may be something to tell."""
+        """Note the run that this one took over, and prepare for sending if there may be something to send."""
         if event.kind is Kind.RUN_STARTED:
             self._took_over = str(event.data.get("resumes", ""))
         elif event.kind in _WORTH_BEING_READY:

@@ -27,7 +27,7 @@ BLOCKS = range(20_100, 30_000, 100)  # the first port of each block
 
 
 def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Selection, list[str]]:
-    """Return the selection, a new installation's with the ports that neighbours leave it, and what to say of them."""
+    """Return the selection, a new installation's with the ports that neighbours leave it, and notices."""
     if "ports" in state.settings or selection.was_found:
         return selection, []
     given, taken = selection.ports, _taken(app)

@@ -124,7 +124,7 @@ def open_recorder(
 
 
 def new_run_id() -> str:
-    """Return an id that sorts by time: runs are told apart by what was the latest."""
+    """Return an id that sorts by time."""
     now_ms = time.time_ns() // 1_000_000
     second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ms // 1000))
     return f"{second}.{now_ms % 1000:03d}Z-{uuid.uuid4().hex[:4]}"

@@ -138,7 +138,7 @@ def mend(session: Session, console: Console) -> RunResult:
     while True:
         rounds += 1
         result = session.run()
-        if result.outcome is Outcome.INTERRUPTED or result.reason:  # told to end, whatever had failed by then
+        if result.outcome is Outcome.INTERRUPTED or result.reason:  # cancelled, whatever had failed by then
             return result
         if result.outcome is Outcome.SUCCEEDED and not session.applied:
             return result  # all checks were satisfied a moment ago

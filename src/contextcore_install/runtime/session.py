@@ -134,9 +134,7 @@ class Session:
             record(Kind.NOTICE, text=text)
         if state.settings != settings:
             self._change_settings(settings)
-        if (
-            self.installation.restores and state.step(RESTORE_STEP).status == COMPLETED
-        ):  # as a backup's records say of its own data
+        if self.installation.restores and state.step(RESTORE_STEP).status == COMPLETED:  # so say the backup's records
             record(Kind.STEP_INVALIDATED, RESTORE_STEP, reason="a backup is put back")
         self._commit()
 

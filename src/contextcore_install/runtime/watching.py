@@ -41,7 +41,7 @@ NOT_BY_ITSELF = frozenset({"cluster-absent"})
 """What is gone as a whole was taken away by somebody; to make it anew without its data is for people to decide."""
 
 CONFIRM_S = 3.0  # what heals by itself within so many seconds needs no remedy: a pod that is being replaced, say
-LOOK_S = 2.0  # how often a provider that cannot be told of changes is asked, at most
+LOOK_S = 2.0  # how often a provider that reports no changes is asked, at most
 BUSY_S = 5.0  # how soon to look again while another run is at work
 
 
@@ -140,7 +140,7 @@ class Watch:
 
     @contextmanager
     def _following(self, state: State) -> Iterator[None]:
-        """Within the block, look at once when the provider tells of a change."""
+        """Within the block, look at once when the provider reports a change."""
         token = CancelToken()
         context = _Unhurried("", token, lambda *_: None, self.app.clock, float("inf"))
         provider = resolve(self.app, state).provider  # one of its own: it is used in another thread

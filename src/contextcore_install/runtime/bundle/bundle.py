@@ -73,7 +73,7 @@ def make_bundle(
     provider: Provider | None,
     target: Path | None = None,
 ) -> Bundle:
-    """Collect, hide what is secret, and write it, into the cluster's folder unless told where to.
+    """Collect, hide what is secret, and write it, into the cluster's folder unless `target` is given.
 
     `diagnose` is called when all was collected. Raises InstallError if it cannot be written, CancelledError.
     """

@@ -12,7 +12,7 @@ from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.ports import Clock, StepContext
 from contextcore_install.engine.context import Context
 
-_TO_END_S = 1.0  # seconds for work to end once it was told to; then it is left behind
+_TO_END_S = 1.0  # seconds for cancelled work to end; then it is left behind
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class _Work:
             threading.Thread(target=self._collect, name=name, daemon=True).start()
 
     def result(self) -> Collected:
-        """Return what there is, even of work that does not end when it is told to."""
+        """Return what there is, even of work that does not end when it is cancelled."""
         trouble = "" if self.ends_within(_TO_END_S) else self.token.reason
         known = self.collected
         return Collected(known.evidence, list(known.pieces), known.trouble or trouble)

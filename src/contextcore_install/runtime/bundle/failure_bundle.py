@@ -1,4 +1,4 @@
-"""The bundle that a run leaves when it fails: what is there at once, and what the provider tells in a few seconds."""
+"""The bundle that a run leaves when it fails: what is there at once, and what the provider has in a few seconds."""
 
 from __future__ import annotations
 

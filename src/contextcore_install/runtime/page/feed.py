@@ -12,7 +12,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.page.source import PageSource, Where
+from contextcore_install.runtime.page.source import EndpointWatch, PageSource
 from contextcore_install.system.page_server import PageResponse
 from contextcore_install.ui.page.html import as_json, policy, render
 
@@ -34,7 +34,7 @@ class PageFeed:
         self._app = app
         self._lock = threading.Lock()
         self._source = PageSource(app, Redaction())
-        self._where = Where(app)
+        self._where = EndpointWatch(app)
         self._asked_where: object = None
         self._asked_at = float("-inf")
         self._looked_at = float("-inf")
@@ -42,11 +42,11 @@ class PageFeed:
         self._ending = threading.Event()
 
     def end(self) -> None:
-        """Let every stream tell what it has not told yet, and end."""
+        """Let every stream send what it has not sent yet, and end."""
         self._ending.set()
 
     def warm(self) -> None:
-        """Fold what there is before the first reader comes; what is wrong with it is told to that reader."""
+        """Fold what there is before the first reader comes; that reader gets the error, if any."""
         with suppress(InstallError):
             self._look()
 
@@ -94,7 +94,7 @@ class PageFeed:
             return self._sections
 
     def _look_where(self) -> None:
-        """See what runs where when a run begins and ends, and whether it still answers every few seconds between."""
+        """Look at the endpoints when a run begins and ends, and every few seconds between at their readiness."""
         story, now = self._source.story, time.monotonic()
         asked = (story.run_id, story.finished)
         anew = asked != self._asked_where

@@ -1,4 +1,4 @@
-"""What the page tells, read from an installation's files. Nothing is written, and no run is ever kept waiting."""
+"""What the page shows, read from an installation's files. Nothing is written, and no run is ever kept waiting."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PageSource:
         """Begin anew, behind the past: `file` is the identity of the journal's file."""
         self._file = file
         self._past, self._counted = past, end
-        # What is told in detail is the latest run, of which the past may be all.
+        # What is shown in detail is the latest run, of which the past may be all.
         self._position = next(reversed(past.places.values()), end)
         self.story = RunStory()
         self._ended = ""
@@ -71,7 +71,7 @@ class PageSource:
             for position, event in self._reader.read(self._position):
                 self._take(position, event)
         except UnreadableFileError:
-            return  # read_records tells of it
+            return  # read_records reports it
         self._position = self._reader.damage.good_bytes
 
     def _take(self, position: int, event: Any) -> None:
@@ -171,8 +171,8 @@ class PageSource:
         return kept[1]
 
 
-class Where:
-    """Looks, in a thread of its own, at what runs where, once a run, as programs tell it; and whether it answers."""
+class EndpointWatch:
+    """Looks at the endpoints in its own thread: once a run which there are, then whether they answer."""
 
     def __init__(self, app: App) -> None:
         self._app = app
