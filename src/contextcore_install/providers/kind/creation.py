@@ -99,7 +99,7 @@ class Creation:
         """
         nodes_run = threading.Event()
         with ThreadPoolExecutor(1) as pool, child_context(ctx) as child:
-            provided = pool.submit(self.images.provide_alongside, self.spec.images, nodes_run, child)
+            provided = pool.submit(self.images.prefetch, self.spec.images, nodes_run, child)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, nodes_run.set)
                 self._note_whole(self._wait_ready(ctx))

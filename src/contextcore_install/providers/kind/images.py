@@ -102,9 +102,7 @@ class Images:
         absent = [image for image in images if any(node.lacks(image) for node in nodes)]
         return self.get(absent, ctx) | self.load(images if again else absent, ctx, nodes, again=again)
 
-    def provide_alongside(
-        self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext
-    ) -> None:
+    def prefetch(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
         """Pull images, and load them once there are nodes; report which could not be. Raises CancelledError."""
         refused: Refused = {}
         try:
