@@ -28,13 +28,7 @@ _POLL_S = 0.25
 
 
 def missing_samples(
-    backend: Backend,
-    cluster: str,
-    samples: Sequence[Sample],
-    timeouts: Timeouts,
-    *,
-    bypass_cache: bool = False,
-    exact: bool = False,
+    backend: Backend, samples: Sequence[Sample], timeouts: Timeouts, *, bypass_cache: bool = False, exact: bool = False
 ) -> list[Sample]:
     """Return those of the samples that the store does not show; raises StoreError.
 
@@ -44,7 +38,7 @@ def missing_samples(
     if not samples:
         return []
     start, end = min(sample.at_ms for sample in samples), max(sample.at_ms for sample in samples)
-    matchers = {"cluster": cluster}
+    matchers = dict(set.intersection(*(set(sample.labels) for sample in samples)))
     if len({sample.name for sample in samples}) == 1:
         matchers["__name__"] = samples[0].name
     found = backend.raw_samples(matchers, start, end, timeouts, bypass_cache=bypass_cache)
@@ -53,21 +47,15 @@ def missing_samples(
 
 
 def missing_after_wait(
-    backend: Backend,
-    cluster: str,
-    samples: Sequence[Sample],
-    timeouts: Timeouts,
-    limit_s: float,
-    *,
-    exact: bool = False,
+    backend: Backend, samples: Sequence[Sample], timeouts: Timeouts, limit_s: float, *, exact: bool = False
 ) -> list[Sample]:
     """Return what `missing_samples` does, giving the store `limit_s` seconds to show what it has just taken."""
     end = time.monotonic() + limit_s
-    missing = missing_samples(backend, cluster, samples, timeouts, exact=exact)
+    missing = missing_samples(backend, samples, timeouts, exact=exact)
     if missing:
         backend.show_recent(timeouts)
     while missing:
-        missing = missing_samples(backend, cluster, samples, timeouts, bypass_cache=True, exact=exact)
+        missing = missing_samples(backend, samples, timeouts, bypass_cache=True, exact=exact)
         if not missing or time.monotonic() + _POLL_S > end:
             break
         time.sleep(_POLL_S)
@@ -119,7 +107,7 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
         backend = probe(client, timeouts)
         if refused := backend.send([sample], timeouts):
             raise _lost(f"{backend} refuses a sample of now", refused[0].reason)
-        missing = missing_after_wait(backend, cluster, [sample], timeouts, PROBE_VISIBLE_WITHIN_S, exact=True)
+        missing = missing_after_wait(backend, [sample], timeouts, PROBE_VISIBLE_WITHIN_S, exact=True)
     except StoreError as error:
         raise error.as_install_error() from error
     finally:

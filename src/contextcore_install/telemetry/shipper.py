@@ -131,7 +131,7 @@ class Shipper:
             if unsent := self._unsent_behind(cursor):
                 return [f"{backend} has nothing of {count(unsent, 'event')} of earlier runs"]
             samples, base = sent_samples(exporter.read_from(cursor.base), cursor)
-            missing = missing_after_wait(backend, self._cluster, samples, self._metrics.timeouts(), _READ_BACK_S)
+            missing = missing_after_wait(backend, samples, self._metrics.timeouts(), _READ_BACK_S)
             if missing:
                 loss = exporter.missed(samples, missing)
                 if loss is None:

@@ -89,7 +89,7 @@ class MetricsExporter(Exporter[Sample]):
             if own.mark and (settled := self._settled(own, timeouts)):
                 return settled
             for cursor in others:
-                if cursor.mark and self._shows([cursor.mark], timeouts, 0.0):
+                if cursor.mark and not missing_after_wait(self.backend, [cursor.mark], timeouts, 0.0):
                     return cursor
         finally:
             self._opened = self.client.opened
@@ -105,7 +105,7 @@ class MetricsExporter(Exporter[Sample]):
         except JournalReplacedError:
             recent, base = [], cursor.base
         newest = [cursor.mark] if cursor.mark else []
-        if not self._shows([*recent, *newest], timeouts, _VISIBLE_S):
+        if missing_after_wait(self.backend, [*recent, *newest], timeouts, _VISIBLE_S):
             return None
         old = _now_ms() - cursor.sent_ms > _SETTLED_MS
         return replace(cursor, base=base, settled=cursor.sent.number if old else cursor.settled)
@@ -116,11 +116,11 @@ class MetricsExporter(Exporter[Sample]):
         What may have been sent before (by a process that ended before it could note it, by a request
         without an answer) is looked up first, as not every store takes a sample twice.
         """
-        wanted = self._missing(items, timeouts()) if self._may_be_sent else items
+        wanted = missing_samples(self.backend, items, timeouts()) if self._may_be_sent else items
         self._may_be_sent = True  # until there is an answer
         refused = self.backend.send(wanted, timeouts()) if wanted else []
         # A store may refuse what it has.
-        missing = set(self._missing([refusal.sample for refusal in refused], timeouts()))
+        missing = set(missing_samples(self.backend, [refusal.sample for refusal in refused], timeouts()))
         lost = [refusal for refusal in refused if refusal.sample in missing]
         self._may_be_sent = len(wanted) < len(items)
         gone = {refusal.sample for refusal in refused}
@@ -129,12 +129,6 @@ class MetricsExporter(Exporter[Sample]):
         self.cursor = replace(self.cursor, mark=mark, refused_ms=refused_ms, sent_ms=_now_ms())
         reason = f"the first of them {lost[0].sample.name}: {lost[0].reason}" if lost else ""
         return len(wanted) - len(refused), Loss(len(lost), reason) if lost else None
-
-    def _shows(self, samples: Sequence[Sample], timeouts: Timeouts, limit_s: float) -> bool:
-        return not missing_after_wait(self.backend, self._cluster, samples, timeouts, limit_s)
-
-    def _missing(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Sample]:
-        return missing_samples(self.backend, self._cluster, samples, timeouts)
 
 
 def _now_ms() -> int:
