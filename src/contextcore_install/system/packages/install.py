@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
@@ -97,7 +98,7 @@ def install_program(
     code, programs = "tool-unavailable", f"`{name}`"
     if name == STORE:
         code, programs = "metrics-store-unavailable", "`mimir`, `victoria-metrics` or `prometheus`"
-    hint = f"put {programs} on PATH yourself, then: ./create-cluster.sh --resume"
+    hint = f"put {programs} on PATH yourself, then: {RESUME}"
     raise InstallError(code, f"Could not install {what}.", "\n".join(tried), hint, retryable=True)
 
 
