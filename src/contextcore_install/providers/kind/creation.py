@@ -205,7 +205,7 @@ class Creation:
         """Have kind write kubectl's context again. Raises InstallError; no file that kind cannot read is touched."""
         name, error = self.cluster.name, snapshot.kubectl_error
         if error is not None and error.code == "kubeconfig-unreadable":
-            raise report.unreached(name, error)
+            raise report.unreached(name, error).error()
         why = error.message if error else ""
         ctx.notice(f"the context kind-{name} is written again, as the API answers in its node: {why}")
         argv = [self.kind(), *report.EXPORT.format(cluster=name).split()[1:]]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
@@ -177,14 +176,6 @@ class Inspector:
         show_server = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
         done = self.cluster.kubectl.attempt(*show_server)
         return done.exit_code != 0 or not done.stdout.strip().endswith(f":{snapshot.api_port}")
-
-    def require_running(self) -> None:
-        """Raise InstallError `cluster-not-running` if asking the API would be waiting for nothing."""
-        nodes = self.nodes.read()
-        stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
-        if stopped or not nodes:
-            message = f"The cluster {self.cluster.name} does not run."
-            raise InstallError("cluster-not-running", message, stopped or "there is none of this name", RESUME)
 
     def has_restarted_recently(self) -> bool:
         """Tell whether a node that was made before was started lately, as of the last inspection."""

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
+from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Overview, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Listener, socket_listener
@@ -106,7 +107,11 @@ class KindProvider(KubernetesProvider):
         return Creation(self._inspector.cluster, spec, self._folder, lock, kind, self._inspector, self._images)
 
     def _require_cluster(self) -> None:
-        self._inspector.require_running()
+        nodes = self._nodes.read()
+        stopped = ", ".join(f"{node.name} ({node.state})" for node in nodes if node.state != "running")
+        if stopped or not nodes:
+            message = f"The cluster {self._config.cluster} does not run."
+            raise InstallError("cluster-not-running", message, stopped or "there is none of this name", RESUME)
 
     def _our_nodes(self) -> Sequence[Node]:
         snapshot = self._inspector.inspect()

@@ -120,7 +120,7 @@ class Readiness:
             self.rewrite_context(snapshot, ctx)
             return now
         if error is not None and (not error.retryable or now - rewritten > self.limits.reached):
-            raise unreached(self.cluster.name, error)
+            raise unreached(self.cluster.name, error).error()
         return rewritten
 
     def _watch_nodes(self, ctx: StepContext) -> bool:
@@ -164,7 +164,7 @@ class Readiness:
 
     def _not_ready(self, snapshot: ClusterSnapshot) -> InstallError:
         if snapshot.context_is_broken and snapshot.kubectl_error is not None:
-            return unreached(self.cluster.name, snapshot.kubectl_error)
+            return unreached(self.cluster.name, snapshot.kubectl_error).error()
         silent = snapshot.api_error
         names = [node.name for node in snapshot.nodes if node.is_control_plane] if silent else snapshot.unready
         kubelet_log = ("journalctl", "-u", "kubelet", "--no-pager", "-n", "8", "-o", "cat")

@@ -56,7 +56,7 @@ def report_of(
     found += _not_ready(facts, snapshot)
     state = ClusterState.DEGRADED if found else ClusterState.HEALTHY
     if snapshot.kubectl_error and not snapshot.api_error and snapshot.control_plane not in off:
-        found.append(_unreached(facts, reasons.NO_CONTEXT, snapshot.kubectl_error).finding)
+        found.append(unreached(cluster, snapshot.kubectl_error, reasons.NO_CONTEXT).finding)
     found += _harmless(facts, snapshot, ports)
     if state is ClusterState.HEALTHY:
         found += differing_options(cluster, nodes, options or {})
@@ -115,17 +115,12 @@ def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallErro
     return InstallError(found.code, found.message, found.evidence, found.remedy.command)
 
 
-def unreached(cluster: str, error: InstallError) -> InstallError:
-    """Return the error for kubectl's configuration that a new context does not heal: the cluster itself is healthy."""
-    facts = {"cluster": cluster, "export": EXPORT.format(cluster=cluster)}
-    return _unreached(facts, reasons.UNREACHED, error).error()
-
-
-def _unreached(facts: Mapping[str, str], reason: str, error: InstallError) -> Diagnosis:
+def unreached(cluster: str, error: InstallError, reason: str = reasons.UNREACHED) -> Diagnosis:
     """Explain why kubectl does not reach an API that answers; `reason` says whether a new context was tried."""
     file = found[1] if (found := _FILE.search(error.evidence)) else ""
-    quoted = {"file": shlex.quote(file), "aside": shlex.quote(f"{file}.aside")} if file else {"file": "", "aside": ""}
-    facts = {**facts, **quoted, "said_by_kubectl": error.message, "hint": error.hint, "why": error.code}
+    facts = {"cluster": cluster, "export": EXPORT.format(cluster=cluster), "why": error.code, "hint": error.hint}
+    facts |= {"file": file and shlex.quote(file), "aside": file and shlex.quote(f"{file}.aside")}
+    facts["said_by_kubectl"] = error.message
     return explain(Subject.CLUSTER, Evidence("cluster", error.evidence.splitlines(), reason=reason, facts=facts))
 
 
