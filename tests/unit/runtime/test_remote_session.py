@@ -1,0 +1,68 @@
+"""A run on an installation whose cluster keeps its records: whose count, and that its lease is let go of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contextcore_install.engine.replica import RemoteRecords
+from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.runtime.control import RunControl
+from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.session import NOTHING_PREPARED, open_session
+from kit.fakes import FakeProvider
+from kit.installed_records import START_US, app, write_records
+from kit.remote_world import fake_remote
+
+LATER_US = START_US + 3_600_000_000
+
+
+class Keeps(FakeProvider):
+    """A provider whose cluster keeps records."""
+
+    def __init__(self, records: State) -> None:
+        super().__init__()
+        self.port, self.slot, self.lease = fake_remote()
+        self.slot.put(RemoteRecords(records, 50, LATER_US, "office", "office_b", ("a line\n",), 3).pack())
+        self.lease.put({"leaseTransitions": 4})
+
+    def remote(self) -> object:
+        return self.port
+
+    @property
+    def holder(self) -> object:
+        return self.lease.kept and self.lease.kept.content.get("holderIdentity")
+
+
+def elsewhere(state: State, cluster: str) -> State:
+    """Return what another machine has made of a state since."""
+    made = state_from_document(state.as_document())
+    made.cluster_name = cluster
+    made.run.run_id, made.run.started_at = "run-2", "2023-11-14T23:00:00Z"
+    made.step("preflight").status = "failed"
+    return made
+
+
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str) -> tuple[Keeps, str, object, str]:
+    """Open and close a run; return the provider, preflight as the run found it, the lease's holder, and the journal."""
+    provider = Keeps(elsewhere(write_records(tmp_path), cluster))
+    monkeypatch.setattr(Installation, "provider", provider)
+    asked = app(tmp_path, "--resume")
+    with open_session(asked, lambda *_: [], RunControl(), NOTHING_PREPARED) as session:
+        status, holder = session.state.step("preflight").status, provider.holder
+    return provider, status, holder, asked.layout.journal.read_text()
+
+
+def test_a_run_goes_on_with_the_newer_records_of_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, status, holder, journal = begun(tmp_path, monkeypatch, "test")
+    assert (status, bool(holder), provider.holder) == ("failed", True, None)
+    assert "the records in the cluster count (ConfigMap of the lab, written by office" in journal
+
+
+def test_a_run_names_another_installations_records_and_leaves_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, status, holder, journal = begun(tmp_path, monkeypatch, "production")
+    assert (status, holder, provider.slot.writes) == ("completed", None, 0)
+    assert "holds the records of 'production'" in journal
