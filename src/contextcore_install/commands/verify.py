@@ -46,7 +46,7 @@ def run(app: App) -> int:
         "duration_seconds": took_s,
         "checks": checks_document(checks, app.commands.typed),
         "categories": by_category(results),
-        "requirements": [_typed(app, result.as_document()) for result in results],
+        "requirements": [result.as_document(app.commands.typed) for result in results],
     }
     unrecorded = _record(app, records, results, complete=complete, took_s=took_s)
     document["recorded"] = not unrecorded
@@ -75,14 +75,6 @@ def _check_and_probe(
         if isinstance(result, InstallError):
             raise result
     return found["checks"], found["probes"]
-
-
-def _typed(app: App, document: dict[str, Any]) -> dict[str, Any]:
-    for finding in document.get("findings", ()):
-        if "remedy" in finding:
-            for name in ("summary", "command"):
-                finding["remedy"][name] = app.commands.typed(finding["remedy"][name])
-    return document
 
 
 def _record(app: App, records: Records, results: Sequence[RequirementResult], *, complete: bool, took_s: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -43,15 +43,16 @@ class Finding:
     remedy: Remedy | None = None
     warning: bool = False
 
-    def as_document(self) -> dict[str, Any]:
-        """Return the finding as events and JSON output hold it."""
+    def as_document(self, typed: Callable[[str], str] = str) -> dict[str, Any]:
+        """Return the finding as events and JSON output hold it; `typed` makes commands those that this user types."""
         document: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.evidence:
             document["evidence"] = self.evidence
         if self.warning:
             document["warning"] = True
         if self.remedy:
-            document["remedy"] = asdict(self.remedy)
+            remedy = self.remedy
+            document["remedy"] = {**asdict(remedy), "summary": typed(remedy.summary), "command": typed(remedy.command)}
         return document
 
 

@@ -41,8 +41,12 @@ def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dic
     found: dict[str, CheckResult] = {}
     for step, result in zip(plan, results, strict=True):
         if isinstance(result, InstallError):
-            needed = (other.id for other in plan.until(step.id) if other.id in found and found[other.id].problems)
-            found[step.id] = CheckResult(findings=(_failed(result, next(needed, "")),))
+            unmet = (other.id for other in plan.until(step.id) if other.id in found and found[other.id].problems)
+            finding = finding_of(result)
+            if needed := next(unmet, ""):
+                text = f"not known before {needed} is mended: {result.message}"
+                finding = Finding(NOT_KNOWN, text, result.evidence)
+            found[step.id] = CheckResult(findings=(finding,))
         else:
             found[step.id] = result
     return found
@@ -56,12 +60,6 @@ def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | Instal
         return error
 
 
-def _failed(error: InstallError, needed: str) -> Finding:
-    if needed:
-        return Finding(NOT_KNOWN, f"not known before {needed} is mended: {error.message}", error.evidence)
-    return finding_of(error)
-
-
 def checks_document(found: Found, typed: Callable[[str], str]) -> list[dict[str, Any]]:
     """Return what was found as JSON output shows it; `typed` makes commands those that this user types."""
     return [
@@ -69,17 +67,10 @@ def checks_document(found: Found, typed: Callable[[str], str]) -> list[dict[str,
             "id": step_id,
             "satisfied": result.satisfied,
             "summary": result.summary,
-            "findings": [_typed(finding, typed) for finding in result.findings],
+            "findings": [finding.as_document(typed) for finding in result.findings],
         }
         for step_id, result in found.items()
     ]
-
-
-def _typed(finding: Finding, typed: Callable[[str], str]) -> dict[str, Any]:
-    document = finding.as_document()
-    if "remedy" in document:
-        document["remedy"]["command"] = typed(document["remedy"]["command"])
-    return document
 
 
 def has_automatic_fix(found: Found, *, may_lose_data: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -47,9 +47,9 @@ class RequirementResult:
         """Whether the installation does not work because of it."""
         return self.status is Status.UNMET and self.requirement.critical
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self, typed: Callable[[str], str] = str) -> dict[str, Any]:
         """Return the result as JSON output shows it; what is secret in what was seen is hidden."""
-        findings = [finding.as_document() for finding in self.probe.findings]
+        findings = [finding.as_document(typed) for finding in self.probe.findings]
         evidence = self.probe.evidence or (self.probe.findings[0].evidence if findings else "")
         document: dict[str, Any] = {
             "id": self.id,
