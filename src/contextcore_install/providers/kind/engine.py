@@ -193,10 +193,8 @@ def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list
     if here == owner.engine_at or engine.identity() in {"", owner.engine_id}:
         return nodes
     made = f"The cluster {cluster} was made in the container engine at {owner.engine_at}"
-    message, hint = (
-        f"{made}, and {engine.name} leads to another one, at {here}.",
-        f"export DOCKER_HOST={owner.engine_at}",
-    )
+    message = f"{made}, and {engine.name} leads to another one, at {here}."
+    hint = f"export DOCKER_HOST={owner.engine_at}"
     raise InstallError("engine-contradicts", message, engine.endpoint.chosen_by, hint)
 
 

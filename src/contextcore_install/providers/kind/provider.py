@@ -94,11 +94,6 @@ class KindProvider(KubernetesProvider):
         return PortHolders(self._nodes.read, self._owners.read, takes_connections)
 
     @cached_property
-    def _system(self) -> ClusterSystem:
-        node = f"{self._config.cluster}-control-plane"
-        return ClusterSystem(self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm")
-
-    @cached_property
     def _creation(self) -> Creation:
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._reader.release().images)
@@ -191,7 +186,9 @@ class KindProvider(KubernetesProvider):
         return Endpoint(component, url, path, NODE_PORT, accepts, steady_s, stranger, port_is_fixed=True)
 
     def cluster_services(self) -> Sequence[Requirement]:
-        return self._system.requirements()
+        node = f"{self._config.cluster}-control-plane"
+        system = ClusterSystem(self._kubectl, self._require_cluster, lambda: f"{self._engine.name} exec {node} kubeadm")
+        return system.requirements()
 
     def listeners(self) -> Sequence[Listener]:
         return [
