@@ -177,6 +177,7 @@ _PROVIDERS = ("auto", "kind", "kube-context", "host")
 
 def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _INSTALL, **facts: Any) -> Argument:
     more: dict[str, Any] = {key: facts.pop(key) for key in ("type", "action") if key in facts}
+    text += f" (or {facts['variable']})" if "variable" in facts else ""
     return Argument(name, value, text, more, commands, **facts)
 
 
@@ -188,7 +189,7 @@ _WHAT = (
     _kept("--port", "COMPONENT=PORT", "the host port of a component; repeatable", action="append"),
     _kept("--workers", "N", "kind: worker nodes (default 0)", type=_number(0, 16), providers=_KIND),
     _kept("--node-image", "IMAGE", "kind: the node image", providers=_KIND, variable="KIND_NODE_IMAGE"),
-    _kept("--context", "NAME", "kubectl's context of the cluster", providers=("kube-context",), machine_local=True),
+    _kept("--context", "NAME", "kube-context: kubectl's context", providers=("kube-context",), machine_local=True),
     _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
     _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
     _kept("--install-tools", "", "get missing tools into ~/.contextcore", machine_local=True),
@@ -200,7 +201,7 @@ _HOW = (
     _flag("--skip-wait", "", "do not wait until everything is ready", _WAITS),
     _flag("--timeout", "TIME", "limit of the whole run, as 90s, 10m or 1h30m", _TIMED, type=_duration),
     _flag("--yes", "", "answer questions with yes", _ASKS, tolerated=True),
-    _flag("--allow-data-loss", "", "with --cluster NAME: also carry out remedies that lose data", _REPAIRS),
+    _flag("--allow-data-loss", "", "with --repair --cluster NAME: also remedies that lose data", _REPAIRS),
     _flag("--live", "", "with --status: also check how things really are", _LOOKS),
     _flag("--output", ("human", "json"), "json: for scripts", _ALL - {"completion"}, tolerated=True),
     _flag("--tutorial", "", "explain each step while it runs, and how to do it by hand", _RUNS),

@@ -69,6 +69,8 @@ def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixtur
     assert [flag for flag in SHARED if f"  {flag}" not in shown] == []
     assert shown.index("p plan ") < shown.index("  --resume"), "a newcomer reads first what to begin with"
     assert [command for command in COMMANDS if f"    {command} " not in shown] == []
+    variables = [flag.variable for flag in FLAGS.values() if flag.variable]
+    assert [variable for variable in variables if f"(or {variable})" not in shown] == []
 
 
 @pytest.mark.parametrize(
