@@ -9,8 +9,7 @@ from typing import Any
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.evidence import Piece
-from contextcore_install.core.failures import found_wrong
-from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.findings import CheckResult, Finding, found_wrong
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.state import State

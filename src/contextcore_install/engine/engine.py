@@ -18,8 +18,7 @@ from typing import Any
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.core.failures import still_wrong, timed_out, unforeseen
-from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.findings import CheckResult, still_wrong, timed_out, unforeseen
 from contextcore_install.core.ports import Clock
 from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
 from contextcore_install.engine.context import Context, StepPhase, Task

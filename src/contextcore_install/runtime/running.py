@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.failures import still_wrong
+from contextcore_install.core.findings import still_wrong
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
 from contextcore_install.runtime.app import App

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.failures import still_wrong
-from contextcore_install.core.findings import CheckResult, Finding, Remedy
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, still_wrong
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.failures import hint_after
-from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
+from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, hint_after
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Drift, Workload

@@ -57,7 +57,7 @@ def test_a_journal_comes_to_the_same_for_ever(journal: str) -> None:
     reader = JournalReader(GOLDEN / journal)
     for position, event in reader.read():
         summary.take(position, event)
-    assert (reader.damage.lines, reader.damage.lost) == (0, [])
+    assert reader.damage.lines == 0
     told = {name: part for name, part in summary.as_document().items() if name not in ("version", "places")}
     assert told == expected("journal")
 

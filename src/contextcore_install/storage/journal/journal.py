@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,13 +39,12 @@ class Damage:
     """What is wrong with a journal.
 
     `lines` of the file that grows hold no event; its good part ends at `good_bytes` of the stream, maybe in a torn
-    record. `lost` names compressed segments that cannot be read, whole or from some line on.
+    record. What is lost of compressed segments is missing from the events.
     """
 
     lines: int = 0
     good_bytes: int = 0
     torn_tail: bool = False
-    lost: list[str] = field(default_factory=list)
 
 
 class JournalReader:
@@ -66,12 +65,9 @@ class JournalReader:
         while (opened := open_at(self._path, self.damage.good_bytes)) is not None:
             with opened:
                 yield from self._events(opened)
-            segment = opened.segment
-            if opened.damaged:
-                self.damage.lost.append(segment.path.name)
-            if segment.end is None:
+            if opened.segment.end is None:
                 return
-            self.damage.good_bytes = segment.end
+            self.damage.good_bytes = opened.segment.end
 
     def size(self) -> int:
         """Return how many bytes the journal has."""

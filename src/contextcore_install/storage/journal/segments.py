@@ -91,7 +91,7 @@ def _rotated(journal: Path) -> Segment | None:
 
 
 class OpenSegment:
-    """A segment, open for reading from a `position` in the stream on; `damaged` tells whether reading it failed.
+    """A segment, open for reading from a `position` in the stream on.
 
     As a context manager it is closed at the end of the block, which ends at the first damage: a compressed file that is
     cut short or altered.
@@ -100,7 +100,6 @@ class OpenSegment:
     def __init__(self, segment: Segment, file: BinaryIO, position: int) -> None:
         self.segment = segment
         self.position = position
-        self.damaged = False
         self.size = os.fstat(file.fileno()).st_size
         self._holds = file
         self._file = cast("BufferedReader", file)
@@ -117,8 +116,7 @@ class OpenSegment:
         self._file.close()
         self._holds.close()
         # `gzip.BadGzipFile` is an OSError without a number.
-        self.damaged = isinstance(error, EOFError | zlib.error) or (isinstance(error, OSError) and error.errno is None)
-        return self.damaged
+        return isinstance(error, EOFError | zlib.error) or (isinstance(error, OSError) and error.errno is None)
 
     def seek(self, position: int) -> BufferedReader:
         """Return the content from a position in the stream on."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.core.failures import found_wrong, still_wrong
-from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.findings import Finding, Remedy, found_wrong, still_wrong
 
 REPAIR = "./create-cluster.sh --repair"
 
