@@ -23,15 +23,11 @@ def run(app: App) -> int:
     from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}
-    rows = [_row(app, name) for name in _names(app)]
+    rows = [_row(app, name) for name in app.home.cluster_names() if is_cluster_name(name)]
     document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
     now_us = app.clock.now_us()
     report_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
     return ExitCode.DONE
-
-
-def _names(app: App) -> list[str]:
-    return [name for name in app.home.cluster_names() if is_cluster_name(name)]
 
 
 def _row(app: App, name: str) -> dict[str, Any]:

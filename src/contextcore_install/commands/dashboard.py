@@ -11,26 +11,28 @@ from contextcore_install.runtime.app import App
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.signals import ending_signals_apart
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from contextcore_install.system.page_server import PageServer
-
 DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
 
 
 def run(app: App) -> int:
     from contextcore_install.runtime.page.feed import PageFeed
+    from contextcore_install.system.browser import open_in_browser
     from contextcore_install.system.page_server import PageServer
 
-    read_records(app.layout, app.settings.cluster)  # raises if this program cannot read the records
+    name = app.settings.cluster
+    read_records(app.layout, name)  # raises if this program cannot read the records
     feed, ended = PageFeed(app), threading.Event()
     with ending_signals_apart(lambda _: ended.set(), lambda: None):
         server = PageServer(feed.respond, app.settings.arguments["page_port"])
         try:
-            _announce(app, server.url)
+            text = f"{server.url}\nThe page of {name}, for this machine only. Ctrl-C ends it."
+            if app.json:
+                text = ascii_json({"schema": DASHBOARD_SCHEMA, "cluster": name, "url": server.url, "pid": os.getpid()})
+            app.stdout.write(text + "\n")
+            app.stdout.flush()
             threading.Thread(target=feed.warm, name="page-warm", daemon=True).start()
-            if app.settings.open:
-                _open(app, server)
+            if app.settings.open and not open_in_browser(server.invitation, app.environ):
+                app.stderr.write("note: there is no browser to open here; open the address above\n")
             ended.wait()
         finally:
             feed.end()
@@ -38,19 +40,3 @@ def run(app: App) -> int:
     if not app.json:
         app.stdout.write("\nThe page has ended; nothing was changed.\n")
     return ExitCode.DONE
-
-
-def _announce(app: App, url: str) -> None:
-    if app.json:
-        document = {"schema": DASHBOARD_SCHEMA, "cluster": app.settings.cluster, "url": url, "pid": os.getpid()}
-        app.stdout.write(ascii_json(document) + "\n")
-    else:
-        app.stdout.write(f"{url}\nThe page of {app.settings.cluster}, for this machine only. Ctrl-C ends it.\n")
-    app.stdout.flush()
-
-
-def _open(app: App, server: PageServer) -> None:
-    from contextcore_install.system.browser import open_in_browser
-
-    if not open_in_browser(server.invitation, app.environ):
-        app.stderr.write("note: there is no browser to open here; open the address above\n")

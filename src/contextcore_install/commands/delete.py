@@ -22,7 +22,7 @@ from contextcore_install.runtime.remote_state import alone_in_cluster
 from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.archived import archive_records, require_archivable
 from contextcore_install.storage.backup.restoring import give_up
-from contextcore_install.storage.files import unusable
+from contextcore_install.storage.files import using
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import size
 
@@ -32,7 +32,9 @@ def run(app: App) -> int:
     if not app.layout.exists and not _runs_without_records(app):
         report_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
         return ExitCode.DONE
-    _confirm(app)
+    large = f", {size(_bytes_in(app.layout.folder))} in {app.layout.folder}" if app.layout.folder.is_dir() else ""
+    question = f"This ends {name} and removes its data{large}. Type its name to go on: "
+    require_name(app, question, "was not deleted", own("delete", "--yes", "--cluster", name))
     asks = can_ask(app) and app.layout.exists
     wanted = app.settings.arguments["backup"] or (asks and agreed(app, "Back it up first?"))
     with cancellable(app) as ctx:
@@ -42,7 +44,8 @@ def run(app: App) -> int:
             saved = _end_what_runs(app, ctx, with_backup=wanted)
             give_up(app.layout)  # or what is cut off here would be brought back by the next run
             kept = archive_records(app.home, name, app.layout.backups)
-            _remove_folder(app)
+            with using(app.layout.folder), suppress(FileNotFoundError):
+                shutil.rmtree(app.layout.folder)
         finally:
             lock.release()
     facts: dict[str, Any] = {"archive": kept}
@@ -57,14 +60,6 @@ def run(app: App) -> int:
         facts["backup"] = str(folder / saved.path.name)
     report_done(app, sentence, deleted=True, **facts)
     return ExitCode.DONE
-
-
-def _confirm(app: App) -> None:
-    name = app.settings.cluster
-    folder = app.layout.folder
-    large = f", {size(_bytes_in(folder))} in {folder}" if folder.is_dir() else ""
-    question = f"This ends {name} and removes its data{large}. Type its name to go on: "
-    require_name(app, question, "was not deleted", own("delete", "--yes", "--cluster", name))
 
 
 def _bytes_in(folder: Path) -> int:
@@ -98,12 +93,3 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
         ctx.raise_if_cancelled()
         installation.provider.remove_cluster(ctx)
     return saved
-
-
-def _remove_folder(app: App) -> None:
-    try:
-        shutil.rmtree(app.layout.folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise unusable(app.layout.folder, error) from error

@@ -30,17 +30,13 @@ def run(app: App) -> int:
         raise InstallError("no-log", f"there is no log {what}for {app.settings.cluster} yet", hint=own("--status"))
     run_id = next((run_id for run_id in logged if step and did_something(logs, run_id, step)), logged[0])
     if not app.json:
-        app.stdout.write(_heading(run_id, latest=runs[0]))
+        # A step that had nothing to do in the latest run is shown as of an earlier one.
+        when = "the latest" if run_id == runs[0] else f"the last that left this; the latest is {runs[0]}"
+        app.stdout.write(f"run {run_id} ({when}; times are UTC)\n")
     for name in wanted:
         for line in read_log(logs, run_id, name):
             _print(app, run_id, name, line)
     return ExitCode.DONE
-
-
-def _heading(run_id: str, latest: str) -> str:
-    """Name the run, as a step that had nothing to do in the latest is shown as of an earlier one."""
-    when = "the latest" if run_id == latest else f"the last that left this; the latest is {latest}"
-    return f"run {run_id} ({when}; times are UTC)\n"
 
 
 def _print(app: App, run_id: str, step: str, line: str) -> None:

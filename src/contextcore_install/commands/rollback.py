@@ -99,17 +99,14 @@ def _show(installation: Installation, intent: _Intent) -> None:
         return
     place = f"{app.settings.cluster} on {installation.selection.provider}"
     app.stdout.write(f"{place}, to be taken back, the last first:\n")
+    data = "; data stays"
+    if intent.loses_data:
+        lost = app.settings.arguments["no_backup"]
+        data = ", and its data is lost (--no-backup)" if lost else ", with its volumes, which are backed up first"
     for step in intent.steps:
-        text = _UNDOING.get(step, "only its record") + (_about_data(app, intent) if step == REMOVES_CLUSTER else "")
+        text = _UNDOING.get(step, "only its record") + (data if step == REMOVES_CLUSTER else "")
         app.stdout.write(f"  {step:<16}  {text}\n")
     app.stdout.flush()
-
-
-def _about_data(app: App, intent: _Intent) -> str:
-    if not intent.loses_data:
-        return "; data stays"
-    lost = app.settings.arguments["no_backup"]
-    return ", and its data is lost (--no-backup)" if lost else ", with its volumes, which are backed up first"
 
 
 def _confirm(app: App, intent: _Intent) -> None:

@@ -24,7 +24,7 @@ from contextcore_install.runtime.output_file import stamped_name
 from contextcore_install.runtime.selection import found_ports, select
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES, pack, require_room
-from contextcore_install.storage.files import UnreadableFileError, unusable
+from contextcore_install.storage.files import UnreadableFileError, using
 from contextcore_install.storage.home import make_private
 from contextcore_install.storage.journal.journal import JournalReader, copy_lines
 from contextcore_install.storage.state_file import StateWriter
@@ -107,15 +107,14 @@ def make_backup(
     staged = app.layout.backups / f".backup{UNFINISHED}"
     shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
     try:
-        _stage_records(app, records, staged)
-        _stage_grafana(provider, staged, ctx)
-        volumes = tuple(item for item in volumes if _stage_volume(provider, item, staged, ctx, must=all_of_it))
-        document = _manifest(installation, records.state, volumes)
-        replaces = target is not None and app.settings.yes
-        pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replaces)
-        return Backup(path, path.stat().st_size, volumes)
-    except OSError as error:
-        raise unusable(app.layout.backups, error) from error
+        with using(app.layout.backups):
+            _stage_records(app, records, staged)
+            _stage_grafana(provider, staged, ctx)
+            volumes = tuple(item for item in volumes if _stage_volume(provider, item, staged, ctx, must=all_of_it))
+            document = _manifest(installation, records.state, volumes)
+            replaces = target is not None and app.settings.yes
+            pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replaces)
+            return Backup(path, path.stat().st_size, volumes)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
