@@ -364,12 +364,12 @@ TABLE: tuple[Row, ...] = (
     Row(
         "a key added to a selector",
         run("patch", "service", "mimir", "-p", '{"spec":{"selector":{"app":"nope"}}}'),
-        r"drift Service/mimir: spec\.selector\.app was added .*taken out again",
+        r"drift Service/mimir: spec\.selector\.app was added .*removed again",
     ),
     Row(
         "a command added",
         both(container("loki", command=["/nowhere"]), pod_says("loki", "RunContainerError|CrashLoopBackOff")),
-        r"drift StatefulSet/loki: .*\[loki\]\.command was added .*taken out again",
+        r"drift StatefulSet/loki: .*\[loki\]\.command was added .*removed again",
         touches=pod("loki"),
     ),
     Row("Endpoints deleted", run("delete", "endpoints", "loki"), "", heals_itself=True),

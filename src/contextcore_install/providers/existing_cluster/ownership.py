@@ -128,7 +128,7 @@ class ReleaseObjects:
         namespace, context = labels[others[0]].namespace or release.namespace, self._reader.kubectl.context
         return InstallError(
             "cluster-foreign",
-            f"The place of this installation in {context} is another one's; it is left alone.",
+            f"The place of this installation in {context} belongs to another one; it is left alone.",
             f"the namespace {namespace} of {context} holds the release, or the data, of the installation {others[0]}",
             f"use the name of that installation (--cluster {others[0]}), or another context; or remove that one with "
             f"its data (delete --cluster {others[0]})",

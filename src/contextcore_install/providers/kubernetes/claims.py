@@ -72,7 +72,7 @@ def lost_claims(release: Release, snapshot: Snapshot, noted: Container[str]) -> 
         for name, _ in claims_of(item):
             claim = Key("PersistentVolumeClaim", workload.namespace, name)
             if name in noted and snapshot.get(claim) is None and snapshot.get(workload) is None:
-                text = "was deleted by other means than this program, and the data on it is lost"
+                text = "was not deleted by this program, and the data on it is lost"
                 yield Drift(claim.label, text, kept=True)
 
 

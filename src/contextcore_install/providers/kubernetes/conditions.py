@@ -77,7 +77,7 @@ class WorkloadConditions:
         pods = [Pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
         staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
         if any(is_history(pod, started) for pod in staying):
-            return not_ready(condition="comes back after its node's start")
+            return not_ready(condition="restarts with its node")
         if is_scaled_down(wanted, live):
             finding = self._missing_pods.scaled_down(key, wanted, live)
             return not_ready(condition="is scaled down", finding=finding)
@@ -103,7 +103,7 @@ class WorkloadConditions:
         for service in services_of(live, snapshot.of_kind("Service")) if "endpoints" in self._reader.extra else ():
             endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
-                return f"{key_of(service).label} does not lead to it yet"
+                return f"{key_of(service).label} does not route to it yet"
         return ""
 
     def _counted(self, found: Diagnosis | None, pod: Pod, limits: WaitLimits | None) -> Finding | None:

@@ -96,7 +96,7 @@ def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]
             if done.exit_code != 0:
                 refused.append(f"{pod.name}: {done.stderr.strip()[:200]}")
     if refused:
-        raise InstallError("no-log", f"These logs are not there: {'; '.join(refused)}.")
+        raise InstallError("no-log", f"These logs cannot be read: {'; '.join(refused)}.")
 
 
 def without_secrets(item: dict[str, Any]) -> dict[str, Any]:

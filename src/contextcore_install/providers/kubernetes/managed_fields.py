@@ -119,7 +119,7 @@ def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx
     if live is None or not paths:
         return
     key = key_of(live)
-    ctx.activity(f"taking out of {key.label} what was added")
+    ctx.activity(f"removing what was added to {key.label}")
     patch = json.dumps(_removal_patch(paths), separators=(",", ":"))
     command = ("patch", resource_of(wanted), key.name, "-n", key.namespace, "-p", patch)
     done = kubectl.attempt(*command, ctx=ctx)
@@ -128,7 +128,7 @@ def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx
     error = kubectl.failure(done)
     if error.code == "api-forbidden":
         what = ", ".join(map(shown_path, paths))
-        message = f"{key.label} has {what}, which was added to it, and this user may not take it out."
+        message = f"{key.label} has {what}, which was added to it, and this user may not remove it."
         raise InstallError(error.code, message, error.evidence, kubectl.shown(*command))
     raise error
 

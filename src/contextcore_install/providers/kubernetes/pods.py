@@ -60,7 +60,7 @@ class Pod:
     @property
     def condition(self) -> str:
         if self.deleting:
-            return "is going"
+            return "is being deleted"
         if self.ready:
             return "ready"
         if self.reason:

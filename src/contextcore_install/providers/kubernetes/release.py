@@ -65,7 +65,7 @@ def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]
             yield from (Drift(key.label, text, kept=True) for text in _left_to_others(item, live))
         if live is not None and (paths := fields.removable_fields(item, live)):
             added = (f"{shown_path(path)} was added ({fields.set_by(live, path) or 'by hand'})" for path in paths)
-            yield Drift(key.label, f"{', '.join(added)}, and is taken out again", risk)
+            yield Drift(key.label, f"{', '.join(added)}, and is removed again", risk)
     for key in secrets_wanted(release):
         if snapshot.get(key) is None:
             yield Drift(key.label, "missing", Risk.HARMLESS)
@@ -178,7 +178,7 @@ class Applier:
                 self._make_password(key, snapshot, ctx)
         self._apply([item for item in wanted if item["kind"] != "Namespace"], ctx)
         for pod, what in stale_pods([live for _, live in changed if live], snapshot.of_kind("Pod")):
-            ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is started anew")
+            ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is restarted")
             end_pod(self._kubectl, pod, ctx)
         self._delete(_superfluous(release.by_key, snapshot, self._cluster), ctx)
 
@@ -220,7 +220,7 @@ class Applier:
             key = key_of(item)
             live = snapshot.get(key)
             if any(pod_specs(item)) and live is not None and is_blocking(item, live):
-                ctx.notice(f"{key.label} is made anew, as Kubernetes cannot change it in place; its data stays")
+                ctx.notice(f"{key.label} is recreated, as Kubernetes cannot change it in place; its data stays")
                 orphaning = ("-n", key.namespace, "--cascade=orphan")
                 self._kubectl.call("delete", key.kind.lower(), key.name, *orphaning, ctx=ctx)
 

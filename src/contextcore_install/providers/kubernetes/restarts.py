@@ -52,13 +52,13 @@ def stuck_pods(
         if pod.reason in reasons.BACKING_OFF:
             yield pod, pod.condition
         elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
-            yield pod, "is not ready, and not as it should be any more"
+            yield pod, "is not ready, and outdated"
         elif is_unready_for_long(pod, now):
-            yield pod, "runs and does not get ready"
+            yield pod, "runs but does not become ready"
         elif pod.reason == "Unschedulable" and (gone := CLAIM_GONE.search(pod.message)):
             there = (key_of(claim) for claim in claims if not is_deleting(claim))
             if not any((key.namespace, key.name) == (pod.namespace, gone["claim"]) for key in there):
-                yield pod, "lacks its claim, which is made with a new pod only"
+                yield pod, "lacks its claim, which only a new pod gets"
 
 
 def is_unready_for_long(pod: Pod, now: float) -> bool:
@@ -133,7 +133,7 @@ def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: S
     except InstallError as error:
         ctx.output(f"{key.label} could not be touched: {error.message}")
         return
-    ctx.output(done.stderr.strip() or f"{key.label} lacks pods; its controller is told to try again")
+    ctx.output(done.stderr.strip() or f"{key.label} lacks pods; its controller is asked to try again")
 
 
 class Restarter:
@@ -169,7 +169,7 @@ class Restarter:
             still_lacks = pod.reason in reasons.IMAGE and pod.image in refused
             if (pod.uid, why) not in self._restarted and not still_lacks:
                 self._restarted.add((pod.uid, why))
-                ctx.notice(f"{pod.name} {why}; it is started anew, without waiting for its next turn")
+                ctx.notice(f"{pod.name} {why}; it is restarted now, without waiting for its back-off")
                 if pod.node not in ready or not end_unstarted(self._kubectl, pod, ctx):
                     end_pod(self._kubectl, pod, ctx)
         self._reader.forget()
@@ -181,7 +181,9 @@ class Restarter:
         early = list(made_too_early(self._reader.release(), snapshot, self._classes))
         for claim, default in early:
             key = key_of(claim)
-            ctx.notice(f"{key.name} is made anew, as the storage class {default} came after it; it never held anything")
+            ctx.notice(
+                f"{key.name} is recreated, as it is older than the storage class {default}; it never held anything"
+            )
             remove_empty(self._kubectl, claim, ctx)
             for pod in pods_using(snapshot.of_kind("Pod"), key):
                 end_pod(self._kubectl, Pod(pod), ctx)

@@ -332,7 +332,7 @@ def test_a_workload_is_ready_once_its_services_lead_to_where_its_pods_are_now(tm
     assert watcher.look(workload, runs).ready  # no Service: nothing leads anywhere
     for stale in (endpoints("10.0.0.1"), {"kind": "Endpoints", "metadata": named}):
         found = watcher.look(workload, runs, service, stale)
-        assert (found.ready, found.condition) == (False, "Service/loki does not lead to it yet")
+        assert (found.ready, found.condition) == (False, "Service/loki does not route to it yet")
     assert not watcher.look(workload, runs, service).ready
     assert watcher.look(workload, runs, service, endpoints("10.0.0.2")).ready
 

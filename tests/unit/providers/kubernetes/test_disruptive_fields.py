@@ -1,4 +1,4 @@
-"""What was added to our objects and changes what they do: found, taken out again, and told where that may not be."""
+"""Fields that were added to our objects and change what they do: found, removed, and reported if that is forbidden."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_key_that_was_added_to_a_selector_is_taken_out_again(
 ) -> None:
     world = World(tmp_path / "lab", SERVICE)
     world.patched("service", ADDED, *managers)
-    change = f"spec.selector.app/a was added ({who}), and is taken out again"
+    change = f"spec.selector.app/a was added ({who}), and is removed again"
     assert world.drift() == [Drift("Service/mimir", change, Risk.HARMLESS)]
     world.apply()
     assert world.cluster.objects[0]["spec"]["selector"] == OURS

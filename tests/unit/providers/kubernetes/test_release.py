@@ -156,7 +156,7 @@ def test_what_cannot_be_changed_in_place_is_made_anew_and_its_pods_stay(world: W
     world.applier.apply(world.release, told.ctx)
     assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
     assert world.drift() == {}
-    assert any("made anew" in notice for notice in told.notices)
+    assert any("is recreated" in notice for notice in told.notices)
 
 
 @pytest.mark.parametrize(

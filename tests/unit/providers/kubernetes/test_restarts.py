@@ -72,13 +72,13 @@ def test_what_kubernetes_tries_again_ever_later_is_started_anew() -> None:
 
 
 def test_what_is_of_an_older_revision_and_not_ready_is_started_anew() -> None:
-    assert why([pod(revision="old")]) == ["is not ready, and not as it should be any more"]
+    assert why([pod(revision="old")]) == ["is not ready, and outdated"]
     assert why([pod(revision="old", ready=True)]) == []
 
 
 def test_what_runs_and_does_not_get_ready_is_started_anew_after_a_while() -> None:
     assert why([pod()], at=UNREADY_AT + UNREADY_S - 1) == []
-    assert why([pod()], at=UNREADY_AT + UNREADY_S + 1) == ["runs and does not get ready"]
+    assert why([pod()], at=UNREADY_AT + UNREADY_S + 1) == ["runs but does not become ready"]
 
 
 @pytest.mark.parametrize("said", [NO_CLAIM, GOING])
@@ -86,7 +86,7 @@ def test_what_runs_and_does_not_get_ready_is_started_anew_after_a_while() -> Non
     "claims", [[], [claim(deletionTimestamp=UNREADY_SINCE)], [claim("data-loki-0")], [claim(namespace="other")]]
 )
 def test_a_pod_whose_claim_was_taken_away_is_started_anew(said: str, claims: list[dict[str, Any]]) -> None:
-    assert why([pod(unscheduled=said)], claims) == ["lacks its claim, which is made with a new pod only"]
+    assert why([pod(unscheduled=said)], claims) == ["lacks its claim, which only a new pod gets"]
 
 
 def test_a_pod_whose_claim_is_there_only_waits_until_the_scheduler_has_heard_of_it() -> None:
