@@ -19,9 +19,9 @@ from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORES, reso
 EVERY = tuple(component.name for component in COMPONENTS)
 
 
-def release(family: str = "victoria-metrics", components: tuple[str, ...] = EVERY) -> HostRelease:
+def release(store: str = "victoria-metrics", components: tuple[str, ...] = EVERY) -> HostRelease:
     programs = {name: Program(name, Path("/opt/bin") / name, "1.0.0") for name in components}
-    chosen = next(item for item in METRICS_STORES if item.name == family)
+    chosen = next(item for item in METRICS_STORES if item.name == store)
     return HostRelease(Layout("c", Path("/home/u/.contextcore/clusters/c/host")), resolve_ports({}), programs, chosen)
 
 
@@ -42,20 +42,20 @@ def strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@pytest.mark.parametrize("family", [item.name for item in METRICS_STORES])
+@pytest.mark.parametrize("store", [item.name for item in METRICS_STORES])
 @pytest.mark.parametrize("component", EVERY)
-def test_everything_listens_on_loopback_only(family: str, component: str) -> None:
-    rendered = release(family).render(component)
+def test_everything_listens_on_loopback_only(store: str, component: str) -> None:
+    rendered = release(store).render(component)
     text = "\n".join([*rendered.argv, *rendered.files.values()])
     assert "0.0.0.0" not in text
     assert "localhost" not in text
     assert not re.search(r"[\"=\s]:\d{4,5}\b", text)
 
 
-@pytest.mark.parametrize("family", [item.name for item in METRICS_STORES])
+@pytest.mark.parametrize("store", [item.name for item in METRICS_STORES])
 @pytest.mark.parametrize("component", EVERY)
-def test_paths_are_within_the_clusters_folder(family: str, component: str) -> None:
-    rendered = release(family).render(component)
+def test_paths_are_within_the_clusters_folder(store: str, component: str) -> None:
+    rendered = release(store).render(component)
     text = "\n".join([*rendered.argv[1:], *rendered.files.values()])
     for path in re.findall(r"(?<![\w.:/])/(?:[\w.-]+/)+[\w.-]+", text):
         if not path.startswith(("/api/", "/ready", "/otlp", "/d/")):
@@ -115,11 +115,11 @@ def test_tempo_leaves_the_otlp_ports_to_alloy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "path"),
+    ("store", "path"),
     [("mimir", "/api/v1/push"), ("victoria-metrics", "/api/v1/write"), ("prometheus", "/api/v1/write")],
 )
-def test_alloy_writes_to_the_store_that_is_there(family: str, path: str) -> None:
-    assert f'url = "http://127.0.0.1:9009{path}"' in alloy_pipeline(release(family))
+def test_alloy_writes_to_the_store_that_is_there(store: str, path: str) -> None:
+    assert f'url = "http://127.0.0.1:9009{path}"' in alloy_pipeline(release(store))
 
 
 def test_alloy_sends_only_to_what_runs() -> None:
