@@ -30,8 +30,7 @@ from contextcore_install.system.supervisor import StartOptions
 
 #: Seconds for kind to make a cluster, to remove one, and to write a context; and between two tries to take the lock.
 CREATE_S, REMOVE_S, EXPORT_S, LOCK_TRIES_S = 900.0, 120.0, 60.0, 0.5
-#: Tries to ask for the storage class, a second apart: an API that fails once has not lost it.
-STORAGE_TRIES = 3
+STORAGE_TRIES = 3  # tries to ask for the storage class, a second apart: an API that fails once has not lost it
 _NODES_RUN = "Starting control-plane"  # kind prints it when its nodes run and their container runtime is up
 
 

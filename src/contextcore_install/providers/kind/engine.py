@@ -31,8 +31,7 @@ ASK_S, SILENT_S, ANSWERS_WITHIN_S = 20.0, 30.0, 3.0
 _silent: dict[tuple[str | None, str], tuple[float, InstallError]] = {}
 """Engines that did not answer, with the moment and the error: a run makes several objects of the same engine."""
 _IN_A_CONTAINER = frozenset({"exec", "cp", "logs"})  # a container may hang in these while its engine answers
-# moby/api and podman/libpod/define/errors.go
-_GONE = re.compile(r"no such (?:container|object)", re.IGNORECASE)
+_GONE = re.compile(r"no such (?:container|object)", re.IGNORECASE)  # moby/api and podman/libpod/define/errors.go
 
 
 class ContainerEngine:

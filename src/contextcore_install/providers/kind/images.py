@@ -21,8 +21,7 @@ from contextcore_install.system import process
 from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 4  # registries and home networks dislike more
-#: Seconds for a pull, a load, and a rename.
-PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0
+PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, and a rename
 #: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.
 LEFT_OVER_S = 30.0
 PROGRESS_EVERY_S = 0.3

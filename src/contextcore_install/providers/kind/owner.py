@@ -19,8 +19,7 @@ from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, 
 from contextcore_install.system.files import read_text, write_atomically
 
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
-#: Seconds by which the engine's clock (a virtual machine's) may differ from ours.
-CLOCKS_DIFFER_S = 120.0
+CLOCKS_DIFFER_S = 120.0  # seconds by which the engine's clock (a virtual machine's) may differ from ours
 #: Seconds for which a port that was our node's is assumed to be still: asking the engine starts two programs.
 ASSUMED_S = 10.0
 

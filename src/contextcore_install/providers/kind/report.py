@@ -20,8 +20,7 @@ from contextcore_install.providers.kind.engine_info import Node, detached, share
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
 
 EXPORT = "kind export kubeconfig --name {cluster}"
-# k8s.io/client-go, tools/clientcmd/loader.go
-_FILE = re.compile(r'error loading config file "([^"]+)"')
+_FILE = re.compile(r'error loading config file "([^"]+)"')  # k8s.io/client-go, tools/clientcmd/loader.go
 
 
 def report_of(

@@ -25,8 +25,7 @@ from contextcore_install.system import machine
 from contextcore_install.system.ports import bind_problem, free_port
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 
-#: Seconds by which clocks may differ: an engine takes some to answer.
-CLOCKS_DIFFER_S = 60.0
+CLOCKS_DIFFER_S = 60.0  # seconds by which clocks may differ: an engine takes some to answer
 ENGINE_DISK_WANTED = 8192  # MiB, below which diagnosis/rules/machine.toml warns
 _UNKNOWN = Probe("not known", skipped=True)
 
