@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from contextcore_install.core.errors import InstallError
 
 Value = TypeVar("Value")
-FRESH_S = 1.0
-"""Seconds for which a cached value counts: as long as the checks of one run that follow on each other."""
 
 
 def start(task: Callable[[], Value], name: str) -> Future[Value]:
@@ -57,37 +54,3 @@ def _settle(outcome: Future[Value], task: Callable[[], Value]) -> None:
         outcome.set_result(task())
     except BaseException as error:  # noqa: BLE001 - raised by whoever asks for the result
         outcome.set_exception(error)
-
-
-class TtlCache(Generic[Value]):
-    """Reads, and remembers for a moment. Safe to use from several threads."""
-
-    def __init__(self, ask: Callable[[], Value], fresh_s: float = FRESH_S) -> None:
-        self._ask = ask
-        self._fresh_s = fresh_s
-        self._lock = threading.Lock()
-        self._read_at = float("-inf")
-        self._found: list[Value] = []
-        self._error: InstallError | None = None
-
-    def read(self, *, fresh: bool = False) -> Value:
-        """Return the value, asked for anew if it is old or `fresh`; raises the InstallError of asking."""
-        asked_at = time.monotonic()
-        with self._lock:
-            # All that waited for one read share its failure; whoever asks after it asks anew.
-            failed_before = self._error is not None and asked_at > self._read_at
-            if fresh or failed_before or time.monotonic() - self._read_at > self._fresh_s:
-                self._error = None
-                try:
-                    self._found = [self._ask()]
-                except InstallError as error:
-                    self._error = error
-                self._read_at = time.monotonic()
-            if self._error is not None:
-                raise self._error
-            return self._found[0]
-
-    def forget(self) -> None:
-        """Have the next read ask anew, as something was changed."""
-        with self._lock:
-            self._read_at = float("-inf")

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from contextcore_install.core import concurrency
-from contextcore_install.core.concurrency import TtlCache
+from contextcore_install.core import ttl_cache
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.ttl_cache import TtlCache
 
 
 class BusyOnce:
@@ -41,7 +41,7 @@ def test_a_read_that_failed_is_shared_by_the_checks_that_waited_for_it(monkeypat
     shared = TtlCache(asked)
     first_asks_and_reads, second_asked_meanwhile = [1.0, 1.0, 5.0], [3.0, 5.0]
     instants = iter([*first_asks_and_reads, *second_asked_meanwhile])
-    monkeypatch.setattr(concurrency, "time", SimpleNamespace(monotonic=lambda: next(instants)))
+    monkeypatch.setattr(ttl_cache, "time", SimpleNamespace(monotonic=lambda: next(instants)))
     for _ in range(2):
         with pytest.raises(InstallError, match="busy"):
             shared.read()

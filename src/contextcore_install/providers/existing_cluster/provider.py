@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
-from contextcore_install.core.concurrency import TtlCache
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.findings import Finding, finding_of
 from contextcore_install.core.ports import StepContext
@@ -24,6 +23,7 @@ from contextcore_install.core.provider import (
     Requirement,
 )
 from contextcore_install.core.requirements import Category, Listener
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.existing_cluster.ownership import KnownCluster, ReleaseObjects

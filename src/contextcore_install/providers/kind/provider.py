@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 
-from contextcore_install.core.concurrency import TtlCache
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.hints import RESUME
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Overview, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Listener, socket_listener
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
 from contextcore_install.providers.kind.config import ClusterSpec, default_node_image, mapped_ports
 from contextcore_install.providers.kind.creation import Creation

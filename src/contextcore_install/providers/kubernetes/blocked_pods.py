@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from contextcore_install.core.concurrency import TtlCache
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE

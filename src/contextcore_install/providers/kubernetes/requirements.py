@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from contextcore_install.core.concurrency import TtlCache
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy, finding_of
 from contextcore_install.core.hints import INSTALL_TOOLS
@@ -13,6 +12,7 @@ from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.core.text import count
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.diagnose import problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import DNS_DOWN, DNS_GONE, DNS_SCALED_DOWN, PROXY_DOWN, PROXY_GONE

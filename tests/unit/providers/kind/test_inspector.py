@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.concurrency import TtlCache
 from contextcore_install.core.provider import ClusterState
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
