@@ -76,6 +76,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         raise unknown_flag(argv) or error from None
     given = None if options.cluster is None else _checked_name("--cluster", options.cluster)
     default = _default_cluster(environ)
+    variables = {name: environ.get(flag.variable, "") for name, flag in PROVIDER_OPTIONS.items() if flag.variable}
+    from_variables = {name: absolute(text) if name == "manifests" else text for name, text in variables.items() if text}
     mode = next((mode for mode in MODES if getattr(options, mode)), "")
     arguments = ARGUMENTS.get(options.command, ())
     settings = Settings(
@@ -86,7 +88,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         provider=options.provider or "auto",
         ports=_ports(options.port or []),
         options={name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None},
-        environment_options=_from_environment(environ),
+        environment_options=from_variables,
         timeout_s=options.timeout if options.timeout is not None else float("inf"),
         output=options.output or "human",
         arguments={argument.destination: getattr(options, argument.destination) for argument in arguments},
@@ -95,11 +97,6 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     )
     _refuse_contradictions(settings, options, f"--{mode}" if mode else "")
     return settings
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    given = {name: environ.get(flag.variable, "") for name, flag in PROVIDER_OPTIONS.items() if flag.variable}
-    return {name: absolute(text) if name == "manifests" else text for name, text in given.items() if text}
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:

@@ -72,7 +72,7 @@ def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
     except InstallError:
         given, withdrawn = True, Withdrawn()  # a file that cannot be used now may have been of use before
     if given:
-        withdrawn = Withdrawn(second(app.clock.now_us()), _clusters(app))
+        withdrawn = Withdrawn(second(app.clock.now_us()), tuple(sorted(app.home.cluster_names())))
     if provisioning(urls):
         withdrawn = Withdrawn()
     if urls or withdrawn.clusters:
@@ -106,13 +106,6 @@ def _installed_since(app: App, at: str) -> bool:
     run, steps = stored.state.run, stored.state.planned.values()
     complete = run.outcome == Outcome.SUCCEEDED and all(step.status == COMPLETED for step in steps)
     return complete and run.started_at > at
-
-
-def _clusters(app: App) -> tuple[str, ...]:
-    try:
-        return tuple(sorted(entry.name for entry in app.home.clusters.iterdir()))
-    except OSError:
-        return ()
 
 
 def without_contact_points(environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -30,7 +30,8 @@ def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Select
     """Return the selection, a new installation's with the ports that neighbours leave it, and notices."""
     if "ports" in state.settings or selection.was_found:
         return selection, []
-    given, taken = selection.ports, _taken(app)
+    others = (name for name in app.home.cluster_names() if is_cluster_name(name) and name != app.settings.cluster)
+    given, taken = selection.ports, {port: name for name in others for port in _held_by(app, name).values()}
     usual = {key: port for key, port in held_ports(selection.provider, given).items() if key not in given}
     neighbours = ", ".join(sorted({taken[port] for port in usual.values() if port in taken}))
     chosen = _free_block(usual, {*taken, *given.values()}) if neighbours else {}
@@ -48,11 +49,6 @@ def _free_block(keys: Mapping[str, int], taken: set[int]) -> dict[str, int]:
         if taken.isdisjoint(ports.values()) and not any(map(bind_problem, ports.values())):
             return ports
     return {}
-
-
-def _taken(app: App) -> dict[int, str]:
-    others = (name for name in app.home.cluster_names() if is_cluster_name(name) and name != app.settings.cluster)
-    return {port: name for name in others for port in _held_by(app, name).values()}
 
 
 def _held_by(app: App, name: str) -> Mapping[str, int]:

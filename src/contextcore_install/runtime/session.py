@@ -7,7 +7,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,7 +214,8 @@ def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) 
                 remote.require_same_place(installation.provider)
             if remote.found.foreign:
                 remote = None  # another installation's; this one's records count
-        with _choosing_ports(app, records.state):
+        is_new = "ports" not in records.state.settings  # others of this home wait until its ports are on record
+        with hold_briefly(app.home.choosing, CHOOSING_S) if is_new else nullcontext():
             selection, notices = allocate_ports(app, records.state, installation.selection)
             if selection is not installation.selection:
                 installation = Installation(app, selection, records.state)
@@ -248,11 +249,6 @@ def _look_ahead(provider: Provider, stack: ExitStack) -> None:
     thread = threading.Thread(target=look, name="look ahead", daemon=True)
     thread.start()
     stack.callback(thread.join)
-
-
-def _choosing_ports(app: App, state: State) -> AbstractContextManager[None]:
-    """Keep others of this home from choosing ports, until those of a new installation are on record."""
-    return nullcontext() if "ports" in state.settings else hold_briefly(app.home.choosing, CHOOSING_S)
 
 
 def _build(

@@ -93,7 +93,11 @@ def make_bundle(
     line = contents.hidden.text(" ".join(diagnosis.line.split()))
     made = f"Made {second(made_us)} by contextcore-install {__version__} (`{app.settings.command}`)"
     members = contents.members(line, [*diagnosis.more, "", f"{made} about {app.settings.cluster}.", REDACTED])
-    path = target or _own_place(app, made_us)
+    path = target or app.layout.bundles / bundle_name(app.settings.cluster, made_us)
+    if target is None:
+        make_home(app.home)
+        make_private(app.layout.folder)
+        make_private(app.layout.bundles)
     size = write_bundle(path, members, made_us)
     if target is None:
         prune_bundles(app.layout.bundles)
@@ -115,13 +119,6 @@ def redaction(app: App, secrets: Iterable[str] = ()) -> Redaction:
     except (KeyError, OSError):  # a container's user may have no name
         user = ""
     return Redaction(home=app.environ.get("HOME", ""), host=socket.gethostname(), user=user, secrets=secrets)
-
-
-def _own_place(app: App, made_us: int) -> Path:
-    make_home(app.home)
-    make_private(app.layout.folder)
-    make_private(app.layout.bundles)
-    return app.layout.bundles / bundle_name(app.settings.cluster, made_us)
 
 
 class _Contents:
