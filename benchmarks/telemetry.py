@@ -28,8 +28,8 @@ _FIRST_START = """\
 import sys
 sys.path.insert(0, "benchmarks")
 import telemetry_behind, telemetry_run
-from contextcore_install.telemetry.exporters import loki, metrics, otlp, remote_write
-otlp.encode(()), remote_write.encode(())
+from contextcore_install.telemetry.exporters import backends, loki, metrics, otlp
+otlp.encode(()), backends.encode(())
 """
 """Leaves the bytecode of all that the runs import, so that the first turn is like the others."""
 

@@ -9,8 +9,8 @@ from typing import Any
 import cramjam
 import pytest
 
+from contextcore_install.telemetry.exporters.backends import HEADERS, encode, send
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
-from contextcore_install.telemetry.exporters.remote_write import HEADERS, encode, send
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import Sample
 
