@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.providers.kind.engine_info import read_info, read_info_text
+from contextcore_install.providers.kind.engine_info import Node, read_info, read_info_text, read_node
 
+BEGAN = 1767261600.0  # 2026-01-01T10:00:00Z
 #: Podman 4.3.1 as a user of Debian 12 has it, with cgroup v1.
 PODMAN: dict[str, Any] = {
     "host": {
@@ -84,3 +85,36 @@ def test_an_engine_that_is_down_complains_within_the_document() -> None:
     said = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
     _, problems = read_info_text(json.dumps({"ServerErrors": [said], "SecurityOptions": None, "MemTotal": 0}))
     assert problems == [said]
+
+
+def test_both_engines_are_understood() -> None:
+    docker = {"ServerVersion": "28.1", "MemTotal": 8 << 30, "NCPU": 4, "CgroupVersion": "2", "OperatingSystem": "x"}
+    podman = {"host": {"memTotal": 8 << 30, "cpus": 4, "cgroupVersion": "v2"}, "version": {"Version": "5.1"}}
+    for document, version in ((docker, "28.1"), (podman, "5.1")):
+        info = read_info(document)
+        assert (info.version, info.memory_mib, info.cpus, info.cgroup) == (version, 8192, 4, 2)
+    assert read_info({}).cgroup == 1
+
+
+def test_a_node_is_read_from_what_inspect_says() -> None:
+    text = """{"Id": "i", "Name": "/demo-control-plane", "Created": "c",
+      "Config": {"Image": "kindest/node:x", "Labels": {"io.x-k8s.kind.role": "control-plane"}},
+      "State": {"Status": "running", "StartedAt": "s"},
+      "HostConfig": {"PortBindings": {"30000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "3000"}], "1/tcp": null,
+        "6443/tcp": [{"HostIp": "", "HostPort": ""}]}}}"""
+    node = read_node(json.loads(text))
+    assert (node.name, node.role, node.state) == ("demo-control-plane", "control-plane", "running")
+    assert node.ports == {30000: ("127.0.0.1", 3000)}
+    assert read_node({}).name == ""
+
+
+@pytest.mark.parametrize(("created", "started", "lately"), [(0, 5, False), (-3600, 5, True), (-3600, -600, False)])
+def test_a_node_has_come_back_lately_where_it_was_started_again(created: int, started: int, lately: bool) -> None:
+    now = BEGAN + 60
+    moments = _told(BEGAN + created), _told(BEGAN + started)
+    node = Node("id1", "demo-control-plane", "control-plane", "running", *moments, "image", {})
+    assert node.was_restarted_recently(now) is lately
+
+
+def _told(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()

@@ -214,3 +214,11 @@ def test_loading_ends_as_soon_as_the_step_is_to_end(lab: Lab) -> None:
     told.token.cancel("Ctrl-C")
     with pytest.raises(CancelledError):
         lab.images().load(["grafana/loki:3"], told.ctx)
+
+
+def test_images_that_every_node_has_need_no_loading() -> None:
+    images = Images(None, "demo", may_pull=False)  # type: ignore[arg-type]
+    has = {"status": {"images": [{"names": ["docker.io/grafana/loki:3", "docker.io/library/b:1"]}]}}
+    assert images.lacking(["grafana/loki:3", "b:1", "ghcr.io/c:1"], [has]) == ["ghcr.io/c:1"]
+    assert images.lacking(["grafana/loki:3"], [has, {"status": {}}]) == ["grafana/loki:3"]
+    assert images.lacking(["b:1"], []) == ["b:1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,14 @@ from contextcore_install.providers.kind.endpoint import EngineEndpoint
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.readiness import LIMITS, ApiPort, Readiness, ReadinessLimits
+from contextcore_install.providers.kind.readiness import (
+    LIMITS,
+    MANAGER,
+    ApiPort,
+    Readiness,
+    ReadinessLimits,
+    has_come_back,
+)
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
@@ -161,3 +169,18 @@ def test_a_port_that_is_forwarded_late_is_waited_for() -> None:
     api_port = ApiPort(unheld=lambda port: not late(port), answers=late)
     watching(machine, limits=QUICK, api_port=api_port).wait(Told().ctx)
     assert machine.looks == 2
+
+
+def test_a_cluster_has_come_back_when_nodes_and_their_manager_have_told_of_themselves_since() -> None:
+    node = replace(NODE, created="2026-01-01T09:00:00Z", started="2026-01-01T10:00:00.5Z")
+    before, after = "2026-01-01T09:59:59.000000Z", "2026-01-01T10:00:09.000000Z"
+    for told, back in (
+        ({}, False),
+        ({NODE.name: before, MANAGER: after}, False),
+        ({NODE.name: after, MANAGER: before}, False),
+        ({NODE.name: after, MANAGER: after}, True),
+        ({NODE.name: after}, True),  # one that keeps its lock elsewhere cannot be asked
+    ):
+        assert has_come_back([node], partial(dict, told)) is back
+    at_its_first_start = replace(node, created="2026-01-01T09:59:58Z")
+    assert has_come_back([at_its_first_start], dict), "what it says, it has said since"
