@@ -88,7 +88,6 @@ class Daemons:
         return self._run / f"{name}.pid"
 
     def names(self) -> list[str]:
-        """Return the names of all that has a record, running or not."""
         return sorted(path.stem for path in self._run.glob("*.pid"))
 
     def look(self, name: str) -> Sighting:
@@ -112,7 +111,6 @@ class Daemons:
         return sighting.record.pid if sighting.alive and sighting.record else 0
 
     def is_suspended(self, name: str) -> bool:
-        """Tell whether the process of ours under a name was stopped by a signal, and not by us."""
         return (pid := self.pid(name)) != 0 and machine.is_suspended(pid)
 
     def wake(self, name: str) -> None:
@@ -195,7 +193,6 @@ class Daemons:
         return 0
 
     def last_words(self, name: str, count: int) -> list[str]:
-        """Return the last lines that the process of the present record printed."""
         record = self.look(name).record
         start = record.log_start if record else 0
         return last_lines(self.log_path(name), count, start=start, limit=LAST_WORDS_BYTES)
@@ -231,7 +228,6 @@ class Daemons:
             raise InstallError("process-stop", f"{name} was started anew by someone else while it was being ended.")
 
     def forget(self, name: str) -> None:
-        """Remove a record."""
         self.record_path(name).unlink(missing_ok=True)
 
 

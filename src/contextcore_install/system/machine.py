@@ -177,11 +177,7 @@ def listens(pid: int, port: int) -> bool:
     On Linux /proc/PID/net/tcp gives the inodes of listening sockets, /proc/PID/fd those that it has open.
     """
     if not LINUX:
-        import psutil
-
-        with suppress(psutil.Error, OSError):
-            return any(_listens_on(connection, port) for connection in psutil.Process(pid).net_connections("tcp"))
-        return False
+        return port in {found for _, found in listening(pid)}
     lines = [line for table in ("tcp", "tcp6") for line in kernel_text(f"/proc/{pid}/net/{table}").splitlines()[1:]]
     inodes = {
         f"socket:[{fields[9]}]"
@@ -278,12 +274,6 @@ def taker_of_pools(table: str) -> str:
     known = list(routes(table))
     if not all(any(pool.overlaps(network) for _, network in known) for pool in POOLS):
         return ""
-    return ", ".join(
-        sorted(
-            {
-                interface
-                for interface, network in known
-                if not interface.startswith(_OF_ENGINES) and sum(pool.overlaps(network) for pool in POOLS) > 1
-            }
-        )
-    )
+    others = [(interface, network) for interface, network in known if not interface.startswith(_OF_ENGINES)]
+    taking = {interface for interface, network in others if sum(pool.overlaps(network) for pool in POOLS) > 1}
+    return ", ".join(sorted(taking))

@@ -91,7 +91,6 @@ class PageServer:
             time.sleep(0.01)
 
     def answer(self, path: str) -> PageResponse | None:
-        """Return the answer to a request's path."""
         split = urlsplit(path)
         first, _, rest = split.path.lstrip("/").partition("/")
         if first == "open":
@@ -135,7 +134,6 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def has_asked(self, request: Any) -> None:
-        """Note that a connection has sent its whole request."""
         with self._counting:
             self._asking.pop(request, None)
 

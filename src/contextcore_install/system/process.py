@@ -65,7 +65,6 @@ def run(
 
 
 def failure(completed: Completed) -> InstallError:
-    """Return the error for a command that failed."""
     code = completed.exit_code
     how = f"was ended by {_signal_name(-code)}" if code < 0 else f"failed with exit code {code}"
     evidence = "\n".join(completed.lines[-KEEP_LINES:]) or "It printed nothing."
@@ -154,7 +153,6 @@ class Follower:
         return self._child.process.poll() is None
 
     def complaint(self) -> str:
-        """Return what the command has printed to stderr."""
         self._reader.join(0.2)
         return "\n".join(self._errors)
 

@@ -99,7 +99,6 @@ class FoundProgram:
 
     @property
     def label(self) -> str:
-        """Name, version and place, for people."""
         version = ".".join(map(str, self.version))
         return " ".join(filter(None, (Path(self.path).name, version, f"({self.path})")))
 

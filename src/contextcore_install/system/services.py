@@ -65,7 +65,6 @@ class Service:
 
 
 def manager_of(environ: Mapping[str, str], platform: str = sys.platform) -> Manager:
-    """Return the service manager of this kind of machine."""
     return Launchd(environ) if platform == "darwin" else SystemdUser(environ)
 
 

@@ -103,19 +103,16 @@ class Child:
             os.killpg(self.process.pid, number)
 
     def read(self, pipe: IO[bytes]) -> None:
-        """Hand on what can be read now."""
         if chunk := os.read(pipe.fileno(), _CHUNK_BYTES):
             self.takers[pipe](chunk)
         else:
             self.finish(pipe)
 
     def finish(self, pipe: IO[bytes]) -> None:
-        """Read no more from a pipe."""
         self.takers.pop(pipe)(b"")
         pipe.close()
 
     def write(self) -> None:
-        """Write what the command takes now of what is pending."""
         chunk = self.pending[0]
         try:
             rest = chunk[os.write(self.input.fileno(), chunk) :]
@@ -217,9 +214,10 @@ def _exchange(children: Sequence[Child]) -> None:
     running = [child for child in children if child.process.poll() is None]
     writers = {child.input: child for child in children if child.pending}
     readers = {pipe: child for child in children if child.has_room() for pipe in child.takers}
-    if running and not readers and not writers:
-        with suppress(subprocess.TimeoutExpired):
-            running[0].process.wait(_LOOK_S)
+    if not readers and not writers:
+        if running:
+            with suppress(subprocess.TimeoutExpired):
+                running[0].process.wait(_LOOK_S)
         return
     readable, writable, _ = select.select(list(readers), list(writers), [], _LOOK_S)
     for pipe in writable:

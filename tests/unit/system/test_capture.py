@@ -41,6 +41,13 @@ def test_a_command_that_is_not_there_or_takes_too_long_is_told() -> None:
     assert time.monotonic() - began < 20
 
 
+def test_a_command_that_ends_after_its_output_is_not_waited_for_once_more() -> None:
+    began = time.monotonic()
+    for _ in range(20):
+        capture(["/bin/sh", "-c", "exec >&- 2>&-; sleep 0.01"], environ=ENVIRON, timeout_s=5)
+    assert time.monotonic() - began < 4
+
+
 def test_a_command_ends_when_the_step_is_to_end() -> None:
     told = Told()
     threading.Timer(0.2, told.token.cancel, ["interrupted"]).start()

@@ -64,7 +64,6 @@ class AptError(Exception):
 
 
 def run_in(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-    """Run a command for as long as it takes (a `Run`)."""
     return process.run(argv, environ=environ, check=False, timeout_s=inf, options=StartOptions(folder))
 
 
@@ -128,7 +127,6 @@ class _Source:
 
     @property
     def places(self) -> set[tuple[str, str]]:
-        """Each archive and suite that it names."""
         return {(uri.rstrip("/"), suite) for uri in self.uris for suite in self.suites}
 
     def is_own(self, own_suite: re.Pattern[str]) -> bool:
@@ -180,7 +178,6 @@ def _entries(file: Path) -> Iterator[_Source]:
 
 
 def read_os_release(path: Path) -> dict[str, str]:
-    """Return the assignments of os-release(5); empty if there is no such file."""
     if not path.is_file():
         return {}
     pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())

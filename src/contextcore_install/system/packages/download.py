@@ -101,7 +101,6 @@ class _Client:
 
     @contextmanager
     def _get(self, url: str) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Yield a 200 answer."""
         import urllib3
 
         timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=self.read_within_s)

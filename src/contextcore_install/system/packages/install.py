@@ -118,8 +118,6 @@ def _workshop(bin_folder: Path) -> Iterator[Path]:
 
 
 def from_release(name: str) -> Way:
-    """Return the way through the job's release for this platform."""
-
     def get(job: Job) -> Path:
         system, machine = sys.platform, platform.machine()
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
@@ -207,7 +205,6 @@ def _put_in_place(job: Job, source: Path, name: str) -> Path:
 
 
 def ways_to(name: str, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
-    """Return the ways to a program, best first."""
     if name == "kind":
         return (from_release("kind"), from_package("kind"))
     if name == "kubectl":

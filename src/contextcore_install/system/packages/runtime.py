@@ -63,7 +63,6 @@ def make_ready(lock: str, folder: str, again: str) -> int:
 
 
 def is_whole(lock: str, folder: str) -> bool:
-    """Tell whether a runtime is complete and each of its files is what was installed."""
     return is_complete(folder) and next(packages.damaged_files(Path(lock), Path(folder)), None) is None
 
 
@@ -254,7 +253,6 @@ def report(text: str) -> None:
 
 
 def main() -> int:
-    """Prepare a folder for the developers' tools and print its path; return an exit code."""
     os.umask(0o077)
     lock, base = (Path(argument).resolve() for argument in sys.argv[1:])
     folder = base / runtime_key(str(lock))
