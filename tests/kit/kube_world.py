@@ -131,8 +131,7 @@ class Cluster:
     @property
     def requests(self) -> list[tuple[str, str]]:
         """The calls, each with what it was given to read."""
-        lines = (self._folder / "calls").read_text().splitlines()
-        return [(" ".join(arguments), text) for arguments, text in map(json.loads, lines)]
+        return [(" ".join(arguments), text) for arguments, text in self._noted()]
 
     def put(self, objects: list[dict[str, Any]]) -> None:
         (self._folder / "objects").write_text(json.dumps(objects))

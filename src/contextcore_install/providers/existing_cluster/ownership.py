@@ -14,9 +14,8 @@ from contextcore_install.core.hints import own
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
-from contextcore_install.providers.kubernetes.provider import keep_note
+from contextcore_install.providers.kubernetes.provider import keep_note, read_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
-from contextcore_install.system.files import read_text
 
 CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by
 #: Seconds for which a check of the cluster counts: kubectl's file of contexts may be exchanged while a watch runs.
@@ -94,11 +93,10 @@ class KnownCluster:
         self._is_noted = found != Identity() and keep_note(self._folder / CLUSTER_FILE, json.dumps(asdict(found)))
 
     def _noted(self) -> Identity | None:
-        try:
-            noted = json.loads(read_text(self._folder / CLUSTER_FILE))
+        with suppress(ValueError, TypeError, KeyError):
+            noted = json.loads(read_note(self._folder / CLUSTER_FILE))
             return Identity(str(noted["uid"]), str(noted["server"]))
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+        return None
 
 
 class ReleaseObjects:

@@ -32,11 +32,10 @@ from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
 from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release, key_of
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
-from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note
+from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
-from contextcore_install.system.files import read_text
 from contextcore_install.system.programs import KUBECTL
 
 CONTEXT_FILE = "context"  # in the cluster's folder: the context that the release was applied in
@@ -54,18 +53,12 @@ class KubeContextProvider(KubernetesProvider):
         super().__init__(config, self.name, config.environ)
         self.adapt = _without_node_ports
         self._is_no_others = False
-        self.context = str(config.options.get("context") or self._noted_context())
+        self.context = str(config.options.get("context") or read_note(self._folder / CONTEXT_FILE))
         if not self.context:
             raise usage_error(
                 "--provider kube-context needs the context of a cluster",
                 "add --context NAME; `kubectl config get-contexts` shows the names",
             )
-
-    def _noted_context(self) -> str:
-        try:
-            return read_text(self._folder / CONTEXT_FILE).strip()
-        except (OSError, ValueError):
-            return ""
 
     @cached_property
     def _objects(self) -> ReleaseObjects:

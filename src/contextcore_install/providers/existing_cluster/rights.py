@@ -113,16 +113,13 @@ def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
     allowed = [bool(answer.get("status", {}).get("allowed")) for answer in items_of(text)]
     missing = [right for right, may in zip(needed, allowed, strict=False) if not may]
     others = [right for right in missing if right.resource != "namespaces"]
-    return others if others != missing and _has_namespaces(kubectl, release) else missing
-
-
-def _has_namespaces(kubectl: Kubectl, release: Release) -> bool:
-    """Tell whether the release's namespaces exist, by no more than rights in them. Raises InstallError."""
-    wanted = {key.name for key in release.by_key if key.kind == "Namespace"}
-    return all(_exists(kubectl, name) for name in sorted({*wanted, *release.namespaces}))
+    namespaces = {*release.namespaces, *(key.name for key in release.by_key if key.kind == "Namespace")}
+    is_there = others != missing and all(_exists(kubectl, name) for name in sorted(namespaces))
+    return others if is_there else missing
 
 
 def _exists(kubectl: Kubectl, namespace: str) -> bool:
+    """Tell whether a namespace exists, by no more than rights in it. Raises InstallError."""
     try:
         return bool(kubectl.items("namespace", namespace))
     except InstallError as error:

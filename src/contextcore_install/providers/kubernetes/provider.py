@@ -114,10 +114,9 @@ class KubernetesProvider(ABC):
         self._require_cluster()
         snapshot = self._reader.read()
         release = self._applier.within_rights(snapshot)
-        try:
-            noted = frozenset(map(str, json.loads(read_text(self._folder / CLAIMS_FILE))))
-        except (OSError, ValueError, TypeError):
-            noted = frozenset()
+        noted: Sequence[str] = ()
+        with suppress(ValueError, TypeError):
+            noted = list(map(str, json.loads(read_note(self._folder / CLAIMS_FILE) or "[]")))
         return [*drift(release, snapshot, self._config.cluster), *lost_claims(release, snapshot, noted)]
 
     def apply_release(self, ctx: StepContext) -> None:
@@ -208,6 +207,13 @@ class KubernetesProvider(ABC):
     def _forget_claims(self) -> None:
         with suppress(OSError):
             (self._folder / CLAIMS_FILE).unlink(missing_ok=True)
+
+
+def read_note(path: Path) -> str:
+    """Return a note; empty if there is none that can be read."""
+    with suppress(OSError, ValueError):
+        return read_text(path).strip()
+    return ""
 
 
 def keep_note(path: Path, text: str) -> bool:
