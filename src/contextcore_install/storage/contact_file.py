@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -67,12 +68,10 @@ class ContactFile:
 
     def remove(self) -> bool:
         """Remove the file and return whether there was one; raises InstallError."""
-        with using(self.path):
-            try:
-                self.path.unlink()
-                return True
-            except FileNotFoundError:
-                return False
+        with using(self.path), suppress(FileNotFoundError):
+            self.path.unlink()
+            return True
+        return False
 
     def _refused(self, reason: str, hint: str) -> InstallError:
         return InstallError("contact-points-unusable", f"{self.path} is not used: {reason}", hint=hint)

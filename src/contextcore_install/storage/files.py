@@ -9,7 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -59,6 +59,13 @@ def _make_usable(path: Path, number: int) -> str:
         if facts.st_mode & stat.S_IRWXU != stat.S_IRWXU and stat.S_ISDIR(facts.st_mode):
             return f"chmod -R u+rwX {quote(str(place))}"
     return f'make it yours: sudo chown -R "$(id -un)" {quote(str(place))}'
+
+
+def entries_of(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder, if there is one; raises InstallError."""
+    with using(folder), suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
 
 
 def open_regular(path: Path) -> int | None:

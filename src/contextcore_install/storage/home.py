@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.errors import InstallError, state_error
-from contextcore_install.storage.files import unusable, using
+from contextcore_install.storage.files import entries_of, unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
 
 STATE_FILE = "install-state.json"
@@ -38,11 +39,9 @@ class ClusterLayout:
     @property
     def exists(self) -> bool:
         """Whether the cluster has a folder; raises InstallError if the system does not tell."""
-        with using(self.folder):
-            try:
-                return stat.S_ISDIR(self.folder.stat().st_mode)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
+        with using(self.folder), suppress(FileNotFoundError, NotADirectoryError):
+            return stat.S_ISDIR(self.folder.stat().st_mode)
+        return False
 
 
 class Home:
@@ -62,12 +61,7 @@ class Home:
 
     def cluster_names(self) -> list[str]:
         """Return the names of the clusters' folders, sorted, without links; raises InstallError."""
-        with using(self.clusters):
-            try:
-                with os.scandir(self.clusters) as entries:
-                    return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-            except (FileNotFoundError, NotADirectoryError):
-                return []
+        return sorted(entry.name for entry in entries_of(self.clusters) if entry.is_dir(follow_symlinks=False))
 
     def linked_cluster(self) -> str | None:
         """Return the cluster that the plan's path points to; None if it is no link of our shape."""

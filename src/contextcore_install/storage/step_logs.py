@@ -12,7 +12,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, instant
-from contextcore_install.storage.files import prune, using
+from contextcore_install.storage.files import entries_of, prune
 
 KEPT_RUNS = 20  # keep their logs
 
@@ -145,11 +145,7 @@ def did_something(folder: Path, run_id: str, step: str) -> bool:
 
 def runs_with_logs(folder: Path) -> list[str]:
     """Return the runs that have logs, the latest last: run ids sort by time. Raises InstallError."""
-    with using(folder):
-        try:
-            return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+    return sorted(entry.name for entry in entries_of(folder) if entry.is_dir(follow_symlinks=False))
 
 
 def prune_logs(folder: Path, keep: int = KEPT_RUNS) -> None:

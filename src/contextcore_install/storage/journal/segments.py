@@ -20,7 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
-from contextcore_install.storage.files import UnreadableFileError, open_regular, using
+from contextcore_install.storage.files import UnreadableFileError, entries_of, open_regular
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _COMPRESSED = re.compile(r"(\d{12,18})-(\d{12,18})\.jsonl\.gz")
@@ -60,12 +60,7 @@ def past_segments(journal: Path) -> list[Segment]:
 def compressed_segments(journal: Path) -> list[Segment]:
     """Return all compressed segments, sorted, those of a rotated file included, which do not count yet."""
     folder = segments_folder(journal)
-    with using(folder):
-        try:
-            names = [entry.name for entry in folder.iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-    matches = [match for name in names if (match := _COMPRESSED.fullmatch(name))]
+    matches = [match for entry in entries_of(folder) if (match := _COMPRESSED.fullmatch(entry.name))]
     segments = [Segment(folder / match[0], int(match[1]), int(match[2])) for match in matches]
     return sorted((each for each in segments if each.start < (each.end or 0)), key=lambda each: each.start)
 
