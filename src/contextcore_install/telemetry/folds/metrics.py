@@ -62,7 +62,7 @@ class MetricsFold:
         self._at_ms = 0
         self._run_id, self._version, self._provider, self._info_sent = "", "", "", False
         self._remedies: dict[str, int] = {}
-        self._found_unmet = False
+        self._found_unmet = self._applied_since = False  # by the latest verification, and after it
 
     def take(self, event: Event) -> list[Sample]:
         self._at_ms = event.at_us // 1000
@@ -82,6 +82,7 @@ class MetricsFold:
             "run": [self._run_id, self._version, self._provider, self._info_sent],
             "remedies": dict(self._remedies),
             "found_unmet": self._found_unmet,
+            "applied_since": self._applied_since,
         }
 
     @classmethod
@@ -94,6 +95,7 @@ class MetricsFold:
             fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
             fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
             fold._found_unmet = snapshot.get("found_unmet") is True
+            fold._applied_since = snapshot.get("applied_since") is True
         return fold
 
     def _dated(self, sample: Sample) -> Sample:
@@ -149,6 +151,7 @@ class MetricsFold:
         if changed:
             yield self._sample("step_status", STATUS_VALUES[step.status], step=event.step)
         if event.kind is Kind.STEP_STARTED:
+            self._applied_since |= event.step != MEASURING_STEP
             yield self._sample("step_attempts_total", step.attempts, step=event.step)
             yield self._time("step_started_timestamp", step=event.step)
         ended = event.kind is Kind.STEP_FAILED or (event.kind is Kind.STEP_COMPLETED and changed)
@@ -175,7 +178,7 @@ class MetricsFold:
             return
         # What a run measures is the result of its work; what `verify` alone found may have been repaired since.
         works = all(ratio == 1.0 for ratio, critical in measured.values() if critical)
-        self._found_unmet = event.stands_alone and not works
+        self._found_unmet, self._applied_since = event.stands_alone and not works, False
         by_category: dict[str, list[float]] = {}
         for (name, category), (ratio, critical) in measured.items():
             labels = {"requirement": name, "category": category, "critical": "true" if critical else ""}
@@ -210,7 +213,9 @@ def is_measured(snapshot: Mapping[str, Any]) -> bool:
     applied = [
         str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING_STEP
     ]
-    return bool(verified_at) and snapshot.get("found_unmet") is not True and max(applied, default="") <= verified_at
+    # Times are whole seconds, in which a repair may follow a verification; older snapshots have nothing else.
+    is_outdated = snapshot.get("applied_since", max(applied, default="") > verified_at)
+    return bool(verified_at) and snapshot.get("found_unmet") is not True and not is_outdated
 
 
 def _sorted(labels: Mapping[str, str]) -> Labels:
