@@ -21,7 +21,6 @@ from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
 from contextcore_install.providers.kubernetes.pods import wanted_pods
-from contextcore_install.system.packages.install import install_program
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 
 SYSTEM = "kube-system"
@@ -44,6 +43,8 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
         return Probe(findings=(Finding(f"{tool.name}-{code}", message, evidence, remedy),))
 
     def install(ctx: StepContext) -> None:
+        from contextcore_install.system.packages.install import install_program
+
         install_program(tool.name, ctx, config.bin_folder, config.environ)
 
     return Requirement(tool.name, tool.name, probe, install if config.install_tools else None)
