@@ -7,33 +7,30 @@ from importlib import import_module
 
 from contextcore_install.core.provider import Provider, ProviderConfig
 
+#: Name -> module with `create`, `recollect` and `held_ports`; imported when it is used.
 PROVIDERS = {
     "host": "contextcore_install.providers.host",
     "kind": "contextcore_install.providers.kind",
     "kube-context": "contextcore_install.providers.existing_cluster",
 }
-"""Name -> module with a `create(config: ProviderConfig) -> Provider`; imported when it is used."""
 
 
 def create_provider(name: str, config: ProviderConfig) -> Provider:
-    """Return the provider of a name; KeyError where there is none."""
+    """Return a provider (a module's `create`); raises InstallError (usage) for ports that cannot be used."""
     provider: Provider = import_module(PROVIDERS[name]).create(config)
     return provider
 
 
 def recollect(name: str, config: ProviderConfig) -> Mapping[str, int] | None:
-    """Return the ports that an installation of a lost state was made with, as far as what is there tells.
+    """Return the ports of an installation whose state is lost, as far as they can be read; None if nothing is there.
 
-    None where nothing of it is there. Only reads; raises InstallError where what would tell cannot be asked.
+    Only reads; raises InstallError if they cannot be asked for.
     """
     ports: Mapping[str, int] | None = import_module(PROVIDERS[name]).recollect(config)
     return ports
 
 
 def held_ports(name: str, ports: Mapping[str, int]) -> dict[str, int]:
-    """Return the ports of this machine that a provider's installation has, by key, with those that it was given.
-
-    Raises InstallError (usage) for ports that cannot be.
-    """
+    """Return the ports of this machine that an installation holds, by key; raises InstallError (usage)."""
     held: dict[str, int] = import_module(PROVIDERS[name]).held_ports(ports)
     return held

@@ -181,7 +181,7 @@ def mounted_claims(pod_spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def difference(wanted: Any, live: Any) -> str:
-    """Return where a live object first lacks something wanted, as a path into it; empty where it does not."""
+    """Return where a live object first lacks something wanted, as a path into it; empty if it lacks nothing."""
     path = next(differences(wanted, live), None)
     return "" if path is None else shown_path(path)
 
