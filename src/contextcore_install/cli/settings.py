@@ -112,10 +112,8 @@ def is_cluster_name(name: str) -> bool:
 
 def _checked_name(source: str, name: str) -> str:
     if not is_cluster_name(name):
-        raise usage_error(
-            f"{source} is no cluster name: {name[:80]!r}",
-            "use at most 63 small letters, digits and hyphens, as in o11y-dev",
-        )
+        hint = "use at most 63 small letters, digits and hyphens, as in o11y-dev"
+        raise usage_error(f"{source} is no cluster name: {name[:80]!r}", hint)
     return name
 
 
@@ -125,16 +123,14 @@ def _ports(pairs: Sequence[str]) -> dict[str, int]:
         component, _, text = pair.partition("=")
         if not component or not text.isascii() or not text.isdecimal():
             raise usage_error(f"--port is no COMPONENT=PORT: {pair[:80]!r}", "as in --port grafana=3001")
-        port = int(text[:9])
+        port, given = int(text[:9]), f"--port {component}={text[:9]}"
         if not 1 <= port <= 65_535:
-            raise usage_error(
-                f"--port {component}={text[:9]} is out of range",
-                "choose a port from 1 to 65535; one below 1024 works only where this user may have it",
-            )
+            hint = "choose a port from 1 to 65535; one below 1024 works only if this user may have it"
+            raise usage_error(f"{given} is out of range", hint)
         if ports.get(component, port) != port:
             raise usage_error(f"--port {component} is given twice, as {ports[component]} and {port}")
         if other := next((name for name, taken in ports.items() if taken == port and name != component), ""):
-            raise usage_error(f"--port {other}={port} cannot be combined with --port {component}={port}: one port each")
+            raise usage_error(f"--port {other}={port} cannot be combined with {given}: one port each")
         ports[component] = port
     return ports
 
@@ -150,6 +146,5 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace, mode
     for flag in FLAGS.values():
         given = getattr(options, flag.destination) not in (None, False, "auto", [])  # auto is the default
         if given and not flag.tolerated and settings.command not in flag.commands:
-            raise usage_error(
-                f"{flag.name} cannot be combined with {what}", f"leave one of them out, or see {own('--help')}"
-            )
+            hint = f"leave one of them out, or see {own('--help')}"
+            raise usage_error(f"{flag.name} cannot be combined with {what}", hint)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ports import Projection
+from contextcore_install.core.ports import Clock, Projection
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
@@ -140,16 +140,14 @@ class Session:
 
     def run(self, plan: Plan | None = None) -> RunResult:
         """Carry out (a part of) the plan in what is left of the time limit."""
-        limits = Limits(overall_s=self.app.settings.timeout_s - self.took_s)
-        return self.control.run(
-            Engine(plan or self.plan, self.recorder, self.app.clock, Workers(), random.random, limits)
-        )
+        return self.control.run(Engine(plan or self.plan, *self._surroundings()))
 
     def undo(self, steps: Collection[str]) -> RunResult:
-        limits = Limits(overall_s=self.app.settings.timeout_s)
-        return self.control.run(
-            UndoEngine(self.plan, steps, self.recorder, self.app.clock, Workers(), random.random, limits)
-        )
+        return self.control.run(UndoEngine(self.plan, steps, *self._surroundings()))
+
+    def _surroundings(self) -> tuple[Recorder, Clock, Workers, Callable[[], float], Limits]:
+        limits = Limits(overall_s=self.app.settings.timeout_s - self.took_s)
+        return self.recorder, self.app.clock, Workers(), random.random, limits
 
     def finish(self, result: RunResult, exit_code: ExitCode) -> None:
         if result.outcome is Outcome.SUCCEEDED and self.mode not in _LEAVES_DATA:
