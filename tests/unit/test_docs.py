@@ -20,6 +20,7 @@ from contextcore_install.stack.catalogue import PORTS
 from dev import command_line_reference
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "src" / "contextcore_install"
 DOCS, README = ROOT / "docs", ROOT / "README.md"
 INSTALL, RECOVER = DOCS / "install.md", DOCS / "recover.md"
 STEPS, FILES, COMMAND_LINE = (DOCS / "reference" / f"{name}.md" for name in ("steps", "files", "command-line"))
@@ -156,6 +157,13 @@ def test_every_code_of_a_finding_is_one_of_the_program(heading: str) -> None:
         beginning, _, end = code.partition("-")
         of_a_tool = 'f"{tool.name}-{code}"' in sources and re.search(rf'code, evidence.* = "{end}", ', sources)
         assert of_a_tool or f'"{code}"' in sources or f'"{beginning}-{{' in sources, code
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_source_file_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|sh|toml|yaml|lock))", page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not any((base / path).exists() for base in (ROOT, SOURCES))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,1 +1,1 @@
-"""The pure heart: plans, events, state and the engine; it imports nothing of ours and does no I/O of its own."""
+"""Shared types and interfaces: errors, events, findings, redaction. No I/O."""

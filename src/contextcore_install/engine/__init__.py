@@ -1,1 +1,1 @@
-"""The pure heart: plan, state, recorder and engine. No I/O of its own."""
+"""Plan, state, recorder and the engine that runs a plan. No I/O of its own."""

@@ -1,1 +1,1 @@
-"""Processes, HTTP and downloads: the hands of the program."""
+"""Access to this machine: processes, HTTP, files, locks, packages."""

@@ -1,1 +1,1 @@
-"""Events as metrics, and how they reach a store."""
+"""Exports the events of runs as metrics, traces and logs."""
