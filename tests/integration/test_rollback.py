@@ -50,7 +50,7 @@ def test_a_complete_rollback_leaves_the_machine_as_it_was_and_keeps_the_data(ins
     assert machine(installation) == before
     assert statuses(installation) == {"pending"}
     again = installation.run("rollback", "--yes")
-    assert (again.returncode, "nothing to take back" in again.stdout) == (0, True)
+    assert (again.returncode, "nothing to undo" in again.stdout) == (0, True)
 
     resumed = installation.run("--resume")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr

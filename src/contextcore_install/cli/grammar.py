@@ -105,7 +105,7 @@ COMMANDS: Mapping[str, str] = {
     "diagnose": "collect what helps to find out what is wrong into one redacted file",
     "backup": "write what the installation holds into one file",
     "restore": "put back what a backup holds, in place of what is there",
-    "rollback": "take back what was installed, the last step first, and keep the data",
+    "rollback": "undo what was installed, the last step first, and keep the data",
     "watch": "monitor continuously and repair what breaks; gives up when that does not help",
     "delete": "end what runs, and remove the cluster with its data",
     "notify": "set, show, try out (test) or clear who is told how runs end",

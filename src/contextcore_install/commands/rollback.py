@@ -1,4 +1,4 @@
-"""rollback: what this installation made is taken back step by step, the last first; data is kept."""
+"""rollback: the steps of an installation are undone, the last first; data is kept."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from contextcore_install.ui.console.summary import render_failure, render_rolled
 REMOVES_CLUSTER = "cluster_create"
 _UNDOING = {
     REMOVES_CLUSTER: "the cluster is removed",
-    "manifests_apply": "what runs is ended, and its configuration taken away",
+    "manifests_apply": "what runs is stopped, and its configuration removed",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
-    """What is to be taken back. `loses_data` says that the volumes go with the cluster."""
+    """What is to be undone. `loses_data` says that the volumes go with the cluster."""
 
     steps: tuple[str, ...]
     loses_data: bool = False
@@ -41,7 +41,7 @@ class _Intent:
 def run(app: App) -> int:
     name = app.settings.cluster
     if not app.layout.exists:
-        report_done(app, f"there is no installation {name}; nothing was taken back", undone=[])
+        report_done(app, f"there is no installation {name}; nothing was undone", undone=[])
         return ExitCode.DONE
     lock = take_lock(app)
     try:
@@ -51,7 +51,7 @@ def run(app: App) -> int:
         raise
     if not intent.steps:
         lock.release()
-        report_done(app, f"{name} has nothing to take back", undone=[])
+        report_done(app, f"{name} has nothing to undo", undone=[])
         return ExitCode.DONE
     words = partial(_last_words, intent.steps, kept)
     return carry_out(app, lambda session, _: session.undo(intent.steps), Prepared(lock), words=words)
@@ -98,7 +98,7 @@ def _show(installation: Installation, intent: _Intent) -> None:
     if app.json:
         return
     place = f"{app.settings.cluster} on {installation.selection.provider}"
-    app.stdout.write(f"{place}, to be taken back, the last first:\n")
+    app.stdout.write(f"{place}, to be undone, the last step first:\n")
     data = "; data stays"
     if intent.loses_data:
         lost = app.settings.arguments["no_backup"]
@@ -114,18 +114,18 @@ def _confirm(app: App, intent: _Intent) -> None:
     if intent.loses_data and settings.arguments["no_backup"]:
         question = f"The data of {name} is lost. Type its name to go on: "
         command = own("rollback", "--no-backup", "--yes", "--cluster", name)
-        require_name(app, question, "was not taken back", command)
+        require_name(app, question, "was not rolled back", command)
         return
     if not settings.yes and not can_ask(app):
-        raise usage_error(f"{name} was not taken back: nobody agreed to it", own("rollback", "--yes"))
-    require_yes(app, "Take this back?", takes_away=True)
+        raise usage_error(f"{name} was not rolled back: nobody agreed to it", own("rollback", "--yes"))
+    require_yes(app, "Undo this?", takes_away=True)
 
 
 def _last_words(steps: Sequence[str], kept: str, session: Session, console: Console, result: RunResult) -> str:
     commands = session.app.commands
     if result.outcome is Outcome.SUCCEEDED:
         return "\n" + render_rolled_back(ended(session), steps, kept, console.style, commands)
-    carries_on = (commands("rollback"), "carries on taking back")
+    carries_on = (commands("rollback"), "continues the rollback")
     if result.outcome is Outcome.FAILED:
         logs = session.logs_of(result.errors)
         return "\n" + render_failure(ended(session), result.errors, console.style, commands, logs, [carries_on])

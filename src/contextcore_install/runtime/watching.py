@@ -84,7 +84,7 @@ class Watch:
         if owner_of(self.app.layout.lock):
             self._wait("busy", "another run is at work; waiting until it has ended", min(BUSY_S, self.every_s))
         elif not _is_installed(state):
-            why = "it is not installed as a whole, or taken back: nothing is healed"
+            why = "it is not installed completely, or rolled back: nothing is repaired"
             self._wait("not installed", why, self.every_s)
         elif not (problems := _problems(found := self._look(state))):
             self._log.note_look(problems)
@@ -235,7 +235,7 @@ def _end_at_once() -> None:
 
 
 def _is_installed(state: State) -> bool:
-    """Whether all that is watched was put in place and not taken back: what a watch may heal."""
+    """Whether all that is watched was installed and not rolled back: what a watch may repair."""
     steps = list(state.steps)
     watched = steps[: steps.index(WATCHED_UNTIL) + 1] if WATCHED_UNTIL in steps else steps
     return all(state.step(step).status != PENDING for step in watched)

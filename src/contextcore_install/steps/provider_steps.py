@@ -9,6 +9,7 @@ from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.hints import own
 from contextcore_install.core.ports import StepContext
 from contextcore_install.core.provider import ClusterState, Drift, Workload
+from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
@@ -65,7 +66,7 @@ class ManifestsApply(BaseStep):
     def check(self, ctx: StepContext) -> CheckResult:
         findings = (*map(_drift_finding, self._provider.drift()), *self._replaced_data())
         wrong = sum(not finding.warning for finding in findings)
-        return CheckResult(f"out of sync: {wrong}" if wrong else "everything is in sync", findings)
+        return CheckResult(f"{count(wrong, 'object')} out of sync" if wrong else "everything is in sync", findings)
 
     def _replaced_data(self) -> Sequence[Finding]:
         try:

@@ -26,7 +26,7 @@ class Drifted(FakeProvider):
 
 @pytest.mark.parametrize(
     ("drift", "summary"),
-    [((), "everything is in sync"), ((KEPT,), "everything is in sync"), ((MISSING, KEPT), "out of sync: 1")],
+    [((), "everything is in sync"), ((KEPT,), "everything is in sync"), ((MISSING, KEPT), "1 object out of sync")],
 )
 def test_the_summary_does_not_contradict_what_is_missing(drift: Sequence[Drift], summary: str) -> None:
     nothing: Any = None
