@@ -213,7 +213,7 @@ def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) 
             if remote.found.foreign:
                 remote = None  # another installation's; this one's records count
         is_new = "ports" not in records.state.settings  # others of this home wait until its ports are on record
-        with hold_briefly(app.home.choosing, CHOOSING_S) if is_new else nullcontext():
+        with hold_briefly(app.home.ports_lock, CHOOSING_S) if is_new else nullcontext():
             selection, notices = allocate_ports(app, records.state, installation.selection)
             if selection is not installation.selection:
                 installation = Installation(app, selection, records.state)

@@ -54,7 +54,7 @@ class Home:
         self.contact_points = folder / "notify.json"  # secrets of the user, and no cluster's
         self.bin = folder / "bin"  # tools that we installed
         self.clusters = folder / "clusters"  # one folder a cluster
-        self.choosing = folder / "ports.lock"  # of two that choose ports at once, one sees what the other has
+        self.ports_lock = folder / "ports.lock"  # of two that choose ports at once, one sees what the other has
 
     def cluster(self, name: str) -> ClusterLayout:
         return ClusterLayout(self.clusters / name)

@@ -65,7 +65,7 @@ class RemoteKeeper:
 
     def __init__(
         self,
-        session: RemoteCopy,
+        copy: RemoteCopy,
         records: Records,
         layout: ClusterLayout,
         redaction: Redaction,
@@ -73,7 +73,7 @@ class RemoteKeeper:
         report: Callable[[str], None],
         lost: Callable[[InstallError], None],
     ) -> None:
-        self._remote, self._lease, self._version = session.remote, session.lease, session.version
+        self._remote, self._lease, self._version = copy.remote, copy.lease, copy.version
         self._state = state_from_document(records.state.as_document())
         self._end = records.offset
         self._layout = layout
@@ -81,11 +81,11 @@ class RemoteKeeper:
         self._redaction = redaction
         self._report = report
         self._lost = lost
-        self._tail = deque(session.tail)
-        self._news: deque[Event] = deque()
+        self._tail = deque(copy.tail)
+        self._pending: deque[Event] = deque()
         self._changed = threading.Condition()
         self._urgent = self._ending = self._unwritten = False
-        self._has_place = session.has_place  # the cluster is up, and the place in it is ours
+        self._has_place = copy.has_place  # the cluster is up, and the place in it is ours
         self._leaving = self._removed = False
         self._may_write_without_lease = False
         self._written_at = time.monotonic()
@@ -104,7 +104,7 @@ class RemoteKeeper:
             self._leaving = self._leaving or event.kind is Kind.STEP_UNDO_STARTED
             self._removed = event.kind is Kind.STEP_UNDONE or (self._removed and event.kind is not Kind.STEP_STARTED)
         with self._changed:
-            self._news.append(event)
+            self._pending.append(event)
             # What was done already is not worth a write of its own: a run with nothing to do stays quick.
             if event.kind in DURABLE and event.step and not event.data.get("already"):
                 self._urgent = True
@@ -150,10 +150,10 @@ class RemoteKeeper:
                     renew_in_s = self._renewed_at + RENEW_S - time.monotonic()
                     self._changed.wait(max(0.05, min(self._write_in_s(), renew_in_s)))
                 ending, due = self._ending, self._write_in_s() <= 0
-                news = list(self._news)
-                self._news.clear()
+                events = list(self._pending)
+                self._pending.clear()
                 self._urgent = self._urgent and not due
-            self._take_in(news)
+            self._take_in(events)
             if self._lease.taken_by is not None:
                 return
             if ending:
@@ -169,12 +169,12 @@ class RemoteKeeper:
                 self._report_failure(error)
 
     def _write_in_s(self) -> float:
-        if not self._news and not self._unwritten:
+        if not self._pending and not self._unwritten:
             return RENEW_S
         return self._written_at + (URGENT_S if self._urgent else WRITE_S) - time.monotonic()
 
-    def _take_in(self, news: list[Event]) -> None:
-        for event in news:
+    def _take_in(self, events: list[Event]) -> None:
+        for event in events:
             self._state.apply(event)
             self._tail.append(self._line(event))
             self._end = JournalOffset(event.number, 0, event.at_us)

@@ -29,8 +29,8 @@ ELSEWHERE, UNCONFIRMED = "locked-elsewhere", "lease-unconfirmed"
 class Lease:
     """The lease, as this process sees it. `identity` says who we are: no two that can act at once may share it.
 
-    `clock` counts seconds through the machine's sleep. `least_term` is the latest term known elsewhere: ours
-    is later, even if the lease was made anew. Safe to use from several threads.
+    `clock` counts seconds through the machine's sleep. `least_term` is the latest term known elsewhere: ours is later,
+    even if the lease was made anew. Safe to use from several threads.
     """
 
     def __init__(self, slot: Slot, identity: str, clock: Callable[[], float] = since_boot) -> None:
