@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str], program: str) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # the edge: a bug gets its exit code, and its trace is shown
         if isinstance(error, ImportError) and not (error.name or "").startswith(__package__ or ""):
-            raise  # a dependency is gone: the launcher prepares the runtime anew
+            raise  # a dependency is gone: the launcher prepares the runtime again
         if isinstance(error, OSError) and OutputFile.was_refused(error):
             return ExitCode.STEP_FAILED
         explained = _explained(error, program)

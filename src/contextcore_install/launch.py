@@ -92,7 +92,7 @@ def program() -> int:
 
 
 def run(folder: str) -> int:
-    """Run the program; if it fails while files of its runtime are damaged, have them replaced and begin anew."""
+    """Run the program; if it fails while files of its runtime are damaged, have them replaced and start again."""
     try:
         code = program()
     except ImportError:
@@ -106,7 +106,7 @@ def run(folder: str) -> int:
 
 
 def heal(folder: str) -> int:
-    """Begin anew if files of the runtime were damaged and could be replaced.
+    """Start again if files of the runtime were damaged and could be replaced.
 
     Returns 0 if they are whole, and else the exit code after saying why they could not be replaced.
     """

@@ -24,7 +24,7 @@ from contextcore_install.system.files import last_lines, read_text, write_atomic
 
 MARKER = "CONTEXTCORE_CLUSTER_COMPONENT"
 """Environment variable that every process of ours carries: the path of its record."""
-#: Bytes after which a log is put aside (as NAME.log.1) at the next start.
+#: Bytes after which a log is rotated (to NAME.log.1) at the next start.
 LOG_LIMIT = 16 * 1024 * 1024
 LAST_WORDS_BYTES = 1024 * 1024
 """How much of a log's end is read: a store may print a whole damaged block behind the error, twice."""
@@ -225,7 +225,7 @@ class Daemons:
                 # One that is stopped (SIGSTOP, a debugger, Ctrl-Z) takes no other signal until it goes on.
                 os.killpg(record.pid, signal.SIGCONT)
         elif self.look(name).alive:
-            raise InstallError("process-stop", f"{name} was started anew by someone else while it was being ended.")
+            raise InstallError("process-stop", f"{name} was restarted by someone else while it was being stopped.")
 
     def forget(self, name: str) -> None:
         self.record_path(name).unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class TimedConnection(HTTPConnection):
 
 
 class _TimedSocket(socket.socket):
-    """A socket that receives nothing after its deadline: the timeout alone counts for every byte anew."""
+    """A socket that receives nothing after its deadline: the timeout alone starts again with every byte."""
 
     deadline = float("inf")
 

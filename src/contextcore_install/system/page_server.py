@@ -47,7 +47,7 @@ class PageResponse:
 
 
 Respond = Callable[[str, Mapping[str, str]], PageResponse | None]
-"""From a path below the secret folder and its query to an answer; None where there is nothing."""
+"""From a path below the secret folder and its query to an answer; None if there is nothing."""
 
 
 class PageServer:

@@ -66,16 +66,10 @@ def run(
 
 def failure(completed: Completed) -> InstallError:
     code = completed.exit_code
-    how = f"was ended by {_signal_name(-code)}" if code < 0 else f"failed with exit code {code}"
+    names = {-number: number.name for number in signal.Signals}
+    how = f"was ended by {names.get(code, f'signal {-code}')}" if code < 0 else f"failed with exit code {code}"
     evidence = "\n".join(completed.lines[-KEEP_LINES:]) or "It printed nothing."
     return InstallError("command-failed", f"`{join(completed.argv)}` {how}.", evidence, retryable=True)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 class _Lines:

@@ -25,7 +25,7 @@ ANSWER_S, CHANGE_S = 10.0, 60.0
 Words = tuple[str, ...]
 
 # RestartPreventExitStatus: exit codes after which starting again changes nothing: it gave up, or is not wanted so.
-# KillMode=process: what was started anew by the service belongs to the stack, and stays when the service ends.
+# KillMode=process: what the service has restarted belongs to the stack, and stays when the service ends.
 _UNIT = """\
 [Unit]
 Description={description}
@@ -48,7 +48,7 @@ _AGENT = {
     # After a crash only: launchd knows no exit codes that mean "not again", so giving up is no crash to it.
     "KeepAlive": {"Crashed": True},
     "ThrottleInterval": 30,
-    # What was started anew by the agent belongs to the stack, and stays when the agent ends.
+    # What the agent has restarted belongs to the stack, and stays when the agent ends.
     "AbandonProcessGroup": True,
     "ProcessType": "Background",
 }
@@ -78,7 +78,7 @@ class Manager(ABC):
     unload: Words
     after_removal: Words = ()
     restarts = True
-    """Whether `load` starts a service anew that runs already."""
+    """Whether `load` restarts a service that runs already."""
     absent: tuple[str, str]
     """What to say if it does not answer, and what to do."""
 

@@ -224,7 +224,7 @@ def _remember_interpreter(base: Path) -> None:
 
 
 def _make_base(folder: Path) -> None:
-    """Make the folder of all runtimes. What is no folder is put aside, and one of ours that was closed is opened."""
+    """Make the folder of all runtimes. What is no folder is renamed, and one of ours that was closed is opened."""
     if os.path.lexists(folder) and not folder.is_dir():
         folder.rename(folder.with_name(f"{folder.name}.aside"))
     folder.mkdir(parents=True, exist_ok=True)
