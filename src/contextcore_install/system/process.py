@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -126,38 +125,19 @@ def capture(
     return Captured(child.argv, child.exit_code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-class Follower:
+class Follower(Child):
     """A command that goes on printing; its lines are handed on as they come."""
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-        self._errors: deque[str] = deque(maxlen=20)
-        self._reader = threading.Thread(target=self._read_errors, daemon=True)
-        self._reader.start()
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of stdout until the command closes it."""
-        assert self._child.process.stdout is not None
+        assert self.process.stdout is not None
         with suppress(ValueError):  # `end` closes it
-            for raw in self._child.process.stdout:
+            for raw in self.process.stdout:
                 yield raw.decode(errors="replace").rstrip("\n")
 
     @property
     def alive(self) -> bool:
-        return self._child.process.poll() is None
-
-    def complaint(self) -> str:
-        self._reader.join(0.2)
-        return "\n".join(self._errors)
-
-    def end(self) -> None:
-        self._child.end()
-
-    def _read_errors(self) -> None:
-        assert self._child.process.stderr is not None
-        with suppress(ValueError):  # `end` closes it
-            for raw in self._child.process.stderr:
-                self._errors.append(raw.decode(errors="replace").rstrip())
+        return self.process.poll() is None
 
 
 #: Runs "$@" until it ends or stdin closes, which it does when we end, however we end.
@@ -173,8 +153,8 @@ def start_beside(argv: Sequence[str], *, environ: Mapping[str, str]) -> Follower
 
     Raises InstallError `command-missing`.
     """
-    pipe = subprocess.PIPE
-    return Follower(Child(["/bin/sh", "-c", _WITH_US, "sh", *argv], environ, stdin=pipe, stderr=pipe))
+    bound = ["/bin/sh", "-c", _WITH_US, "sh", *argv]
+    return Follower(bound, environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 @contextmanager

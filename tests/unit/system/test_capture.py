@@ -67,10 +67,9 @@ def test_lines_come_while_the_command_goes_on_and_it_ends_with_the_block() -> No
     assert time.monotonic() - began < 20
 
 
-def test_a_command_that_ends_by_itself_closes_its_lines_and_leaves_its_complaint() -> None:
+def test_a_command_that_ends_by_itself_closes_its_lines() -> None:
     with following(["/bin/sh", "-c", "echo one; echo why >&2; exit 4"], environ=ENVIRON) as follower:
         assert list(follower.lines()) == ["one"]
-        assert follower.complaint() == "why"
 
 
 _PARENT = """
