@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.plan import Plan
@@ -24,7 +24,7 @@ from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.state_file import StateKeeper
+from contextcore_install.storage.state_file import StateFileWriter
 from contextcore_install.system.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
@@ -63,7 +63,7 @@ def seconds(shape: str, count: int, folder: Path) -> float:
     """Return what the plan took from the engine's start until the state is saved."""
     layout = ClusterLayout(folder)
     journal, clock = JournalWriter(layout.journal), SystemClock()
-    keeper = StateKeeper(layout.state, State("bench", steps={}), journal)
+    keeper = StateFileWriter(layout.state, State("bench", steps={}), journal)
     recorder = Recorder(journal, clock, keeper, [], run_id="bench")
     plan = Plan(steps(shape, count))
     began = time.perf_counter()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.plan import Plan
@@ -27,7 +27,7 @@ from contextcore_install.engine.state import STEP_IDS, State
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.storage.state_file import StateKeeper
+from contextcore_install.storage.state_file import StateFileWriter
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.telemetry.shipper import Shipper
 
@@ -76,7 +76,7 @@ def main() -> None:
 
 def _run(urls: list[str | None], layout: ClusterLayout) -> tuple[float, float]:
     journal, clock = JournalWriter(layout.journal), SystemClock()
-    keeper = StateKeeper(layout.state, State(CLUSTER), journal)
+    keeper = StateFileWriter(layout.state, State(CLUSTER), journal)
     with ExitStack() as stack:
         shipper = _shipper(urls, layout)
         run_id = f"bench-{time.time_ns()}"

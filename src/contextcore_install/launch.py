@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from contextcore_install.core.hints import LAUNCHER
+from contextcore_install.core.errors import LAUNCHER
 from contextcore_install.system.packages.runtime_folder import is_complete, is_touched, runtime_key
 
 LOCK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "requirements.lock")

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from contextcore_install.__main__ import main
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.state import STEP_IDS
@@ -30,7 +30,7 @@ CLUSTER = "chaos"
 class LedgerStep:
     """A step that is done once the ledger has its line; writing it is all that the step does."""
 
-    lesson = ""
+    tutorial_text = ""
     retry = RetryPolicy(attempts=1)
     timeout_s = 60.0
 

@@ -98,13 +98,13 @@ def test_a_newer_state_is_refused_and_left_alone_until_it_is_reset(recorded: Ins
 
 
 def test_a_newer_state_at_the_plans_path_does_not_take_the_place_of_a_good_one(recorded: Installation) -> None:
-    plan_path = recorded.home / "install-state.json"
+    latest_link = recorded.home / "install-state.json"
     before = recorded.state.read_bytes()
     newer = json.dumps(json.loads(before) | {"version": "9.0"})
-    plan_path.unlink()
-    plan_path.write_text(newer)
+    latest_link.unlink()
+    latest_link.write_text(newer)
     assert recorded.run("--resume").returncode == 4
-    assert (plan_path.read_text(), recorded.state.read_bytes()) == (newer, before)
+    assert (latest_link.read_text(), recorded.state.read_bytes()) == (newer, before)
     assert recorded.run("--reset").returncode == 0
     (archived,) = (recorded.home / "archive").iterdir()
     assert (archived / "plan-path-install-state.json").read_text() == newer

@@ -33,9 +33,9 @@ def test_an_installation_completes_and_a_second_run_has_nothing_to_do(installati
 
 def test_the_files_are_private_and_where_the_plan_wants_them(installation: Installation) -> None:
     installation.install()
-    plan_path = installation.home / "install-state.json"
-    assert str(plan_path.readlink()) == "clusters/test/install-state.json"
-    assert json.loads(plan_path.read_text())["version"] == "1.0"
+    latest_link = installation.home / "install-state.json"
+    assert str(latest_link.readlink()) == "clusters/test/install-state.json"
+    assert json.loads(latest_link.read_text())["version"] == "1.0"
     for path in [installation.home, *installation.home.rglob("*")]:
         if not path.is_symlink() and "runtime" not in path.parts:
             open_to_others = stat.S_IMODE(path.stat().st_mode) & 0o022
@@ -384,8 +384,8 @@ def test_a_plan_changes_nothing(installation: Installation) -> None:
 
 def test_the_plans_own_file_is_taken_over_and_carried_on(installation: Installation) -> None:
     installation.home.mkdir(mode=0o700)
-    plan_path = installation.home / "install-state.json"
-    plan_path.write_text(
+    latest_link = installation.home / "install-state.json"
+    latest_link.write_text(
         json.dumps(
             {
                 "version": "1.0",
@@ -399,7 +399,7 @@ def test_the_plans_own_file_is_taken_over_and_carried_on(installation: Installat
     assert installation.steps()["preflight"]["status"] == "completed"
     resumed = installation.run("--resume", "--provider", "host", *installation.port_flags())
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert plan_path.is_symlink()
+    assert latest_link.is_symlink()
     assert installation.status()["started_at"] == "2024-01-22T15:30:00Z"
 
 

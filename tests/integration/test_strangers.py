@@ -98,28 +98,28 @@ def test_our_own_store_is_no_stranger_and_a_dead_one_leaves_a_port_with_nobody(w
     provider.create_cluster(told.ctx)
     provider.apply_release(told.ctx)
     while not all(item.ready for item in provider.workloads()):
-        assert store_of(provider).has_way, "it is being started"
-    assert store_of(provider).has_way
+        assert store_of(provider).is_reachable, "it is being started"
+    assert store_of(provider).is_reachable
     record = world.daemons().record_path("mimir")
     kept = record.read_text()
     record.unlink()
-    assert store_of(provider).has_way, "it is found by its mark where its record is lost"
+    assert store_of(provider).is_reachable, "it is found by its mark where its record is lost"
     record.write_text(kept)
     world.kill()
-    assert store_of(provider).has_way
+    assert store_of(provider).is_reachable
     world.boot = "boot 2"
-    assert store_of(world.provider()).has_way, "nothing has been started since the machine was restarted"
+    assert store_of(world.provider()).is_reachable, "nothing has been started since the machine was restarted"
 
 
 def test_who_took_the_port_of_a_dead_store_is_a_stranger_until_ours_is_back(world: World, victoria: Store) -> None:
     provider = world.install()
     world.kill()
     moved = world.provider(ports={**world.ports, "mimir": victoria.port})
-    assert not store_of(moved).has_way
+    assert not store_of(moved).is_reachable
     assert f"port {victoria.port} is held by victoria-metric" in store_of(moved).stranger
     provider.start_workloads(Told().ctx)
     world.ready(provider)
-    assert store_of(provider).has_way
+    assert store_of(provider).is_reachable
 
 
 def test_a_connection_is_not_made_anew_to_who_took_the_port(victoria: Store) -> None:

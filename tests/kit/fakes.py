@@ -14,7 +14,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import HttpResponse, StepContext
+from contextcore_install.core.interfaces import HttpResponse, StepContext
 from contextcore_install.core.provider import (
     Absent,
     ClusterReport,

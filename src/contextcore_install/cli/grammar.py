@@ -162,20 +162,20 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
 """What one subcommand takes beside the shared flags."""
 
 _ALL = frozenset({"install", *MODES, *COMMANDS})
-_RUNS = frozenset({"install", "resume", "repair"})
-_INSTALL = _RUNS | {"plan"}
-_TIMED = _RUNS | {"verify", "restore", "rollback", "delete"}
-_SHOWS = frozenset({"install", *MODES, "restore", "rollback", "watch"})
-_ASKS = _SHOWS | {"report", "diagnose", "backup", "delete"}
-_NAMED = _ALL - {"notify", "clusters", "completion"}
-_WAITS = frozenset({"install", "resume", "plan"})
-_LOOKS = frozenset({"status", "clusters"})
+_INSTALLING = frozenset({"install", "resume", "repair"})
+_PLANNING = _INSTALLING | {"plan"}
+_WITH_TIMEOUT = _INSTALLING | {"verify", "restore", "rollback", "delete"}
+_WITH_LIVE_VIEW = frozenset({"install", *MODES, "restore", "rollback", "watch"})
+_PROMPTING = _WITH_LIVE_VIEW | {"report", "diagnose", "backup", "delete"}
+_CLUSTER = _ALL - {"notify", "clusters", "completion"}
+_WAITING = frozenset({"install", "resume", "plan"})
+_CHECKING_LIVE = frozenset({"status", "clusters"})
 _REPAIRS = frozenset({"repair"})
 _KIND, _KUBE = ("kind",), ("kind", "kube-context")
 _PROVIDERS = ("auto", "kind", "kube-context", "host")
 
 
-def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _INSTALL, **facts: Any) -> Argument:
+def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _PLANNING, **facts: Any) -> Argument:
     more: dict[str, Any] = {key: facts.pop(key) for key in ("type", "action") if key in facts}
     text += f" (or {facts['variable']})" if "variable" in facts else ""
     return Argument(name, value, text, more, commands, **facts)
@@ -183,8 +183,8 @@ def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _INSTA
 
 _kept = partial(_flag, kept=True)
 
-_WHAT = (
-    _kept("--cluster", "NAME", "the cluster (default o11y-dev, or CONTEXTCORE_CLUSTER)", _NAMED, tolerated=True),
+_INSTALLATION_FLAGS = (
+    _kept("--cluster", "NAME", "the cluster (default o11y-dev, or CONTEXTCORE_CLUSTER)", _CLUSTER, tolerated=True),
     _kept("--provider", _PROVIDERS, "where the stack runs (default auto)"),
     _kept("--port", "COMPONENT=PORT", "the host port of a component; repeatable", action="append"),
     _kept("--workers", "N", "kind: worker nodes (default 0)", type=_number(0, 16), providers=_KIND),
@@ -196,21 +196,21 @@ _WHAT = (
 )
 """What is installed, and where: kept with the installation."""
 
-_HOW = (
+_INVOCATION_FLAGS = (
     _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
-    _flag("--skip-wait", "", "do not wait until everything is ready", _WAITS),
-    _flag("--timeout", "TIME", "limit of the whole run, as 90s, 10m or 1h30m", _TIMED, type=_duration),
-    _flag("--yes", "", "answer questions with yes", _ASKS, tolerated=True),
+    _flag("--skip-wait", "", "do not wait until everything is ready", _WAITING),
+    _flag("--timeout", "TIME", "limit of the whole run, as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),
+    _flag("--yes", "", "answer questions with yes", _PROMPTING, tolerated=True),
     _flag("--allow-data-loss", "", "with --repair --cluster NAME: also remedies that lose data", _REPAIRS),
-    _flag("--live", "", "with --status: also check how things really are", _LOOKS),
+    _flag("--live", "", "with --status: also check how things really are", _CHECKING_LIVE),
     _flag("--output", ("human", "json"), "json: for scripts", _ALL - {"completion"}, tolerated=True),
-    _flag("--tutorial", "", "explain each step while it runs, and how to do it by hand", _RUNS),
-    _flag("--open", "", "show the run on a local page, and open it in the browser", _RUNS | {"dashboard"}),
-    _flag("--verbose", "", "show what commands print", _SHOWS, tolerated=True),
+    _flag("--tutorial", "", "explain each step while it runs, and how to do it by hand", _INSTALLING),
+    _flag("--open", "", "show the run on a local page, and open it in the browser", _INSTALLING | {"dashboard"}),
+    _flag("--verbose", "", "show what commands print", _WITH_LIVE_VIEW, tolerated=True),
 )
 """How one invocation goes about it."""
 
-FLAGS: Mapping[str, Argument] = {flag.name: flag for flag in (*_WHAT, *_HOW)}
+FLAGS: Mapping[str, Argument] = {flag.name: flag for flag in (*_INSTALLATION_FLAGS, *_INVOCATION_FLAGS)}
 """The flags that may stand before or behind a subcommand."""
 
 PROVIDER_OPTIONS = {flag.destination: flag for flag in FLAGS.values() if flag.providers}

@@ -11,8 +11,7 @@ from typing import NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES
-from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own, usage_error
 
 USAGE = """\
 {program} [--resume | --repair | --status | --attach | --reset] [OPTIONS]

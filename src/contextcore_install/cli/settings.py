@@ -10,8 +10,7 @@ from typing import Any
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS, absolute
 from contextcore_install.cli.parser import build_parser, unknown_flag
-from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own, usage_error
 
 _LONGEST_SHOWN = 1_000
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, as Kubernetes narrows it

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from itertools import chain
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import RESUME, ExitCode, InstallError, own
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.hints import RESUME, own
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import (
     backup_name,

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contextcore_install.cli.parser import build_parser
-from contextcore_install.core.errors import ExitCode
-from contextcore_install.core.hints import LAUNCHER
+from contextcore_install.core.errors import LAUNCHER, ExitCode
 from contextcore_install.runtime.app import App
 from contextcore_install.stack.catalogue import PORTS
 

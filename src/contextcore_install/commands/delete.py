@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import ExitCode, InstallError, own
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App

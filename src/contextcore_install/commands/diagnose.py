@@ -10,7 +10,7 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.evidence import Piece
 from contextcore_install.core.findings import CheckResult, Finding, found_wrong
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App

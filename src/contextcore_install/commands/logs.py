@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.app import App

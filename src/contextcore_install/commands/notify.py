@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import ExitCode, InstallError, own, usage_error
 from contextcore_install.core.text import count
 from contextcore_install.notify.contact_points import ENVIRONMENT, ContactPoint, open_contact_points, split_urls
 from contextcore_install.notify.grafana import can_send_to

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.replaced import DataReplaced
 from contextcore_install.engine.state import CLUSTER_STEP
 from contextcore_install.runtime.app import App

@@ -34,4 +34,4 @@ def _is_recorded(app: App) -> bool:
     layout, home = app.layout, app.home
     if any(os.path.lexists(path) for path in (layout.restore, *records_of(layout))):
         return True
-    return os.path.lexists(home.plan_path) and not home.linked_cluster()
+    return os.path.lexists(home.latest_link) and not home.linked_cluster()

@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import InstallError, own, usage_error
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from contextcore_install.core.errors import ExitCode, InstallError, usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import ExitCode, InstallError, own, usage_error
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.undoing import steps_to_undo
@@ -23,9 +22,9 @@ from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.console.summary import render_failure, render_rolled_back
 
-REMOVES_CLUSTER = "cluster_create"
+CLUSTER_STEP = "cluster_create"
 _UNDOING = {
-    REMOVES_CLUSTER: "the cluster is removed",
+    CLUSTER_STEP: "the cluster is removed",
     "manifests_apply": "what runs is stopped, and its configuration removed",
 }
 
@@ -65,7 +64,7 @@ def _prepare(app: App) -> tuple[_Intent, str]:
     steps = steps_to_undo(plan, records.state, app.settings.arguments["to"])
     if not steps:
         return _Intent(()), ""
-    intent = _Intent(steps, REMOVES_CLUSTER in steps and _loses_data(installation.provider))
+    intent = _Intent(steps, CLUSTER_STEP in steps and _loses_data(installation.provider))
     _show(installation, intent)
     _confirm(app, intent)
     kept = "Its data is where it was."
@@ -75,7 +74,7 @@ def _prepare(app: App) -> tuple[_Intent, str]:
         elif intent.loses_data:
             saved = make_backup(installation, records, ctx, about="before-rollback-")
             kept = f"Its data is in {saved.path}"
-        if REMOVES_CLUSTER in steps:
+        if CLUSTER_STEP in steps:
             ctx.raise_if_cancelled()
             end_service(app, ctx)
         ctx.raise_if_cancelled()
@@ -104,7 +103,7 @@ def _show(installation: Installation, intent: _Intent) -> None:
         lost = app.settings.arguments["no_backup"]
         data = ", and its data is lost (--no-backup)" if lost else ", with its volumes, which are backed up first"
     for step in intent.steps:
-        text = _UNDOING.get(step, "only its record") + (data if step == REMOVES_CLUSTER else "")
+        text = _UNDOING.get(step, "only its record") + (data if step == CLUSTER_STEP else "")
         app.stdout.write(f"  {step:<16}  {text}\n")
     app.stdout.flush()
 

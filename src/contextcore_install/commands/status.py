@@ -69,15 +69,15 @@ def _records(app: App) -> Records:
         return records
     try:
         named = cluster_at(app.home)
-        stored = load_state(app.home.plan_path) if named in ("", cluster) else None
+        stored = load_state(app.home.latest_link) if named in ("", cluster) else None
     except (UnreadableFileError, ValueError) as error:
-        records.notices.append(f"{app.home.plan_path} holds no state ({error})")
+        records.notices.append(f"{app.home.latest_link} holds no state ({error})")
         return records
     if stored:
         records.state = stored.state
         records.state.cluster_name = cluster
     elif named is not None:
-        records.notices.append(f"{app.home.plan_path} speaks of another cluster: {named[:63]!r}")
+        records.notices.append(f"{app.home.latest_link} speaks of another cluster: {named[:63]!r}")
     return records
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from contextcore_install.core.errors import CancelledError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 
 
 class CancelToken:

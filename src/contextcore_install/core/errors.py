@@ -1,8 +1,9 @@
-"""Errors that a user can act on, and the exit codes of the program."""
+"""Errors that a user can act on, the commands that their hints name, and the exit codes of the program."""
 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -79,3 +80,27 @@ class CancelledError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+LAUNCHER = "create-cluster.sh"
+PROGRAM = f"./{LAUNCHER}"
+"""The name of the program in hints; `ui.hints` writes it as the program was started, with the flags it needs again."""
+
+_PLAIN = re.compile(r"(?:[\w@%+=:,./-]|\{\w+\})+", re.ASCII)
+
+
+def quoted(word: str) -> str:
+    """Return a word as a shell takes it; `{name}` in it stays for `str.format`."""
+    if _PLAIN.fullmatch(word):
+        return word
+    from shlex import quote
+
+    return quote(word)
+
+
+def own(*words: str) -> str:
+    """Return a command of this program."""
+    return " ".join([PROGRAM, *map(quoted, words)])
+
+
+RESUME, REPAIR, INSTALL_TOOLS = own("--resume"), own("--repair"), own("--install-tools")

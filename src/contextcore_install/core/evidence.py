@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from contextcore_install.core.ports import StepContext
+    from contextcore_install.core.interfaces import StepContext
 
 KEPT_BYTES = 256 * 1024  # of the end of a text
 READ_BYTES = KEPT_BYTES + 64 * 1024  # more, as secrets are hidden before the cut: no half of one is left at it

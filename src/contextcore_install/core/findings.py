@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
-from contextcore_install.core.hints import REPAIR, RESUME, own
+from contextcore_install.core.errors import MACHINE_REFUSES, REPAIR, RESUME, InstallError, own
 
 DIAGNOSE = own("diagnose")
 

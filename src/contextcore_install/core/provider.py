@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Finding, Risk
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.requirements import Category, Listener, Storage
 
 
@@ -104,7 +104,7 @@ class Endpoint:
         return self.base_url + self.ready_path
 
     @property
-    def has_way(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether it can be reached at the moment: not a stranger, and not port 0, which stands for none."""
         return not self.stranger and not self.base_url.endswith(":0")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from contextcore_install.core.ports import Clock
+from contextcore_install.core.interfaces import Clock
 
 UNSEEN_S = 10.0
 """Seconds between two readings after which the program was suspended: a user of the clock reads it far more often."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.events import Kind
-from contextcore_install.core.ports import Clock
+from contextcore_install.core.interfaces import Clock
 from contextcore_install.core.redaction import command_line
 
 if TYPE_CHECKING:

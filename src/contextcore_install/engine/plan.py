@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.retry import RetryPolicy
 
 
@@ -19,7 +19,7 @@ class Step(Protocol):
 
     id: str
     title: str
-    lesson: str
+    tutorial_text: str
     needs: tuple[str, ...]
     retry: RetryPolicy
     timeout_s: float

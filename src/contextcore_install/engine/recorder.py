@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contextcore_install.core.events import DURABLE, START, TRANSIENT, Event, JournalOffset, Kind
-from contextcore_install.core.ports import Clock, Journal, Keeper, Projection
+from contextcore_install.core.interfaces import Clock, Journal, Projection, StateProjection
 from contextcore_install.core.redaction import without_secrets
 
-_KEPT_AS_IT_IS = frozenset({Kind.INSTALLATION_STARTED, Kind.SETTINGS_CHANGED, Kind.STATE_IMPORTED})
+_NOT_REDACTED = frozenset({Kind.INSTALLATION_STARTED, Kind.SETTINGS_CHANGED, Kind.STATE_IMPORTED})
 """Settings hold paths and names that only look secret, and later runs need them. No setting takes a secret."""
 
 _COMMANDS = (("error", "hint"), ("remedy", "command"))  # where events hold what a user is to type
@@ -26,7 +26,7 @@ class Recorder:
 
     journal: Journal
     clock: Clock
-    keeper: Keeper
+    keeper: StateProjection
     projections: list[Projection]
     run_id: str
     end: JournalOffset = START
@@ -42,7 +42,7 @@ class Recorder:
         for place, name in _COMMANDS:
             if place in data and isinstance(data[place], dict):
                 data[place] = {**data[place], name: self.typed(str(data[place].get(name, "")))}
-        if kind not in _KEPT_AS_IT_IS:
+        if kind not in _NOT_REDACTED:
             data = dict(without_secrets(data))
         if kind in TRANSIENT:
             event = Event(0, self.clock.now_us(), self.run_id, kind, step, data)

@@ -1,4 +1,4 @@
-"""Data that was replaced: a claim or folder of the same name that is another one than when it was seen last.
+"""Data that was replaced: a volume claim or data folder that was recreated since the last successful run.
 
 Every successful run notes what it sees for the first time. A replacement is reported until it is accepted, and only one
 that was shown before can be: a later one is another.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from contextcore_install.core.errors import own
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.hints import own
 from contextcore_install.core.requirements import DataPiece, Storage
 
 ACCEPT = own("--repair", "--yes")  # notes the data that is there now

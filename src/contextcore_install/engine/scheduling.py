@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from contextcore_install.core.ports import Clock
+from contextcore_install.core.interfaces import Clock
 
 _SLACK = 64  # cancelled timers that may stay in the heap beside as many as are awaited
 

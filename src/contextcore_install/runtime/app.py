@@ -12,7 +12,7 @@ from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
-    from contextcore_install.core.ports import Clock
+    from contextcore_install.core.interfaces import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import IO, Any
 from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, second
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState, Provider, Volume
 from contextcore_install.core.text import IN_FILES, count
 from contextcore_install.engine.state import State, state_from_document
@@ -154,7 +154,9 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     from contextcore_install.runtime.grafana_objects import export
 
     try:
-        url = next((item.base_url for item in provider.endpoints() if item.component == "grafana" and item.has_way), "")
+        url = next(
+            (item.base_url for item in provider.endpoints() if item.component == "grafana" and item.is_reachable), ""
+        )
         password = provider.data().password() if url else None
         if not password:
             return

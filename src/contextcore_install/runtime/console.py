@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from contextcore_install.core.events import Event
-from contextcore_install.core.ports import Projection
+from contextcore_install.core.interfaces import Projection
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.runtime.app import App

@@ -17,7 +17,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.stack.intake import logs_url, metrics_url, traces_url
+from contextcore_install.stack.ingest import logs_url, metrics_url, traces_url
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.telemetry.shipper import Shipper
@@ -25,7 +25,7 @@ from contextcore_install.telemetry.shipper import Shipper
 if TYPE_CHECKING:
     from contextcore_install.core.cancellation import CancelToken
     from contextcore_install.core.findings import CheckResult
-    from contextcore_install.core.ports import Telemetry
+    from contextcore_install.core.interfaces import Telemetry
     from contextcore_install.verification.requirements import PrivateFile
     from contextcore_install.verification.results import RequirementResult
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.core.ports import Projection
+from contextcore_install.core.interfaces import Projection
 from contextcore_install.core.redaction import command_line
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.state import IN_PROGRESS, State
@@ -24,7 +24,7 @@ from contextcore_install.storage.home import make_home, make_private, require_ow
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.state_file import StateKeeper
+from contextcore_install.storage.state_file import StateFileWriter
 from contextcore_install.storage.step_logs import StepLogs, prune_logs
 from contextcore_install.storage.store import Records, adopt, mend_records, read_records
 from contextcore_install.system.files import sweep
@@ -107,7 +107,7 @@ def open_recorder(
     layout = app.layout
     journal = JournalWriter(layout.journal, records.offset)
     stack.callback(journal.close)
-    keeper = StateKeeper(layout.state, records.state, journal)
+    keeper = StateFileWriter(layout.state, records.state, journal)
     stack.callback(keeper.save)
     logs = StepLogs(layout.logs)
     stack.callback(logs.close)

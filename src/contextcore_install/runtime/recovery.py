@@ -15,8 +15,7 @@ from typing import TypeVar
 
 from contextcore_install.cli.grammar import COMMANDS
 from contextcore_install.cli.settings import is_cluster_name
-from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
@@ -24,7 +23,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.remote_state import adopt_remote, is_given_up, look, remote_of
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
-from contextcore_install.stack.intake import metrics_url
+from contextcore_install.stack.ingest import metrics_url
 from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.store import Records, cluster_at, read_records, take_over

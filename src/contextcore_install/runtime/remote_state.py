@@ -27,7 +27,7 @@ from contextcore_install.engine.replica import (
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.archived import given_up_ms
-from contextcore_install.storage.replica.keeper import RemoteCopy, RemoteKeeper
+from contextcore_install.storage.replica.keeper import RemoteCopy, ReplicaSync
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
 from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.system.machine import boot_id
@@ -161,13 +161,13 @@ class RemoteSession:
                 "work on it from the machine that wrote them, or choose another name with --cluster NAME",
             )
 
-    def keeper(self, app: App, control: RunControl) -> RemoteKeeper:
+    def keeper(self, app: App, control: RunControl) -> ReplicaSync:
         """Return what keeps the cluster's records during a run."""
         found = self.found.records
         tail = found.tail if self.adopted and found else ()
         copy = RemoteCopy(self.remote, self.lease, self.found.version, has_place=found is not None, tail=tail)
         redaction = Redaction(home=app.environ.get("HOME", ""))
-        return RemoteKeeper(copy, self.records, app.layout, redaction, report=control.report, lost=control.lose)
+        return ReplicaSync(copy, self.records, app.layout, redaction, report=control.report, lost=control.lose)
 
 
 def acquire(

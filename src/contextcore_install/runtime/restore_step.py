@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.retry import ONCE
@@ -31,7 +31,7 @@ class _RestoreStep:
 
     def __init__(self, step: Step, manifest: Manifest, layout: ClusterLayout, provider: Provider) -> None:
         self._step, self._manifest, self._layout, self._provider = step, manifest, layout, provider
-        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
+        self.id, self.title, self.tutorial_text, self.needs = step.id, step.title, step.tutorial_text, step.needs
         self.undo, self.by_hand = step.undo, step.by_hand
 
     def check(self, ctx: StepContext) -> CheckResult:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ports import Clock, Projection
+from contextcore_install.core.interfaces import Clock, Projection
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult

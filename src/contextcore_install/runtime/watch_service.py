@@ -6,9 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import ExitCode, InstallError, own
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import cancellable, report_done, require_yes
 from contextcore_install.storage.store import read_records

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.errors import CancelledError, ExitCode, InstallError
+from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError, own
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.hints import REPAIR, own
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.retry import RepairBudget

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from contextcore_install.core.errors import usage_error
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import own, usage_error
 
 LOOPBACK = "127.0.0.1"  # never `localhost`: that may mean ::1 first, where nothing of ours listens
 

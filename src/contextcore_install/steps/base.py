@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import Http, HttpResponse, Programs, StepContext, Telemetry
+from contextcore_install.core.interfaces import Http, HttpResponse, Programs, StepContext, Telemetry
 from contextcore_install.core.provider import Endpoint, Provider
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.retry import RetryPolicy
@@ -41,7 +41,7 @@ class BaseStep:
 
     id = ""
     title = ""
-    lesson = ""
+    tutorial_text = ""
     needs: tuple[str, ...] = ()
     retry = RetryPolicy()
     timeout_s = 300.0

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, still_wrong
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
@@ -21,7 +21,7 @@ class MetricsSeed(BaseStep):
 
     id = "metrics_seed"
     title = "Seed the metrics"
-    lesson = (
+    tutorial_text = (
         "Sends what this installation has recorded of itself since its first second to the metrics store, and reads "
         "it back by query: only what can be read back has arrived."
     )

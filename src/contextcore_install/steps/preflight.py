@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy
@@ -20,7 +20,7 @@ class Preflight(BaseStep):
 
     id = "preflight"
     title = "Check the machine"
-    lesson = (
+    tutorial_text = (
         "Looks whether this machine has what the stack needs: programs, free ports, memory, disk and folders. Most "
         "installations that fail do so for one of these, minutes in; asked first, the answer takes a moment."
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, hint_after
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState, Drift, Workload
 from contextcore_install.core.text import count
 from contextcore_install.engine.retry import RetryPolicy
@@ -27,7 +26,7 @@ class ClusterCreate(BaseStep):
 
     id = "cluster_create"
     title = "Create the cluster"
-    lesson = (
+    tutorial_text = (
         "Makes the place where the stack runs. What is there already under this name is looked at first: a healthy "
         "cluster is used, a stopped one started, one that somebody else made is left alone."
     )
@@ -55,7 +54,7 @@ class ManifestsApply(BaseStep):
 
     id = "manifests_apply"
     title = "Apply the configuration"
-    lesson = (
+    tutorial_text = (
         "Puts in place what describes the stack. What is declared is compared with what is there, and only the "
         "difference is applied, so this can be repeated at any time and puts right what was changed by hand."
     )
@@ -87,7 +86,7 @@ class PodsReady(BaseStep):
 
     id = "pods_ready"
     title = "Wait until everything is ready"
-    lesson = (
+    tutorial_text = (
         "Waits until each part says itself that it can work: that its process runs is not enough. What waiting cannot "
         "heal (an image that does not exist, a configuration that ends the program) is named at once."
     )

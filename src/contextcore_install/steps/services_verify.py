@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.requirements import how_to_end
 from contextcore_install.engine.retry import RetryPolicy
@@ -25,7 +24,7 @@ class ServicesVerify(BaseStep):
 
     id = "services_verify"
     title = "Ask the services"
-    lesson = (
+    tutorial_text = (
         "Asks each service over HTTP from where you will use it. An open port proves little: it can be open with "
         "nothing behind it."
     )

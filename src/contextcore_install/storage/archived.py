@@ -51,13 +51,13 @@ def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = Fals
         write_atomically(target / _REPLACED, b"")
     quarantined = sorted(layout.folder.glob(f"*{QUARANTINED}*"))
     sources = [(source, source.name) for source in (*more, *quarantined, *records_of(layout))]
-    if not home.plan_path.is_symlink():
-        sources.insert(0, (home.plan_path, f"plan-path-{home.plan_path.name}"))
+    if not home.latest_link.is_symlink():
+        sources.insert(0, (home.latest_link, f"plan-path-{home.latest_link.name}"))
     for source, name in sources:
         with using(source), suppress(FileNotFoundError):
             source.rename(target / name)
     if home.linked_cluster() == cluster:
-        home.plan_path.unlink(missing_ok=True)
+        home.latest_link.unlink(missing_ok=True)
     prune_archives(home, cluster)
     return str(target)
 

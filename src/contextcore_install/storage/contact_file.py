@@ -11,8 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, using, write_atomically
 
 SET_AGAIN = f"set them again: {own('notify', 'set', '--file', 'FILE')}"

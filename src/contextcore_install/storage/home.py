@@ -17,7 +17,7 @@ from contextcore_install.storage.journal.segments import segments_folder
 STATE_FILE = "install-state.json"
 JOURNAL_FILE = "journal.jsonl"
 _OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+\.link")
-"""The plan's path, and what it is made from, which a crash may leave behind."""
+"""The link to the latest state file, and its temporary form, which a crash may leave behind."""
 
 
 class ClusterLayout:
@@ -25,7 +25,7 @@ class ClusterLayout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = folder / STATE_FILE  # in the plan's schema
+        self.state = folder / STATE_FILE  # docs/reference/state.md
         self.journal = folder / JOURNAL_FILE  # the events, one JSON object a line
         self.past = segments_folder(self.journal)  # the compressed part of the journal
         self.lock = folder / "lock"  # held by a run while it lives
@@ -49,12 +49,12 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.plan_path = folder / STATE_FILE  # the plan's path of the state file: a link to the cluster used last
+        self.latest_link = folder / STATE_FILE  # a link to the state file of the cluster used last
         self.archive = folder / "archive"  # what `--reset` archived
         self.contact_points = folder / "notify.json"  # secrets of the user, and no cluster's
         self.bin = folder / "bin"  # tools that we installed
         self.clusters = folder / "clusters"  # one folder a cluster
-        self.ports_lock = folder / "ports.lock"  # of two that choose ports at once, one sees what the other has
+        self.ports_lock = folder / "ports.lock"  # serialises port allocation between installations
 
     def cluster(self, name: str) -> ClusterLayout:
         return ClusterLayout(self.clusters / name)
@@ -64,26 +64,26 @@ class Home:
         return sorted(entry.name for entry in entries_of(self.clusters) if entry.is_dir(follow_symlinks=False))
 
     def linked_cluster(self) -> str | None:
-        """Return the cluster that the plan's path points to; None if it is no link of our shape."""
+        """Return the cluster that the link points to; None if it is no link of our shape."""
         try:
-            parts = self.plan_path.readlink().parts
+            parts = self.latest_link.readlink().parts
         except OSError:
             return None
         ours = len(parts) == 3 and parts[0] == "clusters" and parts[2] == STATE_FILE and parts[1] not in ("..", ".")
         return parts[1] if ours else None
 
     def link_to(self, cluster: str) -> None:
-        """Point the plan's path to a cluster's state file, as a relative link; raises InstallError."""
+        """Point the link to a cluster's state file, as a relative link; raises InstallError."""
         if self.linked_cluster() == cluster:
             return
         temporary = self.folder / f".{STATE_FILE}.{os.getpid()}.link"  # as in _OUR_LINK
         try:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(Path("clusters") / cluster / STATE_FILE)
-            temporary.replace(self.plan_path)
+            temporary.replace(self.latest_link)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise unusable(self.plan_path, error) from error
+            raise unusable(self.latest_link, error) from error
 
 
 def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:

@@ -11,8 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.storage.files import unusable
 from contextcore_install.system.lock import acquire, owner_of
 

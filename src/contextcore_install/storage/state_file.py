@@ -76,8 +76,8 @@ class StateWriter:
         write_atomically(self._path, _with_digest(pieces), durable=False)
 
 
-class StateKeeper:
-    """The Keeper: folds events into the state, and writes it when the engine says that it is time."""
+class StateFileWriter:
+    """Folds events into the state, and writes it when the engine says that it is time."""
 
     def __init__(self, path: Path, state: State, journal: JournalWriter) -> None:
         self._writer = StateWriter(path)

@@ -87,7 +87,7 @@ def differences(before: State, after: State) -> list[str]:
 
 def foreign_link(home: Home) -> InstallError | None:
     """Return the error for a plan's path that is a link which this program did not make, if it is one."""
-    path = home.plan_path
+    path = home.latest_link
     if not path.is_symlink() or home.linked_cluster():
         return None
     message = f"{path} is a link to {str(path.readlink())!r}, which this program did not make"
@@ -99,9 +99,9 @@ def cluster_at(home: Home) -> str | None:
 
     Raises ValueError for what holds no state, and InstallError.
     """
-    if home.plan_path.is_symlink():
+    if home.latest_link.is_symlink():
         return None
-    stored = load_state(home.plan_path)
+    stored = load_state(home.latest_link)
     return stored.state.cluster_name if stored else None
 
 
@@ -115,21 +115,21 @@ def adopt(home: Home, cluster: str) -> list[str]:
     try:
         named = cluster_at(home)
     except NewerSchemaError as error:
-        raise newer_state(home.plan_path, error) from None
+        raise newer_state(home.latest_link, error) from None
     except ValueError as error:
-        return [f"{home.plan_path} holds no state ({error}); it is kept as {quarantine(home.plan_path).name}"]
+        return [f"{home.latest_link} holds no state ({error}); it is kept as {quarantine(home.latest_link).name}"]
     if named is None:
         return []
     if named not in ("", cluster):
-        kept = quarantine(home.plan_path).name
-        return [f"{home.plan_path} is of the cluster {named[:63]!r}; it is kept as {kept}"]
+        kept = quarantine(home.latest_link).name
+        return [f"{home.latest_link} is of the cluster {named[:63]!r}; it is kept as {kept}"]
     layout = home.cluster(cluster)
     make_private(layout.folder)
-    notices = [f"took over the state at {home.plan_path}"]
+    notices = [f"took over the state at {home.latest_link}"]
     if layout.state.exists():
         notices.append(f"{layout.state} is kept as {quarantine_copy(layout.state).name}")
     with using(layout.state):
-        home.plan_path.replace(layout.state)
+        home.latest_link.replace(layout.state)
     return notices
 
 

@@ -6,7 +6,7 @@ import time
 
 
 class SystemClock:
-    """`core.ports.Clock` of every real run."""
+    """`core.interfaces.Clock` of every real run."""
 
     def now_us(self) -> int:
         return time.time_ns() // 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system.machine import file_system, kernel_text
 from contextcore_install.system.process import capture
 from contextcore_install.system.programs import KIND, KUBECTL, VERSION_WITHIN_S

@@ -13,14 +13,14 @@ from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPRespon
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import HttpResponse
+from contextcore_install.core.interfaces import HttpResponse
 
 #: Bytes of an answer that are kept: enough for any readiness message, and for any document of an API.
 KEEP_BYTES, KEEP_DOCUMENT_BYTES = 8_192, 1 << 20
 
 
 class LoopbackHttp:
-    """`core.ports.Http` for URLs of the form http://HOST:PORT/PATH. Stateless, so several threads may share it.
+    """`core.interfaces.Http` for URLs of the form http://HOST:PORT/PATH. Stateless, so several threads may share it.
 
     Both methods raise InstallError, retryable: `http-refused` (nothing listens), `http-timeout` (no whole answer within
     `timeout_s` seconds), `http-reset` (the connection broke), `http-not-http` (something else answers).

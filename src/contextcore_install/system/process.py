@@ -16,7 +16,7 @@ from shlex import join
 from typing import IO
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system.supervisor import DEFAULTS, Child, StartOptions, Supervisor
 
 #: Lines of output that an error shows, and that are kept for whoever asks what a command printed.

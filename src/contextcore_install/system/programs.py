@@ -11,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import INSTALL_TOOLS
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
 from contextcore_install.system.process import capture, run
@@ -24,7 +23,7 @@ _VERSION = re.compile(r"(?<![\w.-])v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 class PathPrograms:
-    """`core.ports.Programs` on the machine's PATH."""
+    """`core.interfaces.Programs` on the machine's PATH."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import InstallError, own
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system.files import write_atomically
 from contextcore_install.system.process import Captured, capture
 

@@ -15,7 +15,7 @@ from shlex import join
 from typing import IO, Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
 from contextcore_install.system.clock import SystemClock
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Generic
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ports import EventSource
+from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.cursors import Offset
 from contextcore_install.telemetry.folds.fold import Fold, Item, SnapshotError
 

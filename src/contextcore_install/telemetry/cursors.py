@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import CursorStore
+from contextcore_install.core.interfaces import CursorStore
 from contextcore_install.telemetry.folds.metrics import Sample
 
 TRACES, LOGS = "traces", "logs"  # what the names of cursors begin with that are no metrics store's

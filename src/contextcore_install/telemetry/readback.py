@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.core.hints import REPAIR
 from contextcore_install.telemetry.batches import BatchReader
 from contextcore_install.telemetry.cursors import Cursor, Offset
 from contextcore_install.telemetry.exporters.backends import Backend, probe

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from uuid import NAMESPACE_URL, uuid5
 
+from contextcore_install.core.errors import RESUME
 from contextcore_install.core.events import second
-from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState
 from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
 from contextcore_install.telemetry.exporters.client import Client

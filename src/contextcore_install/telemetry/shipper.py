@@ -13,10 +13,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import CursorStore, EventSource, StepContext
+from contextcore_install.core.interfaces import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
 from contextcore_install.telemetry.export_worker import GATHER_S, ExportWorker
 from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError

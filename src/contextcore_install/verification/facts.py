@@ -9,7 +9,7 @@ from typing import Any
 
 from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import Http
+from contextcore_install.core.interfaces import Http
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Listener, Storage
 
@@ -31,7 +31,9 @@ class InstallationFacts:
     def url(self, component: str) -> str | None:
         """Return where a component is reached; None if it is not."""
         endpoints = () if isinstance(self.endpoints, InstallError) else self.endpoints
-        return next((found.base_url for found in endpoints if found.component == component and found.has_way), None)
+        return next(
+            (found.base_url for found in endpoints if found.component == component and found.is_reachable), None
+        )
 
     def why_absent(self, component: str) -> str:
         """Return why a component is not reached."""
@@ -62,7 +64,7 @@ def observe(provider: Provider, limit_s: float) -> InstallationFacts:
 
 def readiness(endpoints: Sequence[Endpoint], http: Http) -> list[tuple[Endpoint, bool]]:
     """Return each endpoint that can be reached at all, and whether it says that it is ready."""
-    reachable = [endpoint for endpoint in endpoints if endpoint.has_way]
+    reachable = [endpoint for endpoint in endpoints if endpoint.is_reachable]
     asked = {endpoint.ready_url: partial(_is_ready, endpoint, http) for endpoint in reachable}
     answers = run_concurrently(asked, ANSWER_S + 1)
     return [(endpoint, answers[endpoint.ready_url] is True) for endpoint in reachable]

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from contextcore_install.core.concurrency import once
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import REPAIR
-from contextcore_install.core.ports import Http, HttpResponse
+from contextcore_install.core.errors import REPAIR, InstallError
+from contextcore_install.core.interfaces import Http, HttpResponse
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.verification.results import skipped, unknown, unmet

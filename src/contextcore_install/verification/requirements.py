@@ -10,10 +10,9 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.concurrency import run_concurrently
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import REPAIR, RESUME, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.hints import REPAIR, RESUME
-from contextcore_install.core.ports import Http
+from contextcore_install.core.interfaces import Http
 from contextcore_install.core.provider import Probe, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage
 from contextcore_install.core.text import count
@@ -22,7 +21,7 @@ from contextcore_install.verification.grafana import Grafana
 from contextcore_install.verification.results import RequirementResult, failed, probe_of_check, skipped, unknown, unmet
 from contextcore_install.verification.signals import ANSWER_WITHIN_S, Signals, answers_as
 
-HALF_WITHIN_S = 20.0  # the most that facts, and then probes, may take; each probe has limits of its own
+PHASE_TIMEOUT_S = 20.0  # the most that facts, and then probes, may take; each probe has limits of its own
 
 # What a step's check is about, if not the infrastructure
 STEP_CATEGORIES = {
@@ -66,9 +65,9 @@ class VerificationTarget:
     visible_within_s: float = 6.0  # for how long a line or span that was accepted may stay unseen
 
 
-def verify(target: VerificationTarget, limit_s: float = 2 * HALF_WITHIN_S) -> list[RequirementResult]:
+def verify(target: VerificationTarget, limit_s: float = 2 * PHASE_TIMEOUT_S) -> list[RequirementResult]:
     """Return the result of each requirement, within the limit; nothing is raised for what fails."""
-    half_s = min(HALF_WITHIN_S, limit_s / 2)
+    half_s = min(PHASE_TIMEOUT_S, limit_s / 2)
     return probe_all(list(requirements(target, observe(target.provider, half_s))), half_s)
 
 

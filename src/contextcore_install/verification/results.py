@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.hints import REPAIR
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.core.requirements import Category

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from contextcore_install.core.hints import REPAIR
-from contextcore_install.core.ports import Http, HttpResponse
+from contextcore_install.core.errors import REPAIR
+from contextcore_install.core.interfaces import Http, HttpResponse
 from contextcore_install.core.provider import Probe
 from contextcore_install.verification.results import skipped, unmet
 

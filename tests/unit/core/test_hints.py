@@ -11,7 +11,7 @@ import pytest
 
 import contextcore_install
 from contextcore_install.cli.settings import parse
-from contextcore_install.core.hints import PROGRAM, own
+from contextcore_install.core.errors import PROGRAM, own
 
 SOURCES = Path(contextcore_install.__file__).parent
 VALUES = {"FILE": "/tmp/file", "--port": "grafana=3001", "--cluster": "demo", "--context": "there", "--to": "preflight"}
@@ -48,7 +48,7 @@ def test_the_commands_of_rules_are_such_too(path: Path) -> None:
 
 def test_the_program_is_named_in_one_place() -> None:
     naming = [path for path in SOURCES.rglob("*.py") if "create-cluster.sh" in path.read_text(encoding="utf-8")]
-    assert [path.relative_to(SOURCES).as_posix() for path in naming] == ["core/hints.py"]
+    assert [path.relative_to(SOURCES).as_posix() for path in naming] == ["core/errors.py"]
 
 
 def test_what_a_shell_would_take_apart_is_quoted() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import HttpResponse
+from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.diagnosis.failures import service_finding
 from contextcore_install.diagnosis.reasons import NODE_PORT, PORT_FORWARD

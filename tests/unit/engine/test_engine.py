@@ -12,7 +12,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.core.ports import Clock, StepContext
+from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan, PlanError
@@ -40,7 +40,7 @@ class FakeStep:
         retry: RetryPolicy = ONCE,
         timeout_s: float = 30.0,
     ) -> None:
-        self.id = self.title = self.lesson = step_id
+        self.id = self.title = self.tutorial_text = step_id
         self.needs = tuple(needs)
         self.retry = retry
         self.timeout_s = timeout_s

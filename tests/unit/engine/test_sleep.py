@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.suspend_aware_clock import UNSEEN_S, SuspendAwareClock
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome

@@ -10,7 +10,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.outcome import Limits, Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
@@ -30,7 +30,7 @@ class Undone:
     def __init__(
         self, step_id: str, needs: Sequence[str], order: list[str], work: Callable[[StepContext], None] = lambda _: None
     ) -> None:
-        self.id = self.title = self.lesson = step_id
+        self.id = self.title = self.tutorial_text = step_id
         self.needs = tuple(needs)
         self._order = order
         self._work = work

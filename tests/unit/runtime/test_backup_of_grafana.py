@@ -20,7 +20,7 @@ def test_what_people_wrote_in_grafana_is_kept_in_utf_8_whatever_it_is(
     monkeypatch.setattr("contextcore_install.runtime.grafana_objects.export", lambda *_: found)
     monkeypatch.setattr("locale.getpreferredencoding", lambda *_: "ascii")
     provider: Any = SimpleNamespace(
-        endpoints=lambda: [SimpleNamespace(component="grafana", has_way=True, base_url="http://there")],
+        endpoints=lambda: [SimpleNamespace(component="grafana", is_reachable=True, base_url="http://there")],
         data=lambda: SimpleNamespace(password=lambda: "word"),
     )
     backing_up._stage_grafana(provider, tmp_path, Told().ctx)

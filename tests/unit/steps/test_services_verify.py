@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import HttpResponse
+from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import StepTools
 from contextcore_install.steps.services_verify import ServicesVerify

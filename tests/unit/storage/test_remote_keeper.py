@@ -15,7 +15,7 @@ from contextcore_install.engine.replica import MOST_BYTES, RemoteRecords, unpack
 from contextcore_install.engine.state import CLUSTER_STEP, State
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.replica.keeper import RemoteCopy, RemoteKeeper
+from contextcore_install.storage.replica.keeper import RemoteCopy, ReplicaSync
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease
 from contextcore_install.storage.store import Records
 from kit.fakes import Told
@@ -32,11 +32,11 @@ class Lab:
         self.reports: list[str] = []
         self.lost: list[InstallError] = []
         self.number = 0
-        self.keeper: RemoteKeeper | None = None
+        self.keeper: ReplicaSync | None = None
 
-    def start(self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "") -> RemoteKeeper:
+    def start(self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "") -> ReplicaSync:
         self.number = offset.events
-        self.keeper = RemoteKeeper(
+        self.keeper = ReplicaSync(
             RemoteCopy(self.remote, Lease(self.remote.lease, "laptop_a"), version, has_place=has_place),
             Records(State("lab"), offset),
             ClusterLayout(self.journal.parent),

@@ -114,9 +114,9 @@ def test_of_two_installations_of_one_name_the_later_ones_records_count(home: Hom
 
 
 def test_a_state_that_names_no_cluster_is_taken_over(home: Home) -> None:
-    home.plan_path.write_text('{"version": "1.0", "steps": {"preflight": {"status": "completed"}}}')
+    home.latest_link.write_text('{"version": "1.0", "steps": {"preflight": {"status": "completed"}}}')
     notices = adopt(home, "ours")
-    assert notices == [f"took over the state at {home.plan_path}"]
+    assert notices == [f"took over the state at {home.latest_link}"]
     records = mend_records(home.cluster("ours"), "ours")
     assert records.state.cluster_name == "ours"
     assert records.state.step("preflight").status == "completed"
@@ -125,7 +125,7 @@ def test_a_state_that_names_no_cluster_is_taken_over(home: Home) -> None:
 def test_a_state_that_is_taken_over_leaves_the_one_that_was_there(home: Home) -> None:
     ours = installed(home, "ours")
     before = ours.state.read_bytes()
-    home.plan_path.write_text('{"version": "1.0", "cluster_name": "ours", "steps": {}}')
+    home.latest_link.write_text('{"version": "1.0", "cluster_name": "ours", "steps": {}}')
     assert any("is kept as" in notice for notice in adopt(home, "ours"))
     assert [path.read_bytes() for path in ours.folder.glob("*.unreadable-*")] == [before]
 

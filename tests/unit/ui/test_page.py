@@ -19,7 +19,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.page.document import PageFacts, history, log_lines, run_section, sections
 from contextcore_install.ui.page.html import in_html, policy, render
-from contextcore_install.ui.page.story import MOST_BARS, MOST_FINDINGS, MOST_ROWS, RunStory
+from contextcore_install.ui.page.timeline import MOST_BARS, MOST_FINDINGS, MOST_ROWS, RunTimeline
 from unit.ui.samples import ENDLESS, HOSTILE, NOON_US, TITLES, dangerous, events, hostile_text, json_values
 
 MOST_BYTES = 600_000
@@ -36,8 +36,8 @@ class ToldRun:
         number = len(self.events) + 1
         self.events.append(Event(number, NOON_US + number * 1_000_000, "run-1", kind, step, data))
 
-    def story(self) -> RunStory:
-        story = RunStory()
+    def story(self) -> RunTimeline:
+        story = RunTimeline()
         for event in self.events:
             story.take(event)
         return story
@@ -56,7 +56,7 @@ class ToldRun:
         }
 
 
-def facts(story: RunStory, told: list[Event], **more: Any) -> PageFacts:
+def facts(story: RunTimeline, told: list[Event], **more: Any) -> PageFacts:
     state = State("o11y-dev").apply_all(told)
     rows = JournalSummary("o11y-dev")
     for event in told:
@@ -156,7 +156,7 @@ def test_what_does_not_answer_is_the_headline_of_a_complete_installation() -> No
 
 
 def test_before_any_run_it_says_what_to_type() -> None:
-    head = sections(facts(RunStory(), []))["head"]
+    head = sections(facts(RunTimeline(), []))["head"]
 
     assert head["headline"] == "Nothing is installed yet"
     assert head["next"] == [["./create-cluster.sh", "installs"]]
@@ -165,7 +165,7 @@ def test_before_any_run_it_says_what_to_type() -> None:
 @settings(max_examples=25)
 @given(st.lists(events, max_size=12), hostile_text, json_values)
 def test_whatever_events_hold_the_document_is_json_and_harmless(told: list[Event], line: str, value: Any) -> None:
-    story, rows = RunStory(), JournalSummary("o11y-dev")
+    story, rows = RunTimeline(), JournalSummary("o11y-dev")
     for event in told:
         story.take(event)
         rows.take(0, event)
@@ -225,7 +225,7 @@ def test_a_document_in_html_ends_no_element(text: str) -> None:
 
 
 def test_the_policy_allows_the_scripts_and_the_style_of_the_page_and_no_others() -> None:
-    html = render({"now_us": 0, "sections": sections(facts(RunStory(), []))}, live=True, footer="")
+    html = render({"now_us": 0, "sections": sections(facts(RunTimeline(), []))}, live=True, footer="")
     for inside in (
         *re.findall(r"<script>(.*?)</script>", html, re.DOTALL),
         *re.findall(r"<style>(.*?)</style>", html, re.DOTALL),

@@ -16,7 +16,7 @@ import contextcore_install
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind, event_from_document
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine import state as core_state
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits
@@ -116,7 +116,7 @@ def test_a_kind_is_documented_with_how_it_is_kept_and_an_example(kind: Kind) -> 
 class EventfulStep:
     """A step that tells everything that a step can tell."""
 
-    id = title = lesson = "eventful"
+    id = title = tutorial_text = "eventful"
     needs: tuple[str, ...] = ()
     retry = RetryPolicy(attempts=2, base_s=0.001, floor_s=0.001)
     timeout_s = 30.0

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of

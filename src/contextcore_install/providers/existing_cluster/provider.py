@@ -10,7 +10,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.findings import Finding, finding_of
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
@@ -35,7 +35,7 @@ from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.programs import KUBECTL
 
 CONTEXT_FILE = "context"  # in the cluster's folder: the context that the release was applied in

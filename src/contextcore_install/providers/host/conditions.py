@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import INSTALL_TOOLS, RESUME, InstallError, own
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.hints import INSTALL_TOOLS, RESUME, own
-from contextcore_install.core.ports import Http, StepContext
+from contextcore_install.core.interfaces import Http, StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence

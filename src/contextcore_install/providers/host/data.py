@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.hints import RESUME
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.host import release as releases

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import command_line
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.render import CONTACT_POINTS

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import INSTALL_TOOLS
+from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
 from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component, MetricsStore, ProgramSpec
 from contextcore_install.system.programs import Versions

@@ -8,11 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.hints import INSTALL_TOOLS
-from contextcore_install.core.ports import Http, StepContext
+from contextcore_install.core.interfaces import Http, StepContext
 from contextcore_install.core.provider import (
     Absent,
     ClusterReport,

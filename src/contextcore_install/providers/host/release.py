@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.providers.host.layout import Layout, mark_data, writing
 from contextcore_install.providers.host.render import HostRelease, Rendered

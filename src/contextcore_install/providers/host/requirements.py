@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from contextcore_install.core.errors import INSTALL_TOOLS
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.hints import INSTALL_TOOLS
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.failures import machine_findings

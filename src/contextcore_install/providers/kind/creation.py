@@ -13,9 +13,8 @@ from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.cancellation import child_context
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import InstallError, own
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers.kind import report

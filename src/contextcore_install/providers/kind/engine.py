@@ -13,7 +13,7 @@ from functools import cached_property
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.failures import engine_failure

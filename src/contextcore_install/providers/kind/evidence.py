@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import HIDDEN
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.system import process

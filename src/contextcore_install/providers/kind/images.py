@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.engine import ContainerEngine

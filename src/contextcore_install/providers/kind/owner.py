@@ -12,8 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
+from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds
 from contextcore_install.system.files import read_text, write_atomically

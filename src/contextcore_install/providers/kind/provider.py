@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.evidence import Collector
-from contextcore_install.core.hints import RESUME
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Overview, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
@@ -32,7 +31,7 @@ from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.stack.intake import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.system.ports import takes_connections
 from contextcore_install.system.programs import KIND
 

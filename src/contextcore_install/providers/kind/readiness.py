@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from itertools import count
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject

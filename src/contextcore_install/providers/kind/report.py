@@ -7,9 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.hints import own
 from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import Diagnosis, explain

@@ -6,10 +6,9 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.hints import REPAIR
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.core.ttl_cache import TtlCache

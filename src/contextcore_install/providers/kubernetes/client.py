@@ -13,7 +13,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import DIAGNOSE
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure

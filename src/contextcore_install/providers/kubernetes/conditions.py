@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.hints import RESUME
 from contextcore_install.core.provider import Workload
 from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose

@@ -12,9 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from typing import IO, Any
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import RESUME, InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kubernetes.claims import is_claim_of, pods_using
 from contextcore_install.providers.kubernetes.client import APPLY, Reader

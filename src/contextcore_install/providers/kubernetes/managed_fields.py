@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.objects import (
     FIELD_MANAGER,

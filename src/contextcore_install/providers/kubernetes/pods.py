@@ -1,4 +1,4 @@
-"""What the JSON of pods and workloads says: how they are, and why they do not get on."""
+"""What the JSON of pods and workloads says: how they are, and why they are not ready."""
 
 from __future__ import annotations
 

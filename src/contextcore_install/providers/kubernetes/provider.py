@@ -14,7 +14,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.replica import Remote

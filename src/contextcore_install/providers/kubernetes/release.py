@@ -12,7 +12,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.diagnose import explain

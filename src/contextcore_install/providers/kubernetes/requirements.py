@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.findings import Finding, Remedy, finding_of
-from contextcore_install.core.hints import INSTALL_TOOLS
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.core.text import count

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot

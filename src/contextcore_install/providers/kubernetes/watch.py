@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.providers.kubernetes.client import MANAGED, Reader, Snapshot

@@ -14,7 +14,7 @@ from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector, Piece
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App

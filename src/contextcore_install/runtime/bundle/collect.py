@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.evidence import Collector, Piece
-from contextcore_install.core.ports import Clock, StepContext
+from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.engine.context import Context
 
 _TO_END_S = 1.0  # seconds for cancelled work to end; then it is left behind

@@ -12,7 +12,7 @@ from contextcore_install.system.supervisor import kill_all_children
 
 if TYPE_CHECKING:
     from contextcore_install.core.evidence import Piece
-    from contextcore_install.core.ports import StepContext
+    from contextcore_install.core.interfaces import StepContext
     from contextcore_install.runtime.bundle.bundle import Bundle
     from contextcore_install.runtime.session import Session
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, second
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import names_a_secret
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls

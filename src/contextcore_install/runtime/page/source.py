@@ -25,7 +25,7 @@ from contextcore_install.system.files import last_lines
 from contextcore_install.system.lock import owner_of
 from contextcore_install.ui.console.eta import usual
 from contextcore_install.ui.page.document import LOG_LINES, PageFacts, bounded, history, run_section, sections
-from contextcore_install.ui.page.story import RunStory
+from contextcore_install.ui.page.timeline import RunTimeline
 
 if TYPE_CHECKING:
     from contextcore_install.core.provider import Overview
@@ -51,7 +51,7 @@ class PageSource:
         self._past, self._counted = past, end
         # What is shown in detail is the latest run, of which the past may be all.
         self._position = next(reversed(past.places.values()), end)
-        self.story = RunStory()
+        self.story = RunTimeline()
         self._ended = ""
         self._looked_at = 0.0
 
@@ -78,7 +78,7 @@ class PageSource:
         if position >= self._counted:
             self._past.take(position, event)
         if event.run_id != self.story.run_id and event.kind is Kind.RUN_STARTED:
-            self.story = RunStory()
+            self.story = RunTimeline()
         if not event.stands_alone:
             self.story.take(event)
 
@@ -130,7 +130,7 @@ class PageSource:
         if run_id == self.story.run_id:
             story, live = self.story, self.live
         else:
-            story, live = RunStory(), False
+            story, live = RunTimeline(), False
             for _, event in JournalReader(self._app.layout.journal).read(position):
                 if event.run_id != run_id:
                     break

@@ -10,8 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.storage.archived import archive_records
 from contextcore_install.storage.backup.archive import MANIFEST, RECORDS, VOLUMES, Manifest, read_manifest
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, using

@@ -16,9 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import state_error
+from contextcore_install.core.errors import RESUME, state_error
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.hints import RESUME
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular
 from contextcore_install.storage.home import make_private

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.replica import (
@@ -57,7 +57,7 @@ class RemoteCopy:
     tail: Sequence[str] = ()
 
 
-class RemoteKeeper:
+class ReplicaSync:
     """A projection. `report` shows the user a failure, `lost` takes over when another machine has the lease.
 
     Both are called in any thread.
@@ -279,10 +279,10 @@ class RemoteKeeper:
 class LeaseGuardedStep:
     """A step that confirms the lease before it acts."""
 
-    def __init__(self, step: Step, keeper: RemoteKeeper) -> None:
+    def __init__(self, step: Step, keeper: ReplicaSync) -> None:
         self._step = step
         self._keeper = keeper
-        self.id, self.title, self.lesson, self.needs = step.id, step.title, step.lesson, step.needs
+        self.id, self.title, self.tutorial_text, self.needs = step.id, step.title, step.tutorial_text, step.needs
         self.retry, self.timeout_s = step.retry, step.timeout_s
         self.check, self.by_hand = step.check, step.by_hand
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.core.events import instant
-from contextcore_install.core.hints import own
 from contextcore_install.engine.replica import CONFLICT, GONE, Slot, StoredObject
 from contextcore_install.system.clock import since_boot
 

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.hints import RESUME
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.errors import RESUME, InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import sync_folder
 from contextcore_install.system.packages import apt

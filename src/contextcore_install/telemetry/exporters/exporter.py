@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic
 
-from contextcore_install.core.ports import EventSource
+from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
 from contextcore_install.telemetry.cursors import Cursor, Offset, SharedCursors
 from contextcore_install.telemetry.exporters.client import Client

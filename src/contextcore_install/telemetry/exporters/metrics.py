@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from contextcore_install.core.ports import EventSource
+from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.batches import JournalReplacedError
 from contextcore_install.telemetry.cursors import Cursor, SharedCursors
 from contextcore_install.telemetry.exporters.backends import Backend, probe

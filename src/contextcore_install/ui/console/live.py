@@ -11,7 +11,7 @@ from typing import Self, TextIO
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
-from contextcore_install.core.ports import Clock
+from contextcore_install.core.interfaces import Clock
 from contextcore_install.ui.console.frame import Heading, draw, draw_final
 from contextcore_install.ui.console.progress import DisplayPhase, Progress, needs_attention, remark
 from contextcore_install.ui.status import finding_lines

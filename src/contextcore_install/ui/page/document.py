@@ -11,7 +11,7 @@ from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
 from contextcore_install.ui.hints import Commands, is_command
-from contextcore_install.ui.page.story import RunStory
+from contextcore_install.ui.page.timeline import RunTimeline
 from contextcore_install.ui.status import following
 from contextcore_install.ui.text import LIMIT, sanitize
 
@@ -27,7 +27,7 @@ class PageFacts:
     """What is known of an installation at one moment. Times are microseconds since 1970."""
 
     state: State
-    story: RunStory
+    story: RunTimeline
     commands: Commands
     titles: Mapping[str, str]
     program_version: str
@@ -61,7 +61,7 @@ def history(rows: Sequence[Mapping[str, Any]], before: int, most: int, *, live: 
     return {"total": len(rows), "rows": [_summary(rows[at], at, live and at == len(rows) - 1) for at in places]}
 
 
-def run_section(story: RunStory, commands: Commands, *, live: bool) -> dict[str, Any]:
+def run_section(story: RunTimeline, commands: Commands, *, live: bool) -> dict[str, Any]:
     document = story.as_document(live=live)
     return document | {"problems": [_problem(found, commands) for found in document["problems"]]}
 

@@ -32,7 +32,7 @@ def test_the_services_of_another_installation_are_not_reached(tmp_path: Path) ->
     cluster.put([service("theirs")])
     found = provider(tmp_path, cluster).endpoints()
     assert [item.component for item in found] == ["mimir"]
-    assert not found[0].has_way
+    assert not found[0].is_reachable
     assert "the installation theirs" in found[0].stranger
     assert not any(call.startswith("port-forward") for call in cluster.calls)
 

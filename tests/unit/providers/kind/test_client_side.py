@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure

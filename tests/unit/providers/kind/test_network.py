@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
 from contextcore_install.providers.kind.inspector import ClusterSnapshot

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import read_node
 from contextcore_install.providers.kind.owner import Owner

@@ -14,7 +14,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import EngineInfo, Node

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.ports import StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.restarts import Restarter

@@ -31,7 +31,7 @@ class Projection(Protocol):
         """Take one event in, in order and in the engine's thread; quickly, and without raising for its content."""
 
 
-class Keeper(Projection, Protocol):
+class StateProjection(Projection, Protocol):
     """The projection that is the state file."""
 
     dirty: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.stack.intake import OTLP_PATH, logs_url, metrics_url, traces_url
+from contextcore_install.stack.ingest import OTLP_PATH, logs_url, metrics_url, traces_url
 
 PORTS = resolve_ports({"alloy-http": 5001, "tempo-otlp-http": 5002})
 MIMIR = Endpoint("mimir", "http://127.0.0.1:1", "/ready")

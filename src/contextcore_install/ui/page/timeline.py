@@ -1,4 +1,4 @@
-"""One run, folded from its events for the page: its bars in time, what it found, and what it remarked."""
+"""One run, folded from its events for the page: bars, findings and notices."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class RunStory:
+class RunTimeline:
     """The fold of one run's events; `take` is its step."""
 
     run_id: str = ""

@@ -1,4 +1,4 @@
-"""Where the stack takes what is sent to it, as opposed to where its components are reached."""
+"""The URLs to send metrics, logs and traces to."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def traces_url(endpoints: Sequence[Endpoint], ports: Mapping[str, int]) -> str |
     listens on the port that `ports` has for it.
     """
     for endpoint in endpoints:
-        if endpoint.ready_path == OTLP_PATH and endpoint.has_way:
+        if endpoint.ready_path == OTLP_PATH and endpoint.is_reachable:
             return endpoint.base_url
-    here = {endpoint.component for endpoint in endpoints if not endpoint.via and endpoint.has_way}
+    here = {endpoint.component for endpoint in endpoints if not endpoint.via and endpoint.is_reachable}
     return next((f"http://{LOOPBACK}:{ports[key]}" for name, key in _TAKES_SPANS if name in here), None)
 
 
 def _reached(endpoints: Sequence[Endpoint], component: str) -> str | None:
-    return next((item.base_url for item in endpoints if item.component == component and item.has_way), None)
+    return next((item.base_url for item in endpoints if item.component == component and item.is_reachable), None)
