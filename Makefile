@@ -57,11 +57,11 @@ e2e-repair: ## break a cluster of three nodes in every way that is known, and ha
 	@$(call with_tools,requirements-dev.lock,E2E_EVERYTHING=1 \
 	  E2E_REPAIR_REPORT='$(root)/docs/reference/repair.md' run -m pytest -m e2e tests/e2e/test_repair_table.py $(ARGS))
 
-# Keywords are ruff's to find (S105 to S107), ids of recorded installations are none. Nothing that was found is sent anywhere to be tried out.
+# Keywords are ruff's to find (S105 to S107); ids of recorded installations are no secrets. Findings are sent nowhere.
 scan_secrets = run -m detect_secrets.pre_commit_hook --no-verify --disable-plugin KeywordDetector
-lint: ## check style, types, import contracts, shell scripts, secrets in files, and known flaws of what is pinned
+lint: ## check style, types, sizes, import contracts, shell scripts, secrets in files, and known flaws of what is pinned
 	@$(call with_tools,requirements-dev.lock, \
-	  run -m ruff check . && run -m ruff format --check . && run -m mypy && \
+	  run -m ruff check . && run -m ruff format --check . && run -m mypy && run dev/size_limits.py && \
 	  PYTHONPATH="$$tools:src" run -c 'from importlinter.cli import lint_imports_command as main; main()' \
 	    --cache-dir '$(cache)/import_linter' && \
 	  "$$tools/bin/shellcheck" $$(find . -name .cache -prune -o -name '*.sh' -print) .ci/run && \

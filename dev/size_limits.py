@@ -1,4 +1,4 @@
-"""The limits of the house, which `make lint` checks: files that are read in one sitting, functions in one breath."""
+"""Limits on the size of files, functions and parameter lists, which `make lint` checks."""
 
 from __future__ import annotations
 
