@@ -16,9 +16,10 @@ Value = TypeVar("Value")
 class TtlCache(Generic[Value]):
     """Reads, and remembers for a moment. Safe to use from several threads."""
 
-    def __init__(self, ask: Callable[[], Value], fresh_s: float = FRESH_S) -> None:
-        self._ask = ask
-        self._fresh_s = fresh_s
+    def __init__(
+        self, ask: Callable[[], Value], fresh_s: float = FRESH_S, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask, self._fresh_s, self._monotonic = ask, fresh_s, monotonic
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._found: list[Value] = []
@@ -26,17 +27,17 @@ class TtlCache(Generic[Value]):
 
     def read(self, *, fresh: bool = False) -> Value:
         """Return the value, asked for anew if it is old or `fresh`; raises the InstallError of asking."""
-        asked_at = time.monotonic()
+        asked_at = self._monotonic()
         with self._lock:
             # All that waited for one read share its failure; whoever asks after it asks anew.
             failed_before = self._error is not None and asked_at > self._read_at
-            if fresh or failed_before or time.monotonic() - self._read_at > self._fresh_s:
+            if fresh or failed_before or self._monotonic() - self._read_at > self._fresh_s:
                 self._error = None
                 try:
                     self._found = [self._ask()]
                 except InstallError as error:
                     self._error = error
-                self._read_at = time.monotonic()
+                self._read_at = self._monotonic()
             if self._error is not None:
                 raise self._error
             return self._found[0]

@@ -50,12 +50,12 @@ def boot_id() -> str:
     return f"boot-{round(psutil.boot_time() / 60)}"
 
 
-def start_time(pid: int) -> float | None:
+def start_time(pid: int, *, has_proc: bool = LINUX) -> float | None:
     """Return when a live process started, in seconds on a scale that is fixed within one boot; None if there is none.
 
     A zombie is no live process. Two processes with the same pid differ in it, so pid and start time name one.
     """
-    if LINUX:
+    if has_proc:
         # The second field is the name in brackets, and may hold brackets and blanks itself.
         fields = kernel_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
         # A zombie with more than one thread is still ending: it holds its files and ports.
@@ -80,12 +80,12 @@ def is_suspended(pid: int) -> bool:
     return False
 
 
-def marked_processes(variable: str, value: str, argv: Sequence[str] = ()) -> Iterator[int]:
+def marked_processes(variable: str, value: str, argv: Sequence[str] = (), *, has_proc: bool = LINUX) -> Iterator[int]:
     """Yield the processes of this user that lead a session and carry a variable in their environment.
 
     macOS does not show the environment of every program; there the same arguments (`argv`) do as well.
     """
-    if LINUX:
+    if has_proc:
         wanted = f"{variable}={value}".encode()
         for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
             with suppress(OSError):
@@ -211,13 +211,13 @@ def listening(pid: int) -> list[tuple[str, int]]:
     return sorted(found)
 
 
-def listener(port: int) -> Holder | None:
+def listener(port: int, *, has_proc: bool = LINUX) -> Holder | None:
     """Return who listens on a TCP port, as far as this user may know; None if nobody is found."""
     import psutil
 
     def seen() -> Iterator[int]:
         with suppress(psutil.Error, OSError):
-            if LINUX:
+            if has_proc:
                 for connection in psutil.net_connections(kind="tcp"):
                     if _listens_on(connection, port):
                         yield connection.pid or 0

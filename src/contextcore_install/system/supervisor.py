@@ -149,11 +149,11 @@ class Supervisor(ExitStack):
     Raises CancelledError if the step is cancelled already.
     """
 
-    def __init__(self, ctx: StepContext | None, timeout_s: float) -> None:
+    def __init__(self, ctx: StepContext | None, timeout_s: float, grace_s: float = GRACE_S) -> None:
         super().__init__()
         if ctx is not None:
             ctx.raise_if_cancelled()
-        self._ctx, self._timeout_s, self._began = ctx, timeout_s, time.monotonic()
+        self._ctx, self._timeout_s, self._grace_s, self._began = ctx, timeout_s, grace_s, time.monotonic()
         self._children: list[Child] = []
         self._ending: list[Child] = []
 
@@ -199,7 +199,7 @@ class Supervisor(ExitStack):
                 in_time = False
                 self._ask_to_end()
             if self._ending:
-                kill_at = min(kill_at, now + GRACE_S)
+                kill_at = min(kill_at, now + self._grace_s)
             if now > kill_at:
                 break
         for child in self._ending:  # what ignores SIGTERM, and what they started

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from contextcore_install.core import ttl_cache
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ttl_cache import TtlCache
 
@@ -36,12 +33,11 @@ def test_who_asks_after_a_read_that_failed_asks_anew() -> None:
     assert shared.read() == 4
 
 
-def test_a_read_that_failed_is_shared_by_the_checks_that_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_failed_is_shared_by_the_checks_that_waited_for_it() -> None:
     asked = BusyOnce()
-    shared = TtlCache(asked)
     first_asks_and_reads, second_asked_meanwhile = [1.0, 1.0, 5.0], [3.0, 5.0]
     instants = iter([*first_asks_and_reads, *second_asked_meanwhile])
-    monkeypatch.setattr(ttl_cache, "time", SimpleNamespace(monotonic=lambda: next(instants)))
+    shared = TtlCache(asked, monotonic=lambda: next(instants))
     for _ in range(2):
         with pytest.raises(InstallError, match="busy"):
             shared.read()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import psutil
-import pytest
 
 from contextcore_install.system import machine
 
@@ -40,21 +39,20 @@ def test_a_listener_is_found_with_its_process() -> None:
     assert not machine.listens(os.getpid(), port)
 
 
-def test_the_ways_without_proc_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ways_without_proc_agree() -> None:
     variable, value = "CONTEXTCORE_TEST_MARK", str(os.getpid())
     environ = {**os.environ, variable: value}
     with subprocess.Popen(["sleep", "300"], env=environ, start_new_session=True) as marked:
-        for linux in {machine.LINUX, False}:
-            monkeypatch.setattr(machine, "LINUX", linux)
-            assert list(machine.marked_processes(variable, value)) == [marked.pid]
-            assert machine.start_time(marked.pid) is not None
+        for has_proc in {machine.LINUX, False}:
+            assert list(machine.marked_processes(variable, value, has_proc=has_proc)) == [marked.pid]
+            assert machine.start_time(marked.pid, has_proc=has_proc) is not None
             with socket.create_server(("127.0.0.1", 0)) as server:
-                holder = machine.listener(server.getsockname()[1])
+                holder = machine.listener(server.getsockname()[1], has_proc=has_proc)
                 assert holder is not None
                 assert holder.pid == os.getpid()
         marked.kill()
         marked.wait()
-        assert machine.start_time(marked.pid) is None
+        assert all(machine.start_time(marked.pid, has_proc=has_proc) is None for has_proc in {machine.LINUX, False})
 
 
 def test_descent_is_known() -> None:

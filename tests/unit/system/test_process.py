@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.system import process, supervisor
 from contextcore_install.system.machine import start_time
+from contextcore_install.system.supervisor import Supervisor
 from kit.fakes import Told
 
 
@@ -87,11 +89,14 @@ def test_a_timeout_ends_the_command_and_what_it_started(tmp_path: Path) -> None:
     assert gone(int(wait_for(tmp_path / "pid")))
 
 
-def test_what_ignores_the_kind_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
+def test_what_ignores_the_kind_signal_is_killed() -> None:
     began = time.monotonic()
-    with pytest.raises(InstallError, match="did not end within"):
-        process.run(sh("trap '' TERM; while :; do sleep 0.05; done"), timeout_s=0.2)
+    deaf = supervisor.Child(sh("trap '' TERM; while :; do sleep 0.05; done"), None)
+    with Supervisor(None, 0.2, grace_s=0.3) as ending:
+        ending.add(deaf, lambda _: None)
+        with pytest.raises(InstallError, match="did not end within"):
+            ending.attend()
+    assert deaf.exit_code == -signal.SIGKILL
     assert time.monotonic() - began < 30
 
 

@@ -43,6 +43,7 @@ class KindRequirements:
     our_nodes: Callable[[], Sequence[Node]]
     bind_problem: Callable[[int], int] = bind_problem
     privileged_below: Callable[[], int] = machine.privileged_below
+    which: Callable[..., str | None] = shutil.which
 
     def all(self) -> list[Requirement]:
         of_machine = partial(Requirement, category=Category.INFRASTRUCTURE)
@@ -89,7 +90,7 @@ class KindRequirements:
             local = endpoint.local or "docker context ls"
             facts = {"engine_network": "another", "endpoint": endpoint.shown, "local": local}
             return Probe(evidence, machine_findings(facts, evidence))
-        path = shutil.which(self.engine.name, path=self.config.environ.get("PATH", os.defpath)) or ""
+        path = self.which(self.engine.name, path=self.config.environ.get("PATH", os.defpath)) or ""
         at_home = self.config.environ.get("TMPDIR", "").startswith(str(Path.home()))
         facts = {"engine_path": path, "temporary_files": "at home" if at_home else "elsewhere"}
         return Probe(evidence, machine_findings(facts, path))

@@ -68,6 +68,7 @@ class World:
     node_image: str = "kindest/node:v1.37.0"
     environ: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    program: str = ""
     engine_environ: dict[str, str] = field(default_factory=lambda: {"HOME": "/nowhere"})
 
     def probe(self, name: str) -> Probe:
@@ -82,7 +83,8 @@ class World:
         }
         info = EngineInfo(**{**usual, **self.info}) if self.info is not None else None
         engine, ports = Fake(info, environ=self.engine_environ), resolve_ports(self.ports)
-        found = requirements(config, engine, ports=ports, node_image=self.node_image)
+        more = {"which": lambda *_, **__: self.program} if self.program else {}
+        found = requirements(config, engine, ports=ports, node_image=self.node_image, **more)
         return next(item for item in found.all() if item.id == name).probe()
 
     def found(self, name: str) -> list[tuple[str, bool]]:
@@ -141,13 +143,10 @@ def test_where_to_give_the_engine_more_memory_is_the_products_own_place(
     assert where in finding.remedy.summary
 
 
-def test_docker_from_snap_is_told_of_where_its_temporary_files_are_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = "/snap/bin/docker"
-    monkeypatch.setattr("shutil.which", lambda name, path: program if name == "docker" else None)
-    assert World(tmp_path).found("engine") == [("snap-docker", True)]
-    assert World(tmp_path, environ={"TMPDIR": str(Path.home() / "tmp")}).found("engine") == []
+def test_docker_from_snap_is_told_of_where_its_temporary_files_are_elsewhere(tmp_path: Path) -> None:
+    at_home = {"TMPDIR": str(Path.home() / "tmp")}
+    assert World(tmp_path, program="/snap/bin/docker").found("engine") == [("snap-docker", True)]
+    assert World(tmp_path, program="/snap/bin/docker", environ=at_home).found("engine") == []
 
 
 def test_while_the_engine_is_down_nobody_is_named_who_holds_a_port(tmp_path: Path) -> None:
