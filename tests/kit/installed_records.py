@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.commands import backup, restore
@@ -35,12 +35,12 @@ STORY = [
 ]
 
 
-def app(folder: Path, *words: str) -> App:
-    """Return an invocation for the installation `test` of the home in a folder."""
+def app(folder: Path, *words: str, **given: Any) -> App:
+    """Return an invocation for the installation `test` of the home in a folder; `given` are fields of it."""
     streams = io.StringIO(), io.StringIO(), io.StringIO()
     environ = {"HOME": str(folder), "PATH": str(folder)}
     settings = parse([*words, "--cluster", "test"], {}, "./create-cluster.sh")
-    return App(settings, environ, Home(folder / "home"), *streams, SystemClock())
+    return replace(App(settings, environ, Home(folder / "home"), *streams, SystemClock()), **given)
 
 
 def write_records(folder: Path, story: Sequence[Event] = STORY) -> State:
@@ -65,10 +65,11 @@ def make_backup(folder: Path) -> Path:
     return target
 
 
-def put_back(folder: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> App:
+def put_back(folder: Path, source: Path, *words: str) -> App:
     """Restore as far as the records are placed, and return the invocation."""
     done = app(folder, "restore", str(source), "--yes", *words)
-    monkeypatch.setattr(restore, "carry_out", lambda _, __, prepared, **___: prepared.lock.release())
-    restore.run(done)
+    _, prepared = restore.begin_restore(done)
+    assert prepared.lock
+    prepared.lock.release()
     place_records(done.home, "test")
     return done

@@ -33,13 +33,19 @@ from contextcore_install.ui.text import sanitize, size
 
 
 def run(app: App) -> int:
+    on_provider, prepared = begin_restore(app)
+    return carry_out(on_provider, lambda session, _: session.run(), prepared)
+
+
+def begin_restore(app: App) -> tuple[App, Prepared]:
+    """Do what comes before the run that finishes the restore; return the invocation and the lock for it."""
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
     was_there = app.layout.exists
     lock = take_lock(app)
     staged = staging(app.layout)
     try:
         shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
-        manifest = _prepare(app, source, staged)
+        on_provider = _prepare(app, source, staged)
         begin(app.layout)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
@@ -47,18 +53,18 @@ def run(app: App) -> int:
             _take_folder_back(app)
         lock.release()
         raise
-    return carry_out(_on_provider(app, manifest), lambda session, _: session.run(), Prepared(lock))
+    return on_provider, Prepared(lock)
 
 
-def _prepare(app: App, source: Path, staged: Path) -> Manifest:
-    """Do all that can fail before anything is replaced."""
+def _prepare(app: App, source: Path, staged: Path) -> App:
+    """Do all that can fail before anything is replaced; return the invocation for the backup's provider."""
     with cancellable(app) as ctx:
         ctx.activity(f"checking {source}")
         manifest = _unpack(app, source, staged, ctx)
         archived = _archived_state(app, source, staged, manifest)
         records = read_records(app.layout, app.settings.cluster)
         state = records.state
-        on_provider = _on_provider(app, manifest)
+        on_provider = replace(app, settings=replace(app.settings, provider=manifest.provider))
         select(on_provider, archived)  # what the run is made with: refused here, or too late
         installation = resolve_what_runs(on_provider, state, archived)
         replaced = _replaced(app, installation.provider, state)
@@ -68,7 +74,7 @@ def _prepare(app: App, source: Path, staged: Path) -> Manifest:
             saved = make_backup(installation, kept, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
         ctx.raise_if_cancelled()
-    return manifest
+    return on_provider
 
 
 def _replaced(app: App, provider: Provider, state: State) -> Sequence[Volume]:
@@ -119,16 +125,13 @@ def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> Non
 
 
 def _archived_state(app: App, source: Path, staged: Path, manifest: Manifest) -> State:
-    path = staged / RECORDS / app.layout.state.name
     try:
-        stored = load_state(path)
+        stored = load_state(staged / RECORDS / app.layout.state.name)
     except (UnreadableFileError, ValueError) as error:
-        reason = str(error)
-    else:
-        if stored and stored.state.exists and stored.state.provider == manifest.provider:
-            return stored.state
-        reason = "its records describe no installation"
-    raise _unusable(source, reason)
+        raise _unusable(source, str(error)) from error
+    if stored and stored.state.exists and stored.state.provider == manifest.provider:
+        return stored.state
+    raise _unusable(source, "its records describe no installation")
 
 
 def _unusable(source: Path, reason: str) -> InstallError:
@@ -162,7 +165,3 @@ def _take_folder_back(app: App) -> None:
     with suppress(OSError):
         app.layout.lock.unlink(missing_ok=True)
         app.layout.folder.rmdir()
-
-
-def _on_provider(app: App, manifest: Manifest) -> App:
-    return replace(app, settings=replace(app.settings, provider=manifest.provider))

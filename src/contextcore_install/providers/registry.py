@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
-from contextcore_install.core.provider import Provider, ProviderConfig
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every command imports this
+    from contextcore_install.core.provider import Provider, ProviderConfig
 
 #: Name -> module with `create`, `recollect` and `held_ports`; imported when it is used.
 PROVIDERS = {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
+from contextcore_install.providers.registry import create_provider
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
     from contextcore_install.core.interfaces import Clock
+    from contextcore_install.core.provider import Provider, ProviderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class App:
     stdout: TextIO
     stderr: TextIO
     clock: Clock
+    create_provider: Callable[[str, ProviderConfig], Provider] = create_provider
 
     @property
     def layout(self) -> ClusterLayout:

@@ -12,7 +12,6 @@ from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced, replaced
 from contextcore_install.engine.state import State
-from contextcore_install.providers.registry import create_provider
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
@@ -47,7 +46,7 @@ class Installation:
 
     @cached_property
     def provider(self) -> Provider:
-        return create_provider(self.selection.provider, self.selection.config(self.app))
+        return self.app.create_provider(self.selection.provider, self.selection.config(self.app))
 
     def shipper(self, report: Callable[[str], None]) -> Shipper:
         """Return the way of the events into the stack; not started."""

@@ -9,7 +9,7 @@ import pytest
 from contextcore_install.commands.repair import accepted_losses
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.engine.replaced import DataReplaced
-from unit.runtime.test_ending import app
+from kit.installed_records import app
 
 SHOWN = DataReplaced("data-replaced", "it is gone", warning=True, name="data-loki-0", was="a", now="b")
 DRIFT = Finding("drift", "it differs", remedy=Remedy("put it back", automatic=True))
@@ -29,4 +29,4 @@ def test_any_loss_is_accepted_only_if_one_was_shown_that_the_repair_makes(
     words: tuple[str, ...], findings: tuple[Finding, ...], any_loss: bool, tmp_path: Path
 ) -> None:
     found = {"manifests_apply": CheckResult(findings=findings)}
-    assert accepted_losses(app(tmp_path, *words), found) == ([SHOWN], any_loss)
+    assert accepted_losses(app(tmp_path, *words, "--yes"), found) == ([SHOWN], any_loss)

@@ -24,36 +24,30 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", ["install-state.json", "journal.jsonl"])
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_backup_is_put_back_whatever_its_records_were_like(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, name: str
-) -> None:
+def test_a_backup_is_put_back_whatever_its_records_were_like(tmp_path: Path, what: str, name: str) -> None:
     state = write_records(tmp_path)
     spoilt = Home(tmp_path / "home").cluster("test").folder / name
     spoilt.unlink()
     SPOILT[what](spoilt)
-    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
+    back = put_back(tmp_path, make_backup(tmp_path), "--no-backup")
     records = mend_records(back.layout, "test")
     assert (records.state.as_document(), records.notices) == (state.as_document(), [])
 
 
-def test_a_change_that_is_not_recorded_yet_is_recorded_by_whoever_restores_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_that_is_not_recorded_yet_is_recorded_by_whoever_restores_it(tmp_path: Path) -> None:
     write_records(tmp_path)
     path = Home(tmp_path / "home").cluster("test").state
     path.write_text(path.read_text().replace("completed", "failed", 1))
-    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
+    back = put_back(tmp_path, make_backup(tmp_path), "--no-backup")
     imported = mend_records(back.layout, "test").imported
     assert imported
     assert imported["changes"] == ["preflight: completed -> failed"]
 
 
-def test_records_that_a_script_began_without_a_provider_are_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_that_a_script_began_without_a_provider_are_put_back(tmp_path: Path) -> None:
     began = replace(STORY[0], data={"installation_id": "abc", "provider": "", "settings": {}})
     state = write_records(tmp_path, [began, *STORY[1:]])
-    back = put_back(tmp_path, make_backup(tmp_path), monkeypatch, "--no-backup")
+    back = put_back(tmp_path, make_backup(tmp_path), "--no-backup")
     assert mend_records(back.layout, "test").state.steps == state.steps
 
 

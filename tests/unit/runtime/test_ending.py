@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 from collections.abc import Callable
@@ -12,65 +11,68 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.cli.settings import parse
 from contextcore_install.commands import delete, repair, restore, rollback
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.provider import ClusterState
+from contextcore_install.engine.state import CLUSTER_STEP
 from contextcore_install.runtime.app import App
-from contextcore_install.storage.home import Home, make_home, make_private
-from contextcore_install.system.clock import SystemClock
+from contextcore_install.storage.home import ClusterLayout, Home
+from contextcore_install.system.services import manager_of
 from kit.fakes import FakeProvider
+from kit.installed_records import START_US, STORY, app, make_backup, write_records
+
+LOST: Any = {CLUSTER_STEP: SimpleNamespace(problems=[SimpleNamespace(code=repair.BEYOND_REPAIR)])}
+COMMANDS: dict[str, tuple[Callable[[App], object], tuple[str, ...]]] = {
+    "rollback": (rollback.run, ("rollback",)),
+    "restore": (restore.run, ("restore", "kept.tar.gz")),
+    "delete": (delete.run, ("delete", "--backup")),
+    "repair": (lambda app: repair._make_room(app, LOST), ("--repair",)),
+}
 
 
-def app(folder: Path, *words: str) -> App:
-    streams = io.StringIO(), io.StringIO(), io.StringIO()
-    settings = parse([*words, "--yes", "--cluster", "test"], {}, "./create-cluster.sh")
-    made = App(settings, {"HOME": str(folder), "PATH": ""}, Home(folder / "home"), *streams, SystemClock())
-    make_home(made.home)
-    make_private(made.layout.folder)
+@pytest.fixture
+def layout(tmp_path: Path) -> ClusterLayout:
+    """The files of an installation that has a cluster."""
+    made = Event(5, START_US + 4, "run-1", Kind.STEP_COMPLETED, CLUSTER_STEP, {"duration_seconds": 1.0})
+    write_records(tmp_path, [*STORY, made])
+    return Home(tmp_path / "home").cluster("test")
+
+
+@pytest.fixture
+def provider() -> FakeProvider:
+    """A cluster that takes its one volume along when it is removed."""
+    made = FakeProvider()
+    made.state, made.kept.outlives_cluster, made.kept.files = ClusterState.HEALTHY, False, {"grafana": b"precious"}
     return made
 
 
-def asked_to_end(*_: Any, **__: Any) -> Any:
-    """Stand for work that is done when the signal comes, and does not look whether it is to end."""
-    os.kill(os.getpid(), signal.SIGTERM)
-    return SimpleNamespace(path="backup.tar.gz", words="", cluster="test")
+def signal_after_backup(layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a signal come when a backup is in place, and making it looks no more whether it is to end."""
+    real_fsync, signals = os.fsync, [signal.SIGTERM]
+
+    def fsync(descriptor: int) -> None:
+        real_fsync(descriptor)
+        if signals and any(layout.backups.glob("test-before-*.tar.gz")):
+            os.kill(os.getpid(), signals.pop())
+
+    monkeypatch.setattr(os, "fsync", fsync)
 
 
-ENDED: dict[str, tuple[Any, str, Callable[[App], object], tuple[str, ...]]] = {
-    "rollback": (rollback, "make_backup", rollback.run, ("rollback",)),
-    "restore": (restore, "_unpack", restore.run, ("restore", "backup.tar.gz")),
-    "delete": (delete, "make_backup", delete.run, ("delete", "--backup")),
-    "repair": (repair, "make_backup", lambda app: repair._make_room(app, LOST), ("--repair",)),
-}
-LOST: Any = {"cluster_create": SimpleNamespace(problems=[SimpleNamespace(code=repair.BEYOND_REPAIR)])}
-
-
-@pytest.mark.parametrize("what", ENDED)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_signal_while_it_prepares_ends_it_with_nothing_destroyed(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, tmp_path: Path, layout: ClusterLayout, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, work, run, words = ENDED[what]
-    provider = FakeProvider()
-    installation = SimpleNamespace(provider=provider, plan=lambda _: None, shipper=lambda _: None)
-    destroyed: list[str] = []
-    for name, instead in {
-        work: asked_to_end,
-        "resolve": lambda *_: installation,
-        "resolve_what_runs": lambda *_: installation,
-        "with_installation": lambda *_: None,
-        "select": lambda *_: None,
-        "_show": lambda *_: None,
-        "volumes_of": lambda *_: (),
-        "_on_provider": lambda app, _: app,
-        "steps_to_undo": lambda *_: ("cluster_create",),
-        "_loses_data": lambda _: True,
-        "_archived_state": lambda *_: None,
-        "_confirm": lambda *_: None,
-        **{name: lambda *_, name=name, **__: destroyed.append(name) for name in ("end_service", "begin", "carry_out")},
-    }.items():
-        monkeypatch.setattr(module, name, instead, raising=False)
-    monkeypatch.setattr("contextcore_install.runtime.backing_up.make_backup", asked_to_end)
-    place = app(tmp_path, *words)
+    run, words = COMMANDS[command]
+    monkeypatch.chdir(tmp_path)
+    make_backup(tmp_path)
+    service = manager_of({"HOME": str(tmp_path)}).path("contextcore-install-watch-test")
+    service.parent.mkdir(parents=True)
+    service.touch()
+    journal = layout.journal.read_bytes()
+    signal_after_backup(layout, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        run(place)
-    assert (destroyed, provider.calls.count("remove_cluster")) == ([], 0)
-    assert place.layout.folder.is_dir()
+        run(app(tmp_path, *words, "--yes", create_provider=lambda *_: provider))
+    assert len(list(layout.backups.glob("test-before-*.tar.gz"))) == 1
+    assert provider.calls.count("remove_cluster") == provider.calls.count("remove_release") == 0
+    assert (provider.state, provider.kept.files) == (ClusterState.HEALTHY, {"grafana": b"precious"})
+    assert (service.exists(), layout.restore.exists(), layout.journal.read_bytes()) == (True, False, journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,15 @@ def test_a_reset_gives_up_a_restore_that_was_cut_off_before_anything_was_recorde
 def test_what_is_killed_while_it_puts_records_aside_leaves_no_restore_to_go_on_with(
     tmp_path: Path, layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    def killed(*_: object, **__: object) -> str:
-        raise KeyboardInterrupt
+    real_rename, archive = os.rename, Home(tmp_path / "home").archive
 
-    for module in (reset, delete):
-        monkeypatch.setattr(module, "archive_records", killed)
+    def rename(source: str, target: str) -> None:
+        if Path(target).is_relative_to(archive):
+            raise KeyboardInterrupt
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(KeyboardInterrupt):
         (reset if command == "--reset" else delete).run(app(tmp_path, command, "--yes"))
     assert not layout.restore.exists()
+    assert layout.state.exists()

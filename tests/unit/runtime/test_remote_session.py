@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from contextcore_install.engine.replica import RemoteRecords
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.control import RunControl
-from contextcore_install.runtime.installation import Installation
 from contextcore_install.runtime.session import NOTHING_PREPARED, open_session
 from kit.fakes import FakeProvider
 from kit.installed_records import START_US, app, write_records
@@ -44,25 +41,22 @@ def elsewhere(state: State, cluster: str) -> State:
     return made
 
 
-def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str) -> tuple[Keeps, str, object, str]:
+def begun(tmp_path: Path, cluster: str) -> tuple[Keeps, str, object, str]:
     """Open and close a run; return the provider, preflight as the run found it, the lease's holder, and the journal."""
     provider = Keeps(elsewhere(write_records(tmp_path), cluster))
-    monkeypatch.setattr(Installation, "provider", provider)
-    asked = app(tmp_path, "--resume")
+    asked = app(tmp_path, "--resume", create_provider=lambda *_: provider)
     with open_session(asked, lambda *_: [], RunControl(), NOTHING_PREPARED) as session:
         status, holder = session.state.step("preflight").status, provider.holder
     return provider, status, holder, asked.layout.journal.read_text()
 
 
-def test_a_run_goes_on_with_the_newer_records_of_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    provider, status, holder, journal = begun(tmp_path, monkeypatch, "test")
+def test_a_run_goes_on_with_the_newer_records_of_its_cluster(tmp_path: Path) -> None:
+    provider, status, holder, journal = begun(tmp_path, "test")
     assert (status, bool(holder), provider.holder) == ("failed", True, None)
     assert "the records in the cluster count (ConfigMap of the lab, written by office" in journal
 
 
-def test_a_run_names_another_installations_records_and_leaves_them_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    provider, status, holder, journal = begun(tmp_path, monkeypatch, "production")
+def test_a_run_names_another_installations_records_and_leaves_them_alone(tmp_path: Path) -> None:
+    provider, status, holder, journal = begun(tmp_path, "production")
     assert (status, holder, provider.slot.writes) == ("completed", None, 0)
     assert "holds the records of 'production'" in journal

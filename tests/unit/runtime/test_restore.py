@@ -36,7 +36,7 @@ def write_data(layout: ClusterLayout) -> None:
 
 
 def test_data_of_which_nothing_is_recorded_is_backed_up_before_it_is_replaced(
-    tmp_path: Path, layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, layout: ClusterLayout
 ) -> None:
     shutil.rmtree(layout.folder)
     write_data(layout)
@@ -46,12 +46,12 @@ def test_data_of_which_nothing_is_recorded_is_backed_up_before_it_is_replaced(
         restore.run(asked)
     told = asked.stdout.getvalue()  # type: ignore[attr-defined]
     assert "They replace what is there now: grafana." in told
-    put_back(tmp_path, tmp_path / "kept.tar.gz", monkeypatch)
+    put_back(tmp_path, tmp_path / "kept.tar.gz")
     (saved,) = layout.backups.glob("test-before-restore-*.tar.gz")
     with tarfile.open(saved) as tar:
         assert {"records/install-state.json", "volumes/grafana.tar"} <= set(tar.getnames())
     shutil.rmtree(layout.restore)
-    put_back(tmp_path, saved, monkeypatch, "--no-backup")
+    put_back(tmp_path, saved, "--no-backup")
     assert (layout.restore / "volumes" / "grafana.tar").is_file()
 
 

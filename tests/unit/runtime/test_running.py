@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import threading
+import io
+import os
+import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.findings import Finding
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RepairBudget
-from contextcore_install.runtime import watching
+from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.running import mend
-from kit.fakes import RealClock
-from unit.runtime.test_ending import app
+from contextcore_install.runtime.watching import Watch
+from kit.fakes import FakeProvider, RealClock
+from kit.installed_records import START_US, STORY, app, write_records
 
 DONE = RunResult(Outcome.SUCCEEDED)
 TIMES = 20.0
@@ -81,37 +87,38 @@ def test_a_repair_that_is_told_to_end_begins_no_other_round() -> None:
     assert mend(session, console) is ended
 
 
-def test_checks_that_are_interrupted_are_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    looking = threading.Event()
-
+def test_checks_that_are_interrupted_are_told_to_end() -> None:
     class Waits:
         id, title, needs = "preflight", "", ()
 
         def check(self, ctx: Any) -> None:
-            looking.set()
+            ctx.wait(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
             ctx.wait(TIMES)
 
-    def interrupted(*_: Any) -> Any:
-        assert looking.wait(TIMES)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("concurrent.futures.Future.result", interrupted)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         check_all(Plan([Waits()]), RealClock())  # type: ignore[list-item]
     assert time.monotonic() - began < TIMES / 2
 
 
-def test_a_watch_ends_whenever_in_a_remedy_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def carry_out(_: object, work: Any, *__: object, stopping: Callable[[], None], **___: object) -> int:
-        work(SimpleNamespace(recorder=SimpleNamespace(record=lambda *_, **__: None)), None)
-        stopping()  # as while telemetry is sent
-        return 0
+class EndsAtTheEnd(io.StringIO):
+    """What a run's events are written to; with the last of them, as while telemetry is sent, a signal comes."""
 
-    monkeypatch.setattr(watching, "carry_out", carry_out)
-    monkeypatch.setattr(watching, "mend", lambda *_: RunResult(Outcome.FAILED))
-    monkeypatch.setattr(watching.Watch, "_state", lambda _: SimpleNamespace(steps={}, provider="host"))
-    watched = watching.Watch(app(tmp_path, "watch"), RepairBudget(most=1), TIMES)
-    problem: Any = SimpleNamespace(message="it is gone")
-    assert watched._heal([problem]) is None
+    def write(self, text: str) -> int:
+        if f'"{Kind.RUN_FINISHED.value}"' in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(text)
+
+
+def test_a_watch_ends_whenever_in_a_remedy_it_is_told_to(tmp_path: Path) -> None:
+    done = [Event(0, START_US + 4, "run-1", Kind.STEP_COMPLETED, step, {"duration_seconds": 1.0}) for step in STEP_IDS]
+    story = [replace(event, number=number) for number, event in enumerate([*STORY, *done], 1)]
+    write_records(tmp_path, story)
+    provider, stdout = FakeProvider(), EndsAtTheEnd()
+    provider.missing_tool, provider.can_fix = True, False
+    given = {"create_provider": lambda *_: provider, "stdout": stdout}
+    watched = Watch(app(tmp_path, "watch", "--output", "json", **given), RepairBudget(most=1), TIMES)
+    assert watched._heal([Finding("gone", "it is gone")]) is None
     assert watched._ended
+    assert '"outcome":"failed"' in stdout.getvalue()
