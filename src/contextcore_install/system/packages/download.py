@@ -149,5 +149,7 @@ def _pool(url: str, environ: Mapping[str, str]) -> urllib3.PoolManager:
     parts = urlsplit(url)
     host, proxy = parts.hostname or "", setting(f"{parts.scheme}_proxy")
     without = [name.strip() for name in setting("no_proxy").split(",") if name.strip()]
-    direct = host.startswith("127.") or any(f".{host}".endswith(f".{name.lstrip('*.')}") for name in without)
+    direct = host.startswith("127.") or any(
+        name == "*" or f".{host}".endswith(f".{name.lstrip('*.')}") for name in without
+    )
     return urllib3.ProxyManager(proxy) if proxy and not direct else urllib3.PoolManager()

@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ def test_the_published_bytes_arrive(upstream: Upstream, tmp_path: Path, checksum
     get(upstream, tmp_path / "mimir", told)
     assert (tmp_path / "mimir").read_bytes() == PROGRAM
     assert any("downloading mimir-linux-amd64" in text for text in told.texts(Kind.ACTIVITY, "text"))
+
+
+@pytest.mark.parametrize(("without", "direct"), [("*", True), ("other.example, localhost", True), ("host", False)])
+def test_a_proxy_is_passed_by_for_what_needs_none(
+    upstream: Upstream, tmp_path: Path, without: str, direct: bool
+) -> None:
+    upstream.publish()
+    release = upstream.release.at(upstream.url.replace("127.0.0.1", "localhost"))
+    environ = {"http_proxy": "http://127.0.0.1:1", "no_proxy": without}
+    with nullcontext() if direct else pytest.raises(InstallError, match="cannot be reached"):
+        download_checked(Told().ctx, release, "linux", "amd64", tmp_path / "mimir", environ)
+    assert (tmp_path / "mimir").exists() == direct
 
 
 def test_other_bytes_are_refused(upstream: Upstream, tmp_path: Path) -> None:
