@@ -29,7 +29,7 @@ class Cause:
     retryable: bool = False
 
     def error(self, evidence: str) -> InstallError:
-        message = self.message.format(python=PYTHON)
+        message = self.message.replace("{python}", PYTHON)
         return InstallError(self.code, message, evidence, self.hint, self.retryable, ExitCode.PREFLIGHT_FAILED)
 
 

@@ -165,7 +165,7 @@ def test_a_long_line_is_shown_where_it_tells_something() -> None:
     ],
 )
 def test_what_the_system_said_is_told_by_its_cause(number: int, code: str) -> None:
-    error = explain_os_error(OSError(number, "said so", "/home/joe/.contextcore"), Path("/elsewhere"))
+    error = explain_os_error(OSError(number, "said so", "/home/joe/.contextcore"), Path("/with {braces}"))
 
     assert (error.code, error.evidence) == (code, "/home/joe/.contextcore: said so")
 
