@@ -123,7 +123,7 @@ def unknown_flag(words: Sequence[str]) -> InstallError | None:
     shared = {*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version"}
     owners: dict[str, list[str]] = {}
     for command, arguments in ARGUMENTS.items():
-        for argument in arguments:
+        for argument in (item for item in arguments if item.name.startswith("--")):
             owners.setdefault(argument.name, []).append(command)
     spelt = {flag: flag for flag in (*shared, *owners)} | {f"--{command}": command for command in COMMANDS}
     for word in takewhile(lambda word: word != "--", words):

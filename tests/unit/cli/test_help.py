@@ -74,7 +74,8 @@ def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("--bogus", ""), ("--stauts", "--status"), ("--verfy", "verify"), ("--cluter", "--cluster")]
+    ("typed", "meant"),
+    [("--bogus", ""), ("--stauts", "--status"), ("--verfy", "verify"), ("--cluter", "--cluster"), ("--valeu", "")],
 )
 def test_a_mistyped_flag_is_compared_by_its_name(typed: str, meant: str) -> None:
     with pytest.raises(InstallError) as raised:
