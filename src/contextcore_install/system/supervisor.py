@@ -129,14 +129,14 @@ class Child:
         """End the command if it still runs, with all that it started, and close its pipes."""
         try:
             if self.process.poll() is None:
-                self.signal(signal.SIGTERM)
-                self.process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
+                try:
+                    self.signal(signal.SIGTERM)
+                    with suppress(subprocess.TimeoutExpired):
+                        self.process.wait(GRACE_S)
+                finally:  # what it started may ignore the first signal
+                    self.signal(signal.SIGKILL)
+                    self.process.wait()
         finally:
-            if self.process.returncode is None:
-                self.signal(signal.SIGKILL)
-                self.process.wait()
             _groups.discard(self.process.pid)
             for pipe in filter(None, (self.process.stdin, self.process.stdout, self.process.stderr)):
                 with suppress(OSError, ValueError):
@@ -206,6 +206,8 @@ class Supervisor(ExitStack):
             child.signal(signal.SIGKILL)
         for child in self._children:
             child.process.wait()
+            for pipe in tuple(child.takers):  # what was said without the end of a line counts too
+                child.finish(pipe)
         return in_time
 
 

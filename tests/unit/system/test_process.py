@@ -100,6 +100,24 @@ def test_what_ignores_the_kind_signal_is_killed() -> None:
     assert time.monotonic() - began < 30
 
 
+def test_what_a_killed_command_said_last_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
+    with pytest.raises(InstallError) as caught:
+        process.run(sh("trap '' TERM; printf 'Password: '; while :; do sleep 0.05; done"), timeout_s=1.0)
+    assert caught.value.evidence == "Password: "
+
+
+def test_an_interruption_ends_what_ignores_the_kind_signal_too(tmp_path: Path) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process.run(
+            sh(f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; trap - TERM; echo; echo go; wait"), hear=interrupt
+        )
+    assert gone(int(wait_for(tmp_path / "pid")))
+
+
 def test_a_command_that_closes_its_output_is_still_held_to_the_limit() -> None:
     began = time.monotonic()
     with pytest.raises(InstallError, match="did not end within"):
