@@ -20,10 +20,10 @@ def compare_records(
     app: App, provider: Provider, local: Records, checks: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """Return the member `records` of the status document; None if the provider's cluster holds none."""
-    remote = remote_of(provider)
-    if remote is None:
-        return None
     try:
+        remote = remote_of(provider)
+        if remote is None:
+            return None
         found, kept = look(remote, app.settings.cluster), remote.lease.read()
     except InstallError as error:
         return {"trouble": error.message}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import RemoteRecords
 from contextcore_install.engine.state import State, state_from_document
+from contextcore_install.runtime.compare_records import compare_records
 from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.session import NOTHING_PREPARED, open_session
+from contextcore_install.storage.store import Records
 from kit.fakes import FakeProvider
 from kit.installed_records import START_US, app, write_records
 from kit.remote_world import fake_remote
@@ -60,3 +63,13 @@ def test_a_run_names_another_installations_records_and_leaves_them_alone(tmp_pat
     provider, status, holder, journal = begun(tmp_path, "production")
     assert (status, holder, provider.slot.writes) == ("completed", None, 0)
     assert "holds the records of 'production'" in journal
+
+
+def test_a_cluster_that_there_is_no_way_to_is_no_reason_to_show_no_status(tmp_path: Path) -> None:
+    class Refuses(FakeProvider):
+        def remote(self) -> object:
+            raise InstallError("no-context", "there is no context of that name")
+
+    asked = app(tmp_path, "--status")
+    compared = compare_records(asked, Refuses(), Records(State("test")), [])
+    assert compared == {"trouble": "there is no context of that name"}
