@@ -127,7 +127,8 @@ def _small_records(layout: ClusterLayout) -> Iterator[Piece]:
 
 def _listing(folder: Path) -> str:
     """Return what is in a folder: mode, size, time of change (UTC) and path, one a line."""
-    paths, lines = sorted(folder.rglob("*")), []
+    walked, lines = os.walk(folder), []  # which passes over what is gone meanwhile, or closed to us
+    paths = sorted(Path(place, name) for place, folders, names in walked for name in (*folders, *names))
     for path in paths[:MOST_FILES]:
         with suppress(OSError):
             facts = path.lstat()
