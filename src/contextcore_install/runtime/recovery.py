@@ -94,7 +94,7 @@ def recover(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster
     """
     if records.state.exists or records.offset.events or records.imported:
         return records
-    installation = _within(max(CLUSTER_S, limit_s), lambda: resolve(app, records.state))
+    installation = _within(CLUSTER_S if ask_cluster else limit_s, lambda: resolve(app, records.state))
     if installation is None:
         return records
     kept = _within(CLUSTER_S, lambda: _from_cluster(installation, records)) if ask_cluster else None
