@@ -87,36 +87,36 @@ def _registry(text: str) -> str:
 
 
 MODES: Mapping[str, str] = {
-    "resume": "carry on where the installation stopped",
-    "repair": "check everything, and fix what is broken",
-    "reset": "put the state aside; touches no cluster",
-    "status": "show where the installation stands",
-    "attach": "watch the run that is at work",
+    "resume": "continue where the installation stopped",
+    "repair": "check everything, and repair what is broken",
+    "reset": "archive the state; touches no cluster",
+    "status": "show the status of the installation",
+    "attach": "follow the run that is in progress",
 }
 """Flags that say what to do, each with its help; without one and without a subcommand it is `install`."""
 
 COMMANDS: Mapping[str, str] = {
-    "plan": "show what an installation, or a repair, would do now, and change nothing",
-    "verify": "check everything, and that the metrics can be read back",
+    "plan": "show what an installation or a repair would do now, and change nothing",
+    "verify": "check everything end to end: write to the stores, and read back",
     "history": "show earlier runs",
-    "logs": "show what the steps' commands printed in the latest run; of one STEP, when it last did something",
+    "logs": "show the output of the latest run's commands, or of the last run in which STEP did something",
     "dashboard": "show the installation on a local page, live, until Ctrl-C",
-    "report": "write that page as one file, to attach to a bug report",
-    "diagnose": "collect what helps to find out what is wrong into one redacted file",
-    "backup": "write what the installation holds into one file",
-    "restore": "put back what a backup holds, in place of what is there",
-    "rollback": "undo what was installed, the last step first, and keep the data",
-    "watch": "monitor continuously and repair what breaks; gives up when that does not help",
-    "delete": "end what runs, and remove the cluster with its data",
-    "notify": "set, show, try out (test) or clear who is told how runs end",
-    "clusters": "list the installations, how each stands and when it was last used",
+    "report": "write that page to one file, to attach to a bug report",
+    "diagnose": "say what is wrong, and collect the evidence in one redacted file",
+    "backup": "write records and data to one file",
+    "restore": "restore a backup, replacing what exists",
+    "rollback": "undo the steps, the last first, and keep the data",
+    "watch": "monitor continuously and repair what breaks, within a budget",
+    "delete": "end what runs, and delete the cluster with its data",
+    "notify": "set, show, test or clear the contact points that are notified when runs end",
+    "clusters": "list the installations, their status and when each was last used",
     "state": "read or write a step's status from a script",
     "completion": "print a completion script for a shell",
 }
 """The subcommands, each with its help. Its module in `commands` has its name."""
 
 _STEP = Argument("step", STEP_IDS, ", ".join(STEP_IDS), {"nargs": "?", "metavar": "STEP"})
-_FOLDER = "where to (default: the cluster's folder {} in ~/.contextcore); - prints it"
+_FOLDER = "target (default: the cluster's folder {} in ~/.contextcore); - prints it"
 _FILE, _EVERY, _BUDGET = {"dest": "file"}, {"type": _duration, "default": 60.0}, {"type": _number(1, 100), "default": 6}
 
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
@@ -127,26 +127,26 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "logs": (_STEP,),
     "dashboard": (Argument("--page-port", "N", "its port (default: any)", {"type": _number(1, 65_535), "default": 0}),),
     "report": (
-        Argument("-o", "FILE", "where to, as in report.html; - prints it", {**_FILE, "required": True}),
+        Argument("-o", "FILE", "target, such as report.html; - prints it", {**_FILE, "required": True}),
         Argument("--no-redact", help="leave names, paths and secrets in it"),
     ),
     "diagnose": (Argument("file", "FILE", _FOLDER.format("bundles"), {"nargs": "?"}),),
     "backup": (Argument("-o", "FILE", _FOLDER.format("backups"), _FILE),),
     "restore": (
-        Argument("file", "FILE", "what `backup` wrote"),
+        Argument("file", "FILE", "a file written by `backup`"),
         Argument("--no-backup", help="do not back up what is replaced"),
     ),
     "rollback": (
         Argument("--to", STEP_IDS, "stop at this step, which stays (default: all of them)", {"metavar": "STEP"}),
-        Argument("--no-backup", help="lose data that cannot outlive the cluster"),
+        Argument("--no-backup", help="delete data that cannot outlive the cluster"),
     ),
     "watch": (
         Argument("--every", "TIME", "between two checks (60s)", _EVERY),
         Argument("--budget", "N", "remedies an hour, after which it gives up (6)", _BUDGET),
-        Argument("--install", help="have a service of yours do it from now on"),
-        Argument("--uninstall", help="end that service, and take it away"),
+        Argument("--install", help="install it as a service of this user"),
+        Argument("--uninstall", help="stop and remove that service"),
     ),
-    "delete": (Argument("--backup", help="back it up first; the file goes to the archive"),),
+    "delete": (Argument("--backup", help="back up first; the file goes to the archive"),),
     "notify": (
         Argument("action", ("set", "show", "test", "clear")),
         Argument("urls", "URL", "refused: the URLs are secrets; see --file", {"nargs": "*"}),
@@ -192,19 +192,19 @@ _INSTALLATION_FLAGS = (
     _kept("--context", "NAME", "kube-context: kubectl's context", providers=("kube-context",), machine_local=True),
     _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
     _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
-    _kept("--install-tools", "", "get missing tools into ~/.contextcore", machine_local=True),
+    _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
 )
 """What is installed, and where: kept with the installation."""
 
 _INVOCATION_FLAGS = (
     _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
     _flag("--skip-wait", "", "do not wait until everything is ready", _WAITING),
-    _flag("--timeout", "TIME", "limit of the whole run, as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),
+    _flag("--timeout", "TIME", "time limit of the run, such as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),
     _flag("--yes", "", "answer questions with yes", _PROMPTING, tolerated=True),
     _flag("--allow-data-loss", "", "with --repair --cluster NAME: also remedies that lose data", _REPAIRS),
-    _flag("--live", "", "with --status: also check how things really are", _CHECKING_LIVE),
+    _flag("--live", "", "with --status or clusters: also check the actual state", _CHECKING_LIVE),
     _flag("--output", ("human", "json"), "json: for scripts", _ALL - {"completion"}, tolerated=True),
-    _flag("--tutorial", "", "explain each step while it runs, and how to do it by hand", _INSTALLING),
+    _flag("--tutorial", "", "explain each step as it runs, and how to do it by hand", _INSTALLING),
     _flag("--open", "", "show the run on a local page, and open it in the browser", _INSTALLING | {"dashboard"}),
     _flag("--verbose", "", "show what commands print", _WITH_LIVE_VIEW, tolerated=True),
 )

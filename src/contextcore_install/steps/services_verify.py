@@ -23,7 +23,7 @@ class ServicesVerify(BaseStep):
     """Asks all services concurrently, and reports the answer of each that is not ready."""
 
     id = "services_verify"
-    title = "Ask the services"
+    title = "Verify the services"
     tutorial_text = (
         "Asks each service over HTTP from where you will use it. An open port proves little: it can be open with "
         "nothing behind it."

@@ -53,7 +53,7 @@ def _ending(style: Style, lines: Sequence[str], ways: _Ways) -> str:
 def render_success(ended: Ended, overview: Overview, style: Style, commands: Commands) -> str:
     """Return what runs where, what is missing and how to get it, how to look, and what to type next."""
     if not ended.waited:
-        text = f"{ended.place} is put in place, and was not waited for: whether it works is not known yet."
+        text = f"{ended.place} is applied, but was not waited for: whether it works is not known yet."
         ways = [(commands("--resume"), "waits, and verifies"), (commands("--status"), "where it stands")]
         return _ending(style, _marked(style, "done", text, "good"), ways)
     if ended.nothing_to_do:
