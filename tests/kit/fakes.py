@@ -74,6 +74,7 @@ class FakeData:
         self.outlives_cluster = True
         self.files: dict[str, bytes] = {}
         self.broken: set[str] = set()
+        self.secret: str | None = None
 
     def volumes(self) -> Sequence[Volume]:
         return [Volume(name, name, "complete", bytes=len(content)) for name, content in sorted(self.files.items())]
@@ -96,7 +97,7 @@ class FakeData:
             self.files[volume.name] = found.read()
 
     def password(self) -> str | None:
-        return None
+        return self.secret
 
 
 class FakeProvider:
@@ -115,6 +116,7 @@ class FakeProvider:
         self.running: set[str] = set()
         self.broken: dict[str, Finding] = {}
         self.looks_until_ready = 1
+        self.urls = {name: f"http://127.0.0.1:{10_000 + i}" for i, name in enumerate(self.components)}
         self._looks: dict[str, int] = {}
         self.kept = FakeData()
 
@@ -208,7 +210,7 @@ class FakeProvider:
 
     def endpoints(self) -> Sequence[Endpoint]:
         self._called("endpoints")
-        return [Endpoint(name, f"http://127.0.0.1:{10_000 + i}", "/ready") for i, name in enumerate(self.components)]
+        return [Endpoint(name, self.urls[name], "/ready") for name in self.components]
 
     def cluster_services(self) -> Sequence[Requirement]:
         return []

@@ -58,10 +58,10 @@ def write_records(folder: Path, story: Sequence[Event] = STORY) -> State:
     return state
 
 
-def make_backup(folder: Path) -> Path:
+def make_backup(folder: Path, **given: Any) -> Path:
     """Back the installation up, and return the file."""
     target = folder / "kept.tar.gz"
-    backup.run(app(folder, "backup", "-o", str(target)))
+    backup.run(app(folder, "backup", "-o", str(target), **given))
     return target
 
 

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import pytest
+from kit.installed_records import write_records
+from kit.stores import Misbehaving, answer
 
-from contextcore_install.runtime import backing_up
-from kit.fakes import Told
+BACKS_UP = """\
+import codecs, locale, sys
+from pathlib import Path
+from kit.fakes import FakeProvider
+from kit.installed_records import make_backup
+provider = FakeProvider()
+provider.urls["grafana"], provider.kept.secret = sys.argv[2], "word"
+make_backup(Path(sys.argv[1]), create_provider=lambda *_: provider)
+print(codecs.lookup(locale.getpreferredencoding(False)).name)
+"""
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
 def test_what_people_wrote_in_grafana_is_kept_in_utf_8_whatever_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, misbehaving: Callable[..., Misbehaving]
 ) -> None:
-    found = {"dashboards": [{"title": "schön \udcff 😀"}]}
-    monkeypatch.setattr("contextcore_install.runtime.grafana_objects.export", lambda *_: found)
-    monkeypatch.setattr("locale.getpreferredencoding", lambda *_: "ascii")
-    provider: Any = SimpleNamespace(
-        endpoints=lambda: [SimpleNamespace(component="grafana", is_reachable=True, base_url="http://there")],
-        data=lambda: SimpleNamespace(password=lambda: "word"),
-    )
-    backing_up._stage_grafana(provider, tmp_path, Told().ctx)
-    assert json.loads((tmp_path / "grafana" / "dashboards.json").read_bytes()) == found["dashboards"]
+    dashboard = {"title": "schön \udcff 😀"}
+
+    def grafana(_: Misbehaving, handler: BaseHTTPRequestHandler) -> None:
+        is_search, is_dashboard = (handler.path.startswith(f"/api/{name}") for name in ("search", "dashboards/uid/a"))
+        answer(handler, 200, json.dumps([{"uid": "a"}] if is_search else dashboard if is_dashboard else []))
+
+    write_records(tmp_path)
+    environ = {**os.environ, **ASCII, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", BACKS_UP, str(tmp_path), misbehaving(grafana).url]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "ascii\n"), done.stderr
+    with tarfile.open(tmp_path / "kept.tar.gz") as tar:
+        kept = tar.extractfile("grafana/dashboards.json")
+        assert kept
+        assert json.loads(kept.read()) == [dashboard]
