@@ -44,7 +44,7 @@ def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dic
             unmet = (other.id for other in plan.until(step.id) if other.id in found and found[other.id].problems)
             finding = finding_of(result)
             if needed := next(unmet, ""):
-                text = f"not known before {needed} is mended: {result.message}"
+                text = f"not known before {needed} is fixed: {result.message}"
                 finding = Finding(NOT_KNOWN, text, result.evidence)
             found[step.id] = CheckResult(findings=(finding,))
         else:

@@ -140,7 +140,7 @@ def test_a_bug_in_a_probe_is_not_hidden() -> None:
 
 
 def test_steps_count_as_what_they_make_so_and_what_hangs_on_another_is_skipped() -> None:
-    unknown = Finding("not-known-yet", "not known before cluster_create is mended: no answer")
+    unknown = Finding("not-known-yet", "not known before cluster_create is fixed: no answer")
     checks = {
         "preflight": CheckResult("14 met", (Finding("disk-low", "little room", warning=True),)),
         "cluster_create": CheckResult(findings=(Finding("cluster-stopped", "it is stopped"),)),

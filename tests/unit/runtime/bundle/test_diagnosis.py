@@ -13,7 +13,7 @@ FINE = CheckResult("fine")
 FULL = CheckResult(findings=(Finding("unschedulable", "Loki fits on no node: there is not enough memory."),))
 GONE = CheckResult(findings=(Finding("drift", "a Service is missing"), Finding("drift", "another one, too")))
 STOPPED = CheckResult(findings=(Finding("cluster-stopped", "the cluster is stopped"),))
-UNKNOWN = CheckResult(findings=(Finding(NOT_KNOWN, "not known before cluster_create is mended"),))
+UNKNOWN = CheckResult(findings=(Finding(NOT_KNOWN, "not known before cluster_create is fixed"),))
 WARNED = CheckResult(findings=(Finding("little-memory", "there is little memory", warning=True),))
 
 
