@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.telemetry.folds.fold import SnapshotError, trace_id
-from contextcore_install.telemetry.folds.metrics import PREFIX, MetricsFold, Sample
+from contextcore_install.telemetry.folds.metrics import PREFIX, MetricsFold, Sample, is_measured
 from kit.stores import MINUTE_US, MemoryJournal
 
 START_US = 1_700_000_000_000_000
@@ -260,3 +260,24 @@ def test_a_run_without_a_provider_says_at_its_end_what_it_is() -> None:
 def test_a_snapshot_that_is_none_is_refused(snapshot: dict[str, Any]) -> None:
     with pytest.raises(SnapshotError):
         MetricsFold.restore("c", snapshot)
+
+
+APPLIED_AFTER_VERIFIED: dict[str, Any] = STATE_DOCUMENT | {
+    "verified_at": "2024-01-22T15:31:00Z",
+    "steps": {"pods_ready": {"status": "in_progress", "attempts": 1, "started_at": "2024-01-22T15:32:00Z"}},
+}
+
+
+def test_an_imported_state_in_which_a_step_was_applied_after_the_verification_is_not_measured() -> None:
+    fold = MetricsFold("c")
+    fold.take(Event(1, START_US, "run", Kind.STATE_IMPORTED, "", {"document": APPLIED_AFTER_VERIFIED}))
+    assert not is_measured(fold.snapshot())
+
+
+def test_a_fold_restored_from_an_older_snapshot_goes_by_its_times() -> None:
+    older = MetricsFold("c").snapshot() | {"state": APPLIED_AFTER_VERIFIED}
+    del older["applied_since"]
+    fold = MetricsFold.restore("c", older)
+    fold.take(Event(1, START_US, "run", Kind.RUN_STARTED, "", {}))
+    assert not is_measured(older)
+    assert not is_measured(fold.snapshot())

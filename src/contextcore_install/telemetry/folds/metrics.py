@@ -95,7 +95,7 @@ class MetricsFold:
             fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
             fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
             fold._found_unmet = snapshot.get("found_unmet") is True
-            fold._applied_since = snapshot.get("applied_since") is True
+            fold._applied_since = _is_outdated(snapshot)
         return fold
 
     def _dated(self, sample: Sample) -> Sample:
@@ -117,6 +117,7 @@ class MetricsFold:
             case Kind.RUN_STARTED:
                 yield from self._run_started(event)
             case Kind.STATE_IMPORTED:
+                self._applied_since = _is_outdated({"state": self._state.as_document()})
                 yield from self._whole_state()
             case Kind.HEARTBEAT:
                 yield self._time("heartbeat_timestamp")
@@ -208,14 +209,19 @@ def is_measured(snapshot: Mapping[str, Any]) -> bool:
 
     It does not if a step was applied since, or if `verify` found something critical unmet: that may have been repaired.
     """
+    verified_at = snapshot["state"].get("verified_at")
+    return bool(verified_at) and snapshot.get("found_unmet") is not True and not _is_outdated(snapshot)
+
+
+def _is_outdated(snapshot: Mapping[str, Any]) -> bool:
+    """Tell whether a step was applied after the latest verification, by times if the snapshot has nothing else."""
     state = snapshot["state"]
-    verified_at = str(state.get("verified_at") or "")
     applied = [
         str(step.get("started_at", "")) for name, step in state.get("steps", {}).items() if name != MEASURING_STEP
     ]
-    # Times are whole seconds, in which a repair may follow a verification; older snapshots have nothing else.
-    is_outdated = snapshot.get("applied_since", max(applied, default="") > verified_at)
-    return bool(verified_at) and snapshot.get("found_unmet") is not True and not is_outdated
+    # Times are whole seconds, in which a repair may follow a verification.
+    by_times = max(applied, default="") > str(state.get("verified_at") or "")
+    return bool(snapshot.get("applied_since", by_times))
 
 
 def _sorted(labels: Mapping[str, str]) -> Labels:
