@@ -60,7 +60,7 @@ RULES = (
         limit=0,
         severity="critical",
         summary="The installation {{ $labels.cluster }} has failed",
-        description="Its latest run ended with {{ $values.A.Value }} failed step(s). Once the cause is mended, "
+        description="Its latest run ended with {{ $values.A.Value }} failed step(s). Once the cause is fixed, "
         "`./create-cluster.sh --resume` carries on.",
         panel=overview_panels.FAILURES,
     ),
