@@ -54,6 +54,7 @@ for _schema, _names in (
     _MEMBERS |= dict.fromkeys(_names.split(), _schema)
 _OF_ANY_KIND = {name: _MEMBERS[name] for name in ("kind", "apiVersion", "metadata")}
 _GROUPS = frozenset({"", "apps", "batch", "coordination.k8s.io", "authorization.k8s.io"})
+_IN_ANY_GROUP = (*WORKLOAD_KINDS, "Service")  # read by their kind alone
 
 # Suffixes of resource.Quantity (k8s.io/apimachinery/pkg/api/resource)
 _SUFFIXES = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(10**3)}
@@ -65,7 +66,8 @@ _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?)([numkMGTPE]|[KMGTPE]i)?")
 def as_kubernetes_object(document: Any) -> dict[str, Any]:
     """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
     known = document if isinstance(document, dict) else {}
-    is_known = str(known.get("apiVersion") or "v1").rpartition("/")[0] in _GROUPS
+    group = str(known.get("apiVersion") or "v1").rpartition("/")[0]
+    is_known = group in _GROUPS or known.get("kind") in _IN_ANY_GROUP
     found: dict[str, Any] = validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or ""))
     return found
 

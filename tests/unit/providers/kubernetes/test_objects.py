@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.manifests import mirrored
-from contextcore_install.providers.kubernetes.objects import Key, Release, difference, fingerprint, key_of, resource_of
+from contextcore_install.providers.kubernetes.objects import (
+    Key,
+    Release,
+    as_kubernetes_object,
+    difference,
+    fingerprint,
+    key_of,
+    resource_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,12 @@ def test_objects_without_a_namespace_are_in_the_default_unless_their_kind_has_no
 def test_kinds_are_named_with_version_and_group() -> None:
     assert resource_of({"apiVersion": "v1", "kind": "Service"}) == "service"
     assert resource_of({"apiVersion": "apps/v1", "kind": "StatefulSet"}) == "statefulset.v1.apps"
+
+
+@pytest.mark.parametrize(("kind", "member"), [("StatefulSet", "template"), ("Service", "selector")])
+def test_what_is_read_by_its_kind_holds_no_null_in_any_group(kind: str, member: str) -> None:
+    item = {"apiVersion": "example.org/v1", "kind": kind, "metadata": {"name": "a"}, "spec": {member: None}}
+    assert as_kubernetes_object(item)["spec"] == {}
 
 
 def test_images_are_found_in_workloads_pods_and_cron_jobs_each_once() -> None:
