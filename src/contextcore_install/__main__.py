@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
@@ -24,13 +24,13 @@ _MODULES = {"resume": "install"}  # every other command has a module in `command
 _REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, create_app: Callable[..., App] = App) -> int:
     """Run one invocation and return its exit code."""
     standard_streams.open_all()
     arguments = sys.argv[1:] if argv is None else list(argv)
     program = "contextcore-install" if sys.argv[0].endswith("/contextcore-install") else sys.argv[0]
     os.umask(0o077)  # whatever we make, and what we start makes, is this user's alone
-    code = _run(arguments, program)
+    code = _run(arguments, program, create_app)
     if refused := standard_streams.flush():
         # The one thing that is said on standard error for scripts too: nothing else would reach them.
         lost = InstallError("output-lost", f"standard output cannot be written: {refused.strerror}")
@@ -40,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: Sequence[str], program: str) -> int:
-    commands, as_json = Commands(program), _wants_json(arguments)
+def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App]) -> int:
+    commands = Commands(program)
+    # Whether errors are for a script, told from words that may not even parse.
+    as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:
         settings = parse(arguments, os.environ, program)
         home = find_home(os.environ, os.geteuid())
-        app = App(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
+        app = create_app(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
         commands = app.commands
         name = settings.command
         command = import_module(f"contextcore_install.commands.{_MODULES.get(name, name)}")
@@ -72,11 +74,6 @@ def _run(arguments: Sequence[str], program: str) -> int:
         explained = _explained(error, program)
         _report(explained, commands, as_json=as_json)
         return explained.exit_code
-
-
-def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether errors are for a script, told from words that may not even parse."""
-    return "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
 
 
 def _report(error: InstallError, commands: Commands, *, as_json: bool) -> None:

@@ -20,8 +20,8 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.state import STEP_IDS
-from contextcore_install.runtime.installation import Installation
-from contextcore_install.storage.journal.compaction import SEGMENT_BYTES, compact
+from contextcore_install.runtime.app import App
+from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 from kit.fakes import FakeProvider
 
 CLUSTER = "chaos"
@@ -107,16 +107,17 @@ class World:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         steps = zip(STEP_IDS, [(), *((step_id,) for step_id in STEP_IDS)], strict=False)
+        provider = FakeProvider(())
         plan = Plan([LedgerStep(step_id, needs, self.ledger, self.gate) for step_id, needs in steps])
+        create_app = partial(
+            App, create_provider=lambda *_: provider, create_plan=lambda _: plan, segment_bytes=self.part_bytes
+        )
         with (
             patch.dict(os.environ, environ, clear=True),
             patch.object(sys, "stdout", self.stdout()) as stdout,
             patch.object(sys, "argv", ["create-cluster.sh"]),
-            patch.object(Installation, "provider", FakeProvider(())),
-            patch.object(Installation, "plan", lambda *_: plan),
-            patch("contextcore_install.runtime.records.compact", partial(compact, most=self.part_bytes)),
         ):
-            code = main(["--resume", "--provider", "host", "--output", "json"])
+            code = main(["--resume", "--provider", "host", "--output", "json"], create_app)
             if isinstance(stdout, io.StringIO):
                 self.shown.write_text(stdout.getvalue())
             return code

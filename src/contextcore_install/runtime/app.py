@@ -10,11 +10,13 @@ from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
 from contextcore_install.providers.registry import create_provider
 from contextcore_install.storage.home import ClusterLayout, Home
+from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
 if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
     from contextcore_install.core.interfaces import Clock
     from contextcore_install.core.provider import Provider, ProviderConfig
+    from contextcore_install.engine.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class App:
     stderr: TextIO
     clock: Clock
     create_provider: Callable[[str, ProviderConfig], Provider] = create_provider
+    create_plan: Callable[..., Plan] | None = None  # from StepTools; steps/registry.py has the usual one
+    segment_bytes: int = SEGMENT_BYTES
 
     @property
     def layout(self) -> ClusterLayout:

@@ -71,7 +71,7 @@ class Installation:
 
         programs = PathPrograms(without_contact_points(self.app.environ))
         http = LoopbackHttp()
-        steps = installation_plan(
+        steps = (self.app.create_plan or installation_plan)(
             StepTools(self.provider, http, telemetry, programs, service_finding, self._measure, self.replaced)
         )
         if not self.restores:

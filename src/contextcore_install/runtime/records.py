@@ -68,7 +68,7 @@ def mended_records(app: App, lock: Lock | None, stack: ExitStack) -> Records:
         place_records(app.home, cluster)
     adopted = adopt(app.home, cluster)
     records = mend_records(layout, cluster)
-    compact(layout.journal, cluster)
+    compact(layout.journal, cluster, app.segment_bytes)
     if not records.offset.events:
         from contextcore_install.runtime.recovery import BEFORE_A_RUN_S, recover
 

@@ -245,8 +245,5 @@ def identity(app: App) -> str:
     except OSError:
         place = ""
     text = "\0".join((socket.gethostname(), boot_id(), str(app.layout.folder), place))
-    return f"{_host()}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _host() -> str:
-    return socket.gethostname().partition(".")[0] or "unknown"
+    host = socket.gethostname().partition(".")[0] or "unknown"
+    return f"{host}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"

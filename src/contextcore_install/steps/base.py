@@ -14,10 +14,6 @@ from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.retry import RetryPolicy
 
 
-def _nothing(_: Sequence[Storage]) -> Sequence[Finding]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class StepTools:
     """What steps work with.
@@ -33,7 +29,7 @@ class StepTools:
     programs: Programs
     explain: Callable[[Endpoint, HttpResponse | InstallError], Finding]
     measure: Callable[[float], Sequence[Mapping[str, Any]]]
-    replaced: Callable[[Sequence[Storage]], Sequence[Finding]] = _nothing
+    replaced: Callable[[Sequence[Storage]], Sequence[Finding]] = lambda _: ()
 
 
 class BaseStep:

@@ -31,14 +31,13 @@ from contextcore_install.storage.journal.segments import (
 )
 from contextcore_install.system.files import sweep, sync_folder, write_atomically
 
-SEGMENT_BYTES = 1024 * 1024  # how long a journal grows, and a segment is before it is compressed: some 500 quiet runs
 MOST_SUMMARY_BYTES = 64 * 1024 * 1024
 _LEVEL = 6
 
 Write = Callable[[Path, bytes], None]
 
 
-def compact(journal: Path, cluster: str, most: int = SEGMENT_BYTES, *, write: Write = write_atomically) -> None:
+def compact(journal: Path, cluster: str, most: int, *, write: Write = write_atomically) -> None:
     """Have a journal that is longer than `most` bytes compressed; what the disk refuses is done by a later call.
 
     The caller holds the lock, has repaired the journal, and does not write to it. Raises InstallError if the folder of

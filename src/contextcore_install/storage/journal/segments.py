@@ -23,6 +23,7 @@ from typing import BinaryIO, Self, cast
 from contextcore_install.storage.files import UnreadableFileError, entries_of, open_regular
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
+SEGMENT_BYTES = 1024 * 1024  # how long a journal grows, and a segment is before it is compressed: some 500 quiet runs
 _COMPRESSED = re.compile(r"(\d{12,18})-(\d{12,18})\.jsonl\.gz")
 _ROTATED = re.compile(r"journal-(\d{12,18})\.jsonl")
 _TRIES = 100  # to look at a journal whose segments another process is moving; it moves a few in a thousand runs
