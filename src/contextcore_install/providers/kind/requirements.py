@@ -143,8 +143,10 @@ class KindRequirements:
         info, _ = self._trouble
         if info is None or info.rootless or info.kernel != os.uname().release:
             return Probe("not of concern", skipped=True)  # it has a network, or a machine, of its own
+        if not (table := machine.kernel_text("/proc/net/route")):
+            return _UNKNOWN
         try:
-            interface = machine.taker_of_pools(machine.kernel_text("/proc/net/route"))
+            interface = machine.taker_of_pools(table)
             if not interface or self.engine.has_network():
                 return Probe("there is one")
         except InstallError:
