@@ -128,6 +128,16 @@ def test_what_dies_is_healed_and_told_until_the_budget_is_spent(
     assert again.end(signal.SIGTERM) == 0
 
 
+def test_what_dies_again_of_the_same_cause_is_healed_again(
+    installed: Installation, watch: Callable[..., Watching]
+) -> None:
+    watching = watch()
+    for _ in range(3):
+        kill_store(installed)
+        assert watching.until("kind", "watch_remedied")["outcome"] == "succeeded"
+        watching.until("state", "well")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_it_is_told_to_and_lets_others_work(
     installed: Installation, watch: Callable[..., Watching], number: signal.Signals

@@ -178,7 +178,8 @@ class Watch:
             session.recorder.record(Kind.WATCH_REMEDIED, outcome=results[0].outcome.value, problems=messages)
             return results[0]
 
-        prepared = Prepared(lock, self._installation)
+        # An installation of its own: one that was worked on before does nothing twice for the same cause.
+        prepared = Prepared(lock)
         try:
             code = carry_out(self.app, work, prepared, words=self._log.healed, stopping=self._end)
         except InstallError as error:
