@@ -100,11 +100,14 @@ def test_what_ignores_the_kind_signal_is_killed() -> None:
     assert time.monotonic() - began < 30
 
 
-def test_what_a_killed_command_said_last_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
-    with pytest.raises(InstallError) as caught:
-        process.run(sh("trap '' TERM; printf 'Password: '; while :; do sleep 0.05; done"), timeout_s=1.0)
-    assert caught.value.evidence == "Password: "
+def test_what_a_killed_command_said_last_is_seen() -> None:
+    taken: list[bytes] = []
+    deaf = supervisor.Child(sh("trap '' TERM; printf 'Password: '; while :; do sleep 0.05; done"), None)
+    with Supervisor(None, 1.0, grace_s=0.3) as ending:
+        ending.add(deaf, taken.append)
+        with pytest.raises(InstallError) as caught:
+            ending.attend(lambda: repr(taken))
+    assert caught.value.evidence == repr([b"Password: ", b""]), "what takes lines is told of the end of the last"
 
 
 def test_an_interruption_ends_what_ignores_the_kind_signal_too(tmp_path: Path) -> None:
