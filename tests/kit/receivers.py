@@ -12,6 +12,7 @@ import json
 import socket
 import subprocess
 import threading
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToJson, ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -115,9 +117,10 @@ class SpanStore(Server):
     def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str, bytes]:
         self._expect(holds=request.path == "/v1/traces", what=f"path {request.path}")
         kind = request.headers.get("Content-Type", "")
-        self._expect(holds=kind == "application/x-protobuf", what=f"content type {kind}")
+        in_json = kind == "application/json"  # the program's own; the collector hands on what it takes as protobuf
+        self._expect(holds=in_json or kind == "application/x-protobuf", what=f"content type {kind}")
         response = ExportTraceServiceResponse()
-        for spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+        for spans in (_from_json(body) if in_json else ExportTraceServiceRequest.FromString(body)).resource_spans:
             resource = _values(spans.resource.attributes)
             self._expect(holds=resource.get("service.name") == "contextcore-install", what=str(resource))
             for span in (span for scope in spans.scope_spans for span in scope.spans):
@@ -127,7 +130,7 @@ class SpanStore(Server):
                     response.partial_success.error_message = "too much of it"
                 else:
                     self.received.append(_kept(span, resource))
-        return 200, "application/x-protobuf", response.SerializeToString()
+        return 200, kind, MessageToJson(response).encode() if in_json else response.SerializeToString()
 
     def _check(self, span: Span) -> None:
         self._expect(holds=len(span.trace_id) == 16 and any(span.trace_id), what=f"trace id of {span.name}")
@@ -169,6 +172,16 @@ def _kept(span: Span, resource: dict[str, Any]) -> Kept:
         span.status.message,
         tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
     )
+
+
+def _from_json(body: bytes) -> ExportTraceServiceRequest:
+    """Read OTLP's JSON, in which ids are hexadecimal, where protobuf's own JSON has base64."""
+
+    def with_base64(item: dict[str, Any]) -> dict[str, Any]:
+        ids = {name: value for name, value in item.items() if name in {"traceId", "spanId", "parentSpanId"}}
+        return item | {name: b64encode(bytes.fromhex(value)).decode() for name, value in ids.items()}
+
+    return ParseDict(json.loads(body, object_hook=with_base64), ExportTraceServiceRequest())
 
 
 def _values(attributes: Any) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""Spans as OTLP over HTTP, to a collector or a store.
-
-Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp; messages: the package opentelemetry-proto.
-"""
+"""Spans as OTLP over HTTP in JSON (https://opentelemetry.io/docs/specs/otlp/#otlphttp), to a collector or a store."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contextcore_install.telemetry.cursors import TRACES
 from contextcore_install.telemetry.exporters.client import StoreAnswer
@@ -15,12 +13,10 @@ from contextcore_install.telemetry.failures import Loss, Timeouts
 from contextcore_install.telemetry.folds.fold import span_id, trace_id
 from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
 
-if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 PATH = "/v1/traces"
 SERVICE = "contextcore-install"
-HEADERS = {"Content-Type": "application/x-protobuf", "User-Agent": SERVICE}
+HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
+INTERNAL, OK, ERROR = 1, 1, 2  # enums of trace.proto: SpanKind, StatusCode
 
 
 class TraceExporter(Exporter[Span]):
@@ -33,7 +29,7 @@ class TraceExporter(Exporter[Span]):
     cursor_prefix = TRACES
 
     def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
-        body = encode(items).SerializeToString()
+        body = json.dumps(encode(items)).encode()
         answer = self.client.request("POST", PATH, timeouts(), body=body, headers=HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
         if not answer.ok:
@@ -42,39 +38,28 @@ class TraceExporter(Exporter[Span]):
         return len(items) - rejected, Loss(rejected, f"saying: {reason or 'nothing'}") if rejected else None
 
 
-def encode(spans: Sequence[Span]) -> ExportTraceServiceRequest:
-    """Return the request that carries spans: one resource for each run."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    request = ExportTraceServiceRequest()
-    scopes: dict[RunTrace, Any] = {}
+def encode(spans: Sequence[Span]) -> dict[str, Any]:
+    """Return the request that carries spans (ExportTraceServiceRequest): one resource for each run."""
+    by_run: dict[RunTrace, list[dict[str, Any]]] = {}
     for span in spans:
-        scope = scopes.get(span.run)
-        if scope is None:
-            resource_spans = request.resource_spans.add()
-            _put(resource_spans.resource.attributes, _resource(span.run))
-            scope = scopes[span.run] = resource_spans.scope_spans.add()
-            scope.scope.name, scope.scope.version = SERVICE, span.run.version
-        scope.spans.append(_message(span))
-    return request
+        by_run.setdefault(span.run, []).append(_message(span))
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _attributes(_resource(run))},
+                "scopeSpans": [{"scope": {"name": SERVICE, "version": run.version}, "spans": messages}],
+            }
+            for run, messages in by_run.items()
+        ]
+    }
 
 
 def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
-    """Return how many spans were rejected, and why; raises StoreError for an answer that is none of OTLP's.
-
-    A server answers in the encoding that it was asked in (OTLP 1.0, "OTLP/HTTP Response"); some answer in JSON all
-    the same.
-    """
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
+    """Return how many spans were rejected, and why; raises StoreError for an answer that is not OTLP's."""
     try:
-        if answer.body.lstrip().startswith(b"{"):
-            found = answer.document(what, "OTLP answer").get("partialSuccess") or {}
-            return max(0, int(found.get("rejectedSpans", 0))), str(found.get("errorMessage", ""))
-        message = ExportTraceServiceResponse.FromString(answer.body).partial_success
-        return max(0, message.rejected_spans), message.error_message
-    except (DecodeError, ValueError, AttributeError, TypeError, OverflowError) as error:
+        found = answer.document(what, "OTLP answer").get("partialSuccess") or {} if answer.body.strip() else {}
+        return max(0, int(found.get("rejectedSpans", 0))), str(found.get("errorMessage", ""))
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
         raise answer.not_understood(what, "OTLP answer") from error
 
 
@@ -89,34 +74,35 @@ def _resource(run: RunTrace) -> dict[str, Value]:
     }
 
 
-def _message(span: Span) -> Any:
-    from opentelemetry.proto.trace.v1 import trace_pb2 as proto
-
-    run_id = span.run.run_id
-    trace, own = _ids(run_id, span.number)
-    message = proto.Span(
-        trace_id=trace,
-        span_id=own,
-        parent_span_id=_ids(run_id, span.parent)[1] if span.parent else b"",
-        name=span.name,
-        kind=proto.Span.SPAN_KIND_INTERNAL,
-        start_time_unix_nano=span.start_us * 1000,
-        end_time_unix_nano=span.end_us * 1000,
-    )
-    _put(message.attributes, span.attributes)
-    message.status.code = proto.Status.STATUS_CODE_ERROR if span.error else proto.Status.STATUS_CODE_OK
-    message.status.message = span.error
-    if span.link:
-        trace, linked = _ids(span.link.run_id, span.link.number)
-        message.links.add(trace_id=trace, span_id=linked)
-    return message
+def _message(span: Span) -> dict[str, Any]:
+    message = {
+        **_ids(span.run.run_id, span.number),
+        "name": span.name,
+        "kind": INTERNAL,
+        "startTimeUnixNano": str(span.start_us * 1000),
+        "endTimeUnixNano": str(span.end_us * 1000),
+        "attributes": _attributes(span.attributes),
+        "status": {"code": ERROR if span.error else OK, "message": span.error},
+        "links": [_ids(span.link.run_id, span.link.number)] if span.link else [],
+    }
+    return message | ({"parentSpanId": span_id(span.run.run_id, span.parent)} if span.parent else {})
 
 
-def _ids(run_id: str, number: int) -> tuple[bytes, bytes]:
-    return bytes.fromhex(trace_id(run_id)), bytes.fromhex(span_id(run_id, number))
+def _ids(run_id: str, number: int) -> dict[str, str]:
+    return {"traceId": trace_id(run_id), "spanId": span_id(run_id, number)}
 
 
-def _put(attributes: Any, values: Mapping[str, Value]) -> None:
-    fields = {bool: "bool_value", int: "int_value", float: "double_value"}
-    for name, value in values.items():
-        setattr(attributes.add(key=name).value, fields.get(type(value), "string_value"), value)
+def _attributes(values: Mapping[str, Value]) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _value(value)} for name, value in values.items()]
+
+
+def _value(value: Value) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}  # 64-bit integers are text in protobuf's JSON
+        case float():
+            return {"doubleValue": value}
+        case _:
+            return {"stringValue": value}
