@@ -106,8 +106,9 @@ def test_what_a_killed_command_said_last_is_seen() -> None:
     with Supervisor(None, 1.0, grace_s=0.3) as ending:
         ending.add(deaf, taken.append)
         with pytest.raises(InstallError) as caught:
-            ending.attend(lambda: repr(taken))
-    assert caught.value.evidence == repr([b"Password: ", b""]), "what takes lines is told of the end of the last"
+            ending.attend(lambda: f"{len(taken)} pieces")
+    assert taken == [b"Password: ", b""], "the empty piece ends the last line"
+    assert caught.value.evidence == "2 pieces", "before the error is made"
 
 
 def test_an_interruption_ends_what_ignores_the_kind_signal_too(tmp_path: Path) -> None:
