@@ -32,7 +32,9 @@ def run(app: App) -> int:
         return ExitCode.PREFLIGHT_FAILED if broken == {"preflight"} else ExitCode.STEP_FAILED
     accepted, any_loss = accepted_losses(app, found)
     lock = _make_room(app, found) if app.settings.allow_data_loss else None
-    return carry_out(app, mend, Prepared(lock, None if lock else installation, accepted, any_loss))
+    # Whoever was asked may have changed something before answering.
+    is_out_of_date = lock or (broken and can_ask(app))
+    return carry_out(app, mend, Prepared(lock, None if is_out_of_date else installation, accepted, any_loss))
 
 
 def _consented(app: App, provider: str, found: Found) -> bool:

@@ -82,13 +82,16 @@ def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
     return withdrawn
 
 
-def note_taken_back(app: App) -> None:
-    """Forget, before a run, what an earlier one has taken from Grafana: its policy is the user's from now on."""
+def note_taken_back(app: App) -> bool:
+    """Forget, before a run, what an earlier one has taken from Grafana: its policy is the user's from now on.
+
+    Returns whether there was anything of that kind.
+    """
     file, cluster = ContactFile(app.home.contact_points), app.settings.cluster
     try:
         withdrawn = file.withdrawn()
         if cluster not in withdrawn.clusters or not _installed_since(app, withdrawn.at):
-            return
+            return False
         left = tuple(name for name in withdrawn.clusters if name != cluster)
         urls = file.load()
         if urls or left:
@@ -96,7 +99,8 @@ def note_taken_back(app: App) -> None:
         else:
             file.remove()
     except (InstallError, ValueError):
-        return  # whoever needs the files reports what is wrong with them
+        return False  # whoever needs the files reports what is wrong with them
+    return True
 
 
 def _installed_since(app: App, at: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import still_wrong
@@ -43,7 +44,8 @@ def carry_out(
     handler of a signal, which may come too late to end anything but the caller.
     """
     notifier = Notifier(app)
-    note_taken_back(app)
+    if note_taken_back(app):  # what was looked at would still tell Grafana to take it back
+        prepared = replace(prepared, installation=None)
     try:
         return _carry_out(app, work, prepared, notifier, words, RunControl(stopping))
     except InstallError as error:

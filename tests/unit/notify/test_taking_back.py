@@ -10,12 +10,18 @@ import pytest
 from contextcore_install.cli.settings import parse
 from contextcore_install.commands import notify
 from contextcore_install.core.events import START, second
+from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
 from contextcore_install.notify.grafana import RESET_POLICY
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.notifier import for_grafana, note_taken_back
+from contextcore_install.runtime.running import carry_out
+from contextcore_install.runtime.session import Prepared, Session
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.state_file import StateWriter
+from contextcore_install.storage.store import read_records
 from contextcore_install.system.clock import SystemClock
 
 HOOK, TOPIC = "https://hook.example/x", "ntfys://topic"
@@ -99,6 +105,26 @@ def test_a_run_that_did_not_install_everything_since_has_taken_nothing_back(
     machine.notify("clear")
     machine.ended("one", **ended)  # type: ignore[arg-type]
     assert machine.next_run("one") == RESET_POLICY
+
+
+def test_a_repair_tells_grafana_what_counts_once_an_earlier_run_has_taken_all_back(machine: Machine) -> None:
+    machine.notify("set", HOOK)
+    machine.notify("clear")
+    machine.ended("one")
+    app = machine.app("one", "--repair", "--provider", "host")
+    looked_at = resolve(app, read_records(app.layout, "one").state)
+    assert looked_at.provider.name == "host", "made while the policy was still to be taken back"
+    seen: list[Installation] = []
+
+    def work(session: Session, _: Console) -> RunResult:
+        seen.append(session.installation)
+        return RunResult(Outcome.SUCCEEDED)
+
+    carry_out(app, work, Prepared(installation=looked_at))
+    assert seen[0] is not looked_at
+    looked_at = resolve(app, read_records(app.layout, "one").state)
+    carry_out(app, work, Prepared(installation=looked_at))
+    assert seen[1] is looked_at, "and is shared otherwise"
 
 
 def test_clearing_twice_changes_nothing(machine: Machine) -> None:
