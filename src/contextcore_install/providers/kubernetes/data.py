@@ -7,6 +7,7 @@ import io
 import json
 import secrets
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
 from contextcore_install.stack.catalogue import component
 from contextcore_install.system.process import stream
 
-END_S, COPY_S = 120.0, 3600.0  # for a pod to end, and for one copy
+END_S, COPY_S, BOUND_S = 120.0, 3600.0, 60.0  # for a pod to end, for one copy, and for a new claim to get its volume
 COPY_POD_READY_S, LIVES_S = 120, 3700  # for the pod to run; and how long it may live should we not end it
 IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
 COPY_FOLDER = "/volume"
@@ -100,13 +101,13 @@ class ClaimData:
                     member.size, member.mode = len(content), 0o600
                     tar.addfile(member, io.BytesIO(content))
             return
-        claim = self._claim(volume)
+        claim = self._claim(volume, ctx)
         with nullcontext() if self._on_node else self._ended(claim, ctx):
             self._run(claim, _paused(_PACK, claim) if self._on_node else _PACK, ctx, sink=sink)
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
         if volume.name != GRAFANA_ADMIN:
-            claim = self._claim(volume)
+            claim = self._claim(volume, ctx, BOUND_S)
             with self._ended(claim, ctx):
                 self._run(claim, _UNPACK, ctx, source=source)
             return
@@ -137,12 +138,14 @@ class ClaimData:
             key=lambda claim: claim.key,
         )
 
-    def _claim(self, volume: Volume) -> Claim:
-        for claim in self._claims():
-            if claim.key.name == volume.name:
-                return claim
-        message = f"There is no claim {volume.name} with a volume."
-        raise InstallError("volume-missing", message, hint=RESUME)
+    def _claim(self, volume: Volume, ctx: StepContext, within_s: float = 0.0) -> Claim:
+        until = time.monotonic() + within_s
+        while (found := next((claim for claim in self._claims() if claim.key.name == volume.name), None)) is None:
+            if time.monotonic() >= until:
+                message = f"There is no claim {volume.name} with a volume."
+                raise InstallError("volume-missing", message, hint=RESUME)
+            ctx.wait(1.0)
+        return found
 
     def _run(self, claim: Claim, script: str, ctx: StepContext, **ends: IO[bytes]) -> None:
         """Run a script where a claim's files are, with a file as its `source` or `sink`."""

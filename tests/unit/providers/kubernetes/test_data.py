@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import Volume
 from contextcore_install.providers.kind.provider import node_of_volume
-from contextcore_install.providers.kubernetes.data import _PACK, _UNPACK, Claim, _paused, copy_pod
-from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key
+from contextcore_install.providers.kubernetes.client import Reader
+from contextcore_install.providers.kubernetes.data import (
+    _PACK,
+    _UNPACK,
+    Claim,
+    ClaimData,
+    ClaimPlace,
+    _paused,
+    copy_pod,
+)
+from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key, Release
+from kit.fakes import Told
+from kit.kube_world import Cluster
 
 WORKLOAD: dict[str, Any] = {
     "kind": "StatefulSet",
@@ -52,3 +68,26 @@ def test_a_folder_is_packed_and_its_copy_replaces_what_is_there(tmp_path: Path) 
         (place / name).write_text("old")
     subprocess.run(["sh", "-c", _UNPACK, "sh", str(place)], input=packed, check=True)
     assert {path.name: path.read_text() for path in place.iterdir()} == {"file": "kept"}
+
+
+def test_a_claim_that_was_just_made_is_filled_once_it_has_its_volume(tmp_path: Path) -> None:
+    cluster, filled = Cluster(tmp_path / "cluster"), []
+    workload = {**WORKLOAD, "metadata": {"name": "mimir", "namespace": "obs"}}
+    labels = {RELEASE_LABEL: "dev"}
+    claim: dict[str, Any] = {"name": "data-mimir-0", "namespace": "obs", "labels": labels}
+    item = {"kind": "PersistentVolumeClaim", "metadata": claim, "spec": {}}
+    cluster.put([item])
+
+    @contextmanager
+    def reach(found: Claim, _: StepContext) -> Iterator[ClaimPlace]:
+        filled.append(found.item["spec"])
+        yield ClaimPlace(("true",), "/")
+
+    reader = Reader(cluster.kubectl, lambda: Release((workload,)))
+    bound = {**item, "spec": {"volumeName": "pv-1"}}
+    binding = threading.Timer(0.5, cluster.put, [[bound]])
+    binding.start()
+    with (tmp_path / "copy").open("w+b") as copy:
+        ClaimData(reader, "dev", reach, on_node=True).fill(Volume("data-mimir-0", "mimir", ""), copy, Told().ctx)
+    binding.join()
+    assert filled == [{"volumeName": "pv-1"}]
