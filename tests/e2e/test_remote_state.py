@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,7 +133,7 @@ def test_of_two_machines_one_acts_and_what_a_killed_one_held_is_taken(
     refused = other.run("--resume")
     assert refused.returncode == ExitCode.LOCKED, refused.stdout + refused.stderr
     assert "another machine is at work on this installation" in refused.stderr
-    assert "--status --live shows it" in refused.stderr
+    assert re.search(r"--status --live --cluster \S+ shows it", refused.stderr), refused.stderr
     assert other.live()["records"]["lease"]["since"]
     assert not is_there(installed)
 
