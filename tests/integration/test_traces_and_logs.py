@@ -195,8 +195,9 @@ def test_many_lines_and_spans_go_out_in_bounded_requests(span_store: SpanStore, 
         )
     world.journal.end("r1")
     with world.shipper():
-        wait_until(lambda: len(span_store.received) == 1501, "spans are missing", limit_s=60)
-        wait_until(lambda: len(log_store.lines) == len(world.journal.events), "lines are missing", limit_s=60)
+        # What a busy machine answers too late comes twice.
+        wait_until(lambda: len(span_store.spans) == 1501, "spans are missing")
+        wait_until(lambda: len(set(log_store.lines)) == len(world.journal.events), "lines are missing")
     assert max(map(len, span_store.bodies + log_store.bodies)) < 1_000_000
     assert names(span_store) == world.spans()
 
