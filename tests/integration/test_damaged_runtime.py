@@ -115,7 +115,7 @@ def sample(folder: Path) -> list[Path]:
     """Return two files of each kind that there is below a folder, always the same ones."""
     kinds: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.stat().st_size and path.name != "RECORD":
+        if path.is_file() and path.stat().st_size and path.name not in {"RECORD", *packages.OF_THE_INSTALLER}:
             kinds.setdefault(path.suffix, []).append(path)
     return [paths[place] for paths in kinds.values() for place in {0, len(paths) // 2}]
 
