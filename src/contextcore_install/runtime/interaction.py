@@ -102,9 +102,10 @@ def _answer(app: App, question: str) -> str:
 
     line = ""
     try:
-        with ending_at_once():
+        with ending_at_once() as wait:
             app.stdout.write(question)
             app.stdout.flush()
+            wait(app.stdin.fileno())
             line = app.stdin.readline()
     except KeyboardInterrupt:
         raise _declined("interrupted") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -67,14 +68,28 @@ def ending_signals_apart(
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Within the block, raise KeyboardInterrupt at the first signal: nothing is at work that had to be asked to end."""
+def ending_at_once() -> Iterator[Callable[[int], object]]:
+    """Within the block, raise KeyboardInterrupt at the first signal: nothing is at work that had to be asked to end.
+
+    Gives what waits until a descriptor can be read. A signal that comes right before a blocking read does not end that:
+    Python's handler runs after it. The descriptor that Python writes to at once does (signal.set_wakeup_fd).
+    """
 
     def handle(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with _handled_by(handle):
-        yield
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    try:
+        before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        try:
+            with _handled_by(handle):
+                yield lambda descriptor: select.select([descriptor, woken], [], [])
+        finally:
+            signal.set_wakeup_fd(before)
+    finally:
+        os.close(woken)
+        os.close(waker)
 
 
 @contextmanager

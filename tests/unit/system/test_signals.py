@@ -10,7 +10,7 @@ import time
 import pytest
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.system.signals import ending_signals_apart
+from contextcore_install.system.signals import ending_at_once, ending_signals_apart
 
 
 @pytest.mark.timeout(20)
@@ -42,3 +42,16 @@ def test_what_is_asked_has_been_asked_when_the_block_is_over() -> None:
     with ending_signals_apart(asked.append, lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
     assert asked == ["SIGTERM"]
+
+
+def test_a_signal_ends_what_waits_for_an_answer() -> None:
+    unread, writing = os.pipe()
+    before = [signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)]
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt), ending_at_once() as wait:
+        wait(unread)
+
+    assert [signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)] == before
+    os.close(unread)
+    os.close(writing)
