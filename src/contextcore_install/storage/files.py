@@ -74,17 +74,13 @@ def open_regular(path: Path) -> int | None:
     Raises UnreadableFileError for what is not a regular file, and InstallError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return files.open_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
+        if isinstance(error, files.NotRegularError) or error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
             raise UnreadableFileError("it is not a regular file") from None
         raise unusable(path, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UnreadableFileError("it is not a regular file")
-    return descriptor
 
 
 def read_regular(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes | None:

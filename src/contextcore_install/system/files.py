@@ -57,12 +57,16 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+class NotRegularError(OSError):
+    """A folder, FIFO, socket or device where a regular file should be."""
+
+
 def open_regular(path: Path) -> int:
-    """Open a regular file for reading and return its descriptor. Raises OSError, EINVAL for what is none."""
+    """Open a regular file for reading and return its descriptor. Raises OSError, NotRegularError for what is none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        raise NotRegularError(errno.EINVAL, "it is not a regular file", str(path))
     return descriptor
 
 
