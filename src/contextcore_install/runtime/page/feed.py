@@ -85,11 +85,11 @@ class PageFeed:
             if fresh or time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                 try:
                     self._source.look()
+                    self._look_where()  # before what it withdraws is shown once more
                     self._sections = {name: as_json(part) for name, part in self._source.sections().items()}
                 except InstallError:
                     if not self._sections:
                         raise
-                self._look_where()
                 self._looked_at = time.monotonic()
             return self._sections
 
