@@ -8,8 +8,10 @@ from pathlib import Path
 
 from e2e.lab import NAMESPACE, ClusterInstallation
 from kit.archives import read_bundle
+from kit.stores import wait_until
 
 MARKER = "pl4nt3d-in-a-p0d"
+POD_IMAGE = "nothing.invalid/like-it:1"
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -19,7 +21,7 @@ POD = {
         "containers": [
             {
                 "name": "chatty",
-                "image": "nothing.invalid/like-it:1",
+                "image": POD_IMAGE,
                 "args": ["--log-token", f"{MARKER}-arg"],
                 "env": [{"name": "HARMLESS", "value": f"{MARKER}-value"}],
             }
@@ -33,6 +35,7 @@ def test_a_bundle_tells_of_pods_nodes_and_kind_and_of_no_secret(installed: Clust
     pod.write_text(json.dumps(POD))
     installed.kubectl("apply", "-f", str(pod))
     try:
+        wait_until(lambda: POD_IMAGE in installed.kubectl("get", "events"), "the pull has not failed", limit_s=60)
         told = json.loads(installed.must("diagnose", "--output", "json", str(tmp_path / "bundle.tar.gz")))
     finally:
         installed.kubectl("delete", "pod", "chatty", "--now")
@@ -41,7 +44,7 @@ def test_a_bundle_tells_of_pods_nodes_and_kind_and_of_no_secret(installed: Clust
     assert members["diagnosis.txt"].splitlines()[0] == told["diagnosis"]
     here = f"cluster/{NAMESPACE}"
     assert "Name:             chatty" in members[f"{here}/pods.txt"]
-    assert "nothing.invalid/like-it" in members[f"{here}/events.txt"]
+    assert POD_IMAGE in members[f"{here}/events.txt"]
     assert members[f"{here}/logs/mimir-0.log"].strip()
     assert f"{installed.cluster}-control-plane" in members["cluster/nodes.txt"]
     assert json.loads(members["kind/nodes.json"])["nodes"][0]["state"] == "running"
