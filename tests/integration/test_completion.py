@@ -61,6 +61,8 @@ def test_bash_completes_commands_flags_and_values(installation: Installation, tm
     assert completed("--cluster", "") == {"demo", "other"}
     assert completed("verify", "--cluster", "de") == {"demo"}
     assert completed("--port", "gra") == {"grafana="}
+    assert completed("--components", "a") == {"all", "alloy"}
+    assert completed("--components", "loki,te") == {"loki,tempo"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -78,6 +80,8 @@ def test_fish_completes_commands_flags_and_values(installation: Installation, tm
     assert completed("--cluster ") == {"demo", "other"}
     assert completed("verify --cluster de") == {"demo"}
     assert completed("--port gra") == {"grafana="}
+    assert completed("--components a") == {"all", "alloy"}
+    assert completed("--components loki,te") == {"loki,tempo"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -87,6 +91,7 @@ def test_zsh_completes_commands_flags_and_values(installation: Installation, tmp
     try:
         assert zsh.completed(f"{program} --cluster de") == f"{program} --cluster demo "
         assert zsh.completed(f"{program} --port gra") == f"{program} --port grafana="
+        assert zsh.completed(f"{program} --components loki,te") == f"{program} --components loki,tempo "
         assert zsh.completed(f"{program} verify --cluster o") == f"{program} verify --cluster other "
         assert zsh.completed(f"{program} logs pod") == f"{program} logs pods_ready "
         assert zsh.completed(f"{program} --resu") == f"{program} --resume "

@@ -192,6 +192,7 @@ _INSTALLATION_FLAGS = (
     _kept("--context", "NAME", "kube-context: kubectl's context", providers=("kube-context",), machine_local=True),
     _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
     _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
+    _kept("--components", "NAMES", "host: these, as in loki,grafana, and a metrics store; or all", providers=("host",)),
     _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
 )
 """What is installed, and where: kept with the installation."""

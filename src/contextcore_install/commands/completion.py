@@ -10,7 +10,7 @@ from typing import Any
 from contextcore_install.cli.parser import build_parser
 from contextcore_install.core.errors import LAUNCHER, ExitCode
 from contextcore_install.runtime.app import App
-from contextcore_install.stack.catalogue import PORTS
+from contextcore_install.stack.catalogue import ALL, COMPONENTS, PORTS
 
 COMMAND = "contextcore-install"
 
@@ -43,7 +43,7 @@ end""",
 }
 """The clusters of the home folder, looked up when a name is completed."""
 
-_COMPONENTS: Mapping[str, Any] = {
+_PORT_KEYS: Mapping[str, Any] = {
     "bash": "_contextcore_ports",
     "zsh": "_contextcore_ports",
     "fish": "(_contextcore_ports)",
@@ -55,6 +55,31 @@ _COMPONENTS: Mapping[str, Any] = {
     },
 }
 """What has a port, with the sign behind which its number is typed."""
+
+_NAMES = " ".join([ALL, *(component.name for component in COMPONENTS)])
+
+_COMPONENTS: Mapping[str, Any] = {
+    "bash": "_contextcore_components",
+    "zsh": "_contextcore_components",
+    "fish": "(_contextcore_components)",
+    "tcsh": f"({_NAMES})",
+    "preamble": {
+        "bash": f"""\
+_contextcore_components() {{
+  local before=; [[ $1 == *,* ]] && before=${{1%,*}},
+  compgen -P "$before" -W "{_NAMES}" -- "${{1##*,}}"
+}}""",
+        "zsh": f"_contextcore_components() {{\n  compset -P '*,'\n  compadd -- {_NAMES}\n}}",
+        "fish": f"""\
+function _contextcore_components
+  set -l before (commandline -ct | string replace -r '^--[a-z]+=' '' | string replace -r '[^,]*$' '')
+  for name in {_NAMES}
+    echo $before$name
+  end
+end""",
+    },
+}
+"""The list of components: its last name is completed, behind those that are there."""
 
 _BASH_REGISTRATION = f"""\
 _contextcore_install() {{
@@ -69,7 +94,7 @@ def run(app: App) -> int:
     import shtab
 
     shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
-    values = {"cluster": _CLUSTERS, "port": _COMPONENTS, "file": shtab.FILE, "manifests": shtab.DIRECTORY}
+    values = {"cluster": _CLUSTERS, "port": _PORT_KEYS, "components": _COMPONENTS, "file": shtab.FILE, "manifests": shtab.DIRECTORY}
     for action in _actions(parser):
         if action.dest in values:
             action.complete = values[action.dest]  # type: ignore[attr-defined]

@@ -137,8 +137,10 @@ class ProviderConfig:
 
     `folder` is the cluster's own (the provider makes it), `bin_folder` is that of the tools that we installed; programs
     are looked for and started in `environ`. `ports` are the user's choices by component name, `options` the provider's
-    own by the name of their flag (grammar.PROVIDER_OPTIONS), given now or before; `given_now` names those given now.
-    `may_lose_data` is the user's consent to remedies that lose data.
+    own by the name of their flag (grammar.PROVIDER_OPTIONS), given now or before; `given_now` names those given now,
+    and `install_tools` if that was.
+    `components` are those that are to run; None stands for all that have a program here. `may_lose_data` is the user's
+    consent to remedies that lose data.
     """
 
     cluster: str
@@ -149,6 +151,7 @@ class ProviderConfig:
     install_tools: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     given_now: frozenset[str] = frozenset()
+    components: frozenset[str] | None = None
     may_lose_data: bool = False
 
 

@@ -13,9 +13,10 @@ from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
-from contextcore_install.stack.catalogue import resolve_ports
+from contextcore_install.stack.catalogue import ALL, chosen_components, resolve_ports
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools
+COMPONENTS = "components"  # the option and the setting: a list of names, as it is typed
 TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
 """The codes of preflight's findings that say that a port cannot be had."""
 
@@ -38,6 +39,7 @@ class Selection:
         return {"provider": self.provider, "ports": dict(self.ports), **kept, **tools}
 
     def config(self, app: App) -> ProviderConfig:
+        tools = {INSTALL_TOOLS} if app.settings.install_tools else set()
         return ProviderConfig(
             cluster=app.settings.cluster,
             folder=app.layout.folder,
@@ -46,7 +48,8 @@ class Selection:
             ports=self.ports,
             install_tools=self.install_tools,
             options={**self.options, "grafana_contact_points": for_grafana(app)},
-            given_now=frozenset(app.settings.options),
+            given_now=frozenset({*app.settings.options, *tools}),
+            components=chosen_components(str(self.options[COMPONENTS])) if COMPONENTS in self.options else None,
             may_lose_data=app.settings.allow_data_loss,
         )
 
@@ -131,8 +134,12 @@ def _options(app: App, state: State, provider: str) -> dict[str, Any]:
         if provider not in PROVIDER_OPTIONS[name].providers:
             raise usage_error(f"{PROVIDER_OPTIONS[name].name} cannot be combined with --provider {provider}")
     kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
-    given = {**app.settings.environment_options, **kept, **app.settings.options}
-    return {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name].providers}
+    usual = {COMPONENTS: ALL} if app.settings.install_tools else {}
+    given = {**usual, **app.settings.environment_options, **kept, **app.settings.options}
+    options = {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name].providers}
+    if COMPONENTS in options:
+        chosen_components(str(options[COMPONENTS]))
+    return options
 
 
 def _ports_refused(state: State) -> bool:

@@ -51,6 +51,7 @@ STALE_AFTER = {
     "context": ("preflight", "cluster_create", *_AFTER_RELEASE),
     "manifests": _AFTER_RELEASE,
     "registry": _AFTER_RELEASE,
+    "components": ("preflight", *_AFTER_RELEASE),
 }
 """Which steps a changed setting of the installation makes stale."""
 

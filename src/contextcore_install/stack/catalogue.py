@@ -170,6 +170,22 @@ def component(name: str) -> Component:
     return _BY_NAME[name]
 
 
+ALL = "all"
+
+
+def chosen_components(names: str) -> frozenset[str]:
+    """Return the components in a list such as `loki,grafana` or `all`, and the metrics store, which always is.
+
+    Raises InstallError (usage) for a name that is no component's.
+    """
+    chosen = [name for text in names.split(",") if (name := text.strip())]
+    wrong = next((name for name in chosen if name != ALL and name not in _BY_NAME), "" if chosen else names)
+    if wrong or not chosen:
+        hint = f"The names are: {', '.join(_BY_NAME)}; {ALL} stands for all of them"
+        raise usage_error(f"There is no component named {wrong[:80]!r}.", hint=hint)
+    return frozenset(_BY_NAME if ALL in chosen else {METRICS_STORE, *chosen})
+
+
 def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
     """Return the host port of every key: the user's choice, else the default.
 

@@ -20,6 +20,7 @@ SHARED = {
     "--context": "far",
     "--manifests": "folder",
     "--registry": "mirror.example",
+    "--components": "loki",
     "--install-tools": "",
     "--skip-wait": "",
     "--timeout": "9m",

@@ -14,6 +14,7 @@ RESTRICTED = {
     "--open": ["--repair", "--open"],
     "--skip-wait": ["--resume", "--skip-wait"],
     "--install-tools": ["--repair", "--install-tools"],
+    "--components": ["plan", "--components", "loki"],
     "--port": ["--resume", "--port", "mimir=19009"],
     "--timeout": ["--repair", "--timeout", "600"],
     "--provider": ["--resume", "--provider", "host"],

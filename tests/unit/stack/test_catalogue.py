@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, PORTS, component, resolve_ports
+from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, PORTS, chosen_components, component, resolve_ports
 
 
 def test_defaults_collide_with_nothing() -> None:
@@ -48,3 +48,17 @@ def test_a_choice_that_cannot_be_is_a_usage_error(chosen: dict[str, int], says: 
     assert caught.value.exit_code is ExitCode.USAGE
     assert says in caught.value.message
     assert caught.value.hint
+
+
+def test_a_list_of_components_always_has_a_metrics_store() -> None:
+    assert chosen_components("loki, grafana") == {"mimir", "loki", "grafana"}
+    assert chosen_components("mimir") == {"mimir"}
+    assert chosen_components("grafana,all") == {component.name for component in COMPONENTS}
+
+
+@pytest.mark.parametrize("names", ["nginx", "loki,Grafana", "", ",", "loki grafana"])
+def test_a_name_that_is_no_components_is_a_usage_error_with_the_names(names: str) -> None:
+    with pytest.raises(InstallError) as caught:
+        chosen_components(names)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "mimir, loki, tempo, alloy, grafana" in caught.value.hint
