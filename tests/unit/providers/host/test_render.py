@@ -101,7 +101,7 @@ def test_mimirs_folders_do_not_contain_each_other() -> None:
 def test_loki_answers_queries_on_a_loopback_only_machine() -> None:
     config = document(release(), "loki", "loki.yaml")
     assert config["common"]["instance_addr"] == "127.0.0.1"
-    assert config["frontend"]["address"] == "127.0.0.1"
+    assert config["frontend"] == {"address": "127.0.0.1", "scheduler_dns_lookup_period": "1s"}
     assert config["analytics"]["reporting_enabled"] is False
 
 

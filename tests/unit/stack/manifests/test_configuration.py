@@ -69,6 +69,7 @@ def test_one_replica_neither_waits_for_others_nor_looks_for_copies() -> None:
     assert mimir["ingester"]["ring"]["min_ready_duration"] == "0s"
     assert loki["common"]["replication_factor"] == 1
     assert loki["ingester"]["lifecycler"]["min_ready_duration"] == "0s"
+    assert loki["frontend"]["scheduler_dns_lookup_period"] == "1s", "/ready waits until it has found its own scheduler"
 
 
 def test_nothing_reports_home() -> None:
