@@ -1,0 +1,29 @@
+"""Offline bundles of a few small members, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from contextcore_install.system.packages.bundle_manifest import FOLDERS, BundleManifest
+from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
+
+ABOUT = BundleManifest("0.9.0", "2026-01-02T03:04:05Z", "linux", "amd64", ("host",), ())
+CONTENTS = {
+    "program/create-cluster.sh": b"#!/bin/sh\n",
+    "program/src/a.py": b"",
+    "wheels/a-1.0-py3-none-any.whl": b"PK" * 400,
+    "releases/loki.zip": bytes(range(256)) * 4,
+    "images/grafana-loki.tar": b"i" * 512,
+}
+_KINDS = {folder: kind for kind, folder in FOLDERS.items()}
+
+
+def small_bundle(
+    target: Path, contents: Mapping[str, bytes] = CONTENTS, *, about: BundleManifest = ABOUT, sign: Sign | None = None
+) -> BundleManifest:
+    return write_bundle(target, about, [_part(path, content) for path, content in contents.items()], sign)
+
+
+def _part(path: str, content: bytes) -> Part:
+    return Part(path, _KINDS[path.partition("/")[0]], Path(path).stem, "1.0", lambda sink: sink.write(content))
