@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from finished import CLUSTER, Installation
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.events import START, Event, JournalOffset
 from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile

@@ -11,11 +11,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import asdict, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.system.machine import start_time

@@ -9,13 +9,13 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from kit.host_world import VERSIONS
 from kit.installation import Installation, end
 from kit.stores import wait_until

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.commands import backup, restore
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App

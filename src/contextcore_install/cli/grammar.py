@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.engine.state import STATUSES, STEP_IDS
 
 DEFAULT_CLUSTER = "o11y-dev"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS, absolute
 from contextcore_install.cli.parser import build_parser, unknown_flag
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own, usage_error
 
 _LONGEST_SHOWN = 1_000

@@ -55,8 +55,7 @@ def _row(app: App, name: str) -> dict[str, Any]:
 
 def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
     """Return what is there under the cluster's name, as its provider sees it now."""
-    from dataclasses import replace
-
+    from contextcore_install.core.dataclass import replace
     from contextcore_install.runtime.installation import resolve
     from contextcore_install.storage.store import read_records
 

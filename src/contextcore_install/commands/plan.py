@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import checks_document, has_automatic_fix, report_remedies

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.interfaces import StepContext

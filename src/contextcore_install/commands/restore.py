@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider, Volume

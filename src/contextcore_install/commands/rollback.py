@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import ExitCode, InstallError, own, usage_error
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from contextcore_install.core.dataclass import dataclass
 
 
 class ExitCode(IntEnum):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from contextcore_install.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from contextcore_install.core.interfaces import StepContext

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import MACHINE_REFUSES, REPAIR, RESUME, InstallError, own
 
 DIAGNOSE = own("diagnose")

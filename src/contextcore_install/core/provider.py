@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Finding, Risk
 from contextcore_install.core.interfaces import StepContext

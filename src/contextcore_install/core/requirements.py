@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.findings import Finding
 
 

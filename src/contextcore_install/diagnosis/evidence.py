@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.redaction import hide_secrets
 
 # Patterns are compiled when they are first used: most diagnoses look at no lines.

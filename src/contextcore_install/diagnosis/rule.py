@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.findings import Risk
 
 FOLDER = Path(__file__).parent / "rules"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import Kind
 from contextcore_install.core.interfaces import Clock
 from contextcore_install.core.redaction import command_line
@@ -58,7 +58,7 @@ class Context:
     clock: Clock
     deadline: float
     settle: Callable[[Callable[[], None]], None] = lambda done: done()
-    applies: bool = field(default=False, kw_only=True)
+    applies: bool = False
 
     def __post_init__(self) -> None:
         self._of_thread = threading.local()  # parts may run at the same time, each in a thread of its own

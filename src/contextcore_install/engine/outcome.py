@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 
 

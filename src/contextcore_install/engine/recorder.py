@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import DURABLE, START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.interfaces import Clock, Journal, Projection, StateProjection
 from contextcore_install.core.redaction import without_secrets

@@ -7,8 +7,8 @@ that was shown before can be: a later one is another.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import own
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.requirements import DataPiece, Storage

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from contextcore_install.core.dataclass import dataclass
 
 HOUR_S = 3600.0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import DURABLE, Event, Kind, known_duration, microseconds, second
 
 SCHEMA_VERSION = "1.0"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 
 if TYPE_CHECKING:

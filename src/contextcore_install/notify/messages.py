@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.outcome import Outcome

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
 from contextcore_install.core.concurrency import start
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.redaction import HIDDEN, hide_secrets
 from contextcore_install.notify.contact_points import ContactPoint, open_contact_points

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.providers.registry import create_provider
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.segments import SEGMENT_BYTES

@@ -7,11 +7,11 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from contextcore_install import __version__
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.interfaces import StepContext

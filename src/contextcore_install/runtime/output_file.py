@@ -8,11 +8,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from tempfile import gettempdir
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.backup.archive import there_already

@@ -9,10 +9,10 @@ A process that is no installation's moves nobody: preflight names it, so that th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from contextcore_install.cli.settings import is_cluster_name
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import State

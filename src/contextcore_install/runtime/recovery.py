@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import TypeVar
 
 from contextcore_install.cli.grammar import COMMANDS
 from contextcore_install.cli.settings import is_cluster_name
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State

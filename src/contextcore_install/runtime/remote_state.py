@@ -7,11 +7,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contextcore_install.cli.grammar import FLAGS
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider

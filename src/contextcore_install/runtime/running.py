@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import still_wrong
 from contextcore_install.engine.outcome import Outcome, RunResult

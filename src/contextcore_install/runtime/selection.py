@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import COMPLETED, State

@@ -8,11 +8,11 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.interfaces import Clock, Projection

@@ -7,9 +7,9 @@ what a user types in `--port KEY=PORT`: the component's name for its main port, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import own, usage_error
 
 LOOPBACK = "127.0.0.1"  # never `localhost`: that may mean ::1 first, where nothing of ours listens

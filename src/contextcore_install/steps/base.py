@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import Http, HttpResponse, Programs, StepContext, Telemetry

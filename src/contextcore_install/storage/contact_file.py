@@ -6,11 +6,11 @@ import json
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.storage.files import UnreadableFileError, parse_json, read_regular, using, write_atomically
 

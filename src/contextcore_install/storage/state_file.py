@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document

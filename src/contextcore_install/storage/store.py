@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, state_error
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count

@@ -14,9 +14,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import machine

@@ -14,11 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
+
+from contextcore_install.core.dataclass import dataclass
 
 LINUX = sys.platform == "linux"
 #: Process states in proc(5) of what no longer runs: zombie, dead.

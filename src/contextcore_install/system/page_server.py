@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import ExitCode, InstallError
 
 LOOPBACK = "127.0.0.1"

@@ -8,9 +8,9 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import hide_secrets

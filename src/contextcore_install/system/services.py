@@ -11,10 +11,10 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system.files import write_atomically

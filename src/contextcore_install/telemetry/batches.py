@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Generic
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.cursors import Offset

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from contextcore_install.core.dataclass import asdict, dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import CursorStore
 from contextcore_install.telemetry.folds.metrics import Sample

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 
 _LONGEST_PAUSE_S, _LONGEST_ASKED_PAUSE_S = 15.0, 60.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from uuid import NAMESPACE_URL, uuid5
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME
 from contextcore_install.core.events import second
 from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.interfaces import CursorStore, EventSource, StepContext

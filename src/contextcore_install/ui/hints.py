@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, DEFAULT_CLUSTER, FLAGS, MODES
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import LAUNCHER, PROGRAM, own, quoted
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import LIMIT, cells, sanitize

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
 from typing import Any
 
+from contextcore_install.core.dataclass import asdict, replace
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.text import count
 from contextcore_install.ui.hints import hint_lines

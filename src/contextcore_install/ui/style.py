@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
-
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.ui.text import cells, clip, pad, printable, wrap
 
 TYPE_CHECKING = False
@@ -46,7 +45,6 @@ class Style:
     """
 
     width: int = 80
-    _: KW_ONLY
     colour: bool = False
     unicode: bool = True
     typed: Callable[[str], str] = str

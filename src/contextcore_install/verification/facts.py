@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from contextcore_install.core.concurrency import run_concurrently
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import Http
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.concurrency import run_concurrently
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import REPAIR, RESUME, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import Http

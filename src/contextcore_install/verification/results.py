@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Probe, Requirement

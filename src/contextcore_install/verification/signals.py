@@ -10,10 +10,10 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import REPAIR
 from contextcore_install.core.interfaces import Http, HttpResponse
 from contextcore_install.core.provider import Probe

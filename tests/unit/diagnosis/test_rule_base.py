@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.findings import Risk
 from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import diagnose, first_match

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.commands import notify
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import START, second
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState

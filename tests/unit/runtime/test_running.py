@@ -7,13 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
 from contextcore_install.engine.engine import Engine

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.runtime.control import RunControl

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from contextcore_install.cli.settings import parse
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import JournalOffset, microseconds
 from contextcore_install.core.provider import Provider

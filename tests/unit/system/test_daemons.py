@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import asdict, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system import daemons as daemons_module
 from contextcore_install.system.daemons import LOG_LIMIT, MARKER, Daemon, Daemons, Record, parse_record

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, finding_from_document
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.plans import remedies, remedies_document, render_plan, render_remedies

@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us

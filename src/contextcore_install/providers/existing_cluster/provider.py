@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.findings import Finding, finding_of
 from contextcore_install.core.interfaces import StepContext

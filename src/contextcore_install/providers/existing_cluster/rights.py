@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS, RESUME, InstallError, own
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.interfaces import Http, StepContext

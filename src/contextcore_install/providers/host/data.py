@@ -7,11 +7,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.interfaces import StepContext

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
 from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component, MetricsStore, ProgramSpec

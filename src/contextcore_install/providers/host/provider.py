@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk

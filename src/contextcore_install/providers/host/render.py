@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.stack import provisioned

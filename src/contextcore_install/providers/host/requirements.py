@@ -11,10 +11,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import StepContext

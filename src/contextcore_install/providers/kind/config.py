@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.providers.kind.owner import NODE_LABEL
 from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
 from contextcore_install.core.cancellation import child_context
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState

@@ -12,12 +12,12 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.system.machine import in_another_network
 
 IN_WINDOWS = "microsoft" in os.uname().release.lower()  # whether this is a Linux of WSL2

@@ -8,9 +8,9 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import StepContext

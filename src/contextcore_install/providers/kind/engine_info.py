@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from contextcore_install.core.dataclass import dataclass
 
 MIB = 1024 * 1024
 #: Controllers that kind's nodes need of a rootless engine (kind, pkg/cluster/internal/create/create.go).

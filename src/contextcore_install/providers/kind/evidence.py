@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
+from contextcore_install.core.dataclass import asdict
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext

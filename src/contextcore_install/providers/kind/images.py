@@ -7,9 +7,9 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Self
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count

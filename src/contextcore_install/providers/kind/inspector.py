@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure

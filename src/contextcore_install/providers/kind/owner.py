@@ -7,11 +7,11 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds

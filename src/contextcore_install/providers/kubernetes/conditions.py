@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Workload
@@ -100,7 +100,7 @@ class WorkloadConditions:
     def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
         """Return which Service does not lead to a workload's pods yet; empty if all do."""
         for service in services_of(live, snapshot.of_kind("Service")) if "endpoints" in self._reader.extra else ():
-            endpoints = snapshot.get(replace(key_of(service), kind="Endpoints"))
+            endpoints = snapshot.get(key_of(service)._replace(kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
                 return f"{key_of(service).label} does not route to it yet"
         return ""

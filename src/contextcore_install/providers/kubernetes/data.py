@@ -10,9 +10,9 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import IO, Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume

@@ -8,10 +8,10 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.client import items_of

@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.schema import validate
 
 Manifest = Mapping[str, Any]  # one object, as in `kubectl get -o json`
@@ -72,8 +72,7 @@ def as_kubernetes_object(document: Any) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(NamedTuple):
     """What names an object."""
 
     kind: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis import reasons

@@ -6,11 +6,11 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contextcore_install import __version__
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
 from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector, Piece

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.interfaces import Clock, StepContext

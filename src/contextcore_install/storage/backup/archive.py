@@ -15,11 +15,11 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import IO, Any
 
+from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import UnreadableFileError, open_regular, parse_json, using, write_atomically

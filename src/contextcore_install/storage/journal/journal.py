@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import START, Event, JournalOffset, event_from_document
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import (

@@ -15,11 +15,11 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.storage.files import UnreadableFileError, entries_of, open_regular
 
 MAX_LINE_BYTES = 4 * 1024 * 1024

@@ -11,8 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
 from contextcore_install.core.interfaces import StepContext

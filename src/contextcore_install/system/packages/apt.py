@@ -11,10 +11,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.system import process
 from contextcore_install.system.process import Completed
 from contextcore_install.system.supervisor import StartOptions

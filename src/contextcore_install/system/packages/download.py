@@ -7,11 +7,11 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 

@@ -15,10 +15,10 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process

@@ -7,9 +7,9 @@ import platform
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages.apt import last_line
 

@@ -9,11 +9,11 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.schema import SchemaError, validate
 from contextcore_install.stack.catalogue import MIMIR, PROMETHEUS, VICTORIA_METRICS, MetricsStore
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer

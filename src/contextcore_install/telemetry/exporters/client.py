@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.system.http import TimedConnection
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 

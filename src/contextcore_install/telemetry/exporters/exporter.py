@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
 from contextcore_install.telemetry.cursors import Cursor, Offset, SharedCursors

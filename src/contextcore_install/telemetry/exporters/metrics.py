@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.batches import JournalReplacedError
 from contextcore_install.telemetry.cursors import Cursor, SharedCursors

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import without_secrets
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import (
     COMPLETED,

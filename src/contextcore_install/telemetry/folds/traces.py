@@ -6,9 +6,9 @@ docs/reference/traces.md describes the spans for readers outside this program.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from contextcore_install.core.dataclass import asdict, dataclass, field
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import hide_secrets
 from contextcore_install.telemetry.folds.fold import restoring

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import Event
 from contextcore_install.engine.journal_summary import RECENT, working_time_s
 

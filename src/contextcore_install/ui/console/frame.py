@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.ui.console.progress import DisplayPhase, Progress, StepView
 from contextcore_install.ui.style import Span, Style
 from contextcore_install.ui.text import cells, duration, pad, sanitize, stopwatch

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
 from contextcore_install.ui.console.eta import Countdown, Estimate, estimate

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.provider import Overview
 from contextcore_install.core.text import count

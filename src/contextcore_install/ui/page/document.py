@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.findings import Remedy, finding_from_document
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.state import State

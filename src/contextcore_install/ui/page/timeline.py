@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.ui.console.progress import remark
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.providers.host.provider import HostProvider
 from kit.fakes import Told
 from kit.host_world import World

@@ -4,12 +4,12 @@ import configparser
 import json
 import re
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.release import environment, write

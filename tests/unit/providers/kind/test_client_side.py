@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from contextcore_install.core.cancellation import child_context
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.providers.kind.config import ClusterSpec

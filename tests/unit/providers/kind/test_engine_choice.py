@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind import create, recollect

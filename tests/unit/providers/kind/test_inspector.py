@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kind.engine_info import Node

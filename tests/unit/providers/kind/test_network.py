@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network

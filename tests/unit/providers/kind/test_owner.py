@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.providers.kind.config import mapped_ports
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import Owner, OwnerFile

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import Owner, PortHolders

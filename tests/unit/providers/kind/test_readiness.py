@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kind.endpoint import EngineEndpoint
 from contextcore_install.providers.kind.engine import ContainerEngine

@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from urllib3.util.retry import RequestHistory, Retry
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.system.packages.download import PinnedDownload, download_checked, refuse_plain_hops

@@ -9,12 +9,12 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages.install import KUBECTL_LOCK, RELEASES, install_program, ways_to
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
