@@ -30,7 +30,7 @@ from contextcore_install.system.supervisor import StartOptions
 #: Seconds for kind to make a cluster, to remove one, and to write a context; and between two tries to take the lock.
 CREATE_S, REMOVE_S, EXPORT_S, LOCK_TRIES_S = 900.0, 120.0, 60.0, 0.5
 STORAGE_TRIES = 3  # tries to ask for the storage class, a second apart: an API that fails once has not lost it
-_NODES_RUN = "Starting control-plane"  # kind prints it when its nodes run and their container runtime is up
+_NODES_RUN = "Writing configuration"  # kind prints it when the containers of its nodes run
 
 
 @dataclass
@@ -46,11 +46,20 @@ class Creation:
     images: Images
     _was_ready: bool = field(default=False, init=False)
 
-    def _wait_ready(self, ctx: StepContext) -> ClusterSnapshot:
-        return Readiness(self.cluster, self.inspector, self._rewrite_context).wait(ctx)
+    @property
+    def _readiness(self) -> Readiness:
+        return Readiness(self.cluster, self.inspector, self._rewrite_context)
+
+    def await_nodes(self, ctx: StepContext) -> None:
+        """Wait for the nodes of a cluster that was just made: `bring_up` ends when its API answers."""
+        if self.inspector.inspect().unready:
+            self._readiness.wait(ctx)
 
     def bring_up(self, ctx: StepContext) -> None:
-        """Bring the cluster to healthy, and inspect it last. Raises InstallError; repeating it is safe."""
+        """Bring the cluster to healthy, its nodes ready or at their first start, and inspect it last.
+
+        Raises InstallError; repeating it is safe.
+        """
         name = self.cluster.name
         with _hold(self.lock, ctx) as lock:
             snapshot = self.inspector.inspect(fresh=True)
@@ -92,15 +101,16 @@ class Creation:
     def _create(self, ctx: StepContext, lock: int) -> None:
         """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.
 
-        If the cluster fails, its images are not waited for: why it failed is what matters then. A missing image does
-        not fail the creation: the nodes may be able to pull it, and whoever waits for the pods says what they cannot.
+        It is there when its API answers: its nodes get ready while the release is applied. If it fails, its images are
+        not waited for: why it failed is what matters then. A missing image does not fail the creation: the nodes may be
+        able to pull it, and whoever waits for the pods says what they cannot.
         """
         nodes_run = threading.Event()
         with ThreadPoolExecutor(1) as pool, child_context(ctx) as child:
             provided = pool.submit(self.images.prefetch, self.spec.images, nodes_run, child)
             with ctx.part("cluster"):
                 self._run_kind(ctx, lock, nodes_run.set)
-                self._note_whole(self._wait_ready(ctx))
+                self._note_whole(self._readiness.wait(ctx, until_ready=False))
             nodes_run.set()
             provided.result()
 
@@ -156,7 +166,7 @@ class Creation:
         try:
             if not self._storage_classes(ctx):
                 return False
-            whole = self._wait_ready(ctx)
+            whole = self._readiness.wait(ctx)
         except InstallError as error:
             ctx.output(f"not whole: {error.message} {error.evidence}")
             return False
@@ -193,7 +203,7 @@ class Creation:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
         if snapshot.lost_count:  # once the others run: what they hold can be saved then
             raise report.nodes_lost(name, snapshot.lost_count)
-        snapshot = self._wait_ready(ctx)
+        snapshot = self._readiness.wait(ctx)
         if snapshot.cordoned and snapshot.waiting:
             ctx.notice(f"{', '.join(snapshot.cordoned)} takes pods again, as some have no other place")
             self.cluster.kubectl.call("uncordon", *snapshot.cordoned, ctx=ctx)

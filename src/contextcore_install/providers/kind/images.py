@@ -6,7 +6,8 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from operator import attrgetter
 from typing import Self
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -22,6 +23,7 @@ from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 4  # registries and home networks dislike more
 PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, and a rename
+CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
 #: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.
 LEFT_OVER_S = 30.0
 PROGRESS_EVERY_S = 0.3
@@ -102,15 +104,21 @@ class Images:
         return self.get(absent, ctx) | self.load(images if again else absent, ctx, nodes, again=again)
 
     def prefetch(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
-        """Pull images, and load them once there are nodes; report which could not be. Raises CancelledError."""
+        """Pull images, and load each once it is here and there are nodes; report which could not be.
+
+        Raises CancelledError.
+        """
         refused: Refused = {}
         try:
-            with ctx.part("images"):
+            with ctx.part("images"), ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
                 wanted = images()
-                refused = self.get(wanted, ctx)
-                while not nodes_run.wait(0.2):
-                    ctx.raise_if_cancelled()
-                refused |= self.load(wanted, ctx)
+                batches = [[image] for image in wanted] if self.may_pull else [wanted]
+                pulls = {pool.submit(self.get, batch, ctx): batch for batch in batches}
+                with ctx.on_cancel(nodes_run.set):
+                    nodes_run.wait()
+                nodes = self._await_containerd(ctx)
+                for pulled in as_completed(pulls):
+                    refused |= pulled.result() or self.load(pulls[pulled], ctx, nodes)
                 if refused:
                     raise next(iter(refused.values()))  # so that the part is recorded as failed
         except InstallError as failed:
@@ -178,6 +186,15 @@ class Images:
         nodes = [node for node in self.engine.nodes(self.cluster) if node.is_member and node.state == "running"]
         with ThreadPoolExecutor(max(1, len(nodes))) as pool:
             return list(pool.map(lambda node: NodeImages.of(self.engine, node.name), nodes))
+
+    def _await_containerd(self, ctx: StepContext) -> list[NodeImages]:
+        """Return the nodes as soon as their containerd answers, a moment after their start. Raises InstallError."""
+        until = time.monotonic() + CONTAINERD_S
+        for node in filter(attrgetter("is_member"), self.engine.nodes(self.cluster)):
+            while self.engine.ask("exec", node.name, "ctr", "version").exit_code and time.monotonic() < until:
+                ctx.wait(CONTAINERD_LOOK_S)
+        ctx.raise_if_cancelled()
+        return self._nodes()
 
     def _held(self, image: str) -> str:
         """Return the name by which the engine has an image; empty if it does not have it."""

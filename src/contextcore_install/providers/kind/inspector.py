@@ -15,11 +15,13 @@ from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
-from contextcore_install.providers.kubernetes.pods import Pod
+from contextcore_install.providers.kubernetes.pods import Pod, moment
 
 API_PORT = 6443  # of the API server inside the control plane's container
 API_DEAD = "api-unreachable"  # the code for an API server that does not answer; any other error is an answer
 ASK_S, HEALTH_S = 10.0, 30.0
+#: Seconds that the first start of a node may take, and within which it says after joining that it is not Ready yet.
+FIRST_START_S, JOINING_S = 300.0, 10.0
 # The API server's certificate is valid for localhost (kind: pkg/cluster/internal/kubeadm/config.go), which a node
 # resolves without the network; its own name it does not.
 _GET_NODES = (
@@ -60,8 +62,8 @@ class ClusterSnapshot:
         return all(node.state == "running" for node in self.nodes)
 
     @property
-    def is_ready(self) -> bool:
-        return bool(self.nodes) and self.running and self.kubectl_error is None and not self.unready
+    def answers(self) -> bool:
+        return bool(self.nodes and self.members) and self.running and self.kubectl_error is None
 
     @property
     def control_plane(self) -> Node | None:
@@ -88,6 +90,11 @@ class ClusterSnapshot:
             return []
         ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
         return [node.name for node in self.nodes if node.name not in ready and node.is_member]
+
+    def is_starting(self, now: float) -> bool:
+        """Tell whether all nodes that are not Ready are at their first start; `now` in seconds since 1970."""
+        starting = {item["metadata"]["name"] for item in self.members if _is_at_first_start(item, now)}
+        return self.answers and bool(self.unready) and starting.issuperset(self.unready)
 
     @property
     def unready_conditions(self) -> list[str]:
@@ -185,6 +192,15 @@ class Inspector:
         """Return when each node's container was started last, as of the last inspection. Raises InstallError."""
         self._seen = self._seen or tuple(self.nodes.read())
         return {node.name: node.started for node in self._seen}
+
+
+def _is_at_first_start(member: Manifest, now: float) -> bool:
+    """Tell whether a node joined a short while ago, and has not been Ready since."""
+    joined = moment(member["metadata"].get("creationTimestamp", ""))
+    conditions = (member.get("status") or {}).get("conditions") or []
+    ready: Manifest = next((entry for entry in conditions if entry.get("type") == "Ready"), {})
+    never = ready.get("status") == "False" and moment(ready.get("lastTransitionTime", "")) - joined < JOINING_S
+    return never and now - joined < FIRST_START_S
 
 
 def sickness(engine: ContainerEngine, node: Node) -> str:

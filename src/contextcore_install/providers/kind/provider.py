@@ -163,6 +163,10 @@ class KindProvider(KubernetesProvider):
                     ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to pull it
         super().apply_release(ctx)
 
+    def start_workloads(self, ctx: StepContext) -> None:
+        self._creation.await_nodes(ctx)
+        super().start_workloads(ctx)
+
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component is reached: the host ports that the node publishes.
 

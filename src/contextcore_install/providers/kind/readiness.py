@@ -60,20 +60,21 @@ class Readiness:
     limits: ReadinessLimits = LIMITS
     api_port: ApiPort = ApiPort()
 
-    def wait(self, ctx: StepContext) -> ClusterSnapshot:
-        """Wait until all nodes are Ready and have said so since they were started.
+    def wait(self, ctx: StepContext, *, until_ready: bool = True) -> ClusterSnapshot:
+        """Wait until all nodes are Ready and have said so since they were started; else only until the API answers.
 
         Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault; `engine-remote`
         if what the control plane publishes is not on this machine.
         """
-        ctx.activity("waiting until the nodes are ready")
+        ctx.activity("waiting until the nodes are ready" if until_ready else "waiting until the API answers")
         began = checked_health = time.monotonic()
         asked, rewritten, restarted = float("-inf"), float("inf"), set[str]()
         pauses = (min(self.limits.pause * 1.5 ** min(looks, 20), self.limits.longest_pause) for looks in count())
         while True:
             now = time.monotonic()
             snapshot = self.inspector.inspect(fresh=True, thorough=now - asked >= self.limits.ask_in_node)
-            if snapshot.is_ready and has_come_back(snapshot.nodes, self._renew_times):
+            is_ready = snapshot.answers and not snapshot.unready and has_come_back(snapshot.nodes, self._renew_times)
+            if is_ready or (snapshot.answers and not until_ready):
                 return snapshot
             if snapshot.kubectl_error is not None and now - asked >= self.limits.ask_in_node:
                 asked = now

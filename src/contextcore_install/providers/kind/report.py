@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,10 @@ def report_of(
     found = _detached(facts, shared, [node.name for node in off])
     if not snapshot.running:
         return ClusterReport(ClusterState.STOPPED, names, tuple(found))
-    found += _not_ready(facts, snapshot)
+    if snapshot.is_starting(time.time()):
+        names = f"{names}; {', '.join(snapshot.unready)} is at its first start"
+    else:
+        found += _not_ready(facts, snapshot)
     state = ClusterState.DEGRADED if found else ClusterState.HEALTHY
     if snapshot.kubectl_error and not snapshot.api_error and snapshot.control_plane not in off:
         found.append(unreached(cluster, snapshot.kubectl_error, reasons.NO_CONTEXT).finding)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -52,6 +54,8 @@ class Kubectl:
     def __init__(self) -> None:
         self.failures: list[InstallError] = []
         self.storage = "storageclass/standard"
+        self.waits: list[str] = []
+        self.then: Callable[[], None] = lambda: None
 
     def call(self, *_: str, **__: object) -> str:
         if self.failures:
@@ -59,6 +63,9 @@ class Kubectl:
         return self.storage
 
     def attempt(self, *argv: str, **_: object) -> Captured:
+        if argv[0] == "wait":
+            self.waits.append(argv[1])
+            self.then()
         return Captured(argv, 0, ":0", "")
 
 
@@ -118,6 +125,21 @@ def test_why_a_cluster_cannot_be_made_is_said_without_waiting_for_its_images(tmp
     assert "grafana/loki:3: Pulling" in told.lines
     assert time.monotonic() - began < 30
     assert parts(told) == {"cluster": "failed", "images": "failed", "pull grafana/loki:3": "failed"}
+
+
+def test_a_cluster_is_made_when_its_api_answers_and_its_nodes_are_waited_for_after_that(lab: Lab) -> None:
+    joined = datetime.now(UTC).isoformat()
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": joined}
+    starting = {"metadata": {"name": NAME, "creationTimestamp": joined}, "status": {"conditions": [condition]}}
+    lab.snapshot = replace(lab.snapshot, members=(starting,))
+    creation = lab.creation()
+    creation.bring_up(Told().ctx)
+    assert lab.kubectl.waits == []
+    lab.kubectl.then = partial(setattr, lab, "snapshot", replace(lab.snapshot, members=(MEMBER,)))
+    creation.await_nodes(Told().ctx)
+    assert lab.kubectl.waits == ["--for=condition=Ready"]
+    creation.await_nodes(Told().ctx)
+    assert len(lab.kubectl.waits) == 1
 
 
 def test_an_image_that_cannot_be_had_is_told_of_and_fails_no_cluster(lab: Lab) -> None:

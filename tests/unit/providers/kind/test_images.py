@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.images import Images, NodeImages
 from kit.fakes import Told
+from kit.stores import wait_until
 
 DENIED = "Error response from daemon: manifest for grafana/loki:9 not found: manifest unknown"
 #: What containerd of a node says of an archive whose index names platforms that are not in it.
@@ -36,8 +38,10 @@ case "$*" in
   done
   echo ']'; exit;;
 "image inspect"*) [ -e "images/${{5//\//_}}" ] && echo sha256:1 && exit; echo "No such image" >&2; exit 1;;
-pull*) [ -e pull-says ] || {{ echo linux/amd64 >"images/${{2//\//_}}"; exit; }}; cat pull-says >&2; exit 1;;
+pull*) while [ -e "waits-${{2//\//_}}" ]; do sleep 0.05; done
+  [ -e pull-says ] || {{ echo linux/amd64 >"images/${{2//\//_}}"; exit; }}; cat pull-says >&2; exit 1;;
 save*) [ -e save-says ] && {{ cat save-says >&2; exit 1; }}; cat "images/${{2//\//_}}"; exit;;
+*"ctr version") [ -e containerd-starts ] && rm containerd-starts && exit 1; exit 0;;
 *"config dump") cat containerd.toml; exit;;
 *"images ls --quiet") cat "nodes/$2"; exit;;
 *"images tag"*) echo "${{*: -1}}" >>"nodes/$2"; exit;;
@@ -108,6 +112,24 @@ def test_an_image_is_saved_once_and_loaded_into_all_nodes_whatever_store_the_eng
     assert lab.node("one") == lab.node("two") == ["imported"]
     assert len(lab.calls("save")) == 1
     assert not lab.calls("--all-platforms")
+
+
+def test_what_is_here_is_loaded_while_another_image_is_still_pulled(lab: Lab) -> None:
+    told, nodes_run = Told(), threading.Event()
+    lab.has("a/here:1")
+    lab.says("waits-b_slow:1", "")
+    lab.says("containerd-starts", "")
+    pulling = threading.Thread(
+        target=lab.images().prefetch, args=(lambda: ["b/slow:1", "a/here:1"], nodes_run, told.ctx), daemon=True
+    )
+    pulling.start()
+    nodes_run.set()
+    wait_until(lambda: lab.node("two") == ["imported"], "the image that is here is not loaded")
+    (lab.folder / "waits-b_slow:1").unlink()
+    pulling.join(30)
+    assert lab.node("one") == lab.node("two") == ["imported", "imported"]
+    assert not told.notices
+    assert len(lab.calls("ctr version")) == 3, "containerd starts a moment after its node"
 
 
 def test_an_image_that_is_made_for_another_platform_only_is_loaded_as_it_is(lab: Lab) -> None:

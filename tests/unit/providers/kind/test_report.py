@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,26 @@ UNREADABLE = InstallError("kubeconfig-unreadable", "", 'error: error loading con
 )
 def test_what_is_seen_comes_to_a_state(snapshot: ClusterSnapshot, state: ClusterState, codes: list[str]) -> None:
     assert report(snapshot) == (state, codes)
+
+
+@pytest.mark.parametrize(
+    ("joined_s_ago", "unready_s_later", "status", "state"),
+    [
+        (20, 0, "False", ClusterState.HEALTHY),
+        (20, 0, "Unknown", ClusterState.DEGRADED),
+        (200, 60, "False", ClusterState.DEGRADED),  # it has been Ready
+        (4000, 0, "False", ClusterState.DEGRADED),  # it takes too long
+    ],
+)
+def test_a_node_at_its_first_start_is_waited_for_by_whom_needs_it(
+    joined_s_ago: float, unready_s_later: float, status: str, state: ClusterState
+) -> None:
+    joined = datetime.now(UTC) - timedelta(seconds=joined_s_ago)
+    node = member(NODE.name)
+    node["metadata"]["creationTimestamp"] = joined.isoformat()
+    since = (joined + timedelta(seconds=unready_s_later)).isoformat()
+    node["status"]["conditions"] = [{"type": "Ready", "status": status, "lastTransitionTime": since}]
+    assert report(replace(SNAPSHOT, members=(node,)))[0] is state
 
 
 def test_a_file_that_kubectl_cannot_read_is_moved_aside_by_whom_it_belongs_to_and_never_by_a_repair() -> None:
