@@ -11,6 +11,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from shlex import join
 from typing import IO
 
@@ -23,6 +24,7 @@ from contextcore_install.system.supervisor import DEFAULTS, Child, StartOptions,
 KEEP_LINES, ALL_LINES = 40, 2000
 #: Bytes that are kept of what a command says whose output is for others.
 KEEP_BYTES = 8192
+FEED_BYTES = 1024 * 1024  # that are read of a file at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,50 @@ def stream(
         raise InstallError("command-failed", message, said.text().strip())
 
 
+class _Sinks:
+    """Commands that are all handed the same bytes. One that ends early does not stop the others."""
+
+    def __init__(self, moved: Callable[[int], None]) -> None:
+        self._moved, self._total = moved, 0
+        self._children: list[Child] = []
+        self._said: list[_Tail] = []
+
+    def start(self, argv: Sequence[str], environ: Mapping[str, str], supervisor: Supervisor) -> None:
+        self._said.append(_Tail())
+        child = Child(argv, environ, stdin=subprocess.PIPE)
+        self._children.append(supervisor.add(child, self._said[-1].take))
+
+    @property
+    def reading(self) -> list[Child]:
+        return [child for child in self._children if child.is_under_way and not child.input.closed]
+
+    def have_room(self) -> bool:
+        # What a command that has ended did not read is nobody's any more.
+        return not any(child.pending for child in self._children if child.is_under_way)
+
+    def take(self, chunk: bytes) -> None:
+        self._total += len(chunk)
+        self._moved(self._total)
+        for child in self.reading:
+            child.pending.append(memoryview(chunk))
+
+    def feed(self, source: IO[bytes]) -> None:
+        if self.reading and self.have_room():
+            self.take(source.read(FEED_BYTES))
+
+    def texts(self) -> list[str]:
+        return [tail.text() for tail in self._said]
+
+    def ended(self) -> list[Captured]:
+        return [_ended(child, tail) for child, tail in zip(self._children, self._said, strict=True)]
+
+
+def _ended(child: Child, said: _Tail) -> Captured:
+    return Captured(child.argv, child.exit_code, "", said.text())
+
+
 def pipe(
-    source: Sequence[str],
+    source: Sequence[str] | IO[bytes],
     sinks: Sequence[Sequence[str]],
     *,
     environ: Mapping[str, str],
@@ -211,34 +255,29 @@ def pipe(
     ctx: StepContext | None = None,
     moved: Callable[[int], None] = lambda _: None,
 ) -> tuple[Captured, list[Captured]]:
-    """Run a command and hand what it prints to all the others; return how each ended, and what it said.
+    """Hand what a command prints, or what a file holds, to all the others; return how each ended, and what it said.
 
-    A sink that ends early does not stop the others. `moved` is told how many bytes there have been. Raises InstallError
-    `command-missing` and `command-timeout`; CancelledError when the step is cancelled.
+    A sink that ends early does not stop the others; a file is taken for a command that succeeded. `moved` is told how
+    many bytes there have been. Raises InstallError `command-missing` and `command-timeout`; CancelledError when the
+    step is cancelled; and whatever reading the file raises.
     """
-    said = [_Tail() for _ in (source, *sinks)]
-    readers: list[Child] = []
-    total = 0
-
-    def fan_out(chunk: bytes) -> None:
-        nonlocal total
-        total += len(chunk)
-        moved(total)
-        reading = [child for child in readers if child.is_under_way and not child.input.closed]
-        for child in reading:
-            child.pending.append(memoryview(chunk))
-        if not reading and first.process.stdout in first.takers:
-            first.finish(first.process.stdout)  # it is told by SIGPIPE that nobody reads on
-
+    said, taking = _Tail(), _Sinks(moved)
     with Supervisor(ctx, timeout_s) as supervisor:
-        first = supervisor.add(Child(source, environ, stderr=subprocess.PIPE), fan_out, said[0].take)
-        # What a command that has ended did not read is nobody's any more.
-        first.has_room = lambda: not any(child.pending for child in readers if child.is_under_way)
-        for argv, tail in zip(sinks, said[1:], strict=True):
-            readers.append(supervisor.add(Child(argv, environ, stdin=subprocess.PIPE), tail.take))
-        supervisor.attend(lambda: "\n".join(tail.text() for tail in said if tail))
-    first_ended, *ended = (
-        Captured(child.argv, child.exit_code, "", tail.text())
-        for child, tail in zip([first, *readers], said, strict=True)
-    )
-    return first_ended, ended
+        first = None
+        if isinstance(source, Sequence):
+            first = supervisor.add(Child(source, environ, stderr=subprocess.PIPE), taking.take, said.take)
+            first.has_room = taking.have_room
+            supervisor.before_exchange = partial(_stop_unread, first, taking)
+        else:
+            supervisor.before_exchange = partial(taking.feed, source)
+        for argv in sinks:
+            taking.start(argv, environ, supervisor)
+        supervisor.attend(lambda: "\n".join(filter(None, [said.text(), *taking.texts()])))
+    return _ended(first, said) if first else Captured((), 0, "", ""), taking.ended()
+
+
+def _stop_unread(source: Child, sinks: _Sinks) -> None:
+    """Have a command told by SIGPIPE that nobody reads on."""
+    assert source.process.stdout is not None
+    if not sinks.reading and source.process.stdout in source.takers:
+        source.finish(source.process.stdout)

@@ -156,6 +156,8 @@ class Supervisor(ExitStack):
         self._ctx, self._timeout_s, self._grace_s, self._began = ctx, timeout_s, grace_s, time.monotonic()
         self._children: list[Child] = []
         self._ending: list[Child] = []
+        self.before_exchange: Callable[[], None] = lambda: None
+        """Called again and again until all have ended, before their bytes are moved."""
 
     def add(self, child: Child, take: Taker, take_errors: Taker | None = None) -> Child:
         """Take charge of a command that was started; `take` gets its stdout, `take_errors` its stderr."""
@@ -193,6 +195,7 @@ class Supervisor(ExitStack):
         clock = SuspendAwareClock(SystemClock())
         deadline, kill_at, in_time = clock.monotonic() + self._timeout_s, float("inf"), True
         while any(child.is_under_way for child in self._children):
+            self.before_exchange()
             _exchange([child for child in self._children if child.is_under_way])
             now = clock.monotonic()
             if now > deadline and not self._ending:

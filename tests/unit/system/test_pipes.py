@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -35,6 +36,32 @@ def test_every_byte_reaches_every_sink(tmp_path: Path) -> None:
     assert [source.exit_code, *(one.exit_code for one in ended)] == [0, 0, 0, 0]
     assert all((tmp_path / str(number)).read_bytes() == data for number in range(3))
     assert moved[-1] == MUCH
+
+
+def test_every_byte_of_an_open_file_reaches_every_sink_from_where_it_stands(tmp_path: Path) -> None:
+    data, moved = os.urandom(MUCH), list[int]()
+    (tmp_path / "data").write_bytes(b"before" + data)
+    sinks = [shell(f"sleep 0.{number}; cat >{tmp_path / str(number)}") for number in range(3)]
+    with (tmp_path / "data").open("rb") as file:
+        file.seek(len(b"before"))
+        source, ended = pipe(file, sinks, environ=os.environ, timeout_s=30, moved=moved.append)
+    assert [source.exit_code, *(one.exit_code for one in ended)] == [0, 0, 0, 0]
+    assert all((tmp_path / str(number)).read_bytes() == data for number in range(3))
+    assert moved[-1] == MUCH
+
+
+def test_a_sink_that_ends_early_keeps_the_bytes_of_a_file_from_no_other(tmp_path: Path) -> None:
+    with Path("/dev/zero").open("rb") as endless, io.BytesIO(endless.read(MUCH)) as file:
+        sinks = [shell("echo no >&2; exit 3"), shell(f"cat >{tmp_path / 'taken'}")]
+        _, (refuses, takes) = pipe(file, sinks, environ=os.environ, timeout_s=30)
+    assert (refuses.exit_code, refuses.stderr, takes.exit_code) == (3, "no\n", 0)
+    assert (tmp_path / "taken").stat().st_size == MUCH
+
+
+def test_a_file_that_nobody_reads_is_not_read_on() -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        _, (sink,) = pipe(endless, [shell("exit 3")], environ=os.environ, timeout_s=30)
+    assert sink.exit_code == 3
 
 
 def test_a_sink_that_ends_early_keeps_the_bytes_from_no_other(tmp_path: Path) -> None:
