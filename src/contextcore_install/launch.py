@@ -40,13 +40,13 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
     if "remember" in OPTIONS or not whole:
         from contextcore_install.core.errors import InstallError
         from contextcore_install.storage.home import find_home
-        from contextcore_install.system.packages.runtime import make_ready
+        from contextcore_install.system.packages.runtime import make_ready, named_bundle
 
         try:
             find_home(os.environ, os.geteuid())
         except InstallError:
             return program()  # which says what is wrong with it
-        if code := make_ready(LOCK, folder, again=typed()):
+        if code := make_ready(LOCK, folder, again=typed(), bundle=named_bundle(sys.argv[1:])):
             return code
         keep_bytecode_in(runtimes)
     sys.path.insert(1, folder)
@@ -112,11 +112,12 @@ def heal(folder: str) -> int:
     """
     from pathlib import Path
 
-    from contextcore_install.system.packages.runtime import is_whole, prepare, reporting
+    from contextcore_install.system.packages.runtime import is_whole, named_bundle, prepare, reporting
 
     if "healed" in OPTIONS or is_whole(LOCK, folder):
         return 0
-    code = reporting(lambda: prepare(Path(LOCK), Path(folder)), again=typed())
+    bundle = named_bundle(sys.argv[1:])
+    code = reporting(lambda: prepare(Path(LOCK), Path(folder), bundle), again=typed())
     if code == 0:
         os.execv(sys.executable, [sys.executable, "-X", "healed", *sys.orig_argv[1:]])
     return code

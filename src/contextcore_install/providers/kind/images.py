@@ -1,4 +1,7 @@
-"""The stack's images: pulled into the engine while the cluster is created, and piped from there into its nodes."""
+"""The stack's images: pulled into the engine while the cluster is created, and piped from there into its nodes.
+
+Those that a bundle has are piped from its file.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
-from typing import Self
+from typing import IO, Protocol, Self
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
@@ -36,6 +40,14 @@ IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
 
 Refused = dict[str, InstallError]
 """Images that could not be provided, each with the reason."""
+
+
+class Archives(Protocol):
+    """Images as archives inside a file, each as `docker save` writes it. `open` raises InstallError."""
+
+    def holds(self, image: str) -> bool: ...
+    def open(self, image: str, ctx: StepContext) -> AbstractContextManager[IO[bytes]]: ...
+    def command(self, image: str) -> str: ...  # prints the archive, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,7 @@ class Images:
     engine: ContainerEngine
     cluster: str
     may_pull: bool
+    archives: Archives | None = None
     _loaded: set[str] = field(default_factory=set)
 
     def could_have(self, image: str) -> bool:
@@ -142,7 +155,7 @@ class Images:
     def load(
         self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages] = (), *, again: bool = False
     ) -> Refused:
-        """Load what the engine has into the nodes (by default all) that lack it; with `again`, into each."""
+        """Load what an archive or the engine has into the nodes (by default all) that lack it; `again`: into each."""
         try:
             nodes = nodes or self._nodes()
         except InstallError as error:
@@ -160,26 +173,47 @@ class Images:
         return refused
 
     def _load(self, image: str, name: str, nodes: Sequence[NodeImages], ctx: StepContext) -> None:
-        """Pipe an image that the engine has by some name into all of the nodes. Raises InstallError."""
+        """Pipe an image that an archive or the engine has by some name into all of the nodes. Raises InstallError."""
         engine, environ = self.engine.name, self.engine.environ
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
-        left, said, show = list(nodes), "", _load_progress(ctx, image, len(nodes))
+        left, said, show = list(nodes), "", _load_progress(ctx, image, count(len(nodes), "node"))
         for options in IMPORT_OPTIONS:
-            save, imports = [engine, "save", name], [node.import_argv(engine, options) for node in left]
-            timeout_s = _in_time(LOAD_S, ctx)
-            saved, imported = pipe(save, imports, environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
+            imports, timeout_s = [node.import_argv(engine, options) for node in left], _in_time(LOAD_S, ctx)
+            with self._open(name, ctx) as source:
+                saved, imported = pipe(source, imports, environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
             left = [node for node, done in zip(left, imported, strict=True) if done.exit_code != 0]
             if not left:
                 break
             said = said or "\n".join(done.stderr.strip() for done in (saved, *imported) if done.exit_code != 0)
         if left:
             facts = {"image": image, "engine": engine, "nodes": ", ".join(node.node for node in left)}
-            by_hand = load_by_hand(engine, name, left[0].node)
+            by_hand = load_by_hand(engine, name, left[0].node, self.archives)
             raise load_failure(said.splitlines(), {**facts, "by_hand": by_hand})
         if full_name(name) != full_name(image):  # to the name that the manifests know it by
             for node in nodes:
                 rename = [engine, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
                 process.run(rename, ctx, environ=environ, timeout_s=RENAME_S)
+
+    def load_into_engine(self, image: str, ctx: StepContext) -> None:
+        """Load an archive into the engine, from where nodes are started, if that lacks it. Raises InstallError."""
+        if not self._is_archived(image) or self.engine.has_image(image):
+            return
+        engine, show = self.engine.name, _load_progress(ctx, image, f"the {self.engine.name} engine")
+        with ctx.part("node image"), self._open(image, ctx) as archive:
+            load, timeout_s = [engine, "load"], _in_time(LOAD_S, ctx)
+            _, (done,) = pipe(archive, [load], environ=self.engine.environ, timeout_s=timeout_s, ctx=ctx, moved=show)
+            if done.exit_code != 0 or not self.engine.has_image(image):
+                by_hand = f"{self.archives.command(image)} | {engine} load" if self.archives else ""
+                facts = {"image": image, "engine": engine, "nodes": f"the {engine} engine", "by_hand": by_hand}
+                raise load_failure(done.stderr.splitlines(), facts)
+
+    def _open(self, name: str, ctx: StepContext) -> AbstractContextManager[Sequence[str] | IO[bytes]]:
+        if self.archives and self.archives.holds(name):
+            return self.archives.open(name, ctx)
+        return nullcontext([self.engine.name, "save", name])
+
+    def _is_archived(self, image: str) -> bool:
+        return self.archives is not None and self.archives.holds(image)
 
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
@@ -197,7 +231,9 @@ class Images:
         return self._nodes()
 
     def _held(self, image: str) -> str:
-        """Return the name by which the engine has an image; empty if it does not have it."""
+        """Return the name by which an archive or the engine has an image; empty if neither does."""
+        if self._is_archived(image):
+            return image
         names = [image]
         if self.engine.name == "podman" and full_name(image) != image:
             names = [full_name(image), f"localhost/{image}"]  # Podman's own builds are under localhost
@@ -219,9 +255,10 @@ class Images:
         return None
 
 
-def load_by_hand(engine: str, image: str, node: str) -> str:
+def load_by_hand(engine: str, image: str, node: str, archives: Archives | None = None) -> str:
     """Return the command for a person, which works whatever store the engine has."""
-    return f"{engine} save {image} | {engine} exec -i {node} ctr -n k8s.io images import -"
+    save = archives.command(image) if archives and archives.holds(image) else f"{engine} save {image}"
+    return f"{save} | {engine} exec -i {node} ctr -n k8s.io images import -"
 
 
 def by_digest(image: str) -> bool:
@@ -242,7 +279,7 @@ def _in_time(limit_s: float, ctx: StepContext) -> float:
     return max(1.0, min(limit_s, ctx.remaining_s - LEFT_OVER_S))
 
 
-def _load_progress(ctx: StepContext, image: str, nodes: int) -> Callable[[int], None]:
+def _load_progress(ctx: StepContext, image: str, where: str) -> Callable[[int], None]:
     """Return what takes in how many bytes were loaded, and shows it every now and then."""
     shown_at = time.monotonic()
 
@@ -250,7 +287,7 @@ def _load_progress(ctx: StepContext, image: str, nodes: int) -> Callable[[int], 
         nonlocal shown_at
         if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
             shown_at = time.monotonic()
-            ctx.activity(f"loading {image} into {count(nodes, 'node')}: {total // MIB} MiB")
+            ctx.activity(f"loading {image} into {where}: {total // MIB} MiB")
 
     return show
 

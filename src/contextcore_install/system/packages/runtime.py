@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise, takewhile
 from math import inf
 from pathlib import Path
 
@@ -40,11 +41,12 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 """What file systems without locks say; there the renames alone keep the folder whole."""
 
 
-def make_ready(lock: str, folder: str, again: str) -> int:
+def make_ready(lock: str, folder: str, again: str, bundle: Path | None = None) -> int:
     """Have the program's runtime whole in `folder`, and remember the interpreter for the launcher.
 
-    Returns 0, or the exit code after saying what is wrong; `again` is what the user typed. A damaged runtime that
-    cannot be replaced now is good enough to try: most commands need little of it.
+    Returns 0, or the exit code after saying what is wrong; `again` is what the user typed, and `bundle` the offline
+    bundle that the packages are taken from, if any. A damaged runtime that cannot be replaced now is good enough to
+    try: most commands need little of it.
     """
 
     def work() -> None:
@@ -52,14 +54,27 @@ def make_ready(lock: str, folder: str, again: str) -> int:
             _mark_whole(Path(folder))
         else:
             try:
-                prepare(Path(lock), Path(folder))
+                prepare(Path(lock), Path(folder), bundle)
             except InstallError as error:
                 if not is_complete(folder):
                     raise
-                report(f"{error.message}\n  seen: {error.evidence}\nCarrying on with the packages as they are.")
+                report(f"{_told(error)}\nCarrying on with the packages as they are.")
         _remember_interpreter(Path(folder).parent)
 
     return reporting(work, again)
+
+
+def named_bundle(arguments: Sequence[str]) -> Path | None:
+    """Return the offline bundle that a command line names, if any."""
+    named = ""
+    for word, after in pairwise([*takewhile(lambda word: word != "--", arguments), ""]):
+        flag, equals, value = word.partition("=")
+        if flag == "--bundle":
+            named = value if equals else after
+    path = Path(named)
+    with contextlib.suppress(RuntimeError):  # a home that nobody has
+        path = path.expanduser()
+    return path.absolute() if named else None
 
 
 def is_whole(lock: str, folder: str) -> bool:
@@ -79,7 +94,7 @@ def reporting(work: Callable[[], None], again: str) -> int:
             work()
     except InstallError as error:
         advice = f"{error.hint}, then type again" if error.hint else "type again"
-        report(f"{error.message}\n  seen: {error.evidence}\n  next: {advice}: {again}")
+        report(f"{_told(error)}\n  next: {advice}: {again}")
         return error.exit_code
     except KeyboardInterrupt:
         report(f"Interrupted; nothing half-made is left behind. To carry on, type again: {again}")
@@ -87,10 +102,14 @@ def reporting(work: Callable[[], None], again: str) -> int:
     return ExitCode.DONE
 
 
-def prepare(lock: Path, folder: Path) -> None:
+def _told(error: InstallError) -> str:
+    return error.message + (f"\n  seen: {error.evidence}" if error.evidence else "")
+
+
+def prepare(lock: Path, folder: Path, bundle: Path | None = None) -> None:
     """Fill `folder` with what `lock` pins, or raise InstallError with exit code 3 and leave nothing behind.
 
-    A runtime that is there stays until the new one can take its place.
+    A runtime that is there stays until the new one can take its place. From a bundle, nothing is asked for elsewhere.
     """
     base = folder.parent
     try:
@@ -103,14 +122,14 @@ def prepare(lock: Path, folder: Path) -> None:
             if damaged:
                 report(f"{damaged} is missing or damaged; preparing the packages again.")
             if damaged or not is_complete(str(folder)):
-                _fill(lock, folder, descriptor)
+                _fill(lock, folder, descriptor, bundle)
             _mark_whole(folder)
             _prune(base, keep=folder.name)
     except OSError as error:
         raise explain_os_error(error, base) from error
 
 
-def _fill(lock: Path, folder: Path, descriptor: int) -> None:
+def _fill(lock: Path, folder: Path, descriptor: int, bundle: Path | None) -> None:
     """Install into a staging folder, make it durable, and rename it to `folder`."""
     staging = folder.with_name(f"{folder.name}.staging-{os.getpid()}")
     target = staging / "packages"
@@ -118,8 +137,15 @@ def _fill(lock: Path, folder: Path, descriptor: int) -> None:
     report(f"Preparing once: {len(packages.pins(lock))} packages into {folder.parent}")
     try:
         target.mkdir(parents=True)
-        with _reported_runner(descriptor) as run:
-            packages.install(lock, target, workdir=staging, run=run)
+        if bundle:
+            from contextcore_install.system.packages.bundle_source import before_anything, open_bundle
+            from contextcore_install.system.packages.wheels import install_wheels
+
+            with before_anything():
+                install_wheels(lock, target, open_bundle(bundle), staging)
+        else:
+            with _reported_runner(descriptor) as run:
+                packages.install(lock, target, workdir=staging, run=run)
         discard(target / ".lock")  # uv's, open to everybody
         (target / MARKER).write_text(f"{lock.name}\n", encoding="utf-8")
         _make_durable(target)
