@@ -105,7 +105,8 @@ class Creation:
         not waited for: why it failed is what matters then. A missing image does not fail the creation: the nodes may be
         able to pull it, and whoever waits for the pods says what they cannot.
         """
-        self.images.load_into_engine(self.spec.node_image, ctx)
+        if self.images.bundle:
+            self.images.bundle.load(self.spec.node_image, self.cluster.engine, ctx)
         nodes_run = threading.Event()
         with ThreadPoolExecutor(1) as pool, child_context(ctx) as child:
             provided = pool.submit(self.images.prefetch, self.spec.images, nodes_run, child)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
+from contextcore_install.providers.kind.bundle_images import BundleImages
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.providers.kubernetes.objects import Manifest
@@ -40,14 +41,8 @@ IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
 
 Refused = dict[str, InstallError]
 """Images that could not be provided, each with the reason."""
-
-
-class Archives(Protocol):
-    """Images as archives inside a file, each as `docker save` writes it. `open` raises InstallError."""
-
-    def holds(self, image: str) -> bool: ...
-    def open(self, image: str, ctx: StepContext) -> AbstractContextManager[IO[bytes]]: ...
-    def command(self, image: str) -> str: ...  # prints the archive, for people
+Archive = AbstractContextManager[Sequence[str] | IO[bytes]]
+"""Gives what prints an image's archive, or is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ class Images:
     engine: ContainerEngine
     cluster: str
     may_pull: bool
-    archives: Archives | None = None
+    bundle: BundleImages | None = None
     _loaded: set[str] = field(default_factory=set)
 
     def could_have(self, image: str) -> bool:
@@ -155,7 +150,7 @@ class Images:
     def load(
         self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages] = (), *, again: bool = False
     ) -> Refused:
-        """Load what an archive or the engine has into the nodes (by default all) that lack it; `again`: into each."""
+        """Load what the bundle or the engine has into the nodes (by default all) that lack it; `again`: into each."""
         try:
             nodes = nodes or self._nodes()
         except InstallError as error:
@@ -173,13 +168,13 @@ class Images:
         return refused
 
     def _load(self, image: str, name: str, nodes: Sequence[NodeImages], ctx: StepContext) -> None:
-        """Pipe an image that an archive or the engine has by some name into all of the nodes. Raises InstallError."""
+        """Pipe an image that the bundle or the engine has by some name into all of the nodes. Raises InstallError."""
         engine, environ = self.engine.name, self.engine.environ
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
         left, said, show = list(nodes), "", _load_progress(ctx, image, count(len(nodes), "node"))
         for options in IMPORT_OPTIONS:
             imports, timeout_s = [node.import_argv(engine, options) for node in left], _in_time(LOAD_S, ctx)
-            with self._open(name, ctx) as source:
+            with self._open(name, ctx, lambda: self._remove(image, nodes)) as source:
                 saved, imported = pipe(source, imports, environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
             left = [node for node, done in zip(left, imported, strict=True) if done.exit_code != 0]
             if not left:
@@ -187,33 +182,22 @@ class Images:
             said = said or "\n".join(done.stderr.strip() for done in (saved, *imported) if done.exit_code != 0)
         if left:
             facts = {"image": image, "engine": engine, "nodes": ", ".join(node.node for node in left)}
-            by_hand = load_by_hand(engine, name, left[0].node, self.archives)
+            by_hand = load_by_hand(engine, name, left[0].node, self.bundle)
             raise load_failure(said.splitlines(), {**facts, "by_hand": by_hand})
         if full_name(name) != full_name(image):  # to the name that the manifests know it by
             for node in nodes:
                 rename = [engine, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
                 process.run(rename, ctx, environ=environ, timeout_s=RENAME_S)
 
-    def load_into_engine(self, image: str, ctx: StepContext) -> None:
-        """Load an archive into the engine, from where nodes are started, if that lacks it. Raises InstallError."""
-        if not self._is_archived(image) or self.engine.has_image(image):
-            return
-        engine, show = self.engine.name, _load_progress(ctx, image, f"the {self.engine.name} engine")
-        with ctx.part("node image"), self._open(image, ctx) as archive:
-            load, timeout_s = [engine, "load"], _in_time(LOAD_S, ctx)
-            _, (done,) = pipe(archive, [load], environ=self.engine.environ, timeout_s=timeout_s, ctx=ctx, moved=show)
-            if done.exit_code != 0 or not self.engine.has_image(image):
-                by_hand = f"{self.archives.command(image)} | {engine} load" if self.archives else ""
-                facts = {"image": image, "engine": engine, "nodes": f"the {engine} engine", "by_hand": by_hand}
-                raise load_failure(done.stderr.splitlines(), facts)
-
-    def _open(self, name: str, ctx: StepContext) -> AbstractContextManager[Sequence[str] | IO[bytes]]:
-        if self.archives and self.archives.holds(name):
-            return self.archives.open(name, ctx)
+    def _open(self, name: str, ctx: StepContext, undo: Callable[[], object]) -> Archive:
+        """Give an image's archive; `undo` takes back what was made of one that turns out to be another one."""
+        if self.bundle and self.bundle.holds(name):
+            return self.bundle.open(name, ctx, undo)
         return nullcontext([self.engine.name, "save", name])
 
-    def _is_archived(self, image: str) -> bool:
-        return self.archives is not None and self.archives.holds(image)
+    def _remove(self, image: str, nodes: Sequence[NodeImages]) -> None:
+        for node in nodes:
+            self.engine.ask("exec", node.node, *CTR, "rm", full_name(image))
 
     def _nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
@@ -231,8 +215,8 @@ class Images:
         return self._nodes()
 
     def _held(self, image: str) -> str:
-        """Return the name by which an archive or the engine has an image; empty if neither does."""
-        if self._is_archived(image):
+        """Return the name by which the bundle or the engine has an image; empty if neither does."""
+        if self.bundle and self.bundle.holds(image):
             return image
         names = [image]
         if self.engine.name == "podman" and full_name(image) != image:
@@ -255,9 +239,9 @@ class Images:
         return None
 
 
-def load_by_hand(engine: str, image: str, node: str, archives: Archives | None = None) -> str:
+def load_by_hand(engine: str, image: str, node: str, bundle: BundleImages | None = None) -> str:
     """Return the command for a person, which works whatever store the engine has."""
-    save = archives.command(image) if archives and archives.holds(image) else f"{engine} save {image}"
+    save = bundle.command(image) if bundle and bundle.holds(image) else f"{engine} save {image}"
     return f"{save} | {engine} exec -i {node} ctr -n k8s.io images import -"
 
 

@@ -1,0 +1,114 @@
+"""The images in an offline bundle, which go from its file straight into the engine and the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+from typing import IO
+
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.diagnosis.failures import load_failure
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.engine_info import MIB
+from contextcore_install.system.packages.bundle_file import BundleFile
+from contextcore_install.system.packages.bundle_manifest import BundleEntry
+from contextcore_install.system.packages.bundle_source import open_bundle
+from contextcore_install.system.process import pipe
+
+NODE_IMAGE, IMAGE = "node-image", "image"
+LOAD_S = 600.0  # seconds for the engine to take an image
+
+
+class BundleImages:
+    """Archives of images, as `docker save` writes them. What reads the bundle raises InstallError.
+
+    An archive is given to nobody before all of it was read and found to be what the manifest says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._checked: set[str] = set()
+        self._checked_of: tuple[int, ...] = ()
+
+    @cached_property
+    def _bundle(self) -> BundleFile:
+        return open_bundle(self._path)
+
+    @cached_property
+    def _entries(self) -> dict[str, BundleEntry]:
+        return {tag_of(entry.name): entry for kind in (NODE_IMAGE, IMAGE) for entry in self._bundle.entries(kind)}
+
+    @property
+    def node_image(self) -> str:
+        """The name by which an engine knows the bundle's node image once it is loaded; empty if it has none.
+
+        It is the tag, also of one that is pinned by its digest: an archive cannot carry that.
+        """
+        return next((tag_of(entry.name) for entry in self._bundle.entries(NODE_IMAGE)), "")
+
+    def holds(self, image: str) -> bool:
+        return image in self._entries
+
+    def command(self, image: str) -> str:
+        """Return the command by which a person prints an archive."""
+        return f"tar -xOf {quote(str(self._path))} {self._entries[image].path}"
+
+    def is_checked(self, images: Sequence[str]) -> bool:
+        if self._checked_of != self._identity():
+            self._checked.clear()
+        return self._checked.issuperset(images)
+
+    def check(self, images: Sequence[str], ctx: StepContext) -> None:
+        """Read all of the archives, unless the file is still as it was when that was done."""
+        wanted = [self._entries[image] for image in images if not self.is_checked([image])]
+        self._checked_of = self._identity()
+        done, of = 0, sum(entry.size for entry in wanted) // MIB
+        for entry in wanted:
+            for chunk in self._bundle.chunks(entry):
+                ctx.raise_if_cancelled()
+                done += len(chunk)
+                ctx.activity(f"checking {self._path.name}: {done // MIB} of {of} MiB")
+            self._checked.add(tag_of(entry.name))
+
+    @contextmanager
+    def open(self, image: str, ctx: StepContext, undo: Callable[[], object]) -> Iterator[IO[bytes]]:
+        """Give an archive that was checked; if the file is changed meanwhile, call `undo` and raise InstallError."""
+        self.check([image], ctx)
+        with self._bundle.open_member(self._entries[image]) as archive:
+            yield archive
+        if not self.is_checked([image]):
+            undo()
+            raise InstallError("bundle-changed", f"{self._path} was changed while it was read.")
+
+    def load(self, image: str, engine: ContainerEngine, ctx: StepContext, timeout_s: float = LOAD_S) -> None:
+        """Load an image of the bundle into the engine, if it lacks it. Raises InstallError."""
+        if not self.holds(image) or engine.has_image(image):
+            return
+
+        def show(total: int) -> None:
+            ctx.activity(f"loading {image}: {total // MIB} of {self._entries[image].size // MIB} MiB")
+
+        argv, environ = [engine.name, "load"], engine.environ
+        with ctx.part("node image"), self.open(image, ctx, lambda: engine.ask("rmi", image)) as archive:
+            _, (done,) = pipe(archive, [argv], environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
+        if done.exit_code != 0 or not engine.has_image(image):
+            by_hand = f"{self.command(image)} | {engine.name} load"
+            facts = {"image": image, "engine": engine.name, "nodes": engine.name, "by_hand": by_hand}
+            raise load_failure(done.stderr.splitlines(), facts)
+
+    def _identity(self) -> tuple[int, ...]:
+        """Return what changes with the file; nobody can set the last of it."""
+        try:
+            facts = self._path.stat()
+        except OSError as error:
+            raise InstallError("bundle-missing", f"{self._path} is not there any more.") from error
+        return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def tag_of(image: str) -> str:
+    """Return an image's name without its digest."""
+    return image.partition("@")[0]
