@@ -86,6 +86,16 @@ def _registry(text: str) -> str:
     return text
 
 
+def _mirror(text: str) -> str:
+    """Return a mirror's URL; it is recorded and shown, and holds no credentials."""
+    if not re.fullmatch(r"https?://[\w.-]+(:\d{1,5})?(/[\w./~-]*)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            "it is a URL without credentials, as in https://mirror.example/releases; "
+            "a name and password for it belong in ~/.netrc"
+        )
+    return text.rstrip("/")
+
+
 MODES: Mapping[str, str] = {
     "resume": "continue where the installation stopped",
     "repair": "check everything, and repair what is broken",
@@ -171,8 +181,8 @@ _CLUSTER = _ALL - {"notify", "clusters", "completion"}
 _WAITING = frozenset({"install", "resume", "plan"})
 _CHECKING_LIVE = frozenset({"status", "clusters"})
 _REPAIRS = frozenset({"repair"})
-_KIND, _KUBE = ("kind",), ("kind", "kube-context")
-_PROVIDERS = ("auto", "kind", "kube-context", "host")
+_KIND, _KUBE, _ALL_PROVIDERS = ("kind",), ("kind", "kube-context"), ("kind", "kube-context", "host")
+_PROVIDERS = ("auto", *_ALL_PROVIDERS)
 
 
 def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _PLANNING, **facts: Any) -> Argument:
@@ -194,6 +204,15 @@ _INSTALLATION_FLAGS = (
     _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
     _kept("--components", "NAMES", "host: these, as in loki,grafana, and a metrics store; or all", providers=("host",)),
     _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
+    _kept(
+        "--mirror",
+        "URL",
+        "fetch tools from this mirror of upstream",
+        type=_mirror,
+        providers=_ALL_PROVIDERS,
+        machine_local=True,
+        variable="CONTEXTCORE_MIRROR",
+    ),
 )
 """What is installed, and where: kept with the installation."""
 

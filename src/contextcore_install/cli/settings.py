@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS, absolute
+from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS
 from contextcore_install.cli.parser import build_parser, unknown_flag
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own, usage_error
@@ -75,8 +75,6 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         raise unknown_flag(argv) or error from None
     given = None if options.cluster is None else _checked_name("--cluster", options.cluster)
     default = _default_cluster(environ)
-    variables = {name: environ.get(flag.variable, "") for name, flag in PROVIDER_OPTIONS.items() if flag.variable}
-    from_variables = {name: absolute(text) if name == "manifests" else text for name, text in variables.items() if text}
     mode = next((mode for mode in MODES if getattr(options, mode)), "")
     arguments = ARGUMENTS.get(options.command, ())
     settings = Settings(
@@ -87,7 +85,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         provider=options.provider or "auto",
         ports=_ports(options.port or []),
         options={name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None},
-        environment_options=from_variables,
+        environment_options=_from_variables(environ),
         timeout_s=options.timeout if options.timeout is not None else float("inf"),
         output=options.output or "human",
         arguments={argument.destination: getattr(options, argument.destination) for argument in arguments},
@@ -96,6 +94,18 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     )
     _refuse_contradictions(settings, options, f"--{mode}" if mode else "")
     return settings
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of flags that variables stand for, each read as the flag's own."""
+    given: dict[str, Any] = {}
+    for name, flag in PROVIDER_OPTIONS.items():
+        if text := environ.get(flag.variable, "") if flag.variable else "":
+            try:
+                given[name] = flag.more.get("type", str)(text)
+            except argparse.ArgumentTypeError as error:
+                raise usage_error(f"{flag.variable}: {error}") from None
+    return given
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:

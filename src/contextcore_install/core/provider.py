@@ -140,7 +140,7 @@ class ProviderConfig:
     own by the name of their flag (grammar.PROVIDER_OPTIONS), given now or before; `given_now` names those given now,
     and `install_tools` if that was.
     `components` are those that are to run; None stands for all that have a program here. `may_lose_data` is the user's
-    consent to remedies that lose data.
+    consent to remedies that lose data. `mirror` is the URL that releases are downloaded from, empty for upstream's.
     """
 
     cluster: str
@@ -153,6 +153,7 @@ class ProviderConfig:
     given_now: frozenset[str] = frozenset()
     components: frozenset[str] | None = None
     may_lose_data: bool = False
+    mirror: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Selection:
             given_now=frozenset({*app.settings.options, *tools}),
             components=chosen_components(str(self.options[COMPONENTS])) if COMPONENTS in self.options else None,
             may_lose_data=app.settings.allow_data_loss,
+            mirror=str(self.options.get("mirror", "")),
         )
 
 

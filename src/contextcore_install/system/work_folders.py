@@ -41,10 +41,13 @@ def sweep_work_folders(parent: Path, prefix: str) -> None:
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # somebody took it for one that was left, before it was locked
+            continue
         with suppress(OSError):  # not every file system knows locks; nothing is swept there
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.is_dir():  # nobody took it for one that was left, before it was locked
+        if folder.is_dir():
             return folder, descriptor
         os.close(descriptor)
 

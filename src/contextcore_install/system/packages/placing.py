@@ -1,0 +1,100 @@
+"""Puts a program, or the tree that it needs around it, to its place: tried out, and in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.system import process
+from contextcore_install.system.files import discard, sync_folder
+from contextcore_install.system.packages.releases import Release, releases
+
+#: Seconds for a new program to say its version.
+TRIAL_WITHIN_S = 20.0
+TRIAL = ("-version",)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program that is being installed: into `bin_folder`, prepared in `workdir` on the same file system."""
+
+    ctx: StepContext
+    bin_folder: Path
+    workdir: Path
+    environ: Mapping[str, str]
+
+    @property
+    def trees(self) -> Path:
+        """The folder of programs that come with files of theirs, one folder each."""
+        return self.bin_folder.parent / "programs"
+
+
+def put_program(job: Job, source: Path, name: str) -> Path:
+    """Put a copy of a program in place; raises InstallError if it does not run."""
+    ready = job.workdir / f"ready-{name}"
+    with _placing(job, name):
+        shutil.copyfile(source, ready)
+        ready.chmod(0o755)
+        _try_out(job, ready, releases()[name].trial if name in releases() else TRIAL)
+        with ready.open("rb") as file:
+            os.fsync(file.fileno())
+        ready.replace(job.bin_folder / name)
+        sync_folder(job.bin_folder)
+    return job.bin_folder / name
+
+
+def put_tree(job: Job, tree: Path, release: Release) -> Path:
+    """Put a tree in place whose program is bin/NAME, and a link to that; raises InstallError if it does not run.
+
+    Trees of other versions are removed, unless something runs from them.
+    """
+    name, home, link = release.name, job.trees / f"{release.name}-{release.version}", job.workdir / "link"
+    with _placing(job, name):
+        _try_out(job, tree / "bin" / name, release.trial)
+        os.sync()  # thousands of files, which one by one would take minutes on some disks
+        job.trees.mkdir(mode=0o700, exist_ok=True)
+        if os.path.lexists(home):
+            home.rename(job.workdir / "before")
+        tree.rename(home)
+        sync_folder(job.trees)
+        link.symlink_to(Path("..", job.trees.name, home.name, "bin", name))
+        link.replace(job.bin_folder / name)
+        sync_folder(job.bin_folder)
+    prune_trees(job.trees, name, home)
+    return job.bin_folder / name
+
+
+def prune_trees(trees: Path, name: str, keep: Path) -> None:
+    """Remove the trees of a program's other versions from which nothing runs."""
+    for other in trees.glob(f"{name}-*"):
+        if other != keep and not _is_in_use(other):
+            discard(other)
+
+
+def _is_in_use(tree: Path) -> bool:
+    import psutil
+
+    for running in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(running.exe()).is_relative_to(tree):
+                return True
+    return False
+
+
+def _try_out(job: Job, program: Path, trial: Sequence[str]) -> None:
+    process.run([str(program), *trial], job.ctx, environ=job.environ, timeout_s=TRIAL_WITHIN_S)
+
+
+@contextmanager
+def _placing(job: Job, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InstallError("not-in-place", f"{name} cannot be put into {job.bin_folder}: {error}.") from error
+    job.ctx.notice(f"{name} is now in {job.bin_folder}")
