@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -412,6 +413,47 @@ def test_the_rest_of_the_stack_runs_where_its_programs_are(with_store: World) ->
     provider.remove_release(Told().ctx)
     assert password.read_text() == secret
     assert not any(item.ready for item in provider.workloads())
+
+
+def test_a_component_that_is_not_chosen_any_more_is_stopped_and_its_data_stays(with_store: World) -> None:
+    with_store.stands_in("loki", "grafana")
+    with_store.install()
+    (with_store.layout().data / "loki" / "chunk").write_text("kept")
+    with_store.components = frozenset({"mimir", "grafana"})
+    provider = with_store.provider()
+    assert "loki is not to run any more" in {f"{drift.name} {drift.change}" for drift in provider.drift()}
+    told = Told()
+    provider.apply_release(told.ctx)
+    with_store.ready(provider)
+    assert not with_store.daemons().look("loki").alive
+    assert (with_store.layout().data / "loki" / "chunk").read_text() == "kept"
+    assert any(str(with_store.layout().data / "loki") in text for text in told.notices)
+    assert provider.drift() == []
+    assert {item.name for item in provider.workloads()} == {"mimir", "grafana"}
+    overview = provider.overview()
+    assert overview.absent == ()
+    assert overview.not_chosen == frozenset({"loki", "tempo", "alloy"})
+    with_store.components = None
+    assert {item.name for item in with_store.install().workloads()} == {"mimir", "loki", "grafana"}
+
+
+def test_what_is_not_chosen_is_neither_looked_for_nor_missing(with_store: World) -> None:
+    with_store.stands_in("loki", "tempo")
+    with_store.components = frozenset({"mimir", "loki", "alloy"})
+    provider = with_store.provider()
+    ids = {item.id for item in provider.requirements()}
+    assert {"loki", "alloy", "port-loki"} <= ids
+    assert ids.isdisjoint({"tempo", "grafana", "port-tempo"})
+    assert [item.component for item in provider.overview().absent] == ["alloy"]
+
+
+def test_a_components_memory_is_bounded_by_us_and_not_by_the_users_environment(world: World) -> None:
+    world.script("victoria-metrics", f"#!{sys.executable}\nimport os\nprint(os.environ['GOMEMLIMIT'], flush=True)\n")
+    provider = world.provider()
+    provider.create_cluster(Told().ctx)
+    provider.apply_release(Told().ctx)
+    wait_until(lambda: not world.daemons().look("mimir").alive)
+    assert "256MiB" in world.daemons().log_path("mimir").read_text()
 
 
 def test_other_programs_of_the_same_names_are_not_run(with_store: World) -> None:

@@ -71,6 +71,7 @@ class World:
     folder: Path
     boot: str = "boot 1"
     install_tools: bool = False
+    components: frozenset[str] | None = None
     ports: Mapping[str, int] = field(default_factory=lambda: dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
     _homes: set[str] = field(default_factory=lambda: {"o11y-dev"})
 
@@ -107,9 +108,15 @@ class World:
             cluster=cluster,
             folder=self.cluster_folder(cluster),
             bin_folder=self.bin,
-            environ={"PATH": str(self.path), "HOME": str(self.folder), "GF_SERVER_HTTP_PORT": "1"},
+            environ={
+                "PATH": str(self.path),
+                "HOME": str(self.folder),
+                "GF_SERVER_HTTP_PORT": "1",
+                "GOMEMLIMIT": "9GiB",
+            },
             ports=self.ports if ports is None else ports,
             install_tools=self.install_tools,
+            components=self.components,
         )
         return HostProvider(config, daemons=self.daemons(cluster))
 

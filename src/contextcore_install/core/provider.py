@@ -123,12 +123,17 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What runs where, for people: lines about components, and how to look at them."""
+    """What runs where, for people: lines about components, and how to look at them.
+
+    `not_chosen` are the components that nobody wants here. `dashboard` is the URL of the installation's own in Grafana.
+    """
 
     endpoints: tuple[Endpoint, ...] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[Absent, ...] = ()
     hints: tuple[str, ...] = ()
+    not_chosen: frozenset[str] = frozenset()
+    dashboard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ class Component:
     """One part of the stack.
 
     `ready_port` is the key of the port that answers `ready_path`, `hint` how to get its program, `image_tag` what
-    differs from the version, and `memory_mib` what to reckon with on a laptop.
+    differs from the version, and `memory_mib` what it is to make do with on this machine; all of them together with
+    1.5 GiB.
     """
 
     name: str
@@ -95,6 +96,7 @@ COMPONENTS: tuple[Component, ...] = (
         program=ProgramSpec(("mimir",), r"(?i)mimir, version"),
         hint="https://grafana.com/docs/mimir/latest/get-started/",
         ready_port="mimir",
+        memory_mib=384,
     ),
     Component(
         "loki",
@@ -147,6 +149,7 @@ COMPONENTS: tuple[Component, ...] = (
         hint="put `grafana` on PATH: https://grafana.com/docs/grafana/latest/setup-grafana/installation/",
         ready_port="grafana",
         ready_path="/api/health",
+        memory_mib=320,
     ),
 )
 """In the order in which they start: what others send to comes first."""

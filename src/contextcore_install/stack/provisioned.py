@@ -29,6 +29,11 @@ def dashboard_uids() -> tuple[str, ...]:
     return tuple(str(json.loads(text)["uid"]) for text in dashboards().values())
 
 
+def dashboard_url(grafana_url: str, cluster: str) -> str:
+    """Return where a Grafana shows the installation of a cluster."""
+    return f"{grafana_url}/d/{json.loads(dashboards()['installation.json'])['uid']}?var-cluster={cluster}"
+
+
 def rule_uids() -> tuple[str, ...]:
     files = [json.loads(text) for text in alerting().values()]
     return tuple(str(rule["uid"]) for file in files for group in file.get("groups", []) for rule in group["rules"])

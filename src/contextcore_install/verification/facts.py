@@ -35,6 +35,9 @@ class InstallationFacts:
             (found.base_url for found in endpoints if found.component == component and found.is_reachable), None
         )
 
+    def is_wanted(self, component: str) -> bool:
+        return isinstance(self.overview, InstallError) or component not in self.overview.not_chosen
+
     def why_absent(self, component: str) -> str:
         """Return why a component is not reached."""
         if isinstance(self.endpoints, InstallError):

@@ -225,11 +225,14 @@ def _observability(target: VerificationTarget, facts: InstallationFacts) -> Iter
         ("tempo_api", "tempo", "Tempo answers as Tempo", partial(api, "Tempo", "/api/echo")),
         ("span_round_trip", "tempo", signal.format("span", "trace store"), span),
     ):
+        if not facts.is_wanted(component):
+            continue
         url = facts.url(component)
         known = partial(skipped, facts.why_absent(component)) if url is None else partial(probe, url)
         critical = not name.endswith("_api")
         yield Requirement(name, title, known, category=Category.OBSERVABILITY, critical=critical)
-    yield from _grafana(target, facts)
+    if facts.is_wanted("grafana"):
+        yield from _grafana(target, facts)
 
 
 def _grafana(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:
@@ -241,6 +244,8 @@ def _grafana(target: VerificationTarget, facts: InstallationFacts) -> Iterator[R
     grafana = Grafana(target.http, url or "", password if isinstance(password, str) else "")
     for each in grafana.requirements(target.dashboards, target.rules):
         source = each.id.removeprefix("grafana_").removesuffix("_datasource")
+        if not facts.is_wanted(source):
+            continue
         absent = each.id.endswith("_datasource") and facts.url(source) is None
         why = reason or (facts.why_absent(source) if absent else "")
         yield replace(each, probe=partial(skipped, why)) if why else each

@@ -14,12 +14,15 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.provider import Endpoint, Overview, Probe, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage, socket_listener
+from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.requirements import (
     PrivateFile,
+    VerificationTarget,
     data_persistence,
     infrastructure,
     probe_all,
+    requirements,
     security,
     step_results,
 )
@@ -129,6 +132,18 @@ def test_the_facts_of_a_provider_are_asked_at_once_and_an_error_is_one_of_them()
     assert replace(facts, endpoints=AWAY).why_absent("loki") == "not known: the cluster does not answer"
     no_way = [Endpoint("loki", "http://127.0.0.1:0", "/ready")]
     assert replace(NOTHING, endpoints=no_way).why_absent("loki") == "there is no way to it at the moment"
+
+
+def test_what_nobody_wants_here_is_not_asked_for() -> None:
+    nothing = VerificationTarget(FakeProvider(), LoopbackHttp(), "c", lambda: 0, lambda: None, str)
+    facts = replace(NOTHING, overview=Overview(not_chosen=frozenset({"loki", "tempo"})))
+    ids = {each.id for each in requirements(nothing, facts)}
+    assert {"metric_round_trip", "grafana_mimir_datasource"} <= ids
+    assert not [name for name in ids if "loki" in name or "tempo" in name or "line" in name or "span" in name]
+    facts = replace(NOTHING, overview=Overview(not_chosen=frozenset({"grafana"})))
+    ids = {each.id for each in requirements(nothing, facts)}
+    assert "span_round_trip" in ids
+    assert not [name for name in ids if "grafana" in name]
 
 
 def test_a_bug_in_a_probe_is_not_hidden() -> None:

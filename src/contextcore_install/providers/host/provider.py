@@ -35,6 +35,7 @@ from contextcore_install.providers.host.ports import listeners, stranger_in_plac
 from contextcore_install.providers.host.programs import InstalledPrograms, Program
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.providers.host.requirements import HostRequirements
+from contextcore_install.stack import provisioned
 from contextcore_install.stack.catalogue import (
     COMPONENTS,
     LOOPBACK,
@@ -66,9 +67,20 @@ class HostProvider:
     def _programs(self) -> InstalledPrograms:
         return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder)
 
+    @cached_property
+    def _chosen(self) -> Sequence[Component]:
+        """The components that are to run if they have a program, in the order in which they start."""
+        names = self._config.components
+        return [component for component in COMPONENTS if names is None or component.name in names]
+
+    def _dropped(self) -> list[str]:
+        """Return the components that were installed, and are not to run any more."""
+        installed, chosen = releases.installed(self._layout), {component.name for component in self._chosen}
+        return [component.name for component in reversed(COMPONENTS) if component.name in installed - chosen]
+
     def _found(self) -> dict[str, Program]:
         """Return the programs that are there, by component, in the order in which they start."""
-        found = {component.name: self._programs.find(component) for component in COMPONENTS}
+        found = {component.name: self._programs.find(component) for component in self._chosen}
         return {name: program for name, program in found.items() if program is not None}
 
     def _store(self) -> MetricsStore:
@@ -83,7 +95,8 @@ class HostProvider:
         return HostRelease(self._layout, self._ports, found, self._store(), contact_points)
 
     def requirements(self) -> Sequence[Requirement]:
-        return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
+        world = self._layout, self._ports, self._programs, self._daemons
+        return HostRequirements(self._config, self._chosen, *world).all()
 
     # The cluster: a folder
 
@@ -131,13 +144,19 @@ class HostProvider:
     # The release: configurations, and processes that run with them
 
     def drift(self) -> Sequence[Drift]:
-        return list(releases.drift(self._release(), self._daemons))
+        dropped = [Drift(name, "is not to run any more") for name in self._dropped()]
+        return [*dropped, *releases.drift(self._release(), self._daemons)]
 
     def apply_release(self, ctx: StepContext) -> None:
         self._layout.make()
         release = self._release()
         self._programs.remember(release.store)
         self._layout.note_ports(self._config.ports)
+        for name in self._dropped():
+            ctx.activity(f"stopping {name}")
+            self._daemons.stop(name, ctx)
+            releases.remove_configurations(release.config(name))
+            ctx.notice(f"{name} does not run any more; what it stored stays in {release.data(name)}")
         ctx.activity("writing configurations")
         releases.write(release)
         self._run(release, ctx)
@@ -147,7 +166,7 @@ class HostProvider:
 
     def remove_release(self, ctx: StepContext) -> None:
         self._stop_all(ctx)
-        releases.remove_configurations(self._layout)
+        releases.remove_configurations(self._layout.config)
 
     def start_workloads(self, ctx: StepContext) -> None:
         """Start what is down, once for each cause of its death."""
@@ -195,7 +214,7 @@ class HostProvider:
         expected = installed | set(found) | {METRICS_STORE}
         return [
             Watched(item, self._endpoint(item), self._facts(item), item.name in found, item.name in installed)
-            for item in COMPONENTS
+            for item in self._chosen
             if item.name in expected
         ]
 
@@ -266,13 +285,17 @@ class HostProvider:
         found = self._found()
         loss = f"; what {' and '.join(self._emptied)} had stored before is lost" if self._emptied else ""
         hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
-        if "grafana" in found:
-            hints.append(f"Grafana's login: admin, and the password in {self._layout.grafana_password}")
+        endpoints, dashboard = self.endpoints(), ""
+        if grafana := next((item for item in endpoints if item.component == "grafana" and item.is_reachable), None):
+            hints.insert(0, f"Grafana's login: admin, and the password in {self._layout.grafana_password}")
+            dashboard = provisioned.dashboard_url(grafana.base_url, self._config.cluster)
         return Overview(
-            endpoints=tuple(self.endpoints()),
+            endpoints=tuple(endpoints),
             programs={name: program.label for name, program in found.items()},
-            absent=tuple(self._absent(component) for component in COMPONENTS if component.name not in found),
+            absent=tuple(self._absent(component) for component in self._chosen if component.name not in found),
             hints=tuple(hints),
+            not_chosen=frozenset(component.name for component in COMPONENTS if component not in self._chosen),
+            dashboard=dashboard,
         )
 
     def _absent(self, component: Component) -> Absent:

@@ -114,7 +114,8 @@ def start(release: HostRelease, name: str, daemons: Daemons, environ: Mapping[st
     with writing(release.layout.root):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark_data(folder)
-    return daemons.start(Daemon(name, rendered.argv, environment(environ), folder, rendered.fingerprint))
+    variables = {**environment(environ), **rendered.environ}
+    return daemons.start(Daemon(name, rendered.argv, variables, folder, rendered.fingerprint))
 
 
 def set_data_aside(folder: Path) -> Path:
@@ -139,10 +140,10 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def remove_configurations(layout: Layout) -> None:
-    """Raises InstallError."""
-    with writing(layout.root):
-        for path in sorted(layout.config.rglob("*"), reverse=True):
+def remove_configurations(folder: Path) -> None:
+    """Remove what is in a folder, and its folders. Raises InstallError."""
+    with writing(folder):
+        for path in sorted(folder.rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
                 with contextlib.suppress(OSError):
                     path.rmdir()

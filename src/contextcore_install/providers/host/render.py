@@ -17,7 +17,7 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
-from contextcore_install.stack import provisioned
+from contextcore_install.stack import catalogue, provisioned
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, MetricsStore
 
 CONFIG = Path(__file__).parent / "config"
@@ -25,19 +25,24 @@ RETENTION = "365d"
 BACKFILL = "30d"  # how old a sample may be when it arrives: an installation can be reported days after it began
 
 DASHBOARD_FOLDER = "ContextCore"
+PACKAGED_PLUGINS = Path("/var/lib/grafana/plugins-bundled")
 CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a component is started with. `files` are by path below its configuration folder."""
+    """What a component is started with. `files` are by path below its configuration folder.
+
+    `environ` are the variables that it has of us, whatever the user's are.
+    """
 
     argv: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps([self.argv, sorted(self.files.items())]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.argv, sorted(self.files.items()), self.environ]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class HostRelease:
         leading = recipe.leading(program) if recipe.leading else ()
         arguments = (Template(argument).substitute(variables) for argument in recipe.arguments)
         files = recipe.files(self, variables) if recipe.files else _yaml(kind, variables)
-        return Rendered((str(program), *leading, *arguments), files)
+        heap_mib = catalogue.component(component).memory_mib - recipe.caches_mib
+        return Rendered((str(program), *leading, *arguments), files, {"GOMEMLIMIT": f"{heap_mib}MiB"})
 
     def variables(self, component: str) -> dict[str, Any]:
         """Return what templates refer to: the component's folders, and all ports by their keys."""
@@ -93,11 +99,13 @@ class Recipe:
     """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files.
 
     Unless `files` returns them, there is one file: config/NAME.toml, if that exists, rendered as NAME.yaml.
+    `caches_mib` is what its caches take of its memory, beside Go's heap.
     """
 
     arguments: tuple[str, ...]
     files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] | None = None
     leading: Callable[[Path], tuple[str, ...]] | None = None
+    caches_mib: int = 0
 
 
 def _text(name: str, variables: Mapping[str, Any]) -> str:
@@ -174,13 +182,22 @@ def grafana_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[st
     if release.contact_points:
         alerting[CONTACT_POINTS] = release.contact_points
     return {
-        "grafana.ini": _text("grafana.ini", variables),
+        "grafana.ini": _text("grafana.ini", {**variables, "bundled_plugins": _bundled_plugins(release)}),
         "provisioning/datasources/contextcore.yaml": _json(_datasources(release)),
         "provisioning/dashboards/contextcore.yaml": _json({"apiVersion": 1, "providers": [provider]}),
         **{f"provisioning/alerting/{name}": text for name, text in alerting.items()},
         "provisioning/plugins/.keep": "",  # Grafana complains of a folder that is missing
         **{f"dashboards/{name}": text for name, text in provisioned.dashboards().items()},
     }
+
+
+def _bundled_plugins(release: HostRelease) -> str:
+    """Return the folder with the data sources that are part of Grafana; a relative one is below its home.
+
+    The deb and rpm packages have it elsewhere, and tell Grafana so only in their unit.
+    """
+    home, usual, packaged = grafana_home(release.programs["grafana"].path), "data/plugins-bundled", PACKAGED_PLUGINS
+    return str(packaged) if home and not (home / usual).is_dir() and packaged.is_dir() else usual
 
 
 def _datasources(release: HostRelease) -> dict[str, Any]:
@@ -213,8 +230,9 @@ RECIPES: Mapping[str, Recipe] = {
             "-retentionPeriod=$retention",
             "-search.latencyOffset=0s",  # else what was just written stays invisible for 30 s
             "-dedup.minScrapeInterval=1ms",  # a sample that is sent twice counts once
-            "-memory.allowedPercent=20",  # for caches; the default of 60 suits a server of its own
-        )
+            "-memory.allowedBytes=128MiB",  # for caches
+        ),
+        caches_mib=128,
     ),
     "prometheus": Recipe(
         (

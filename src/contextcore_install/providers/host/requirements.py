@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.ports import other_holder, used_ports
 from contextcore_install.providers.host.programs import STORE_PROGRAMS, InstalledPrograms
-from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORE, METRICS_STORES, PORTS, Component, component
+from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, PORTS, Component, component
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.ports import bind_problem, free_port
@@ -39,6 +39,7 @@ class HostRequirements:
     """The list, and how each is checked."""
 
     config: ProviderConfig
+    chosen: Sequence[Component]
     layout: Layout
     ports: Mapping[str, int]
     programs: InstalledPrograms
@@ -46,8 +47,8 @@ class HostRequirements:
 
     def all(self) -> list[Requirement]:
         """Return every requirement; ports only of what will run."""
-        running = [item for item in COMPONENTS if item.name == METRICS_STORE or self.programs.find(item)]
-        others = [item for item in COMPONENTS if item.name != METRICS_STORE]
+        running = [item for item in self.chosen if item.name == METRICS_STORE or self.programs.find(item)]
+        others = [item for item in self.chosen if item.name != METRICS_STORE]
         ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
             *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),

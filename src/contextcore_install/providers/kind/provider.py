@@ -32,6 +32,7 @@ from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import takes_connections
 from contextcore_install.system.programs import KIND
 
@@ -220,7 +221,11 @@ class KindProvider(KubernetesProvider):
 
     def overview(self) -> Overview:
         programs = {item.name: item.image for item in COMPONENTS}
-        return Overview(endpoints=tuple(self.endpoints()), programs=programs, hints=self._login_hints())
+        endpoints, dashboard = tuple(self.endpoints()), ""
+        if self._source.folder == OURS:  # the user's own manifests may have another dashboard, or none
+            urls = (item.base_url for item in endpoints if item.component == "grafana" and item.is_reachable)
+            dashboard = next((dashboard_url(url, self._config.cluster) for url in urls), "")
+        return Overview(endpoints, programs, hints=self._login_hints(), dashboard=dashboard)
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:

@@ -221,4 +221,5 @@ class EndpointWatch:
                 {"component": item.component, "reason": item.reason, "hint": typed(item.hint)} for item in found.absent
             ],
             "hints": list(found.hints),
+            "dashboard": found.dashboard,
         }

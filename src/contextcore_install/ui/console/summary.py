@@ -59,13 +59,13 @@ def render_success(ended: Ended, overview: Overview, style: Style, commands: Com
     if ended.nothing_to_do:
         return _up_to_date(ended, overview, style, commands)
     lines = _marked(style, "done", f"{ended.place} is up and running{ended.took}.", "good")
+    if look := _how_to_look(overview, style):
+        lines += ["", "How to look", *look]
     if running := _running(overview, style):
         lines += ["", *running]
     if names := ", ".join(sanitize(item.component, 40) for item in overview.absent):
         text = f"Not installed: {names}; how to get them is shown by: {commands('verify')}"
         lines += ["", *hint_lines(style, text, indent=0)]
-    if hints := [line for hint in overview.hints for line in hint_lines(style, hint)]:
-        lines += ["", "How to look", *hints]
     ways = [
         (commands("--status"), "where it stands"),
         (commands("dashboard", "--open"), "shows it on a page"),
@@ -73,6 +73,12 @@ def render_success(ended: Ended, overview: Overview, style: Style, commands: Com
         (commands("--repair"), "fixes what broke"),
     ]
     return _ending(style, lines, ways)
+
+
+def _how_to_look(overview: Overview, style: Style) -> list[str]:
+    dashboard = style.line("  Grafana: ", (sanitize(overview.dashboard, 400), "busy"), whole=True)
+    hints = [line for hint in overview.hints for line in hint_lines(style, hint)]
+    return [dashboard, *hints] if overview.dashboard else hints
 
 
 def _up_to_date(ended: Ended, overview: Overview, style: Style, commands: Commands) -> str:

@@ -195,3 +195,33 @@ def test_a_fingerprint_changes_with_what_it_stands_for() -> None:
 def test_the_environment_overrides_no_configuration_and_no_proxy_stands_between() -> None:
     made = environment({"GF_SERVER_HTTP_PORT": "1", "PATH": "/bin", "NO_PROXY": "corp"})
     assert made == {"PATH": "/bin", "NO_PROXY": "corp,127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+@pytest.mark.parametrize("store", [item.name for item in METRICS_STORES])
+def test_all_components_together_make_do_with_one_and_a_half_gib(store: str) -> None:
+    limits = [release(store).render(name).environ["GOMEMLIMIT"] for name in EVERY]
+    caches = 128 if store == "victoria-metrics" else 0
+    assert all(limit.endswith("MiB") for limit in limits)
+    assert sum(int(limit.removesuffix("MiB")) for limit in limits) + caches <= 1536
+    assert store != "victoria-metrics" or f"-memory.allowedBytes={caches}MiB" in release(store).render("mimir").argv
+
+
+def test_a_component_keeps_nothing_in_large_caches() -> None:
+    mimir, loki = document(release("mimir"), "mimir", "mimir.yaml"), document(release(), "loki", "loki.yaml")
+    index = mimir["blocks_storage"]["bucket_store"]["index_cache"]["inmemory"]
+    assert index["max_size_bytes"] == 32 * 1024 * 1024
+    assert loki["chunk_store_config"]["chunk_cache_config"]["embedded_cache"] == {"enabled": True, "max_size_mb": 32}
+    assert loki["query_range"]["results_cache"]["cache"]["embedded_cache"]["max_size_mb"] == 8
+
+
+def test_nothing_reports_to_anybody() -> None:
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read_string(release().render("grafana").files["grafana.ini"])
+    for section, key in (("analytics", "reporting_enabled"), ("analytics", "check_for_updates")):
+        assert ini[section][key] == "false"
+    assert ini["analytics"]["check_for_plugin_updates"] == ini["news"]["news_feed_enabled"] == "false"
+    assert ini["snapshots"]["external_enabled"] == "false"
+    assert ini["plugins"]["preinstall_disabled"] == ini["plugins"]["public_key_retrieval_disabled"] == "true"
+    assert document(release("mimir"), "mimir", "mimir.yaml")["usage_stats"]["enabled"] is False
+    assert document(release(), "tempo", "tempo.yaml")["usage_report"]["reporting_enabled"] is False
+    assert "--disable-reporting" in release().render("alloy").argv

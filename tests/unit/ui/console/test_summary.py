@@ -28,7 +28,8 @@ OVERVIEW = Overview(
     ),
     programs={"mimir": "victoria-metrics 1.79.5"},
     absent=(Absent("loki", "no loki on PATH", "brew install loki"),),
-    hints=("open http://127.0.0.1:3000",),
+    hints=("Grafana's login: admin, and the password in a file",),
+    dashboard="http://127.0.0.1:3000/d/contextcore-installation?var-cluster=o11y-dev",
 )
 
 
@@ -36,13 +37,14 @@ def test_success_says_what_runs_where_what_is_missing_and_what_to_type() -> None
     assert render_success(ENDED, OVERVIEW, Style(80), COMMANDS).splitlines() == [
         "✓ o11y-dev on host is up and running (42 s).",
         "",
+        "How to look",
+        f"  Grafana: {OVERVIEW.dashboard}",
+        "  Grafana's login: admin, and the password in a file",
+        "",
         "  grafana  http://127.0.0.1:3000",
         "  mimir    http://127.0.0.1:9009  victoria-metrics 1.79.5",
         "",
         "Not installed: loki; how to get them is shown by: ./create-cluster.sh verify",
-        "",
-        "How to look",
-        "  open http://127.0.0.1:3000",
         "",
         "Next  ./create-cluster.sh --status          where it stands",
         "      ./create-cluster.sh dashboard --open  shows it on a page",
@@ -129,7 +131,8 @@ def test_no_error_and_no_overview_is_too_strange_to_be_shown(
 ) -> None:
     style = Style(width, unicode=unicode)
     error = InstallError("x", message, evidence, hint)
-    overview = Overview((Endpoint(name, hint, ""),), {name: message}, (Absent(name, message, hint),), (hint,))
+    absent = (Absent(name, message, hint),)
+    overview = Overview((Endpoint(name, hint, ""),), {name: message}, absent, (hint,), dashboard=name)
     for shown in (
         render_failure(ENDED, {name: error}, style, COMMANDS, {name: evidence}),
         render_success(ENDED, overview, style, COMMANDS),

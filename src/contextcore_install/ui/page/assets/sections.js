@@ -99,6 +99,7 @@ function where(all) {
     el("summary", { "data-key": "absent-summary" }, `${plural(absent.length, "component")} not installed`), el("ul", {}, absent)) : null;
   return [
     places.length ? table("Components and their addresses on this machine", heads, places) : el("p.faint", {}, "Nothing runs yet."),
+    all.dashboard ? el("p", {}, "In Grafana: ", link(all.dashboard)) : null,
     folded, ...all.hints.map((text) => el("p.faint", {}, text)),
   ];
 }
