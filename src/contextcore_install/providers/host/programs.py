@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, replace
@@ -40,10 +40,18 @@ class Program:
 class InstalledPrograms:
     """Finds programs: on PATH first, then where we install tools ourselves."""
 
-    def __init__(self, layout: Layout, environ: Mapping[str, str], bin_folder: Path) -> None:
+    def __init__(
+        self, layout: Layout, environ: Mapping[str, str], bin_folder: Path, chosen: Sequence[Component]
+    ) -> None:
+        self.chosen = chosen  # what is to run as far as there is a program, in the order in which it starts
         self._layout = layout
         self._path = f"{environ.get('PATH', '')}:{bin_folder}"
         self._versions = Versions(environ, layout.programs)
+
+    def found(self) -> dict[str, Program]:
+        """Return the programs that are there, by component, in the order in which they start."""
+        found = {component.name: self.find(component) for component in self.chosen}
+        return {name: program for name, program in found.items() if program is not None}
 
     def find(self, component: Component) -> Program | None:
         if component.name != METRICS_STORE:

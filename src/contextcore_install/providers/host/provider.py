@@ -32,7 +32,7 @@ from contextcore_install.providers.host.data import HostData, storage_in
 from contextcore_install.providers.host.evidence import evidence_of
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.ports import listeners, stranger_in_place
-from contextcore_install.providers.host.programs import InstalledPrograms, Program
+from contextcore_install.providers.host.programs import InstalledPrograms
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.providers.host.requirements import HostRequirements
 from contextcore_install.stack import provisioned
@@ -57,6 +57,7 @@ class HostProvider:
     def __init__(self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None) -> None:
         self._config = config
         self._ports = resolve_ports(config.ports)
+        self._chosen = [item for item in COMPONENTS if config.components is None or item.name in config.components]
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
         self._conditions = ProcessConditions(self._daemons, http or LoopbackHttp())
@@ -65,38 +66,26 @@ class HostProvider:
 
     @cached_property
     def _programs(self) -> InstalledPrograms:
-        return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder)
-
-    @cached_property
-    def _chosen(self) -> Sequence[Component]:
-        """The components that are to run if they have a program, in the order in which they start."""
-        names = self._config.components
-        return [component for component in COMPONENTS if names is None or component.name in names]
+        return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder, self._chosen)
 
     def _dropped(self) -> list[str]:
-        """Return the components that were installed, and are not to run any more."""
-        installed, chosen = releases.installed(self._layout), {component.name for component in self._chosen}
-        return [component.name for component in reversed(COMPONENTS) if component.name in installed - chosen]
-
-    def _found(self) -> dict[str, Program]:
-        """Return the programs that are there, by component, in the order in which they start."""
-        found = {component.name: self._programs.find(component) for component in self._chosen}
-        return {name: program for name, program in found.items() if program is not None}
+        """Return the components that were installed, and are not to run any more: the last to start first."""
+        installed = releases.installed(self._layout)
+        return [item.name for item in reversed(COMPONENTS) if item.name in installed and item not in self._chosen]
 
     def _store(self) -> MetricsStore:
         return self._programs.store() or METRICS_STORES[0]
 
     def _release(self) -> HostRelease:
         """Return the release; raises InstallError when there is no metrics store."""
-        found = self._found()
+        found = self._programs.found()
         if METRICS_STORE not in found:
             raise self._programs.missing_store()
         contact_points = str(self._config.options.get("grafana_contact_points", ""))
         return HostRelease(self._layout, self._ports, found, self._store(), contact_points)
 
     def requirements(self) -> Sequence[Requirement]:
-        world = self._layout, self._ports, self._programs, self._daemons
-        return HostRequirements(self._config, self._chosen, *world).all()
+        return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
 
     # The cluster: a folder
 
@@ -210,7 +199,7 @@ class HostProvider:
 
     def _watched(self) -> list[Watched]:
         """Return what should run: what is installed, and what will be as its program is there."""
-        found, installed = self._found(), releases.installed(self._layout)
+        found, installed = self._programs.found(), releases.installed(self._layout)
         expected = installed | set(found) | {METRICS_STORE}
         return [
             Watched(item, self._endpoint(item), self._facts(item), item.name in found, item.name in installed)
@@ -282,7 +271,7 @@ class HostProvider:
         return evidence_of(self._layout, self._daemons)
 
     def overview(self) -> Overview:
-        found = self._found()
+        found = self._programs.found()
         loss = f"; what {' and '.join(self._emptied)} had stored before is lost" if self._emptied else ""
         hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
         endpoints, dashboard = self.endpoints(), ""

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,6 @@ class HostRequirements:
     """The list, and how each is checked."""
 
     config: ProviderConfig
-    chosen: Sequence[Component]
     layout: Layout
     ports: Mapping[str, int]
     programs: InstalledPrograms
@@ -47,8 +46,8 @@ class HostRequirements:
 
     def all(self) -> list[Requirement]:
         """Return every requirement; ports only of what will run."""
-        running = [item for item in self.chosen if item.name == METRICS_STORE or self.programs.find(item)]
-        others = [item for item in self.chosen if item.name != METRICS_STORE]
+        running = [item for item in self.programs.chosen if item.name == METRICS_STORE or self.programs.find(item)]
+        others = [item for item in self.programs.chosen if item.name != METRICS_STORE]
         ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
             *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),

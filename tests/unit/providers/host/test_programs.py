@@ -8,7 +8,7 @@ import pytest
 
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import InstalledPrograms
-from contextcore_install.stack.catalogue import component
+from contextcore_install.stack.catalogue import COMPONENTS, component
 
 BUILT = "  build user:       \n  build date:       \n  go version:       go1.27.3\n  platform:         linux/amd64\n"
 NO_BRANCH = "(branch: , revision: unknown)"
@@ -43,7 +43,9 @@ def test_a_version_is_read_where_the_program_prints_its_own(
     path.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
     path.chmod(0o755)
     environ = {"PATH": f"{path.parent}:/usr/bin:/bin"}
-    found = InstalledPrograms(Layout("c", tmp_path / "host"), environ, tmp_path / "none").find(component(name))
+    found = InstalledPrograms(Layout("c", tmp_path / "host"), environ, tmp_path / "none", COMPONENTS).find(
+        component(name)
+    )
     assert found is not None
     assert found.version == version
     assert found.label == (f"{program} {version} ({path})" if version else f"{program} ({path})")
