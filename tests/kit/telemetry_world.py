@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
@@ -51,8 +53,25 @@ def assert_shows_exactly(store: Store, world: TelemetryWorld, samples: list[Samp
     expected: dict[object, dict[int, float]] = {}
     for sample in samples:
         expected.setdefault(sample.series, {})[sample.at_ms] = sample.value
-    assert store.shown(world.cluster) == expected
+    # VictoriaMetrics answers a flush at once if its own, which nothing waits for, has just taken what was buffered.
+    end = time.monotonic() + 10.0
+    while (shown := store.shown(world.cluster)) != expected and time.monotonic() < end:
+        time.sleep(0.1)
+    assert shown == expected, _difference(shown, expected)
     assert store.count(world.cluster) == len(samples)
+
+
+def _difference(shown: Mapping[Any, Mapping[int, float]], expected: Mapping[Any, Mapping[int, float]]) -> str:
+    """Say of each series how many samples are missing, superfluous and other than expected."""
+    lines = []
+    for series in {**expected, **shown}:
+        has, should = shown.get(series, {}), expected.get(series, {})
+        missing, more = sorted(should.keys() - has), sorted(has.keys() - should)
+        other = [at for at in has.keys() & should.keys() if has[at] != should[at]]
+        if missing or more or other:
+            counts = f"of {len(should)}, {len(missing)} missing, {len(more)} more, {len(other)} with another value"
+            lines.append(f"{series}: {counts}; for example {[*missing[:2], *more[:2], *other[:2]]}")
+    return "\n".join(lines)
 
 
 class ForeignSamples:
