@@ -97,15 +97,20 @@ def keep_harmless(source: IO[bytes], sink: IO[bytes]) -> int:
     return left_out
 
 
-def read_tree(source: IO[bytes], folder: Path) -> None:
+def read_tree(source: IO[bytes], folder: Path, *, links: bool = False) -> None:
     """Lay a tar out in a folder, which this makes and nobody else may write to. Raises TreeError, OSError.
 
-    Files get this user as their owner, and modes without rights for others.
+    Files get this user as their owner, and modes without rights for others. With `links`, symbolic links that stay
+    inside are made too: at the end, so that nothing is written through one.
     """
     folder.mkdir(mode=0o700)
+    last: list[tuple[Path, str]] = []
     with _opened(source) as tar:
-        for member in _accepted(tar):
+        for member in _accepted(tar, links=links):
             target = folder / _plain(member.name)
+            if member.issym():
+                last.append((target, member.linkname))
+                continue
             if member.isdir():
                 target.mkdir(mode=0o700, parents=True, exist_ok=True)
                 continue
@@ -114,6 +119,9 @@ def read_tree(source: IO[bytes], folder: Path) -> None:
                 shutil.copyfile(folder / _plain(member.linkname), target)
             else:
                 _lay_down(tar.extractfile(member), target, member.mode)
+    for target, leads_to in last:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.symlink_to(leads_to)
 
 
 def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
@@ -139,14 +147,14 @@ def _opened(source: IO[bytes]) -> Iterator[tarfile.TarFile]:
     source.seek(0)
 
 
-def _accepted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member, reason in _judged(tar):
+def _accepted(tar: tarfile.TarFile, *, links: bool = False) -> Iterator[tarfile.TarInfo]:
+    for member, reason in _judged(tar, links=links):
         if reason:
             raise TreeError(f"{member.name[:80]!r} {reason}")
         yield member
 
 
-def _judged(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+def _judged(tar: tarfile.TarFile, *, links: bool = False) -> Iterator[tuple[tarfile.TarInfo, str]]:
     """Yield each entry with why it is not taken, which is empty if it is harmless."""
     reached = -1
     known: set[str] = set()
@@ -156,22 +164,32 @@ def _judged(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
         reached = member.offset
         if number >= MOST_MEMBERS:
             raise TreeError(f"it holds more than {MOST_MEMBERS} files")
-        reason = _reason(member, known)
+        reason = _reason(member, known, links=links)
         if not reason:
             known.add(_plain(member.name))
         yield member, reason
+        tar.members.clear()  # type: ignore[attr-defined] # it keeps all that it has read, a kilobyte each
 
 
 def _plain(name: str) -> str:
     return os.path.normpath(name)
 
 
-def _reason(member: tarfile.TarInfo, known: set[str]) -> str:
+def _stays_inside(member: tarfile.TarInfo) -> bool:
+    """Whether a symbolic link goes up no farther than the tree, and then only down."""
+    parts, depth = Path(member.linkname).parts, len(Path(_plain(member.name)).parts) - 1
+    ups = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
+    return ups <= depth and not member.linkname.startswith("/") and ".." not in parts[ups:]
+
+
+def _reason(member: tarfile.TarInfo, known: set[str], *, links: bool) -> str:
     parts = Path(member.name).parts
     if member.name.startswith("/") or ".." in parts or "\0" in member.name:
         return "leads out of its place"
     if member.islnk():
         return "" if _plain(member.linkname) in known else "is a link to what is not there"
+    if links and member.issym():
+        return "" if _stays_inside(member) else "is a link that leads out of its place"
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.sparse is not None:
         return "is neither a file nor a folder"
     if member.mode & stat.S_ISUID or (member.mode & stat.S_ISGID and not member.isdir()):

@@ -162,7 +162,7 @@ class Upstream:
             )
             raise InstallError("download-unwritable", message, hint="free some disk space")
         self._progress.begin(download.name, there, there + length if length else 0)
-        while chunk := response.read(CHUNK_BYTES, decode_content=False):
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
             download.ctx.raise_if_cancelled()
             write_all(file.fileno(), chunk)
             update(chunk)

@@ -45,10 +45,10 @@ def take_program(archive: Path, member: str, target: Path) -> None:
 def take_tree(archive: Path, target: Path) -> Path:
     """Lay a .tar.gz out in `target`, which this makes; return the one folder in it, or else `target` itself.
 
-    Raises InstallError `archive` for anything but folders and regular files in their place, and OSError.
+    Raises InstallError `archive` for anything that does not stay in its place, and OSError.
     """
     with _reading(archive), gzip.open(archive) as content:
-        read_tree(content, target)  # type: ignore[arg-type] # it reads and seeks, as a file does
+        read_tree(content, target, links=True)  # type: ignore[arg-type] # it reads and seeks, as a file does
     inside = list(target.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
 
