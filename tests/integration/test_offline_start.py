@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contextcore_install import __version__
-from contextcore_install.system.packages.bundle_source import MACHINES
 from integration.first_start import INTERPRETER, Checkout, Started
-from kit.offline_bundles import ABOUT, small_bundle
+from kit.offline_bundles import about_here, small_bundle
 
 WHEEL = "wheelhouse_package-1.0-py3-none-any.whl"
-MACHINE = os.uname().machine
-HERE = replace(ABOUT, version=__version__, system=sys.platform, machine=MACHINES.get(MACHINE, MACHINE))
+HERE = about_here()
 NO_NETWORK = ["unshare", "--net"]
 
 
@@ -108,12 +103,12 @@ def fifo(path: Path) -> None:
 
 def of_another_version(path: Path) -> None:
     path.unlink()
-    small_bundle(path, about=replace(HERE, version="0.0.1"))
+    small_bundle(path, about=about_here(version="0.0.1"))
 
 
 def of_another_machine(path: Path) -> None:
     path.unlink()
-    small_bundle(path, about=replace(HERE, machine="s390x"))
+    small_bundle(path, about=about_here(machine="s390x"))
 
 
 SPOILT: list[tuple[Callable[[Path], None], str]] = [

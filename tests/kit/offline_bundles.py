@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from contextcore_install import __version__
 from contextcore_install.system.packages.bundle_manifest import FOLDERS, BundleManifest
+from contextcore_install.system.packages.bundle_source import MACHINES
 from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
 
 ABOUT = BundleManifest("0.9.0", "2026-01-02T03:04:05Z", "linux", "amd64", ("host",), ())
@@ -17,6 +21,12 @@ CONTENTS = {
     "images/grafana-loki.tar": b"i" * 512,
 }
 _KINDS = {folder: kind for kind, folder in FOLDERS.items()}
+
+
+def about_here(*providers: str, version: str = __version__, machine: str = os.uname().machine) -> BundleManifest:
+    """Return what a bundle of this program for this machine says of itself."""
+    machine = MACHINES.get(machine, machine)
+    return BundleManifest(version, ABOUT.created, sys.platform, machine, providers or ABOUT.providers, ())
 
 
 def small_bundle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,12 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def absolute(folder: str) -> str:
-    """Return a folder so that a later run from elsewhere finds it."""
-    return str(Path(folder).absolute())
+def absolute(text: str) -> str:
+    """Return a path so that a later run from elsewhere finds it, also one whose tilde no shell has expanded."""
+    path = Path(text)
+    with suppress(RuntimeError):  # a home that nobody has
+        path = path.expanduser()
+    return str(path.absolute())
 
 
 def _registry(text: str) -> str:
@@ -183,10 +187,11 @@ _CHECKING_LIVE = frozenset({"status", "clusters"})
 _REPAIRS = frozenset({"repair"})
 _KIND, _KUBE, _ALL_PROVIDERS = ("kind",), ("kind", "kube-context"), ("kind", "kube-context", "host")
 _PROVIDERS = ("auto", *_ALL_PROVIDERS)
+_OFFLINE: dict[str, Any] = {"type": absolute, "dest": "offline_bundle", "providers": _ALL_PROVIDERS}
 
 
 def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _PLANNING, **facts: Any) -> Argument:
-    more: dict[str, Any] = {key: facts.pop(key) for key in ("type", "action") if key in facts}
+    more: dict[str, Any] = {key: facts.pop(key) for key in ("type", "action", "dest") if key in facts}
     text += f" (or {facts['variable']})" if "variable" in facts else ""
     return Argument(name, value, text, more, commands, **facts)
 
@@ -217,6 +222,7 @@ _INSTALLATION_FLAGS = (
 """What is installed, and where: kept with the installation."""
 
 _INVOCATION_FLAGS = (
+    _flag("--bundle", "FILE", "take everything from this offline bundle, and nothing from a network", **_OFFLINE),
     _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
     _flag("--skip-wait", "", "do not wait until everything is ready", _WAITING),
     _flag("--timeout", "TIME", "time limit of the run, such as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),

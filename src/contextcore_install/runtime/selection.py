@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
 from contextcore_install.core.dataclass import dataclass, replace
@@ -13,7 +14,11 @@ from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
+from contextcore_install.runtime.offline import BUNDLE, components_in, named_bundle, require_provider
 from contextcore_install.stack.catalogue import ALL, chosen_components, resolve_ports
+
+if TYPE_CHECKING:
+    from contextcore_install.system.packages.bundle_file import BundleFile
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools
 COMPONENTS = "components"  # the option and the setting: a list of names, as it is typed
@@ -39,17 +44,19 @@ class Selection:
         return {"provider": self.provider, "ports": dict(self.ports), **kept, **tools}
 
     def config(self, app: App) -> ProviderConfig:
-        tools = {INSTALL_TOOLS} if app.settings.install_tools else set()
+        bundle = self.options.get(BUNDLE)
+        tools = {INSTALL_TOOLS} if app.settings.install_tools or bundle else set()
         return ProviderConfig(
             cluster=app.settings.cluster,
             folder=app.layout.folder,
             bin_folder=app.home.bin,
             environ=without_contact_points(app.environ),
             ports=self.ports,
-            install_tools=self.install_tools,
+            install_tools=self.install_tools or bool(bundle),
             options={**self.options, "grafana_contact_points": for_grafana(app)},
             given_now=frozenset({*app.settings.options, *tools}),
             components=chosen_components(str(self.options[COMPONENTS])) if COMPONENTS in self.options else None,
+            bundle=Path(bundle) if bundle else None,
             may_lose_data=app.settings.allow_data_loss,
             mirror=str(self.options.get("mirror", "")),
         )
@@ -61,9 +68,12 @@ def select(app: App, state: State) -> Selection:
     The ports are those of what runs if no record tells them. The same if the last run asked for others and was refused,
     and none are given now: so a wish that could not be met is not kept for ever.
     """
-    provider, reason = choose_provider(app, state)
+    bundle = named_bundle(app)
+    provider, reason = choose_provider(app, state, bundle.manifest.providers if bundle else ())
+    if bundle:
+        require_provider(bundle, provider)
     tools = app.settings.install_tools or state.settings.get(INSTALL_TOOLS) is True
-    selected = Selection(provider, reason, _ports(app, state), _options(app, state, provider), tools)
+    selected = Selection(provider, reason, _ports(app, state), _options(app, state, provider, bundle), tools)
     if "ports" in state.settings and (app.settings.ports or not _ports_refused(state)):
         return selected
     found = found_ports(app, selected)
@@ -80,8 +90,10 @@ def found_ports(app: App, selection: Selection) -> Mapping[str, int] | None:
         return None
 
 
-def choose_provider(app: App, state: State) -> tuple[str, str]:
+def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tuple[str, str]:
     """Return the provider to use, and why; raises a usage error for one that contradicts the installation.
+
+    `bundled` are those that the offline bundle is for, if one is used.
 
     The installation is bound to a provider once that has begun to make something; until then another may be asked for.
     """
@@ -98,6 +110,8 @@ def choose_provider(app: App, state: State) -> tuple[str, str]:
         return wanted, "asked for"
     if left := left_by(app):
         return left, f"its files are in {app.layout.folder / left}"
+    if len(bundled) == 1:
+        return bundled[0], "the bundle is for it"
     from contextcore_install.providers.kind import engine_answers
 
     if engine_answers(app.environ):
@@ -129,13 +143,13 @@ def _ports(app: App, state: State) -> dict[str, int]:
     return ports
 
 
-def _options(app: App, state: State, provider: str) -> dict[str, Any]:
+def _options(app: App, state: State, provider: str, bundle: BundleFile | None) -> dict[str, Any]:
     """Return the provider's options, given now or kept; raises a usage error for what is not for this provider."""
     for name in app.settings.options:
         if provider not in PROVIDER_OPTIONS[name].providers:
             raise usage_error(f"{PROVIDER_OPTIONS[name].name} cannot be combined with --provider {provider}")
     kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
-    usual = {COMPONENTS: ALL} if app.settings.install_tools else {}
+    usual = {COMPONENTS: components_in(bundle) if bundle else ALL} if bundle or app.settings.install_tools else {}
     given = {**usual, **app.settings.environment_options, **kept, **app.settings.options}
     options = {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name].providers}
     if COMPONENTS in options:

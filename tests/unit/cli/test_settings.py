@@ -25,6 +25,7 @@ RESTRICTED = {
     "--manifests": ["plan", "--manifests", "folder"],
     "--registry": ["--repair", "--registry", "mirror.example"],
     "--mirror": ["plan", "--mirror", "https://mirror.example/releases"],
+    "--bundle": ["--resume", "--bundle", "stack.tar"],
     "--pull": ["--repair", "--pull", "never"],
 }
 """The name of each in the grammar, and a command line that it is for."""

@@ -31,4 +31,5 @@ def before_anything() -> Iterator[None]:
     try:
         yield
     except InstallError as error:
-        raise replace(error, exit_code=ExitCode.PREFLIGHT_FAILED) from error
+        refusal = error.exit_code is ExitCode.USAGE
+        raise error if refusal else replace(error, exit_code=ExitCode.PREFLIGHT_FAILED) from error
