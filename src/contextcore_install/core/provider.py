@@ -146,8 +146,7 @@ class ProviderConfig:
     and `install_tools` if that was.
     `components` are those that are to run; None stands for all that have a program here. `may_lose_data` is the user's
     consent to remedies that lose data. `mirror` is the URL that releases are downloaded from, empty for upstream's.
-    consent to remedies that lose data. `bundle` is the offline bundle that everything is taken from; nothing is asked
-    for on a network then.
+    `bundle` is the offline bundle that everything is taken from; nothing is asked for on a network then.
     """
 
     cluster: str

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
 from contextcore_install.core.dataclass import dataclass, replace
-from contextcore_install.core.errors import InstallError, usage_error
+from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, recollect
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
-from contextcore_install.runtime.offline import BUNDLE, components_in, named_bundle, require_provider
 from contextcore_install.stack.catalogue import ALL, chosen_components, resolve_ports
 
 if TYPE_CHECKING:
     from contextcore_install.system.packages.bundle_file import BundleFile
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools
+BUNDLE = "offline_bundle"  # the option
 COMPONENTS = "components"  # the option and the setting: a list of names, as it is typed
 TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
 """The codes of preflight's findings that say that a port cannot be had."""
@@ -149,7 +149,8 @@ def _options(app: App, state: State, provider: str, bundle: BundleFile | None) -
         if provider not in PROVIDER_OPTIONS[name].providers:
             raise usage_error(f"{PROVIDER_OPTIONS[name].name} cannot be combined with --provider {provider}")
     kept = {name: value for name, value in state.settings.items() if name in PROVIDER_OPTIONS}
-    usual = {COMPONENTS: components_in(bundle) if bundle else ALL} if bundle or app.settings.install_tools else {}
+    bundled = ",".join(entry.name for entry in bundle.entries("release")) if bundle else ""
+    usual = {COMPONENTS: bundled or ALL} if bundle or app.settings.install_tools else {}
     given = {**usual, **app.settings.environment_options, **kept, **app.settings.options}
     options = {name: value for name, value in given.items() if provider in PROVIDER_OPTIONS[name].providers}
     if COMPONENTS in options:
@@ -162,3 +163,22 @@ def _ports_refused(state: State) -> bool:
     codes = {step: (state.step(step).error or {}).get("code") for step in ("preflight", "cluster_create")}
     moved_in_vain = codes["preflight"] in TAKEN_PORTS and state.step("manifests_apply").attempts > 0
     return moved_in_vain or codes["cluster_create"] == "ports-fixed"
+
+
+def named_bundle(app: App) -> BundleFile | None:
+    """Return the bundle, if one is named, once all but its content is checked; raises InstallError."""
+    options = app.settings.options
+    if BUNDLE not in options:
+        return None
+    from contextcore_install.system.packages.bundle_source import open_bundle
+
+    return open_bundle(Path(options[BUNDLE]))
+
+
+def require_provider(bundle: BundleFile, provider: str) -> None:
+    """Raise InstallError if a bundle has nothing for a provider."""
+    providers = bundle.manifest.providers
+    if provider not in providers:
+        message = f"{bundle.path} is for --provider {' and '.join(providers)}, and not for {provider}"
+        hint = f"use --provider {providers[0]}, or another bundle" if providers else ""
+        raise InstallError("bundle-provider", message, hint=hint, exit_code=ExitCode.PREFLIGHT_FAILED)

@@ -84,10 +84,10 @@ class HostRequirements:
         only = {store.name for store in ((remembered,) if remembered else METRICS_STORES)}
 
         def fix(ctx: StepContext) -> None:
-            from contextcore_install.system.packages.download import Upstream
+            from contextcore_install.system.packages.bundle_source import source_of
             from contextcore_install.system.packages.install import STORE, install_program
 
-            source = Upstream(self.config.environ, self.config.mirror)
+            source = source_of(self.config)
             install_program(STORE, ctx, self.config.bin_folder, self.config.environ, only=only, source=source)
 
         return fix

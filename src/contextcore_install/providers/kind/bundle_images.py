@@ -9,8 +9,11 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import InstallError, own
+from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import Probe, Requirement
+from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
@@ -57,6 +60,28 @@ class BundleImages:
         """Return the command by which a person prints an archive."""
         return f"tar -xOf {quote(str(self._path))} {self._entries[image].path}"
 
+    def requirement(self, needed: Callable[[], Sequence[str]]) -> Requirement:
+        """Return that the bundle has the images that are needed, and that they were checked."""
+
+        def probe() -> Probe:
+            try:
+                images = needed()
+            except InstallError as error:
+                return Probe(f"not known: {error.message}", skipped=True)  # the probe of the engine says why
+            if lacks := [image for image in images if not self.holds(image)]:
+                remedy = Remedy("Make a bundle with them, or load them into the engine.", own("bundle", "--help"))
+                message = f"Neither {self._path.name} nor the engine has {', '.join(lacks)}."
+                return Probe(findings=(Finding("bundle-lacks", message, str(self._path), remedy),))
+            evidence = f"{count(len(images), 'image')} from {self._path}"
+            if self.is_checked(images):
+                return Probe(evidence)
+            remedy = Remedy("Read all of them, and compare their checksums.", automatic=True)
+            return Probe(
+                evidence, (Finding("bundle-unchecked", "The bundle's images were not checked yet.", "", remedy),)
+            )
+
+        return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check(needed(), ctx))
+
     def is_checked(self, images: Sequence[str]) -> bool:
         if self._checked_of != self._identity():
             self._checked.clear()
@@ -64,7 +89,7 @@ class BundleImages:
 
     def check(self, images: Sequence[str], ctx: StepContext) -> None:
         """Read all of the archives, unless the file is still as it was when that was done."""
-        wanted = [self._entries[image] for image in images if not self.is_checked([image])]
+        wanted = [self._entries[image] for image in images if self.holds(image) and not self.is_checked([image])]
         self._checked_of = self._identity()
         done, of = 0, sum(entry.size for entry in wanted) // MIB
         for entry in wanted:

@@ -15,12 +15,13 @@ from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Ove
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
+from contextcore_install.providers.kind.bundle_images import BundleImages, tag_of
 from contextcore_install.providers.kind.config import ClusterSpec, default_node_image, mapped_ports
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
-from contextcore_install.providers.kind.images import Images, load_by_hand
+from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.owner import PortHolders, owner_file
 from contextcore_install.providers.kind.report import EXPORT, other_ports, report_of
@@ -34,7 +35,7 @@ from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, res
 from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import takes_connections
-from contextcore_install.system.programs import KIND
+from contextcore_install.system.programs import KIND, KUBECTL
 
 #: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
 STEADY_S = 2.0
@@ -57,6 +58,8 @@ class KindProvider(KubernetesProvider):
     def _node_image(self) -> str:
         """The node image to make a cluster with; not remembered, as kind may be installed meanwhile."""
         asked = str(self._config.options.get("node_image") or "")
+        if self._bundle and (not asked or self._bundle.holds(tag_of(asked))):
+            return tag_of(asked) or self._bundle.node_image
         return asked or default_node_image(found.version if (found := self._box.find(KIND)) else ())
 
     # The parts
@@ -70,9 +73,13 @@ class KindProvider(KubernetesProvider):
         return TtlCache(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()))
 
     @cached_property
+    def _bundle(self) -> BundleImages | None:
+        return BundleImages(self._config.bundle) if self._config.bundle else None
+
+    @cached_property
     def _images(self) -> Images:
-        may_pull = self._config.options.get("pull") != "never"
-        return Images(self._engine, self._config.cluster, may_pull=may_pull)
+        may_pull = self._config.options.get("pull") != "never" and self._bundle is None
+        return Images(self._engine, self._config.cluster, may_pull=may_pull, bundle=self._bundle)
 
     def _image_remedy(self, image: str) -> str:
         return "Load it from the container engine into the nodes." if self._images.could_have(image) else ""
@@ -116,7 +123,17 @@ class KindProvider(KubernetesProvider):
 
     def requirements(self) -> Sequence[Requirement]:
         config, box, engine, ports = self._config, self._box, self._engine, self._ports
-        return KindRequirements(config, box, engine, ports, self._node_image, self._source, self._our_nodes).all()
+        needs = KindRequirements(config, box, engine, ports, self._node_image, self._source, self._our_nodes)
+        return [*needs.all(), *([self._bundle.requirement(self._needed_images)] if self._bundle else [])]
+
+    def _needed_images(self) -> Sequence[str]:
+        """Return the images that a new cluster needs and that are nowhere but in the bundle; none if there is one."""
+        if self._nodes.read():
+            return []
+        images = [] if self._box.find(KUBECTL) is None else self._reader.release().images
+        needed = [image for image in (self._node_image, *images) if not by_digest(image)]
+        has = self._engine.has_image
+        return [image for image in needed if (self._bundle and self._bundle.holds(image)) or not has(image)]
 
     def cluster(self) -> ClusterReport:
         name, engine, snapshot = self._config.cluster, self._engine, self._inspector.inspect()
@@ -209,8 +226,8 @@ class KindProvider(KubernetesProvider):
             config, images = shlex.quote(str(self._folder / "kind.json")), self._reader.release().images
             return [
                 f"kind create cluster --name {name} --config {config}",
-                *(f"{engine} pull {image}" for image in images),
-                *(load_by_hand(engine, image, f"{name}-control-plane") for image in images),
+                *(() if self._bundle else (f"{engine} pull {image}" for image in images)),
+                *(load_by_hand(engine, image, f"{name}-control-plane", self._bundle) for image in images),
             ]
         return super().by_hand(step_id)
 

@@ -42,11 +42,10 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
         return Probe(findings=(Finding(f"{tool.name}-{code}", message, evidence, remedy),))
 
     def install(ctx: StepContext) -> None:
-        from contextcore_install.system.packages.download import Upstream
+        from contextcore_install.system.packages.bundle_source import source_of
         from contextcore_install.system.packages.install import install_program
 
-        source = Upstream(config.environ, config.mirror)
-        install_program(tool.name, ctx, config.bin_folder, config.environ, source=source)
+        install_program(tool.name, ctx, config.bin_folder, config.environ, source=source_of(config))
 
     return Requirement(tool.name, tool.name, probe, install if config.install_tools else None)
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from contextcore_install import __version__
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.system.packages.bundle_file import BundleFile
+from contextcore_install.system.packages.releases import Platform, Release, Source
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -33,3 +36,32 @@ def before_anything() -> Iterator[None]:
     except InstallError as error:
         refusal = error.exit_code is ExitCode.USAGE
         raise error if refusal else replace(error, exit_code=ExitCode.PREFLIGHT_FAILED) from error
+
+
+class BundleSource:
+    """The files of releases that a bundle has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
+        """Write upstream's file of a release to `target`, checked. Raises InstallError, OSError."""
+        bundle = open_bundle(self._path)
+        entries = (*bundle.entries("release"), *bundle.entries("tool"))
+        entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
+        if entry is None:
+            raise InstallError("bundle-lacks", f"{self._path} has no {release.name} {release.version}.")
+        if release.digest(platform) not in {"", entry.sha256}:
+            message = f"{self._path} has another {release.name} {release.version} than the one that was released."
+            raise InstallError("bundle-unusable", message, f"sha256 in the bundle {entry.sha256}")
+        ctx.activity(f"taking {release.name} {release.version} from {self._path.name}")
+        bundle.copy_checked(entry, target)
+
+
+def source_of(config: ProviderConfig) -> Source:
+    """Return where an installation takes releases from."""
+    if config.bundle:
+        return BundleSource(config.bundle)
+    from contextcore_install.system.packages.download import Upstream
+
+    return Upstream(config.environ, config.mirror)

