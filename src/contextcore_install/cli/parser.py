@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES
@@ -65,6 +65,21 @@ class _Parser(argparse.ArgumentParser):
         raise usage_error(f"{lead} {word}", self.help_hint)
 
 
+class _CommandParser(_Parser):
+    """The parser of a subcommand, made when that is given: the sixteen take longer than the rest of a quick command."""
+
+    def __init__(self, command: str, **how: Any) -> None:
+        self._make = partial(super().__init__, **how)
+        self._command = command
+
+    def __getattr__(self, name: str) -> Any:
+        if "_make" not in self.__dict__:
+            raise AttributeError(name)
+        self.__dict__.pop("_make")()
+        _add_arguments(self, self._command)
+        return getattr(self, name)
+
+
 def build_parser(program: str) -> argparse.ArgumentParser:
     name = program.replace("%", "%%")
     parser = _Parser(
@@ -81,7 +96,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     for mode, text in MODES.items():
         exclusive.add_argument(f"--{mode}", action="store_true", help=text)
     commands = parser.add_subparsers(
-        title="commands", dest="command", metavar="COMMAND", parser_class=_Parser, prog=program
+        title="commands", dest="command", metavar="COMMAND", parser_class=_CommandParser, prog=program
     )
     what = parser.add_argument_group("what is installed, and where (kept for later runs)")
     how = parser.add_argument_group("how to go about it")
@@ -91,10 +106,8 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     how.add_argument("-h", "--help", action="help", help="show this help")
     formatter = partial(argparse.HelpFormatter, width=_help_width())
     for command, text in COMMANDS.items():
-        _add_arguments(
-            commands.add_parser(command, help=text, description=text, allow_abbrev=False, formatter_class=formatter),
-            command,
-        )
+        shown = {"description": text, "allow_abbrev": False, "formatter_class": formatter}
+        commands.add_parser(command, help=text, command=command, **shown)
     return parser
 
 
