@@ -8,16 +8,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.engine.state import STATUSES, STEP_IDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_CLUSTER = "o11y-dev"
 
 _Value = str | tuple[str, ...]
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_DURATION = r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Argument:
 
 def _duration(text: str) -> float:
     """Return the seconds of a time such as 90s, 10m or 1h30m; raises argparse's error for anything else."""
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     if not match or not any(match.groups()):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time, as in 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())

@@ -7,11 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Any, NoReturn
 
 from contextcore_install import __version__
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES
 from contextcore_install.core.errors import InstallError, own, usage_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 USAGE = """\
 {program} [--resume | --repair | --status | --attach | --reset] [OPTIONS]
@@ -106,7 +109,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     how.add_argument("-h", "--help", action="help", help="show this help")
     formatter = partial(argparse.HelpFormatter, width=_help_width())
     for command, text in COMMANDS.items():
-        shown = {"description": text, "allow_abbrev": False, "formatter_class": formatter}
+        shown: dict[str, Any] = {"description": text, "allow_abbrev": False, "formatter_class": formatter}
         commands.add_parser(command, help=text, command=command, **shown)
     return parser
 

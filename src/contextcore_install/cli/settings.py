@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS
 from contextcore_install.cli.parser import build_parser, unknown_flag
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own, usage_error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _LONGEST_SHOWN = 1_000
-_CLUSTER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, as Kubernetes narrows it
+_CLUSTER_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, as Kubernetes narrows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def _default_cluster(environ: Mapping[str, str]) -> str:
 
 
 def is_cluster_name(name: str) -> bool:
-    return _CLUSTER_NAME.fullmatch(name) is not None
+    return re.fullmatch(_CLUSTER_NAME, name) is not None
 
 
 def _checked_name(source: str, name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import State
@@ -14,7 +12,10 @@ from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, cluster_at, foreign_link, read_records
 from contextcore_install.system.lock import owner_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from contextcore_install.core.findings import CheckResult
     from contextcore_install.core.provider import Provider
 

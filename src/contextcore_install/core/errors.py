@@ -87,12 +87,13 @@ LAUNCHER = "create-cluster.sh"
 PROGRAM = f"./{LAUNCHER}"
 """The name of the program in hints; `ui.hints` writes it as the program was started, with the flags it needs again."""
 
-_PLAIN = re.compile(r"(?:[\w@%+=:,./-]|\{\w+\})+", re.ASCII)
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+_WITH_FIELDS = r"(?:[\w@%+=:,./-]|\{\w+\})+"
 
 
 def quoted(word: str) -> str:
     """Return a word as a shell takes it; `{name}` in it stays for `str.format`."""
-    if _PLAIN.fullmatch(word):
+    if (word and _PLAIN.issuperset(word)) or re.fullmatch(_WITH_FIELDS, word, re.ASCII):
         return word
     from shlex import quote
 

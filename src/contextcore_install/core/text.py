@@ -8,7 +8,10 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 IN_FILES = "contextcore-install-json"
 """The `errors` with which JSON text is encoded for files.
@@ -17,7 +20,7 @@ Python's escapes for bytes of file names that are not UTF-8 (PEP 383) stay reada
 which a file written by others may hold, become U+FFFD.
 """
 
-_ESCAPES = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.")
+_ESCAPES = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\."
 
 
 def count(number: int, thing: str) -> str:
@@ -28,7 +31,7 @@ def count(number: int, thing: str) -> str:
 def ascii_json(document: object, **options: Any) -> str:
     """Return a document as JSON in ASCII, with U+FFFD for lone surrogates."""
     text = json.dumps(document, default=str, **options)
-    return _ESCAPES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text) if "\\ud" in text else text
+    return re.sub(_ESCAPES, lambda found: "\\ufffd" if found["lone"] else found[0], text) if "\\ud" in text else text
 
 
 def _encode_for_files(error: UnicodeError) -> tuple[bytes, int]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import DURABLE, Event, Kind, known_duration, microseconds, second
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SCHEMA_VERSION = "1.0"
 STEP_IDS = ("preflight", "cluster_create", "manifests_apply", "pods_ready", "services_verify", "metrics_seed")

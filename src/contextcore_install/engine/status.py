@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from contextcore_install.engine.state import State, StepState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 STATUS_SCHEMA = "contextcore-install/status/v1"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TextIO
 
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
@@ -13,7 +12,10 @@ from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
-if TYPE_CHECKING:  # the ports' many classes cost --status some 10 ms
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what --status does without
+    from typing import TextIO
+
     from contextcore_install.core.interfaces import Clock
     from contextcore_install.core.provider import Provider, ProviderConfig
     from contextcore_install.engine.plan import Plan

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shlex import quote
-from typing import Any
 
-from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, state_error
+from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, quoted, state_error
 from contextcore_install.system import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a JSON file; the state of 10,000 steps takes 2 MB
 QUARANTINED = ".unreadable-"  # precedes the time in the name of a quarantined file
@@ -55,10 +57,10 @@ def _make_usable(path: Path, number: int) -> str:
     if facts and facts.st_uid == os.geteuid():
         if number == errno.EPERM:  # attributes that bind their owner too (man 1 chattr, man 1 chflags)
             undo = "chflags -R nouchg,noschg" if sys.platform == "darwin" else "chattr -R -ia"
-            return f"sudo {undo} {quote(str(place))}"
+            return f"sudo {undo} {quoted(str(place))}"
         if facts.st_mode & stat.S_IRWXU != stat.S_IRWXU and stat.S_ISDIR(facts.st_mode):
-            return f"chmod -R u+rwX {quote(str(place))}"
-    return f'make it yours: sudo chown -R "$(id -un)" {quote(str(place))}'
+            return f"chmod -R u+rwX {quoted(str(place))}"
+    return f'make it yours: sudo chown -R "$(id -un)" {quoted(str(place))}'
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:

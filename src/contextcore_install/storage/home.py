@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 
-from contextcore_install.core.errors import InstallError, state_error
+from contextcore_install.core.errors import InstallError, quoted, state_error
 from contextcore_install.storage.files import entries_of, unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
 
 STATE_FILE = "install-state.json"
 JOURNAL_FILE = "journal.jsonl"
-_OUR_LINK = re.compile(rf"{re.escape(STATE_FILE)}|\.{re.escape(STATE_FILE)}\.\d+\.link")
-"""The link to the latest state file, and its temporary form, which a crash may leave behind."""
+_TEMPORARY_LINK = (f".{STATE_FILE}.", ".link")
+"""What the name begins and ends with of a new link, which a crash may leave behind; between them is a process's id."""
 
 
 class ClusterLayout:
@@ -76,7 +74,7 @@ class Home:
         """Point the link to a cluster's state file, as a relative link; raises InstallError."""
         if self.linked_cluster() == cluster:
             return
-        temporary = self.folder / f".{STATE_FILE}.{os.getpid()}.link"  # as in _OUR_LINK
+        temporary = self.folder / str(os.getpid()).join(_TEMPORARY_LINK)
         try:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(Path("clusters") / cluster / STATE_FILE)
@@ -94,7 +92,7 @@ def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
         if folder.is_absolute():
             return Home(folder)
         try:
-            hint = f"export CONTEXTCORE_HOME={quote(str(Path(chosen).absolute()))}"
+            hint = f"export CONTEXTCORE_HOME={quoted(str(Path(chosen).absolute()))}"
         except OSError:  # the working directory was deleted
             hint = "choose a folder by its whole path with CONTEXTCORE_HOME=FOLDER"
         raise state_error("no-home", f"CONTEXTCORE_HOME is {chosen}, which is not an absolute path", hint)
@@ -125,15 +123,15 @@ def make_private(folder: Path) -> None:
         except FileExistsError:
             facts = folder.lstat()
     if stat.S_ISLNK(facts.st_mode):
-        hint = f"replace it by a folder, or set CONTEXTCORE_HOME={quote(os.path.realpath(folder))}"
+        hint = f"replace it by a folder, or set CONTEXTCORE_HOME={quoted(os.path.realpath(folder))}"
         raise _unsafe(folder, "it is a link", hint)
     if not stat.S_ISDIR(facts.st_mode):
-        hint = f"move it away: mv {quote(str(folder))} {quote(f'{folder}.aside')}"
+        hint = f"move it away: mv {quoted(str(folder))} {quoted(f'{folder}.aside')}"
         raise _unsafe(folder, "it is not a folder", hint)
     if facts.st_uid != os.geteuid():
         raise _unsafe(folder, "it belongs to another user", "set CONTEXTCORE_HOME to a folder of your own")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _unsafe(folder, "others can write to it", f"close it: chmod 700 {quote(str(folder))}")
+        raise _unsafe(folder, "others can write to it", f"close it: chmod 700 {quoted(str(folder))}")
 
 
 def make_home(home: Home) -> None:
@@ -141,11 +139,16 @@ def make_home(home: Home) -> None:
         home.folder.parent.mkdir(parents=True, exist_ok=True)
     make_private(home.folder)
     make_private(home.clusters)
-    require_own(home.folder, links=_OUR_LINK)
+    require_own(home.folder, is_our_link=_is_latest_link)
 
 
-def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
-    """Raise InstallError unless all in a folder is ours, and no link, through which we would write, but `links`."""
+def _is_latest_link(name: str) -> bool:
+    beginning, end = _TEMPORARY_LINK
+    return name == STATE_FILE or name.removeprefix(beginning).removesuffix(end).isdecimal()
+
+
+def require_own(folder: Path, is_our_link: Callable[[str], bool] = lambda _: False) -> None:
+    """Raise InstallError unless all in a folder is ours, and no link, through which we would write, but our own."""
     with using(folder), os.scandir(folder) as entries:
         found = [Path(entry.path) for entry in entries]
     for path in found:
@@ -153,11 +156,11 @@ def require_own(folder: Path, links: re.Pattern[str] | None = None) -> None:
             facts = path.lstat()
         except FileNotFoundError:  # another process was writing it
             continue
-        if stat.S_ISLNK(facts.st_mode) and not (links and links.fullmatch(path.name)):
-            hint = f"remove the link: rm {quote(str(path))}"
+        if stat.S_ISLNK(facts.st_mode) and not is_our_link(path.name):
+            hint = f"remove the link: rm {quoted(str(path))}"
             raise _unsafe(path, "it is a link, which this program did not make", hint)
         if facts.st_uid != os.geteuid():
-            hint = f'make it yours: sudo chown -R "$(id -un)" {quote(str(path))}'
+            hint = f'make it yours: sudo chown -R "$(id -un)" {quoted(str(path))}'
             raise _unsafe(path, "it belongs to another user", hint)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 from contextcore_install.core.dataclass import asdict, dataclass
@@ -20,6 +19,10 @@ from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
 from contextcore_install.storage.journal.journal import JournalWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LINES_A_PIECE = 256
 _END = b"\n}"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from shlex import quote
-from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
-from contextcore_install.core.errors import InstallError, state_error
+from contextcore_install.core.errors import InstallError, quoted, state_error
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
 from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
@@ -17,6 +15,10 @@ from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.journal.journal import JournalReader, repair
 from contextcore_install.storage.journal.segments import past_segments
 from contextcore_install.storage.state_file import StoredState, load_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 CLOCK_TOLERANCE_US = 5_000_000  # by which the records may be ahead of the clock without a notice
 WITHOUT_JOURNAL = "state file, the journal being gone"  # the source of a state that no journal confirms
@@ -91,7 +93,7 @@ def foreign_link(home: Home) -> InstallError | None:
     if not path.is_symlink() or home.linked_cluster():
         return None
     message = f"{path} is a link to {str(path.readlink())!r}, which this program did not make"
-    return state_error("unsafe-link", message, f"remove the link: rm {quote(str(path))}")
+    return state_error("unsafe-link", message, f"remove the link: rm {quoted(str(path))}")
 
 
 def cluster_at(home: Home) -> str | None:

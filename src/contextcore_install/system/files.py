@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -121,7 +120,9 @@ def discard(path: Path) -> None:
     for folder, names, _ in os.walk(path):
         for name in names:
             _open_to_owner(Path(folder, name))
-    shutil.rmtree(path, ignore_errors=True)
+    from shutil import rmtree  # brings compression
+
+    rmtree(path, ignore_errors=True)
 
 
 def _open_to_owner(folder: Path) -> None:

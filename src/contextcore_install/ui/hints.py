@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, DEFAULT_CLUSTER, FLAGS, MODES
 from contextcore_install.core.dataclass import dataclass, field, replace
-from contextcore_install.core.errors import LAUNCHER, PROGRAM, own, quoted
+from contextcore_install.core.errors import LAUNCHER, PROGRAM, quoted
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import LIMIT, cells, sanitize
 
@@ -22,12 +22,12 @@ _PROGRAMS = (
 
 _PIECE = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\`();&|<>]"""
 _NAME = rf"(?:{re.escape(LAUNCHER)}|contextcore-install)"
-_START = re.compile(
+_START = (
     rf"(?<![^\s`(])(?P<variables>(?:[A-Z_][A-Z0-9_]*=(?:{_PIECE})* )*)"
     rf"(?P<program>(?:{_PIECE})*?(?:{_NAME}|'[^']*{_NAME}'))(?![\w'\"/=-]|\.\w)"
 )
-_NEXT = re.compile(rf" ((?:{_PIECE})+)")
-_VARIABLE = re.compile(rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) ")
+_NEXT = rf" ((?:{_PIECE})+)"
+_VARIABLE = rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) "
 _MODES = {f"--{mode}": mode for mode in MODES}
 _BARE = frozenset({"--help", "--version", "-h"})
 _TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value) for name, flag in FLAGS.items()}
@@ -86,7 +86,7 @@ class Commands:
 
     def __call__(self, *words: str) -> str:
         """Return a command, ready to be typed from where the program was started."""
-        return self.typed(own(*words))
+        return self._typed(OwnCommand(0, 0, {}, tuple(map(quoted, words))))
 
     def on_record(self, again: Collection[str] = ()) -> Commands:
         """Return the commands for an installation that has its settings on record: only the flags `again` stay."""
@@ -132,10 +132,10 @@ def commands_in(text: str) -> Iterator[OwnCommand]:
     """Yield the commands of this program in a text. A name without a folder or words is one only if it stands alone."""
     if LAUNCHER not in text and "contextcore-install" not in text:
         return
-    for found in _START.finditer(text):
+    for found in re.finditer(_START, text):
         words, end = _words(text, found.end())
         if words or "/" in found["program"] or found[0] == text:
-            yield OwnCommand(found.start(), end, dict(_VARIABLE.findall(found["variables"])), tuple(words))
+            yield OwnCommand(found.start(), end, dict(re.findall(_VARIABLE, found["variables"])), tuple(words))
 
 
 def _words(text: str, at: int) -> tuple[list[str], int]:
@@ -143,7 +143,8 @@ def _words(text: str, at: int) -> tuple[list[str], int]:
     words: list[str] = []
     takes_value, command, awaits_value = dict(_TAKES_VALUE), "", False
     places: list[str | tuple[str, ...]] = []  # what may stand for each positional argument that is still to come
-    while found := _NEXT.match(text, at):
+    piece = re.compile(_NEXT)
+    while found := piece.match(text, at):
         word = found[1] if found[1][-1] in "'\"" else found[1].rstrip(",.:;")
         name = word.partition("=")[0]
         if awaits_value and word:

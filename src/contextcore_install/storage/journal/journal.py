@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import START, Event, JournalOffset, event_from_document
@@ -27,6 +26,10 @@ from contextcore_install.storage.files import (
 )
 from contextcore_install.storage.journal.segments import OpenSegment, end_of, growing_start, look, open_at
 from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024  # a run leaves a few kilobytes: a larger file is no journal of ours
 _NEAR_BYTES = 64 * 1024  # how far back the event is looked for that a state file was made from; few lines are as long

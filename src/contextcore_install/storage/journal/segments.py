@@ -17,15 +17,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Self, cast
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.storage.files import UnreadableFileError, entries_of, open_regular
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 MAX_LINE_BYTES = 4 * 1024 * 1024
 SEGMENT_BYTES = 1024 * 1024  # how long a journal grows, and a segment is before it is compressed: some 500 quiet runs
-_COMPRESSED = re.compile(r"(\d{12,18})-(\d{12,18})\.jsonl\.gz")
-_ROTATED = re.compile(r"journal-(\d{12,18})\.jsonl")
+_COMPRESSED = r"(\d{12,18})-(\d{12,18})\.jsonl\.gz"
+_ROTATED = r"journal-(\d{12,18})\.jsonl"
 _TRIES = 100  # to look at a journal whose segments another process is moving; it moves a few in a thousand runs
 
 
@@ -61,7 +64,7 @@ def past_segments(journal: Path) -> list[Segment]:
 def compressed_segments(journal: Path) -> list[Segment]:
     """Return all compressed segments, sorted, those of a rotated file included, which do not count yet."""
     folder = segments_folder(journal)
-    matches = [match for entry in entries_of(folder) if (match := _COMPRESSED.fullmatch(entry.name))]
+    matches = [match for entry in entries_of(folder) if (match := re.fullmatch(_COMPRESSED, entry.name))]
     segments = [Segment(folder / match[0], int(match[1]), int(match[2])) for match in matches]
     return sorted((each for each in segments if each.start < (each.end or 0)), key=lambda each: each.start)
 
@@ -77,12 +80,12 @@ def growing_start(journal: Path) -> int:
 
 
 def _rotated(journal: Path) -> Segment | None:
-    for path in journal.parent.glob(f"{journal.stem}-*{journal.suffix}"):
-        match = _ROTATED.fullmatch(path.name)
+    for entry in entries_of(journal.parent):
+        match = entry.name.startswith(f"{journal.stem}-") and re.fullmatch(_ROTATED, entry.name)
         with suppress(OSError):
             if match:
                 start = int(match[1])
-                return Segment(path, start, start + path.lstat().st_size)
+                return Segment(Path(entry.path), start, start + entry.stat(follow_symlinks=False).st_size)
     return None
 
 
@@ -93,17 +96,17 @@ class OpenSegment:
     cut short or altered.
     """
 
-    def __init__(self, segment: Segment, file: BinaryIO, position: int) -> None:
+    def __init__(self, segment: Segment, file: BufferedReader, position: int) -> None:
         self.segment = segment
         self.position = position
         self.size = os.fstat(file.fileno()).st_size
         self._holds = file
-        self._file = cast("BufferedReader", file)
+        self._file = file
         if segment.is_compressed:
             import gzip  # most readers are content with the file that grows
 
             # The reader around it makes its lines at C's speed.
-            self._file = BufferedReader(cast("BufferedReader", gzip.GzipFile(fileobj=file)), 65_536)
+            self._file = BufferedReader(gzip.GzipFile(fileobj=file), 65_536)
 
     def __enter__(self) -> Self:
         return self
