@@ -2,7 +2,7 @@
 # The tools of requirements-dev.lock go into .cache/, prepared by the same code that prepares the program's runtime.
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-slow e2e e2e-repair chaos fuzz lint types dashboards reference picture format lock bench clean
+.PHONY: help test test-slow e2e e2e-repair chaos fuzz lint types dashboards reference picture format lock pins bench clean
 SHELL := /bin/sh
 
 root := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -96,6 +96,9 @@ lock: ## pin the dependencies (ARGS=--upgrade for the newest that pyproject.toml
 	  $(compile) -o requirements.lock && \
 	  $(compile) -c requirements.lock --group dev -o requirements-dev.lock && \
 	  $(compile) -c requirements-dev.lock --group benchmarks -o requirements-benchmarks.lock)
+
+pins: ## write the sha256 of the pinned releases from what upstream publishes (ARGS=--check: only say which are missing)
+	@$(call with_tools,requirements-dev.lock,PYTHONPATH="$$tools:src:." run -m dev.pins $(ARGS))
 
 clean: ## remove what these targets made
 	rm -rf '$(cache)' '$(root)/dist'

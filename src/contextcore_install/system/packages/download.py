@@ -64,9 +64,9 @@ class Upstream:
     def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
         """Download a release to `target`; raises InstallError for anything but the bytes with the right sha256.
 
-        Codes: `no-release`, `download-unreachable`, `download-refused` (HTTP status, a web page, no encryption),
-        `download-broken` (cut off or too slow), `download-checksum`, `download-unwritable`. After an error, or
-        CancelledError, there is no `target`, and what arrived is continued next time.
+        Codes: `no-release`, `download-unreachable`, `download-missing`, `download-refused` (another HTTP status, a web
+        page, no encryption), `download-broken` (cut off, too slow), `download-checksum`, `download-unwritable`. After
+        an error, or CancelledError, there is no `target`, and what arrived is continued next time.
         """
         wanted = release.digest(platform)
         if wanted == NOT_PUBLISHED:
@@ -99,10 +99,12 @@ class Upstream:
             ctx.notice(f"{name} is compared with the sha256 that the mirror publishes, as none is pinned for it")
         with self._client.get(ctx, url) as response:
             text = response.read(LONGEST_SUMS, decode_content=False).decode("ascii", errors="replace")
-        for line in text.splitlines():
-            found = re.match(r"\s*([0-9a-fA-F]{64})(?:\s+\*?(\S+))?", line)
-            if found and (not release.sums_name_files or Path(found[2] or "").name == name):
-                return found[1].lower()
+        sums = re.findall(r"^\s*([0-9a-fA-F]{64})(?:[ \t]+\*?(\S+))?", text, re.MULTILINE)
+        for digest, named in sums:
+            if not release.sums_name_files or Path(named).name == name:
+                return str(digest).lower()
+        if sums:
+            raise InstallError("no-release", f"There is no {name} of {release.name} {release.version}: {url} lacks it.")
         raise InstallError("download-checksum", f"{url} holds no sha256 of {name}.", evidence=text[:200])
 
     def _fetch(self, download: _Download) -> None:

@@ -51,7 +51,7 @@ class Client:
     def get(self, ctx: StepContext, url: str, start: int = 0) -> Iterator[urllib3.BaseHTTPResponse]:
         """Give the answer for a file, from the byte `start` on: with status 200, or 206 or 416 if `start` is not 0.
 
-        Raises InstallError `download-unreachable`, `download-refused`, `download-broken`.
+        Raises InstallError `download-unreachable`, `download-missing`, `download-refused`, `download-broken`.
         """
         import urllib3
 
@@ -115,7 +115,8 @@ def _refuse_other_than_files(url: str, response: urllib3.BaseHTTPResponse, statu
         wait_s = _asks_to_wait(response)
         later = f"; it asks to come back in {wait_s:.0f} s" if status in BUSY and wait_s else ""
         message = f"{url} answers HTTP {status}{meaning}{later}."
-        raise InstallError("download-refused", message, retryable=status in BUSY or status >= 500)
+        code = "download-missing" if status in {404, 410} else "download-refused"
+        raise InstallError(code, message, retryable=status in BUSY or status >= 500)
     if status < 300 and response.headers.get("Content-Type", "").lower().startswith("text/html"):
         message = f"{url} answers with a web page instead of the file: a proxy or a sign-in page stands in between."
         raise InstallError("download-refused", message)
