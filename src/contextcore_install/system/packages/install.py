@@ -145,7 +145,8 @@ def from_release(release: Release, source: Source) -> Way:
             if before != _fingerprint(job.bin_folder / release.name):
                 return job.bin_folder / release.name  # another run has just put it there
             _discard_downloads(downloads, release.name, but=archive.name)
-            source.get(job.ctx, release, platform, archive)
+            with _making(downloads):
+                source.get(job.ctx, release, platform, archive)
             try:
                 found = _unpacked_and_placed(job, release, platform, archive)
             except InstallError as error:
