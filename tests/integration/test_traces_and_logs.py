@@ -292,6 +292,7 @@ def test_the_program_sends_its_run_to_the_collector_of_its_installation(
     folder = installation.folder / "bin"
     folder.mkdir(parents=True)
     install_stand_in(folder, "alloy")
+    install_stand_in(folder, "tempo")  # without it, the collector has nobody to hand spans on to
     hand_on(folder / "alloy", installation.ports["alloy-http"], span_store.url)
     installation.path = (str(folder),)
     process = installation.start("--provider", "host", *installation.port_flags())

@@ -60,9 +60,9 @@ class MetricsStore:
 class Component:
     """One part of the stack.
 
-    `ready_port` is the key of the port that answers `ready_path`, `hint` how to get its program, `image_tag` what
-    differs from the version, and `memory_mib` what it is to make do with on this machine; all of them together with
-    1.5 GiB.
+    `ready_port` is the key of the port that answers `ready_path`, `image_tag` what differs from the version.
+    `memory_mib` is what it is to make do with on this machine, all of them together with 1.5 GiB; `program_mib` is
+    about what its program takes on the disk while it is fetched.
     """
 
     name: str
@@ -70,11 +70,11 @@ class Component:
     version: str
     ports: tuple[Port, ...]
     program: ProgramSpec
-    hint: str
     ready_port: str
     ready_path: str = "/ready"
     image_tag: str = ""
     memory_mib: int = 256
+    program_mib: int = 250
 
     @property
     def image(self) -> str:
@@ -94,7 +94,6 @@ COMPONENTS: tuple[Component, ...] = (
             Port("mimir-grpc", "metrics: its own gRPC", 9095, 0, 9095, internal=True),
         ),
         program=ProgramSpec(("mimir",), r"(?i)mimir, version"),
-        hint="https://grafana.com/docs/mimir/latest/get-started/",
         ready_port="mimir",
         memory_mib=384,
     ),
@@ -107,7 +106,6 @@ COMPONENTS: tuple[Component, ...] = (
             Port("loki-grpc", "logs: its own gRPC", 9095, 0, 9096, internal=True),
         ),
         program=ProgramSpec(("loki",), r"(?i)loki, version"),
-        hint="put Grafana's `loki` on PATH: https://grafana.com/docs/loki/latest/setup/install/",
         ready_port="loki",
     ),
     Component(
@@ -122,7 +120,6 @@ COMPONENTS: tuple[Component, ...] = (
             Port("tempo-otlp-http", "traces: OTLP over HTTP", 4318, 0, 14318, internal=True),
         ),
         program=ProgramSpec(("tempo",), r"(?i)tempo, version"),
-        hint="put Grafana's `tempo` on PATH: https://grafana.com/docs/tempo/latest/setup/",
         ready_port="tempo",
     ),
     Component(
@@ -135,10 +132,10 @@ COMPONENTS: tuple[Component, ...] = (
             Port("alloy-ui", "collector: its page and readiness", 12345, 0, 12345),
         ),
         program=ProgramSpec(("alloy",), r"(?i)alloy, version", "--version"),
-        hint="put Grafana's `alloy` on PATH: https://grafana.com/docs/alloy/latest/set-up/install/",
         ready_path="/-/ready",
         ready_port="alloy-ui",
         image_tag="v1.18.0",
+        program_mib=650,
     ),
     Component(
         "grafana",
@@ -146,10 +143,10 @@ COMPONENTS: tuple[Component, ...] = (
         "13.2.3",
         ports=(Port("grafana", "dashboards: HTTP", 3000, 30000, 3000),),
         program=ProgramSpec(("grafana", "grafana-server"), r"(?i)^(grafana )?version \d", "-v"),
-        hint="put `grafana` on PATH: https://grafana.com/docs/grafana/latest/setup-grafana/installation/",
         ready_port="grafana",
         ready_path="/api/health",
         memory_mib=320,
+        program_mib=1400,
     ),
 )
 """In the order in which they start: what others send to comes first."""

@@ -35,7 +35,9 @@ def traces_url(endpoints: Sequence[Endpoint], ports: Mapping[str, int]) -> str |
         if endpoint.ready_path == OTLP_PATH and endpoint.is_reachable:
             return endpoint.base_url
     here = {endpoint.component for endpoint in endpoints if not endpoint.via and endpoint.is_reachable}
-    return next((f"http://{LOOPBACK}:{ports[key]}" for name, key in _TAKES_SPANS if name in here), None)
+    if "tempo" not in here:
+        return None  # the collector takes no spans that it cannot hand on
+    return next(f"http://{LOOPBACK}:{ports[key]}" for name, key in _TAKES_SPANS if name in here)
 
 
 def _reached(endpoints: Sequence[Endpoint], component: str) -> str | None:

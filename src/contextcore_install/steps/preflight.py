@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from contextcore_install.core.errors import InstallError
@@ -34,7 +35,8 @@ class Preflight(BaseStep):
         return CheckResult(f"{met} of {count(len(probed), 'requirement')} met", findings)
 
     def apply(self, ctx: StepContext) -> None:
-        """Provide what is missing if that is possible and wanted; raise for the rest."""
+        """Provide what is missing if that is possible and wanted; raise for the rest, before anything is provided."""
+        fixes: dict[Callable[[StepContext], None], str] = {}  # several requirements may have the same
         for requirement, probe in self._probe_all():
             first = next((finding for finding in probe.findings if not finding.warning), None)
             if first is None:
@@ -42,8 +44,10 @@ class Preflight(BaseStep):
             if requirement.fix is None:
                 hint = (first.remedy.command or first.remedy.summary) if first.remedy else ""
                 raise InstallError(first.code, first.message, first.evidence, hint)
-            with ctx.part(requirement.title):
-                requirement.fix(ctx)
+            fixes.setdefault(requirement.fix, requirement.title)
+        for fix, title in fixes.items():
+            with ctx.part(title):
+                fix(ctx)
 
     def _probe_all(self) -> list[tuple[Requirement, Probe]]:
         requirements = self._provider.requirements()

@@ -13,7 +13,7 @@ from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import LIMIT, cells, sanitize
 
 _PROGRAMS = (
-    *("apt", "apt-get", "brew", "chmod", "chown", "colima", "contextcore-install", "cp", "curl", "df", "dnf"),
+    *("apt", "apt-get", "brew", "cat", "chmod", "chown", "colima", "contextcore-install", "cp", "curl", "df", "dnf"),
     *("docker", "export", "kill", "kind", "kubectl", "limactl", "lsof", "minikube", "mkdir", "mv"),
     *("nerdctl", "open", "orb", "pip", "podman", "powershell.exe", "ps", "rdctl", "rm", "ss", "sudo", "sysctl"),
     *("systemctl", "systemd-run", "ulimit", "unset", "wsl", "wsl.exe"),

@@ -16,7 +16,7 @@ ALLOY = Endpoint("alloy", "http://127.0.0.1:4", "/-/ready")
 def test_processes_of_this_machine_take_spans_on_their_own_ports() -> None:
     assert traces_url([MIMIR, LOKI, TEMPO, ALLOY], PORTS) == "http://127.0.0.1:5001"
     assert traces_url([MIMIR, LOKI, TEMPO], PORTS) == "http://127.0.0.1:5002", "without a collector"
-    assert traces_url([MIMIR, LOKI], PORTS) is None
+    assert traces_url([MIMIR, LOKI, ALLOY], PORTS) is None, "a collector that has nobody to hand spans on to"
 
 
 def test_what_is_reached_through_something_takes_spans_where_the_provider_says() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import Endpoint, Overview, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Category, Storage
 from contextcore_install.providers.registry import PROVIDERS, create_provider
-from contextcore_install.stack.catalogue import PORTS
+from contextcore_install.stack.catalogue import COMPONENTS, PORTS
 from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification.facts import InstallationFacts
 from contextcore_install.verification.requirements import VerificationTarget, requirements
@@ -44,7 +45,8 @@ def of_providers(folder: Path) -> Listed:
     found: Listed = {}
     for name in PROVIDERS:
         config = ProviderConfig("c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"})
-        provider = create_provider(name, config)
+        chosen = frozenset(component.name for component in COMPONENTS)
+        provider = create_provider(name, replace(config, install_tools=True, components=chosen))
         found |= listed([*provider.requirements(), *provider.cluster_services()])
     ports = {f"port_{key.replace('-', '_')}" for key in PORTS}
     return {("port_PORT" if each in ports else each): about for each, about in found.items()}

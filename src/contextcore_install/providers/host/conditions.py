@@ -14,7 +14,7 @@ from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import SUSPENDED
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.stack.catalogue import METRICS_STORE, Component
+from contextcore_install.stack.catalogue import Component
 from contextcore_install.system.daemons import Daemons, Sighting
 
 ANSWER_WITHIN_S = 2.0
@@ -93,9 +93,7 @@ class ProcessConditions:
             finding = Finding("not-installed", f"{title} is not installed.", remedy=remedy)
         elif not item.has_program:
             condition = "its program is gone"
-            remedy = Remedy(f"Get it back: {item.component.hint}")
-            if item.name == METRICS_STORE:
-                remedy = Remedy("Get it back.", INSTALL_TOOLS)
+            remedy = Remedy("Get it back.", INSTALL_TOOLS)
             finding = Finding("program-gone", f"The program of {title} is gone, and its process has ended.", "", remedy)
         elif sighting.record is None or sighting.rebooted:
             condition = "not running"

@@ -38,8 +38,9 @@ class Layout:
         self.store_choice = root / "metrics-store.json"  # which program the metrics store is, so that it stays that one
         self.chosen_ports = self.run / "ports.json"  # for when the state that has them is lost
         self.programs = root / "programs.json"  # what is known of the programs, so that they need not be asked again
+        self.left_out = root / "left-out.json"  # the components whose programs could not be had, and why
         self.folders = (self.config, self.data, self.run, self.logs)  # what makes a whole cluster
-        self._files = (self.store_choice, self.programs, self.marker)
+        self._files = (self.store_choice, self.programs, self.left_out, self.marker)
 
     def foreign_reason(self) -> str:
         """Return why what is in the way is not ours; empty if nothing is, or if it is ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, replace
@@ -45,7 +46,7 @@ class InstalledPrograms:
     ) -> None:
         self.chosen = chosen  # what is to run as far as there is a program, in the order in which it starts
         self._layout = layout
-        self._path = f"{environ.get('PATH', '')}:{bin_folder}"
+        self._places = (environ.get("PATH", ""), str(bin_folder))
         self._versions = Versions(environ, layout.programs)
 
     def found(self) -> dict[str, Program]:
@@ -79,7 +80,7 @@ class InstalledPrograms:
     def why_absent(self, component: Component) -> str:
         """Return why a component that was not found is not there: another program may have its name."""
         names = component.program.names
-        other = next(filter(None, (shutil.which(name, path=self._path) for name in names)), "")
+        other = next(filter(None, (shutil.which(name, path=self._places[0]) for name in names)), "")
         return f"{other} is another program" if other else f"no `{names[0]}` on PATH"
 
     def missing_store(self) -> InstallError:
@@ -101,8 +102,8 @@ class InstalledPrograms:
 
     def _search(self, component: str, spec: ProgramSpec) -> Program | None:
         """Return the first that is there and is what it should be; a name with a slash is a path."""
-        for name in spec.names:
-            found = shutil.which(name, path=self._path)
+        for place, name in product(self._places, spec.names):
+            found = shutil.which(name, path=place)
             said = self._versions.said(found, spec.version_flag) if found else None
             if found and said is not None and re.search(spec.identity, said, re.MULTILINE):
                 version = _VERSION.search(said)

@@ -30,6 +30,7 @@ from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.conditions import ProcessConditions, Watched
 from contextcore_install.providers.host.data import HostData, storage_in
 from contextcore_install.providers.host.evidence import evidence_of
+from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.ports import listeners, stranger_in_place
 from contextcore_install.providers.host.programs import InstalledPrograms
@@ -68,6 +69,10 @@ class HostProvider:
     def _programs(self) -> InstalledPrograms:
         return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder, self._chosen)
 
+    @cached_property
+    def _missing(self) -> MissingPrograms:
+        return MissingPrograms(self._config, self._layout, self._programs)
+
     def _dropped(self) -> list[str]:
         """Return the components that were installed, and are not to run any more: the last to start first."""
         installed = releases.installed(self._layout)
@@ -85,7 +90,7 @@ class HostProvider:
         return HostRelease(self._layout, self._ports, found, self._store(), contact_points)
 
     def requirements(self) -> Sequence[Requirement]:
-        return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
+        return HostRequirements(self._config, self._layout, self._ports, self._missing, self._daemons).all()
 
     # The cluster: a folder
 
@@ -140,6 +145,7 @@ class HostProvider:
         self._layout.make()
         release = self._release()
         self._programs.remember(release.store)
+        self._missing.keep()
         self._layout.note_ports(self._config.ports)
         for name in self._dropped():
             ctx.activity(f"stopping {name}")
@@ -276,7 +282,8 @@ class HostProvider:
         hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
         endpoints, dashboard = self.endpoints(), ""
         if grafana := next((item for item in endpoints if item.component == "grafana" and item.is_reachable), None):
-            hints.insert(0, f"Grafana's login: admin, and the password in {self._layout.grafana_password}")
+            shown = shlex.join(["cat", str(self._layout.grafana_password)])
+            hints.insert(0, f"Grafana's login: admin, and the password that this shows: {shown}")
             dashboard = provisioned.dashboard_url(grafana.base_url, self._config.cluster)
         return Overview(
             endpoints=tuple(endpoints),
@@ -288,6 +295,5 @@ class HostProvider:
         )
 
     def _absent(self, component: Component) -> Absent:
-        if component.name == METRICS_STORE:
-            return Absent(component.name, "no metrics store on this machine", INSTALL_TOOLS)
-        return Absent(component.name, self._programs.why_absent(component), component.hint)
+        is_store, reason = component.name == METRICS_STORE, self._missing.why_absent(component)
+        return Absent(component.name, "no metrics store on this machine" if is_store else reason, INSTALL_TOOLS)

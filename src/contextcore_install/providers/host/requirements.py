@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.failures import machine_findings
+from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.ports import other_holder, used_ports
 from contextcore_install.providers.host.programs import STORE_PROGRAMS, InstalledPrograms
-from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, PORTS, Component, component
+from contextcore_install.stack.catalogue import METRICS_STORE, PORTS, Component, component
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.ports import bind_problem, free_port
@@ -41,28 +42,51 @@ class HostRequirements:
     config: ProviderConfig
     layout: Layout
     ports: Mapping[str, int]
-    programs: InstalledPrograms
+    missing: MissingPrograms
     daemons: Daemons
+
+    @property
+    def programs(self) -> InstalledPrograms:
+        return self.missing.programs
 
     def all(self) -> list[Requirement]:
         """Return every requirement; ports only of what will run."""
-        running = [item for item in self.programs.chosen if item.name == METRICS_STORE or self.programs.find(item)]
+        to_fetch = self.missing.wanted()
+        there = {METRICS_STORE, *self.programs.found(), *(item.name for item in to_fetch)}
+        running = [item for item in self.programs.chosen if item.name in there]
         others = [item for item in self.programs.chosen if item.name != METRICS_STORE]
         ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
             *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),
             ("memory", "Memory", partial(_memory, running)),
-            ("disk", "Disk space", self._disk),
+            ("disk", "Disk space", partial(self._disk, to_fetch)),
             ("folder", "The cluster's folder", partial(_writable, self.layout.root)),
             ("bin-folder", "The folder for tools", partial(_writable, self.config.bin_folder)),
             ("clock", "The clock", self._clock),
         ]
         return [
             Requirement("platform", "Operating system and Python", _platform),
-            Requirement("metrics-store", "A metrics store", self._store, self._store_fix()),
+            *self._others(to_fetch),
+            Requirement("metrics-store", "A metrics store", self._store, self._fix),
             *(Requirement(item.name, item.title, partial(self._program, item)) for item in others),
             *(Requirement(*row, category=Category.INFRASTRUCTURE) for row in of_machine),
         ]
+
+    @property
+    def _fix(self) -> Callable[[StepContext], None] | None:
+        return self.missing.fetch if self.config.install_tools else None
+
+    def _others(self, to_fetch: Sequence[Component]) -> Iterator[Requirement]:
+        """Yield that the programs beside the metrics store are there, as long as they are to be fetched."""
+        if any(item.name != METRICS_STORE for item in to_fetch):
+            yield Requirement("programs", "The stack's programs", self._programs, self._fix, critical=False)
+
+    def _programs(self) -> Probe:
+        lacking = ", ".join(item.name for item in self.missing.wanted() if item.name != METRICS_STORE)
+        if not lacking:
+            return Probe("nothing is to be fetched any more")
+        remedy = Remedy("Fetch them into the program's own folder.", automatic=True)
+        return Probe(findings=(Finding("programs-missing", f"Not on this machine yet: {lacking}.", "", remedy),))
 
     def _store(self) -> Probe:
         if program := self.programs.find(component(METRICS_STORE)):
@@ -76,27 +100,11 @@ class HostRequirements:
             remedy = Remedy(f"Have one installed, or put one of these on PATH: {STORE_PROGRAMS}", INSTALL_TOOLS)
         return Probe(findings=(Finding(error.code, error.message, error.evidence, remedy),))
 
-    def _store_fix(self) -> Callable[[StepContext], None] | None:
-        """Return how to get a metrics store, if that was asked for: one that reads the data that is there."""
-        if not self.config.install_tools:
-            return None
-        remembered = self.programs.remembered()
-        only = {store.name for store in ((remembered,) if remembered else METRICS_STORES)}
-
-        def fix(ctx: StepContext) -> None:
-            from contextcore_install.system.packages.bundle_source import source_of
-            from contextcore_install.system.packages.install import STORE, install_program
-
-            source = source_of(self.config)
-            install_program(STORE, ctx, self.config.bin_folder, self.config.environ, only=only, source=source)
-
-        return fix
-
     def _program(self, item: Component) -> Probe:
         if program := self.programs.find(item):
             return Probe(program.label)
-        reason = self.programs.why_absent(item)
-        return Probe(f"not installed ({reason}); the stack goes without it. To have it: {item.hint}", skipped=True)
+        reason = self.missing.why_absent(item)
+        return Probe(f"not installed ({reason}); the stack goes without it. To have it: {INSTALL_TOOLS}", skipped=True)
 
     def _port(self, item: Component, key: str) -> Probe:
         port = self.ports[key]
@@ -119,11 +127,13 @@ class HostRequirements:
         }
         return Probe(findings=machine_findings(facts))
 
-    def _disk(self) -> Probe:
+    def _disk(self, to_fetch: Sequence[Component]) -> Probe:
         place = _existing(self.layout.root)
-        free = shutil.disk_usage(place).free // MIB
+        free, fetched = shutil.disk_usage(place).free // MIB, sum(item.program_mib for item in to_fetch)
         evidence = f"{free} MiB free on the disk of {place}"
-        return Probe(evidence, machine_findings({"disk": str(free), "place": str(place)}, evidence))
+        evidence += f"; what is fetched takes about {fetched}" if fetched else ""
+        wanted = {"disk_needed": str(fetched + 200), "disk_wanted": str(fetched + 2048)}
+        return Probe(evidence, machine_findings({"disk": str(free), "place": str(place), **wanted}, evidence))
 
     def _clock(self) -> Probe:
         now = time.time()

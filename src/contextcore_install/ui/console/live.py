@@ -136,7 +136,7 @@ class LiveConsole:
             finding = finding_from_document(event.data)
             return finding_lines(finding, style, indent=2) if needs_attention(finding) else []
         lead = [("  ", ""), style.mark("waiting"), (" ", "")]
-        text = remark(event)
+        text = style.typed(remark(event))
         return style.paragraph(text, first=lead, indent=4, tone="faint") if text else []
 
     def _style(self) -> Style:

@@ -90,7 +90,7 @@ class PlainConsole:
             start += [(self._number(step), "faint"), (pad(step.id, self._names) + "  ", "")]
         start += [self._style.mark(mark), (" ", "")]
         indent = sum(cells(self._style.plain(span[0])) for span in start)
-        return self._style.paragraph(text, first=start, indent=indent, tone=tone)
+        return self._style.paragraph(self._style.typed(text), first=start, indent=indent, tone=tone)
 
     def _number(self, step: StepView) -> str:
         return f"[{step.number}/{self._total}] ".rjust(len(str(self._total)) * 2 + 4)

@@ -64,8 +64,8 @@ def render_success(ended: Ended, overview: Overview, style: Style, commands: Com
     if running := _running(overview, style):
         lines += ["", *running]
     if names := ", ".join(sanitize(item.component, 40) for item in overview.absent):
-        text = f"Not installed: {names}; how to get them is shown by: {commands('verify')}"
-        lines += ["", *hint_lines(style, text, indent=0)]
+        what, hint = "it" if len(overview.absent) == 1 else "them", overview.absent[0].hint
+        lines += ["", *hint_lines(style, f"Not installed: {names}; to have {what}: {hint}", indent=0)]
     ways = [
         (commands("--status"), "where it stands"),
         (commands("dashboard", "--open"), "shows it on a page"),

@@ -44,7 +44,7 @@ def test_success_says_what_runs_where_what_is_missing_and_what_to_type() -> None
         "  grafana  http://127.0.0.1:3000",
         "  mimir    http://127.0.0.1:9009  victoria-metrics 1.79.5",
         "",
-        "Not installed: loki; how to get them is shown by: ./create-cluster.sh verify",
+        "Not installed: loki; to have it: brew install loki",
         "",
         "Next  ./create-cluster.sh --status          where it stands",
         "      ./create-cluster.sh dashboard --open  shows it on a page",
