@@ -29,6 +29,12 @@ def test_ports_are_shown_on_loopback_only_and_nodes_carry_our_mark() -> None:
     assert "@sha256:" in NODE_IMAGE
 
 
+@pytest.mark.parametrize(("version", "patches"), [("v1.20.2", 1), ("v1.26.15", 1), ("v1.27.3", 0), ("latest", 0)])
+def test_a_kubelet_that_is_slow_to_say_so_is_told_to_be_quick(version: str, patches: int) -> None:
+    config = cluster_config("demo", "abc", PORTS, f"kindest/node:{version}", workers=0)
+    assert len(config.get("kubeadmConfigPatches", [])) == patches
+
+
 @pytest.mark.parametrize(
     ("kind", "version"),
     [
