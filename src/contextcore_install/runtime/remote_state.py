@@ -102,6 +102,13 @@ def differ(remote: RemoteRecords, local: Records) -> bool:
     return here.installation_id != there.installation_id or bool(differences(here, there))
 
 
+def _is_in_step(there: State, here: State) -> bool:
+    """Return whether the cluster's records say what this machine's do, but for when what was confirmed."""
+    statuses = [{name: step.status for name, step in state.steps.items()} for state in (there, here)]
+    same = (there.installation_id, there.settings, there.data) == (here.installation_id, here.settings, here.data)
+    return bool(there.run.outcome) and same and statuses[0] == statuses[1]
+
+
 def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> Records:
     """Return the cluster's records, as a change to be recorded here; numbers and times go on behind both."""
     offset, at_us = local.offset, max(local.offset.at_us, remote.at_us)
@@ -165,24 +172,25 @@ class RemoteSession:
         """Return what keeps the cluster's records during a run."""
         found = self.found.records
         tail = found.tail if self.adopted and found else ()
-        copy = RemoteCopy(self.remote, self.lease, self.found.version, has_place=found is not None, tail=tail)
+        in_step = found is not None and _is_in_step(found.state, self.records.state)
+        copy = RemoteCopy(self.remote, self.lease, self.found.version, found is not None, in_step, tail)
         redaction = Redaction(home=app.environ.get("HOME", ""))
         return ReplicaSync(copy, self.records, app.layout, redaction, report=control.report, lost=control.lose)
 
 
 def acquire(
-    app: App, remote: Remote, records: Records, mode: str, then: Callable[[], None] = lambda: None
+    app: App, remote: Remote, records: Records, mode: str, meanwhile: Callable[[], None] = lambda: None
 ) -> RemoteSession:
-    """Take the lease, and decide between the records here and in the cluster, which their notices report.
+    """Wait until nobody else acts, and decide between the records here and in the cluster, which their notices report.
 
-    `then` is called once nobody else acts. Of a place that is another installation's the lease is not kept. Raises
+    `meanwhile` is called before the cluster is asked. The lease is taken by whoever has something to do. Raises
     InstallError `locked-elsewhere`.
     """
     lease = Lease(remote.lease, identity(app))
     lease.least_term = _term(app)
     try:
-        lease.take(_pause(app), make=False)
-        then()
+        meanwhile()
+        lease.await_turn(_pause(app))
         found = look(remote, app.settings.cluster)
     except InstallError as error:
         if error.code == ELSEWHERE:
@@ -198,10 +206,7 @@ def acquire(
             f"the records in the cluster ({remote.place}, written by {there.host}, {second(there.at_us)}) are older "
             f"than this machine's, which count: {_side_by_side(records.state, there.state)}"
         )
-    session = RemoteSession(remote, lease, replace(records, notices=notices), found)
-    if found.foreign:
-        session.release()
-    return session
+    return RemoteSession(remote, lease, replace(records, notices=notices), found)
 
 
 def _pause(app: App) -> Callable[[float], None]:
@@ -229,6 +234,11 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     if session is None or session.found.foreign:
         yield
         return
+    try:
+        session.lease.take(_pause(app), make=False)
+    except InstallError as error:
+        if error.code == ELSEWHERE:
+            raise
     with renewing(session.lease):
         yield
     with suppress(InstallError, OSError):

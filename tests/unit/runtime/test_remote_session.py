@@ -14,6 +14,7 @@ from contextcore_install.storage.store import Records
 from kit.fakes import FakeProvider
 from kit.installed_records import START_US, app, write_records
 from kit.remote_world import fake_remote
+from kit.stores import wait_until
 
 LATER_US = START_US + 3_600_000_000
 
@@ -49,7 +50,10 @@ def begun(tmp_path: Path, cluster: str) -> tuple[Keeps, str, object, str]:
     provider = Keeps(elsewhere(write_records(tmp_path), cluster))
     asked = app(tmp_path, "--resume", create_provider=lambda *_: provider)
     with open_session(asked, lambda *_: [], RunControl(), NOTHING_PREPARED) as session:
-        status, holder = session.state.step("preflight").status, provider.holder
+        status = session.state.step("preflight").status
+        if cluster == "test":
+            wait_until(lambda: provider.holder, "the lease is not taken")
+        holder = provider.holder
     return provider, status, holder, asked.layout.journal.read_text()
 
 

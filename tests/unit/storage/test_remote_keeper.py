@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,15 @@ class Lab:
         self.number = 0
         self.keeper: ReplicaSync | None = None
 
-    def start(self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "") -> ReplicaSync:
+    def start(
+        self, *, has_place: bool = False, offset: JournalOffset = START, version: str = "", in_step: bool = False
+    ) -> ReplicaSync:
         self.number = offset.events
+        state = State("lab")
+        state.step("preflight").status = "completed"
         self.keeper = ReplicaSync(
-            RemoteCopy(self.remote, Lease(self.remote.lease, "laptop_a"), version, has_place=has_place),
-            Records(State("lab"), offset),
+            RemoteCopy(self.remote, Lease(self.remote.lease, "laptop_a"), version, has_place, in_step),
+            Records(state, offset),
             ClusterLayout(self.journal.parent),
             Redaction(home="/home/somebody"),
             report=self.reports.append,
@@ -105,6 +110,36 @@ def test_state_and_journal_are_there_at_the_end_and_the_lease_is_free(lab: Lab) 
     assert (kept.term, lab.journal.with_name("lease-term").read_text()) == (1, "1\n")
     assert [line.partition(",")[0] for line in kept.tail] == ['{"number":1', '{"number":2', '{"number":3']
     assert "in ~/files" in kept.tail[0]
+    assert lab.lease.kept
+    assert "holderIdentity" not in lab.lease.kept.content
+
+
+def test_a_run_with_nothing_to_do_leaves_the_cluster_as_it_is(lab: Lab) -> None:
+    keeper = lab.start(has_place=True, version="1", in_step=True)
+    lab.tell(Kind.RUN_STARTED, mode="resume")
+    lab.tell(Kind.STEP_COMPLETED, "preflight", already=True)
+    lab.tell(Kind.RUN_FINISHED, outcome="succeeded")
+    keeper.close(10)
+    assert (lab.records.writes, lab.lease.writes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("in_step", "kind", "data"),
+    [
+        (False, Kind.RUN_FINISHED, {"outcome": "succeeded"}),
+        (True, Kind.STEP_COMPLETED, {"already": True}),  # it was not known to be done
+        (True, Kind.STEP_STARTED, {"attempt": 1}),
+        (True, Kind.DATA_NOTED, {"data": {"claim": "uid"}}),
+    ],
+)
+def test_what_the_cluster_does_not_know_is_written(
+    lab: Lab, kind: Kind, data: dict[str, Any], *, in_step: bool
+) -> None:
+    lab.records.put({})
+    keeper = lab.start(has_place=True, version="1", in_step=in_step)
+    lab.tell(kind, "pods_ready" if kind in {Kind.STEP_COMPLETED, Kind.STEP_STARTED} else "", **data)
+    keeper.close(10)
+    assert lab.written().events == 1
     assert lab.lease.kept
     assert "holderIdentity" not in lab.lease.kept.content
 

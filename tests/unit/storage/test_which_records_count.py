@@ -18,6 +18,7 @@ from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.remote_state import RemoteSession, acquire, alone_in_cluster, identity, is_newer
 from contextcore_install.storage.home import Home
+from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import Records
 from contextcore_install.system.clock import SystemClock
 from kit.remote_world import fake_remote, refusal
@@ -180,12 +181,28 @@ def test_another_installations_records_are_named_and_left_alone(app: App) -> Non
     assert "holderIdentity" not in lease.kept.content
 
 
-def test_what_is_looked_at_ahead_is_looked_at_with_the_lease_in_hand(app: App) -> None:
+def never(_: float) -> None:
+    pytest.fail("nobody is to be waited for")
+
+
+def test_a_lease_that_is_free_is_left_so_until_there_is_something_to_do(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"leaseTransitions": 4})
-    holders = []
-    acquire(app, port, here(NOON), "resume", lambda: holders.append(lease.kept and lease.kept.content))
-    assert [content and content["holderIdentity"] for content in holders] == [identity(app)]
+    found = acquire(app, port, here(NOON), "resume")
+    assert (lease.writes, found.lease.held) == (0, False)
+    found.lease.take(never, make=False)
+    assert lease.kept
+    assert lease.kept.content["holderIdentity"] == identity(app)
+
+
+def test_whoever_took_a_free_lease_in_the_meantime_is_found_at_work(app: App) -> None:
+    port, _, lease = fake_remote()
+    lease.put({"leaseTransitions": 4})
+    found = acquire(app, port, here(NOON), "resume")
+    lease.put({"leaseTransitions": 5, "holderIdentity": "office_b", "leaseDurationSeconds": 60})
+    with pytest.raises(InstallError) as refused:
+        found.lease.take(lambda _: lease.put(dict(lease.kept.content) if lease.kept else {}), make=False)
+    assert refused.value.code == ELSEWHERE
 
 
 def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
@@ -209,6 +226,7 @@ def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) ->
     port, _, lease = fake_remote()
     lease.put({"holderIdentity": identity(app), "leaseDurationSeconds": 60})
     found = acquire(app, port, here(NOON), "resume")
+    found.lease.take(never, make=False)
     assert found.lease.held
     assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
 

@@ -17,13 +17,16 @@ from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 #: From here on the kubelet refuses cgroup v1 (Kubernetes 1.35, KubeletConfiguration failCgroupV1).
 CGROUP_V2_SINCE = (1, 35)
-#: Before Kubernetes 1.27, a kubelet tells no sooner than at its next look, every 10 s, that its node is Ready, and no more
-#: than five things a second (pull requests 112618 and 116121 of kubernetes/kubernetes): older ones get what newer ones do.
+#: Before Kubernetes 1.27, a kubelet tells only every ten seconds that its node is Ready, and five things a second
+#: (pull requests 112618 and 116121 of kubernetes/kubernetes): older ones are set to do as newer ones do.
 EAGER_KUBELET_SINCE = (1, 27)
 _EAGER_KUBELET = {
     "apiVersion": "kubelet.config.k8s.io/v1beta1",
     "kind": "KubeletConfiguration",
-    **{"nodeStatusUpdateFrequency": "1s", "nodeStatusReportFrequency": "5m", "kubeAPIQPS": 50, "kubeAPIBurst": 100},
+    "nodeStatusUpdateFrequency": "1s",
+    "nodeStatusReportFrequency": "5m",
+    "kubeAPIQPS": 50,
+    "kubeAPIBurst": 100,
 }
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 

@@ -42,7 +42,11 @@ ALWAYS = (
     *("pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount"),
     *("statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps"),
 )
-EVENTS_FRESH_S = 3.0
+#: Of a cluster whose nodes we may start anew: where Services lead lags behind after that. The lease comes before the
+#: records: kubectl asks in this order, and who finds it free sees what its last holder wrote.
+OF_OWN_NODES = ("lease.v1.coordination.k8s.io", "node", "endpoints")
+#: Seconds for which what was read counts, unless something was changed: as long as the checks of a run take.
+READ_FRESH_S, EVENTS_FRESH_S = 3.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +183,11 @@ class Reader:
 
     def __init__(self, kubectl: Kubectl, render: Callable[[], Release], *, owns_nodes: bool = True) -> None:
         self.kubectl = kubectl
-        # We may start our own nodes anew, and where Services lead lags behind after that.
-        self.extra = ("node", "endpoints") if owns_nodes else ()
+        self.owns_nodes = owns_nodes
         self._render = render
         self._lock = threading.Lock()
         self._release: Release | None = None
-        self._shared = TtlCache(self._ask)
+        self._shared = TtlCache(self._ask, READ_FRESH_S)
 
     def release(self) -> Release:
         """Return the release, rendered once. Raises InstallError."""
@@ -215,7 +218,7 @@ class Reader:
 
     def _read_kinds(self, resources: Mapping[str, bool]) -> Snapshot:
         without_namespace = {**resources, "node": True, "namespace": True}
-        kinds = dict.fromkeys([*ALWAYS, *self.extra, *resources])
+        kinds = dict.fromkeys([*(OF_OWN_NODES if self.owns_nodes else ()), *ALWAYS, *resources])
         ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
         items, refused = self.kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
         unseen = []

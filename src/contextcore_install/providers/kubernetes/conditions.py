@@ -99,7 +99,7 @@ class WorkloadConditions:
 
     def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
         """Return which Service does not lead to a workload's pods yet; empty if all do."""
-        for service in services_of(live, snapshot.of_kind("Service")) if "endpoints" in self._reader.extra else ():
+        for service in services_of(live, snapshot.of_kind("Service")) if self._reader.owns_nodes else ():
             endpoints = snapshot.get(key_of(service)._replace(kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
                 return f"{key_of(service).label} does not route to it yet"

@@ -173,7 +173,7 @@ class KubernetesProvider(ABC):
             return [NAMESPACE]  # manifests that cannot be rendered are what is wrong, and no reason not to look
 
     def remote(self) -> Remote:
-        return remote_in(self._kubectl, NAMESPACE)
+        return remote_in(self._kubectl, NAMESPACE, self._reader if self.owns_nodes else None)
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         inside = ("-n", NAMESPACE)

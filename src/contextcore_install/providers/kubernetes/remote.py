@@ -13,8 +13,8 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
-from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import MANAGED_BY
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
+from contextcore_install.providers.kubernetes.objects import MANAGED_BY, Key
 from contextcore_install.system.process import Captured
 
 RECORDS, LEASE = "contextcore-install-state", "contextcore-install"
@@ -25,16 +25,22 @@ _CONFLICT = re.compile(r"\((?:Conflict|AlreadyExists)\)")
 _NO_NAMESPACE = re.compile(r"\(NotFound\).*namespaces \"", re.DOTALL)
 
 
-def remote_in(kubectl: Kubectl, namespace: str) -> Remote:
-    """Return the records in a namespace, which is made when something is first written."""
-    records = ObjectSlot(kubectl, namespace, "v1", "ConfigMap", RECORDS, "data")
-    lease = ObjectSlot(kubectl, namespace, "coordination.k8s.io/v1", "Lease", LEASE, "spec")
+def remote_in(kubectl: Kubectl, namespace: str, reader: Reader | None = None) -> Remote:
+    """Return the records in a namespace, which is made when something is first written.
+
+    With a reader that reads Leases before all else in the namespace, they are first read with what it reads.
+    """
+    records = ObjectSlot(kubectl, namespace, "v1", "ConfigMap", RECORDS, "data", reader)
+    lease = ObjectSlot(kubectl, namespace, "coordination.k8s.io/v1", "Lease", LEASE, "spec", reader)
     return Remote(f"ConfigMap {RECORDS} of {kubectl.context}", records, lease)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ObjectSlot:
-    """A Slot that is one member of a Kubernetes object; its version is the object's resourceVersion."""
+    """A Slot that is one member of a Kubernetes object; its version is the object's resourceVersion.
+
+    `reader` reads it the first time, if there is one: what it has read before does not count once others were at work.
+    """
 
     kubectl: Kubectl
     namespace: str
@@ -42,16 +48,36 @@ class ObjectSlot:
     kind: str
     name: str
     member: str
+    reader: Reader | None = None
+    _was_read: bool = False
 
     def read(self) -> StoredObject | None:
-        text = self._call("get", "-o", "json", "--ignore-not-found")
-        found = items_of(text)
+        found = self._look()
         if not found:
             return None
         content, version = found[0].get(self.member, {}), found[0]["metadata"].get("resourceVersion")
         if not isinstance(content, dict) or not isinstance(version, str):
-            raise InstallError("kubectl-answer", f"kubectl printed what is no {self.kind}.", text[:400], retryable=True)
+            message = f"kubectl printed what is no {self.kind}."
+            raise InstallError("kubectl-answer", message, json.dumps(found)[:400], retryable=True)
         return StoredObject(content, version)
+
+    def _look(self) -> list[dict[str, Any]]:
+        if self.reader is not None and not self._was_read and self._is_in_release(self.reader):
+            self._was_read = True
+            seen = self.reader.read().get(Key(self.kind, self.namespace, self.name))
+            return [seen] if seen else []
+        self._forget()
+        return items_of(self._call("get", "-o", "json", "--ignore-not-found"))
+
+    def _is_in_release(self, reader: Reader) -> bool:
+        try:
+            return self.namespace in reader.release().namespaces
+        except InstallError:
+            return False  # it may name manifests that this machine does not have
+
+    def _forget(self) -> None:
+        if self.reader is not None:
+            self.reader.forget()
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
         """Make or replace the object; the namespace is made if it is missing. Raises InstallError."""
@@ -70,6 +96,7 @@ class ObjectSlot:
             done = self._send(verb, document)
         if done.exit_code == 0:
             return done.stdout.strip()
+        self._forget()
         if _CONFLICT.search(done.stderr):
             raise InstallError(CONFLICT, f"{self.kind} {self.name} was changed by somebody else", done.stderr[:400])
         if "(NotFound)" in done.stderr:

@@ -148,7 +148,7 @@ class Restarter:
 
     def has_too_few_pods(self) -> bool:
         """Tell whether somebody has lowered a number of pods since the release was applied. Raises InstallError."""
-        snapshot = self._reader.read()
+        snapshot = self._reader.read(fresh=True)
         pairs = ((item, snapshot.get(key)) for key, item in self._reader.release().workloads.items())
         return any(live and is_scaled_down(item, live) and not decided_by(live, REPLICAS) for item, live in pairs)
 

@@ -49,7 +49,8 @@ class WorkloadWatch:
     def changes(self, ctx: StepContext) -> Iterator[list[Workload]]:
         """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
         limits, before = WaitLimits(), None
-        kinds = {"pod", *self._reader.extra, *map(resource_of, self._reader.release().workloads.values())} - {"node"}
+        endpoints = ["endpoints"] if self._reader.owns_nodes else []
+        kinds = {"pod", *endpoints, *map(resource_of, self._reader.release().workloads.values())}
         with ExitStack() as stack:
             stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
             running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds)}

@@ -28,7 +28,7 @@ from contextcore_install.engine.replica import (
     newest_lines,
     unpack,
 )
-from contextcore_install.engine.state import CLUSTER_STEP, state_from_document
+from contextcore_install.engine.state import CLUSTER_STEP, COMPLETED, state_from_document
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
@@ -38,6 +38,8 @@ from contextcore_install.system.files import write_atomically
 
 WRITE_S, URGENT_S = 2.0, 1.0  # between two writes at least: of details, and of a step's transitions
 LOCAL_STEP = "preflight"  # changes nothing but this machine, and needs no lease
+#: What a run records that does nothing. If it is over before the first write is due, the cluster is not told of it.
+_IDLE = frozenset({Kind.RUN_STARTED, Kind.RUN_FINISHED, Kind.FINDING, Kind.NOTICE, Kind.COMMAND_FINISHED})
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
@@ -46,14 +48,15 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 class RemoteCopy:
     """The cluster's records as a run found them.
 
-    `version` is that of the records that were read; `has_place` says that there were any. `tail` is the journal's end
-    that is carried on, if it is not this machine's.
+    `version` is that of the records that were read; `has_place` says that there were any, and `in_step` that they say
+    the same as this machine's. `tail` is the journal's end that is carried on, if it is not this machine's.
     """
 
     remote: Remote
     lease: Lease
     version: str = ""
     has_place: bool = False
+    in_step: bool = False
     tail: Sequence[str] = ()
 
 
@@ -88,8 +91,9 @@ class ReplicaSync:
         self._has_place = copy.has_place  # the cluster is up, and the place in it is ours
         self._leaving = self._removed = False
         self._may_write_without_lease = False
+        self._idle = copy.in_step  # nothing was done so far that the cluster has to know
         self._written_at = time.monotonic()
-        self._renewed_at = time.monotonic() if self._lease.held else float("-inf")  # it was taken a moment ago
+        self._renewed_at = time.monotonic() if self._idle else float("-inf")
         self._reported = False
         self._thread = threading.Thread(target=self._work, name="cluster records", daemon=True)
         self.start = self._thread.start
@@ -175,6 +179,7 @@ class ReplicaSync:
 
     def _take_in(self, events: list[Event]) -> None:
         for event in events:
+            self._idle = self._idle and (event.kind in _IDLE or self._is_confirmed(event))
             self._state.apply(event)
             self._tail.append(self._line(event))
             self._end = JournalOffset(event.number, 0, event.at_us)
@@ -182,7 +187,15 @@ class ReplicaSync:
         if len(self._tail) > 100:
             self._tail = deque(newest_lines(list(self._tail), MOST_BYTES))
 
+    def _is_confirmed(self, event: Event) -> bool:
+        """Tell whether a step turned out to be done, as it was known to be."""
+        known = self._state.step(event.step).status == COMPLETED
+        return known and event.kind is Kind.STEP_COMPLETED and bool(event.data.get("already"))
+
     def _keep(self, *, write: bool) -> None:
+        if self._idle and not write:
+            return
+        self._idle = False
         lacking = self._has_place and not self._lease.held and not self._may_write_without_lease
         if lacking or time.monotonic() - self._renewed_at >= RENEW_S:
             self._renewed_at = time.monotonic()
@@ -237,10 +250,12 @@ class ReplicaSync:
                 self._report(f"the cluster's records, written by {there.host}, {at}, give way to this run's")
 
     def _finish(self) -> None:
+        if self._idle:
+            return
         if not self._removed:
             try:
                 if self._unwritten:
-                    self._write()
+                    self._keep(write=True)
             finally:
                 self._lease.release()
             return

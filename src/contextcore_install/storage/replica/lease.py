@@ -40,6 +40,7 @@ class Lease:
         self._lock = threading.RLock()
         self.held = False  # when we last asked
         self.taken_by: InstallError | None = None
+        self._free: StoredObject | None = None  # as it was when nobody else held it
         self._version = ""
         self._content: dict[str, Any] = {}
         self._renewed_at = float("-inf")
@@ -53,6 +54,12 @@ class Lease:
         """How often the lease had changed hands when we took it; 0 if it is not ours."""
         return int(self._content.get("leaseTransitions", 0)) if self.held else 0
 
+    def await_turn(self, pause: Callable[[float], None]) -> None:
+        """Return when nobody else holds the lease, which is taken when there is something to do. Raises as `take`."""
+        with self._lock:
+            found = self._slot.read()
+            self._free = self._outlived(found, pause) if found else None
+
     def take(self, pause: Callable[[float], None], *, make: bool) -> bool:
         """Take the lease; return whether it is ours: if there is none, it is made only with `make`.
 
@@ -62,10 +69,12 @@ class Lease:
         with self._lock:
             self._raise_if_lost()
             while not self.held:
-                found = self._slot.read()
-                if found is None and not make:
-                    return False
-                found = self._outlived(found, pause) if found else StoredObject({}, "")
+                found, self._free = self._free, None
+                if found is None:
+                    found = self._slot.read()
+                    if found is None and not make:
+                        return False
+                    found = self._outlived(found, pause) if found else StoredObject({}, "")
                 with _ignoring_changes():  # by somebody who was faster: look again who that is
                     self._put(found)
             return True
