@@ -195,7 +195,7 @@ def test_without_the_right_to_a_lease_the_records_are_kept_all_the_same(lab: Lab
     lab.lease.failures = [refusal("api-forbidden") for _ in range(100)]
     lab.up()
     assert len(lab.reports) == 1
-    keeper.confirm(Told().ctx, is_up=True)
+    keeper.confirm(Told().ctx, "pods_ready")
 
 
 @pytest.mark.parametrize("change", ["by hand", "removed"])
@@ -227,7 +227,7 @@ def test_who_lost_the_lease_neither_acts_nor_writes(lab: Lab) -> None:
     lab.tell(Kind.STEP_COMPLETED, "manifests_apply")
     wait_until(lambda: bool(lab.lost), "the loss was not told")
     with pytest.raises(InstallError, match="office") as refused:
-        keeper.confirm(Told().ctx, is_up=True)
+        keeper.confirm(Told().ctx, "pods_ready")
     assert refused.value.code == ELSEWHERE
     keeper.close(10)
     assert lab.records.kept

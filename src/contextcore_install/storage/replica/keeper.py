@@ -17,7 +17,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.engine.plan import Plan, Step
+from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replica import (
     CONFLICT,
     GONE,
@@ -32,7 +32,7 @@ from contextcore_install.engine.state import CLUSTER_STEP, COMPLETED, state_from
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
+from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease, LeaseGuardedStep
 from contextcore_install.storage.store import Records
 from contextcore_install.system.files import write_atomically
 
@@ -124,11 +124,11 @@ class ReplicaSync:
 
     # In the steps' threads
 
-    def confirm(self, ctx: StepContext, *, is_up: bool) -> None:
+    def confirm(self, ctx: StepContext, step: str) -> None:
         """Return when a step may act; raises InstallError if another machine has, or may have, the lease.
 
-        If the cluster is not known to be up, nobody else can act on it either. Without the right to a lease there is
-        none, which is reported.
+        If the step makes the cluster, nobody else can act on one that does not answer either. Without the right to a
+        lease there is none, which is reported.
         """
         try:
             self._lease.confirm(ctx.wait, make=self._has_place and not self._leaving)
@@ -136,12 +136,12 @@ class ReplicaSync:
             if error.code == ELSEWHERE:
                 self._lost(error)
                 raise
-            if error.code == UNCONFIRMED and is_up:
+            if error.code == UNCONFIRMED and step != CLUSTER_STEP:
                 raise
             self._report_failure(error)
 
     def guard(self, plan: Plan) -> Plan:
-        return Plan([step if step.id == LOCAL_STEP else LeaseGuardedStep(step, self) for step in plan])
+        return Plan([step if step.id == LOCAL_STEP else LeaseGuardedStep(step, self.confirm) for step in plan])
 
     # In its own thread
 
@@ -289,22 +289,3 @@ class ReplicaSync:
         if not self._reported and not self._leaving and self._has_place:
             self._reported = True
             self._report(f"the records in the cluster cannot be kept: {error.message}")
-
-
-class LeaseGuardedStep:
-    """A step that confirms the lease before it acts."""
-
-    def __init__(self, step: Step, keeper: ReplicaSync) -> None:
-        self._step = step
-        self._keeper = keeper
-        self.id, self.title, self.tutorial_text, self.needs = step.id, step.title, step.tutorial_text, step.needs
-        self.retry, self.timeout_s = step.retry, step.timeout_s
-        self.check, self.by_hand = step.check, step.by_hand
-
-    def apply(self, ctx: StepContext) -> None:
-        self._keeper.confirm(ctx, is_up=self.id != CLUSTER_STEP)
-        self._step.apply(ctx)
-
-    def undo(self, ctx: StepContext) -> None:
-        self._keeper.confirm(ctx, is_up=self.id != CLUSTER_STEP)
-        self._step.undo(ctx)
