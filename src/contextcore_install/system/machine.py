@@ -175,24 +175,37 @@ def _listens_on(connection: Any, port: int) -> bool:
 def listens(pid: int, port: int) -> bool:
     """Tell, at little cost, whether a process itself listens on a TCP port; False also if that cannot be told.
 
-    On Linux /proc/PID/net/tcp gives the inodes of listening sockets, /proc/PID/fd those that it has open.
+    On Linux /proc/PID/net/tcp gives the inodes of listening sockets, /proc/PID/fd those that it has open. A socket
+    that was found once listens as long as it is open, which is seen without the tables of all connections.
     """
     if not LINUX:
         return port in {found for _, found in listening(pid)}
-    lines = [line for table in ("tcp", "tcp6") for line in kernel_text(f"/proc/{pid}/net/{table}").splitlines()[1:]]
-    inodes = {
-        f"socket:[{fields[9]}]"
-        for fields in (line.split() for line in lines)
-        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port
-    }
+    found, inode = _LISTENING.get((pid, port), ("", ""))
+    if found and _link(found) == inode:
+        return True
+    inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening_inodes(pid, table, port)}
     with suppress(OSError):
-        return bool(inodes) and any(_link(entry) in inodes for entry in Path(f"/proc/{pid}/fd").iterdir())
+        for entry in os.scandir(f"/proc/{pid}/fd") if inodes else ():
+            if (inode := _link(entry.path)) in inodes:
+                _LISTENING[pid, port] = entry.path, inode
+                return True
     return False
 
 
-def _link(path: Path) -> str:
+_LISTENING: dict[tuple[int, int], tuple[str, str]] = {}
+"""By process and port: the path of the descriptor that listened when it was looked for, and what it linked to."""
+
+
+def _listening_inodes(pid: int, table: str, port: int) -> Iterator[str]:
+    for line in kernel_text(f"/proc/{pid}/net/{table}").splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+            yield fields[9]
+
+
+def _link(path: str) -> str:
     try:
-        return str(path.readlink())
+        return os.readlink(path)
     except OSError:  # closed meanwhile
         return ""
 
