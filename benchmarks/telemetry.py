@@ -166,7 +166,7 @@ def _median_cpu(figures: list[tuple[float, float]]) -> float:
 _NOTE = """\
 {runs} turns. The run carries out six steps with 60 commands that print 1,200 lines, recorded on disk as every run is;
 metrics are shipped each second, spans and lines each five. In each turn all five ways run at once, as they wait most
-of it. CPU is that of the whole process, importing what talks HTTP and protobuf included (from bytecode, as after any
+of it. CPU is that of the whole process, importing what talks HTTP included (from bytecode, as after any
 first start), as a share of one core. `up` is a real VictoriaMetrics, and servers that say yes to spans and lines.
 Samples that are behind are read from the journal, folded, sent and noted; the process's start is not counted."""
 

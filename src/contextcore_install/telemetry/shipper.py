@@ -1,6 +1,6 @@
 """Sends the events to the stack that is being installed: metrics, traces and logs, each with a worker of its own.
 
-Importing this costs next to nothing; what speaks HTTP and protobuf is imported when there is a backend.
+Importing this costs next to nothing; what speaks HTTP is imported when there is a backend.
 """
 
 from __future__ import annotations
