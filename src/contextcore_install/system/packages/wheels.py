@@ -30,7 +30,7 @@ def install_wheels(lock: Path, target: Path, bundle: BundleFile, workdir: Path) 
     for name, version in pins(lock):
         entry = _wheel(bundle, name, version)
         if entry.sha256 not in hashes:
-            raise _missing(bundle, f"{entry.path} is not the wheel of {name} that {lock.name} pins")
+            raise _unusable(bundle, f"{entry.path} is not the wheel of {name} that {lock.name} pins")
         wheel = workdir / "wheel"
         bundle.copy_checked(entry, wheel)
         with zipfile.ZipFile(wheel) as archive:
@@ -41,23 +41,24 @@ def install_wheels(lock: Path, target: Path, bundle: BundleFile, workdir: Path) 
 def _wheel(bundle: BundleFile, name: str, version: str) -> BundleEntry:
     wanted = spelled_alike(f"{name}-{version}")
     of_any = [entry for entry in bundle.entries("wheel") if spelled_alike(_project(entry)) == wanted]
-    fitting = [entry for entry in of_any if fits(Path(entry.path).name)]
-    if not fitting:
-        raise _missing(bundle, f"there is no wheel of {name} {version} in it for {PYTHON}")
-    return fitting[0]
+    if fitting := next((entry for entry in of_any if fits(_file_name(entry))), None):
+        return fitting
+    pythons = sorted({f"3.{tag}" for entry in of_any for tag in re.findall(r"-cp3(\d+)-cp", _file_name(entry))})
+    hint = f"have a Python that it is for first on PATH ({', '.join(pythons)})" if pythons else ""
+    raise _unusable(bundle, f"there is no wheel of {name} {version} in it for {PYTHON}", hint)
+
+
+def _file_name(wheel: BundleEntry) -> str:
+    return Path(wheel.path).name
 
 
 def _project(wheel: BundleEntry) -> str:
     """Return what a wheel's name begins with: the project and its version."""
-    return "-".join(Path(wheel.path).name.split("-")[:2])
+    return "-".join(_file_name(wheel).split("-")[:2])
 
 
-def _missing(bundle: BundleFile, reason: str) -> InstallError:
-    tags = (Path(entry.path).stem.split("-")[-3] for entry in bundle.entries("wheel"))
-    pythons = sorted({f"3.{tag[3:]}" for tag in tags if re.fullmatch(r"cp3\d\d", tag)})
-    hint = f"put a Python first on PATH that it is for ({', '.join(pythons)})" if pythons else ""
-    message = f"{bundle.path} cannot be used here: {reason}."
-    return InstallError("bundle-wheel-missing", message, hint=hint)
+def _unusable(bundle: BundleFile, reason: str, hint: str = "") -> InstallError:
+    return InstallError("bundle-wheel-missing", f"{bundle.path} cannot be used here: {reason}.", hint=hint)
 
 
 def fits(wheel: str) -> bool:

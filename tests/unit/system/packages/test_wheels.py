@@ -76,7 +76,7 @@ def test_without_a_wheel_for_this_python_those_are_named_that_it_has_one_for(tmp
     with pytest.raises(InstallError) as caught:
         install(tmp_path, {"cp397-cp397-any": wheel(""), "cp398-cp398-any": wheel("")}, wheel(""))
     assert f"there is no wheel of thing 1.0 in it for Python 3.{MINOR} on" in caught.value.message
-    assert caught.value.hint == "put a Python first on PATH that it is for (3.97, 3.98)"
+    assert caught.value.hint == "have a Python that it is for first on PATH (3.97, 3.98)"
 
 
 def test_a_wheel_that_the_program_does_not_pin_is_not_unpacked(tmp_path: Path) -> None:
