@@ -226,6 +226,7 @@ _INSTALLATION_FLAGS = (
 
 _INVOCATION_FLAGS = (
     _flag("--bundle", "FILE", "take everything from this offline bundle, and nothing from a network", **_OFFLINE),
+    _flag("--bundle-key", "KEY", "the bundle must be signed by this key of minisign", providers=_ALL_PROVIDERS),
     _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
     _flag("--skip-wait", "", "do not wait until everything is ready", _WAITING),
     _flag("--timeout", "TIME", "time limit of the run, such as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),

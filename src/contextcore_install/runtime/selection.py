@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextcore_install.system.packages.bundle_file import BundleFile
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools
-BUNDLE = "offline_bundle"  # the option
+BUNDLE, BUNDLE_KEY = "offline_bundle", "bundle_key"  # options of one invocation
 COMPONENTS = "components"  # the option and the setting: a list of names, as it is typed
 TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
 """The codes of preflight's findings that say that a port cannot be had."""
@@ -169,10 +169,12 @@ def named_bundle(app: App) -> BundleFile | None:
     """Return the bundle, if one is named, once all but its content is checked; raises InstallError."""
     options = app.settings.options
     if BUNDLE not in options:
+        if BUNDLE_KEY in options:
+            raise usage_error("--bundle-key needs --bundle FILE: it is the key that a bundle must be signed by")
         return None
     from contextcore_install.system.packages.bundle_source import open_bundle
 
-    return open_bundle(Path(options[BUNDLE]))
+    return open_bundle(Path(options[BUNDLE]), options.get(BUNDLE_KEY, ""))
 
 
 def require_provider(bundle: BundleFile, provider: str) -> None:

@@ -31,7 +31,7 @@ _VARIABLE = rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) "
 _MODES = {f"--{mode}": mode for mode in MODES}
 _BARE = frozenset({"--help", "--version", "-h"})
 _TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value) for name, flag in FLAGS.items()}
-GIVEN_AGAIN = frozenset({"--install-tools", "--pull", "--bundle"})
+GIVEN_AGAIN = frozenset({"--install-tools", "--pull", "--bundle", "--bundle-key"})
 """What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 
 

@@ -25,6 +25,7 @@ RESTRICTED = {
     "--manifests": ["plan", "--manifests", "folder"],
     "--registry": ["--repair", "--registry", "mirror.example"],
     "--mirror": ["plan", "--mirror", "https://mirror.example/releases"],
+    "--bundle-key": ["plan", "--bundle", "stack.tar", "--bundle-key", "minisign.pub"],
     "--bundle": ["--resume", "--bundle", "stack.tar"],
     "--pull": ["--repair", "--pull", "never"],
 }

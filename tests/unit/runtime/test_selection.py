@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import minisign
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -73,3 +74,25 @@ def test_what_cannot_be_used_is_refused_before_anything_is_done(tmp_path: Path, 
     with pytest.raises(InstallError) as caught:
         select(app, State("test"))
     assert (caught.value.code, caught.value.exit_code) == (code, ExitCode.PREFLIGHT_FAILED)
+
+
+def test_a_bundle_that_is_not_signed_by_the_key_is_refused(tmp_path: Path) -> None:
+    ours, other_key = minisign.KeyPair.generate(), minisign.KeyPair.generate()
+    bundle = tmp_path / "x.tar"
+    small_bundle(bundle, about=about_here(), sign=lambda manifest: bytes(ours.secret_key.sign(manifest)) + b"\n")
+
+    def choose(*words: str) -> Selection:
+        return select(installed_records.app(tmp_path, *words), State("test"))
+
+    def public_key(pair: minisign.KeyPair) -> str:
+        return str(pair.public_key.to_base64(), "ascii")
+
+    assert choose("--bundle", str(bundle), "--bundle-key", public_key(ours)).provider == "host"
+    with pytest.raises(InstallError, match="is not one by the given public key") as caught:
+        choose("--bundle", str(bundle), "--bundle-key", public_key(other_key))
+    assert caught.value.exit_code == ExitCode.PREFLIGHT_FAILED
+    with pytest.raises(InstallError, match="neither a public key of minisign") as caught:
+        choose("--bundle", str(bundle), "--bundle-key", "nonsense")
+    assert caught.value.exit_code == ExitCode.USAGE
+    with pytest.raises(InstallError, match="--bundle-key needs --bundle FILE"):
+        choose("--bundle-key", public_key(ours))

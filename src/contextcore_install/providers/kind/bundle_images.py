@@ -32,14 +32,14 @@ class BundleImages:
     An archive is given to nobody before all of it was read and found to be what the manifest says.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, key: str = "") -> None:
+        self._path, self._key = path, key
         self._checked: set[str] = set()
         self._checked_of: tuple[int, ...] = ()
 
     @cached_property
     def _bundle(self) -> BundleFile:
-        return open_bundle(self._path)
+        return open_bundle(self._path, self._key)
 
     @cached_property
     def _entries(self) -> dict[str, BundleEntry]:

@@ -74,7 +74,8 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _bundle(self) -> BundleImages | None:
-        return BundleImages(self._config.bundle) if self._config.bundle else None
+        key = str(self._config.options.get("bundle_key", ""))
+        return BundleImages(self._config.bundle, key) if self._config.bundle else None
 
     @cached_property
     def _images(self) -> Images:

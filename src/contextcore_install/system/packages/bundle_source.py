@@ -19,12 +19,19 @@ from contextcore_install.system.packages.releases import Platform, Release, Sour
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def open_bundle(path: Path) -> BundleFile:
-    """Return a bundle that is for this program and this machine. Raises InstallError (exit code 3)."""
+def open_bundle(path: Path, key: str = "") -> BundleFile:
+    """Return a bundle that is for this program and this machine, and signed by a public key if one is given.
+
+    Raises InstallError with exit code 3, or that of a usage error.
+    """
     with before_anything():
         bundle = BundleFile.open(path)
         machine = os.uname().machine
         bundle.require(__version__, sys.platform, MACHINES.get(machine, machine))
+        if key:
+            from contextcore_install.system.packages.bundle_signature import verify_signature
+
+            verify_signature(bundle.manifest_bytes, bundle.signature, key)
     return bundle
 
 
@@ -41,12 +48,12 @@ def before_anything() -> Iterator[None]:
 class BundleSource:
     """The files of releases that a bundle has."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, key: str = "") -> None:
+        self._path, self._key = path, key
 
     def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
         """Write upstream's file of a release to `target`, checked. Raises InstallError, OSError."""
-        bundle = open_bundle(self._path)
+        bundle = open_bundle(self._path, self._key)
         entries = (*bundle.entries("release"), *bundle.entries("tool"))
         entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
         if entry is None:
@@ -61,7 +68,7 @@ class BundleSource:
 def source_of(config: ProviderConfig) -> Source:
     """Return where an installation takes releases from."""
     if config.bundle:
-        return BundleSource(config.bundle)
+        return BundleSource(config.bundle, str(config.options.get("bundle_key", "")))
     from contextcore_install.system.packages.download import Upstream
 
     return Upstream(config.environ, config.mirror)

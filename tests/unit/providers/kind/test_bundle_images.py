@@ -1,0 +1,148 @@
+"""Images go straight from a bundle into nodes and engine, and from a tampered one nowhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contextcore_install.core.errors import CancelledError, InstallError
+from contextcore_install.core.provider import Requirement
+from contextcore_install.providers.kind.bundle_images import BundleImages
+from contextcore_install.providers.kind.images import Images
+from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from kit.fakes import Told
+from kit.offline_bundles import about_here
+
+from unit.providers.kind.test_images import Lab
+
+NODE, LOKI = "kindest/node:v1.37.0", "grafana/loki:3"
+ARCHIVE = b"linux/amd64\n"
+LOAD = f"load) cat >images/{NODE.replace('/', '_')}; exit;;\n"
+
+
+def make_bundle(path: Path) -> Path:
+    def part(kind: str, image: str, content: bytes) -> Part:
+        return Part(f"images/{image[:7]}.tar", kind, image, "1", lambda sink: sink.write(content))
+
+    parts = [part("node-image", f"{NODE}@sha256:{'1' * 64}", b"node"), part("image", LOKI, ARCHIVE)]
+    write_bundle(path, about_here("kind"), parts)
+    return path
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path)
+    script = (tmp_path / "docker").read_text().replace('case "$*" in\n', 'case "$*" in\n' + LOAD, 1)
+    (tmp_path / "docker").write_text(script)
+    return made
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> BundleImages:
+    return BundleImages(make_bundle(tmp_path / "o11y.bundle"))
+
+
+def images(lab: Lab, bundle: BundleImages) -> Images:
+    return Images(lab.engine, "demo", may_pull=False, bundle=bundle)
+
+
+def test_an_image_goes_from_the_bundle_into_every_node_that_lacks_it(lab: Lab, bundle: BundleImages) -> None:
+    lab.says("nodes/one", f"docker.io/{LOKI}")
+    assert not images(lab, bundle).provide([LOKI], Told().ctx)
+    assert lab.node("one") == [f"docker.io/{LOKI}"]
+    assert lab.node("two") == ["imported"]
+    assert not lab.calls("save")
+    assert not lab.calls("pull")
+
+
+def test_a_node_image_is_known_by_its_tag_and_loaded_once(lab: Lab, bundle: BundleImages) -> None:
+    assert bundle.node_image == NODE
+    for _ in range(2):
+        bundle.load(NODE, lab.engine, Told().ctx)
+    assert len(lab.calls("load")) == 1
+    assert (lab.folder / "images" / NODE.replace("/", "_")).read_bytes() == b"node"
+
+
+def test_an_image_that_the_bundle_lacks_comes_from_the_engine(lab: Lab, bundle: BundleImages) -> None:
+    lab.has("grafana/mimir:3")
+    assert not images(lab, bundle).provide(["grafana/mimir:3"], Told().ctx)
+    assert lab.calls("save") == ["save grafana/mimir:3"]
+
+
+def tamper(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(ARCHIVE, b"linux/evil4\n").replace(b"node\0", b"evil\0"))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("how", [tamper, remove])
+def test_of_a_bundle_that_is_not_what_it_was_nothing_is_loaded(
+    lab: Lab, bundle: BundleImages, how: Callable[[Path], None]
+) -> None:
+    assert bundle.holds(LOKI)
+    how(lab.folder / "o11y.bundle")
+    assert images(lab, bundle).provide([LOKI], Told().ctx)[LOKI].code in {"bundle-unusable", "bundle-missing"}
+    with pytest.raises(InstallError):
+        bundle.load(NODE, lab.engine, Told().ctx)
+    assert not lab.calls("import")
+    assert not lab.calls("load")
+
+
+def test_what_was_changed_while_it_was_loaded_is_removed_again(lab: Lab, bundle: BundleImages) -> None:
+    def read() -> None:
+        with bundle.open(LOKI, Told().ctx, lambda: lab.says("undone", "yes")) as archive:
+            assert archive.read() == ARCHIVE
+            tamper(lab.folder / "o11y.bundle")
+
+    with pytest.raises(InstallError, match="was changed while it was read"):
+        read()
+    assert (lab.folder / "undone").exists()
+
+
+def test_a_check_ends_with_the_step(bundle: BundleImages) -> None:
+    told = Told()
+    told.token.cancel("Ctrl-C")
+    with pytest.raises(CancelledError):
+        bundle.check([LOKI], told.ctx)
+
+
+def test_the_command_for_a_person_prints_the_archive(lab: Lab, bundle: BundleImages) -> None:
+    if shutil.which("tar") is None:
+        pytest.skip("no tar")
+    done = subprocess.run(["sh", "-c", bundle.command(LOKI)], capture_output=True, check=True, env=dict(os.environ))
+    assert done.stdout == ARCHIVE
+
+
+def requirement(bundle: BundleImages, *needed: str) -> Requirement:
+    return bundle.requirement(lambda: needed)
+
+
+def test_images_are_checked_once_before_anything_is_done(bundle: BundleImages) -> None:
+    required = requirement(bundle, NODE, LOKI)
+    (finding,) = required.probe().findings
+    assert finding.code == "bundle-unchecked"
+    assert required.fix
+    required.fix(Told().ctx)
+    assert required.probe().evidence.startswith("2 images from ")
+    assert not required.probe().findings
+
+
+def test_an_image_that_is_nowhere_is_named(bundle: BundleImages) -> None:
+    (finding,) = requirement(bundle, LOKI, "grafana/mimir:3").probe().findings
+    assert finding.message == "Neither o11y.bundle nor the engine has grafana/mimir:3."
+
+
+def test_what_is_needed_may_not_be_known(bundle: BundleImages) -> None:
+    def needed() -> list[str]:
+        raise InstallError("engine-down", "The engine does not answer.")
+
+    probe = bundle.requirement(needed).probe()
+    assert (probe.skipped, probe.findings) == (True, ())
