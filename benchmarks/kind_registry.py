@@ -31,15 +31,16 @@ PADDING = 4_000_000
 
 @dataclass
 class Line:
-    """What all connections share."""
+    """What all connections share: so many bytes a second."""
 
+    rate: float = RATE
     free_at: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait_for(self, size: int) -> None:
         """Wait until this many bytes would have come through."""
         with self.lock:
-            self.free_at = max(self.free_at, time.monotonic()) + size / RATE
+            self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
             until = self.free_at
         time.sleep(max(0.0, until - time.monotonic()))
 

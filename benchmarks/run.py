@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 
+import downloads
 import history
 import kind_clusters
 import noop
@@ -16,7 +17,7 @@ from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "kind")
+WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "downloads", "kind")
 
 
 def main() -> int:
@@ -43,6 +44,8 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
         sections.append(page.measure(runs=2 if quick else 15))
     elif "page" in which:
         print("page: NOT MEASURED. It needs Chromium: scripts/get-chromium.sh")
+    if "downloads" in which:
+        sections.append(downloads.measure(quick=quick))
     if "kind" in which and kind_clusters.works():
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:
