@@ -6,14 +6,22 @@ import gzip
 import hashlib
 import http.server
 import io
+import ipaddress
+import ssl
 import tarfile
 import threading
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.interfaces import StepContext
@@ -141,7 +149,8 @@ def _answer(handler: http.server.BaseHTTPRequestHandler, status: int, headers: d
 
 
 @contextmanager
-def release_server() -> Iterator[ReleaseServer]:
+def release_server(certificate: Path | None = None) -> Iterator[ReleaseServer]:
+    """Give a server on loopback; with a file of a certificate and its key (`make_certificate`), one of https."""
     world = ReleaseServer()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -153,11 +162,29 @@ def release_server() -> Iterator[ReleaseServer]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    world.url = f"http://127.0.0.1:{server.server_address[1]}"
+    world.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
     try:
         yield world
     finally:
         world.released.set()
         server.shutdown()
         server.server_close()
+
+
+def make_certificate(path: Path) -> Path:
+    """Write a certificate of 127.0.0.1 that nobody trusts yet, and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    form = serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    path.write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
+    return path

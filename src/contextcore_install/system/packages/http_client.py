@@ -70,6 +70,8 @@ class Client:
             code, what = "download-unreachable", "cannot be reached"
             if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.ReadTimeoutError):
                 code, what = "download-broken", "broke off"
+            elif "CERTIFICATE_VERIFY_FAILED" in str(error):
+                what = "shows a certificate that this machine does not trust"
             raise InstallError(code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True) from error
 
     def _answer(self, ctx: StepContext, pool: urllib3.PoolManager, url: str, start: int) -> urllib3.BaseHTTPResponse:
