@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,7 @@ class Upstream:
         self._client = Client(environ, self._limits, self._mirror)
         self._progress = Progress()
         self._unreachable: dict[str, InstallError] = {}
+        self._untold = threading.Lock()  # taken once: what the mirror is trusted with is said once
 
     def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
         """Download a release to `target`; raises InstallError for anything but the bytes with the right sha256.
@@ -95,8 +97,10 @@ class Upstream:
         if not is_protected(url):
             message = f"{release.name} {release.version} has no digest in this program, and {url} is not encrypted."
             raise InstallError("download-refused", message, hint="use a mirror with https")
-        if self._mirror:
-            ctx.notice(f"{name} is compared with the sha256 that the mirror publishes, as none is pinned for it")
+        if self._mirror and self._untold.acquire(blocking=False):
+            ctx.notice(
+                f"where this program has no sha256, the mirror's own is trusted ({release.name}, and maybe others)"
+            )
         with self._client.get(ctx, url) as response:
             text = response.read(LONGEST_SUMS, decode_content=False).decode("ascii", errors="replace")
         sums = re.findall(r"^\s*([0-9a-fA-F]{64})(?:[ \t]+\*?(\S+))?", text, re.MULTILINE)
