@@ -122,6 +122,7 @@ COMMANDS: Mapping[str, str] = {
     "diagnose": "say what is wrong, and collect the evidence in one redacted file",
     "backup": "write records and data to one file",
     "restore": "restore a backup, replacing what exists",
+    "bundle": "make, check or list one file with everything to install without a network",
     "rollback": "undo the steps, the last first, and keep the data",
     "watch": "monitor continuously and repair what breaks, within a budget",
     "delete": "end what runs, and delete the cluster with its data",
@@ -135,6 +136,8 @@ COMMANDS: Mapping[str, str] = {
 _STEP = Argument("step", STEP_IDS, ", ".join(STEP_IDS), {"nargs": "?", "metavar": "STEP"})
 _FOLDER = "target (default: the cluster's folder {} in ~/.contextcore); - prints it"
 _FILE, _EVERY, _BUDGET = {"dest": "file"}, {"type": _duration, "default": 60.0}, {"type": _number(1, 100), "default": 6}
+
+BUNDLE_PLATFORMS = ("linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64")
 
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "plan": (
@@ -152,6 +155,15 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
     "restore": (
         Argument("file", "FILE", "a file written by `backup`"),
         Argument("--no-backup", help="do not back up what is replaced"),
+    ),
+    "bundle": (
+        Argument("action", ("make", "verify", "list"), "(default make)", {"nargs": "?", "default": "make"}),
+        Argument("bundle", "FILE", "verify, list: the bundle", {"nargs": "?"}),
+        Argument("-o", "FILE", "make: target, such as stack.tar", _FILE),
+        Argument("--platform", BUNDLE_PLATFORMS, "make: of the machine to install on (default: this one's)"),
+        Argument("--sign-key", "FILE", "make: sign with this secret key of minisign"),
+        Argument("--password-file", "FILE", "make: with the key's password (or CONTEXTCORE_SIGN_PASSWORD)"),
+        Argument("--public-key", "KEY", "verify: it must be signed by this key of minisign, or the one in a file"),
     ),
     "rollback": (
         Argument("--to", STEP_IDS, "stop at this step, which stays (default: all of them)", {"metavar": "STEP"}),
@@ -178,13 +190,24 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
 }
 """What one subcommand takes beside the shared flags."""
 
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "bundle": (
+        "bundle -o stack.tar --provider kind",
+        "bundle -o stack.tar --provider host --platform linux/arm64 --sign-key minisign.key",
+        "bundle verify stack.tar --public-key minisign.pub",
+        "bundle list stack.tar",
+    )
+}
+"""Command lines that a subcommand's help shows."""
+
 _ALL = frozenset({"install", *MODES, *COMMANDS})
 _INSTALLING = frozenset({"install", "resume", "repair"})
 _PLANNING = _INSTALLING | {"plan"}
 _WITH_TIMEOUT = _INSTALLING | {"verify", "restore", "rollback", "delete"}
 _WITH_LIVE_VIEW = frozenset({"install", *MODES, "restore", "rollback", "watch"})
-_PROMPTING = _WITH_LIVE_VIEW | {"report", "diagnose", "backup", "delete"}
-_CLUSTER = _ALL - {"notify", "clusters", "completion"}
+_PROMPTING = _WITH_LIVE_VIEW | {"report", "diagnose", "backup", "bundle", "delete"}
+_BUNDLING = _PLANNING | {"bundle"}
+_CLUSTER = _ALL - {"notify", "clusters", "completion", "bundle"}
 _WAITING = frozenset({"install", "resume", "plan"})
 _CHECKING_LIVE = frozenset({"status", "clusters"})
 _REPAIRS = frozenset({"repair"})
@@ -201,21 +224,24 @@ def _flag(name: str, value: _Value, text: str, commands: frozenset[str] = _PLANN
 
 _kept = partial(_flag, kept=True)
 
+_REGISTRY_HELP = "take images from this mirror: mirror.example/hub"
+_COMPONENTS_HELP = "host: these, as in loki,grafana, and a metrics store; or all"
 _INSTALLATION_FLAGS = (
     _kept("--cluster", "NAME", "the cluster (default o11y-dev, or CONTEXTCORE_CLUSTER)", _CLUSTER, tolerated=True),
-    _kept("--provider", _PROVIDERS, "where the stack runs (default auto)"),
+    _kept("--provider", _PROVIDERS, "where the stack runs (default auto)", _BUNDLING),
     _kept("--port", "COMPONENT=PORT", "the host port of a component; repeatable", action="append"),
     _kept("--workers", "N", "kind: worker nodes (default 0)", type=_number(0, 16), providers=_KIND),
-    _kept("--node-image", "IMAGE", "kind: the node image", providers=_KIND, variable="KIND_NODE_IMAGE"),
+    _kept("--node-image", "IMAGE", "kind: the node image", _BUNDLING, providers=_KIND, variable="KIND_NODE_IMAGE"),
     _kept("--context", "NAME", "kube-context: kubectl's context", providers=("kube-context",), machine_local=True),
     _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
-    _kept("--registry", "PREFIX", "take images from this mirror: mirror.example/hub", type=_registry, providers=_KUBE),
-    _kept("--components", "NAMES", "host: these, as in loki,grafana, and a metrics store; or all", providers=("host",)),
+    _kept("--registry", "PREFIX", _REGISTRY_HELP, _BUNDLING, type=_registry, providers=_KUBE),
+    _kept("--components", "NAMES", _COMPONENTS_HELP, _BUNDLING, providers=("host",)),
     _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
     _kept(
         "--mirror",
         "URL",
         "fetch tools from this mirror of upstream",
+        _BUNDLING,
         type=_mirror,
         providers=_ALL_PROVIDERS,
         machine_local=True,
@@ -227,7 +253,7 @@ _INSTALLATION_FLAGS = (
 _INVOCATION_FLAGS = (
     _flag("--bundle", "FILE", "take everything from this offline bundle, and nothing from a network", **_OFFLINE),
     _flag("--bundle-key", "KEY", "the bundle must be signed by this key of minisign", providers=_ALL_PROVIDERS),
-    _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", providers=_KIND),
+    _flag("--pull", ("missing", "never"), "kind: pull images that the engine lacks", _BUNDLING, providers=_KIND),
     _flag("--skip-wait", "", "do not wait until everything is ready", _WAITING),
     _flag("--timeout", "TIME", "time limit of the run, such as 90s, 10m or 1h30m", _WITH_TIMEOUT, type=_duration),
     _flag("--yes", "", "answer questions with yes", _PROMPTING, tolerated=True),

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import takewhile
 
 from contextcore_install import __version__
-from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, EXAMPLES, FLAGS, MODES
 from contextcore_install.core.errors import InstallError, own, usage_error
 
 TYPE_CHECKING = False
@@ -107,9 +107,12 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         (what if flag.kept else how).add_argument(flag.name, **flag.options)
     how.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     how.add_argument("-h", "--help", action="help", help="show this help")
-    formatter = partial(argparse.HelpFormatter, width=_help_width())
+    width = _help_width()
     for command, text in COMMANDS.items():
-        shown: dict[str, Any] = {"description": text, "allow_abbrev": False, "formatter_class": formatter}
+        lines = "".join(f"\n  {name} {example}" for example in EXAMPLES.get(command, ()))
+        shape = argparse.RawDescriptionHelpFormatter if lines else argparse.HelpFormatter
+        shown: dict[str, Any] = {"description": text, "epilog": f"examples:{lines}" if lines else None}
+        shown |= {"allow_abbrev": False, "formatter_class": partial(shape, width=width)}
         commands.add_parser(command, help=text, command=command, **shown)
     return parser
 

@@ -94,13 +94,8 @@ def run(app: App) -> int:
     import shtab
 
     shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
-    values = {
-        "cluster": _CLUSTERS,
-        "port": _PORT_KEYS,
-        "components": _COMPONENTS,
-        "file": shtab.FILE,
-        "manifests": shtab.DIRECTORY,
-    }
+    values = {"cluster": _CLUSTERS, "port": _PORT_KEYS, "components": _COMPONENTS, "manifests": shtab.DIRECTORY}
+    values |= dict.fromkeys(("file", "bundle", "sign_key", "password_file", "public_key"), shtab.FILE)
     for action in _actions(parser):
         if action.dest in values:
             action.complete = values[action.dest]  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ nothing, and is told so: InstallError `declined`.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from contextcore_install.runtime.app import App
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.terminal import Terminal
-from contextcore_install.ui.text import sanitize
+from contextcore_install.ui.text import clip, sanitize
 
 if TYPE_CHECKING:  # what looks at nothing and asks nothing starts without it
     from contextcore_install.engine.context import Context
 
 UNWRAPPED = 10_000  # columns of an error that goes to a log: whoever searches there looks for whole sentences
+_COUNTED_EVERY_S = 5.0
+_UP_AND_CLEAR = "\x1b[A\r\x1b[K"  # ECMA-48: cursor up, and erase in line
 RESULT_SCHEMA = "contextcore-install/result/v1"
 
 
@@ -118,6 +121,30 @@ def _answer(app: App, question: str) -> str:
     return line.strip()
 
 
+class _Activities:
+    """Lines about what goes on. One that only counts on from the last takes its place on a terminal.
+
+    Elsewhere such lines are shown every few seconds.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app, self._lock = app, threading.Lock()
+        terminal = Terminal(app.stdout, app.environ)
+        self._replaces = terminal.size()[0] if terminal.live else 0
+        self._lead, self._shown_at = "", float("-inf")
+
+    def show(self, text: str) -> None:
+        lead, counts, _ = text.partition(": ")
+        with self._lock:  # several threads may work for one command
+            now, goes_on = self._app.clock.monotonic(), bool(counts) and lead == self._lead
+            if goes_on and not self._replaces and now - self._shown_at < _COUNTED_EVERY_S:
+                return
+            self._lead, self._shown_at = lead, now
+            line = clip(text, self._replaces - len("  ")) if self._replaces else text
+            self._app.stdout.write(f"{_UP_AND_CLEAR if goes_on and self._replaces else ''}  {line}\n")
+            self._app.stdout.flush()
+
+
 @contextmanager
 def cancellable(app: App) -> Iterator[Context]:
     """Within the block, have a context that shows activities and notices; Ctrl-C ends it with KeyboardInterrupt."""
@@ -126,14 +153,13 @@ def cancellable(app: App) -> Iterator[Context]:
     from contextcore_install.system.signals import ending_signals_apart
     from contextcore_install.system.supervisor import kill_all_children
 
-    token = CancelToken()
+    token, activities = CancelToken(), _Activities(app)
 
     def show(kind: Kind, _: str, data: dict[str, Any]) -> None:
         if app.json and kind is Kind.NOTICE:
             app.stderr.write(f"note: {sanitize(data['text'])}\n")
         elif kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
-            app.stdout.write(f"  {sanitize(data['text'])}\n")
-            app.stdout.flush()
+            activities.show(sanitize(data["text"]))
 
     deadline = app.clock.monotonic() + app.settings.timeout_s
     try:

@@ -81,7 +81,7 @@ class Tool:
 
     name: str
     version_arguments: tuple[str, ...]
-    oldest: tuple[int, int]
+    oldest: tuple[int, ...]
     hint: str
 
 

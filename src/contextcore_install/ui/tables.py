@@ -1,4 +1,4 @@
-"""Installations and earlier runs, as tables."""
+"""Installations, earlier runs and the members of a bundle, as tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from contextcore_install.core.events import microseconds
 from contextcore_install.ui.style import Span, Style, table
-from contextcore_install.ui.text import duration, sanitize
+from contextcore_install.ui.text import duration, sanitize, size
 
 NAMED = 2  # how many ports a row names one by one
 _MARKS = {"complete": "done", "running": "running", "failed": "failed", "unreadable": "failed"}
@@ -86,3 +86,24 @@ def _run(run: Mapping[str, Any], style: Style) -> tuple[Span, ...]:
         ((outcome or "cut off") + (f" at {failed}" if failed else ""), tone),
         (sanitize(run.get("run_id") or "", 60), "faint"),
     )
+
+
+def render_bundle(document: Mapping[str, Any], style: Style) -> str:
+    """Return a line for each member of an offline bundle, and one for all files of the program.
+
+    The document is that of `bundle list` (docs/reference/offline-bundle.md).
+    """
+    files = [entry for entry in document["entries"] if entry["kind"] == "program"]
+    program = {"kind": "program", "name": "contextcore-install", "version": document["version"]}
+    program |= {"size": sum(entry["size"] for entry in files), "sha256": f"({len(files)} files)"}
+    rows = [program, *(entry for entry in document["entries"] if entry["kind"] != "program")]
+    drawn = [_member(row) for row in rows]
+    signed = "signed" if document["signed"] else "not signed"
+    about = f"for {', '.join(document['providers'])} on {document['platform']}, made {document['created']}, {signed}"
+    lines = table(style, drawn, head=("kind", "name", "version", "size", "sha256"), indent=0, dispensable=(4, 2))
+    return "\n".join([*lines, "", *style.paragraph(f"{size(document['bytes'])} in all, {about}.")])
+
+
+def _member(row: Mapping[str, Any]) -> tuple[Span, ...]:
+    facts = (row["kind"], row["name"], row["version"], size(row["size"]), row["sha256"])
+    return tuple(zip(facts, ("", "strong", "", "", "faint"), strict=True))

@@ -13,10 +13,10 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.system.files import open_regular, write_atomically
 from contextcore_install.system.packages.bundle_manifest import (
@@ -186,12 +186,13 @@ def _positions(file: BinaryIO, manifest: BundleManifest, created: int) -> dict[s
     positions: dict[str, int] = {}
     size = os.fstat(file.fileno()).st_size
     for entry in manifest.entries:
-        header = file.read(BLOCK)
+        expected = member_header(entry.path, entry.size, created)
+        header = file.read(len(expected))
         positions[entry.path] = file.tell()
         end = file.tell() + entry.size
-        if len(header) < BLOCK or end > size:
+        if len(header) < len(expected) or end > size:
             raise DamageError("it is cut short")
-        if header != member_header(entry.path, entry.size, created):
+        if header != expected:
             raise DamageError(f"it has something else where {entry.path} should be")
         file.seek(end)
         if file.read(padding(entry.size)) != bytes(padding(entry.size)):

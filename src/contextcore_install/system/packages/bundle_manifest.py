@@ -9,8 +9,9 @@ import tarfile
 import time
 from calendar import timegm
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from contextcore_install.core.dataclass import asdict, dataclass
 
 FORMAT = 1
 MANIFEST, SIGNATURE, SUMS = "manifest.json", "manifest.json.minisig", "SHA256SUMS"
@@ -27,7 +28,7 @@ FOLDERS = {
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-MOST_BYTES = 0o77777777777  # of a member: as many as its header can say
+MOST_BYTES = 2**40 - 1  # of a member
 MOST_ENTRIES = 10_000
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
@@ -50,7 +51,7 @@ class BundleEntry:
     size: int
 
 
-_FIELDS = [field.name for field in fields(BundleEntry)]
+_FIELDS = ("path", "kind", "name", "version", "sha256", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,11 @@ class BundleManifest:
 
 
 def member_header(path: str, size: int, created: int) -> bytes:
-    """Return the one header that a member may have; `created` in seconds since 1970. Raises ValueError."""
+    """Return the one header that a member may have, longer for a long path; `created` in seconds since 1970."""
     member = tarfile.TarInfo(path)
     member.size, member.mtime = size, created
     member.mode = 0o755 if path.endswith(".sh") else 0o644
-    return member.tobuf(tarfile.USTAR_FORMAT)
+    return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def padding(size: int) -> int:

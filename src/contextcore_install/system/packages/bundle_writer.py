@@ -10,11 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.system.packages.bundle_manifest import (
     END,
     MANIFEST,
@@ -49,7 +48,7 @@ def write_bundle(
 ) -> BundleManifest:
     """Write a bundle into a new file, durably, and return its manifest; `about` has all but its entries.
 
-    Raises OSError, InstallError `bundle-too-large`, and what the parts raise: what there is then is no bundle.
+    Raises OSError, and what the parts raise: what there is then is no bundle.
     """
     blank = (BundleEntry(part.path, part.kind, part.name, part.version, "0" * 64, MOST_BYTES) for part in parts)
     room = _head(replace(about, entries=tuple(blank)), 0, sign)
@@ -98,8 +97,6 @@ def _write_part(file: BinaryIO, part: Part, created: int) -> BundleEntry:
     file.seek(start + len(member_header(part.path, 0, created)))
     sink = _Sink(file)
     part.write(sink)  # type: ignore[arg-type]  # all that a part needs of a file
-    if sink.size > MOST_BYTES:
-        raise InstallError("bundle-too-large", f"{part.name} is larger than a member of a tar can be (8 GiB)")
     file.write(bytes(padding(sink.size)))
     end = file.tell()
     file.seek(start)

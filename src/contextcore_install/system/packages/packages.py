@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -65,15 +65,32 @@ def _try_uv(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed 
 
 
 def _try_pips(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed:
-    """Try each pip there is until one can be imported, and return how that one ended."""
-    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile", "--no-input"]
-    quiet = ["--progress-bar=off", "--no-warn-script-location", "--disable-pip-version-check"]
-    where = ["--target", str(target), "--requirement", str(lock)]
-    argv = [sys.executable, "-m", "pip", "install", *options, *quiet, *where]
-    for path in _pips(workdir, run):
+    """Install with the first pip there is that can be imported, and return how it ended."""
+
+    def begin() -> None:
         shutil.rmtree(target)  # what an earlier attempt left
         target.mkdir()
-        outcome = run(argv, workdir, _environment(workdir, path))
+
+    options = ["install", "--no-compile", "--no-warn-script-location", "--target", str(target)]
+    return _run_pip(options, lock, workdir, run, begin)
+
+
+def download(lock: Path, target: Path, options: Sequence[str], *, workdir: Path, run: apt.Run) -> None:
+    """Download wheels of what `lock` pins into a folder; `options` tell pip what for. Raises InstallError."""
+    outcome = _run_pip(["download", *options, "--dest", str(target)], lock, workdir, run)
+    if outcome.exit_code != 0:
+        raise explain("pip", outcome.output)
+
+
+def _run_pip(
+    options: Sequence[str], lock: Path, workdir: Path, run: apt.Run, begin: Callable[[], None] = lambda: None
+) -> Completed:
+    """Try each pip there is until one can be imported, and return how that one ended."""
+    always = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
+    pinned = [*always, "--disable-pip-version-check", "--requirement", str(lock)]
+    for path in _pips(workdir, run):
+        begin()
+        outcome = run([sys.executable, "-m", "pip", *options, *pinned], workdir, _environment(workdir, path))
         # Also a pip that is there but lacks a part of the standard library its distribution splits off.
         if outcome.exit_code == 0 or "No module named" not in outcome.output:
             return outcome

@@ -1,0 +1,1 @@
+"""Makes an offline bundle: everything that an installation needs, gathered into one file."""

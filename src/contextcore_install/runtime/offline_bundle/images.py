@@ -1,0 +1,139 @@
+"""Images for an offline bundle: pulled for its platform, and saved from the container engine as archives."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import IO
+
+from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.diagnosis.failures import pull_failure
+from contextcore_install.providers.kind.engine import ContainerEngine
+from contextcore_install.providers.kind.images import full_name
+from contextcore_install.providers.kubernetes.manifests import mirrored
+from contextcore_install.system import process
+from contextcore_install.system.packages.bundle_manifest import FOLDERS
+from contextcore_install.system.packages.bundle_writer import Part
+from contextcore_install.system.supervisor import Child, Supervisor
+
+PULL_S, SAVE_S = 1800.0, 1800.0  # seconds for an image
+#: Since when `docker save` takes a platform (Docker Engine API 1.48). Without, an engine with containerd's store may
+#: save an index that names platforms whose content it does not have.
+_SAVES_PLATFORM = (1, 48)
+_SHOWN_EVERY_S, _MIB = 0.5, 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An image in the engine: its id and its platform, as in linux/amd64."""
+
+    id: str
+    platform: str
+
+
+class ImageArchives:
+    """Images of the engine for one platform; `registry` is the mirror that they are pulled from, if any.
+
+    `ctx` is that of the saving, which comes last.
+
+    Names in the engine are left as they were: another platform's image takes a name of the engine's own only until it
+    is saved.
+    """
+
+    def __init__(
+        self, engine: ContainerEngine, platform: str, ctx: StepContext, *, registry: str, may_pull: bool
+    ) -> None:
+        self._engine, self._platform, self._ctx = engine, platform, ctx
+        self._registry, self._may_pull = registry, may_pull
+        self._before: dict[str, str] = {}
+
+    @contextmanager
+    def names_kept(self) -> Iterator[None]:
+        """Give back, at the end, each name that was taken from another image."""
+        try:
+            yield
+        finally:
+            for name, image in self._before.items():
+                self._engine.ask("tag", image, name)
+
+    def parts(self, kind: str, image: str, ctx: StepContext) -> list[Part]:
+        """Have an image in the engine, under the name that its archive is to give it. Raises InstallError."""
+        name, _, digest = image.partition("@")
+        version = name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else digest or "latest"
+        before = self._look(name)
+        if not (not digest and before and before.platform == self._platform):
+            source = self._pulled(image, ctx)
+            if source != name:
+                self._engine.call("tag", source, name)
+            now = self._look(name)
+            if before and now and before.id != now.id:
+                self._before[name] = before.id
+        path = f"{FOLDERS[kind]}/{re.sub('[^A-Za-z0-9_.-]', '-', name)}.tar"
+        return [Part(path, kind, image, version, partial(self._save, name))]
+
+    def _look(self, image: str) -> _Held | None:
+        done = self._engine.ask("image", "inspect", "--format", "{{.Id}} {{.Os}}/{{.Architecture}}", image)
+        words = done.stdout.split()
+        return _Held(*words) if done.exit_code == 0 and len(words) == 2 else None
+
+    def _pulled(self, image: str, ctx: StepContext) -> str:
+        """Return the name by which the engine has an image for the platform, pulled if it has none."""
+        source = mirrored(image, self._registry)
+        for name in (image, source):
+            held = self._look(name)
+            if held and held.platform == self._platform:
+                return name
+        engine = self._engine.name
+        if not self._may_pull:
+            message = (
+                f"{image} for {self._platform} is not in the container engine, and --pull never forbids to pull it."
+            )
+            raise InstallError("image-missing", message, hint=f"{engine} pull --platform {self._platform} {source}")
+        pulled = full_name(source) if engine == "podman" else source
+        ctx.activity(f"pulling {source}")
+        argv = [engine, "pull", "--platform", self._platform, pulled]
+        try:
+            process.run(argv, ctx, environ=self._engine.environ, timeout_s=PULL_S)
+        except InstallError as error:
+            raise pull_failure(source, engine, error, self._engine.facts()) from error
+        return source
+
+    @cached_property
+    def _options(self) -> Sequence[str]:
+        """What has the engine save one platform of an image; nothing if it knows no such thing, or holds one anyway."""
+        if self._engine.name == "nerdctl":
+            return ("--platform", self._platform)
+        if self._engine.name != "docker":
+            return ()
+        said = self._engine.ask("version", "--format", "{{.Client.APIVersion}}").stdout
+        version = re.match(r"(\d+)\.(\d+)", said)
+        known = bool(version) and tuple(map(int, version.groups())) >= _SAVES_PLATFORM if version else False
+        return ("--platform", self._platform) if known else ()
+
+    def _save(self, name: str, sink: IO[bytes]) -> None:
+        argv = [self._engine.name, "save", *self._options, name]
+        said, saved, shown_at = bytearray(), 0, time.monotonic()
+
+        def take(chunk: bytes) -> None:
+            nonlocal saved, shown_at
+            sink.write(chunk)
+            saved += len(chunk)
+            if time.monotonic() - shown_at >= _SHOWN_EVERY_S:
+                shown_at = time.monotonic()
+                self._ctx.activity(f"saving {name}: {saved // _MIB} MiB")
+
+        with Supervisor(self._ctx, SAVE_S) as supervisor:
+            child = Child(argv, self._engine.environ, stderr=subprocess.PIPE)
+            supervisor.add(child, take, said.extend)
+            supervisor.attend()
+        if child.exit_code != 0 or not saved:
+            evidence = said.decode(errors="replace").strip()[-2000:]
+            hint = f"{self._engine.name} pull --platform {self._platform} {name}"
+            message = f"{self._engine.name} cannot save {name} for {self._platform}."
+            raise InstallError("image-not-saved", message, evidence, hint)
