@@ -20,29 +20,38 @@ _NAME = (
 )
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"',;&}\]]+)"""
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"), HIDDEN),
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    (r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", HIDDEN),
     # the end of one, in a text whose beginning was cut off
-    (re.compile(r"\A[A-Za-z0-9+/=\s]{1,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----"), HIDDEN),
+    (r"\A[A-Za-z0-9+/=\s]{1,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----", HIDDEN),
     # RFC 9110, section 11.4: scheme and credentials
-    (re.compile(r"(?i)\b(bearer|basic|digest)\s{1,9}[A-Za-z0-9+/._~=-]{8,}"), rf"\1 {HIDDEN}"),
+    (r"(?i)\b(bearer|basic|digest)\s{1,9}[A-Za-z0-9+/._~=-]{8,}", rf"\1 {HIDDEN}"),
     # RFC 3986, section 3.2.1: userinfo
-    (re.compile(r"(?i)([a-z0-9+.-]://)[^\s/@'\"]{1,500}@"), rf"\1{HIDDEN}@"),
+    (r"(?i)([a-z0-9+.-]://)[^\s/@'\"]{1,500}@", rf"\1{HIDDEN}@"),
     # hooks carry their secret in the path
-    (re.compile(r"(?i)(https?://hooks\.[a-z0-9.-]{1,100}/)[^\s'\"]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+"), rf"\1{HIDDEN}"),
+    (r"(?i)(https?://hooks\.[a-z0-9.-]{1,100}/)[^\s'\"]+", rf"\1{HIDDEN}"),
+    (r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+", rf"\1{HIDDEN}"),
     # JSON web tokens (RFC 7519), and what GitHub, GitLab, Slack, AWS and Grafana put before theirs
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_.-]+"), HIDDEN),
-    (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}"), HIDDEN),
-    (re.compile(rf"(?i)((?<![\w-])--?[\w-]{{0,60}}?{_NAME}\s{{1,9}})(?!-){_VALUE}"), rf"\1{HIDDEN}"),
-    (re.compile(rf"(?i)({_NAME}[\"']?\s{{0,9}}[=:]\s{{0,9}})(?!{HIDDEN}){_VALUE}"), rf"\1{HIDDEN}"),
+    (r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_.-]+", HIDDEN),
+    (r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}", HIDDEN),
+    (rf"(?i)((?<![\w-])--?[\w-]{{0,60}}?{_NAME}\s{{1,9}})(?!-){_VALUE}", rf"\1{HIDDEN}"),
+    (rf"(?i)({_NAME}[\"']?\s{{0,9}}[=:]\s{{0,9}})(?!{HIDDEN}){_VALUE}", rf"\1{HIDDEN}"),
 )
+_MARKS = (
+    *("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "certificate", "authorization", "cookie"),
+    *("webhook", "bearer", "basic", "digest", "://", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "xox", "glsa_", "glc_", "akia", "asia"),
+)
+"""In small letters, of which a text in ASCII has one if a pattern finds anything in it."""
 
 
 def hide_secrets(text: str) -> str:
     """Return text with passwords, tokens, keys and credentials replaced by `<hidden>`."""
+    lowered = text.lower() if text.isascii() else ""
+    if lowered and not any(mark in lowered for mark in _MARKS):
+        return text
     for pattern, instead in _PATTERNS:
-        text = pattern.sub(instead, text)
+        text = re.sub(pattern, instead, text)
     return text
 
 
@@ -65,7 +74,7 @@ def _texts(value: Any, name: str = "") -> Iterator[str]:
 
 
 def names_a_secret(name: str) -> bool:
-    return _NAMES_A_SECRET.fullmatch(name) is not None
+    return re.fullmatch(_NAMES_A_SECRET, name) is not None
 
 
 class Redaction:
@@ -105,7 +114,7 @@ class Redaction:
         return self.document(value)
 
 
-_NAMES_A_SECRET = re.compile(rf"(?i)[\w.-]{{0,60}}{_NAME}")
+_NAMES_A_SECRET = rf"(?i)[\w.-]{{0,60}}{_NAME}"
 _NO_NAMES = Redaction()
 
 

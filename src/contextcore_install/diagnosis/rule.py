@@ -11,6 +11,7 @@ from typing import Any
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.findings import Risk
+from contextcore_install.core.tables import read_table
 
 FOLDER = Path(__file__).parent / "rules"
 
@@ -83,9 +84,7 @@ _REFERENCE = r"\{([a-z][a-z0-9_]*)\}"
 @cache
 def read_rules(name: str) -> dict[str, Any]:
     """Return a file of `rules/` as it is written: `title`, `about`, `template`, `rule`."""
-    import tomllib
-
-    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return read_table(FOLDER / f"{name}.toml")
 
 
 @cache

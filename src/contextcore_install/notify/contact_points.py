@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 ENVIRONMENT = "CONTEXTCORE_NOTIFY"
 """The variable that takes the place of the contact points that were set, for one invocation."""
 
-SERVICE_ADDRESS = re.compile(
+_SERVICE_ADDRESS = (
     r"https?://(hooks\.slack(-gov)?\.com|discord(app)?\.com/api/webhooks|chat\.googleapis\.com|ntfy\.sh"
     r"|[\w.-]+\.webhook\.office\.com|[\w.-]+\.logic\.azure\.com|webexapis\.com|maker\.ifttt\.com"
-    r"|alert\.victorops\.com|api\.flock\.com|open\.larksuite\.com)/",
-    re.IGNORECASE,
+    r"|alert\.victorops\.com|api\.flock\.com|open\.larksuite\.com)/"
 )
 """URLs that services give to their users, and whose messages have a form of their own.
 
 Apprise knows more of these, and takes two seconds to load what knows them all; the others are given in its notation.
 """
 # White space or a comma before another URL; other commas belong to a URL
-_BETWEEN = re.compile(r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_BETWEEN = r"(?:\s*,\s*|\s+)(?=[A-Za-z][A-Za-z0-9+.-]*://)"
 # Services whose URL names a server; with others a token or a topic may be in its place
 _NAMED_BY_HOST = frozenset({"json", "xml", "form"})
 
@@ -41,10 +40,14 @@ class ContactPoint:
     service: NotifyBase = field(repr=False)
 
 
+def is_service_address(url: str) -> bool:
+    return re.match(_SERVICE_ADDRESS, url, re.IGNORECASE) is not None
+
+
 def split_urls(text: str) -> list[str]:
     """Return the URLs of a text, each once: one a line or several in it; lines that begin with `#` are comments."""
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    found = [url for line in lines for url in _BETWEEN.split(line.strip()) if url]
+    found = [url for line in lines for url in re.split(_BETWEEN, line.strip()) if url]
     return list(dict.fromkeys(found))
 
 
@@ -78,7 +81,7 @@ def open_contact_points(urls: Sequence[str]) -> list[ContactPoint]:
 def _service(url: str, asset: Any) -> NotifyBase | None:
     """Return what sends to a URL; None if it is no contact point."""
     try:
-        if url.lower().startswith(("http://", "https://")) and not SERVICE_ADDRESS.match(url):
+        if url.lower().startswith(("http://", "https://")) and not is_service_address(url):
             from apprise.plugins.custom_json import NotifyJSON
 
             return NotifyJSON(asset=asset, **_webhook(url))  # type: ignore[no-untyped-call]

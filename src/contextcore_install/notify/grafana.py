@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from contextcore_install.notify.contact_points import SERVICE_ADDRESS
+from contextcore_install.notify.contact_points import is_service_address
 
 # Receivers whose messages have a form of their own: URLs as the service gives them or in apprise's notation
 _NATIVE = {
@@ -71,7 +71,7 @@ def _webhook(url: str) -> dict[str, str] | None:
     """Return the settings of a plain webhook, which Grafana sends JSON to."""
     parts = urlsplit(url)
     scheme = {"http": "http", "https": "https", "json": "http", "jsons": "https"}.get(parts.scheme)
-    if scheme is None or not parts.hostname or SERVICE_ADDRESS.match(url):
+    if scheme is None or not parts.hostname or is_service_address(url):
         return None
     query = parts.query
     if parts.scheme.startswith("json"):

@@ -101,7 +101,7 @@ def _progress(app: App, state: State) -> Progress:
     done = [step for step, known in state.steps.items() if known.status == COMPLETED]
     if app.settings.command == "rollback":  # of how long it takes to undo a step nothing is known
         return Progress(TITLES)
-    return Progress(TITLES, needs=NEEDS, history=durations(recent_events(app)), done_before=done)
+    return Progress(TITLES, needs=NEEDS, history=lambda: durations(recent_events(app)), done_before=done)
 
 
 def recent_events(app: App) -> list[Event]:

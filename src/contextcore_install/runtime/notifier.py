@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,15 +50,16 @@ def for_grafana(app: App) -> str:
 
     Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
     """
-    from contextcore_install.notify.grafana import RESET_POLICY, provisioning
-
     file = ContactFile(app.home.contact_points)
     try:
-        given = provisioning(file.load())
-        to_take_back = app.settings.cluster in file.withdrawn().clusters
+        urls, to_take_back = file.load(), app.settings.cluster in file.withdrawn().clusters
     except InstallError:
         return ""  # whoever sends messages reports what is wrong with it
-    return given or (RESET_POLICY if to_take_back else "")
+    if not urls and not to_take_back:
+        return ""
+    from contextcore_install.notify.grafana import RESET_POLICY, provisioning
+
+    return provisioning(urls) or (RESET_POLICY if to_take_back else "")
 
 
 def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
@@ -218,4 +218,4 @@ class Notifier:
         return InstallError(error.code, error.message, hint=self._app.commands.typed(error.hint))
 
     def _place(self, provider: str = "") -> str:
-        return place_of(self._app.settings.cluster, platform.node(), provider)
+        return place_of(self._app.settings.cluster, os.uname().nodename, provider)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,8 +38,10 @@ def sweep_work_folders(parent: Path, prefix: str) -> None:
 
 
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:
+    from tempfile import mkdtemp
+
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        folder = Path(mkdtemp(prefix=prefix, dir=parent))
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # somebody took it for one that was left, before it was locked

@@ -25,7 +25,6 @@ from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.files import read_text
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.system.trees import TreeError, read_tree, write_tree
 
 SNAPSHOT_WITHIN_S = 60.0  # VictoriaMetrics makes one of links
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})  # file systems that a restart empties
@@ -101,6 +100,8 @@ class HostData:
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
         """Unpack a copy beside the folder, and put it in its place."""
+        from contextcore_install.system import trees
+
         folder = self.layout.data / volume.name
         fresh, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
         with writing(folder):
@@ -108,13 +109,13 @@ class HostData:
                 for leftover in (fresh, old):
                     shutil.rmtree(leftover, ignore_errors=True)
                 self.layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-                read_tree(source, fresh)
+                trees.read_tree(source, fresh)
                 with self._stopped(volume.component, ctx):
                     if folder.exists():
                         folder.rename(old)
                     fresh.rename(folder)
                 shutil.rmtree(old, ignore_errors=True)
-            except TreeError as error:
+            except trees.TreeError as error:
                 message = f"The copy of {volume.name} cannot be used: {error}."
                 raise InstallError("volume-unusable", message) from error
 
@@ -170,9 +171,11 @@ class HostData:
 
 
 def _write(folder: Path, sink: IO[bytes], ctx: StepContext, *, follow: bool = False) -> None:
+    from contextcore_install.system import trees  # few runs copy anything
+
     ctx.raise_if_cancelled()
     try:
-        left_out = write_tree(folder, sink, follow=follow)
+        left_out = trees.write_tree(folder, sink, follow=follow)
     except OSError as error:
         message = f"{folder} cannot be copied: {error.strerror or error}."
         raise InstallError("volume-unreadable", message) from error

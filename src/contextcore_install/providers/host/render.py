@@ -15,6 +15,7 @@ from string import Template
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.tables import read_table
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.stack import catalogue, provisioned
@@ -118,12 +119,10 @@ def _json(document: Any) -> str:
 
 def _yaml(name: str, variables: Mapping[str, Any]) -> dict[str, str]:
     """Return config/NAME.toml as NAME.yaml: JSON, in which values need no quoting rules of ours."""
-    import tomllib
-
     source = CONFIG / f"{name}.toml"
     if not source.is_file():
         return {}
-    document = tomllib.loads(source.read_text(encoding="utf-8"))
+    document = read_table(source)
     return {f"{name}.yaml": _json(_filled(document, variables))}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.tables import read_table
 from contextcore_install.providers.kind.owner import NODE_LABEL
 from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 
@@ -43,7 +43,7 @@ class ClusterSpec:
 
 def default_node_image(kind: tuple[int, ...]) -> str:
     """Return the node image for a version of kind (empty if unknown): an older kind cannot make the newest."""
-    older = tomllib.loads(Path(__file__).with_name("node_images.toml").read_text(encoding="ascii"))
+    older = read_table(Path(__file__).with_name("node_images.toml"))
     return str(older.get(".".join(map(str, kind[:2])), NODE_IMAGE))
 
 

@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from contextcore_install.core.dataclass import asdict, dataclass
+from contextcore_install.core.tables import read_table
 from contextcore_install.system.machine import in_another_network
 
 IN_WINDOWS = "microsoft" in os.uname().release.lower()  # whether this is a Linux of WSL2
@@ -150,7 +150,7 @@ class Product:
 
 @cache
 def all_products() -> Mapping[str, Product]:
-    document = tomllib.loads(Path(__file__).with_name("products.toml").read_text(encoding="utf-8"))
+    document = read_table(Path(__file__).with_name("products.toml"))
     return {key: Product(**fields) for key, fields in document.items()}
 
 

@@ -8,7 +8,6 @@ is gone, damaged or of another version is made from its segment again.
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -121,6 +120,8 @@ def _write_segment(
 
 
 def _compressed(content: bytes) -> bytes:
+    import gzip  # few runs end a segment
+
     return gzip.compress(content, _LEVEL, mtime=0)
 
 

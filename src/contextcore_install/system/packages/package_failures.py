@@ -6,11 +6,11 @@ import errno
 import platform
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.tables import read_table
 from contextcore_install.system.packages.apt import last_line
 
 SHOWN = 160  # characters of evidence
@@ -34,8 +34,7 @@ class Cause:
 
 
 def causes() -> list[Cause]:
-    with Path(__file__).with_suffix(".toml").open("rb") as file:
-        return [Cause(**cause) for cause in tomllib.load(file)["cause"]]
+    return [Cause(**cause) for cause in read_table(Path(__file__).with_suffix(".toml"))["cause"]]
 
 
 def explain(program: str, output: str) -> InstallError:

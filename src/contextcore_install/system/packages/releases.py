@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.tables import read_table
 
 RELEASES_FILE = Path(__file__).with_name("releases.toml")
 DIGESTS_FILE = Path(__file__).with_name("digests.toml")
@@ -106,8 +106,8 @@ class Source(Protocol):
 @cache
 def releases() -> Mapping[str, Release]:
     """Return the pinned releases by name, with the committed digests of their versions."""
-    digests = tomllib.loads(DIGESTS_FILE.read_text(encoding="utf-8"))
-    rows = tomllib.loads(RELEASES_FILE.read_text(encoding="utf-8"))
+    digests = read_table(DIGESTS_FILE)
+    rows = read_table(RELEASES_FILE)
     return {
         name: Release(name, **row, digests=digests.get(name, {}).get(row["version"], {})) for name, row in rows.items()
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -120,7 +121,7 @@ class Progress:
     """The steps of a run, in the plan's order.
 
     `titles` names the steps, `needs` what each waits for (without it, each waits for the one before);
-    `history` holds the seconds each took in earlier runs; `done_before` the steps that were completed
+    `history` tells, when it is needed, the seconds each took in earlier runs; `done_before` the steps that were completed
     when the run began.
     """
 
@@ -129,13 +130,13 @@ class Progress:
         titles: Mapping[str, str],
         *,
         needs: Mapping[str, Collection[str]] | None = None,
-        history: Mapping[str, Sequence[float]] | None = None,
+        history: Callable[[], Mapping[str, Sequence[float]]] = dict,
         done_before: Collection[str] = (),
     ) -> None:
         self.steps = {name: StepView(name, title, n) for n, (name, title) in enumerate(titles.items(), 1)}
         names = list(titles)
         self._needs = needs or {name: names[max(0, place - 1) : place] for place, name in enumerate(names)}
-        self._history = history or {}
+        self._history = cache(history)
         self._done_before = frozenset(done_before)
         self._countdown = Countdown()
 
@@ -176,13 +177,13 @@ class Progress:
         quick = {s for s in self._done_before if s in self.steps and self.steps[s].attempt == 0}
         elapsed = {s: v.spent(now) for s, v in self.steps.items() if v.active and s not in quick}
         finished = {s for s, v in self.steps.items() if v.phase in FINISHED}
-        return self._countdown.steady(estimate(self._history, needs, elapsed, finished, quick), now)
+        return self._countdown.steady(estimate(self._history(), needs, elapsed, finished, quick), now)
 
     def share(self, now: float) -> float:
         """Return the share of the run that is done, for a bar: steps, and what is known of the running ones."""
         done = float(self.done)
         for step in self.active:
-            if before := self._history.get(step.id):
+            if before := self._history().get(step.id):
                 done += min(0.9, step.spent(now) / max(0.1, before[-1]))
         return min(1.0, done / max(1, len(self.steps)))
 

@@ -94,7 +94,7 @@ def test_ten_thousand_steps_fit_too() -> None:
 
 @given(st.lists(events, max_size=15), st.integers(1, 120), st.integers(1, 40), st.booleans(), hostile_text)
 def test_no_event_breaks_the_view(told: list[Event], width: int, height: int, unicode: bool, name: str) -> None:
-    progress = Progress(TITLES, history={step: [1.0, 2.0] for step in TITLES}, done_before=["preflight"])
+    progress = Progress(TITLES, history=lambda: {step: [1.0, 2.0] for step in TITLES}, done_before=["preflight"])
     style = Style(width, unicode=unicode)
     for now, event in enumerate(told):
         progress.handle(event, now)

@@ -23,7 +23,7 @@ class Log:
         self.stream = io.StringIO()
         self.console = PlainConsole(
             self.stream,
-            Progress(TITLES, history=history),
+            Progress(TITLES, history=lambda: history or {}),
             self.clock,
             style=Style(width),
             heading="o11y-dev on host, install",
