@@ -15,21 +15,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import kind_idle
 from finished import LAUNCHER, free_port
+from kind_idle import Idle
 from kind_registry import RATE, slow_registry
 from kind_watching import Watched, watched
-from measure import FOLDER, ROOT, Command, environment, interleaved, once
+from measure import FOLDER, ROOT, Command, environment, once
 from report import Row, Section
 
 BY_HAND = ROOT / "benchmarks" / "kind_by_hand.sh"
 MANIFESTS = ROOT / "src" / "contextcore_install" / "stack" / "manifests"
 CLUSTER = "bench-kind"
-#: The targets: share of the plain commands' time and seconds on top, seconds of a run with nothing to do, and
-#: seconds from the last pod's Ready to the end of the step that waits for it.
-MOST_SHARE, MOST_MORE_S = 1.0, 2.0
-MOST_IDLE_S, MOST_LATE_S = 1.5, 0.5
-CLEARLY = 0.8
-"""The share that counts as clearly less time."""
+#: The targets: shares of the plain commands' time, with images that are here and with a slow registry; seconds and
+#: kubectl processes of a run with nothing to do; seconds from the last pod's Ready to the end of the step that waits;
+#: and the share of a core while a pod is waited for.
+MOST_SHARE, MOST_SHARE_SLOW = 0.8, 0.55
+MOST_IDLE_S, MOST_LOOKS, MOST_LATE_S, MOST_CPU = 0.6, 3, 0.2, 0.02
 
 
 def works() -> bool:
@@ -59,9 +60,10 @@ def measure(runs: int) -> Section:
 
     images = [item.image for item in COMPONENTS]
     provide(images)
-    here, idle = Taken(), []
+    here, idle = Taken(), None
     for turn in range(runs):
-        idle += turn_about(here, images, "", idle_runs=10 if turn == runs - 1 else 0)
+        idle = turn_about(here, images, "", idle_runs=10 if turn == runs - 1 else 0)
+    assert idle
     slow = Taken()
     for _ in range(runs):
         with slow_registry(images) as prefix:
@@ -77,9 +79,9 @@ def provide(images: Sequence[str]) -> None:
             subprocess.run([*command, image], check=True, stdout=subprocess.DEVNULL)
 
 
-def turn_about(taken: Taken, images: Sequence[str], registry: str, idle_runs: int = 0) -> list[float]:
-    """Make the cluster once with the program and once by hand; return what runs with nothing to do took."""
-    idle: list[float] = []
+def turn_about(taken: Taken, images: Sequence[str], registry: str, idle_runs: int = 0) -> Idle | None:
+    """Make the cluster once with the program and once by hand; return what it costs when it is made, if asked for."""
+    idle = None
     with place() as (variables, ports):
         argv = [LAUNCHER, "--provider", "kind", "--cluster", CLUSTER, "--output", "json"]
         argv += [word for key, port in ports.items() for word in ("--port", f"{key}={port}")]
@@ -88,8 +90,7 @@ def turn_about(taken: Taken, images: Sequence[str], registry: str, idle_runs: in
         taken.runs.append(watched(command, f"kind-{CLUSTER}"))
         taken.ours.append(taken.runs[-1].wall)
         if idle_runs:
-            again = Command([LAUNCHER, "--cluster", CLUSTER], variables)
-            idle = interleaved({"again": again}, idle_runs)["again"].wall
+            idle = kind_idle.measure(Command([LAUNCHER, "--cluster", CLUSTER], variables), f"kind-{CLUSTER}", idle_runs)
     forget(images if registry else ())
     with place() as (variables, ports):
         wall, _, _ = once(by_hand(ports, images, registry, variables))
@@ -123,7 +124,9 @@ def by_hand(ports: dict[str, int], images: Sequence[str], registry: str, variabl
     node_image = os.environ.get("KIND_NODE_IMAGE", NODE_IMAGE)
     folder = Path(variables["KUBECONFIG"]).parent
     config = folder / "kind.json"
-    config.write_text(json.dumps(cluster_config(CLUSTER, "by-hand", ports, node_image, 0)))
+    asked = cluster_config(CLUSTER, "by-hand", ports, node_image, 0)
+    asked.pop("kubeadmConfigPatches", None)  # what makes old kubelets quicker is the program's own idea
+    config.write_text(json.dumps(asked))
     overlay = folder / "overlay"
     overlay.mkdir()
     names = [item.image.rpartition(":")[0] for item in COMPONENTS]
@@ -140,41 +143,61 @@ def forget(images: Sequence[str]) -> None:
         subprocess.run(["docker", "rmi", image], check=False, capture_output=True)
 
 
-def _section(here: Taken, slow: Taken, idle: Sequence[float], runs: int) -> Section:
+def _section(here: Taken, slow: Taken, idle: Idle, runs: int) -> Section:
     late = statistics.median(run.late for run in here.runs + slow.runs)
     cpu = statistics.median(run.cpu for run in here.runs)
-    rest = statistics.median(idle)
-    limit = MOST_SHARE * statistics.median(here.by_hand) + MOST_MORE_S
-    ours = statistics.median(here.ours)
+    rest = idle.again.median
     rows = [
         Row(
             "an installation, images in the engine",
-            f"{ours:.1f} s",
+            f"{statistics.median(here.ours):.1f} s",
             f"typed by hand: {statistics.median(here.by_hand):.1f} s, {here.share:.2f} x",
-            f"≤ {MOST_SHARE} x + {MOST_MORE_S:.0f} s",
-            ours <= limit,
+            f"≤ {MOST_SHARE} x",
+            here.share <= MOST_SHARE,
         ),
         Row(
             "the same, images from a slow registry",
             f"{statistics.median(slow.ours):.1f} s",
             f"typed by hand: {statistics.median(slow.by_hand):.1f} s, {slow.share:.2f} x",
-            f"≤ {CLEARLY} x",
-            slow.share <= CLEARLY,
+            f"≤ {MOST_SHARE_SLOW} x",
+            slow.share <= MOST_SHARE_SLOW,
         ),
         Row("CPU time of the program itself, images in the engine", f"{cpu:.1f} s", "its children not counted"),
-        Row("a run with nothing to do", f"{rest:.2f} s", "", f"< {MOST_IDLE_S} s", rest < MOST_IDLE_S),
+        Row(
+            "a run with nothing to do",
+            f"{rest:.2f} s",
+            f"`kubectl get` of the same objects: {idle.get.median:.2f} s, {rest / idle.get.median:.1f} x",
+            f"≤ {MOST_IDLE_S} s",
+            rest <= MOST_IDLE_S,
+        ),
+        Row(
+            "kubectl processes of a run with nothing to do",
+            str(idle.looks),
+            f"`--repair` with nothing to do: {idle.looks_of_repair}",
+            f"≤ {MOST_LOOKS}",
+            idle.looks <= MOST_LOOKS,
+        ),
+        Row(
+            "CPU while a pod does not become ready",
+            f"{idle.share_of_core:.1%} of a core",
+            "its children counted",
+            f"≤ {MOST_CPU:.0%}",
+            idle.share_of_core <= MOST_CPU,
+        ),
         Row(
             "from the last pod's Ready to the end of `pods_ready`",
             f"{late:.2f} s",
             "as a watch beside it saw both",
-            f"< {MOST_LATE_S} s",
-            late < MOST_LATE_S,
+            f"≤ {MOST_LATE_S} s",
+            late <= MOST_LATE_S,
         ),
     ]
     note = (
         f"{runs} installations each, in turns, each into a new cluster of one node. By hand is\n"
         "`benchmarks/kind_by_hand.sh`: kind create, docker pull, kind load, kubectl apply and wait, and curl, with\n"
-        f"the same configuration. The slow registry is on loopback and gives {RATE / 1e6:.0f} MB/s over all\n"
-        "connections. The runtime's one-time preparation is not counted."
+        "the same ports and manifests; the settings by which the program has old kubelets do as newer ones do are not\n"
+        f"part of it. The slow registry is on loopback and gives {RATE / 1e6:.0f} MB/s over all connections. The\n"
+        "runtime's one-time preparation is not counted. The pod that does not become ready is one whose program is\n"
+        "stopped (SIGSTOP)."
     )
     return Section("An installation into a cluster of kind", rows, note)

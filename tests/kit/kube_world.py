@@ -11,6 +11,10 @@ from typing import Any
 
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.existing_cluster.provider import KubeContextProvider
+from contextcore_install.providers.kind.engine import CHOICE
+from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, ROLE_LABEL, read_node
+from contextcore_install.providers.kind.owner import NODE_LABEL, owner_file
+from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.providers.kubernetes.client import Kubectl
 
 _PROGRAM = r"""#!{python} -S
@@ -161,12 +165,47 @@ def in_context(
     folder: Path, cluster: Cluster, objects: list[dict[str, Any]], given: frozenset[str] = frozenset()
 ) -> KubeContextProvider:
     """Return a provider, of the installation dev, whose release is some objects."""
+    environ = _on_path(folder, cluster, objects)
+    return KubeContextProvider(
+        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"}, given_now=given)
+    )
+
+
+_ENGINE = """\
+#!/bin/sh
+case "$*" in
+"ps --all"*) echo n1;;
+"inspect --type container"*) echo '[{node}]';;
+*) exit 1;;
+esac
+"""
+NODE = "dev-control-plane"
+
+
+def in_kind(folder: Path, cluster: Cluster, objects: list[dict[str, Any]]) -> KindProvider:
+    """Return a provider, of the installation dev, whose cluster of kind has one node and is ours."""
+    environ = _on_path(folder, cluster, objects)
+    config = ProviderConfig("dev", folder / "dev", folder / "bin", {**environ, CHOICE: "docker"})
+    labels = {ROLE_LABEL: "control-plane", CLUSTER_LABEL: "dev"}
+    times = {"Status": "running", "StartedAt": "2026-01-01T10:00:00Z"}
+    about = {"Labels": labels, "Image": "kindest/node:v1.37.0"}
+    node = {"Id": "n1", "Name": f"/{NODE}", "Created": "2026-01-01T10:00:00Z", "State": times, "Config": about}
+    engine = folder / "path" / "docker"
+    engine.write_text(_ENGINE.format(node=json.dumps(node)))
+    engine.chmod(0o755)
+    owners = owner_file(config)
+    owner = owners.finish(owners.begin([], "docker"), [read_node(node)])
+    marked = {"name": NODE, "labels": {NODE_LABEL: owner.id}}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    cluster.put([{"kind": "Node", "metadata": marked, "status": ready}, *cluster.objects])
+    return KindProvider(config)
+
+
+def _on_path(folder: Path, cluster: Cluster, objects: list[dict[str, Any]]) -> dict[str, str]:
+    """Put the cluster's kubectl, which renders any manifests to these objects, first on PATH; return the variables."""
     path = folder / "path"
     path.mkdir(exist_ok=True)
     release = json.dumps({"kind": "List", "items": objects})
     (path / "kubectl").write_text(_RENDERING.format(release=release, program=cluster.program))
     (path / "kubectl").chmod(0o755)
-    environ = {**os.environ, "PATH": os.pathsep.join([str(path), "/usr/bin", "/bin"])}
-    return KubeContextProvider(
-        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"}, given_now=given)
-    )
+    return {**os.environ, "PATH": os.pathsep.join([str(path), "/usr/bin", "/bin"])}

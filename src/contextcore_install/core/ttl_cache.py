@@ -42,6 +42,11 @@ class TtlCache(Generic[Value]):
                 raise self._error
             return self._found[0]
 
+    def put(self, value: Value) -> None:
+        """Remember a value that came otherwise."""
+        with self._lock:
+            self._found, self._error, self._read_at = [value], None, self._monotonic()
+
     def forget(self) -> None:
         """Have the next read ask anew, as something was changed."""
         with self._lock:

@@ -15,7 +15,7 @@ from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
-from contextcore_install.providers.kubernetes.pods import Pod, moment
+from contextcore_install.providers.kubernetes.pods import Pod, made_at, moment
 
 API_PORT = 6443  # of the API server inside the control plane's container
 API_DEAD = "api-unreachable"  # the code for an API server that does not answer; any other error is an answer
@@ -196,7 +196,7 @@ class Inspector:
 
 def _is_at_first_start(member: Manifest, now: float) -> bool:
     """Tell whether a node joined a short while ago, and has not been Ready since."""
-    joined = moment(member["metadata"].get("creationTimestamp", ""))
+    joined = made_at(member)
     conditions = (member.get("status") or {}).get("conditions") or []
     ready: Manifest = next((entry for entry in conditions if entry.get("type") == "Ready"), {})
     never = ready.get("status") == "False" and moment(ready.get("lastTransitionTime", "")) - joined < JOINING_S

@@ -19,14 +19,16 @@ from contextcore_install.providers.kubernetes.claims import templates_of
 from contextcore_install.providers.kubernetes.client import Events, Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, annotation_of, key_of, mounted_claims
-from contextcore_install.providers.kubernetes.pods import Pod, wanted_pods
+from contextcore_install.providers.kubernetes.pods import Pod, made_at, wanted_pods
 
 Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
 
 #: Seconds without a pod after which the API server is asked, events count, and count though it would take the pod.
 ASK_S, EVENTS_S, OLD_EVENTS_S = 2.0, 10.0, 45.0
+#: Seconds within which the controllers of a new cluster may not even have started.
+NEW_S = 30.0
 #: Seconds for a dry run (each webhook on its way may take up to its own limit), and for which its result is cached.
-DRY_RUN_S, FRESH_S = 15.0, 3.0
+DRY_RUN_S, FRESH_S = 15.0, 10.0
 # As the API says it (k8s.io/apiserver, responsewriters/errors.go)
 _REFUSED_TO_US = re.compile(r'cannot create resource "pods"')
 _CONTROLLERS = {
@@ -60,7 +62,7 @@ class MissingPods:
     def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
         """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once."""
         waited = lasted(str(live["metadata"].get("uid", "")), "podless") if lasted else float("inf")
-        if waited < ASK_S:
+        if waited < ASK_S or (not lasted and time.time() - made_at(live) < NEW_S):
             return None
         refusal = self.refusal(live)
         found = self._diagnosis(key, "FailedCreate", refusal) if refusal else None

@@ -28,7 +28,7 @@ from contextcore_install.providers.kubernetes.objects import (
     pod_specs,
 )
 
-GONE_WITHIN_S = 15
+GONE_WITHIN_S, CLASSES_FRESH_S = 15, 5.0  # seconds for a claim to go, and for which storage classes count
 #: Where an emptyDir holds nothing that is to be kept.
 SCRATCH = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/var/cache/", "/dev/shm/")  # noqa: S108 - where pods have them
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
@@ -117,7 +117,7 @@ class StorageClasses:
     """The cluster's storage classes, as far as this user may read them."""
 
     def __init__(self, kubectl: Kubectl) -> None:
-        self._shared = TtlCache(lambda: kubectl.items_if_readable("storageclasses"))
+        self._shared = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
 
     def default_for(self, claim: Manifest) -> str:
         """Return the default class that a claim without a volume or a class would get now; empty if it has either."""

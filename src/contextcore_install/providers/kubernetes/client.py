@@ -234,7 +234,7 @@ class Reader:
 
 
 class Events:
-    """Reason and message of an object's events, oldest first, cached for a moment."""
+    """Reason and message of an object's events, oldest first, cached for a moment: one read for all of a namespace."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -246,10 +246,10 @@ class Events:
 
     def about(self, uid: str, namespace: str) -> list[tuple[str, str]]:
         """Return the events about an object; none if they cannot be read."""
-        arguments = ("events", "-n", namespace, f"--field-selector=involvedObject.uid={uid}")
-        ask = partial(self._kubectl.items_if_readable, *arguments)
-        items = self._cached.setdefault(uid, TtlCache(ask, EVENTS_FRESH_S)).read()
-        return [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(items, key=_when)]
+        ask = partial(self._kubectl.items_if_readable, "events", "-n", namespace)
+        items = self._cached.setdefault(namespace, TtlCache(ask, EVENTS_FRESH_S)).read()
+        about = [item for item in items if item.get("involvedObject", {}).get("uid") == uid]
+        return [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(about, key=_when)]
 
 
 def _when(event: Manifest) -> tuple[str, bool]:

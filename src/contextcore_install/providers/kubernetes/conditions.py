@@ -31,7 +31,7 @@ from contextcore_install.providers.kubernetes.pods import (
 from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
 
 CRASHES = 2  # restarts after which a crash is no accident
-CREATING_S = 10.0  # in ContainerCreating, after which the events are asked why
+PLACING_S, CREATING_S = 5.0, 10.0  # without a node, and in ContainerCreating, after which the events are asked why
 
 
 @dataclass
@@ -121,6 +121,8 @@ class WorkloadConditions:
 
     def _diagnose(self, key: Key, pod: Pod, snapshot: Snapshot, limits: WaitLimits | None) -> Diagnosis | None:
         is_unschedulable = pod.reason == reasons.UNSCHEDULABLE
+        if is_unschedulable and limits and limits.lasted(pod.uid, "unplaced") < PLACING_S:
+            return None
         if is_unschedulable and (claim := self._diagnose_claims(key, pod, snapshot)):
             return claim
         evidence = self._evidence(key, pod, limits)

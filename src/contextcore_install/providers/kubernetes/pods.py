@@ -83,6 +83,11 @@ def moment(text: str) -> float:
         return 0.0
 
 
+def made_at(item: Manifest) -> float:
+    """Return when an object was made, in seconds since 1970."""
+    return moment(str(item["metadata"].get("creationTimestamp", "")))
+
+
 def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:
     labels = workload.get("spec", {}).get("selector", {}).get("matchLabels")
     return [

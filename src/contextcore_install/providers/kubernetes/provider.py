@@ -17,6 +17,7 @@ from contextcore_install.core.evidence import Collector
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.kubernetes.claims import claims_of, lost_claims, storage
 from contextcore_install.providers.kubernetes.client import APPLY, Kubectl, Reader
@@ -95,6 +96,10 @@ class KubernetesProvider(ABC):
     def _conditions(self) -> WorkloadConditions:
         return WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
 
+    @cached_property
+    def _workloads(self) -> TtlCache[Sequence[Workload]]:
+        return TtlCache(self._look_at_workloads)
+
     @abstractmethod
     def _require_cluster(self) -> None:
         """Raise InstallError if the API cannot answer, or is another cluster's."""
@@ -137,12 +142,17 @@ class KubernetesProvider(ABC):
         self._restarter.restart(ctx)
 
     def workloads(self) -> Sequence[Workload]:
+        return self._workloads.read()
+
+    def _look_at_workloads(self) -> Sequence[Workload]:
         self._require_cluster()
         return self._conditions.now(self._reader.read())
 
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         try:
-            yield from WorkloadWatch(self._reader, self._conditions).changes(ctx)
+            for workloads in WorkloadWatch(self._reader, self._conditions).changes(ctx):
+                self._workloads.put(workloads)  # which the check that follows need not ask for again
+                yield workloads
         finally:
             self._reader.forget()
 

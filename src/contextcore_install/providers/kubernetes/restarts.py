@@ -23,7 +23,7 @@ from contextcore_install.providers.kubernetes.objects import (
     key_of,
     pod_specs,
 )
-from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, moment, selected, wanted_pods
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, made_at, moment, selected, wanted_pods
 
 #: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -123,8 +123,7 @@ def never_started(item: Manifest) -> bool:
 
 def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
     """Have a workload that lacks pods, and was not just made, reconciled: controllers back off after each refusal."""
-    made = moment(str(workload["metadata"].get("creationTimestamp", "")))
-    if time.time() - made < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
+    if time.time() - made_at(workload) < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
         return
     key, now = key_of(workload), datetime.now(UTC).isoformat(timespec="milliseconds")
     note = (f"{NUDGED}={now}", "--overwrite", f"--field-manager={FIELD_MANAGER}")

@@ -22,7 +22,7 @@ from contextcore_install.system.process import Follower, following
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.
 LOOK_S = 1.0
 #: Seconds after which everything is read anew, should a watch have missed something.
-RESYNC_S = 15.0
+RESYNC_S = 60.0
 #: Seconds to wait before a watch that ended is begun again, and for how long the API may be away.
 AGAIN_S, AWAY_S = 0.5, 60.0
 

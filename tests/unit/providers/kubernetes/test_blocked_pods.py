@@ -56,7 +56,7 @@ def failed(message: str) -> dict[str, Any]:
     """An event of a controller that could not make a pod."""
     return {
         "kind": "Event", "metadata": {"name": "e"}, "type": "Warning", "reason": "FailedCreate", "message": message,
-        "lastTimestamp": "2026-01-01T10:00:00Z",
+        "lastTimestamp": "2026-01-01T10:00:00Z", "involvedObject": {"uid": "w1"},
     }  # fmt: skip
 
 

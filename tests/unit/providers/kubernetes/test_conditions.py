@@ -9,7 +9,7 @@ import pytest
 
 from contextcore_install.core.provider import Workload
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
-from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
+from contextcore_install.providers.kubernetes.conditions import PLACING_S, WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Release
 from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out
 from contextcore_install.providers.kubernetes.watch import documents
@@ -85,8 +85,8 @@ class Watcher:
             assert "?" not in f"{found.message} {remedy and (remedy.summary, remedy.command)}", "a fact is missing"
         return workload
 
-    def happened(self, *events: tuple[str, str]) -> None:
-        """Have the cluster tell of events: reason and message, the last one last."""
+    def happened(self, *events: tuple[str, str], to: str = "u1") -> None:
+        """Have the cluster tell of events of an object, by its uid: reason and message, the last one last."""
         kind = {"FailedMount": "Warning", "Unhealthy": "Warning", "FailedCreate": "Warning"}
         self.cluster.put(
             [
@@ -94,6 +94,7 @@ class Watcher:
                     "kind": "Event",
                     "metadata": {"name": str(number)},
                     "type": kind.get(reason, "Normal"),
+                    "involvedObject": {"uid": to},
                     "reason": reason,
                     "message": message,
                     "lastTimestamp": f"2026-01-01T10:00:0{number}Z",
@@ -103,7 +104,9 @@ class Watcher:
         )
 
     def after(self, seconds: float, *objects: dict[str, Any]) -> Workload:
-        """Look now, and again when that has lasted."""
+        """Look now, when it may have been a passing state, and again when that has lasted."""
+        self.look(*objects)
+        self.at += PLACING_S
         self.look(*objects)
         self.at += seconds
         return self.look(*objects)
@@ -209,7 +212,7 @@ def test_a_pod_that_the_cluster_refuses_is_told_and_one_that_it_has_no_time_for_
     watcher: Watcher, said: str, refused: bool
 ) -> None:
     said = f"create Pod loki-0 in StatefulSet loki failed error: {said}"
-    watcher.happened(("FailedCreate", said))
+    watcher.happened(("FailedCreate", said), to="")
     finding = watcher.after(60, NOT_READY).finding
     assert (finding is not None and finding.code == "pod-refused") is refused
 
@@ -269,7 +272,7 @@ def test_a_claim_that_waits_for_its_pod_is_normal_and_one_without_a_class_is_not
 ) -> None:
     metadata = {"name": "data-loki-0", "namespace": "obs", "uid": "c1"}
     claim = {"kind": "PersistentVolumeClaim", "metadata": metadata, "status": {"phase": "Pending"}}
-    watcher.happened((reason, "no persistent volumes available for this claim and no storage class is set"))
+    watcher.happened((reason, "no persistent volumes available for this claim and no storage class is set"), to="c1")
     unbound = pod(unscheduled="pod has unbound immediate PersistentVolumeClaims")
     workload = watcher.after(21, NOT_READY, unbound, claim)
     if says:
