@@ -33,7 +33,7 @@ def answer(handler, status=200, document=None):
     handler.end_headers()
     handler.wfile.write(text)
 def loki(handler, path, body):
-    if path == "/loki/api/v1/push":
+    if path in ("/loki/api/v1/push", "/otlp/v1/logs"):
         kept.append(body)
         return answer(handler, 204)
     if path == "/ready" or path.startswith("/loki/api/v1/labels"):
@@ -55,10 +55,20 @@ def tempo(handler, path, body):
 def alloy(handler, path, body):
     if path == "/-/ready":
         return answer(handler)
-    if path != "/v1/traces" or not body:
-        return answer(handler, 405 if path == "/v1/traces" else 404)
-    target = re.search(r'exporter.otlp "traces".*?endpoint = "([^"]+)"', pipeline, re.S)[1]
-    urllib.request.urlopen(urllib.request.Request("http://" + target + path, body.encode()), timeout=5)
+    if path not in ("/v1/traces", "/v1/logs", "/v1/metrics") or not body:
+        return answer(handler, 405 if path.startswith("/v1/") else 404)
+    def target(name):
+        return re.search('exporter.otlp(?:http)? "%s".*?endpoint = "(?:http://)?([^"]+)"' % name, pipeline, re.S)[1]
+    if path == "/v1/traces":
+        url = target("traces") + path
+    elif path == "/v1/logs":
+        url = target("logs") + path
+    else:
+        url = re.search('url = "http://([^"/]+)', pipeline)[1] + "/api/v1/import/prometheus"
+        scopes = json.loads(body)["resourceMetrics"][0]["scopeMetrics"]
+        points = [(each["name"], point) for each in scopes[0]["metrics"] for point in each["gauge"]["dataPoints"]]
+        body = "".join("%s %s\\n" % (name, point["asDouble"]) for name, point in points)
+    urllib.request.urlopen(urllib.request.Request("http://" + url, body.encode()), timeout=5)
     answer(handler)
 def grafana(handler, path, body):
     if path == "/api/health":
