@@ -102,8 +102,8 @@ def keep_bytecode_in(runtimes: str) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End the process, at once if nothing is left to be done: taking all modules apart is a tenth of a quick command."""
-    if "threading" in sys.modules or atexit._ncallbacks():
+    """End the process, at once if nothing is left to do: taking modules apart is a tenth of a quick command."""
+    if "threading" in sys.modules or atexit._ncallbacks():  # noqa: SLF001 - there is no public one
         raise SystemExit(code)
     os._exit(code)
 

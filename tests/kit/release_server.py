@@ -30,7 +30,7 @@ from contextcore_install.system.packages.http_client import Limits
 from contextcore_install.system.packages.releases import Platform, Release, releases
 
 LINUX = Platform("linux", "amd64")
-QUICK = Limits(connect_s=2, read_s=0.5, pause_s=0.05, tries=2)
+QUICK = Limits(connect_s=2, read_s=15, pause_s=0.05, tries=2)
 
 
 def program(says: str, size: int = 0) -> bytes:

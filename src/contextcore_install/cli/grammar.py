@@ -240,7 +240,7 @@ _INSTALLATION_FLAGS = (
     _kept(
         "--mirror",
         "URL",
-        "fetch tools from this mirror of upstream",
+        "fetch tools from this mirror",
         _BUNDLING,
         type=_mirror,
         providers=_ALL_PROVIDERS,

@@ -184,8 +184,10 @@ def listens(pid: int, port: int) -> bool:
     if found and _link(found) == inode:
         return True
     inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening_inodes(pid, table, port)}
-    with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd") if inodes else ():
+    if not inodes:
+        return False
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
             if (inode := _link(entry.path)) in inodes:
                 _LISTENING[pid, port] = entry.path, inode
                 return True
@@ -205,7 +207,7 @@ def _listening_inodes(pid: int, table: str, port: int) -> Iterator[str]:
 
 def _link(path: str) -> str:
     try:
-        return os.readlink(path)
+        return os.readlink(path)  # noqa: PTH115 - hundreds of them
     except OSError:  # closed meanwhile
         return ""
 

@@ -14,7 +14,15 @@ from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import PROGRAM, own
 
 SOURCES = Path(contextcore_install.__file__).parent
-VALUES = {"FILE": "/tmp/file", "--port": "grafana=3001", "--cluster": "demo", "--context": "there", "--to": "preflight"}
+VALUES = {
+    "FILE": "/tmp/file",
+    "--port": "grafana=3001",
+    "--cluster": "demo",
+    "--context": "there",
+    "--platform": "linux/arm64",
+    "--to": "preflight",
+    "bundle": "list",
+}
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:

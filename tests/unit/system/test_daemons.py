@@ -188,7 +188,7 @@ Killed(folder, folder).start(Daemon("it", {SLEEP!r}, {{"PATH": "/usr/bin:/bin"}}
     source = str(Path(daemons_module.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": source}, check=False)
     assert done.returncode == -signal.SIGKILL
-    # Popen goes on when the pipe to its child closes, and the kernel closes that before a process shows its environment.
+    # Popen goes on when the pipe to its child closes, which is before the child shows its environment.
     wait_until(lambda: daemons.look("it").alive)
     sighting = daemons.look("it")
     assert "about to be started" in sighting.note

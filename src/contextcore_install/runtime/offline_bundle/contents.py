@@ -11,7 +11,7 @@ from typing import IO
 import contextcore_install
 from contextcore_install import __version__
 from contextcore_install.core.dataclass import dataclass, replace
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.errors import LAUNCHER, InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.packages import packages
@@ -25,14 +25,7 @@ from contextcore_install.system.supervisor import StartOptions
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _GLIBC, _MACOS = range(17, 29), range(11, 15)
 """The minor versions of glibc 2, and the versions of macOS, that wheels may be for: older ones are preferred."""
-_BESIDE = (
-    "create-cluster.sh",
-    "scripts/find-python.sh",
-    "scripts/install-state.sh",
-    "requirements.lock",
-    "README.md",
-    "LICENSE",
-)
+_BESIDE = (LAUNCHER, "scripts/find-python.sh", "scripts/install-state.sh", "requirements.lock", "README.md", "LICENSE")
 """What the program needs beside its package, and what its users expect there."""
 _WHEELS_WITHIN_S = 1200.0
 
@@ -45,7 +38,7 @@ def program_files() -> dict[str, Path]:
     )
     if around is None or (missing := next((name for name in _BESIDE if not (around / name).is_file()), "")):
         message = f"this program was installed without {missing if around else _BESIDE[0]}, which a bundle is to hold"
-        raise InstallError("no-launcher", message, hint="make the bundle with a checkout: ./create-cluster.sh bundle")
+        raise InstallError("no-launcher", message, hint=f"make the bundle with a checkout: {own('bundle')}")
     files = {name: around / name for name in _BESIDE}
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import InstallError, own
+from contextcore_install.core.errors import LAUNCHER, InstallError, own
 from contextcore_install.system.files import open_regular, write_atomically
 from contextcore_install.system.packages.bundle_manifest import (
     BLOCK,
@@ -73,7 +73,7 @@ class BundleFile:
             raise InstallError("bundle-platform", message, hint=f"on a machine with a network: {make}")
         if self.manifest.version != version:
             message = f"{self.path} was made by version {self.manifest.version} of this program, which is {version}"
-            hint = f"unpack the program in it (tar -xf FILE {PROGRAM}) and use that: {PROGRAM}/create-cluster.sh"
+            hint = f"unpack the program in it (tar -xf FILE {PROGRAM}) and use that: {PROGRAM}/{LAUNCHER}"
             raise InstallError("bundle-version", message, hint=hint)
 
     def entries(self, kind: str) -> list[BundleEntry]:

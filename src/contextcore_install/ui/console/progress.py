@@ -121,8 +121,8 @@ class Progress:
     """The steps of a run, in the plan's order.
 
     `titles` names the steps, `needs` what each waits for (without it, each waits for the one before);
-    `history` tells, when it is needed, the seconds each took in earlier runs; `done_before` the steps that were completed
-    when the run began.
+    `history` tells, when it is needed, the seconds each took in earlier runs; `done_before` the steps that were
+    completed when the run began.
     """
 
     def __init__(

@@ -17,7 +17,6 @@ from contextcore_install.providers.kind.images import Images
 from contextcore_install.system.packages.bundle_writer import Part, write_bundle
 from kit.fakes import Told
 from kit.offline_bundles import about_here
-
 from unit.providers.kind.test_images import Lab
 
 NODE, LOKI = "kindest/node:v1.37.0", "grafana/loki:3"
