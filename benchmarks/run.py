@@ -8,6 +8,7 @@ import shutil
 import downloads
 import history
 import kind_clusters
+import kind_offline
 import noop
 import page
 import status
@@ -17,7 +18,7 @@ from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "downloads", "kind")
+WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "downloads", "kind", "offline")
 
 
 def main() -> int:
@@ -50,6 +51,8 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:
         print("kind: NOT MEASURED. It needs docker, kind and kubectl that work.")
+    if "offline" in which and kind_clusters.works():
+        sections.append(kind_offline.measure(runs=1 if quick else 3))
     return sections
 
 

@@ -113,7 +113,7 @@ class Checkout:
             encoding="utf-8",
             umask=umask,
             check=False,
-            timeout=60,
+            timeout=240,
         )
         return Started(done.returncode, done.stdout, done.stderr)
 

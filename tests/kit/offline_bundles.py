@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contextcore_install import __version__
+from contextcore_install.providers.kind.engine import choose_engine
+from contextcore_install.runtime.offline_bundle.images import ImageArchives
 from contextcore_install.system.packages.bundle_manifest import FOLDERS, BundleManifest
 from contextcore_install.system.packages.bundle_source import MACHINES
 from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
+from kit.fakes import Told
 
 ABOUT = BundleManifest("0.9.0", "2026-01-02T03:04:05Z", "linux", "amd64", ("host",), ())
 CONTENTS = {
@@ -37,3 +40,13 @@ def small_bundle(
 
 def _part(path: str, content: bytes) -> Part:
     return Part(path, _KINDS[path.partition("/")[0]], Path(path).stem, "1.0", lambda sink: sink.write(content))
+
+
+def image_bundle(target: Path, node_image: str, images: Sequence[str]) -> None:
+    """Write a bundle of images that the container engine has, saved as `bundle` saves them."""
+    ctx, platform = Told(limit_s=600).ctx, f"linux/{about_here().machine}"
+    archives = ImageArchives(choose_engine(os.environ, None), platform, ctx, registry="", may_pull=False)
+    parts = archives.parts("node-image", node_image, ctx)
+    parts += [part for image in images for part in archives.parts("image", image, ctx)]
+    target.unlink(missing_ok=True)
+    write_bundle(target, about_here("kind"), parts)

@@ -134,19 +134,21 @@ VERSIONS = {
 
 def publish(upstream: ReleaseServer, *names: str) -> None:
     """Have a server offer components in the form of upstream's releases."""
-    here = Platform.here()
     for name in names:
-        text = PROGRAM.format(
-            python=sys.executable, name=name, version=VERSIONS[name], store=program("victoria-metrics")
-        ).encode()
-        release = releases()[name]
-        if release.is_tree:
-            tree = {"bin/grafana": text, "conf/defaults.ini": b"", "public/index.html": b""}
-            file = tarball({f"grafana-{release.version}/{path}": content for path, content in tree.items()})
-        else:
-            pack = zipped if release.file.endswith(".zip") else tarball
-            file = pack({release.program_in_archive(here): text}) if release.is_archive else text
-        upstream.publish(name, file)
+        upstream.publish(name, release_file(name))
+
+
+def release_file(name: str) -> bytes:
+    """Return a component's file in the form of upstream's release."""
+    release, here = releases()[name], Platform.here()
+    text = PROGRAM.format(
+        python=sys.executable, name=name, version=VERSIONS[name], store=program("victoria-metrics")
+    ).encode()
+    if release.is_tree:
+        tree = {"bin/grafana": text, "conf/defaults.ini": b"", "public/index.html": b""}
+        return tarball({f"grafana-{release.version}/{path}": content for path, content in tree.items()})
+    pack = zipped if release.file.endswith(".zip") else tarball
+    return pack({release.program_in_archive(here): text}) if release.is_archive else text
 
 
 def package_without_digests(folder: Path) -> Path:

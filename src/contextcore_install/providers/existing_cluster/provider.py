@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from contextcore_install.core.dataclass import replace
-from contextcore_install.core.errors import InstallError, usage_error
-from contextcore_install.core.findings import Finding, finding_of
+from contextcore_install.core.errors import InstallError, own, usage_error
+from contextcore_install.core.findings import Finding, Remedy, finding_of
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
@@ -97,7 +97,18 @@ class KubeContextProvider(KubernetesProvider):
             of_cluster("context", f"The context {self.context}", self._probe_context),
             of_cluster("rights", "Rights in the cluster", self._probe_rights),
             manifests_requirement(self._source, self._box),
+            *([of_cluster("images", "Images for the cluster", self._probe_images)] if self._config.bundle else []),
         ]
+
+    def _probe_images(self) -> Probe:
+        """Say what the cluster must be able to pull: nobody but its owner can give images to its nodes."""
+        if registry := self._config.options.get("registry"):
+            return Probe(f"the cluster pulls them from {registry}")
+        push = "Push the bundle's images to a registry that the cluster reaches, and add --registry PREFIX."
+        names = ", ".join(item.image for item in COMPONENTS)
+        message = "The cluster pulls its images itself, and not from the bundle."
+        remedy = Remedy(push, own("bundle", "list", str(self._config.bundle)))
+        return Probe(names, (Finding("bundle-images", message, names, remedy, warning=True),))
 
     def _probe_context(self) -> Probe:
         try:

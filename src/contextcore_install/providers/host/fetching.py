@@ -51,6 +51,8 @@ class MissingPrograms:
         failed = {name: error for name, error in found.items() if isinstance(error, InstallError)}
         if STORE in failed:
             raise failed[STORE]
+        if failed and config.bundle:  # it is to have all of them, and one that was tampered with is not to be used
+            raise next(iter(failed.values()))
         if failed:
             self.left_out |= {name: _reason(error) for name, error in failed.items()}
             names, reasons = ", ".join(failed), [self.left_out[name] for name in failed]

@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import StepContext
@@ -21,6 +22,7 @@ from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.system.packages.bundle_manifest import BundleEntry
 from contextcore_install.system.packages.bundle_source import open_bundle
 from contextcore_install.system.process import pipe
+from contextcore_install.system.programs import KIND, Tool
 
 NODE_IMAGE, IMAGE = "node-image", "image"
 LOAD_S = 600.0  # seconds for the engine to take an image
@@ -52,6 +54,13 @@ class BundleImages:
         It is the tag, also of one that is pinned by its digest: an archive cannot carry that.
         """
         return next((tag_of(entry.name) for entry in self._bundle.entries(NODE_IMAGE)), "")
+
+    @property
+    def kind(self) -> Tool:
+        """What kind must be: not older than the bundle's own, as older ones may not know its node image."""
+        entry = next((entry for entry in self._bundle.entries("tool") if entry.name == KIND.name), None)
+        numbers = entry.version.split(".")[:2] if entry else ()
+        return replace(KIND, oldest=max(KIND.oldest, tuple(map(int, numbers))))
 
     def holds(self, image: str) -> bool:
         return image in self._entries

@@ -35,7 +35,7 @@ from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, res
 from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import takes_connections
-from contextcore_install.system.programs import KIND, KUBECTL
+from contextcore_install.system.programs import KIND, KUBECTL, Tool
 
 #: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
 STEADY_S = 2.0
@@ -60,7 +60,7 @@ class KindProvider(KubernetesProvider):
         asked = str(self._config.options.get("node_image") or "")
         if self._bundle and (not asked or self._bundle.holds(tag_of(asked))):
             return tag_of(asked) or self._bundle.node_image
-        return asked or default_node_image(found.version if (found := self._box.find(KIND)) else ())
+        return asked or default_node_image(found.version if (found := self._box.find(self._kind)) else ())
 
     # The parts
 
@@ -76,6 +76,10 @@ class KindProvider(KubernetesProvider):
     def _bundle(self) -> BundleImages | None:
         key = str(self._config.options.get("bundle_key", ""))
         return BundleImages(self._config.bundle, key) if self._config.bundle else None
+
+    @property
+    def _kind(self) -> Tool:
+        return self._bundle.kind if self._bundle else KIND
 
     @cached_property
     def _images(self) -> Images:
@@ -106,7 +110,7 @@ class KindProvider(KubernetesProvider):
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._reader.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
-        kind = partial(self._box.path, KIND)
+        kind = partial(self._box.path, self._kind)
         return Creation(self._inspector.cluster, spec, self._folder, lock, kind, self._inspector, self._images)
 
     def _require_cluster(self) -> None:
@@ -123,8 +127,8 @@ class KindProvider(KubernetesProvider):
     # The port
 
     def requirements(self) -> Sequence[Requirement]:
-        config, box, engine, ports = self._config, self._box, self._engine, self._ports
-        needs = KindRequirements(config, box, engine, ports, self._node_image, self._source, self._our_nodes)
+        config, box, engine, ports, image = self._config, self._box, self._engine, self._ports, self._node_image
+        needs = KindRequirements(config, box, engine, ports, image, self._source, self._our_nodes, self._kind)
         return [*needs.all(), *([self._bundle.requirement(self._needed_images)] if self._bundle else [])]
 
     def _needed_images(self) -> Sequence[str]:
@@ -234,7 +238,7 @@ class KindProvider(KubernetesProvider):
 
     def evidence(self) -> Sequence[Collector]:
         name, engine = self._config.cluster, self._engine
-        export = export_evidence(name, engine, partial(self._box.path, KIND))
+        export = export_evidence(name, engine, partial(self._box.path, self._kind))
         return [*engine_evidence(name, engine), *super().evidence(), export]
 
     def overview(self) -> Overview:

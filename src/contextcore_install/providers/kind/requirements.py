@@ -23,7 +23,7 @@ from contextcore_install.providers.kubernetes.requirements import manifests_requ
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system import machine
 from contextcore_install.system.ports import bind_problem, free_port
-from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
+from contextcore_install.system.programs import KIND, KUBECTL, Tool, ToolBox
 
 CLOCKS_DIFFER_S = 60.0  # seconds by which clocks may differ: an engine takes some to answer
 ENGINE_DISK_WANTED = 8192  # MiB, below which diagnosis/rules/machine.toml warns
@@ -41,6 +41,7 @@ class KindRequirements:
     node_image: str
     source: ManifestSource
     our_nodes: Callable[[], Sequence[Node]]
+    kind: Tool = KIND
     bind_problem: Callable[[int], int] = bind_problem
     privileged_below: Callable[[], int] = machine.privileged_below
     which: Callable[..., str | None] = shutil.which
@@ -49,7 +50,7 @@ class KindRequirements:
         of_machine = partial(Requirement, category=Category.INFRASTRUCTURE)
         return [
             Requirement("engine", "A container engine", self._engine_probe),
-            tool_requirement(KIND, self.box, self.config),
+            tool_requirement(self.kind, self.box, self.config),
             tool_requirement(KUBECTL, self.box, self.config),
             of_machine("memory", "Memory and processors of the engine", partial(self._if_known, self._resources)),
             of_machine("disk", "Disk space of the engine", self._disk),

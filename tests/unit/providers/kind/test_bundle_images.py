@@ -15,6 +15,7 @@ from contextcore_install.core.provider import Requirement
 from contextcore_install.providers.kind.bundle_images import BundleImages
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from contextcore_install.system.programs import KIND
 from kit.fakes import Told
 from kit.offline_bundles import about_here
 from unit.providers.kind.test_images import Lab
@@ -71,6 +72,14 @@ def test_an_image_that_the_bundle_lacks_comes_from_the_engine(lab: Lab, bundle: 
     lab.has("grafana/mimir:3")
     assert not images(lab, bundle).provide(["grafana/mimir:3"], Told().ctx)
     assert lab.calls("save") == ["save grafana/mimir:3"]
+
+
+def test_kind_is_to_be_no_older_than_the_bundles_own(lab: Lab, bundle: BundleImages) -> None:
+    assert bundle.kind.oldest == KIND.oldest
+    path = lab.folder / "other.bundle"
+    kind = Part("tools/kind", "tool", "kind", "0.99.1", lambda sink: sink.write(b"kind"))
+    write_bundle(path, about_here("kind"), [kind])
+    assert BundleImages(path).kind.oldest == (0, 99)
 
 
 def tamper(path: Path) -> None:
