@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ class Client:
                 code, what = "download-broken", "broke off"
             elif "CERTIFICATE_VERIFY_FAILED" in str(error):
                 what = "shows a certificate that this machine does not trust"
-            raise InstallError(code, f"{url} {what}.", f"{type(error).__name__}: {error}", retryable=True) from error
+            raise InstallError(code, f"{url} {what}.", _cause(error), retryable=True) from error
 
     def _answer(self, ctx: StepContext, pool: urllib3.PoolManager, url: str, start: int) -> urllib3.BaseHTTPResponse:
         """Return the answer; a busy server that says for how long is waited for."""
@@ -108,6 +109,12 @@ class Client:
             if found := netrc.netrc(path).authenticators(urlsplit(url).hostname or ""):
                 return urllib3.make_headers(basic_auth=f"{found[0]}:{found[2]}")
         return {}
+
+
+def _cause(error: Exception) -> str:
+    """Return what went wrong at the bottom, without the names of urllib3's objects."""
+    cause = getattr(error, "reason", None) or error
+    return f"{type(cause).__name__}: {re.sub(r'^<?[A-Za-z.]*Connection.*?: ', '', str(cause))}"
 
 
 def _refuse_other_than_files(url: str, response: urllib3.BaseHTTPResponse, statuses: set[int]) -> None:

@@ -28,7 +28,7 @@ from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import apt
 from contextcore_install.system.packages.bundle_source import BundleSource
 from contextcore_install.system.packages.download import Upstream
-from contextcore_install.system.packages.placing import Job, put_program, put_tree
+from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune_trees, put_program, put_tree
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
 from contextcore_install.system.packages.unpack import take_program, take_tree
 from contextcore_install.system.process import Completed
@@ -139,9 +139,9 @@ def _workshop(bin_folder: Path) -> Iterator[Path]:
 def from_release(release: Release, source: Source) -> Way:
     def get(job: Job) -> Path:
         platform, before = Platform.here(), _fingerprint(job.bin_folder / release.name)
-        downloads = job.bin_folder.parent / "downloads"
+        downloads = downloads_of(job.bin_folder)
         archive = downloads / release.stored_name(platform)
-        with _alone(job.ctx, downloads, release.name):
+        with _alone(job, release.name):
             if before != _fingerprint(job.bin_folder / release.name):
                 return job.bin_folder / release.name  # another run has just put it there
             _discard_downloads(downloads, release.name, but=archive.name)
@@ -154,7 +154,8 @@ def from_release(release: Release, source: Source) -> Way:
                     _discard_downloads(downloads, release.name)
                 raise
             _discard_downloads(downloads, release.name)
-            return found
+        prune_trees(job.bin_folder)
+        return found
 
     return Way(release.name, f"the release {release.name} {release.version}", get)
 
@@ -183,16 +184,17 @@ def _fingerprint(program: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _alone(ctx: StepContext, downloads: Path, name: str) -> Iterator[None]:
+def _alone(job: Job, name: str) -> Iterator[None]:
     """Hold the lock of a program's downloads, waiting for another run that has it; raises `folder-unwritable`."""
 
     def wait() -> None:
-        ctx.activity(f"another run is getting {name}; waiting for it")
-        ctx.wait(0.2)
+        job.ctx.activity(f"another run is getting {name}; waiting for it")
+        job.ctx.wait(0.2)
 
-    with _making(downloads):
-        downloads.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = acquire(downloads / f"{name}.lock", wait)
+    lock = lock_of(job.bin_folder, name)
+    with _making(lock.parent):
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = acquire(lock, wait)
     try:
         yield
     finally:

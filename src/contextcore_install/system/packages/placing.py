@@ -13,6 +13,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import discard, sync_folder
+from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages.releases import Release, releases
 
 #: Seconds for a new program to say its version.
@@ -29,10 +30,19 @@ class Job:
     workdir: Path
     environ: Mapping[str, str]
 
-    @property
-    def trees(self) -> Path:
-        """The folder of programs that come with files of theirs, one folder each."""
-        return self.bin_folder.parent / "programs"
+
+def downloads_of(bin_folder: Path) -> Path:
+    return bin_folder.parent / "downloads"
+
+
+def lock_of(bin_folder: Path, name: str) -> Path:
+    """Return what is locked while a program is being installed."""
+    return downloads_of(bin_folder) / f"{name}.lock"
+
+
+def trees_of(bin_folder: Path) -> Path:
+    """Return the folder of the programs that come with files of theirs, one folder each."""
+    return bin_folder.parent / "programs"
 
 
 def put_program(job: Job, source: Path, name: str) -> Path:
@@ -50,31 +60,38 @@ def put_program(job: Job, source: Path, name: str) -> Path:
 
 
 def put_tree(job: Job, tree: Path, release: Release) -> Path:
-    """Put a tree in place whose program is bin/NAME, and a link to that; raises InstallError if it does not run.
-
-    Trees of other versions are removed, unless something runs from them.
-    """
-    name, home, link = release.name, job.trees / f"{release.name}-{release.version}", job.workdir / "link"
+    """Put a tree in place whose program is bin/NAME, and a link to that; raises InstallError if it does not run."""
+    name, trees, link = release.name, trees_of(job.bin_folder), job.workdir / "link"
+    home = trees / f"{name}-{release.version}"
     with _placing(job, name):
         _try_out(job, tree / "bin" / name, release.trial)
         os.sync()  # thousands of files, which one by one would take minutes on some disks
-        job.trees.mkdir(mode=0o700, exist_ok=True)
+        trees.mkdir(mode=0o700, exist_ok=True)
         if os.path.lexists(home):
             home.rename(job.workdir / "before")
         tree.rename(home)
-        sync_folder(job.trees)
-        link.symlink_to(Path("..", job.trees.name, home.name, "bin", name))
+        sync_folder(trees)
+        link.symlink_to(Path("..", trees.name, home.name, "bin", name))
         link.replace(job.bin_folder / name)
         sync_folder(job.bin_folder)
-    prune_trees(job.trees, name, home)
     return job.bin_folder / name
 
 
-def prune_trees(trees: Path, name: str, keep: Path) -> None:
-    """Remove the trees of a program's other versions from which nothing runs."""
-    for other in trees.glob(f"{name}-*"):
-        if other != keep and not _is_in_use(other):
-            discard(other)
+def prune_trees(bin_folder: Path) -> None:
+    """Remove trees of which no program in `bin_folder` is, unless something runs from them or is being installed."""
+    for tree in trees_of(bin_folder).glob("*-*"):
+        name = tree.name.partition("-")[0]
+        with suppress(OSError):
+            descriptor = acquire(lock_of(bin_folder, name), _give_up)
+            try:
+                if not (bin_folder / name).resolve().is_relative_to(tree.resolve()) and not _is_in_use(tree.resolve()):
+                    discard(tree)
+            finally:
+                os.close(descriptor)
+
+
+def _give_up() -> None:
+    raise BlockingIOError
 
 
 def _is_in_use(tree: Path) -> bool:
