@@ -64,6 +64,12 @@ class MissingPrograms:
             return f"left out: {reason}"
         return self.programs.why_absent(component)
 
+    def prune(self) -> None:
+        """Remove what is left of programs that newer ones replaced."""
+        from contextcore_install.system.packages.placing import prune_trees
+
+        prune_trees(self.config.bin_folder)
+
     def keep(self) -> None:
         """Keep what is left out for later runs. Raises OSError."""
         there = {name: why for name, why in self.left_out.items() if name not in self.programs.found()}

@@ -155,6 +155,7 @@ class HostProvider:
         ctx.activity("writing configurations")
         releases.write(release)
         self._run(release, ctx)
+        self._missing.prune()  # now that nothing runs from what an update replaced
 
     def _run(self, release: HostRelease, ctx: StepContext) -> None:
         self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
