@@ -410,6 +410,8 @@ def test_the_rest_of_the_stack_runs_where_its_programs_are(with_store: World) ->
     overview = provider.overview()
     assert not overview.absent
     assert overview.programs["grafana"].startswith("grafana 13.2.3")
+    grafana = f"http://127.0.0.1:{with_store.ports['grafana']}"
+    assert overview.dashboard == f"{grafana}/d/contextcore-installation?var-cluster=o11y-dev"
     provider.remove_release(Told().ctx)
     assert password.read_text() == secret
     assert not any(item.ready for item in provider.workloads())

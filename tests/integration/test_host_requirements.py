@@ -91,3 +91,16 @@ def test_a_clock_that_went_back_is_a_warning(world: World) -> None:
     (finding,) = probe(world, "clock").findings
     assert finding.warning
     assert finding.code == "clock-back"
+
+
+def test_disk_and_memory_are_those_of_what_will_be_fetched_and_run(world: World) -> None:
+    alone = probe(world, "memory").evidence
+    world.install_tools, world.components = True, frozenset({"mimir", "loki", "grafana"})
+    assert "about 384 wanted" in alone
+    assert "about 960 wanted" in probe(world, "memory").evidence
+    assert "what is fetched takes about 1650" in probe(world, "disk").evidence
+    assert "port-grafana" in {item.id for item in world.provider().requirements()}
+    (finding,) = probe(world, "programs").findings
+    assert finding.message == "Not on this machine yet: loki, grafana."
+    world.components = None
+    assert "programs" not in {item.id for item in world.provider().requirements()}, "nobody asked for more than a store"

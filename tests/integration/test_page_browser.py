@@ -10,9 +10,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, expect
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Kind
 from contextcore_install.runtime.page.feed import PageFeed
 from contextcore_install.system.page_server import PageServer
+from kit.fakes import FakeProvider
 from kit.page_world import EVIL, SCENES, Sight, Story, browser, complete, failed, killed, many
 
 pytestmark = pytest.mark.slow
@@ -103,6 +105,19 @@ def test_what_happens_is_seen_while_it_happens_and_the_end_as_well(browser: Brow
         server.close()
         expect(page.locator("#link")).to_contain_text("The server has ended", timeout=LIMIT_MS)
         expect(page.locator("#headline")).to_have_text("Ended unexpectedly")
+
+
+def test_the_page_leads_to_the_installation_in_grafana(browser: Browser, story: Story) -> None:
+    SCENES["complete"](story)
+    feed = PageFeed(replace(story.app(), create_provider=lambda *_: FakeProvider()))
+    server = PageServer(feed.respond)
+    try:
+        with sight(browser) as seen:
+            link = seen.show(server.url).locator("#where-body p a")
+            expect(link).to_have_attribute("href", "http://127.0.0.1:10001/d/fake?var-cluster=fake", timeout=LIMIT_MS)
+    finally:
+        feed.end()
+        server.close()
 
 
 def test_everything_can_be_reached_by_keyboard_and_is_seen_to_be(browser: Browser, story: Story) -> None:

@@ -238,7 +238,9 @@ class FakeProvider:
 
     def overview(self) -> Overview:
         self._called("overview")
-        return Overview(tuple(self.endpoints()), {}, (Absent("loki", "not here", "get it"),), ("look at it",))
+        absent = (Absent("loki", "not here", "get it"),)
+        dashboard = f"{self.urls['grafana']}/d/fake?var-cluster=fake" if "grafana" in self.urls else ""
+        return Overview(tuple(self.endpoints()), {}, absent, ("look at it",), dashboard=dashboard)
 
 
 class FakeHttp:

@@ -1,4 +1,4 @@
-"""What an offline bundle decides of an installation, and why one is refused before anything is done."""
+"""What is selected of components, what an offline bundle decides, and why one is refused before anything is done."""
 
 from __future__ import annotations
 
@@ -42,6 +42,42 @@ def test_its_programs_are_installed_and_no_later_run_fetches_any_for_it(tmp_path
 
 def test_components_that_are_asked_for_are_those(tmp_path: Path) -> None:
     assert set(selected(tmp_path, "--components", "mimir")[1].components or ()) == {"mimir"}
+
+
+def chosen(folder: Path, *words: str, settings: dict[str, object] | None = None) -> set[str] | None:
+    app, state = installed_records.app(folder, "--provider", "host", *words), State("test", settings=settings or {})
+    selection = select(app, state)
+    assert selection.settings().get("components") == selection.options.get("components")
+    found = selection.config(app).components
+    return None if found is None else set(found)
+
+
+def test_all_components_are_chosen_by_who_has_tools_installed_and_names_none(tmp_path: Path) -> None:
+    every = {"mimir", "loki", "tempo", "alloy", "grafana"}
+    assert chosen(tmp_path) is None
+    assert chosen(tmp_path, "--install-tools") == every
+    assert chosen(tmp_path, "--components", "loki") == {"mimir", "loki"}
+    assert chosen(tmp_path, "--install-tools", "--components", "loki") == {"mimir", "loki"}
+
+
+def test_a_choice_is_kept_and_an_older_installation_has_made_none(tmp_path: Path) -> None:
+    assert chosen(tmp_path, settings={"install_tools": True}) is None
+    assert chosen(tmp_path, settings={"components": "grafana"}) == {"mimir", "grafana"}
+    assert chosen(tmp_path, "--install-tools", settings={"components": "grafana"}) == {"mimir", "grafana"}
+    assert chosen(tmp_path, "--components", "mimir", settings={"components": "grafana"}) == {"mimir"}
+
+
+@pytest.mark.parametrize("kept", [7, [], "nginx", ""])
+def test_a_choice_in_a_damaged_record_is_told(tmp_path: Path, kept: object) -> None:
+    with pytest.raises(InstallError, match="There is no component named"):
+        chosen(tmp_path, settings={"components": kept})
+
+
+def test_components_are_not_for_a_cluster(tmp_path: Path) -> None:
+    app = installed_records.app(tmp_path, "--provider", "kind", "--install-tools")
+    assert select(app, State("test")).config(app).components is None
+    with pytest.raises(InstallError, match="--components cannot be combined with --provider kind"):
+        select(installed_records.app(tmp_path, "--provider", "kind", "--components", "loki"), State("test"))
 
 
 def test_hints_of_a_run_name_the_bundle_again(tmp_path: Path) -> None:
