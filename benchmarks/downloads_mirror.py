@@ -11,13 +11,13 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
 
 from kind_registry import Line
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.system.packages.releases import Platform, Release, releases
 
 #: Bytes a second over all connections together, and bytes sent at a time.

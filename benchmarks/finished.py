@@ -7,10 +7,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from measure import FOLDER, ROOT, Command, environment
+
+from contextcore_install.core.dataclass import dataclass
 
 LAUNCHER = str(ROOT / "create-cluster.sh")
 CLUSTER = "o11y-dev"

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import kind_idle
@@ -22,6 +21,8 @@ from kind_registry import RATE, slow_registry
 from kind_watching import Watched, watched
 from measure import FOLDER, ROOT, Command, environment, once
 from report import Row, Section
+
+from contextcore_install.core.dataclass import dataclass, field
 
 BY_HAND = ROOT / "benchmarks" / "kind_by_hand.sh"
 MANIFESTS = ROOT / "src" / "contextcore_install" / "stack" / "manifests"

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from measure import ROOT, Command, Runs, environment, interleaved, once
+
+from contextcore_install.core.dataclass import dataclass
 
 #: What a run looks at, asked for once.
 KINDS = (

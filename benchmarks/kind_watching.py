@@ -6,10 +6,11 @@ import json
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 
 import psutil
 from measure import ROOT, Command, environment
+
+from contextcore_install.core.dataclass import dataclass
 
 STEP = "pods_ready"
 #: Seconds between two looks at the CPU time of the program.

@@ -17,6 +17,7 @@ from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
+from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 from contextcore_install.storage.state_file import StateWriter
 
 EVERY_US = 600_000_000
@@ -66,7 +67,7 @@ def grow(layout: ClusterLayout, runs: int) -> None:
 
 
 def _record(layout: ClusterLayout, state: State, events: Iterable[Event], offset: JournalOffset) -> JournalOffset:
-    compact(layout.journal, CLUSTER)
+    compact(layout.journal, CLUSTER, SEGMENT_BYTES)
     writer = JournalWriter(layout.journal, offset)
     for event in events:
         writer.append(event)

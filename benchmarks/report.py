@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from measure import ROOT
+
+from contextcore_install.core.dataclass import dataclass
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 

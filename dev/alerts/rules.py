@@ -8,9 +8,9 @@ no label may hold a dollar sign.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from contextcore_install.core.dataclass import dataclass
 from dev.dashboards import cluster_panels, overview_panels
 from dev.dashboards.panels import UID
 from dev.dashboards.promql import DEAD_AFTER_S, Clusters

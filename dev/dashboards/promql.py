@@ -6,7 +6,7 @@ for the last one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextcore_install.core.dataclass import dataclass
 
 PREFIX = "contextcore_install_"
 

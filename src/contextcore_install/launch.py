@@ -71,7 +71,7 @@ def only_reads(arguments: list[str]) -> bool:
 
     A look at every file of theirs would be a good part of the time that it takes.
     """
-    return "--status" in arguments or arguments[:2] == ["state", "get"]
+    return "--status" in arguments or arguments[:1] == ["completion"] or arguments[:2] == ["state", "get"]
 
 
 def foreign_home() -> str | None:

@@ -12,10 +12,11 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from contextcore_install.core.dataclass import dataclass, field
 
 _READS = "open to read"
 _MAKES = frozenset({"open", "mkdir", "symlink"})

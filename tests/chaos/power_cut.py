@@ -13,11 +13,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from contextcore_install.core.dataclass import dataclass, field
 
 BOUNDARIES = (
     "open",

@@ -6,7 +6,6 @@ CHAOS_RUNS is how many runs: some in every test run, a thousand by `make chaos`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from chaos.conftest import Tried
 from chaos.next_run import journal
 from chaos.quick_plan import CLUSTER, World
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.storage.files import KEPT_QUARANTINED
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.journal.compaction import read_journal_summary

@@ -6,11 +6,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.stack.catalogue import METRICS_STORE

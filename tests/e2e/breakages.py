@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from contextcore_install.core.dataclass import dataclass
 from e2e.lab import ClusterInstallation, ask, engine
 from kit.stores import wait_until
 

@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.stack.catalogue import COMPONENTS, PORTS
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client

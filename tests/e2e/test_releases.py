@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass
 from e2e.lab import MANIFESTS, ClusterInstallation, ask, delete_image, engine
 
 LOKI = "grafana/loki"

@@ -9,12 +9,12 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode
 from contextcore_install.engine.state import STEP_IDS
 from e2e.lab import ClusterInstallation, applied, state_of

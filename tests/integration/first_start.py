@@ -12,8 +12,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from contextcore_install.core.dataclass import dataclass
 
 ROOT = Path(__file__).parents[2]
 INTERPRETER = os.path.realpath(sys.executable)

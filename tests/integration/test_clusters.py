@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import Any
 
+from contextcore_install.core.dataclass import replace
 from kit.installation import Installation
 
 

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.telemetry.exporters.backends import probe
 from contextcore_install.telemetry.exporters.client import Client
 from kit.host_world import install_stand_in

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, ROLE_LABEL
 from contextcore_install.runtime.port_allocation import BLOCKS
 from contextcore_install.stack.catalogue import PORTS

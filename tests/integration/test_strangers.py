@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.telemetry.exporters.backends import probe

@@ -6,10 +6,10 @@ import io
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import IO, Any
 
 from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.evidence import Collector, Piece

@@ -8,9 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.provider import ProviderConfig, Workload
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.provider import HostProvider

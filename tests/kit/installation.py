@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.stack.catalogue import PORTS
 from contextcore_install.system.machine import start_time
 from kit.stores import free_ports, program, wait_until

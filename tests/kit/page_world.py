@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from contextcore_install.cli.settings import parse
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.home import ClusterLayout, Home

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.system.packages import apt

@@ -47,12 +47,18 @@ _MARKS = (
 
 def hide_secrets(text: str) -> str:
     """Return text with passwords, tokens, keys and credentials replaced by `<hidden>`."""
-    lowered = text.lower() if text.isascii() else ""
-    if lowered and not any(mark in lowered for mark in _MARKS):
+    if text.isascii() and not _may_have_secrets(text.lower()):
         return text
     for pattern, instead in _PATTERNS:
         text = re.sub(pattern, instead, text)
     return text
+
+
+def _may_have_secrets(lowered: str) -> bool:
+    for mark in _MARKS:  # noqa: SIM110 - every event passes here, and a generator takes twice as long
+        if mark in lowered:
+            return True
+    return False
 
 
 def without_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,28 +7,21 @@ every run begins its steps.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from difflib import get_close_matches
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from contextcore_install.cli.grammar import COMMANDS
 from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
-from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.installation import Installation, resolve
-from contextcore_install.runtime.remote_state import adopt_remote, is_given_up, look, remote_of
-from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
-from contextcore_install.stack.ingest import metrics_url
-from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.store import Records, cluster_at, read_records, take_over
-from contextcore_install.telemetry.failures import StoreError
-from contextcore_install.telemetry.rebuild import rebuild
+
+if TYPE_CHECKING:
+    from contextcore_install.runtime.installation import Installation
 
 LIMIT_S = 5.0  # seconds for the store, if somebody only wants to know
 BEFORE_A_RUN_S = 10.0  # the same before a run, which would begin a new story
@@ -40,6 +33,8 @@ Answer = TypeVar("Answer")
 
 def find_installation(app: App, command: str, verb: str = "") -> tuple[Records, Installation]:
     """Return what is known of the installation that a command is about; see `require_installation`."""
+    from contextcore_install.runtime.installation import resolve
+
     require_installation(app, command, verb)
     records = known_records(app)
     return records, resolve(app, records.state)
@@ -57,6 +52,8 @@ def require_installation(app: App, command: str, verb: str = "") -> None:
     others = [other for other in app.home.cluster_names() if is_cluster_name(other) and other != name]
     if not (app.settings.cluster_given or others) or app.layout.exists or _left_by_others(app) or _is_there(app):
         return
+    from difflib import get_close_matches
+
     installed = f"installed: {', '.join(others[:NAMED])}" if others else "nothing is installed"
     hint = f"to install it: {app.commands()}"
     if meant := get_close_matches(name, others, 1):
@@ -74,6 +71,9 @@ def _left_by_others(app: App) -> bool:
 
 
 def _is_there(app: App) -> bool:
+    from contextcore_install.core.provider import ClusterState
+    from contextcore_install.runtime.installation import resolve
+
     try:
         if resolve(app, State(app.settings.cluster)).provider.cluster().state is not ClusterState.ABSENT:
             return True
@@ -94,6 +94,8 @@ def recover(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster
     """
     if records.state.exists or records.offset.events or records.imported:
         return records
+    from contextcore_install.runtime.installation import resolve
+
     installation = _within(CLUSTER_S if ask_cluster else limit_s, lambda: resolve(app, records.state))
     if installation is None:
         return records
@@ -103,6 +105,8 @@ def recover(app: App, records: Records, limit_s: float = LIMIT_S, *, ask_cluster
 
 def _from_cluster(installation: Installation, records: Records) -> Records | None:
     """Return the records in the cluster that the settings name, unless they were given up here."""
+    from contextcore_install.runtime.remote_state import adopt_remote, is_given_up, look, remote_of
+
     remote = remote_of(installation.provider)
     found = look(remote, records.state.cluster_name).records if remote else None
     if remote is None or found is None or not found.state.exists or is_given_up(installation.app, found):
@@ -113,6 +117,11 @@ def _from_cluster(installation: Installation, records: Records) -> Records | Non
 def _from_store(installation: Installation, records: Records, limit_s: float) -> Records | None:
     if not installation.selection.was_found:
         return None
+    from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
+    from contextcore_install.stack.ingest import metrics_url
+    from contextcore_install.storage.archived import given_up_ms
+    from contextcore_install.telemetry.rebuild import rebuild
+
     provider, ports = installation.selection.provider, installation.selection.ports
     endpoints = installation.provider.endpoints()
     if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
@@ -135,6 +144,10 @@ def _from_store(installation: Installation, records: Records, limit_s: float) ->
 
 def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
     """Return what the work comes to; None if it fails, or takes longer and is left behind."""
+    import threading
+
+    from contextcore_install.telemetry.failures import StoreError
+
     results: list[Answer | None] = []
 
     def run() -> None:

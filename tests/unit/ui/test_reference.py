@@ -6,13 +6,13 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import contextcore_install
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, Kind, event_from_document
 from contextcore_install.core.findings import CheckResult, Finding, Remedy

@@ -10,10 +10,11 @@ import base64
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from contextcore_install.core.dataclass import dataclass, field
 
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, "404 page not found\n")

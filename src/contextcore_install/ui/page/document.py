@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -84,10 +85,15 @@ def bounded(value: Any, hidden: Redaction | None = None, depth: int = 0) -> Any:
         return value if value == value and abs(value) < 1e18 else None
     if depth < DEEPEST and isinstance(value, Mapping):
         items = list(value.items())[:MOST_ITEMS]
-        return {sanitize(key, 80): bounded(item, hidden, depth + 1) for key, item in items}
+        return {_name(key): bounded(item, hidden, depth + 1) for key, item in items}
     if depth < DEEPEST and isinstance(value, list | tuple):
         return [bounded(item, hidden, depth + 1) for item in value[:MOST_ITEMS]]
     return sanitize(value, LIMIT)
+
+
+@lru_cache(maxsize=512)  # thousands of rows have the same
+def _name(key: object) -> str:
+    return sanitize(key, 80)
 
 
 def _head(facts: PageFacts) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from contextcore_install.core.dataclass import dataclass, field
 
 _TOKEN = re.compile(r'\s+|//[^\n]*|(?P<word>[A-Za-z_][\w.]*)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<sign>[{}\[\]=,])')
 

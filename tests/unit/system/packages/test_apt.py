@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.system.packages import apt
 
 NAME = "contextcore-sample"
