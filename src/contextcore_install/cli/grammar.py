@@ -236,6 +236,9 @@ _INSTALLATION_FLAGS = (
     _kept("--manifests", "DIR", "install this kustomization", type=absolute, providers=_KUBE, variable="K8S_MANIFESTS"),
     _kept("--registry", "PREFIX", _REGISTRY_HELP, _BUNDLING, type=_registry, providers=_KUBE),
     _kept("--components", "NAMES", _COMPONENTS_HELP, _BUNDLING, providers=("host",)),
+    _kept(
+        "--memory", "MIB", "host: what all of them make do with (1536)", type=_number(512, 999_999), providers=("host",)
+    ),
     _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
     _kept(
         "--mirror",

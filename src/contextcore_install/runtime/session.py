@@ -52,6 +52,7 @@ STALE_AFTER = {
     "manifests": _AFTER_RELEASE,
     "registry": _AFTER_RELEASE,
     "components": ("preflight", *_AFTER_RELEASE),
+    "memory": ("preflight", *_AFTER_RELEASE),
 }
 """Which steps a changed setting of the installation makes stale."""
 

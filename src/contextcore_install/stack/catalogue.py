@@ -61,8 +61,8 @@ class Component:
     """One part of the stack.
 
     `ready_port` is the key of the port that answers `ready_path`, `image_tag` what differs from the version.
-    `memory_mib` is what it is to make do with on this machine, all of them together with 1.5 GiB; `program_mib` is
-    about what its program takes on the disk while it is fetched.
+    `memory_mib` is its share of MEMORY_MIB on this machine; `program_mib` is about what its program takes on the disk
+    while it is fetched.
     """
 
     name: str
@@ -80,6 +80,9 @@ class Component:
     def image(self) -> str:
         return f"grafana/{self.name}:{self.image_tag or self.version}"
 
+
+MEMORY_MIB = 1536
+"""What all components together make do with on this machine, unless the user has another wish."""
 
 METRICS_STORE = "mimir"
 """The component without which there is no installation: it takes the installation's own metrics."""
@@ -168,6 +171,12 @@ PORTS: Mapping[str, Port] = MappingProxyType({port.key: port for component in CO
 
 def component(name: str) -> Component:
     return _BY_NAME[name]
+
+
+def memory_shares(total_mib: object) -> dict[str, int]:
+    """Return what each component is to make do with, in MiB; the total may be from a file, or None for the usual."""
+    total = total_mib if type(total_mib) is int and total_mib > 0 else MEMORY_MIB
+    return {component.name: max(1, component.memory_mib * total // MEMORY_MIB) for component in COMPONENTS}
 
 
 ALL = "all"

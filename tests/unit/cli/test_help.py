@@ -21,6 +21,7 @@ SHARED = {
     "--manifests": "folder",
     "--registry": "mirror.example",
     "--components": "loki",
+    "--memory": "2048",
     "--install-tools": "",
     "--skip-wait": "",
     "--timeout": "9m",

@@ -16,6 +16,7 @@ RESTRICTED = {
     "--skip-wait": ["--resume", "--skip-wait"],
     "--install-tools": ["--repair", "--install-tools"],
     "--components": ["plan", "--components", "loki"],
+    "--memory": ["--resume", "--memory", "2048"],
     "--port": ["--resume", "--port", "mimir=19009"],
     "--timeout": ["--repair", "--timeout", "600"],
     "--provider": ["--resume", "--provider", "host"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import ProviderConfig
+from contextcore_install.core.provider import Absent, ProviderConfig
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
 from contextcore_install.providers.host.programs import InstalledPrograms
 from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component
@@ -58,6 +58,14 @@ class MissingPrograms:
             names, reasons = ", ".join(failed), [self.left_out[name] for name in failed]
             more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
             ctx.notice(f"left out: {names} ({reasons[0]}{more}); to have them later: {INSTALL_TOOLS}")
+
+    def absent(self) -> Iterator[Absent]:
+        """Yield what is chosen and has no program, with the way to it."""
+        found = self.programs.found()
+        for item in self.programs.chosen:
+            if item.name not in found:
+                reason = "no metrics store on this machine" if item.name == METRICS_STORE else self.why_absent(item)
+                yield Absent(item.name, reason, INSTALL_TOOLS)
 
     def why_absent(self, component: Component) -> str:
         if reason := self.left_out.get(component.name):

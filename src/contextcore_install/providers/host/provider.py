@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from contextcore_install.core.dataclass import replace
-from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.interfaces import Http, StepContext
 from contextcore_install.core.provider import (
-    Absent,
     ClusterReport,
     ClusterState,
     Data,
@@ -44,6 +43,7 @@ from contextcore_install.stack.catalogue import (
     METRICS_STORES,
     Component,
     MetricsStore,
+    memory_shares,
     resolve_ports,
 )
 from contextcore_install.system.daemons import Daemons
@@ -86,8 +86,9 @@ class HostProvider:
         found = self._programs.found()
         if METRICS_STORE not in found:
             raise self._programs.missing_store()
-        contact_points = str(self._config.options.get("grafana_contact_points", ""))
-        return HostRelease(self._layout, self._ports, found, self._store(), contact_points)
+        options = self._config.options
+        contact_points, memory = str(options.get("grafana_contact_points", "")), memory_shares(options.get("memory"))
+        return HostRelease(self._layout, self._ports, found, self._store(), contact_points, memory)
 
     def requirements(self) -> Sequence[Requirement]:
         return HostRequirements(self._config, self._layout, self._ports, self._missing, self._daemons).all()
@@ -289,12 +290,8 @@ class HostProvider:
         return Overview(
             endpoints=tuple(endpoints),
             programs={name: program.label for name, program in found.items()},
-            absent=tuple(self._absent(component) for component in self._chosen if component.name not in found),
+            absent=tuple(self._missing.absent()),
             hints=tuple(hints),
             not_chosen=frozenset(component.name for component in COMPONENTS if component not in self._chosen),
             dashboard=dashboard,
         )
-
-    def _absent(self, component: Component) -> Absent:
-        is_store, reason = component.name == METRICS_STORE, self._missing.why_absent(component)
-        return Absent(component.name, "no metrics store on this machine" if is_store else reason, INSTALL_TOOLS)

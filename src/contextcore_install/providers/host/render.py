@@ -18,8 +18,8 @@ from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.tables import read_table
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
-from contextcore_install.stack import catalogue, provisioned
-from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, MetricsStore
+from contextcore_install.stack import provisioned
+from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, MetricsStore, memory_shares
 
 CONFIG = Path(__file__).parent / "config"
 RETENTION = "365d"
@@ -50,7 +50,8 @@ class Rendered:
 class HostRelease:
     """What the configurations are made from: places, ports by key, and the programs that run, by component.
 
-    `contact_points` says where Grafana sends alerts: the text of a provisioning file, empty for nowhere.
+    `contact_points` says where Grafana sends alerts: the text of a provisioning file, empty for nowhere. `memory` is in
+    MiB.
     """
 
     layout: Layout
@@ -58,6 +59,7 @@ class HostRelease:
     programs: Mapping[str, Program]
     store: MetricsStore
     contact_points: str = field(default="", repr=False)
+    memory: Mapping[str, int] = field(default_factory=lambda: memory_shares(None))
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
@@ -67,8 +69,13 @@ class HostRelease:
         leading = recipe.leading(program) if recipe.leading else ()
         arguments = (Template(argument).substitute(variables) for argument in recipe.arguments)
         files = recipe.files(self, variables) if recipe.files else _yaml(kind, variables)
-        heap_mib = catalogue.component(component).memory_mib - recipe.caches_mib
+        heap_mib = self.memory[component] - (self.caches_mib if recipe.has_caches else 0)
         return Rendered((str(program), *leading, *arguments), files, {"GOMEMLIMIT": f"{heap_mib}MiB"})
+
+    @property
+    def caches_mib(self) -> int:
+        """What the caches of a metrics store take of its memory, if they are not in Go's heap."""
+        return self.memory[METRICS_STORE] // 3
 
     def variables(self, component: str) -> dict[str, Any]:
         """Return what templates refer to: the component's folders, and all ports by their keys."""
@@ -79,6 +86,7 @@ class HostRelease:
             "password": str(self.layout.grafana_password),
             "retention": RETENTION,
             "backfill": BACKFILL,
+            "caches_mib": self.caches_mib,
             "write_url": self.url("mimir") + self.store.write_path,
             **{key.replace("-", "_"): port for key, port in self.ports.items()},
         }
@@ -100,13 +108,13 @@ class Recipe:
     """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files.
 
     Unless `files` returns them, there is one file: config/NAME.toml, if that exists, rendered as NAME.yaml.
-    `caches_mib` is what its caches take of its memory, beside Go's heap.
+    `has_caches` says that it has some beside Go's heap.
     """
 
     arguments: tuple[str, ...]
     files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] | None = None
     leading: Callable[[Path], tuple[str, ...]] | None = None
-    caches_mib: int = 0
+    has_caches: bool = False
 
 
 def _text(name: str, variables: Mapping[str, Any]) -> str:
@@ -229,9 +237,9 @@ RECIPES: Mapping[str, Recipe] = {
             "-retentionPeriod=$retention",
             "-search.latencyOffset=0s",  # else what was just written stays invisible for 30 s
             "-dedup.minScrapeInterval=1ms",  # a sample that is sent twice counts once
-            "-memory.allowedBytes=128MiB",  # for caches
+            "-memory.allowedBytes=${caches_mib}MiB",  # for caches
         ),
-        caches_mib=128,
+        has_caches=True,
     ),
     "prometheus": Recipe(
         (

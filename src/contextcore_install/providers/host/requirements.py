@@ -25,7 +25,7 @@ from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.ports import other_holder, used_ports
 from contextcore_install.providers.host.programs import STORE_PROGRAMS, InstalledPrograms
-from contextcore_install.stack.catalogue import METRICS_STORE, PORTS, Component, component
+from contextcore_install.stack.catalogue import METRICS_STORE, PORTS, Component, component, memory_shares
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.ports import bind_problem, free_port
@@ -58,7 +58,7 @@ class HostRequirements:
         ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
             *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),
-            ("memory", "Memory", partial(_memory, running)),
+            ("memory", "Memory", partial(self._memory, running)),
             ("disk", "Disk space", partial(self._disk, to_fetch)),
             ("folder", "The cluster's folder", partial(_writable, self.layout.root)),
             ("bin-folder", "The folder for tools", partial(_writable, self.config.bin_folder)),
@@ -127,6 +127,12 @@ class HostRequirements:
         }
         return Probe(findings=machine_findings(facts))
 
+    def _memory(self, running: Sequence[Component]) -> Probe:
+        available, shares = machine.available_memory() // MIB, memory_shares(self.config.options.get("memory"))
+        wanted = sum(shares[item.name] for item in running)
+        evidence = f"{available} MiB available, about {wanted} wanted"
+        return Probe(evidence, machine_findings({"memory": str(available), "wanted": str(wanted)}, evidence))
+
     def _disk(self, to_fetch: Sequence[Component]) -> Probe:
         place = _existing(self.layout.root)
         free, fetched = shutil.disk_usage(place).free // MIB, sum(item.program_mib for item in to_fetch)
@@ -160,13 +166,6 @@ def _platform() -> Probe:
         return Probe(evidence)
     message = f"The host provider runs on Linux and macOS, not on {platform.system()}."
     return Probe(evidence, (Finding("platform", message, evidence, Remedy("Use Linux, macOS or WSL2.")),))
-
-
-def _memory(running: list[Component]) -> Probe:
-    available = machine.available_memory() // MIB
-    wanted = sum(item.memory_mib for item in running)
-    evidence = f"{available} MiB available, about {wanted} wanted"
-    return Probe(evidence, machine_findings({"memory": str(available), "wanted": str(wanted)}, evidence))
 
 
 def _existing(path: Path) -> Path:

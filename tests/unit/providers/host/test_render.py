@@ -14,7 +14,7 @@ from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.release import environment, write
 from contextcore_install.providers.host.render import HostRelease, grafana_home
-from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORES, resolve_ports
+from contextcore_install.stack.catalogue import COMPONENTS, METRICS_STORES, memory_shares, resolve_ports
 
 EVERY = tuple(component.name for component in COMPONENTS)
 
@@ -204,6 +204,15 @@ def test_all_components_together_make_do_with_one_and_a_half_gib(store: str) -> 
     assert all(limit.endswith("MiB") for limit in limits)
     assert sum(int(limit.removesuffix("MiB")) for limit in limits) + caches <= 1536
     assert store != "victoria-metrics" or f"-memory.allowedBytes={caches}MiB" in release(store).render("mimir").argv
+
+
+def test_more_memory_is_shared_among_them() -> None:
+    larger = replace(release(), memory=memory_shares(3072))
+    assert [larger.render(name).environ["GOMEMLIMIT"] for name in ("mimir", "loki")] == ["512MiB", "512MiB"]
+    assert "-memory.allowedBytes=256MiB" in larger.render("mimir").argv
+    assert larger.render("loki").fingerprint != release().render("loki").fingerprint
+    for unusable in ("many", -1, 0, True, 2.5, None):
+        assert memory_shares(unusable) == memory_shares(1536)
 
 
 def test_a_component_keeps_nothing_in_large_caches() -> None:
