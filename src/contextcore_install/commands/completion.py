@@ -95,7 +95,8 @@ def run(app: App) -> int:
 
     shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
     values = {"cluster": _CLUSTERS, "port": _PORT_KEYS, "components": _COMPONENTS, "manifests": shtab.DIRECTORY}
-    values |= dict.fromkeys(("file", "bundle", "sign_key", "password_file", "public_key"), shtab.FILE)
+    files = ("file", "bundle", "offline_bundle", "bundle_key", "sign_key", "password_file", "public_key")
+    values |= dict.fromkeys(files, shtab.FILE)
     for action in _actions(parser):
         if action.dest in values:
             action.complete = values[action.dest]  # type: ignore[attr-defined]
