@@ -63,7 +63,7 @@ def bundle() -> Iterator[tuple[Path, str, Sequence[str]]]:
         for name, image in named.items():
             subprocess.run(["docker", "tag", image, name], check=True)
         images = [name for name in named if name != node_image]
-        image_bundle(path, node_image, images)
+        image_bundle(path, images, node_image)
         forget(named)
         yield path, node_image, images
     finally:

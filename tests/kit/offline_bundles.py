@@ -42,11 +42,11 @@ def _part(path: str, content: bytes) -> Part:
     return Part(path, _KINDS[path.partition("/")[0]], Path(path).stem, "1.0", lambda sink: sink.write(content))
 
 
-def image_bundle(target: Path, node_image: str, images: Sequence[str]) -> None:
+def image_bundle(target: Path, images: Sequence[str], node_image: str = "") -> None:
     """Write a bundle of images that the container engine has, saved as `bundle` saves them."""
     ctx, platform = Told(limit_s=600).ctx, f"linux/{about_here().machine}"
     archives = ImageArchives(choose_engine(os.environ, None), platform, ctx, registry="", may_pull=False)
-    parts = archives.parts("node-image", node_image, ctx)
+    parts = archives.parts("node-image", node_image, ctx) if node_image else []
     parts += [part for image in images for part in archives.parts("image", image, ctx)]
     target.unlink(missing_ok=True)
     write_bundle(target, about_here("kind"), parts)

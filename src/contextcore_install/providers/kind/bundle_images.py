@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -26,6 +27,7 @@ from contextcore_install.system.programs import KIND, Tool
 
 NODE_IMAGE, IMAGE = "node-image", "image"
 LOAD_S = 600.0  # seconds for the engine to take an image
+SHOWN_EVERY_S = 0.3
 
 
 class BundleImages:
@@ -101,11 +103,12 @@ class BundleImages:
         wanted = [self._entries[image] for image in images if self.holds(image) and not self.is_checked([image])]
         self._checked_of = self._identity()
         done, of = 0, sum(entry.size for entry in wanted) // MIB
+        show = paced(lambda total: ctx.activity(f"checking {self._path.name}: {total // MIB} of {of} MiB"))
         for entry in wanted:
             for chunk in self._bundle.chunks(entry):
                 ctx.raise_if_cancelled()
                 done += len(chunk)
-                ctx.activity(f"checking {self._path.name}: {done // MIB} of {of} MiB")
+                show(done)
             self._checked.add(tag_of(entry.name))
 
     @contextmanager
@@ -122,10 +125,8 @@ class BundleImages:
         """Load an image of the bundle into the engine, if it lacks it. Raises InstallError."""
         if not self.holds(image) or engine.has_image(image):
             return
-
-        def show(total: int) -> None:
-            ctx.activity(f"loading {image}: {total // MIB} of {self._entries[image].size // MIB} MiB")
-
+        of = self._entries[image].size // MIB
+        show = paced(lambda total: ctx.activity(f"loading {image}: {total // MIB} of {of} MiB"))
         argv, environ = [engine.name, "load"], engine.environ
         with ctx.part("node image"), self.open(image, ctx, lambda: engine.ask("rmi", image)) as archive:
             _, (done,) = pipe(archive, [argv], environ=environ, timeout_s=timeout_s, ctx=ctx, moved=show)
@@ -141,6 +142,19 @@ class BundleImages:
         except OSError as error:
             raise InstallError("bundle-missing", f"{self._path} is not there any more.") from error
         return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def paced(show: Callable[[int], object]) -> Callable[[int], None]:
+    """Return what calls `show` only every now and then."""
+    shown_at = time.monotonic()
+
+    def at_times(total: int) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= SHOWN_EVERY_S:
+            shown_at = time.monotonic()
+            show(total)
+
+    return at_times
 
 
 def tag_of(image: str) -> str:

@@ -19,7 +19,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
-from contextcore_install.providers.kind.bundle_images import BundleImages
+from contextcore_install.providers.kind.bundle_images import BundleImages, paced
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.providers.kubernetes.objects import Manifest
@@ -31,7 +31,6 @@ PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, an
 CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
 #: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.
 LEFT_OVER_S = 30.0
-PROGRESS_EVERY_S = 0.3
 CTR = ("ctr", "--namespace=k8s.io", "images")
 # How an archive is imported, in the order in which it is tried. Without a platform, a node takes what is made for its
 # own: an engine with containerd's store saves an index that names the other platforms too, whose content it never had
@@ -171,7 +170,8 @@ class Images:
         """Pipe an image that the bundle or the engine has by some name into all of the nodes. Raises InstallError."""
         engine, environ = self.engine.name, self.engine.environ
         ctx.output(f"loading {image} into {', '.join(node.node for node in nodes)}")
-        left, said, show = list(nodes), "", _load_progress(ctx, image, count(len(nodes), "node"))
+        left, said, where = list(nodes), "", count(len(nodes), "node")
+        show = paced(lambda total: ctx.activity(f"loading {image} into {where}: {total // MIB} MiB"))
         for options in IMPORT_OPTIONS:
             imports, timeout_s = [node.import_argv(engine, options) for node in left], _in_time(LOAD_S, ctx)
             with self._open(name, ctx, lambda: self._remove(image, nodes)) as source:
@@ -261,19 +261,6 @@ def full_name(image: str) -> str:
 def _in_time(limit_s: float, ctx: StepContext) -> float:
     """Return a time limit that leaves the step some of its own."""
     return max(1.0, min(limit_s, ctx.remaining_s - LEFT_OVER_S))
-
-
-def _load_progress(ctx: StepContext, image: str, where: str) -> Callable[[int], None]:
-    """Return what takes in how many bytes were loaded, and shows it every now and then."""
-    shown_at = time.monotonic()
-
-    def show(total: int) -> None:
-        nonlocal shown_at
-        if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
-            shown_at = time.monotonic()
-            ctx.activity(f"loading {image} into {where}: {total // MIB} MiB")
-
-    return show
 
 
 def _pull_progress(ctx: StepContext, image: str) -> Callable[[str], None]:

@@ -119,7 +119,8 @@ class BundleFile:
 def _refused(path: Path, reason: object) -> InstallError:
     if isinstance(reason, OSError):
         reason = (reason.strerror or str(reason)).lower()
-    return InstallError("bundle-unusable", f"{path} is no offline bundle that can be used: {reason}")
+    message = f"{path} is no offline bundle that can be used: {reason}"
+    return InstallError("bundle-unusable", message, hint="get the file again, or make another one")
 
 
 def _opened(path: Path) -> BinaryIO:
