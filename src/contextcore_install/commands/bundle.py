@@ -51,7 +51,7 @@ def _verify(app: App, bundle: BundleFile) -> int:
     if key is not None:
         from contextcore_install.system.packages.bundle_signature import verify_signature
 
-        signer = verify_signature(bundle.manifest_bytes, bundle.signature, key)
+        signer = " ".join(verify_signature(bundle.manifest_bytes, bundle.signature, key).split())
     total, shown = size(bundle.manifest.bytes), 0
     with cancellable(app) as ctx:
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import minisign
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.selection import Selection, select
+from contextcore_install.system.packages.bundle_signature import read_signer
 from kit import installed_records
 from kit.offline_bundles import about_here, small_bundle
+from kit.signing_keys import SigningPair
 
 RELEASES = {"releases/loki.zip": b"loki", "releases/mimir": b"mimir"}
 
@@ -113,22 +114,19 @@ def test_what_cannot_be_used_is_refused_before_anything_is_done(tmp_path: Path, 
 
 
 def test_a_bundle_that_is_not_signed_by_the_key_is_refused(tmp_path: Path) -> None:
-    ours, other_key = minisign.KeyPair.generate(), minisign.KeyPair.generate()
+    ours = SigningPair()
     bundle = tmp_path / "x.tar"
-    small_bundle(bundle, about=about_here(), sign=lambda manifest: bytes(ours.secret_key.sign(manifest)) + b"\n")
+    small_bundle(bundle, about=about_here(), sign=read_signer(ours.write(tmp_path / "key"), str))
 
     def choose(*words: str) -> Selection:
         return select(installed_records.app(tmp_path, *words), State("test"))
 
-    def public_key(pair: minisign.KeyPair) -> str:
-        return str(pair.public_key.to_base64(), "ascii")
-
-    assert choose("--bundle", str(bundle), "--bundle-key", public_key(ours)).provider == "host"
+    assert choose("--bundle", str(bundle), "--bundle-key", ours.public).provider == "host"
     with pytest.raises(InstallError, match="is not one by the given public key") as caught:
-        choose("--bundle", str(bundle), "--bundle-key", public_key(other_key))
+        choose("--bundle", str(bundle), "--bundle-key", SigningPair().public)
     assert caught.value.exit_code == ExitCode.PREFLIGHT_FAILED
     with pytest.raises(InstallError, match="neither a public key of minisign") as caught:
         choose("--bundle", str(bundle), "--bundle-key", "nonsense")
     assert caught.value.exit_code == ExitCode.USAGE
     with pytest.raises(InstallError, match="--bundle-key needs --bundle FILE"):
-        choose("--bundle-key", public_key(ours))
+        choose("--bundle-key", ours.public)

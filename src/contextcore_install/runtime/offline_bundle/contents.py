@@ -19,7 +19,7 @@ from contextcore_install.system.packages.bundle_manifest import FOLDERS, PROGRAM
 from contextcore_install.system.packages.bundle_writer import Part
 from contextcore_install.system.packages.releases import Platform, Release, Source
 from contextcore_install.system.process import Completed
-from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
+from contextcore_install.system.programs import KIND, KUBECTL, Tool, ToolBox
 from contextcore_install.system.supervisor import StartOptions
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -114,15 +114,21 @@ class Releases:
         except InstallError as error:
             found = self._found_here(release)
             if found is None:
-                raise
+                here = f"put {release.name} {release.version} on PATH, or " if self._tool(release) else ""
+                raise replace(error, hint=error.hint or f"{here}name a mirror of upstream with --mirror URL") from error
             ctx.notice(f"{error.message} {release.name} {release.version} is taken from {found} instead.")
             return [part(partial(_copy, found))]
         return [part(partial(_move, target))]
 
+    def _tool(self, release: Release) -> Tool | None:
+        """Return the tool that a program of this machine can be, if the bundle is for such a machine."""
+        tools = (KIND, KUBECTL) if Platform.here() == self.platform else ()
+        return next((tool for tool in tools if tool.name == release.name), None)
+
     def _found_here(self, release: Release) -> Path | None:
-        """Return this machine's own program of the release's version, if the bundle is for such a machine."""
-        tool = next((tool for tool in (KIND, KUBECTL) if tool.name == release.name), None)
-        if tool is None or Platform.here() != self.platform:
+        """Return this machine's own program of the very version."""
+        tool = self._tool(release)
+        if tool is None:
             return None
         major, minor, patch = map(int, release.version.split("."))
         found = self.box.find(replace(tool, oldest=(major, minor, patch)))

@@ -42,8 +42,8 @@ class ImageArchives:
 
     `ctx` is that of the saving, which comes last.
 
-    Names in the engine are left as they were: another platform's image takes a name of the engine's own only until it
-    is saved.
+    The engine's names are left as they were: an image takes a name that another has, or that none has, only until it is
+    saved.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class ImageArchives:
 
     @contextmanager
     def names_kept(self) -> Iterator[None]:
-        """Give back, at the end, each name that was taken from another image."""
+        """Give back, at the end, each name that was taken from another image, or made."""
         try:
             yield
         finally:
             for name, image in self._before.items():
-                self._engine.ask("tag", image, name)
+                self._engine.ask("tag", image, name) if image else self._engine.ask("rmi", name)
 
     def parts(self, kind: str, image: str, ctx: StepContext) -> list[Part]:
         """Have an image in the engine, under the name that its archive is to give it. Raises InstallError."""
@@ -69,11 +69,10 @@ class ImageArchives:
         before = self._look(name)
         if not (not digest and before and before.platform == self._platform):
             source = self._pulled(image, ctx)
+            if before or source != name:
+                self._before[name] = before.id if before else ""
             if source != name:
                 self._engine.call("tag", source, name)
-            now = self._look(name)
-            if before and now and before.id != now.id:
-                self._before[name] = before.id
         path = f"{FOLDERS[kind]}/{re.sub('[^A-Za-z0-9_.-]', '-', name)}.tar"
         return [Part(path, kind, image, version, partial(self._save, name))]
 

@@ -1,22 +1,33 @@
-"""Signatures of offline bundles, in minisign's format (https://jedisct1.github.io/minisign): that checks them as well.
+"""Signatures of offline bundles in minisign's format (https://jedisct1.github.io/minisign), which checks them as well.
 
-What is signed is the manifest: it names every other byte of a bundle.
+What is signed is the manifest: it names every other byte of a bundle. The cryptography is libsodium's, as minisign's is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.system.files import read_text
-from contextcore_install.system.packages.bundle_manifest import SIGNATURE
+from contextcore_install.system.packages.bundle_manifest import MANIFEST
 
-if TYPE_CHECKING:  # some tens of milliseconds, which only who signs or checks a signature waits for
-    from minisign import PublicKey
+PLAIN, HASHED = b"Ed", b"ED"  # what is signed: the content, or its BLAKE2b hash
+ENCRYPTED, NOT_ENCRYPTED = b"EdScB2", b"Ed\0\0B2"  # what a secret key begins with
+KEY_ID, KEY, SALT, SIGNATURE_BYTES, CHECKSUM = 8, 32, 32, 64, 32  # lengths in bytes
+UNTRUSTED, TRUSTED = "untrusted comment: ", "trusted comment: "
+
+
+class PublicKey(NamedTuple):
+    """An Ed25519 key, and the id by which signatures name it."""
+
+    id: bytes
+    key: bytes
 
 
 def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
@@ -25,30 +36,35 @@ def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
     Raises InstallError: a usage error for what is no key, `bundle-unsigned` if there is no signature, and
     `bundle-signature` for one that is not of this key, or not of this manifest.
     """
-    from minisign import Signature
+    from nacl.exceptions import BadSignatureError, CryptoError
+    from nacl.signing import VerifyKey
 
     key = read_public_key(public_key)
     if not signature:
         message = "the bundle is not signed, and a public key was given"
         raise InstallError("bundle-unsigned", message, hint="get a bundle that was made with --sign-key")
     try:
-        parsed = Signature.from_bytes(signature.encode())
-        key.verify(manifest, parsed)
-    except ValueError as error:
+        _, line, trusted, over_all = signature.splitlines()
+        algorithm, key_id, signed = _split(line, 2, KEY_ID, SIGNATURE_BYTES)
+        if key_id != key.id or not trusted.startswith(TRUSTED):
+            raise BadSignatureError("it names another one")
+        content = {PLAIN: manifest, HASHED: hashlib.blake2b(manifest).digest()}[algorithm]
+        comment = trusted.removeprefix(TRUSTED)
+        VerifyKey(key.key).verify(content, signed)
+        VerifyKey(key.key).verify(signed + comment.encode(), _split(over_all, SIGNATURE_BYTES)[0])
+    except (ValueError, KeyError, CryptoError) as error:
         message = f"the bundle's signature is not one by the given public key ({error})"
         hint = "do not use it: get it again from whom it should be of"
         raise InstallError("bundle-signature", message, hint=hint) from error
-    return str(parsed.trusted_comment)
+    return comment
 
 
 def read_public_key(given: str) -> PublicKey:
     """Return the key in a text, or in the file that it names; raises a usage error."""
-    from minisign import PublicKey
-
-    with suppress(OSError, ValueError):
-        return PublicKey.from_base64(given)
+    with suppress(ValueError):
+        return _public_key(given)
     try:
-        return PublicKey.from_bytes(_content(Path(given)))
+        return _public_key(_second_line(Path(given)))
     except (OSError, ValueError) as error:
         message = f"{given[:200]} is neither a public key of minisign nor a file with one: {_reason(error)}"
         raise usage_error(message, "minisign -G makes a pair of keys: minisign.pub is the public one") from error
@@ -59,28 +75,70 @@ def read_signer(path: Path, password: Callable[[], str]) -> Callable[[bytes], by
 
     Raises a usage error for what is no key, and for a wrong password.
     """
-    from minisign import SecretKey
+    from nacl.signing import SigningKey
 
     try:
-        key = SecretKey.from_bytes(_content(path))
-    except (OSError, ValueError) as error:
+        fields = _split(_second_line(path), 6, SALT, 8, 8, KEY_ID + 2 * KEY + CHECKSUM)
+        encrypted = {ENCRYPTED: True, NOT_ENCRYPTED: False}[fields[0]]
+    except (OSError, ValueError, KeyError) as error:
         hint = "minisign -G makes a pair of keys: minisign.key is the secret one"
         raise usage_error(f"{path} is no secret key of minisign: {_reason(error)}", hint) from error
-    if key.is_encrypted():
-        try:
-            key.decrypt(password())
-        except ValueError as error:
-            raise usage_error(f"{path} is not decrypted by this password", "try again with the right one") from error
-    comment = f"timestamp:{int(time.time())}\tfile:{SIGNATURE.removesuffix('.minisig')}\thashed"
+    content = _decrypted(fields, password()) if encrypted else fields[-1]
+    if not content:
+        raise usage_error(f"{path} is not decrypted by this password", "try again with the right one")
+    key_id, key = content[:KEY_ID], SigningKey(content[KEY_ID : KEY_ID + KEY])
+    comment = f"timestamp:{int(time.time())}\tfile:{MANIFEST}\thashed"
 
     def sign(manifest: bytes) -> bytes:
-        return bytes(key.sign(manifest, trusted_comment=comment)) + b"\n"
+        signed = key.sign(hashlib.blake2b(manifest).digest()).signature
+        over_all = key.sign(signed + comment.encode()).signature
+        lines = (f"{UNTRUSTED}signature of an offline bundle's manifest", _base64(HASHED + key_id + signed))
+        return "".join(f"{line}\n" for line in (*lines, TRUSTED + comment, _base64(over_all))).encode()
 
     return sign
 
 
-def _content(path: Path) -> bytes:
-    return read_text(path.expanduser().resolve()).encode()
+def _decrypted(fields: list[bytes], password: str) -> bytes:
+    """Return the content of an encrypted key; nothing if the password is another one."""
+    from nacl.pwhash import scrypt
+
+    _, salt, operations, memory, encrypted = fields
+    opslimit, memlimit = (
+        int.from_bytes(operations, "little"),
+        int.from_bytes(memory, "little"),
+    )  # minisign's: a gigabyte
+    stream = scrypt.kdf(len(encrypted), password.encode(), salt, opslimit=opslimit, memlimit=memlimit)
+    content = bytes(left ^ right for left, right in zip(encrypted, stream, strict=True))
+    checksum = hashlib.blake2b(PLAIN + content[:-CHECKSUM], digest_size=CHECKSUM).digest()
+    return content if content[-CHECKSUM:] == checksum else b""
+
+
+def _public_key(line: str) -> PublicKey:
+    algorithm, key_id, key = _split(line, 2, KEY_ID, KEY)
+    if algorithm != PLAIN:
+        raise ValueError("it is for another algorithm")
+    return PublicKey(key_id, key)
+
+
+def _split(line: str, *lengths: int) -> list[bytes]:
+    """Return the fields of a line in base64. Raises ValueError if it has another length."""
+    content, fields = b64decode(line, validate=True), []
+    if len(content) != sum(lengths):
+        raise ValueError("it has another length than it should")
+    for length in lengths:
+        fields.append(content[:length])
+        content = content[length:]
+    return fields
+
+
+def _second_line(path: Path) -> str:
+    """Return the line below the comment of a key's file. Raises OSError, ValueError."""
+    _, line = read_text(path.expanduser().resolve()).splitlines()
+    return line
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
 
 
 def _reason(error: Exception) -> str:

@@ -6,31 +6,26 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import minisign
 import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.system.packages.bundle_signature import read_signer, verify_signature
 from kit.offline_bundles import small_bundle
+from kit.signing_keys import SigningPair
 
-PASSWORD = "of the key"
+RECORDED = Path(__file__).with_name("recorded")  # what minisign 0.11 made of the file MANIFEST
+MANIFEST = b'{"format": 1}\n'
 
 
 @pytest.fixture(scope="module")
-def pair() -> minisign.KeyPair:
-    return minisign.KeyPair.generate()
+def pair() -> SigningPair:
+    return SigningPair()
 
 
 @pytest.fixture
-def secret(pair: minisign.KeyPair, tmp_path: Path) -> Path:
-    path = tmp_path / "minisign.key"
-    path.write_bytes(bytes(pair.secret_key) + b"\n")
-    return path
-
-
-def public(pair: minisign.KeyPair) -> str:
-    return str(pair.public_key.to_base64(), "ascii")
+def secret(pair: SigningPair, tmp_path: Path) -> Path:
+    return pair.write(tmp_path / "minisign.key")
 
 
 def no_password() -> str:
@@ -38,21 +33,27 @@ def no_password() -> str:
 
 
 def test_a_signed_bundle_is_verified_by_the_key_or_a_file_with_it(
-    pair: minisign.KeyPair, secret: Path, tmp_path: Path
+    pair: SigningPair, secret: Path, tmp_path: Path
 ) -> None:
     small_bundle(tmp_path / "b.tar", sign=read_signer(secret, no_password))
     bundle = BundleFile.open(tmp_path / "b.tar")
-    (tmp_path / "minisign.pub").write_bytes(bytes(pair.public_key) + b"\n")
-    for key in (public(pair), str(tmp_path / "minisign.pub")):
-        comment = verify_signature(bundle.manifest_bytes, bundle.signature, key)
-        assert "file:manifest.json" in comment
+    (tmp_path / "minisign.pub").write_text(pair.public_file)
+    for key in (pair.public, str(tmp_path / "minisign.pub")):
+        assert "file:manifest.json" in verify_signature(bundle.manifest_bytes, bundle.signature, key)
+
+
+@pytest.mark.parametrize("name", ["manifest.json.minisig", "manifest.json.legacy.minisig"])
+def test_what_minisign_signed_is_verified(name: str) -> None:
+    signature = (RECORDED / name).read_text()
+    assert verify_signature(MANIFEST, signature, str(RECORDED / "minisign.pub")).startswith("timestamp:1796055319\t")
+    assert refusal(MANIFEST + b" ", signature, str(RECORDED / "minisign.pub")).code == "bundle-signature"
 
 
 @pytest.mark.skipif(shutil.which("minisign") is None, reason="there is no minisign here")
-def test_minisign_itself_verifies_what_tar_takes_out(pair: minisign.KeyPair, secret: Path, tmp_path: Path) -> None:
+def test_minisign_verifies_what_tar_takes_out(pair: SigningPair, secret: Path, tmp_path: Path) -> None:
     small_bundle(tmp_path / "b.tar", sign=read_signer(secret, no_password))
     subprocess.run(["tar", "-xf", "b.tar"], cwd=tmp_path, check=True)
-    subprocess.run(["minisign", "-V", "-m", "manifest.json", "-P", public(pair)], cwd=tmp_path, check=True)
+    subprocess.run(["minisign", "-V", "-m", "manifest.json", "-P", pair.public], cwd=tmp_path, check=True)
 
 
 def refusal(manifest: bytes, signature: str, key: str) -> InstallError:
@@ -61,36 +62,37 @@ def refusal(manifest: bytes, signature: str, key: str) -> InstallError:
     return caught.value
 
 
-def test_an_unsigned_bundle_is_refused_if_a_key_is_given(pair: minisign.KeyPair) -> None:
-    assert refusal(b"{}", "", public(pair)).code == "bundle-unsigned"
+def test_an_unsigned_bundle_is_refused_if_a_key_is_given(pair: SigningPair) -> None:
+    assert refusal(b"{}", "", pair.public).code == "bundle-unsigned"
 
 
-def test_another_key_another_manifest_and_a_damaged_signature_are_refused(pair: minisign.KeyPair, secret: Path) -> None:
+def test_another_key_another_manifest_and_a_damaged_signature_are_refused(pair: SigningPair, secret: Path) -> None:
     signature = read_signer(secret, no_password)(b"{}").decode()
-    other = public(minisign.KeyPair.generate())
-    assert refusal(b"{}", signature, other).code == "bundle-signature"
-    assert refusal(b"{ }", signature, public(pair)).code == "bundle-signature"
+    verify_signature(b"{}", signature, pair.public)
     lines = signature.splitlines(keepends=True)
-    assert refusal(b"{}", signature.replace("file:", "fil_:"), public(pair)).code == "bundle-signature"
-    assert refusal(b"{}", "".join(lines[:3]), public(pair)).code == "bundle-signature"
-    assert refusal(b"{}", "".join([lines[0], "AAAA\n", *lines[2:]]), public(pair)).code == "bundle-signature"
+    for manifest, changed, key in (
+        (b"{}", signature, SigningPair().public),
+        (b"{}", signature, SigningPair(id=b"another.").public),
+        (b"{ }", signature, pair.public),
+        (b"{}", signature.replace("file:", "fil_:"), pair.public),
+        (b"{}", signature.replace("trusted comment: t", "comment: t"), pair.public),
+        (b"{}", "".join(lines[:3]), pair.public),
+        (b"{}", "".join([lines[0], "AAAA\n", *lines[2:]]), pair.public),
+        (b"{}", "".join([lines[0], "\xff\n", *lines[2:]]), pair.public),
+    ):
+        assert refusal(manifest, changed, key).code == "bundle-signature"
 
 
-def test_an_encrypted_key_signs_with_its_password_only(pair: minisign.KeyPair, tmp_path: Path) -> None:
-    key = minisign.SecretKey.from_bytes(bytes(pair.secret_key) + b"\n")
-    key.encrypt(PASSWORD, opslimit=32_768, memlimit=2**20)
-    path = tmp_path / "minisign.key"
-    path.write_bytes(bytes(key) + b"\n")
-    signature = read_signer(path, lambda: PASSWORD)(b"{}").decode()
-    verify_signature(b"{}", signature, public(pair))
+def test_an_encrypted_key_signs_with_its_password_only(tmp_path: Path) -> None:
+    pair = SigningPair("of the key")
+    path = pair.write(tmp_path / "minisign.key")
+    verify_signature(b"{}", read_signer(path, lambda: "of the key")(b"{}").decode(), pair.public)
     with pytest.raises(InstallError, match="not decrypted by this password") as caught:
         read_signer(path, lambda: "another")
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"one line", b"a\nb\n", b"\xff\n\xff\n", b"untrusted comment: x\nRWQf\n"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"one line", b"a\nb\n", b"\xff\n\xff\n", b"untrusted comment: x\nRW\n"])
 def test_what_is_no_key_is_a_usage_error(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "key"
     if content is not None:
