@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 
+import bundles
 import downloads
 import history
 import kind_clusters
@@ -18,7 +19,7 @@ from finished import installation
 from measure import FOLDER
 from report import Section, as_text, machine, write_page
 
-WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "downloads", "kind", "offline")
+WHICH = ("status", "noop", "history", "steps", "telemetry", "page", "downloads", "bundles", "kind", "offline")
 
 
 def main() -> int:
@@ -47,6 +48,8 @@ def measured(which: list[str], *, quick: bool) -> list[Section]:
         print("page: NOT MEASURED. It needs Chromium: scripts/get-chromium.sh")
     if "downloads" in which:
         sections.append(downloads.measure(quick=quick))
+    if "bundles" in which:
+        sections.append(bundles.measure(quick=quick))
     if "kind" in which and kind_clusters.works():
         sections.append(kind_clusters.measure(runs=1 if quick else 3))
     elif "kind" in which:

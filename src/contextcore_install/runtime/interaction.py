@@ -133,14 +133,14 @@ class _Activities:
         self._replaces = terminal.size()[0] if terminal.live else 0
         self._lead, self._shown_at = "", float("-inf")
 
-    def show(self, text: str) -> None:
-        lead, counts, _ = text.partition(": ")
+    def show(self, text: str, *, may_count: bool) -> None:
+        lead, counts, _ = text.partition(": ") if may_count else ("", "", "")
         with self._lock:  # several threads may work for one command
             now, goes_on = self._app.clock.monotonic(), bool(counts) and lead == self._lead
             if goes_on and not self._replaces and now - self._shown_at < _COUNTED_EVERY_S:
                 return
             self._lead, self._shown_at = lead, now
-            line = clip(text, self._replaces - len("  ")) if self._replaces else text
+            line = clip(text, self._replaces - len("  ")) if counts and self._replaces else text
             self._app.stdout.write(f"{_UP_AND_CLEAR if goes_on and self._replaces else ''}  {line}\n")
             self._app.stdout.flush()
 
@@ -159,7 +159,7 @@ def cancellable(app: App) -> Iterator[Context]:
         if app.json and kind is Kind.NOTICE:
             app.stderr.write(f"note: {sanitize(data['text'])}\n")
         elif kind in (Kind.ACTIVITY, Kind.NOTICE) and not app.json:
-            activities.show(sanitize(data["text"]))
+            activities.show(sanitize(data["text"]), may_count=kind is Kind.ACTIVITY)
 
     deadline = app.clock.monotonic() + app.settings.timeout_s
     try:

@@ -1,6 +1,6 @@
 """Signatures of offline bundles in minisign's format (https://jedisct1.github.io/minisign), which checks them as well.
 
-What is signed is the manifest: it names every other byte of a bundle. The cryptography is libsodium's, as minisign's is.
+What is signed is the manifest, which names every other byte of a bundle. The cryptography is libsodium's, as there.
 """
 
 from __future__ import annotations
