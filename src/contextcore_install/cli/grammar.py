@@ -237,7 +237,7 @@ _INSTALLATION_FLAGS = (
     _kept("--registry", "PREFIX", _REGISTRY_HELP, _BUNDLING, type=_registry, providers=_KUBE),
     _kept("--components", "NAMES", _COMPONENTS_HELP, _BUNDLING, providers=("host",)),
     _kept(
-        "--memory", "MIB", "host: what all of them make do with (1536)", type=_number(512, 999_999), providers=("host",)
+        "--memory", "MIB", "host: for the whole stack (default 1536)", type=_number(512, 999_999), providers=("host",)
     ),
     _kept("--install-tools", "", "fetch missing tools into ~/.contextcore", machine_local=True),
     _kept(
