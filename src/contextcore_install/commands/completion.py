@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
 
-from contextcore_install.cli.parser import build_parser
+import contextcore_install
+from contextcore_install.cli import grammar, parser
 from contextcore_install.core.errors import LAUNCHER, ExitCode
+from contextcore_install.core.tables import kept
+from contextcore_install.engine import state
 from contextcore_install.runtime.app import App
+from contextcore_install.stack import catalogue
 from contextcore_install.stack.catalogue import ALL, COMPONENTS, PORTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COMMAND = "contextcore-install"
 
-_REGISTRATION = re.compile(rf"^ *(complete|compdef|#compdef) .*{COMMAND}$", re.MULTILINE)
+_REGISTRATION = rf"(?m)^ *(complete|compdef|#compdef) .*{COMMAND}$"
 """Where bash's and zsh's scripts say what they complete; both take several names, and match a path by its last part."""
 
 _PORTS = " ".join(f"{key}=" for key in PORTS)
@@ -90,31 +99,40 @@ _contextcore_install() {{
 complete -o bashdefault -F _contextcore_install {COMMAND}"""
 
 
+_MADE_FROM = (contextcore_install, grammar, parser, state, catalogue, sys.modules[__name__])
+"""The modules whose files the scripts are made from. Shells ask for one at every start, so it is kept."""
+
+
 def run(app: App) -> int:
+    shell = app.settings.arguments["shell"]
+    sources = [Path(str(module.__file__)) for module in _MADE_FROM]
+    app.stdout.write(kept(Path(__file__).with_suffix(f".{shell}"), sources, lambda: _script(shell)))
+    return ExitCode.DONE
+
+
+def _script(shell: str) -> str:
     import shtab
 
-    shell, parser = app.settings.arguments["shell"], build_parser(COMMAND)
+    made = parser.build_parser(COMMAND)
     values = {"cluster": _CLUSTERS, "port": _PORT_KEYS, "components": _COMPONENTS, "manifests": shtab.DIRECTORY}
     files = ("file", "bundle", "offline_bundle", "bundle_key", "sign_key", "password_file", "public_key")
     values |= dict.fromkeys(files, shtab.FILE)
-    for action in _actions(parser):
+    for action in _actions(made):
         if action.dest in values:
             action.complete = values[action.dest]  # type: ignore[attr-defined]
-    script = shtab.complete(parser, shell=shell)
-    app.stdout.write(_for_both(shell, script) + "\n")
-    return ExitCode.DONE
+    return _for_both(shell, shtab.complete(made, shell=shell)) + "\n"
 
 
 def _for_both(shell: str, script: str) -> str:
     if shell == "fish":
         return script.replace(f"complete -c {COMMAND}", f"complete -c {COMMAND} -c {LAUNCHER}")
     if shell == "bash":
-        script = _REGISTRATION.sub(_BASH_REGISTRATION, script)
-    return _REGISTRATION.sub(rf"\g<0> {LAUNCHER}", script)
+        script = re.sub(_REGISTRATION, _BASH_REGISTRATION, script)
+    return re.sub(_REGISTRATION, rf"\g<0> {LAUNCHER}", script)
 
 
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
+def _actions(of: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in of._actions:  # noqa: SLF001 - argparse has no other way to them
         yield action
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for each in action.choices.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 HIDDEN = "<hidden>"
@@ -67,16 +67,15 @@ def without_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return document if hide_secrets(text) == text else _NO_NAMES.document(document)
 
 
-def _texts(value: Any, name: str = "") -> Iterator[str]:
-    """Yield every text in a document as `name=text`, so that a secret's name stands beside it."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from _texts(member, str(key))
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from _texts(member, name)
-    elif isinstance(value, str):
-        yield f"{name}={value}"
+def _texts(value: Any, name: str = "") -> list[str]:
+    """Return every text in a document as `name=text`, so that a secret's name stands beside it."""
+    if isinstance(value, str):
+        return [f"{name}={value}"]
+    if isinstance(value, dict | Mapping):  # a dict is recognised many times faster
+        return [text for key, member in value.items() for text in _texts(member, str(key))]
+    if isinstance(value, list | tuple):
+        return [text for member in value for text in _texts(member, name)]
+    return []
 
 
 def names_a_secret(name: str) -> bool:

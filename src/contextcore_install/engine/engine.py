@@ -95,7 +95,7 @@ class Engine:
     def _take_messages(self) -> None:
         with suppress(queue.Empty):
             self._inbox.get(timeout=self._timers.next_in_s)()
-            while True:
+            while not self._inbox.empty():  # nobody else takes from it
                 self._inbox.get_nowait()()
 
     def _finish_turn(self) -> None:

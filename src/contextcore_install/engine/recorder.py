@@ -42,7 +42,7 @@ class Recorder:
         for place, name in _COMMANDS:
             if place in data and isinstance(data[place], dict):
                 data[place] = {**data[place], name: self.typed(str(data[place].get(name, "")))}
-        if kind not in _NOT_REDACTED:
+        if data and kind not in _NOT_REDACTED:
             data = dict(without_secrets(data))
         if kind in TRANSIENT:
             event = Event(0, self.clock.now_us(), self.run_id, kind, step, data)

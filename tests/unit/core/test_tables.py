@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.tables import read_table
+from contextcore_install.core.tables import kept, read_table
 
 
 def test_a_table_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
@@ -35,3 +35,18 @@ def test_a_table_is_read_where_nothing_can_be_kept(tmp_path: Path) -> None:
 def test_a_table_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_table(tmp_path / "gone.toml")
+
+
+def test_what_is_kept_is_made_once_until_one_of_its_files_changes(tmp_path: Path) -> None:
+    made: list[object] = []
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("a")
+    second.write_text("b")
+
+    def value() -> object:
+        made.append(kept(tmp_path / "value", [first, second], lambda: [first.read_text(), str(len(made))]))
+        return made[-1]
+
+    assert [value(), value()] == [["a", "0"], ["a", "0"]]
+    first.write_text("changed")
+    assert [value(), value()] == [["changed", "2"], ["changed", "2"]]
