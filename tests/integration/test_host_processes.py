@@ -21,8 +21,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.system.machine import start_time
 from kit.fakes import Told
-from kit.host_world import World
-from kit.stores import program, wait_until
+from kit.host_world import World, install_stand_in
+from kit.stores import free_port, program, wait_until
 
 
 @pytest.fixture
@@ -391,6 +391,37 @@ def test_without_a_store_the_exact_command_is_given(world: World) -> None:
     world.install_tools = True
     requirement = next(item for item in world.provider().requirements() if item.id == "metrics-store")
     assert requirement.fix is not None
+
+
+def test_without_a_store_nothing_is_left_out_and_the_run_fails(world: World) -> None:
+    world.install_tools, world.components = True, frozenset({"mimir", "loki"})
+    world.mirror = f"http://127.0.0.1:{free_port()}"
+    world.layout().make()
+    world.layout().store_choice.write_text('{"family": "mimir"}')  # so that no other will do
+    requirements = {item.id: item for item in world.provider().requirements()}
+    fix = requirements["programs"].fix
+    assert fix is not None
+    assert fix == requirements["metrics-store"].fix, "both come at the same time"
+    with pytest.raises(InstallError) as caught:
+        fix(Told().ctx)
+    assert caught.value.code == "metrics-store-unavailable"
+    assert requirements["programs"].probe().findings, "the next try is for all of them"
+
+
+@pytest.mark.parametrize("text", ["{ torn", "[]", '{"loki": 7, "nginx": null}', ""])
+def test_a_damaged_note_of_what_was_left_out_is_no_obstacle(with_store: World, text: str) -> None:
+    with_store.install_tools, with_store.components = True, frozenset({"mimir", "loki"})
+    with_store.layout().make()
+    with_store.layout().left_out.write_text(text)
+    provider = with_store.install()
+    assert [item.component for item in provider.overview().absent] == ["loki"]
+    assert [item.name for item in provider.workloads()] == ["mimir"]
+
+
+def test_another_program_on_path_does_not_hide_the_one_that_was_fetched(with_store: World) -> None:
+    with_store.script("loki", "#!/bin/sh\necho 'loki 2.4.7.4 linkage analysis'\n")
+    install_stand_in(with_store.bin, "loki")
+    assert str(with_store.bin) in with_store.provider().overview().programs["loki"]
 
 
 def test_the_rest_of_the_stack_runs_where_its_programs_are(with_store: World) -> None:

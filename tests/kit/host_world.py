@@ -72,6 +72,7 @@ class World:
     boot: str = "boot 1"
     install_tools: bool = False
     components: frozenset[str] | None = None
+    mirror: str = ""
     ports: Mapping[str, int] = field(default_factory=lambda: dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
     _homes: set[str] = field(default_factory=lambda: {"o11y-dev"})
 
@@ -117,6 +118,7 @@ class World:
             ports=self.ports if ports is None else ports,
             install_tools=self.install_tools,
             components=self.components,
+            mirror=self.mirror,
         )
         return HostProvider(config, daemons=self.daemons(cluster))
 
