@@ -162,13 +162,17 @@ esac
 
 
 def in_context(
-    folder: Path, cluster: Cluster, objects: list[dict[str, Any]], given: frozenset[str] = frozenset()
+    folder: Path,
+    cluster: Cluster,
+    objects: list[dict[str, Any]],
+    given: frozenset[str] = frozenset(),
+    bundle: Path | None = None,
+    registry: str = "",
 ) -> KubeContextProvider:
     """Return a provider, of the installation dev, whose release is some objects."""
-    environ = _on_path(folder, cluster, objects)
-    return KubeContextProvider(
-        ProviderConfig("dev", folder / "dev", folder / "bin", environ, options={"context": "lab"}, given_now=given)
-    )
+    environ, options = _on_path(folder, cluster, objects), {"context": "lab", "registry": registry}
+    places = folder / "dev", folder / "bin"
+    return KubeContextProvider(ProviderConfig("dev", *places, environ, options=options, given_now=given, bundle=bundle))
 
 
 _ENGINE = """\
