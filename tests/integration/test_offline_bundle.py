@@ -102,6 +102,7 @@ def maker(tmp_path: Path) -> Iterator[Maker]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_bundle_holds_all_that_host_needs_and_its_program_starts(maker: Maker) -> None:
     code, out, err = maker.make("--output", "json")
     assert (code, [line for line in err.splitlines() if not line.startswith("note:")]) == (0, [])
@@ -129,6 +130,7 @@ def test_a_bundle_holds_all_that_host_needs_and_its_program_starts(maker: Maker)
     assert bundle.manifest.version in started.stdout
 
 
+@pytest.mark.slow
 def test_what_there_is_is_replaced_only_with_yes(maker: Maker) -> None:
     maker.bundle.write_text("mine")
     code, _, err = maker.make()
@@ -138,6 +140,7 @@ def test_what_there_is_is_replaced_only_with_yes(maker: Maker) -> None:
     assert [entry.name for entry in BundleFile.open(maker.bundle).entries("release")] == ["mimir"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_beside_and_the_next_run_continues(maker: Maker) -> None:
     maker.server.hangs, maker.server.cut_after = True, 50_000
     started = maker.start("-o", maker.bundle.name, "--provider", "host", "--components", "grafana")
@@ -157,6 +160,7 @@ def test_ctrl_c_leaves_nothing_beside_and_the_next_run_continues(maker: Maker) -
     BundleFile.open(maker.bundle).verify()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_what_the_next_removes(maker: Maker) -> None:
     maker.server.hangs, maker.server.cut_after = True, 50_000
     started = maker.start("-o", maker.bundle.name, "--provider", "host", "--components", "mimir")
@@ -171,6 +175,7 @@ def test_a_run_that_was_killed_leaves_what_the_next_removes(maker: Maker) -> Non
     assert maker.made() == [maker.bundle.name]
 
 
+@pytest.mark.slow
 def test_a_signed_bundle_is_verified_by_its_key_only(maker: Maker) -> None:
     pair, other = SigningPair("of the key"), SigningPair()
     pair.write(maker.base / "minisign.key")

@@ -162,7 +162,7 @@ ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
         Argument("-o", "FILE", "make: target, such as stack.tar", _FILE),
         Argument("--platform", BUNDLE_PLATFORMS, "make: of the machine to install on (default: this one's)"),
         Argument("--sign-key", "FILE", "make: sign with this secret key of minisign"),
-        Argument("--password-file", "FILE", "make: with the key's password (or CONTEXTCORE_SIGN_PASSWORD)"),
+        Argument("--password-file", "FILE", "make: the key's password is its first line (default: you are asked)"),
         Argument("--public-key", "KEY", "verify: it must be signed by this key of minisign, or the one in a file"),
     ),
     "rollback": (

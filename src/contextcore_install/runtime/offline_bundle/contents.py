@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -114,7 +115,7 @@ class Releases:
         except InstallError as error:
             found = self._found_here(release)
             if found is None:
-                here = f"put {release.name} {release.version} on PATH, or " if self._tool(release) else ""
+                here = f"put upstream's {release.name} {release.version} on PATH, or " if self._tool(release) else ""
                 raise replace(error, hint=error.hint or f"{here}name a mirror of upstream with --mirror URL") from error
             ctx.notice(f"{error.message} {release.name} {release.version} is taken from {found} instead.")
             return [part(partial(_copy, found))]
@@ -126,10 +127,14 @@ class Releases:
         return next((tool for tool in tools if tool.name == release.name), None)
 
     def _found_here(self, release: Release) -> Path | None:
-        """Return this machine's own program of the very version."""
+        """Return this machine's own program if it is the very release: by its committed digest, else by its version."""
         tool = self._tool(release)
         if tool is None:
             return None
         major, minor, patch = map(int, release.version.split("."))
         found = self.box.find(replace(tool, oldest=(major, minor, patch)))
-        return Path(found.path) if found is not None and found.version == (major, minor, patch) else None
+        if found is None or found.version != (major, minor, patch):
+            return None
+        with Path(found.path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Path(found.path) if release.digest(self.platform) in {"", digest} else None

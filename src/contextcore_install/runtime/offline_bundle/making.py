@@ -39,6 +39,7 @@ from contextcore_install.ui.text import size
 
 AT_ONCE = 4  # registries and home networks dislike more
 WORK = ".contextcore-bundle-"
+WITH_IMAGES = ("kind", "kube-context")
 TOOLS: Mapping[str, Sequence[str]] = {"kind": ("kind", "kubectl"), "kube-context": ("kubectl",), "host": ()}
 
 
@@ -89,7 +90,7 @@ def _planned(app: App) -> _Plan:
         )
     provider = choose_provider(app, State(app.settings.cluster))[0]
     for name in app.settings.options:
-        if provider not in PROVIDER_OPTIONS[name].providers:
+        if provider not in (WITH_IMAGES if name == "pull" else PROVIDER_OPTIONS[name].providers):
             raise usage_error(f"{PROVIDER_OPTIONS[name].name} cannot be combined with --provider {provider}")
     options = {**app.settings.environment_options, **app.settings.options}
     chosen = arguments["platform"]
@@ -161,7 +162,7 @@ def _tasks(app: App, plan: _Plan, ctx: StepContext, stack: ExitStack, folders: t
         names = chosen_components(str(plan.options.get("components", ALL)))
         wanted += [("release", item.name) for item in COMPONENTS if item.name in names]
     tasks += [partial(upstream.parts, kind, releases()[name]) for kind, name in wanted]
-    if plan.provider != "host":
+    if plan.provider in WITH_IMAGES:
         tasks += _image_tasks(box, plan, ctx, stack)
     return tasks
 
