@@ -1,4 +1,4 @@
-"""The status of a finished installation, and what the launcher costs."""
+"""The status of a finished installation, what the launcher costs, and what else is asked at every turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from measure import FOLDER, ROOT, Command, Runs, interleaved, once
 from report import Row, Section
 
 YARDSTICK = str(ROOT / "benchmarks" / "plan_functions.sh")
-MOST_SHARE = 0.6
+MOST_SHARE = 0.45
+MOST_STARTS = 4.0
+"""How many bare interpreters a command may take that only tells of itself."""
 LAUNCHER_MOST_MS = 20.0
 
 _DIRECT = """\
@@ -39,6 +41,7 @@ def measure(made: Installation, runs: int) -> Section:
                 "direct": Command([made.interpreter, "-I", "-S", "-c", direct], made.variables),
                 "bare": Command([made.interpreter, "-I", "-S", "-c", ""]),
                 "plan": Command(["bash", YARDSTICK, "--status"], plan),
+                **{words: made.command(*words.split()) for words in _OF_ITSELF},
             },
             runs,
         )
@@ -56,6 +59,7 @@ def _section(taken: dict[str, Runs], runs: int) -> Section:
             f"< {LAUNCHER_MOST_MS:.0f} ms",
             launcher < LAUNCHER_MOST_MS,
         ),
+        *(_beside_bare(words, taken[words], taken["bare"]) for words in _OF_ITSELF),
         Row("for comparison: the interpreter alone, doing nothing", _ms(taken["bare"])),
     ]
     note = (
@@ -66,11 +70,18 @@ def _section(taken: dict[str, Runs], runs: int) -> Section:
 
 
 _ASKED = (("status", "--status"), ("json", "--status --output json"))
+_OF_ITSELF = ("--help", "--version", "completion bash")
 
 
 def _beside_plan(what: str, ours: Runs, plan: Runs) -> Row:
     share = statistics.median(map(truediv, ours.wall, plan.wall))
     return Row(what, _ms(ours), f"bash + jq: {_ms(plan)}, {share:.2f} x", f"≤ {MOST_SHARE} x", share <= MOST_SHARE)
+
+
+def _beside_bare(words: str, ours: Runs, bare: Runs) -> Row:
+    times = statistics.median(map(truediv, ours.wall, bare.wall))
+    beside = f"the interpreter alone: {_ms(bare)}, {times:.1f} x"
+    return Row(f"`./create-cluster.sh {words}`", _ms(ours), beside, f"≤ {MOST_STARTS:.0f} x", times <= MOST_STARTS)
 
 
 def _ms(runs: Runs) -> str:

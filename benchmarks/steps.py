@@ -9,7 +9,7 @@ from measure import ROOT, Command, answer
 from report import Row, Section
 
 SYNCS_A_STEP = 2
-LEAST_OF_LIMIT = 0.5
+LEAST_OF_LIMIT = 0.75
 LEAST_TIMES_DBOS = 2.0
 LEAST_FLAT = 0.8
 """How much of its pace the largest plan must keep of the middle one's."""

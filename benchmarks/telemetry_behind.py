@@ -14,7 +14,7 @@ from pathlib import Path
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.context import Context
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
 from contextcore_install.system.clock import SystemClock

@@ -18,12 +18,13 @@ from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.retry import ONCE
 from contextcore_install.engine.scheduling import Workers
-from contextcore_install.engine.state import STEP_IDS, State
+from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter

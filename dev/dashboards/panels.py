@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from dev.dashboards.promql import COMPLETED, FAILED, IN_PROGRESS, INTERRUPTED, Clusters
 
 Panel = TypeVar("Panel", bargauge.Panel, statetimeline.Panel)

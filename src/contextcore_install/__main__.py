@@ -13,18 +13,18 @@ from pathlib import Path
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import MACHINE_REFUSES, ExitCode, InstallError
-from contextcore_install.runtime.app import App
-from contextcore_install.storage.home import find_home
 from contextcore_install.system import standard_streams
-from contextcore_install.system.clock import SystemClock
 from contextcore_install.system.standard_streams import OutputFile
-from contextcore_install.ui.hints import Commands
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextcore_install.runtime.app import App
 
 _MODULES = {"resume": "install"}  # every other command has a module in `commands` of its own name
 _REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
-def main(argv: Sequence[str] | None = None, create_app: Callable[..., App] = App) -> int:
+def main(argv: Sequence[str] | None = None, create_app: Callable[..., App] | None = None) -> int:
     """Run one invocation and return its exit code."""
     standard_streams.open_all()
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -34,21 +34,24 @@ def main(argv: Sequence[str] | None = None, create_app: Callable[..., App] = App
     if refused := standard_streams.flush():
         # The one thing that is said on standard error for scripts too: nothing else would reach them.
         lost = InstallError("output-lost", f"standard output cannot be written: {refused.strerror}")
-        _report(lost, Commands(program), as_json=False)
+        _report(lost, None, program, as_json=False)
         standard_streams.flush()
         return code or ExitCode.STEP_FAILED
     return code
 
 
-def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App]) -> int:
-    commands = Commands(program)
+def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App] | None) -> int:
+    app: App | None = None
     # Whether errors are for a script, told from words that may not even parse.
     as_json = "--output=json" in arguments or ("--output", "json") in pairwise(arguments)
     try:
         settings = parse(arguments, os.environ, program)
+        from contextcore_install.runtime.app import App  # --help and --version end in `parse`
+        from contextcore_install.storage.home import find_home
+        from contextcore_install.system.clock import SystemClock
+
         home = find_home(os.environ, os.geteuid())
-        app = create_app(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
-        commands = app.commands
+        app = (create_app or App)(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
         name = settings.command
         command = import_module(f"contextcore_install.commands.{_MODULES.get(name, name)}")
         code: int = command.run(app)
@@ -58,7 +61,7 @@ def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App])
         return ExitCode.USAGE if help_was_given.code else ExitCode.DONE
     except InstallError as error:
         if not OutputFile.refused or error.code != "output-lost":  # which is told at the end
-            _report(error, commands, as_json=as_json)
+            _report(error, app, program, as_json=as_json)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as `| head` does; nobody is left to tell.
@@ -72,15 +75,16 @@ def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App])
         if isinstance(error, OSError) and OutputFile.was_refused(error):
             return ExitCode.STEP_FAILED
         explained = _explained(error, program)
-        _report(explained, commands, as_json=as_json)
+        _report(explained, app, program, as_json=as_json)
         return explained.exit_code
 
 
-def _report(error: InstallError, commands: Commands, *, as_json: bool) -> None:
+def _report(error: InstallError, app: App | None, program: str, *, as_json: bool) -> None:
     from contextcore_install.runtime.interaction import report_error
+    from contextcore_install.ui.hints import Commands
 
     with suppress(OSError):  # nobody is left to tell, or a disk is full: the exit code still says it
-        report_error(error, commands, as_json=as_json)
+        report_error(error, app.commands if app else Commands(program), as_json=as_json)
         sys.stdout.flush()
 
 

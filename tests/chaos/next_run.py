@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from chaos.quick_plan import World, lines
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.storage.journal.journal import copy_lines
 
 FILES = {"install-state.json", "journal.jsonl", "journal", "lock", "cursors.json", "logs"}

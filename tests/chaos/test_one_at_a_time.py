@@ -12,7 +12,7 @@ import pytest
 
 from chaos.conftest import Tried
 from chaos.quick_plan import World, ended, lines
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 
 pytestmark = pytest.mark.slow
 

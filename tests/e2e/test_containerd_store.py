@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import IMAGES, ClusterInstallation, applied, ask, cluster_name, delete_image, engine, node_states, state_of
 from kit.stores import wait_until
 

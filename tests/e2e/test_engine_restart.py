@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import ClusterInstallation, ask, node_states, state_of
 from kit.installation import kill, read_until
 from kit.stores import wait_until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import ClusterInstallation, applied, ask, engine, state_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import ClusterInstallation, node_states, state_of
 from kit.installation import kill, read_until
 from kit.stores import wait_until

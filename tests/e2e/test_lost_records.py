@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import ClusterInstallation, state_of
 from kit.stores import wait_until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from dev.rights_reference import PAGE as RIGHTS
 from e2e.lab import (
     NAMESPACE,

@@ -16,7 +16,7 @@ import pytest
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from e2e.lab import ClusterInstallation, applied, state_of
 from kit.stores import wait_until
 

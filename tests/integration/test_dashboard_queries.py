@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.telemetry.folds.fold import trace_id
 from kit.recordings import DAY, HOUR, MINUTE, Recorded
 from unit.dev.provisioned import dashboard, panel, panels

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from kit.installation import STUCK, Installation, end, kill, read_until
 from kit.stores import free_port, wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.system.packages.bundle_writer import Part, write_bundle
 from contextcore_install.system.packages.releases import Platform, releases
 from integration.first_start import Started

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from kit.stores import TIMEOUTS, MemoryJournal, Store
 

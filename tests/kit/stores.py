@@ -22,7 +22,7 @@ import pytest
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.system.packages import apt
 from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
 from contextcore_install.telemetry.exporters.client import Client

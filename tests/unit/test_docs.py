@@ -15,7 +15,7 @@ from contextcore_install.cli.grammar import COMMANDS
 from contextcore_install.cli.parser import build_parser
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.stack.catalogue import PORTS
 from dev import command_line_reference
 

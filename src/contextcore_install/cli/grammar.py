@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, field
-from contextcore_install.engine.state import STATUSES, STEP_IDS
+from contextcore_install.engine.names import STATUSES, STEP_IDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

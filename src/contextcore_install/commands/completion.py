@@ -12,7 +12,7 @@ import contextcore_install
 from contextcore_install.cli import grammar, parser
 from contextcore_install.core.errors import LAUNCHER, ExitCode
 from contextcore_install.core.tables import kept
-from contextcore_install.engine import state
+from contextcore_install.engine import names
 from contextcore_install.runtime.app import App
 from contextcore_install.stack import catalogue
 from contextcore_install.stack.catalogue import ALL, COMPONENTS, PORTS
@@ -99,7 +99,7 @@ _contextcore_install() {{
 complete -o bashdefault -F _contextcore_install {COMMAND}"""
 
 
-_MADE_FROM = (contextcore_install, grammar, parser, state, catalogue, sys.modules[__name__])
+_MADE_FROM = (contextcore_install, grammar, parser, names, catalogue, sys.modules[__name__])
 """The modules whose files the scripts are made from. Shells ask for one at every start, so it is kept."""
 
 

@@ -6,7 +6,7 @@ import re
 
 from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.core.text import ascii_json
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.recovery import require_installation
 from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import DURABLE, Event, Kind, known_duration, microseconds, second
+from contextcore_install.engine.names import STATUSES, STEP_IDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA_VERSION = "1.0"
-STEP_IDS = ("preflight", "cluster_create", "manifests_apply", "pods_ready", "services_verify", "metrics_seed")
 RESTORE_STEP = "manifests_apply"  # a restore fills the volumes with it: what has them is in place then
 MEASURING_STEP = "metrics_seed"  # measures how complete the installation is
 CLUSTER_STEP = "cluster_create"  # makes the place for data and records; undoing it may take them away
-PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES = ("pending", "in_progress", "completed", "failed")
+PENDING, IN_PROGRESS, COMPLETED, FAILED = STATUSES
 MOST_ATTEMPTS = 10**9  # more than any step can have
 
 

@@ -10,7 +10,6 @@ from contextcore_install.core.dataclass import dataclass
 from contextcore_install.providers.registry import create_provider
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.segments import SEGMENT_BYTES
-from contextcore_install.ui.hints import GIVEN_AGAIN, Commands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what --status does without
@@ -19,6 +18,7 @@ if TYPE_CHECKING:  # what --status does without
     from contextcore_install.core.interfaces import Clock
     from contextcore_install.core.provider import Provider, ProviderConfig
     from contextcore_install.engine.plan import Plan
+    from contextcore_install.ui.hints import Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class App:
     @property
     def commands(self) -> Commands:
         """The commands that a user of this invocation types, with what they need of its flags and variables."""
+        from contextcore_install.ui.hints import Commands
+
         settings = self.settings
         usual = self.environ.get("HOME", "") + "/.contextcore"
         chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
@@ -64,6 +66,8 @@ class App:
     @property
     def commands_of_run(self) -> Commands:
         """The commands that follow from a run, which has put the installation's settings on record."""
+        from contextcore_install.ui.hints import GIVEN_AGAIN
+
         return self.commands.on_record(GIVEN_AGAIN)
 
     def _free_port(self, key: str) -> int:

@@ -15,7 +15,8 @@ from uuid import NAMESPACE_URL, uuid5
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME
 from contextcore_install.core.events import second
-from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, STEP_IDS, RunState, State, StepState
+from contextcore_install.engine.names import STEP_IDS
+from contextcore_install.engine.state import COMPLETED, FAILED, IN_PROGRESS, RunState, State, StepState
 from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts

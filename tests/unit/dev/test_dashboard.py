@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.engine.state import STATUSES, STEP_IDS
+from contextcore_install.engine.names import STATUSES, STEP_IDS
 from contextcore_install.stack import provisioned
 from dev.dashboards.__main__ import FILES
 from unit.dev.provisioned import dashboard, panel, panels

@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind, event_from_document
-from contextcore_install.engine.state import (
-    STATUSES,
-    STEP_IDS,
-    NewerSchemaError,
-    State,
-    StateFormatError,
-    state_from_document,
-)
+from contextcore_install.engine.names import STATUSES, STEP_IDS
+from contextcore_install.engine.state import NewerSchemaError, State, StateFormatError, state_from_document
 from contextcore_install.engine.status import status_document
 
 PLAN_EXAMPLE: dict[str, Any] = {

@@ -17,10 +17,10 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
 from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RepairBudget
-from contextcore_install.engine.state import STEP_IDS
 from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.running import mend

@@ -14,7 +14,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.engine.journal_summary import JournalSummary
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.compaction import compact, past_summary, read_journal_summary
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines

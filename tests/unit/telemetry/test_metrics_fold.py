@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.engine.state import STEP_IDS
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.telemetry.folds.fold import SnapshotError, trace_id
 from contextcore_install.telemetry.folds.metrics import PREFIX, MetricsFold, Sample, is_measured
 from kit.stores import MINUTE_US, MemoryJournal

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.events import Kind
-from contextcore_install.engine.state import STEP_IDS, State
+from contextcore_install.engine.names import STEP_IDS
+from contextcore_install.engine.state import State
 from contextcore_install.telemetry.exporters.backends import Series
 from contextcore_install.telemetry.folds.metrics import MetricsFold
 from contextcore_install.telemetry.rebuild import REASON_LOST, state_from_series

@@ -19,6 +19,7 @@ from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine import state as core_state
 from contextcore_install.engine.engine import Engine
+from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Limits
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
@@ -239,7 +240,7 @@ def test_the_status_has_the_documented_fields() -> None:
         )
         assert_fits(shown, top)
         assert_fits(shown["run"], fields(parts["run"]) | {"holder": Field((dict,), False)})
-        assert [step["id"] for step in shown["steps"]] == list(core_state.STEP_IDS)
+        assert [step["id"] for step in shown["steps"]] == list(STEP_IDS)
         for step in shown["steps"]:
             assert_fits(step, fields(parts["steps"]))
             if step["error"]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
-from contextcore_install.engine.state import MOST_ATTEMPTS, STEP_IDS, State, StepState, state_from_document
+from contextcore_install.engine.names import STEP_IDS
+from contextcore_install.engine.state import MOST_ATTEMPTS, State, StepState, state_from_document
 from contextcore_install.engine.status import status_document
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.status import live_findings, render_status
@@ -226,26 +224,6 @@ def test_a_megabyte_in_an_error_is_shown_short(text: str) -> None:
     shown = render_status(status_document(state, live=False), Style(60))
     assert len(shown) < 20_000
     assert not dangerous(shown)
-
-
-def test_showing_the_status_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, contextcore_install.cli.settings; before = set(sys.modules);"
-        "import contextcore_install.ui.status, contextcore_install.ui.terminal;"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
-    ).stdout
-    ours = {name for name in output.split() if name.startswith("contextcore_install")}
-    assert ours == {
-        "contextcore_install.core.text",
-        "contextcore_install.ui",
-        *(f"contextcore_install.ui.{name}" for name in ("hints", "style")),
-        *(f"contextcore_install.ui.{name}" for name in ("status", "terminal", "text")),
-    }
-    assert not {"rich", "dataclasses", "inspect", "re", "datetime", "typing", "unicodedata"} & set(output.split())
 
 
 def test_records_that_differ_are_told_side_by_side_and_so_is_who_is_at_work() -> None:

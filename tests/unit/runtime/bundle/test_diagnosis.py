@@ -6,7 +6,8 @@ import pytest
 
 from contextcore_install.commands.diagnose import diagnose
 from contextcore_install.core.findings import CheckResult, Finding
-from contextcore_install.engine.state import STEP_IDS, State, state_from_document
+from contextcore_install.engine.names import STEP_IDS
+from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.check_all import NOT_KNOWN
 
 FINE = CheckResult("fine")
