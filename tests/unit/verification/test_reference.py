@@ -15,6 +15,7 @@ from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification.facts import InstallationFacts
 from contextcore_install.verification.requirements import VerificationTarget, requirements
 from kit.fakes import FakeProvider, RealClock
+from kit.offline_bundles import about_here, small_bundle
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/reference/requirements.md"
 Listed = dict[str, tuple[str, bool]]
@@ -43,11 +44,15 @@ def of_verification(facts: InstallationFacts) -> Listed:
 
 def of_providers(folder: Path) -> Listed:
     found: Listed = {}
+    bundle = folder / "o11y.bundle"
+    small_bundle(bundle, about=about_here(*PROVIDERS))
     for name in PROVIDERS:
         config = ProviderConfig("c", folder / "c", folder / "bin", {"PATH": str(folder)}, options={"context": "lab"})
         chosen = frozenset(component.name for component in COMPONENTS)
-        provider = create_provider(name, replace(config, install_tools=True, components=chosen))
-        found |= listed([*provider.requirements(), *provider.cluster_services()])
+        fetching = replace(config, install_tools=True, components=chosen)
+        for each in (fetching, replace(fetching, bundle=bundle)):
+            provider = create_provider(name, each)
+            found |= listed([*provider.requirements(), *provider.cluster_services()])
     ports = {f"port_{key.replace('-', '_')}" for key in PORTS}
     return {("port_PORT" if each in ports else each): about for each, about in found.items()}
 
