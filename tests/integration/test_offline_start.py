@@ -78,6 +78,12 @@ def test_a_word_behind_two_dashes_names_no_bundle(checkout: Checkout) -> None:
     assert not list(checkout.runtimes.glob("*/.complete"))
 
 
+def test_an_empty_name_is_no_bundle(checkout: Checkout) -> None:
+    started = start(checkout, "--bundle=")
+    assert started.returncode == 3
+    assert "it is not a regular file" in started.stderr
+
+
 def torn(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 600)
 

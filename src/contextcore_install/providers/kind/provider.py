@@ -58,8 +58,9 @@ class KindProvider(KubernetesProvider):
     def _node_image(self) -> str:
         """The node image to make a cluster with; not remembered, as kind may be installed meanwhile."""
         asked = str(self._config.options.get("node_image") or "")
-        if self._bundle and (not asked or self._bundle.holds(tag_of(asked))):
-            return tag_of(asked) or self._bundle.node_image
+        bundled = tag_of(asked) or self._bundle.node_image if self._bundle else ""
+        if self._bundle and self._bundle.holds(bundled):
+            return bundled
         return asked or default_node_image(found.version if (found := self._box.find(self._kind)) else ())
 
     # The parts
@@ -136,7 +137,7 @@ class KindProvider(KubernetesProvider):
         if self._nodes.read():
             return []
         images = [] if self._box.find(KUBECTL) is None else self._reader.release().images
-        needed = [image for image in (self._node_image, *images) if not by_digest(image)]
+        needed = [self._node_image, *(image for image in images if not by_digest(image))]
         has = self._engine.has_image
         return [image for image in needed if (self._bundle and self._bundle.holds(image)) or not has(image)]
 

@@ -66,15 +66,14 @@ def make_ready(lock: str, folder: str, again: str, bundle: Path | None = None) -
 
 def named_bundle(arguments: Sequence[str]) -> Path | None:
     """Return the offline bundle that a command line names, if any."""
-    named = ""
+    named = None
     for word, after in pairwise([*takewhile(lambda word: word != "--", arguments), ""]):
         flag, equals, value = word.partition("=")
         if flag == "--bundle":
-            named = value if equals else after
-    path = Path(named)
+            named = Path(value if equals else after)
     with contextlib.suppress(RuntimeError):  # a home that nobody has
-        path = path.expanduser()
-    return path.absolute() if named else None
+        named = named and named.expanduser()
+    return named and named.absolute()
 
 
 def is_whole(lock: str, folder: str) -> bool:

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.core.provider import Requirement
+from contextcore_install.core.provider import ProviderConfig, Requirement
 from contextcore_install.providers.kind.bundle_images import BundleImages
+from contextcore_install.providers.kind.config import NODE_IMAGE
+from contextcore_install.providers.kind.engine import CHOICE
 from contextcore_install.providers.kind.images import Images
+from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.system.packages.bundle_writer import Part, write_bundle
 from contextcore_install.system.programs import KIND
 from kit.fakes import Told
@@ -154,3 +157,32 @@ def test_what_is_needed_may_not_be_known(bundle: BundleImages) -> None:
 
     probe = bundle.requirement(needed).probe()
     assert (probe.skipped, probe.findings) == (True, ())
+
+
+def finding_of_a_new_cluster(folder: Path, bundle: Path, node_image: str = "") -> str:
+    """Return what preflight says of a bundle on a machine whose engine has nothing, and which has no kubectl yet."""
+    (folder / "path").mkdir()
+    engine = folder / "path" / "docker"
+    engine.write_text('#!/bin/sh\n[ "$1" = ps ]\n')
+    engine.chmod(0o755)
+    environ, options = {"PATH": str(engine.parent), CHOICE: "docker"}, {"node_image": node_image}
+    config = ProviderConfig("demo", folder / "demo", folder / "bin", environ, options=options, bundle=bundle)
+    required = next(item for item in KindProvider(config).requirements() if item.id == "bundle")
+    return "".join(finding.message for finding in required.probe().findings)
+
+
+@pytest.mark.parametrize("asked", ["", NODE, f"{NODE}@sha256:{'1' * 64}"], ids=["none", "by tag", "by digest"])
+def test_the_node_image_that_is_asked_for_is_taken_from_the_bundle(tmp_path: Path, asked: str) -> None:
+    said = finding_of_a_new_cluster(tmp_path, make_bundle(tmp_path / "o11y.bundle"), asked)
+    assert said == "The bundle's images were not checked yet."
+
+
+def test_another_node_image_is_missed_before_anything_is_done(tmp_path: Path) -> None:
+    said = finding_of_a_new_cluster(tmp_path, make_bundle(tmp_path / "o11y.bundle"), "kindest/node:v1.30.0")
+    assert said == "Neither o11y.bundle nor the engine has kindest/node:v1.30.0."
+
+
+def test_without_a_node_image_in_the_bundle_the_usual_one_is_missed(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "o11y.bundle", about_here("kind"), [])
+    said = finding_of_a_new_cluster(tmp_path, tmp_path / "o11y.bundle")
+    assert said == f"Neither o11y.bundle nor the engine has {NODE_IMAGE}."
