@@ -74,9 +74,9 @@ class MissingPrograms:
 
     def prune(self) -> None:
         """Remove what is left of programs that newer ones replaced."""
-        from contextcore_install.system.packages.placing import prune_trees
+        from contextcore_install.system.packages.placing import prune
 
-        prune_trees(self.config.bin_folder)
+        prune(self.config.bin_folder)
 
     def keep(self) -> None:
         """Keep what is left out for later runs. Raises OSError."""

@@ -32,12 +32,15 @@ _MEANINGS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds to connect, to wait for the next piece, and between two tries; how many in a row bring nothing."""
+    """Seconds to connect, to wait for the next piece, and between two tries; how many in a row may bring nothing.
+
+    A laptop that wakes up needs some seconds to find its network again.
+    """
 
     connect_s: float = 10.0
     read_s: float = 20.0
-    pause_s: float = 2.0
-    tries: int = 3
+    pause_s: float = 3.0
+    tries: int = 5
 
 
 @dataclass(frozen=True, slots=True)

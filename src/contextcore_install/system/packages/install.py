@@ -28,7 +28,7 @@ from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import apt
 from contextcore_install.system.packages.bundle_source import BundleSource
 from contextcore_install.system.packages.download import Upstream
-from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune_trees, put_program, put_tree
+from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune, put_program, put_tree
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
 from contextcore_install.system.packages.unpack import take_program, take_tree
 from contextcore_install.system.process import Completed
@@ -154,7 +154,7 @@ def from_release(release: Release, source: Source) -> Way:
                     _discard_downloads(downloads, release.name)
                 raise
             _discard_downloads(downloads, release.name)
-        prune_trees(job.bin_folder)
+        prune(job.bin_folder)
         return found
 
     return Way(release.name, f"the release {release.name} {release.version}", get)

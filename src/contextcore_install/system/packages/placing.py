@@ -77,17 +77,21 @@ def put_tree(job: Job, tree: Path, release: Release) -> Path:
     return job.bin_folder / name
 
 
-def prune_trees(bin_folder: Path) -> None:
-    """Remove trees of which no program in `bin_folder` is, unless something runs from them or is being installed."""
-    for tree in trees_of(bin_folder).glob("*-*"):
-        name = tree.name.partition("-")[0]
+def prune(bin_folder: Path) -> None:
+    """Remove trees and downloads of programs that are in place, but for what one of them is in or runs from."""
+    for left in (*trees_of(bin_folder).glob("*-*"), *downloads_of(bin_folder).glob("*-*")):
+        name = left.name.partition("-")[0]
         with suppress(OSError):
-            descriptor = acquire(lock_of(bin_folder, name), _give_up)
+            descriptor = acquire(lock_of(bin_folder, name), _give_up)  # not while it is being installed
             try:
-                if not (bin_folder / name).resolve().is_relative_to(tree.resolve()) and not _is_in_use(tree.resolve()):
-                    discard(tree)
+                if _is_superseded(left.resolve(), bin_folder / name):
+                    discard(left)
             finally:
                 os.close(descriptor)
+
+
+def _is_superseded(left: Path, program: Path) -> bool:
+    return program.exists() and not program.resolve().is_relative_to(left) and not _is_in_use(left)
 
 
 def _give_up() -> None:

@@ -25,6 +25,7 @@ from contextcore_install.system.packages.install import (
     install_programs,
     ways_to,
 )
+from contextcore_install.system.packages.placing import prune
 from contextcore_install.system.packages.releases import Platform, releases
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 from kit.fakes import Told
@@ -105,8 +106,22 @@ def test_an_update_replaces_what_was_there(upstream: ReleaseServer, tmp_path: Pa
     finally:
         running.kill()
         running.wait()
-    install_program("grafana", Told().ctx, tmp_path / "bin", {}, source=upstream.source())
+    prune(tmp_path / "bin")
     assert names_in(tmp_path / "programs") == [f"grafana-{releases()['grafana'].version}"]
+
+
+def test_a_download_that_a_killed_installer_left_goes_once_its_program_is_in_place(tmp_path: Path) -> None:
+    for folder in ("bin", "downloads"):
+        (tmp_path / folder).mkdir()
+    for name in ("mimir-3.1.1-linux-amd64", "loki-3.7.6-linux-amd64.zip.0123.part"):
+        (tmp_path / "downloads" / name).write_text("")
+    (tmp_path / "bin" / "mimir").write_text("")
+    prune(tmp_path / "bin")
+    assert names_in(tmp_path / "downloads") == [
+        "loki-3.7.6-linux-amd64.zip.0123456789ab.part",
+        "loki.lock",
+        "mimir.lock",
+    ]
 
 
 @pytest.mark.parametrize("name", ["mimir", "grafana"])
