@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ def put_program(job: Job, source: Path, name: str) -> Path:
     with _placing(job, name):
         shutil.copyfile(source, ready)
         ready.chmod(0o755)
-        _try_out(job, ready, releases()[name].trial if name in releases() else TRIAL)
+        try_out(job, ready, releases()[name].trial if name in releases() else TRIAL)
         with ready.open("rb") as file:
             os.fsync(file.fileno())
         ready.replace(job.bin_folder / name)
@@ -64,7 +65,7 @@ def put_tree(job: Job, tree: Path, release: Release) -> Path:
     name, trees, link = release.name, trees_of(job.bin_folder), job.workdir / "link"
     home = trees / f"{name}-{release.version}"
     with _placing(job, name):
-        _try_out(job, tree / "bin" / name, release.trial)
+        try_out(job, tree / "bin" / name, release.trial)
         os.sync()  # thousands of files, which one by one would take minutes on some disks
         trees.mkdir(mode=0o700, exist_ok=True)
         if os.path.lexists(home):
@@ -108,8 +109,20 @@ def _is_in_use(tree: Path) -> bool:
     return False
 
 
-def _try_out(job: Job, program: Path, trial: Sequence[str]) -> None:
-    process.run([str(program), *trial], job.ctx, environ=job.environ, timeout_s=TRIAL_WITHIN_S)
+def try_out(job: Job, program: Path, trial: Sequence[str]) -> None:
+    """Run a new program; raises InstallError if it does not run.
+
+    While another thread starts a command, that has all files open for a moment, and a program that is open for writing
+    cannot be started (man 2 execve).
+    """
+    for tries_left in range(20, -1, -1):
+        try:
+            process.run([str(program), *trial], job.ctx, environ=job.environ, timeout_s=TRIAL_WITHIN_S)
+            return
+        except InstallError as error:
+            if not tries_left or getattr(error.__cause__, "errno", 0) != errno.ETXTBSY:
+                raise
+        job.ctx.wait(0.1)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from contextcore_install.system.packages.install import (
     install_programs,
     ways_to,
 )
-from contextcore_install.system.packages.placing import prune
+from contextcore_install.system.packages.placing import Job, prune, try_out
 from contextcore_install.system.packages.releases import Platform, releases
 from contextcore_install.system.programs import KIND, KUBECTL, ToolBox
 from kit.fakes import Told
@@ -134,6 +135,18 @@ def test_a_program_that_does_not_run_is_not_put_in_place(upstream: ReleaseServer
     assert names_in(tmp_path / "bin") == []
     assert names_in(tmp_path / "downloads") == [f"{name}.lock"]
     assert not (tmp_path / "programs").exists()
+
+
+def test_a_program_that_a_starting_command_still_has_open_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "program"
+    path.write_bytes(Path("/bin/true").read_bytes())
+    path.chmod(0o755)
+    writer = path.open("ab")
+    with suppress(OSError):
+        subprocess.run([path], check=True)
+        pytest.skip("this system starts what is open for writing")
+    threading.Timer(0.3, writer.close).start()
+    try_out(Job(Told().ctx, tmp_path, tmp_path, {}), path, [])
 
 
 def test_the_release_comes_first_and_the_error_says_all_that_was_tried(upstream: ReleaseServer, tmp_path: Path) -> None:
