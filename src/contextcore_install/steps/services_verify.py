@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
-from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.interfaces import HttpResponse, StepContext
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.requirements import how_to_end
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
-ANSWER_WITHIN_S = 3.0
+#: Seconds for an answer, and after which a service is asked once more: TCP tries a connection that was begun before the
+#: way to a new pod was open again only after a second.
+ANSWER_WITHIN_S, QUICK_S = 3.0, 0.3
 POLL_S = 0.25
 STARTING_S = 50.0  # for how long services that have just started are waited for
 
@@ -73,10 +75,18 @@ class ServicesVerify(BaseStep):
         if endpoint.stranger:
             return _foreign(endpoint)
         try:
-            answer = self._tools.http.get(endpoint.ready_url, ANSWER_WITHIN_S)
+            answer = self._get(endpoint.ready_url)
         except InstallError as error:
             return self._tools.explain(endpoint, error)
         return None if endpoint.is_ready(answer.status) else self._tools.explain(endpoint, answer)
+
+    def _get(self, url: str) -> HttpResponse:
+        try:
+            return self._tools.http.get(url, QUICK_S)
+        except InstallError as error:
+            if error.code != "http-timeout":
+                raise
+        return self._tools.http.get(url, ANSWER_WITHIN_S)
 
 
 def _foreign(endpoint: Endpoint) -> Finding:

@@ -144,6 +144,15 @@ def test_what_the_cluster_does_not_know_is_written(
     assert "holderIdentity" not in lab.lease.kept.content
 
 
+def test_that_a_run_waits_is_not_worth_a_write_and_goes_with_the_next(lab: Lab) -> None:
+    keeper = lab.start()
+    lab.up()
+    before = lab.records.writes
+    lab.tell(Kind.HEARTBEAT)
+    keeper.close(10)
+    assert lab.records.writes == before
+
+
 def test_many_events_are_few_writes(lab: Lab) -> None:
     lab.start()
     lab.up()

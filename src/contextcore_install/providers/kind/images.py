@@ -26,7 +26,7 @@ from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
 from contextcore_install.system.process import pipe
 
-PULLS_AT_ONCE = 4  # registries and home networks dislike more
+PULLS_AT_ONCE = 2  # each takes the whole line as it is: one that is here is loaded while the next one is pulled
 PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, and a rename
 CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
 #: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.

@@ -48,6 +48,8 @@ GRAFANA_ADMIN = "grafana-admin"
 #: Seconds to apply, to delete, and between two looks at what holds a namespace: whoever is to remove a finalizer does
 #: so in moments, or never.
 APPLY_WITHIN_S, DELETE_WITHIN_S, LOOK_EVERY_S = 120.0, 180.0, 20.0
+#: Without fetching the API's whole schema first, which a new API server makes only then: it refuses by itself.
+_AS_IT_IS = ("--validate=false", "-f", "-")
 #: As Kubernetes says it (pkg/controller/namespace/deletion/status_condition_utils.go).
 _FINALIZER = re.compile(r"([\w./-]+) in \d+ resource instances")
 _KUBERNETES_OWN = re.compile(r"^(kubernetes\.io/.*|[\w.-]+\.kubernetes\.io/.*|foregroundDeletion|orphan)$")
@@ -203,13 +205,13 @@ class Applier:
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
         self._delete_blocking(items, ctx, mixed_volumes)
         try:
-            self._kubectl.call(*APPLY, "-f", "-", stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
+            self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
         except InstallError as error:
             if error.code != "field-immutable":
                 raise
             self._reader.forget()
             self._delete_blocking(items, ctx, _differs_where_immutable)
-            self._kubectl.call(*APPLY, "-f", "-", stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
+            self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
 
     def _delete_blocking(
         self, items: Sequence[dict[str, Any]], ctx: StepContext, is_blocking: Callable[[Manifest, Manifest], object]
@@ -228,7 +230,7 @@ class Applier:
         """Make the Secret with a random password, which is shown nowhere."""
         data = {"admin-user": b"admin", "admin-password": secrets.token_urlsafe(18).encode()}
         document = make_secret(key.name, key.namespace, {RELEASE_LABEL: self._cluster, **MANAGED_BY}, data)
-        done = self._kubectl.attempt("create", "-f", "-", "-o", "name", stdin=json.dumps(document), ctx=ctx)
+        done = self._kubectl.attempt("create", *_AS_IT_IS, "-o", "name", stdin=json.dumps(document), ctx=ctx)
         if done.exit_code != 0 and "already exists" not in done.stderr.lower():
             raise self._kubectl.failure(done)
         if any("grafana" in key_of(claim).name for claim in snapshot.of_kind("PersistentVolumeClaim")):

@@ -183,7 +183,7 @@ class ReplicaSync:
             self._state.apply(event)
             self._tail.append(self._line(event))
             self._end = JournalOffset(event.number, 0, event.at_us)
-            self._unwritten = True
+            self._unwritten = self._unwritten or event.kind is not Kind.HEARTBEAT  # the lease says that already
         if len(self._tail) > 100:
             self._tail = deque(newest_lines(list(self._tail), MOST_BYTES))
 
