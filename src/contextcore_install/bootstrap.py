@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 from _imp import source_hash
+from _thread import get_ident
 from importlib import machinery
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -44,7 +45,7 @@ class CheckedLoader(machinery.SourceFileLoader):
     def set_data(self, path: str, data: bytes, *, _mode: int = 0) -> None:  # type: ignore[override]  # always bytes
         """Cache bytecode, whole or not at all. A disk that is full or read-only only costs time."""
         content = bytes(data) + source_hash(KEY, bytes(data))
-        temporary = f"{path}.{os.getpid()}"
+        temporary = f"{path}.{os.getpid()}.{get_ident()}"  # tables are read by several threads
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -59,7 +60,8 @@ class CheckedLoader(machinery.SourceFileLoader):
             CheckedLoader.blocked |= isinstance(error, IN_THE_WAY)
         finally:
             os.close(descriptor)
-        os.unlink(temporary)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
 
 
 def main() -> int:

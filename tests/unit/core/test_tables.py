@@ -1,9 +1,11 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.bootstrap import CheckedLoader
 from contextcore_install.core.tables import kept, read_table
 
 
@@ -50,3 +52,12 @@ def test_what_is_kept_is_made_once_until_one_of_its_files_changes(tmp_path: Path
     assert [value(), value()] == [["a", "0"], ["a", "0"]]
     first.write_text("changed")
     assert [value(), value()] == [["changed", "2"], ["changed", "2"]]
+
+
+def test_several_threads_may_keep_the_same_table(tmp_path: Path) -> None:
+    target, value = tmp_path / "rules.pyc", b"x" * 100_000
+    loader = CheckedLoader("rules", str(tmp_path / "rules.py"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: loader.set_data(str(target), value), range(400)))
+    assert loader.get_data(str(target)).startswith(value)
+    assert list(tmp_path.iterdir()) == [target]
