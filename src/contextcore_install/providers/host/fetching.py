@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
@@ -53,6 +54,9 @@ class MissingPrograms:
             raise failed[STORE]
         if failed and config.bundle:  # it is to have all of them, and one that was tampered with is not to be used
             raise next(iter(failed.values()))
+        store = found.get(STORE)
+        if isinstance(store, Path) and store.name != METRICS_STORE and not remembered:
+            ctx.notice(f"the metrics store is {store.name}, as {METRICS_STORE} could not be had")
         if failed:
             self.left_out |= {name: _reason(error) for name, error in failed.items()}
             names, reasons = ", ".join(failed), [self.left_out[name] for name in failed]
