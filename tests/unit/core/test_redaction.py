@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contextcore_install.core import redaction
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.redaction import HIDDEN, Redaction, hide_secrets
@@ -141,3 +142,11 @@ def test_events_are_recorded_without_secrets_and_settings_as_they_are() -> None:
 
 def test_what_was_seen_of_an_error_is_shown_without_secrets() -> None:
     assert InstallError("x", "it failed", f"token={MARKER}").evidence == f"token={HIDDEN}"
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, _ in redaction._PATTERNS])
+@given(st.data())
+def test_what_a_pattern_finds_in_ascii_has_one_of_the_marks(pattern: str, data: st.DataObject) -> None:
+    simple = pattern.replace("*+(?:", "*(?:").replace(")*+", ")*")  # the strategy knows no possessive repetitions
+    found = data.draw(st.from_regex(simple, alphabet=st.characters(codec="ascii")))
+    assert redaction._may_have_secrets(found.lower())
