@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contextcore_install.core.dataclass import dataclass
@@ -53,6 +55,10 @@ class Maker:
         package = checkout / "src" / "contextcore_install"
         shutil.copytree(ours, package, ignore=shutil.ignore_patterns("__pycache__"))
         (package / "system" / "packages" / "digests.toml").write_text("")
+        (checkout / "docs").mkdir()
+        (checkout / "docs" / "install.md").write_text("# Install\n")
+        (package / ".DS_Store").write_text("of a desktop")
+        (package / "launch.py~").write_text("of an editor")
         for name in BESIDE:
             (checkout / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, checkout / name)
@@ -124,7 +130,9 @@ def test_a_bundle_holds_all_that_host_needs_and_its_program_starts(maker: Maker)
     program, checkout = maker.bundle.parent / "program", maker.base / "checkout"
     files = {path.relative_to(program) for path in program.rglob("*") if path.is_file()}
     assert files == {
-        path.relative_to(checkout) for path in checkout.rglob("*") if path.is_file() and path.suffix != ".pyc"
+        path.relative_to(checkout)
+        for path in checkout.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and path.name not in {".DS_Store", "launch.py~"}
     }
     started = subprocess.run([program / "create-cluster.sh", "--version"], capture_output=True, text=True, check=True)
     assert bundle.manifest.version in started.stdout
@@ -160,6 +168,13 @@ def test_ctrl_c_leaves_nothing_beside_and_the_next_run_continues(maker: Maker) -
     BundleFile.open(maker.bundle).verify()
 
 
+def commands() -> Iterator[str]:
+    """Yield the words of all commands that run."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            yield from process.cmdline()
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_leaves_what_the_next_removes(maker: Maker) -> None:
     maker.server.hangs, maker.server.cut_after = True, 50_000
@@ -169,6 +184,7 @@ def test_a_run_that_was_killed_leaves_what_the_next_removes(maker: Maker) -> Non
     started.communicate(timeout=60)
     (left,) = maker.bundle.parent.iterdir()
     assert left.name.startswith(".contextcore-bundle-")
+    wait_until(lambda: not any(left.name in word for word in commands()))  # a pip that outlives it writes there
     maker.server.hangs, maker.server.cut_after = False, None
     maker.server.released.set()
     assert maker.make("--components", "mimir")[0] == 0

@@ -16,7 +16,7 @@ from contextcore_install.core.errors import LAUNCHER, InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.packages import packages
-from contextcore_install.system.packages.bundle_manifest import FOLDERS, PROGRAM
+from contextcore_install.system.packages.bundle_manifest import FOLDERS, PROGRAM, is_member_path
 from contextcore_install.system.packages.bundle_writer import Part
 from contextcore_install.system.packages.releases import Platform, Release, Source
 from contextcore_install.system.process import Completed
@@ -32,7 +32,10 @@ _WHEELS_WITHIN_S = 1200.0
 
 
 def program_files() -> dict[str, Path]:
-    """Return this program's own files by their places in a checkout; raises InstallError `no-launcher`."""
+    """Return this program's own files by their places in a checkout, with its pages if they are there.
+
+    What editors and systems leave in folders (.DS_Store, a.py~) is no member. Raises InstallError `no-launcher`.
+    """
     package = Path(contextcore_install.__file__).resolve().parent
     around = next(
         (folder for folder in (package.parents[1], package / "launcher") if (folder / _BESIDE[0]).is_file()), None
@@ -40,12 +43,15 @@ def program_files() -> dict[str, Path]:
     if around is None or (missing := next((name for name in _BESIDE if not (around / name).is_file()), "")):
         message = f"this program was installed without {missing if around else _BESIDE[0]}, which a bundle is to hold"
         raise InstallError("no-launcher", message, hint=f"make the bundle with a checkout: {own('bundle')}")
-    files = {name: around / name for name in _BESIDE}
-    for path in sorted(package.rglob("*")):
-        inside = path.relative_to(package)
-        if path.is_file() and not path.is_symlink() and not {"__pycache__", "launcher"} & set(inside.parts):
-            files[f"src/{package.name}/{inside.as_posix()}"] = path
-    return files
+    found = {name: around / name for name in _BESIDE} | _below(around / "docs", "docs")
+    found |= _below(package, f"src/{package.name}", without=frozenset({"__pycache__", "launcher"}))
+    return {name: path for name, path in found.items() if is_member_path(PROGRAM, f"{PROGRAM}/{name}")}
+
+
+def _below(folder: Path, place: str, without: frozenset[str] = frozenset()) -> dict[str, Path]:
+    """Return the files below a folder by their places, but for those in folders of some names."""
+    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {f"{place}/{inside.as_posix()}": path for inside, path in paths.items() if not without & set(inside.parts)}
 
 
 def program_parts(files: Mapping[str, Path]) -> list[Part]:

@@ -19,13 +19,13 @@ from contextcore_install.core.errors import ExitCode, own, usage_error
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.interaction import can_ask, cancellable, report_done
+from contextcore_install.runtime.interaction import cancellable, report_done
 from contextcore_install.runtime.offline_bundle.contents import Releases, program_files, program_parts, wheel_parts
 from contextcore_install.runtime.output_file import STANDARD_OUTPUT, chosen_file
 from contextcore_install.runtime.selection import choose_provider
 from contextcore_install.stack.catalogue import ALL, COMPONENTS, chosen_components
 from contextcore_install.storage.backup.archive import there_already
-from contextcore_install.storage.files import using
+from contextcore_install.storage.files import unusable
 from contextcore_install.storage.home import make_home
 from contextcore_install.system.files import discard, sync_folder
 from contextcore_install.system.lock import acquire
@@ -49,21 +49,21 @@ _Task = Callable[[StepContext], Sequence[Part]]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a bundle is made for; `options` are the provider's."""
+    """What a bundle is made for; `options` are the provider's, `program` are the program's files by their places."""
 
     provider: str
     platform: Platform
     options: Mapping[str, Any]
+    program: Mapping[str, Path]
     target: Path
 
 
 def make(app: App) -> int:
-    plan, files = _planned(app), program_files()
-    sign = _signer(app)
-    with cancellable(app) as ctx, using(plan.target), work_folder(plan.target.parent, WORK) as folder:
+    plan, sign = _planned(app), _signer(app)
+    with cancellable(app) as ctx, _writing(plan.target), work_folder(plan.target.parent, WORK) as folder:
         draft = folder / "bundle"
         with _downloads_alone(app, ctx) as downloads, ExitStack() as stack:
-            parts = program_parts(files) + _gather(_tasks(app, plan, ctx, stack, (folder, downloads)), ctx)
+            parts = program_parts(plan.program) + _gather(_tasks(app, plan, ctx, stack, (folder, downloads)), ctx)
             ctx.activity(f"writing {plan.target}")
             manifest = write_bundle(draft, _about(app, plan), parts, sign)
         ctx.raise_if_cancelled()
@@ -72,11 +72,21 @@ def make(app: App) -> int:
         draft.replace(plan.target)
         sync_folder(plan.target.parent)
     count, total = len(manifest.entries), plan.target.stat().st_size
-    sentence = (
-        f"{plan.target} holds all that {plan.provider} needs on {manifest.platform} ({count} files, {size(total)})"
-    )
+    what = f"all that an installation on {plan.provider} needs, for {manifest.platform}"
+    sentence = f"{plan.target} holds {what} ({count} files, {size(total)})"
     report_done(app, sentence, path=str(plan.target), bytes=total, files=count, signed=sign is not None)
     return ExitCode.DONE
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Within the block, turn what the disk refuses into one error; a closed standard output is none of the disk."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unusable(target, error) from error
 
 
 def _planned(app: App) -> _Plan:
@@ -97,7 +107,7 @@ def _planned(app: App) -> _Plan:
     platform = Platform(*chosen.split("/")) if chosen else Platform.here()
     target = chosen_file(app, f"contextcore-install-{__version__}-{provider}-{platform}.tar")
     assert target is not None
-    return _Plan(provider, platform, options, target)
+    return _Plan(provider, platform, options, program_files(), target)
 
 
 def _signer(app: App) -> Sign | None:
@@ -111,11 +121,14 @@ def _signer(app: App) -> Sign | None:
     def password() -> str:
         if password_file is not None:
             return _first_line(Path(password_file).expanduser())
-        if not can_ask(app):
+        if not app.stdin.isatty():
             raise usage_error(f"{key} is encrypted, and its password was not given", "add --password-file FILE")
         from getpass import getpass
 
-        return getpass(f"The password of {key}: ")
+        try:
+            return getpass(f"The password of {key}: ")
+        except EOFError:
+            raise usage_error(f"no password of {key} was typed", "add --password-file FILE") from None
 
     return read_signer(Path(key), password)
 
@@ -137,7 +150,7 @@ def _downloads_alone(app: App, ctx: StepContext) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def wait() -> None:
-        ctx.activity("another bundle is being made here; waiting for it")
+        ctx.activity("waiting: another bundle is being made here")
         ctx.wait(0.5)
 
     descriptor = acquire(folder / "lock", wait)
@@ -155,8 +168,7 @@ def _tasks(app: App, plan: _Plan, ctx: StepContext, stack: ExitStack, folders: t
     box = ToolBox(app.environ, app.home.bin, downloads / "tools.json")
     source = Upstream(app.environ, str(plan.options.get("mirror", "")))
     upstream = Releases(source, plan.platform, downloads, box)
-    lock = program_files()["requirements.lock"]
-    tasks: list[_Task] = [partial(wheel_parts, lock, plan.platform, work)]
+    tasks: list[_Task] = [partial(wheel_parts, plan.program["requirements.lock"], plan.platform, work)]
     wanted = [("tool", name) for name in TOOLS[plan.provider]]
     if plan.provider == "host":
         names = chosen_components(str(plan.options.get("components", ALL)))

@@ -127,10 +127,15 @@ def read_manifest(content: bytes) -> BundleManifest:
     return manifest
 
 
+def is_member_path(kind: str, path: str) -> bool:
+    """Tell whether a member of a known kind may have this path: it leads nowhere else, and nothing in it is hidden."""
+    below = f"(?:/{_NAME})+" if kind == PROGRAM else f"/{_NAME}"
+    return re.fullmatch(FOLDERS[kind] + below, path) is not None
+
+
 def _check_entries(entries: Sequence[BundleEntry]) -> None:
     for entry in entries:
-        below = f"(?:/{_NAME})+" if entry.kind == PROGRAM else f"/{_NAME}"
-        _require(re.fullmatch(FOLDERS[entry.kind] + below, entry.path), entry.path)
+        _require(is_member_path(entry.kind, entry.path), entry.path)
         _require(_TEXT.fullmatch(entry.name) and _TEXT.fullmatch(entry.version), entry.path)
         _require(re.fullmatch("[0-9a-f]{64}", entry.sha256), entry.path)
         _require(type(entry.size) is int and 0 <= entry.size <= MOST_BYTES, entry.path)

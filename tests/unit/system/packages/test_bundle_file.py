@@ -19,6 +19,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages import bundle_manifest
 from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.system.packages.bundle_manifest import BundleManifest, sums
+from contextcore_install.system.packages.bundle_writer import Part, write_bundle
 from kit.archives import ABSURD
 from kit.offline_bundles import ABOUT, CONTENTS, small_bundle
 
@@ -126,8 +127,7 @@ def test_a_bundle_for_something_else_says_both_and_what_to_type(
     assert hint in caught.value.hint
 
 
-# One example is a flip, and there are many bytes: more of them than for other properties.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_noticed(whole: bytes, tmp_path: Path, place: float, bit: int) -> None:
     damaged = bytearray(whole)
@@ -136,14 +136,14 @@ def test_any_flipped_bit_is_noticed(whole: bytes, tmp_path: Path, place: float, 
     assert refusal(tmp_path / "b.tar")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True))
 def test_any_cut_is_noticed_when_it_is_opened(whole: bytes, tmp_path: Path, place: float) -> None:
     (tmp_path / "b.tar").write_bytes(whole[: int(place * len(whole))])
     assert refusal(tmp_path / "b.tar", read=False)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=4096))
 def test_what_is_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.tar").write_bytes(content)
@@ -269,8 +269,6 @@ def test_a_manifest_that_is_nested_without_end_is_refused(tmp_path: Path) -> Non
 def test_an_interrupted_part_ends_the_writing(tmp_path: Path) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
-
-    from contextcore_install.system.packages.bundle_writer import Part, write_bundle
 
     with pytest.raises(KeyboardInterrupt):
         write_bundle(tmp_path / "b.tar", ABOUT, [Part("tools/kind", "tool", "kind", "1", interrupted)])
