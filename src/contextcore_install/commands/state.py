@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 
 from contextcore_install.core.errors import ExitCode, usage_error
 from contextcore_install.core.events import Kind, microseconds
@@ -44,7 +44,7 @@ def _set(app: App, step: str, status: str) -> int:
 
     with open_records(app) as (state, recorder, shipper):
         if not state.installation_id:
-            recorder.record(Kind.INSTALLATION_STARTED, installation_id=uuid.uuid4().hex, provider="", settings={})
+            recorder.record(Kind.INSTALLATION_STARTED, installation_id=os.urandom(16).hex(), provider="", settings={})
         _record(app, state, recorder, step, status)
         recorder.sync()
         shipper.close(SENDING_PATIENCE_S)

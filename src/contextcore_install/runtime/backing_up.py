@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -73,7 +73,7 @@ def with_installation(records: Records, installation: Installation) -> Records:
     if known.exists and known.provider == selection.provider:
         return records
     data = {
-        "installation_id": known.installation_id or uuid.uuid4().hex,
+        "installation_id": known.installation_id or os.urandom(16).hex(),
         "provider": selection.provider,
         "settings": selection.settings(),
     }

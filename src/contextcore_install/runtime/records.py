@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -127,7 +126,7 @@ def new_run_id() -> str:
     """Return an id that sorts by time."""
     now_ms = time.time_ns() // 1_000_000
     second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ms // 1000))
-    return f"{second}.{now_ms % 1000:03d}Z-{uuid.uuid4().hex[:4]}"
+    return f"{second}.{now_ms % 1000:03d}Z-{os.urandom(2).hex()}"
 
 
 def _owner() -> dict[str, object]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -120,7 +119,7 @@ class Session:
         if records.imported:
             record(Kind.STATE_IMPORTED, **records.imported)
         if not state.installation_id:
-            new_id, provider = uuid.uuid4().hex, selection.provider
+            new_id, provider = os.urandom(16).hex(), selection.provider
             record(Kind.INSTALLATION_STARTED, installation_id=new_id, provider=provider, settings=settings)
         record(
             Kind.RUN_STARTED,
