@@ -11,7 +11,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Absent, ProviderConfig
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
 from contextcore_install.providers.host.programs import InstalledPrograms
-from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component
+from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component, component
 
 _ASKS_AGAIN = frozenset({"install_tools", "components"})
 """The options that, given to a run, have it try again what an earlier one could not get."""
@@ -35,7 +35,19 @@ class MissingPrograms:
         if not self.config.install_tools:
             return []
         chosen = [item for item in self.programs.chosen if self.config.components or item.name == METRICS_STORE]
-        return [item for item in chosen if item.name not in self.left_out and not self.programs.find(item)]
+        return [item for item in chosen if item.name not in self.left_out and self._is_wanted(item)]
+
+    def _is_wanted(self, item: Component) -> bool:
+        """Whether a program is missing or, when tools are asked for now, is one of ours and of another version."""
+        program = self.programs.find(item)
+        if program is None:
+            return True
+        if "install_tools" not in self.config.given_now or program.path.parent != self.config.bin_folder:
+            return False
+        from contextcore_install.system.packages.releases import releases
+
+        release = releases().get(program.path.name)
+        return release is not None and program.version not in {"", release.version}
 
     def fetch(self, ctx: StepContext) -> None:
         """Fetch them; raises InstallError if there is no metrics store then, and CancelledError."""
@@ -43,25 +55,27 @@ class MissingPrograms:
         from contextcore_install.system.packages.install import STORE, install_programs
 
         components = {STORE if item.name == METRICS_STORE else item.name: item for item in self.wanted()}
-        config, remembered = self.config, self.programs.remembered()
-        stores = {store.name for store in ((remembered,) if remembered else METRICS_STORES)}
+        config, known = self.config, self.programs.store()
+        stores = {kind.name for kind in ((known,) if known else METRICS_STORES)}
         if config.bundle:
             stores &= {METRICS_STORE}  # the others come as packages, from a network
         only, source = stores | set(components), source_of(config)
         found = install_programs(list(components), ctx, config.bin_folder, config.environ, only=only, source=source)
         failed = {name: error for name, error in found.items() if isinstance(error, InstallError)}
-        if STORE in failed:
+        if STORE in failed and not self.programs.find(component(METRICS_STORE)):
             raise failed[STORE]
         if failed and config.bundle:  # it is to have all of them, and one that was tampered with is not to be used
             raise next(iter(failed.values()))
         store = found.get(STORE)
-        if isinstance(store, Path) and store.name != METRICS_STORE and not remembered:
+        if isinstance(store, Path) and store.name != METRICS_STORE and not known:
             ctx.notice(f"the metrics store is {store.name}, as {METRICS_STORE} could not be had")
         if failed:
-            self.left_out |= {name: _reason(error) for name, error in failed.items()}
-            names, reasons = ", ".join(failed), [self.left_out[name] for name in failed]
+            reasons = {components[name].name: _reason(error) for name, error in failed.items()}
+            self.left_out |= reasons
             more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
-            ctx.notice(f"left out: {names} ({reasons[0]}{more}); to have them later: {INSTALL_TOOLS}")
+            what = "not updated" if reasons.keys() <= self.programs.found().keys() else "left out"
+            why = f"{next(iter(reasons.values()))}{more}"
+            ctx.notice(f"{what}: {', '.join(reasons)} ({why}); to have them later: {INSTALL_TOOLS}")
 
     def absent(self) -> Iterator[Absent]:
         """Yield what is chosen and has no program, with the way to it."""
@@ -71,10 +85,10 @@ class MissingPrograms:
                 reason = "no metrics store on this machine" if item.name == METRICS_STORE else self.why_absent(item)
                 yield Absent(item.name, reason, INSTALL_TOOLS)
 
-    def why_absent(self, component: Component) -> str:
-        if reason := self.left_out.get(component.name):
+    def why_absent(self, item: Component) -> str:
+        if reason := self.left_out.get(item.name):
             return f"left out: {reason}"
-        return self.programs.why_absent(component)
+        return self.programs.why_absent(item)
 
     def prune(self) -> None:
         """Remove what is left of programs that newer ones replaced."""

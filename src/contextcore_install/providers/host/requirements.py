@@ -78,15 +78,18 @@ class HostRequirements:
 
     def _others(self, to_fetch: Sequence[Component]) -> Iterator[Requirement]:
         """Yield that the programs beside the metrics store are there, as long as they are to be fetched."""
-        if any(item.name != METRICS_STORE for item in to_fetch):
+        if any(item.name != METRICS_STORE or self.programs.find(item) for item in to_fetch):
             yield Requirement("programs", "The stack's programs", self._programs, self._fix, critical=False)
 
     def _programs(self) -> Probe:
-        lacking = ", ".join(item.name for item in self.missing.wanted() if item.name != METRICS_STORE)
-        if not lacking:
+        wanted, found = [item.name for item in self.missing.wanted()], self.programs.found()
+        lacking = ", ".join(name for name in wanted if name not in {METRICS_STORE, *found})
+        older = ", ".join(found[name].label for name in wanted if name in found)
+        if not lacking and not older:
             return Probe("nothing is to be fetched any more")
+        message = f"Not on this machine yet: {lacking}." if lacking else f"Not the pinned version: {older}."
         remedy = Remedy("Fetch them into the program's own folder.", automatic=True)
-        return Probe(findings=(Finding("programs-missing", f"Not on this machine yet: {lacking}.", "", remedy),))
+        return Probe(findings=(Finding("programs-missing", message, "", remedy),))
 
     def _store(self) -> Probe:
         if program := self.programs.find(component(METRICS_STORE)):
