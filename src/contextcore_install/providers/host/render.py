@@ -34,16 +34,19 @@ CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds s
 class Rendered:
     """What a component is started with. `files` are by path below its configuration folder.
 
-    `environ` are the variables that it has of us, whatever the user's are.
+    `environ` are the variables that it has of us, whatever the user's are. After an update another `version` of its
+    program is in the same place.
     """
 
     argv: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps([self.argv, sorted(self.files.items()), self.environ]).encode()).hexdigest()
+        everything = [self.argv, sorted(self.files.items()), self.environ, self.version]
+        return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +66,16 @@ class HostRelease:
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
-        program = self.programs[component].path
+        found = self.programs[component]
+        program = found.path
         kind = self.store.name if component == METRICS_STORE else component
         recipe, variables = RECIPES[kind], self.variables(component)
         leading = recipe.leading(program) if recipe.leading else ()
         arguments = (Template(argument).substitute(variables) for argument in recipe.arguments)
         files = recipe.files(self, variables) if recipe.files else _yaml(kind, variables)
         heap_mib = self.memory[component] - (self.caches_mib if recipe.has_caches else 0)
-        return Rendered((str(program), *leading, *arguments), files, {"GOMEMLIMIT": f"{heap_mib}MiB"})
+        environ = {"GOMEMLIMIT": f"{heap_mib}MiB"}
+        return Rendered((str(program), *leading, *arguments), files, environ, found.version)
 
     @property
     def caches_mib(self) -> int:

@@ -190,6 +190,8 @@ def test_a_fingerprint_changes_with_what_it_stands_for() -> None:
     assert one.render("mimir").fingerprint != other.render("mimir").fingerprint
     # Those that send to it are configured anew as well.
     assert one.render("grafana").fingerprint != other.render("grafana").fingerprint
+    updated = replace(one, programs={**one.programs, "mimir": replace(one.programs["mimir"], version="1.0.1")})
+    assert one.render("mimir").fingerprint != updated.render("mimir").fingerprint
 
 
 def test_the_environment_overrides_no_configuration_and_no_proxy_stands_between() -> None:
