@@ -101,7 +101,7 @@ def turn_about(taken: Taken, images: Sequence[str], registry: str, idle_runs: in
 
 
 @contextmanager
-def place() -> Iterator[tuple[dict[str, str], dict[str, int]]]:
+def place(cluster: str = CLUSTER) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
     """Yield the variables and ports of one installation, whose cluster and records are removed afterwards."""
     from contextcore_install.stack.catalogue import PORTS
 
@@ -110,9 +110,9 @@ def place() -> Iterator[tuple[dict[str, str], dict[str, int]]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kind-", dir=FOLDER)))
         variables = {"CONTEXTCORE_HOME": str(home), "KUBECONFIG": str(folder / "kubeconfig")}
         # The runtime is prepared once in a user's life; it is no part of an installation's time.
-        once(Command([LAUNCHER, "--cluster", CLUSTER, "--status"], variables))
+        once(Command([LAUNCHER, "--cluster", cluster, "--status"], variables))
         stack.callback(shutil.rmtree, home / "clusters", ignore_errors=True)
-        remove = ["kind", "delete", "cluster", "--name", CLUSTER]
+        remove = ["kind", "delete", "cluster", "--name", cluster]
         stack.callback(subprocess.run, remove, check=False, capture_output=True, env=environment(variables))
         yield variables, {key: free_port() for key, port in PORTS.items() if port.node_port}
 

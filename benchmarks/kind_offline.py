@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from finished import LAUNCHER
-from kind_clusters import CLUSTER, place, provide
+from kind_clusters import place, provide
 from measure import FOLDER, ROOT, Command, once
 from report import Row, Section
 
 sys.path.append(str(ROOT / "tests"))
 
+CLUSTER = "bench-offline"
 NOWHERE = "bench.invalid"
 """A registry that there is not: nothing is in the engine under its name, and nothing can be pulled."""
 MOST_SHARE = 0.9
@@ -73,7 +74,7 @@ def bundle() -> Iterator[tuple[Path, str, Sequence[str]]]:
 
 def install(words: Sequence[str], node_image: str) -> tuple[float, dict[str, float]]:
     """Install into a new cluster; return the seconds that it took, and those of each part of its steps."""
-    with place() as (variables, ports):
+    with place(CLUSTER) as (variables, ports):
         argv = [LAUNCHER, "--provider", "kind", "--cluster", CLUSTER, *words]
         argv += ["--registry", NOWHERE, "--node-image", node_image]
         argv += [word for key, port in ports.items() for word in ("--port", f"{key}={port}")]

@@ -5,6 +5,7 @@ All of them are bounded in time, ended with all that they started when the step 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -215,6 +216,8 @@ class _Sinks:
     def start(self, argv: Sequence[str], environ: Mapping[str, str], supervisor: Supervisor) -> None:
         self._said.append(_Tail())
         child = Child(argv, environ, stdin=subprocess.PIPE)
+        with suppress(AttributeError, OSError):  # only Linux can, and not for everybody: it saves most of the calls
+            fcntl.fcntl(child.input, fcntl.F_SETPIPE_SZ, FEED_BYTES)
         self._children.append(supervisor.add(child, self._said[-1].take))
 
     @property
