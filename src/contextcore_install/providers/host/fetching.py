@@ -25,8 +25,10 @@ class MissingPrograms:
     layout: Layout
     programs: InstalledPrograms
     left_out: dict[str, str] = field(init=False)
+    fetched: set[str] = field(init=False)  # in this run: what they then say of their version is not judged
 
     def __post_init__(self) -> None:
+        self.fetched = set()
         kept = {} if self.config.given_now & _ASKS_AGAIN else read_json(self.layout.left_out) or {}
         self.left_out = {name: str(reason) for name, reason in kept.items()}
 
@@ -42,7 +44,8 @@ class MissingPrograms:
         program = self.programs.find(item)
         if program is None:
             return True
-        if "install_tools" not in self.config.given_now or program.path.parent != self.config.bin_folder:
+        ours = program.path.parent == self.config.bin_folder and item.name not in self.fetched
+        if not ours or "install_tools" not in self.config.given_now:
             return False
         from contextcore_install.system.packages.releases import releases
 
@@ -61,6 +64,7 @@ class MissingPrograms:
             stores &= {METRICS_STORE}  # the others come as packages, from a network
         only, source = stores | set(components), source_of(config)
         found = install_programs(list(components), ctx, config.bin_folder, config.environ, only=only, source=source)
+        self.fetched |= {item.name for item in components.values()}
         failed = {name: error for name, error in found.items() if isinstance(error, InstallError)}
         if STORE in failed and not self.programs.find(component(METRICS_STORE)):
             raise failed[STORE]

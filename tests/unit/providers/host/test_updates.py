@@ -58,6 +58,8 @@ def test_what_cannot_be_updated_stays_as_it_is(tmp_path: Path) -> None:
     wanted.fetch(told.ctx)
     assert told.notices[-1].startswith("not updated: mimir, loki (the release mimir")
     assert wanted.wanted() == []
+    wanted.left_out.clear()
+    assert wanted.wanted() == [], "what has just been tried is not wanted again, whatever it says of its version"
     assert {name: program.version for name, program in wanted.programs.found().items()} == {
         "mimir": "1.0.0",
         "loki": "1.0.0",
