@@ -26,10 +26,10 @@ def launch(runtimes: str, keep_bytecode_in: Callable[[str], None]) -> int:
     sys.argv[0] = str(OPTIONS.get("launcher", LAUNCHER))
     if not runtimes:
         return program()
-    if asks_for_help(sys.argv[1:]):
+    if needs_no_packages(sys.argv[1:]):
         try:
             return program()
-        except ImportError:  # it asked for something else
+        except ImportError:  # it asked for something else, or for a signature
             pass
     if home := foreign_home():
         why = f"this runs as another user than the owner of HOME ({home})"
@@ -60,10 +60,14 @@ def typed() -> str:
     return shlex.join(sys.argv)
 
 
-def asks_for_help(arguments: list[str]) -> bool:
-    """Tell whether the program will only print its help or version, for which it needs no packages."""
+def needs_no_packages(arguments: list[str]) -> bool:
+    """Tell whether the program will only print its help or version, or look at a bundle.
+
+    A bundle is looked at before anything of it is used, on a machine that can get packages from nowhere else.
+    """
     words = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return not {"-h", "--help", "--version"}.isdisjoint(words)
+    looks = arguments[:2] in (["bundle", "verify"], ["bundle", "list"]) or arguments[-1:] == ["--bundle"]
+    return looks or not {"-h", "--help", "--version"}.isdisjoint(words)
 
 
 def only_reads(arguments: list[str]) -> bool:

@@ -78,6 +78,22 @@ def test_a_word_behind_two_dashes_names_no_bundle(checkout: Checkout) -> None:
     assert not list(checkout.runtimes.glob("*/.complete"))
 
 
+LOOKS = [["bundle", "verify", "o11y.bundle"], ["bundle", "list", "o11y.bundle"], ["--provider", "host", "--bundle"]]
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+def test_a_look_at_a_bundle_needs_no_packages(checkout: Checkout, words: list[str]) -> None:
+    main = checkout.root / "src/contextcore_install/__main__.py"
+    main.write_text(main.read_text().replace("import wheelhouse_package", ""))
+    assert start(checkout, *words).arguments == words
+    assert not list(checkout.runtimes.glob("*/.complete"))
+
+
+def test_a_look_that_needs_packages_after_all_gets_them(checkout: Checkout) -> None:
+    assert checkout.start("bundle", "list").arguments == ["bundle", "list"]
+    assert (checkout.runtime() / "wheelhouse_package.py").exists()
+
+
 def test_an_empty_name_is_no_bundle(checkout: Checkout) -> None:
     started = start(checkout, "--bundle=")
     assert started.returncode == 3
