@@ -111,6 +111,7 @@ def test_a_program_that_was_tampered_with_is_not_installed_nor_is_anything_run(f
     done = far_away.install()
     assert done.returncode == 3, done.stdout + done.stderr
     assert "its checksum differs" in " ".join((done.stdout + done.stderr).split())
+    assert "Do get the file again, or make another one" in " ".join(done.stdout.split())
     assert f"--bundle {far_away.bundle}" in done.stdout
     assert not far_away.processes()
     far_away.make_bundle()

@@ -60,7 +60,8 @@ class BundleSource:
             raise InstallError("bundle-lacks", f"{self._path} has no {release.name} {release.version}.")
         if release.digest(platform) not in {"", entry.sha256}:
             message = f"{self._path} has another {release.name} {release.version} than the one that was released."
-            raise InstallError("bundle-unusable", message, f"sha256 in the bundle {entry.sha256}")
+            evidence, hint = f"sha256 in the bundle {entry.sha256}", "get the file again, or make another one"
+            raise InstallError("bundle-unusable", message, evidence, hint)
         ctx.activity(f"taking {release.name} {release.version} from {self._path.name}")
         bundle.copy_checked(entry, target)
 

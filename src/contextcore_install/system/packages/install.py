@@ -102,8 +102,8 @@ def install_program(
 ) -> Path:
     """Get a program into `bin_folder` and return its path: one of the releases', or STORE. `only` limits the families.
 
-    Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, and
-    CancelledError; then nothing half-made is left.
+    Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, or
+    `bundle-unusable`, and CancelledError; then nothing half-made is left.
     """
     what = f"a {name}" if name == STORE else name
     tried: list[str] = []
@@ -117,6 +117,8 @@ def install_program(
             try:
                 return way.get(job)
             except InstallError as error:
+                if error.code == "bundle-unusable":
+                    raise  # which says what to do, and from a bundle there is no other way
                 tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
                 ctx.output(tried[-1])
     code, programs = "tool-unavailable", f"`{name}`"
