@@ -79,7 +79,8 @@ class MissingPrograms:
             more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
             what = "not updated" if reasons.keys() <= self.programs.found().keys() else "left out"
             why = f"{next(iter(reasons.values()))}{more}"
-            ctx.notice(f"{what}: {', '.join(reasons)} ({why}); to have them later: {INSTALL_TOOLS}")
+            # The reason comes last, as consoles cut long ones short.
+            ctx.notice(f"{what}: {', '.join(reasons)}; to have them later: {INSTALL_TOOLS} ({why})")
 
     def absent(self) -> Iterator[Absent]:
         """Yield what is chosen and has no program, with the way to it."""

@@ -107,7 +107,7 @@ class HostRequirements:
         if program := self.programs.find(item):
             return Probe(program.label)
         reason = self.missing.why_absent(item)
-        return Probe(f"not installed ({reason}); the stack goes without it. To have it: {INSTALL_TOOLS}", skipped=True)
+        return Probe(f"the stack goes without it; to have it: {INSTALL_TOOLS} (not installed: {reason})", skipped=True)
 
     def _port(self, item: Component, key: str) -> Probe:
         port = self.ports[key]
