@@ -89,6 +89,19 @@ def test_a_look_at_a_bundle_needs_no_packages(checkout: Checkout, words: list[st
     assert not list(checkout.runtimes.glob("*/.complete"))
 
 
+def test_a_signature_is_checked_with_the_packages_of_the_bundle_itself(checkout: Checkout) -> None:
+    words = ["bundle", "verify", "o11y.bundle", "--public-key", "minisign.pub"]
+    assert start(checkout, *words).arguments == words
+    assert (checkout.runtime() / "wheelhouse_package.py").exists()
+
+
+def test_a_bundle_for_elsewhere_is_looked_at_with_packages_from_the_index(checkout: Checkout) -> None:
+    of_another_machine(checkout.base / "o11y.bundle")
+    words = ["bundle", "verify", "o11y.bundle"]
+    assert start(checkout, *words).returncode == 3
+    assert checkout.start(*words).arguments == words
+
+
 def test_a_look_that_needs_packages_after_all_gets_them(checkout: Checkout) -> None:
     assert checkout.start("bundle", "list").arguments == ["bundle", "list"]
     assert (checkout.runtime() / "wheelhouse_package.py").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contextcore_install import __version__
@@ -33,6 +33,14 @@ def open_bundle(path: Path, key: str = "") -> BundleFile:
 
             verify_signature(bundle.manifest_bytes, bundle.signature, key)
     return bundle
+
+
+def is_usable(path: Path) -> bool:
+    """Tell whether this is a bundle for this program and this machine."""
+    with suppress(InstallError):
+        open_bundle(path)
+        return True
+    return False
 
 
 @contextmanager

@@ -65,7 +65,11 @@ def make_ready(lock: str, folder: str, again: str, bundle: Path | None = None) -
 
 
 def named_bundle(arguments: Sequence[str]) -> Path | None:
-    """Return the offline bundle that a command line names, if any."""
+    """Return the offline bundle that a command line names, if any; one to be verified counts if it can be used here."""
+    if [*arguments[:2]] == ["bundle", "verify"]:
+        from contextcore_install.system.packages.bundle_source import is_usable
+
+        return next(filter(is_usable, map(Path, arguments[2:3])), None)
     named = None
     for word, after in pairwise([*takewhile(lambda word: word != "--", arguments), ""]):
         flag, equals, value = word.partition("=")
