@@ -65,7 +65,7 @@ lint: ## check style, types, sizes, import contracts, shell scripts, secrets in 
 	  PYTHONPATH="$$tools:src" run -c 'from importlinter.cli import lint_imports_command as main; main()' \
 	    --cache-dir '$(cache)/import_linter' && \
 	  "$$tools/bin/shellcheck" $$(find . -name .cache -prune -o -name '*.sh' -print) .ci/run && \
-  $(scan_secrets) --exclude-secrets '^PASSWORD$$' $$(git ls-files ':!*.lock' ':!tests') && \
+  $(scan_secrets) --exclude-secrets '^PASSWORD$$' $$(git ls-files ':!*.lock' ':!*/digests.toml' ':!tests') && \
   $(scan_secrets) --disable-plugin BasicAuthDetector --exclude-lines MARKER $$(git ls-files tests ':!*.lock' ':!tests/golden/home') && \
   run scripts/audit.py requirements.lock requirements-dev.lock requirements-benchmarks.lock)
 
