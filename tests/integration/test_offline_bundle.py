@@ -158,8 +158,10 @@ def test_ctrl_c_leaves_nothing_beside_and_the_next_run_continues(maker: Maker) -
 
     wait_until(is_cut_off)
     started.send_signal(signal.SIGINT)
-    started.communicate(timeout=60)
+    said = " ".join("".join(filter(None, started.communicate(timeout=60))).split())
     assert started.returncode == 130
+    assert "interrupted;" in said
+    assert said.endswith("type the same command again")
     assert maker.made() == []
     maker.server.hangs, maker.server.cut_after = False, None
     maker.server.released.set()

@@ -15,7 +15,7 @@ from contextcore_install import __version__
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
 from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import ExitCode, own, usage_error
+from contextcore_install.core.errors import CancelledError, ExitCode, InstallError, own, usage_error
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
@@ -80,9 +80,14 @@ def make(app: App) -> int:
 
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
-    """Within the block, turn what the disk refuses into one error; a closed standard output is none of the disk."""
+    """Within the block, turn Ctrl-C and what the disk refuses into one error; a closed standard output is neither."""
     try:
         yield
+    except CancelledError as error:
+        message = f"interrupted; {target} was not made, and what was downloaded for it is kept"
+        raise InstallError(
+            "interrupted", message, hint="type the same command again", exit_code=ExitCode.INTERRUPTED
+        ) from error
     except BrokenPipeError:
         raise
     except OSError as error:
