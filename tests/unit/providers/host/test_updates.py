@@ -56,7 +56,10 @@ def test_what_cannot_be_updated_stays_as_it_is(tmp_path: Path) -> None:
     programs(tmp_path / "bin", mimir="1.0.0", loki="1.0.0", tempo=releases()["tempo"].version)
     wanted, told = missing(tmp_path), Told()
     wanted.fetch(told.ctx)
-    assert told.notices[-1].startswith("not updated: mimir, loki (the release mimir")
+    what, _, why = told.notices[-1].partition(" (")
+    assert what.startswith("not updated: mimir, loki; to have them later: ")
+    assert what.endswith("--install-tools")
+    assert why.startswith("the release mimir")
     assert wanted.wanted() == []
     wanted.left_out.clear()
     assert wanted.wanted() == [], "what has just been tried is not wanted again, whatever it says of its version"
