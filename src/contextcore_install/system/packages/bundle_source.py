@@ -65,7 +65,8 @@ class BundleSource:
         entries = (*bundle.entries("release"), *bundle.entries("tool"))
         entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
         if entry is None:
-            raise InstallError("bundle-lacks", f"{self._path} has no {release.name} {release.version}.")
+            message = f"{self._path} has no {release.name} {release.version}."
+            raise InstallError("bundle-lacks", message, hint="take a bundle that was made with it, or put it on PATH")
         if release.digest(platform) not in {"", entry.sha256}:
             message = f"{self._path} has another {release.name} {release.version} than the one that was released."
             evidence, hint = f"sha256 in the bundle {entry.sha256}", "get the file again, or make another one"

@@ -103,7 +103,7 @@ def install_program(
     """Get a program into `bin_folder` and return its path: one of the releases', or STORE. `only` limits the families.
 
     Raises InstallError `tool-unavailable` or `metrics-store-unavailable`, which says all that was tried, or
-    `bundle-unusable`, and CancelledError; then nothing half-made is left.
+    `bundle-unusable` or `bundle-lacks`, and CancelledError; then nothing half-made is left.
     """
     what = f"a {name}" if name == STORE else name
     tried: list[str] = []
@@ -117,7 +117,7 @@ def install_program(
             try:
                 return way.get(job)
             except InstallError as error:
-                if error.code == "bundle-unusable":
+                if error.code in {"bundle-unusable", "bundle-lacks"}:
                     raise  # which says what to do, and from a bundle there is no other way
                 tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
                 ctx.output(tried[-1])
