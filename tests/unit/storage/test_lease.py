@@ -96,6 +96,57 @@ def test_who_is_slower_finds_the_faster_one_at_work(clock: SleepingClock) -> Non
         lease_of(slot, clock).take(renewed, make=True)
 
 
+def test_who_looked_before_another_was_at_work_does_not_act_on_it(clock: SleepingClock) -> None:
+    slot = FakeSlot()
+    other = lease_of(slot, clock, "office_b")
+    other.take(clock.pause, make=True)
+    other.release()
+    lease = lease_of(slot, clock)
+    lease.await_turn(clock.pause)
+    other.take(clock.pause, make=True)
+    other.release()
+    for _ in range(2):  # nor when asked again
+        with pytest.raises(InstallError) as refused:
+            lease.confirm(clock.pause, make=True)
+        assert refused.value.code == ELSEWHERE
+    assert holder(slot) is None
+
+
+def test_a_free_lease_that_was_only_touched_is_taken(clock: SleepingClock) -> None:
+    slot = FakeSlot()
+    slot.put({"leaseTransitions": 4})
+    lease = lease_of(slot, clock)
+    lease.await_turn(clock.pause)
+    slot.put({"leaseTransitions": 4})
+    assert lease.confirm(clock.pause, make=True)
+    assert lease.term == 5
+
+
+def test_without_an_answer_a_free_lease_is_not_acted_on(clock: SleepingClock) -> None:
+    slot = FakeSlot()
+    slot.put({"leaseTransitions": 4})
+    lease = lease_of(slot, clock)
+    lease.await_turn(clock.pause)
+    for lost in (False, True):
+        slot.failures, slot.lose_answers = ([], 1) if lost else ([refusal("api-unreachable")], 0)
+        with pytest.raises(InstallError) as unknown:
+            lease.confirm(clock.pause, make=True)
+        assert (unknown.value.code, unknown.value.retryable) == (UNCONFIRMED, True)
+    assert lease.confirm(clock.pause, make=True)
+    assert holder(slot) == "laptop_a"
+
+
+def test_who_may_not_take_a_free_lease_hears_just_that(clock: SleepingClock) -> None:
+    slot = FakeSlot()
+    slot.put({"leaseTransitions": 4})
+    lease = lease_of(slot, clock)
+    lease.await_turn(clock.pause)
+    slot.failures = [refusal("api-forbidden")]
+    with pytest.raises(InstallError) as refused:
+        lease.confirm(clock.pause, make=True)
+    assert refused.value.code == "api-forbidden"
+
+
 def test_while_renewals_are_fresh_nobody_is_asked(clock: SleepingClock) -> None:
     slot = FakeSlot()
     lease = lease_of(slot, clock)

@@ -66,19 +66,23 @@ class Lease:
         """Take the lease; return whether it is ours: if there is none, it is made only with `make`.
 
         Another's is watched until it changes, which raises InstallError `locked-elsewhere` (exit code 5), or has not
-        changed for as long as it says. Raises other InstallErrors if the cluster does not answer, or refuses.
+        changed for as long as it says. One that was taken since `await_turn` raises it, too: what was read after that
+        is outdated. Raises other InstallErrors if the cluster does not answer, or refuses.
         """
         with self._lock:
             self._raise_if_lost()
             while not self.held:
-                found, self._free = self._free, None
-                if found is None:
-                    found = self._slot.read()
-                    if found is None and not make:
-                        return False
-                    found = self._outlived(found, pause) if found else StoredObject({}, "")
+                free = self._free
+                found = free or self._slot.read()
+                if found is None and not make:
+                    return False
+                if found and not free:
+                    found = self._outlived(found, pause)
                 with _ignoring_changes():  # by somebody who was faster: look again who that is
-                    self._put(found)
+                    self._put(found or StoredObject({}, ""))
+                if free and not self.held:
+                    self._raise_if_taken_since(free)
+                self._free = None
             return True
 
     def confirm(self, pause: Callable[[float], None], *, make: bool) -> bool:
@@ -90,16 +94,16 @@ class Lease:
             self._raise_if_lost()
             if self.held and self._clock() - self._renewed_at <= TRUST_S:
                 return True
-            if self.held:
-                try:
-                    self.renew()
-                except InstallError as error:
-                    if error.code == ELSEWHERE:
-                        raise
-                    message = "it is not known whether this machine still holds the lease on the installation"
-                    evidence = f"{error.message} {error.evidence}".strip()
-                    raise InstallError(UNCONFIRMED, message, evidence, retryable=True) from error
-            return self.take(pause, make=make)
+            is_known, may_be_forbidden = self.held or self._free is not None, not self.held
+            try:
+                self.renew()
+                return self.take(pause, make=make)
+            except InstallError as error:
+                if not is_known or error.code == ELSEWHERE or (may_be_forbidden and error.code == "api-forbidden"):
+                    raise
+                message = "it is not known whether this machine holds the lease on the installation"
+                evidence = f"{error.message} {error.evidence}".strip()
+                raise InstallError(UNCONFIRMED, message, evidence, retryable=True) from error
 
     def renew(self) -> None:
         """Renew the lease, if it is ours. Raises InstallError `locked-elsewhere` if another machine has taken over.
@@ -133,6 +137,12 @@ class Lease:
 
     def _raise_if_lost(self) -> None:
         if self.taken_by is not None:
+            raise self.taken_by
+
+    def _raise_if_taken_since(self, free: StoredObject) -> None:
+        found = self._slot.read()
+        if found and found.content != free.content and not is_held_by(found.content, self.identity):
+            self.taken_by = _elsewhere(found.content)
             raise self.taken_by
 
     def _outlived(self, found: StoredObject, pause: Callable[[float], None]) -> StoredObject:
