@@ -200,7 +200,7 @@ def _is_at_first_start(member: Manifest, now: float) -> bool:
     conditions = (member.get("status") or {}).get("conditions") or []
     ready: Manifest = next((entry for entry in conditions if entry.get("type") == "Ready"), {})
     never = ready.get("status") == "False" and moment(ready.get("lastTransitionTime", "")) - joined < JOINING_S
-    return never and now - joined < FIRST_START_S
+    return never and abs(now - joined) < FIRST_START_S  # by another clock, which may be ahead
 
 
 def sickness(engine: ContainerEngine, node: Node) -> str:

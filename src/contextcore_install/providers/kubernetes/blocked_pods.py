@@ -62,7 +62,7 @@ class MissingPods:
     def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
         """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once."""
         waited = lasted(str(live["metadata"].get("uid", "")), "podless") if lasted else float("inf")
-        if waited < ASK_S or (not lasted and time.time() - made_at(live) < NEW_S):
+        if waited < ASK_S or (not lasted and abs(time.time() - made_at(live)) < NEW_S):
             return None
         refusal = self.refusal(live)
         found = self._diagnosis(key, "FailedCreate", refusal) if refusal else None

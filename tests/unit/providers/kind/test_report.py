@@ -93,6 +93,8 @@ def test_what_is_seen_comes_to_a_state(snapshot: ClusterSnapshot, state: Cluster
         (20, 0, "Unknown", ClusterState.DEGRADED),
         (200, 60, "False", ClusterState.DEGRADED),  # it has been Ready
         (4000, 0, "False", ClusterState.DEGRADED),  # it takes too long
+        (-60, 0, "False", ClusterState.HEALTHY),  # by the clock of the engine's machine
+        (-4000, 0, "False", ClusterState.DEGRADED),
     ],
 )
 def test_a_node_at_its_first_start_is_waited_for_by_whom_needs_it(

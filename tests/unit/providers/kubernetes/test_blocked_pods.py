@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,16 @@ def test_a_webhook_whose_configuration_may_not_be_read_is_named_all_the_same(wor
     assert "the admission webhook pods.example.com must agree" in found.message
     assert found.remedy is not None
     assert found.remedy.command.endswith("get validatingwebhookconfigurations,mutatingwebhookconfigurations")
+
+
+@pytest.mark.parametrize(("made_s_ago", "told"), [(5, False), (60, True), (-5, False), (-4000, True)])
+def test_only_a_workload_that_was_just_made_may_lack_pods_for_no_reason(
+    made_s_ago: int, *, told: bool, world: World
+) -> None:
+    world.cluster.fails(("--dry-run=server", QUOTA))
+    live = workload(made=(datetime.now(UTC) - timedelta(seconds=made_s_ago)).isoformat())  # by the API's clock
+    found = MissingPods(world.kubectl, Events(world.kubectl)).refused(key_of(live), live, None)
+    assert (found is not None) == told
 
 
 def test_a_webhook_that_comes_back_within_moments_is_waited_for_and_a_quota_is_not(world: World) -> None:
