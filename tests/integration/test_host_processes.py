@@ -361,6 +361,20 @@ def test_a_cluster_is_not_called_well_for_processes_that_do_not_run(with_store: 
     assert [item.component for item in provider.endpoints()] == ["mimir"], "it is still asked for"
 
 
+def test_a_component_that_runs_though_its_program_is_gone_stays_part_of_the_stack(with_store: World) -> None:
+    with_store.stands_in("loki", "grafana")
+    provider = with_store.install()
+    (with_store.path / "loki").unlink()
+    provider = with_store.provider()
+    assert provider.drift() == []
+    with_store.kill("loki")
+    changed = [drift.name for drift in with_store.provider().drift()]
+    assert "grafana/provisioning/datasources/contextcore.yaml" in changed
+    gone = next(item for item in with_store.provider().workloads() if item.name == "loki")
+    assert gone.finding is not None
+    assert gone.finding.code == "program-gone"
+
+
 def test_a_store_whose_program_vanished_is_said_so_with_the_remedy(with_store: World) -> None:
     provider = with_store.install()
     with_store.kill()

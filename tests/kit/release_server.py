@@ -118,8 +118,8 @@ class ReleaseServer:
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         handler.end_headers()
+        self.sent[path] += max(0, end - start)  # before whoever receives it can tell anybody
         handler.wfile.write(content[start:end])
-        self.sent[path] += max(0, end - start)
         if self.hangs and end < len(content):
             self.released.wait(20)
 

@@ -86,6 +86,10 @@ class HostProvider:
         found = self._programs.found()
         if METRICS_STORE not in found:
             raise self._programs.missing_store()
+        there = (
+            found.get(item.name) or releases.still_run(self._layout, self._daemons, item.name) for item in self._chosen
+        )
+        found = {program.component: program for program in there if program}
         options = self._config.options
         contact_points, memory = str(options.get("grafana_contact_points", "")), memory_shares(options.get("memory"))
         return HostRelease(self._layout, self._ports, found, self._store(), contact_points, memory)
@@ -168,7 +172,7 @@ class HostProvider:
     def start_workloads(self, ctx: StepContext) -> None:
         """Start what is down, once for each cause of its death."""
         release = self._release()
-        watched = [item for item in self._watched() if item.name in release.programs]
+        watched = [item for item in self._watched() if item.name in release.programs and item.has_program]
         chosen = {
             workload.name: release.programs[workload.name]
             for item, workload in zip(watched, self._conditions.now(watched), strict=True)
@@ -248,11 +252,10 @@ class HostProvider:
 
     def storage(self) -> Sequence[Storage]:
         release = self._release()
-        installed = releases.installed(self._layout) & set(release.programs)
         return [
             storage_in(name, release.data(name), self._daemons.pid(name))
             for name in release.programs
-            if name in installed
+            if name in releases.installed(self._layout)
         ]
 
     def listeners(self) -> Sequence[Listener]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
-from contextcore_install.providers.host.layout import Layout, mark_data, writing
+from contextcore_install.providers.host.layout import Layout, mark_data, read_json, writing
+from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.render import HostRelease, Rendered
 from contextcore_install.stack.catalogue import METRICS_STORE
 from contextcore_install.system.daemons import Daemon, Daemons, Record
@@ -23,6 +24,15 @@ COMMAND = "command.json"
 def installed(layout: Layout) -> set[str]:
     """Return the components whose configuration is in place."""
     return {path.parent.name for path in layout.config.glob(f"*/{COMMAND}")}
+
+
+def still_run(layout: Layout, daemons: Daemons, component: str) -> Program | None:
+    """Return the program that a component runs from, though it may be gone: the rest of the stack relies on it."""
+    command = read_json(layout.config / component / COMMAND) or {}
+    argv = command.get("argv")
+    if not isinstance(argv, list) or not argv or not daemons.look(component).alive:
+        return None
+    return Program(component, Path(str(argv[0])), str(command.get("version", "")))
 
 
 def drift(release: HostRelease, daemons: Daemons) -> Iterator[Drift]:
@@ -45,7 +55,7 @@ def drift(release: HostRelease, daemons: Daemons) -> Iterator[Drift]:
 
 
 def _contents(rendered: Rendered) -> dict[str, str]:
-    command = {"argv": rendered.argv, "fingerprint": rendered.fingerprint}
+    command = {"argv": rendered.argv, "fingerprint": rendered.fingerprint, "version": rendered.version}
     return {**rendered.files, COMMAND: json.dumps(command, indent=2) + "\n"}
 
 
