@@ -144,7 +144,8 @@ def make_home(home: Home) -> None:
 
 def _is_latest_link(name: str) -> bool:
     beginning, end = _TEMPORARY_LINK
-    return name == STATE_FILE or name.removeprefix(beginning).removesuffix(end).isdecimal()
+    is_new = name.startswith(beginning) and name.endswith(end)
+    return name == STATE_FILE or (is_new and name[len(beginning) : -len(end)].isdecimal())
 
 
 def require_own(folder: Path, is_our_link: Callable[[str], bool] = lambda _: False) -> None:
