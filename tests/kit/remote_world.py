@@ -12,7 +12,7 @@ from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObj
 
 def refusal(code: str) -> InstallError:
     """Return the error of a cluster that does not do what it is asked."""
-    return InstallError(code, f"the cluster says {code}")
+    return InstallError(code, f"the cluster says {code}", retryable=code == "api-unreachable")
 
 
 class FakeSlot:

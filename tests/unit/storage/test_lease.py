@@ -136,15 +136,16 @@ def test_without_an_answer_a_free_lease_is_not_acted_on(clock: SleepingClock) ->
     assert holder(slot) == "laptop_a"
 
 
-def test_who_may_not_take_a_free_lease_hears_just_that(clock: SleepingClock) -> None:
+@pytest.mark.parametrize("code", ["api-forbidden", "policy-denied"])
+def test_who_may_not_take_a_free_lease_hears_just_that(code: str, clock: SleepingClock) -> None:
     slot = FakeSlot()
     slot.put({"leaseTransitions": 4})
     lease = lease_of(slot, clock)
     lease.await_turn(clock.pause)
-    slot.failures = [refusal("api-forbidden")]
+    slot.failures = [refusal(code)]
     with pytest.raises(InstallError) as refused:
         lease.confirm(clock.pause, make=True)
-    assert refused.value.code == "api-forbidden"
+    assert refused.value.code == code
 
 
 def test_while_renewals_are_fresh_nobody_is_asked(clock: SleepingClock) -> None:

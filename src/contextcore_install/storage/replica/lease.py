@@ -94,16 +94,18 @@ class Lease:
             self._raise_if_lost()
             if self.held and self._clock() - self._renewed_at <= TRUST_S:
                 return True
-            is_known, may_be_forbidden = self.held or self._free is not None, not self.held
             try:
                 self.renew()
+            except InstallError as error:
+                if error.code == ELSEWHERE:
+                    raise
+                raise _unconfirmed(error) from error
+            try:
                 return self.take(pause, make=make)
             except InstallError as error:
-                if not is_known or error.code == ELSEWHERE or (may_be_forbidden and error.code == "api-forbidden"):
-                    raise
-                message = "it is not known whether this machine holds the lease on the installation"
-                evidence = f"{error.message} {error.evidence}".strip()
-                raise InstallError(UNCONFIRMED, message, evidence, retryable=True) from error
+                if self._free is not None and error.retryable:  # there is a lease, and perhaps another's by now
+                    raise _unconfirmed(error) from error
+                raise
 
     def renew(self) -> None:
         """Renew the lease, if it is ours. Raises InstallError `locked-elsewhere` if another machine has taken over.
@@ -251,6 +253,11 @@ def _elsewhere(content: Mapping[str, Any], lead: str = "") -> InstallError:
     evidence = f"its lease was renewed {who.get('renewed_at', '?')}" if who else ""
     hint = f"wait until it has ended ({own('--status', '--live')} shows it), then run the same command again"
     return InstallError(ELSEWHERE, lead + text, evidence, hint, exit_code=ExitCode.LOCKED)
+
+
+def _unconfirmed(error: InstallError) -> InstallError:
+    message = "it is not known whether this machine holds the lease on the installation"
+    return InstallError(UNCONFIRMED, message, f"{error.message} {error.evidence}".strip(), retryable=True)
 
 
 def _now() -> str:
