@@ -16,6 +16,7 @@ from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
+from contextcore_install.engine.outcome import Outcome
 from contextcore_install.engine.replica import (
     LOCAL_RECORDS_COUNT,
     HasRemoteRecords,
@@ -106,7 +107,7 @@ def _is_in_step(there: State, here: State) -> bool:
     """Return whether the cluster's records say what this machine's do, but for when what was confirmed."""
     statuses = [{name: step.status for name, step in state.steps.items()} for state in (there, here)]
     same = (there.installation_id, there.settings, there.data) == (here.installation_id, here.settings, here.data)
-    return bool(there.run.outcome) and same and statuses[0] == statuses[1]
+    return there.run.outcome == Outcome.SUCCEEDED and same and statuses[0] == statuses[1]
 
 
 def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> Records:

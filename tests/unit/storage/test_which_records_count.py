@@ -11,11 +11,12 @@ import pytest
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
-from contextcore_install.core.events import JournalOffset, microseconds
+from contextcore_install.core.events import Event, JournalOffset, Kind, microseconds
 from contextcore_install.core.provider import Provider
-from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, Remote, RemoteRecords
+from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, Remote, RemoteRecords, unpack
 from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.remote_state import RemoteSession, acquire, alone_in_cluster, identity, is_newer
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.replica.lease import ELSEWHERE
@@ -203,6 +204,26 @@ def test_whoever_took_a_free_lease_in_the_meantime_is_found_at_work(app: App) ->
     with pytest.raises(InstallError) as refused:
         found.lease.take(lambda _: lease.put(dict(lease.kept.content) if lease.kept else {}), make=False)
     assert refused.value.code == ELSEWHERE
+
+
+@pytest.mark.parametrize(("outcome", "writes"), [("succeeded", 0), ("failed", 1), ("interrupted", 1), ("", 1)])
+def test_a_run_that_only_confirms_tells_the_cluster_of_its_success_if_the_last_one_was_none(
+    outcome: str, writes: int, app: App
+) -> None:
+    port, slot, _ = fake_remote()
+    known, before = here(NOON), there(NOON)
+    before.state.run.outcome = outcome
+    slot.put(before.pack())
+    keeper = acquire(app, port, known, "resume").keeper(app, RunControl())
+    keeper.start()
+    for number, (kind, data) in enumerate(
+        [(Kind.RUN_STARTED, {"mode": "resume"}), (Kind.RUN_FINISHED, {"outcome": "succeeded"})]
+    ):
+        keeper.handle(Event(51 + number, microseconds(ONE), "r2", kind, data=data))
+    keeper.close(10)
+    assert slot.writes == writes
+    assert slot.kept
+    assert unpack(slot.kept.content).state.run.outcome == "succeeded"
 
 
 def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
