@@ -375,6 +375,19 @@ def test_a_component_that_runs_though_its_program_is_gone_stays_part_of_the_stac
     assert gone.finding.code == "program-gone"
 
 
+def test_what_runs_though_its_program_is_gone_is_not_ended_for_another_configuration(with_store: World) -> None:
+    with_store.stands_in("loki")
+    with_store.install()
+    before = with_store.pid("loki")
+    (with_store.path / "loki").unlink()
+    with_store.options = {"memory": 1024}
+    provider = with_store.provider()
+    assert not [drift for drift in provider.drift() if drift.name.startswith("loki")]
+    provider.apply_release(Told().ctx)
+    assert with_store.pid("loki") == before
+    assert with_store.provider().drift() == []
+
+
 def test_a_store_whose_program_vanished_is_said_so_with_the_remedy(with_store: World) -> None:
     provider = with_store.install()
     with_store.kill()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.provider import ProviderConfig, Workload
@@ -73,6 +74,7 @@ class World:
     install_tools: bool = False
     components: frozenset[str] | None = None
     mirror: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=lambda: dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
     _homes: set[str] = field(default_factory=lambda: {"o11y-dev"})
 
@@ -119,6 +121,7 @@ class World:
             install_tools=self.install_tools,
             components=self.components,
             mirror=self.mirror,
+            options=self.options,
         )
         return HostProvider(config, daemons=self.daemons(cluster))
 

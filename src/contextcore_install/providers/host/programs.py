@@ -26,11 +26,15 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that was found and is what its name promises. `version` is empty if it does not tell."""
+    """A program that was found and is what its name promises. `version` is empty if it does not tell.
+
+    One that `is_gone` runs on, and cannot be started again.
+    """
 
     component: str
     path: Path
     version: str
+    is_gone: bool = False
 
     @property
     def label(self) -> str:

@@ -32,12 +32,12 @@ def still_run(layout: Layout, daemons: Daemons, component: str) -> Program | Non
     argv = command.get("argv")
     if not isinstance(argv, list) or not argv or not daemons.look(component).alive:
         return None
-    return Program(component, Path(str(argv[0])), str(command.get("version", "")))
+    return Program(component, Path(str(argv[0])), str(command.get("version", "")), is_gone=True)
 
 
 def drift(release: HostRelease, daemons: Daemons) -> Iterator[Drift]:
     """Yield what differs between what should be, what is on disk, and what runs."""
-    for name in release.programs:
+    for name in release.startable:
         rendered = release.render(name)
         folder, wanted = release.config(name), _contents(rendered)
         present = _present(folder)
@@ -76,7 +76,7 @@ def _read(path: Path) -> str | None:
 def write(release: HostRelease) -> None:
     """Write every configuration that differs, and take away what does not belong. Raises InstallError."""
     with writing(release.layout.root):
-        for name in release.programs:
+        for name in release.startable:
             folder, wanted = release.config(name), _contents(release.render(name))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in _present(folder) - set(wanted):
@@ -97,7 +97,7 @@ def run(release: HostRelease, daemons: Daemons, environ: Mapping[str, str], ctx:
     Returns the components that ran before and start with no data, as their folders were gone.
     """
     lost = []
-    for name in release.programs:
+    for name in release.startable:
         ctx.raise_if_cancelled()
         rendered = release.render(name)
         sighting = daemons.look(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -63,6 +63,11 @@ class HostRelease:
     store: MetricsStore
     contact_points: str = field(default="", repr=False)
     memory: Mapping[str, int] = field(default_factory=lambda: memory_shares(None))
+
+    @property
+    def startable(self) -> Sequence[str]:
+        """The components that can be started; the others run on as they are."""
+        return [name for name, program in self.programs.items() if not program.is_gone]
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
