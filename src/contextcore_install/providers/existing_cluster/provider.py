@@ -111,6 +111,8 @@ class KubeContextProvider(KubernetesProvider):
         return Probe(names, (Finding("bundle-images", message, names, remedy, warning=True),))
 
     def _probe_context(self) -> Probe:
+        if self._box.find(KUBECTL) is None:
+            return Probe("not known: it needs kubectl", skipped=True)
         try:
             answer = self._kubectl.call("get", "--raw", "/version", timeout_s=15)
         except InstallError as error:
