@@ -168,7 +168,7 @@ def test_bytecode_that_is_damaged_is_made_again_before_it_shows(prepared: Prepar
 PLACES = {
     "everything": [""],
     "the runtime": ["RUNTIME"],
-    "folders of packages": ["RUNTIME/google", "RUNTIME/psutil"],
+    "folders of packages": ["RUNTIME/urllib3", "RUNTIME/psutil"],
     "what is beside the packages": ["RUNTIME/.complete", "python", "pycache", "lock"],
 }
 

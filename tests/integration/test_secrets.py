@@ -122,7 +122,7 @@ def arguments() -> Iterator[Arguments]:
 def world(installation: Installation) -> World:
     programs = installation.folder / "programs"
     programs.mkdir()
-    for name in ("grafana", "loki", "alloy"):
+    for name in ("grafana", "loki", "tempo", "alloy"):
         version, ready = VERSIONS[name]
         text = PROGRAM.format(
             python=sys.executable, name=name, version=version, ready=ready, mark=MARK, folder=programs
