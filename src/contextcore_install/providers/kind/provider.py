@@ -164,7 +164,11 @@ class KindProvider(KubernetesProvider):
 
     def data(self) -> Data:
         self._require_cluster()
-        return ClaimData(self._reader, self._config.cluster, self._reach_claim, on_node=True)
+        reader, cluster, reach = self._reader, self._config.cluster, self._reach_claim
+        return ClaimData(reader, cluster, reach, on_node=True, await_nodes=self._await_nodes)
+
+    def _await_nodes(self, ctx: StepContext) -> None:
+        self._creation.await_nodes(ctx)
 
     @contextmanager
     def _reach_claim(self, claim: Claim, _: StepContext) -> Iterator[ClaimPlace]:
@@ -188,7 +192,7 @@ class KindProvider(KubernetesProvider):
         super().apply_release(ctx)
 
     def start_workloads(self, ctx: StepContext) -> None:
-        self._creation.await_nodes(ctx)
+        self._await_nodes(ctx)
         super().start_workloads(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:

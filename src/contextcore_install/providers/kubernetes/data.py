@@ -72,15 +72,25 @@ class ClaimData:
     """The claims of a release.
 
     With `on_node`, `reach` leads to a node that goes with the cluster, where a pod's processes can be stopped for the
-    length of a copy; else the pod is ended for it.
+    length of a copy; else the pod is ended for it. `await_nodes` waits until nodes take pods: only then does a claim
+    that was just made get its volume.
     """
 
-    def __init__(self, reader: Reader, cluster: str, reach: Reach, *, on_node: bool) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        cluster: str,
+        reach: Reach,
+        *,
+        on_node: bool,
+        await_nodes: Callable[[StepContext], None] = lambda _: None,
+    ) -> None:
         self._reader = reader
         self._kubectl = reader.kubectl
         self._cluster = cluster
         self._reach = reach
         self._on_node = on_node
+        self._await_nodes = await_nodes
         self.outlives_cluster = not on_node
 
     def volumes(self) -> Sequence[Volume]:
@@ -107,6 +117,7 @@ class ClaimData:
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
         if volume.name != GRAFANA_ADMIN:
+            self._await_nodes(ctx)
             claim = self._claim(volume, ctx, BOUND_S)
             with self._ended(claim, ctx):
                 self._run(claim, _UNPACK, ctx, source=source)

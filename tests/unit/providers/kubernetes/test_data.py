@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
@@ -70,7 +72,8 @@ def test_a_folder_is_packed_and_its_copy_replaces_what_is_there(tmp_path: Path) 
     assert {path.name: path.read_text() for path in place.iterdir()} == {"file": "kept"}
 
 
-def test_a_claim_that_was_just_made_is_filled_once_it_has_its_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodes_start", [False, True])
+def test_a_claim_that_was_just_made_is_filled_once_it_has_its_volume(tmp_path: Path, *, nodes_start: bool) -> None:
     cluster, filled = Cluster(tmp_path / "cluster"), []
     workload = {**WORKLOAD, "metadata": {"name": "mimir", "namespace": "obs"}}
     labels = {RELEASE_LABEL: "dev"}
@@ -86,8 +89,11 @@ def test_a_claim_that_was_just_made_is_filled_once_it_has_its_volume(tmp_path: P
     reader = Reader(cluster.kubectl, lambda: Release((workload,)))
     bound = {**item, "spec": {"volumeName": "pv-1"}}
     binding = threading.Timer(0.5, cluster.put, [[bound]])
-    binding.start()
+    ready: Callable[[object], None] = (lambda _: binding.start()) if nodes_start else (lambda _: None)
+    if not nodes_start:
+        binding.start()
+    claims = ClaimData(reader, "dev", reach, on_node=True, await_nodes=ready)
     with (tmp_path / "copy").open("w+b") as copy:
-        ClaimData(reader, "dev", reach, on_node=True).fill(Volume("data-mimir-0", "mimir", ""), copy, Told().ctx)
+        claims.fill(Volume("data-mimir-0", "mimir", ""), copy, Told().ctx)
     binding.join()
     assert filled == [{"volumeName": "pv-1"}]
