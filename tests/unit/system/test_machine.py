@@ -8,6 +8,7 @@ import sys
 import psutil
 
 from contextcore_install.system import machine
+from kit.stores import wait_until
 
 
 def test_a_boot_has_one_id() -> None:
@@ -42,7 +43,9 @@ def test_a_listener_is_found_with_its_process() -> None:
 def test_the_ways_without_proc_agree() -> None:
     variable, value = "CONTEXTCORE_TEST_MARK", str(os.getpid())
     environ = {**os.environ, variable: value}
-    with subprocess.Popen(["sleep", "300"], env=environ, start_new_session=True) as marked:
+    with subprocess.Popen(["sleep", "30"], env=environ, start_new_session=True) as marked:
+        # Popen goes on as soon as the child's old memory is gone, which is before its new environment can be read.
+        wait_until(lambda: list(machine.marked_processes(variable, value)) == [marked.pid], limit_s=20)
         for has_proc in {machine.LINUX, False}:
             assert list(machine.marked_processes(variable, value, has_proc=has_proc)) == [marked.pid]
             assert machine.start_time(marked.pid, has_proc=has_proc) is not None
