@@ -131,7 +131,7 @@ def _placeholders(rule: Rule, evidence: Evidence, seen: Mapping[str, str]) -> Ma
 
 def _ending(code: int | None) -> str:
     if code is None:
-        return "has ended, by itself or killed: only the run that started it could have told"
+        return "has ended; its exit code is not known, as an earlier run started it"
     return f"ended with exit code {code}" if code >= 0 else f"ended by signal {-code}"
 
 

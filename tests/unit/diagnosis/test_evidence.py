@@ -26,7 +26,7 @@ def test_lines_are_fit_to_be_shown(line: str, expected: str) -> None:
     assert clean(line) == expected
 
 
-UNTOLD = "has ended, by itself or killed: only the run that started it could have told"
+UNTOLD = "has ended; its exit code is not known, as an earlier run started it"
 
 
 def test_what_a_program_said_while_all_went_well_shows_nothing() -> None:
