@@ -244,7 +244,7 @@ def test_a_data_folder_whose_rights_were_taken_is_named(ward: Ward) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 def test_a_full_disk_is_named_and_the_data_is_kept(ward: Ward) -> None:
     ward.end(STORE)
-    data = next(path for path in (ward.root / "data").iterdir() if path.name != "secrets" and any(path.iterdir()))
+    (data,) = (path for path in (ward.root / "data").iterdir() if path.name not in {"secrets", OTHER})
     kept = data.with_name("kept")
     data.rename(kept)
     data.mkdir()
