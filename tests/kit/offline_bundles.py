@@ -11,8 +11,8 @@ from contextcore_install import __version__
 from contextcore_install.providers.kind.engine import choose_engine
 from contextcore_install.runtime.offline_bundle.images import ImageArchives
 from contextcore_install.system.packages.bundle_manifest import FOLDERS, BundleManifest
-from contextcore_install.system.packages.bundle_source import MACHINES
 from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
+from contextcore_install.system.packages.releases import MACHINES
 from kit.fakes import Told
 
 ABOUT = BundleManifest("0.9.0", "2026-01-02T03:04:05Z", "linux", "amd64", ("host",), ())

@@ -30,7 +30,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages import packages
-from contextcore_install.system.packages.apt import run_in
+from contextcore_install.system.packages.apt import runner
 from kit.stores import CACHE, free_ports, wait_until
 
 LOCK = Path(__file__).with_name("rotel.lock")
@@ -279,7 +279,7 @@ def rotel() -> Path:
             workdir = CACHE / "rotel-work"
             workdir.mkdir(exist_ok=True)
             try:
-                packages.install(LOCK, folder, workdir=workdir, run=run_in)
+                packages.install(LOCK, folder, workdir=workdir, run=runner())
             except InstallError as error:
                 pytest.skip(f"no rotel here, and none to be had: {error.evidence}")
             program.chmod(0o755)

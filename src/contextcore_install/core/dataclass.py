@@ -1,4 +1,4 @@
-"""The standard library's dataclasses, made in a tenth of the time: importing the program makes more than a hundred.
+"""The standard library's dataclasses, made in a fraction of the time: importing the program makes more than a hundred.
 
 The standard ones compile up to eight methods of each class at its import, and need `inspect` for it. Here `__init__` is
 compiled for a class's first instance, and the other methods are shared by all classes.

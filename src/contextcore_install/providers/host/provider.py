@@ -172,7 +172,7 @@ class HostProvider:
     def start_workloads(self, ctx: StepContext) -> None:
         """Start what is down, once for each cause of its death."""
         release = self._release()
-        watched = [item for item in self._watched() if item.name in release.programs and item.has_program]
+        watched = [item for item in self._watched() if item.name in release.startable]
         chosen = {
             workload.name: release.programs[workload.name]
             for item, workload in zip(watched, self._conditions.now(watched), strict=True)
@@ -251,11 +251,11 @@ class HostProvider:
         return HostData(self._layout, self._daemons, self._release, self._ports, self._config.environ)
 
     def storage(self) -> Sequence[Storage]:
-        release = self._release()
+        release, installed = self._release(), releases.installed(self._layout)
         return [
             storage_in(name, release.data(name), self._daemons.pid(name))
             for name in release.programs
-            if name in releases.installed(self._layout)
+            if name in installed
         ]
 
     def listeners(self) -> Sequence[Listener]:

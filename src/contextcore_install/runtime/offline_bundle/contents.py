@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -14,14 +14,11 @@ from contextcore_install import __version__
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import LAUNCHER, InstallError, own
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.system import process
-from contextcore_install.system.packages import packages
+from contextcore_install.system.packages import apt, packages
 from contextcore_install.system.packages.bundle_manifest import FOLDERS, PROGRAM, is_member_path
 from contextcore_install.system.packages.bundle_writer import Part
 from contextcore_install.system.packages.releases import Platform, Release, Source
-from contextcore_install.system.process import Completed
 from contextcore_install.system.programs import KIND, KUBECTL, Tool, ToolBox
-from contextcore_install.system.supervisor import StartOptions
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _GLIBC, _MACOS = range(17, 29), range(11, 15)
@@ -73,12 +70,7 @@ def _move(path: Path, sink: IO[bytes]) -> None:
 
 def wheel_parts(lock: Path, platform: Platform, workdir: Path, ctx: StepContext) -> list[Part]:
     """Download wheels of what the lock file pins, for all Pythons on a platform; raises InstallError."""
-
-    def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-        options = StartOptions(folder)
-        return process.run(argv, ctx, environ=environ, check=False, timeout_s=_WHEELS_WITHIN_S, options=options)
-
-    folder = workdir / "wheels"
+    folder, run = workdir / "wheels", apt.runner(ctx, _WHEELS_WITHIN_S)
     folder.mkdir()
     for python in PYTHONS:
         ctx.activity(f"getting the program's libraries for Python {python}")

@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.process import Completed
 from contextcore_install.system.supervisor import StartOptions
@@ -63,11 +64,17 @@ class AptError(Exception):
         self.evidence = evidence
 
 
-def run_in(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-    return process.run(argv, environ=environ, check=False, timeout_s=inf, options=StartOptions(folder))
+def runner(ctx: StepContext | None = None, timeout_s: float = inf) -> Run:
+    """Return what runs commands within a step and a time limit in seconds, if there are such."""
+
+    def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
+        options = StartOptions(folder)
+        return process.run(argv, ctx, environ=environ, check=False, timeout_s=timeout_s, options=options)
+
+    return run
 
 
-def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run = run_in, etc: Path = ETC) -> Path:
+def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | None = None, etc: Path = ETC) -> Path:
     """Download the newest `package` of this release, unpack it into `into`, and return `into`.
 
     `into` then holds `usr/...` as the package does; its dependencies are not fetched, and programs need them
@@ -76,6 +83,7 @@ def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run = r
     """
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
         raise AptUnavailableError(f"there is no {missing[0]} on this machine")
+    run = run or runner()
     archive = _download(package, workdir.resolve(), run, etc)
     into.mkdir(parents=True, exist_ok=True)
     unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], archive.parent, None)

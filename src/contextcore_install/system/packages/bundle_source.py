@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 from contextcore_install import __version__
@@ -14,9 +15,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.system.packages.bundle_file import BundleFile
-from contextcore_install.system.packages.releases import Platform, Release, Source
-
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+from contextcore_install.system.packages.releases import MACHINES, Platform, Release, Source
 
 
 def open_bundle(path: Path, key: str = "") -> BundleFile:
@@ -59,9 +58,13 @@ class BundleSource:
     def __init__(self, path: Path, key: str = "") -> None:
         self._path, self._key = path, key
 
+    @cached_property
+    def _bundle(self) -> BundleFile:
+        return open_bundle(self._path, self._key)
+
     def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
         """Write upstream's file of a release to `target`, checked. Raises InstallError, OSError."""
-        bundle = open_bundle(self._path, self._key)
+        bundle = self._bundle
         entries = (*bundle.entries("release"), *bundle.entries("tool"))
         entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
         if entry is None:

@@ -31,8 +31,6 @@ from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune, put_program, put_tree
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
 from contextcore_install.system.packages.unpack import take_program, take_tree
-from contextcore_install.system.process import Completed
-from contextcore_install.system.supervisor import StartOptions
 from contextcore_install.system.work_folders import GETTING, work_folder
 
 PACKAGE_WITHIN_S = 600.0
@@ -226,11 +224,7 @@ def from_package(package: str, name: str = "") -> Way:
     name = name or package
 
     def get(job: Job) -> Path:
-        def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-            options, limit_s = StartOptions(folder), PACKAGE_WITHIN_S
-            return process.run(argv, job.ctx, environ=environ, check=False, timeout_s=limit_s, options=options)
-
-        unpacked = job.workdir / package
+        unpacked, run = job.workdir / package, apt.runner(job.ctx, PACKAGE_WITHIN_S)
         try:
             apt.download_and_unpack(package, unpacked, workdir=job.workdir / "apt", run=run)
         except apt.AptUnavailableError as error:

@@ -16,6 +16,8 @@ from contextcore_install.core.tables import read_table
 
 RELEASES_FILE = Path(__file__).with_name("releases.toml")
 DIGESTS_FILE = Path(__file__).with_name("digests.toml")
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Releases' names of what Linux calls its machines; macOS and all others have one name."""
 NOT_PUBLISHED = "not published"
 """In the place of a digest: upstream has no such file for that platform."""
 
@@ -30,7 +32,7 @@ class Platform:
     @classmethod
     def here(cls) -> Platform:
         """Return this machine's; raises InstallError `no-release` if nothing is released for it."""
-        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        machine = MACHINES.get(platform.machine(), platform.machine())
         found = cls(sys.platform, machine)
         if found not in PLATFORMS:
             raise InstallError("no-release", f"There are no releases for {sys.platform} on {machine}.")
