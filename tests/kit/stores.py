@@ -36,20 +36,28 @@ MINUTE_US = 60_000_000
 
 def program(name: str) -> str:
     """Return where a store's program is, fetching the distribution's package where it is nowhere."""
-    unpacked = CACHE / "stores"
-    places = [os.environ.get("CONTEXTCORE_TEST_BIN", ""), str(CACHE / "bin"), str(unpacked / "usr/bin")]
+    package = CACHE / "stores" / name
+    places = [os.environ.get("CONTEXTCORE_TEST_BIN", ""), str(CACHE / "bin"), str(package / "usr/bin")]
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *filter(None, places)])
     if found := shutil.which(name, path=path):
         return found
-    CACHE.mkdir(exist_ok=True)
+    package.parent.mkdir(parents=True, exist_ok=True)
     with (CACHE / "stores.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come here at once
-        if not (unpacked / "usr/bin" / name).exists():
-            try:
-                apt.download_and_unpack(name, unpacked, workdir=CACHE / "apt")
-            except (apt.AptUnavailableError, apt.AptError) as error:
-                pytest.skip(f"no {name} here, and none to be had: {error}")
-    return str(unpacked / "usr/bin" / name)
+        if not package.exists():
+            _fetch(name, package)
+    return str(package / "usr/bin" / name)
+
+
+def _fetch(name: str, package: Path) -> None:
+    """Fetch a package into its folder, which appears when it is whole: a program still written cannot be run."""
+    partial = package.with_name(f"{name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        apt.download_and_unpack(name, partial, workdir=CACHE / "apt")
+    except (apt.AptUnavailableError, apt.AptError) as error:
+        pytest.skip(f"no {name} here, and none to be had: {error}")
+    partial.rename(package)
 
 
 _PORTS_EACH = 600
