@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
@@ -45,39 +44,24 @@ class KubeContextProvider(KubernetesProvider):
     """Runs the stack in a cluster that exists. Nothing is looked up before it is asked for."""
 
     name = "kube-context"
-    context_remedy = ("Name one that is there.", "kubectl config get-contexts -o name")
-    variant = "inside"
 
     def __init__(self, config: ProviderConfig) -> None:
         resolve_ports(config.ports)
-        super().__init__(config, self.name, config.environ)
-        self.adapt = _without_node_ports
-        self._is_no_others = False
-        self.context = str(config.options.get("context") or read_note(self._folder / CONTEXT_FILE))
-        if not self.context:
+        context = str(config.options.get("context") or read_note(config.folder / self.name / CONTEXT_FILE))
+        if not context:
             raise usage_error(
                 "--provider kube-context needs the context of a cluster",
                 "add --context NAME; `kubectl config get-contexts` shows the names",
             )
-
-    @cached_property
-    def _objects(self) -> ReleaseObjects:
-        return ReleaseObjects(self._reader, self._config.cluster)
-
-    @cached_property
-    def _known(self) -> KnownCluster:
-        is_chosen = "context" in self._config.given_now
-        return KnownCluster(self._kubectl, self._folder, self._config.cluster, is_chosen=is_chosen)
-
-    @cached_property
-    def _rights(self) -> TtlCache[Finding | None]:
-        return TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
-
-    @cached_property
-    def _forwards(self) -> PortForwards:
-        forwards = PortForwards(self._kubectl)
-        atexit.register(forwards.close)
-        return forwards
+        remedy = ("Name one that is there.", "kubectl config get-contexts -o name")
+        super().__init__(config, config.environ, context, remedy)
+        is_chosen = "context" in config.given_now
+        self._known = KnownCluster(self._kubectl, self._folder, config.cluster, is_chosen=is_chosen)
+        self._objects = ReleaseObjects(self._reader, config.cluster)
+        self._rights = TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
+        self._forwards = PortForwards(self._kubectl)
+        atexit.register(self._forwards.close)
+        self._is_no_others = False
 
     def _require_cluster(self) -> None:
         self._known.require()
@@ -239,15 +223,6 @@ class KubeContextProvider(KubernetesProvider):
         return super().by_hand(step_id)
 
 
-def _without_node_ports(item: dict[str, Any]) -> None:
-    """Keep Services inside: the fixed ports of a kind node would open the stack on every node of a shared cluster."""
-    spec = item.get("spec", {})
-    if item.get("kind") == "Service" and spec.get("type") == "NodePort":
-        spec["type"] = "ClusterIP"
-        for port in spec.get("ports", []):
-            port.pop("nodePort", None)
-
-
 def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener]:
     """Yield how far each Service of the release reaches, as it is in the cluster."""
     services = (live for key in release.by_key if key.kind == "Service" and (live := snapshot.get(key)))
@@ -259,3 +234,16 @@ def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener
         elif spec.get("type") == "LoadBalancer" or spec.get("externalIPs"):
             place = "a load balancer"
         yield Listener(label, place, is_open=place != "inside the cluster")
+
+
+create = KubeContextProvider
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return no ports, as there are none to choose; None if this machine has no note of a release."""
+    return {} if (config.folder / KubeContextProvider.name / CONTEXT_FILE).is_file() else None
+
+
+def held_ports(_: Mapping[str, int]) -> dict[str, int]:
+    """Return no ports: forwards take what is free, and end with the program."""
+    return {}

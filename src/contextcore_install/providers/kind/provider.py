@@ -48,9 +48,8 @@ class KindProvider(KubernetesProvider):
     owns_nodes = True
 
     def __init__(self, config: ProviderConfig) -> None:
-        super().__init__(config, self.name, _without_proxy(config.environ))
-        self.context = f"kind-{config.cluster}"
-        self.context_remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
+        remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
+        super().__init__(config, _without_proxy(config.environ), f"kind-{config.cluster}", remedy)
         self._ports = resolve_ports(config.ports)
         self._owners = owner_file(config)
 

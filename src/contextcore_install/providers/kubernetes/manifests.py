@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.diagnosis.failures import kubectl_failure
-from contextcore_install.providers.kubernetes.client import items_of
+from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import (
     CLUSTER_KINDS,
     FINGERPRINT,
@@ -48,14 +48,12 @@ _FIRST = (
 class ManifestSource:
     """Where a release is rendered from."""
 
+    kubectl: Kubectl
     cluster: str
     folder: Path
-    registry: str
     cache: Path
-    program: Callable[[], str]
-    environ: Mapping[str, str]
-    adapt: Callable[[dict[str, Any]], None] | None = None  # changes an object in place, as the provider needs it
-    variant: str = ""  # the name of those changes
+    registry: str = ""
+    inside_only: bool = False  # whether Services of our own manifests stay inside the cluster
     contact_points: str = field(default="", repr=False)  # a file of Grafana's: where alerts go; secret, never cached
 
     def release(self) -> Release:
@@ -76,7 +74,8 @@ class ManifestSource:
         return Release(tuple(with_contact_points(objects, self.cluster, self.contact_points)))
 
     def _digest(self) -> str:
-        digest = hashlib.sha256(f"{_FORMAT}\n{self.cluster}\n{self.registry}\n{self.variant}\n".encode())
+        chosen = (_FORMAT, self.cluster, self.registry, "inside" if self.inside_only else "")
+        digest = hashlib.sha256("".join(f"{part}\n" for part in chosen).encode())
         for path in sorted(self.folder.rglob("*")):
             if path.is_file():
                 content = path.read_bytes()
@@ -101,8 +100,8 @@ class ManifestSource:
         return sorted(objects, key=lambda item: (*_FIRST, item.get("kind")).index(item.get("kind")))
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
-        argv = [self.program(), *arguments]
-        done = capture(argv, environ=self.environ, timeout_s=RENDER_WITHIN_S, stdin=stdin)
+        argv = [self.kubectl.program(), *arguments]
+        done = capture(argv, environ=self.kubectl.environ, timeout_s=RENDER_WITHIN_S, stdin=stdin)
         if done.exit_code != 0:
             facts = {"manifests": str(self.folder), "context": "-", "namespace": NAMESPACE}
             raise kubectl_failure(shlex.join(argv), done.stderr.splitlines(), facts)
@@ -117,10 +116,19 @@ class ManifestSource:
             metadata.setdefault("namespace", NAMESPACE)
         for container in containers(item):
             container["image"] = mirrored(str(container.get("image", "")), self.registry)
-        if self.adapt is not None:
-            self.adapt(item)
+        if self.inside_only and self.folder == OURS:
+            _keep_inside(item)
         metadata["annotations"] = {**(metadata.get("annotations") or {}), FINGERPRINT: fingerprint(item)}
         return item
+
+
+def _keep_inside(item: dict[str, Any]) -> None:
+    """Keep a Service inside: the fixed ports of a kind node would open the stack on every node of a shared cluster."""
+    spec = item.get("spec", {})
+    if item.get("kind") == "Service" and spec.get("type") == "NodePort":
+        spec["type"] = "ClusterIP"
+        for port in spec.get("ports", []):
+            port.pop("nodePort", None)
 
 
 def mirrored(image: str, registry: str) -> str:

@@ -6,11 +6,9 @@ import json
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
@@ -40,65 +38,41 @@ WITHOUT_NODE_PORTS = "sed -e 's/type: NodePort/type: ClusterIP/' -e '/nodePort:/
 class KubernetesProvider(ABC):
     """The part of the port that needs only the cluster's API. Nothing is looked up before it is asked for."""
 
-    context: str  # kubectl's
-    context_remedy: tuple[str, str]  # how to have a missing context back: a sentence and a command
-    adapt: Callable[[dict[str, Any]], None] | None = None  # changes an object of our own manifests in place
-    variant = ""  # the name of those changes, in the cache
+    name: str
     owns_nodes = False  # whether the cluster is ours as a whole
 
-    def __init__(self, config: ProviderConfig, name: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: ProviderConfig, environ: Mapping[str, str], context: str, context_remedy: tuple[str, str]
+    ) -> None:
+        """Take kubectl's context, and how to have it back when it is missing: a sentence and a command."""
+        self.context = context
         self._config = config
-        self._folder = config.folder.absolute() / name
-        self._cache = config.bin_folder.parent / "cache"
-        self._box = ToolBox(environ, config.bin_folder, self._cache / "tools.json")
-
-    @cached_property
-    def _kubectl(self) -> Kubectl:
-        remedy, command = self.context_remedy
+        self._folder = config.folder.absolute() / self.name
+        cache, options = config.bin_folder.parent / "cache", config.options
+        self._box = ToolBox(environ, config.bin_folder, cache / "tools.json")
+        manifests = Path(str(options.get("manifests") or OURS)).absolute()
         facts = {
-            "context": self.context,
+            "context": context,
             "namespace": NAMESPACE,
-            "manifests": str(self._source.folder),
-            "context_remedy": remedy,
-            "context_command": command,
+            "manifests": str(manifests),
+            "context_remedy": context_remedy[0],
+            "context_command": context_remedy[1],
         }
-        return Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, self.context, facts)
-
-    @cached_property
-    def _source(self) -> ManifestSource:
-        options = self._config.options
-        folder = Path(str(options.get("manifests") or OURS)).absolute()
-        return ManifestSource(
-            cluster=self._config.cluster,
-            folder=folder,
+        self._kubectl = Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, context, facts)
+        self._source = ManifestSource(
+            self._kubectl,
+            config.cluster,
+            manifests,
+            cache,
             registry=str(options.get("registry") or ""),
-            cache=self._cache,
-            program=lambda: self._box.path(KUBECTL),
-            environ=self._box.environ,
-            adapt=self.adapt if folder == OURS else None,
-            variant=self.variant,
+            inside_only=not self.owns_nodes,
             contact_points=str(options.get("grafana_contact_points", "")),
         )
-
-    @cached_property
-    def _reader(self) -> Reader:
-        return Reader(self._kubectl, self._source.release, owns_nodes=self.owns_nodes)
-
-    @cached_property
-    def _applier(self) -> Applier:
-        return Applier(self._reader, self._config.cluster)
-
-    @cached_property
-    def _restarter(self) -> Restarter:
-        return Restarter(self._reader, self._get_images)
-
-    @cached_property
-    def _conditions(self) -> WorkloadConditions:
-        return WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
-
-    @cached_property
-    def _workloads(self) -> TtlCache[Sequence[Workload]]:
-        return TtlCache(self._look_at_workloads)
+        self._reader = Reader(self._kubectl, self._source.release, owns_nodes=self.owns_nodes)
+        self._applier = Applier(self._reader, config.cluster)
+        self._restarter = Restarter(self._reader, self._get_images)
+        self._conditions = WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
+        self._workloads = TtlCache(self._look_at_workloads)
 
     @abstractmethod
     def _require_cluster(self) -> None:
