@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.runtime.grafana_objects import export
+from contextcore_install.runtime.backing_up import export_grafana as export
 from kit.stores import Misbehaving, free_port
 
 PASSWORD = "päss:w0rd"

@@ -12,7 +12,7 @@ from contextcore_install.commands import attach, history
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.own_evidence import evidence_of
+from contextcore_install.runtime.bundle.evidence import evidence_of
 from contextcore_install.runtime.console import recent_events
 from contextcore_install.runtime.page.source import PageSource
 from contextcore_install.storage.archived import archive_records

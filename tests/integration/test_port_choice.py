@@ -11,7 +11,7 @@ import pytest
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, ROLE_LABEL
-from contextcore_install.runtime.port_allocation import BLOCKS
+from contextcore_install.runtime.selection import BLOCKS
 from contextcore_install.stack.catalogue import PORTS
 from kit.installation import Installation
 

@@ -31,7 +31,7 @@ def run(app: App) -> int:
 
 
 def _row(app: App, name: str) -> dict[str, Any]:
-    from contextcore_install.runtime.port_allocation import recorded_ports
+    from contextcore_install.runtime.selection import recorded_ports
 
     layout = app.home.cluster(name)
     row: dict[str, Any] = {"cluster": name, "last_used": app.home.linked_cluster() == name}

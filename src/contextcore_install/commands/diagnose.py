@@ -22,7 +22,7 @@ from contextcore_install.runtime.bundle.bundle import (
     details,
     make_bundle,
 )
-from contextcore_install.runtime.bundle.own_evidence import evidence_of
+from contextcore_install.runtime.bundle.evidence import evidence_of
 from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.interaction import cancellable, report_document

@@ -8,9 +8,8 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import checks_document, has_automatic_fix, report_remedies
 from contextcore_install.runtime.installation import Installation
 from contextcore_install.runtime.interaction import report_document
-from contextcore_install.runtime.port_allocation import allocate_ports
 from contextcore_install.runtime.recovery import find_installation, known_records
-from contextcore_install.runtime.selection import select
+from contextcore_install.runtime.selection import allocate_ports, select
 from contextcore_install.steps.registry import NEEDS, TITLES
 
 PLAN_SCHEMA = "contextcore-install/plan/v1"

@@ -112,7 +112,7 @@ def _accept(app: App, source: Path, manifest: Manifest, ctx: StepContext) -> Non
     for text in records.notices:
         ctx.notice(text)
     state = records.state
-    left = "" if state.exists else left_by(app)  # as after a reset
+    left = "" if state.exists else left_by(app.layout)  # as after a reset
     runs_on = choose_provider(app, state)[0] if is_bound(state) else left
     wanted = app.settings.provider
     other = runs_on or ("" if wanted == "auto" else wanted)

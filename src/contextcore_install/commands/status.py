@@ -50,7 +50,7 @@ def _left_over(app: App) -> list[str]:
     """Return what there is of an installation without records: it was reset, or they are lost."""
     from contextcore_install.runtime.selection import left_by, select
 
-    left = left_by(app)
+    left = left_by(app.layout)
     if not left:
         return []
     folder = app.layout.folder / left

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from contextcore_install import __version__
 from contextcore_install.core.dataclass import dataclass, replace
@@ -31,7 +33,13 @@ from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import Records
 from contextcore_install.system.files import UNFINISHED
 from contextcore_install.system.trees import TreeError, check_tree, keep_harmless
+from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.failures import StoreError, Timeouts
 from contextcore_install.ui.text import size
+
+GRAFANA_LIMITS = Timeouts(connect_s=2.0, answer_s=20.0)
+MOST_DASHBOARDS = 5000  # what one search gives at most
+_SECRET_FIELDS = frozenset({"password", "basicAuthPassword", "secureJsonData", "secureJsonFields"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +159,6 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
 
 def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     """Export what people made in Grafana, if it runs; its volume has that too, in a form for Grafana alone."""
-    from contextcore_install.runtime.grafana_objects import export
-
     try:
         url = next(
             (item.base_url for item in provider.endpoints() if item.component == "grafana" and item.is_reachable), ""
@@ -161,7 +167,7 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
         if not password:
             return
         ctx.activity("exporting what is in Grafana")
-        objects = export(url, password)
+        objects = export_grafana(url, password)
     except InstallError as error:
         ctx.notice(f"not exported from Grafana: {error.message}")
         return
@@ -170,6 +176,53 @@ def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     for name, items in objects.items():
         text = json.dumps(items, indent=1, ensure_ascii=False)
         (folder / f"{name}.json").write_text(text, encoding="utf-8", errors=IN_FILES)
+
+
+def export_grafana(base_url: str, password: str) -> Mapping[str, Any]:
+    """Return what people made in Grafana, as documents that any other Grafana takes; raises InstallError."""
+    grafana = _Grafana(base_url, password)
+    try:
+        found = grafana.list(f"/api/search?type=dash-db&limit={MOST_DASHBOARDS}")
+        return {
+            "dashboards": [grafana.get(f"/api/dashboards/uid/{quote(str(item['uid']), safe='')}") for item in found],
+            "folders": grafana.list("/api/folders?limit=1000"),
+            "datasources": [
+                {name: value for name, value in item.items() if name not in _SECRET_FIELDS}
+                for item in grafana.list("/api/datasources")
+            ],
+            "alert-rules": grafana.list("/api/v1/provisioning/alert-rules"),
+        }
+    except (KeyError, TypeError) as error:
+        raise InstallError("grafana-answer", f"Grafana answers in a way that is not known: {error}") from None
+    finally:
+        grafana.client.close()
+
+
+class _Grafana:
+    """Grafana's documented HTTP API."""
+
+    def __init__(self, base_url: str, password: str) -> None:
+        self.client = Client(base_url)
+        token = base64.b64encode(f"admin:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {token}", "Accept": "application/json"}
+
+    def get(self, path: str) -> Any:
+        try:
+            answer = self.client.request("GET", path, GRAFANA_LIMITS, headers=self._headers)
+        except StoreError as error:
+            raise InstallError("grafana-silent", f"Grafana {error.kind}", error.evidence) from error
+        if answer.status != 200:
+            raise InstallError("grafana-refused", f"Grafana answers {path} with {answer.status}", answer.text)
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError) as error:
+            raise InstallError("grafana-answer", f"Grafana answers {path} with what is no JSON") from error
+
+    def list(self, path: str) -> list[dict[str, Any]]:
+        answer = self.get(path)
+        if not isinstance(answer, list):
+            raise InstallError("grafana-answer", f"Grafana answers {path} with what is no list")
+        return answer
 
 
 def _stage_volume(provider: Provider, volume: Volume, staged: Path, ctx: StepContext, *, must: bool) -> bool:

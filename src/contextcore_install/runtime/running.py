@@ -120,7 +120,7 @@ def _report(session: Session, console: Console, result: RunResult, own_words: st
 def _bundle_of(session: Session, result: RunResult) -> str:
     if result.outcome is not Outcome.FAILED:
         return ""
-    from contextcore_install.runtime.bundle.failure_bundle import bundle_of_failure
+    from contextcore_install.runtime.bundle.bundle import bundle_of_failure
 
     return bundle_of_failure(session, result)
 

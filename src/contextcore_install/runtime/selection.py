@@ -1,4 +1,11 @@
-"""What an installation is made with: provider, ports and options, from its records and this invocation's settings."""
+"""What an installation is made with: provider, ports and options, from its records and this invocation's settings.
+
+A new one has the usual ports, unless a neighbour has them: another installation in the same home, whether it runs or
+not. Beside one that has usual ports, all that were not given come from the first block of a hundred whose ports nobody
+has: 20100, 20200, up to 29900. No system gives these to outgoing connections (Linux: 32768 to 60999; macOS and Windows:
+from 49152), and node ports begin at 30000. A process that is no installation's moves nobody: preflight names it, so
+that the usual addresses stay true.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
+from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import COMPLETED, State
-from contextcore_install.providers.registry import PROVIDERS, recollect
+from contextcore_install.providers.registry import PROVIDERS, held_ports, recollect
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
-from contextcore_install.stack.catalogue import ALL, chosen_components, resolve_ports
+from contextcore_install.stack.catalogue import ALL, PORTS, chosen_components, resolve_ports
+from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.store import read_records
+from contextcore_install.system.ports import bind_problem
 
 if TYPE_CHECKING:
     from contextcore_install.system.packages.bundle_file import BundleFile
 
 INSTALL_TOOLS = "install_tools"  # the setting: later runs of the installation lack the same tools
 BUNDLE, BUNDLE_KEY = "offline_bundle", "bundle_key"  # options of one invocation
+BLOCKS = range(20_100, 30_000, 100)  # the first port of each block
 COMPONENTS = "components"  # the option and the setting: a list of names, as it is typed
 TAKEN_PORTS = frozenset({"port-in-use", "port-unusable"})
 """The codes of preflight's findings that say that a port cannot be had."""
@@ -108,7 +120,7 @@ def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tupl
         return state.provider, "chosen before"
     if wanted != "auto":
         return wanted, "asked for"
-    if left := left_by(app):
+    if left := left_by(app.layout):
         return left, f"its files are in {app.layout.folder / left}"
     if len(bundled) == 1:
         return bundled[0], "the bundle is for it"
@@ -119,9 +131,9 @@ def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tupl
     return "host", "no container engine of this machine answers"
 
 
-def left_by(app: App) -> str:
-    """Return the provider of which there are files in the installation's folder; empty if there is none."""
-    return next((name for name in PROVIDERS if (app.layout.folder / name).is_dir()), "")
+def left_by(layout: ClusterLayout) -> str:
+    """Return the provider of which there are files in an installation's folder; empty if there is none."""
+    return next((name for name in PROVIDERS if (layout.folder / name).is_dir()), "")
 
 
 def is_bound(state: State) -> bool:
@@ -184,3 +196,55 @@ def require_provider(bundle: BundleFile, provider: str) -> None:
         message = f"{bundle.path} is for --provider {' and '.join(providers)}, and not for {provider}"
         hint = f"use --provider {providers[0]}, or another bundle" if providers else ""
         raise InstallError("bundle-provider", message, hint=hint, exit_code=ExitCode.PREFLIGHT_FAILED)
+
+
+def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Selection, list[str]]:
+    """Return the selection, a new installation's with the ports that neighbours leave it, and notices."""
+    if "ports" in state.settings or selection.was_found:
+        return selection, []
+    others = (name for name in app.home.cluster_names() if is_cluster_name(name) and name != app.settings.cluster)
+    given, taken = selection.ports, {port: name for name in others for port in _held_by(app, name).values()}
+    usual = {key: port for key, port in held_ports(selection.provider, given).items() if key not in given}
+    neighbours = ", ".join(sorted({taken[port] for port in usual.values() if port in taken}))
+    chosen = _free_block(usual, {*taken, *given.values()}) if neighbours else {}
+    if not chosen:
+        return selection, []
+    shown = ", ".join(f"{key} {port}" for key, port in chosen.items() if not PORTS[key].internal)
+    notice = f"{neighbours} has the usual ports; those of this one are {shown}"
+    return replace(selection, ports={**chosen, **given}), [notice]
+
+
+def _free_block(keys: Mapping[str, int], taken: set[int]) -> dict[str, int]:
+    """Return a port for each key, always at its own place, from the first block that is free; none if all are full."""
+    for first in BLOCKS:
+        ports = {key: first + place for place, key in enumerate(PORTS) if key in keys}
+        if taken.isdisjoint(ports.values()) and not any(map(bind_problem, ports.values())):
+            return ports
+    return {}
+
+
+def _held_by(app: App, name: str) -> Mapping[str, int]:
+    """Return the ports that an installation has; if its records are gone, those of what its folder holds."""
+    layout = app.home.cluster(name)
+    try:
+        settings = read_records(layout, name).state.settings
+        if "ports" in settings:
+            return recorded_ports(settings)
+        found = left_by(layout)
+        config = ProviderConfig(name, layout.folder, app.home.bin, app.environ)
+        made = recollect(found, config) if found else None
+        return {} if made is None else held_ports(found, made)
+    except InstallError:
+        return {}  # what is alive of it holds its ports itself
+
+
+def recorded_ports(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ports of this machine that an installation with these settings, written by anybody, has, by key."""
+    provider, ports = str(settings.get("provider")), settings.get("ports")
+    if provider not in PROVIDERS or not isinstance(ports, dict):
+        return {}
+    known = {key: port for key, port in ports.items() if key in PORTS and isinstance(port, int)}
+    try:
+        return held_ports(provider, known)
+    except InstallError:  # one port for two
+        return {}

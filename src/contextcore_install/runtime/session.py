@@ -28,8 +28,8 @@ from contextcore_install.engine.undoing import UndoEngine
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.installation import Installation, resolve
-from contextcore_install.runtime.port_allocation import allocate_ports
 from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
+from contextcore_install.runtime.selection import allocate_ports
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.storage.lock import Lock, hold_briefly
 from contextcore_install.storage.store import Records, clock_notices

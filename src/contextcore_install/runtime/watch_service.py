@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import cancellable, report_done, require_yes
 from contextcore_install.storage.store import read_records
@@ -20,12 +21,19 @@ NEEDED = (
 """Variables that the watch needs as they are now. No others: a service's file is no place for secrets."""
 
 
+def watched_state(app: App) -> State:
+    """Return the state of what a watch is about; raises InstallError if there is no installation."""
+    name = app.settings.cluster
+    state = read_records(app.layout, name).state if app.layout.exists else State(name)
+    if not state.exists:
+        raise InstallError("not-installed", f"there is no installation {name} to watch", hint=own())
+    return state
+
+
 def install(app: App) -> int:
     """Show what would be written and run, ask, and have the watch run from now on."""
-    name = app.settings.cluster
-    if not (app.layout.exists and read_records(app.layout, name).state.exists):
-        raise InstallError("not-installed", f"there is no installation {name} to watch", hint=own())
-    manager, service = manager_of(app.environ), _service(app)
+    watched_state(app)
+    name, manager, service = app.settings.cluster, manager_of(app.environ), _service(app)
     manager.require()
     path, content = manager.path(service.name), manager.content(service)
     if not app.json:

@@ -6,32 +6,33 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError, own
-from contextcore_install.core.events import Kind
+from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError
+from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.findings import Finding
+from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.engine.state import PENDING, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, has_automatic_fix
-from contextcore_install.runtime.console import Console
+from contextcore_install.runtime.console import Console, recent_events
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.notifier import Notifier
-from contextcore_install.runtime.records import take_lock
+from contextcore_install.runtime.records import open_records, take_lock
 from contextcore_install.runtime.running import carry_out, mend
 from contextcore_install.runtime.session import Prepared, Session
-from contextcore_install.runtime.watch_log import WatchLog
+from contextcore_install.runtime.watch_service import watched_state
 from contextcore_install.storage.lock import Lock
 from contextcore_install.storage.replica.lease import ELSEWHERE
-from contextcore_install.storage.store import read_records
 from contextcore_install.system.lock import owner_of
 from contextcore_install.system.signals import ending_signals
 from contextcore_install.system.supervisor import kill_all_children
-from contextcore_install.ui.text import duration
+from contextcore_install.ui.text import duration, sanitize, time_of_day
 
 WATCHED_UNTIL = "services_verify"
 """The last step that is looked at: whether the store shows everything is no reason to restart anything."""
@@ -42,6 +43,8 @@ NOT_BY_ITSELF = frozenset({"cluster-absent"})
 CONFIRM_S = 3.0  # what heals by itself within so many seconds needs no remedy: a pod that is being replaced, say
 LOOK_S = 2.0  # how often a provider that reports no changes is asked, at most
 BUSY_S = 5.0  # how soon to look again while another run is at work
+NOTE_S = 240.0  # how often an unchanged look is recorded: queries look back five minutes by themselves
+WATCH_SCHEMA = "contextcore-install/watch/v1"
 
 
 class Watch:
@@ -56,7 +59,7 @@ class Watch:
 
     def run(self) -> int:
         """Watch; return the exit code. Raises InstallError when the budget is spent, or nothing is left to watch."""
-        state = self._state()
+        state = watched_state(self.app)
         place = f"{self.app.settings.cluster} on {self._resolved(state).selection.provider}"
         how = f"a check every {duration(self.every_s)} and at changes, at most {self._most} an hour"
         self._log.report("begins", f"watching {place}: {how}; times are UTC; Ctrl-C ends it")
@@ -79,7 +82,7 @@ class Watch:
 
     def _turn(self) -> int | None:
         """Look once, and do what follows from it; return an exit code if a remedy was interrupted."""
-        state = self._state()
+        state = watched_state(self.app)
         if owner_of(self.app.layout.lock):
             self._wait("busy", "another run is at work; waiting until it has ended", min(BUSY_S, self.every_s))
         elif not _is_installed(state):
@@ -108,14 +111,6 @@ class Watch:
             self._wait("pause", f"{_sentence(problems)} The next remedy begins in {duration(pause)}.", pause)
             return None
         return self._heal(problems)
-
-    def _state(self) -> State:
-        """Return the state; raises InstallError if there is no installation."""
-        name = self.app.settings.cluster
-        state = read_records(self.app.layout, name).state if self.app.layout.exists else State(name)
-        if not state.exists:
-            raise InstallError("not-installed", f"there is no installation {name} to watch", hint=own())
-        return state
 
     def _resolved(self, state: State) -> Installation:
         """Return the installation; one for the whole watch, unless it changes."""
@@ -163,10 +158,9 @@ class Watch:
     # Acting, and recording
 
     def _heal(self, problems: list[Finding]) -> int | None:
-        taken = self._take_over()
-        if taken is None:
+        lock = self._take_over()
+        if lock is None:
             return None
-        lock, state = taken
         self._log.report("heals", f"healing: {_sentence(problems)}")
         results: list[RunResult] = []
         messages = [problem.message for problem in problems]
@@ -178,10 +172,8 @@ class Watch:
             session.recorder.record(Kind.WATCH_REMEDIED, outcome=results[0].outcome.value, problems=messages)
             return results[0]
 
-        # An installation of its own: one that was worked on before does nothing twice for the same cause.
-        prepared = Prepared(lock)
-        try:
-            code = carry_out(self.app, work, prepared, words=self._log.healed, stopping=self._end)
+        try:  # without our installation: one that was worked on before does nothing twice for the same cause
+            code = carry_out(self.app, work, Prepared(lock), words=self._log.healed, stopping=self._end)
         except InstallError as error:
             if error.code != ELSEWHERE:
                 raise
@@ -190,11 +182,11 @@ class Watch:
         if not results or results[0].outcome is Outcome.INTERRUPTED:
             return code
         if results[0].outcome is Outcome.SUCCEEDED:
-            Notifier(self.app).watch_healed(state.provider, messages)
+            Notifier(self.app).watch_healed(watched_state(self.app).provider, messages)
         return None
 
-    def _take_over(self) -> tuple[Lock, State] | None:
-        """Return the lock, and the state under it; None if another run is at work, or nothing is to be healed."""
+    def _take_over(self) -> Lock | None:
+        """Return the lock; None if another run is at work, or nothing is to be healed any more."""
         try:
             lock = take_lock(self.app)
         except InstallError as error:
@@ -202,19 +194,16 @@ class Watch:
                 raise
             self._rest(BUSY_S)
             return None
-        try:
-            state = self._state()
-        except InstallError:
-            lock.release()
-            raise
-        if _is_installed(state):
-            return lock, state
-        lock.release()
-        return None
+        with ExitStack() as stack:
+            stack.callback(lock.release)
+            if not _is_installed(watched_state(self.app)):
+                return None
+            stack.pop_all()
+        return lock
 
     def _give_up(self, problems: list[Finding]) -> None:
         """Tell everybody that healing does not help; raises the InstallError that ends the watch."""
-        state, messages = self._state(), [problem.message for problem in problems]
+        state, messages = watched_state(self.app), [problem.message for problem in problems]
         self._log.record(Kind.WATCH_GAVE_UP, problems=messages)
         text = f"{self._most} in an hour did not keep {state.cluster_name} well: the watch gives up"
         error = InstallError("watch-gave-up", text, "\n".join(messages), REPAIR)
@@ -253,3 +242,58 @@ def _problems(found: Found) -> list[Finding]:
 def _is_healable(found: Found) -> bool:
     codes = {problem.code for problem in _problems(found)}
     return not codes & NOT_BY_ITSELF and has_automatic_fix(found, may_lose_data=False)
+
+
+class WatchLog:
+    """Reports each thing once, until there is something else to report, and records what the watch found and did."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._last = ""
+        self._noted_at, self._problems = float("-inf"), -1
+        self._began = app.clock.now_us() / 1e6
+
+    def healed(self, session: Session, _: Console, result: RunResult) -> str | None:
+        """Return a remedy's last words: short if it helped."""
+        if result.outcome is not Outcome.SUCCEEDED:
+            return None
+        self._last = ""
+        return f"{time_of_day(self._app.clock.now_us())}  healed ({duration(session.took_s)})"
+
+    def report(self, state: str, text: str) -> None:
+        """Report something, if it was not reported last. `state` is a word for scripts."""
+        if text == self._last:
+            return
+        self._last, now_us, cluster = text, self._app.clock.now_us(), self._app.settings.cluster
+        line = f"{time_of_day(now_us)}  {sanitize(text)}"
+        if self._app.json:
+            document = {"schema": WATCH_SCHEMA, "at": instant(now_us), "cluster": cluster, "state": state}
+            line = ascii_json(document | {"message": text})
+        self._app.stdout.write(line + "\n")
+        self._app.stdout.flush()
+
+    def remedies(self) -> list[float]:
+        """Return when remedies ended, in seconds since 1970: all of this watch, and those of others that failed."""
+        remedies = (event for event in recent_events(self._app) if event.kind is Kind.WATCH_REMEDIED)
+        ended = ((event.at_us / 1e6, event.data.get("outcome")) for event in remedies)
+        return [at for at, outcome in ended if at >= self._began or outcome != Outcome.SUCCEEDED.value]
+
+    def note_look(self, problems: list[Finding]) -> None:
+        """Record that a watch lives and what it saw: when that changes, and every few minutes."""
+        now = self._app.clock.monotonic()
+        if len(problems) == self._problems and now - self._noted_at < NOTE_S:
+            return
+        if self.record(Kind.WATCH_LOOKED, problems=[problem.message for problem in problems]):
+            self._noted_at, self._problems = now, len(problems)
+
+    def record(self, kind: Kind, **data: Any) -> bool:
+        """Record an event outside of a run; not while another run is at work, which can wait for nothing of ours."""
+        try:
+            with open_records(self._app, used=False) as (_, recorder, _shipper):
+                recorder.record(kind, **data)
+                recorder.sync()
+        except InstallError as error:
+            if error.code != "locked":
+                raise
+            return False
+        return True

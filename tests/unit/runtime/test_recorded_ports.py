@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.runtime.port_allocation import recorded_ports
+from contextcore_install.runtime.selection import recorded_ports
 
 
 @pytest.mark.parametrize("provider", [[], {}, None, 3, "nobody"])

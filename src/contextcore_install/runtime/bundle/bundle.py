@@ -1,15 +1,19 @@
-"""Making a bundle: what was collected, without secrets and names, bounded in size, a one-line diagnosis first."""
+"""Making a bundle: what was collected, without secrets and names, bounded in size, a one-line diagnosis first.
+
+A run that fails leaves one: what is there at once, and what the provider has in a few seconds.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
+from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
@@ -17,18 +21,31 @@ from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector,
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
+from contextcore_install.engine.context import Context
+from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.collect import Collected, gather
-from contextcore_install.runtime.bundle.own_evidence import known_secrets
+from contextcore_install.runtime.bundle.evidence import Collected, evidence_of, gather, known_secrets
 from contextcore_install.storage.bundles import bundle_name, prune_bundles, write_bundle
 from contextcore_install.storage.home import make_home, make_private
+from contextcore_install.system.signals import ending_signals_apart
+from contextcore_install.system.supervisor import kill_all_children
 from contextcore_install.ui.hints import Commands
+
+if TYPE_CHECKING:
+    from contextcore_install.runtime.session import Session
 
 DIAGNOSIS, NOT_COLLECTED = "diagnosis.txt", "not-collected.txt"
 REDACTED = (
     "Home paths, host and user names and secrets are hidden in it as far as they can be told: "
     "look at it before you send it."
 )
+NO_BUNDLE = "CONTEXTCORE_NO_BUNDLE"  # the environment variable that turns it off
+FAILURE_S = 4.0  # seconds for collecting: somebody waits for the last words of the run
+FAILURE_TEXT_BYTES, FAILURE_BYTES = (
+    48 * 1024,
+    1024 * 1024,
+)  # kept at most: hiding secrets in a megabyte takes about a second
+_MODES = frozenset({"install", "resume", "repair"})
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
 
@@ -185,3 +202,35 @@ class _Contents:
 
     def _note(self, name: str, reason: str) -> None:
         self._missing.setdefault(self.hidden.text(" ".join(reason.split()))[:500], []).append(name)
+
+
+def bundle_of_failure(session: Session, result: RunResult) -> str:
+    """Write a bundle if a run has failed, and return its path, else nothing: the run's own failure is the news."""
+    wanted = result.outcome is Outcome.FAILED and "preflight" not in result.errors and session.mode in _MODES
+    if not wanted or session.app.environ.get(NO_BUNDLE):
+        return ""
+    token = CancelToken()
+    try:
+        with ending_signals_apart(token.cancel, kill_all_children, token.note):
+            return str(_make_of_failure(session, result, token).path)
+    except Exception:  # noqa: BLE001 - a bundle that cannot be made must not hide the failure that it is about
+        return ""
+
+
+def _make_of_failure(session: Session, result: RunResult, token: CancelToken) -> Bundle:
+    app, provider = session.app, session.installation.provider
+
+    def findings(_: StepContext) -> Iterator[Piece]:
+        yield ("findings.json", {"failed": {step: error.as_document() for step, error in result.errors.items()}})
+
+    def diagnosis() -> BundleDiagnosis:
+        step, error = next(iter(result.errors.items()))
+        more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
+        about = f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."
+        line = f"{step} failed: {error.message.rstrip('.')}{more}."
+        return BundleDiagnosis(line, [*details(error, app.commands), about])
+
+    evidence = evidence_of(app, provider, findings, journal_bytes=2 * FAILURE_TEXT_BYTES, runs=1, slow=False)
+    limits = BundleLimits(FAILURE_S, FAILURE_S, FAILURE_TEXT_BYTES, 4 * FAILURE_TEXT_BYTES, FAILURE_BYTES)
+    ctx = Context("", token, lambda *_: None, app.clock, app.clock.monotonic() + FAILURE_S)
+    return make_bundle(app, ctx, evidence, diagnosis, limits, provider=provider)

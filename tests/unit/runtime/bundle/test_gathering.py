@@ -11,7 +11,7 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.runtime.bundle.collect import gather
+from contextcore_install.runtime.bundle.evidence import gather
 from kit.fakes import RealClock, Told
 
 Collect = Callable[[StepContext], Iterator[Piece]]

@@ -1,22 +1,29 @@
-"""What this program knows by itself when something is wrong: its records, its logs, and the machine it runs on."""
+"""What there is to know when something is wrong: our own records, logs and machine, and what the provider has.
+
+It is collected side by side, each piece within its time, and whatever fails is only noted.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from contextcore_install.core.errors import InstallError
+from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Event, second
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
-from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import names_a_secret
+from contextcore_install.engine.context import Context
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import without_contact_points
@@ -31,7 +38,83 @@ from contextcore_install.system.host_facts import PROXIES, host_facts
 RECORDS = "records"
 RUNS = 3  # of how many of the latest runs the logs are taken along
 MOST_FILES = 1_000
+_TO_END_S = 1.0  # seconds for cancelled work to end; then it is left behind
 LEAST_SECRET = 8  # characters; what is shorter under the name of a secret, as in TOKEN=none, may be any word
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came of one piece of evidence; `trouble` says why it is not all that there is."""
+
+    evidence: Collector
+    pieces: list[Piece] = field(default_factory=list)
+    trouble: str = ""
+
+
+def gather(
+    evidence: Sequence[Collector], ctx: StepContext, clock: Clock, *, quick_s: float, slow_s: float
+) -> list[Collected]:
+    """Return what can be collected in time, in the order of the evidence; raises CancelledError.
+
+    Everything gets `quick_s` seconds; what is slow begins then, and gets `slow_s`: it would be in the way of the rest.
+    """
+    works = [_Work(item, clock) for item in evidence]
+
+    def give_up() -> None:
+        for work in works:
+            work.token.cancel("told to end")
+            work.done.set()
+
+    with ctx.on_cancel(give_up):
+        for slow, limit_s in ((False, quick_s), (True, slow_s)):
+            group = [work for work in works if work.collected.evidence.slow is slow]
+            for work in group:
+                work.start(limit_s)
+            for work in group:
+                if not work.ends_within(0.0):
+                    work.token.cancel(f"it took longer than {limit_s:g} s")
+        found = [work.result() for work in works]
+    ctx.raise_if_cancelled()
+    return found
+
+
+class _Work:
+    """One collector in a thread that nobody has to wait for."""
+
+    def __init__(self, evidence: Collector, clock: Clock) -> None:
+        self.collected = Collected(evidence)
+        self.token = CancelToken()
+        self.done = threading.Event()
+        self._clock = clock
+        self._deadline = 0.0
+
+    def start(self, limit_s: float) -> None:
+        self._deadline = self._clock.monotonic() + limit_s
+        if not self.token.cancelled:
+            name = f"collect-{self.collected.evidence.name}"
+            threading.Thread(target=self._collect, name=name, daemon=True).start()
+
+    def result(self) -> Collected:
+        """Return what there is, even of work that does not end when it is cancelled."""
+        trouble = "" if self.ends_within(_TO_END_S) else self.token.reason
+        known = self.collected
+        return Collected(known.evidence, list(known.pieces), known.trouble or trouble)
+
+    def ends_within(self, more_s: float) -> bool:
+        return self.done.wait(max(0.0, self._deadline + more_s - self._clock.monotonic()))
+
+    def _collect(self) -> None:
+        context = Context("", self.token, lambda *_: None, self._clock, self._deadline)
+        try:
+            self.collected.pieces.extend(self.collected.evidence.collect(context))
+        except CancelledError as error:
+            self.collected.trouble = error.reason
+        except InstallError as error:
+            self.collected.trouble = f"{error.message} {error.evidence}".strip()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the rest is still worth having
+            self.collected.trouble = f"{type(error).__name__}: {error}"
+        finally:
+            self.done.set()
 
 
 def evidence_of(
