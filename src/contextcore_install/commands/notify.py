@@ -9,9 +9,14 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError, own, usage_error
 from contextcore_install.core.text import count
-from contextcore_install.notify.contact_points import ENVIRONMENT, ContactPoint, open_contact_points, split_urls
-from contextcore_install.notify.grafana import can_send_to
-from contextcore_install.notify.messages import trial
+from contextcore_install.notify.contact_points import (
+    ENVIRONMENT,
+    ContactPoint,
+    can_send_to,
+    open_contact_points,
+    split_urls,
+)
+from contextcore_install.notify.messages import Level, message
 from contextcore_install.notify.sending import Outbox
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import report_document
@@ -87,15 +92,13 @@ def _test(app: App) -> ExitCode:
     if not urls:
         raise InstallError("no-contact-points", "no contact point is set", hint=HOW_TO_SET)
     outbox = Outbox(urls)
-    outbox.send(trial(platform.node()), max(TRIAL_S, sending_limit_s(app)))
+    told, place = ["Messages about runs will arrive here."], f"contextcore-install on {platform.node()}"
+    outbox.send(message(place, "a test", told, Level.SUCCESS), max(TRIAL_S, sending_limit_s(app)))
     receipts = outbox.receipts()
-    lines = [
-        f"{place}. {receipt.name}: {'arrived' if receipt.arrived else receipt.reason}"
-        for place, receipt in enumerate(receipts, 1)
-    ]
-    documents = [{"name": r.name, "arrived": r.arrived, "reason": r.reason or None} for r in receipts]
+    lines = [f"{at}. {receipt.name}: {receipt.reason or 'arrived'}" for at, receipt in enumerate(receipts, 1)]
+    documents = [{"name": r.name, "arrived": not r.reason, "reason": r.reason or None} for r in receipts]
     done = _report(app, lines, documents)
-    return done if all(receipt.arrived for receipt in receipts) else ExitCode.STEP_FAILED
+    return ExitCode.STEP_FAILED if any(receipt.reason for receipt in receipts) else done
 
 
 def _clear(app: App) -> ExitCode:

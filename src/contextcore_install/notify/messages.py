@@ -34,7 +34,7 @@ class Message:
 class RunFacts:
     """How a run ended.
 
-    `place` is the installation's (`place_of`), `took` the duration in words, `took_over` the id of the run that had
+    `place` names the installation in titles, `took` is the duration in words, `took_over` the id of the run that had
     ended without a record of its end.
     """
 
@@ -50,11 +50,6 @@ class RunFacts:
     next_command: str = ""
 
 
-def place_of(cluster: str, host: str, provider: str = "") -> str:
-    """Return how the titles of messages name an installation."""
-    return f"{cluster} on {provider} ({host})" if provider else f"{cluster} ({host})"
-
-
 def message_about(run: RunFacts) -> Message | None:
     """Return the message about a run; None if it is not worth one.
 
@@ -66,12 +61,13 @@ def message_about(run: RunFacts) -> Message | None:
         began.append(f"It took over the run {run.took_over}, which had ended without a word.")
     if run.outcome is Outcome.FAILED:
         for step, error in run.errors.items():
-            began += [f"{step}: {error.message}", *_what_to_do(error)]
-        next_command = [f"To carry on: {run.next_command}"] if run.next_command else []
-        return _message(run.place, "the run failed", [*began, *next_command])
+            began += [f"{step}: {error.message}", *what_to_do(error)]
+        if run.next_command:
+            began.append(f"To carry on: {run.next_command}")
+        return message(run.place, "the run failed", began)
     if run.outcome is not Outcome.SUCCEEDED or not (run.failed_before or run.took_over or run.duration_s > LONG_S):
         return None
-    return _message(run.place, "works again" if run.failed_before else "the run has completed", began, Level.SUCCESS)
+    return message(run.place, "works again" if run.failed_before else "the run has completed", began, Level.SUCCESS)
 
 
 def failed_before(events: Iterable[Event], run_id: str) -> bool:
@@ -81,33 +77,9 @@ def failed_before(events: Iterable[Event], run_id: str) -> bool:
     return last == Outcome.FAILED
 
 
-def verification_failed(place: str, problems: Iterable[str]) -> Message:
-    return _message(place, "verify failed", ["Something is not as it should be:", *problems])
-
-
-def watch_healed(place: str, problems: Iterable[str]) -> Message:
-    return _message(place, "healed by the watch", ["What was wrong:", *problems], Level.WARNING)
-
-
-def watch_gave_up(place: str, error: InstallError, problems: Iterable[str]) -> Message:
-    return _message(place, "the watch has given up", [f"{error.message}.", *problems, *_what_to_do(error)])
-
-
-def could_not_run(place: str, mode: str, error: InstallError) -> Message:
-    """Return the message about a run that could not begin, or whose record could not be kept."""
-    return _message(place, "the run failed", [f"The run ({mode}) ended: {error.message}", *_what_to_do(error)])
-
-
-def trial(host: str) -> Message:
-    """Return the message that tests a contact point."""
-    return _message(
-        f"contextcore-install on {host}", "a test", ["Messages about runs will arrive here."], Level.SUCCESS
-    )
-
-
-def _message(place: str, what: str, lines: Iterable[str], level: Level = Level.FAILURE) -> Message:
+def message(place: str, what: str, lines: Iterable[str], level: Level = Level.FAILURE) -> Message:
     return Message(f"{place}: {what}", "\n".join(lines), level)
 
 
-def _what_to_do(error: InstallError) -> list[str]:
+def what_to_do(error: InstallError) -> list[str]:
     return [f"What to do: {error.hint}"] if error.hint else []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
+from logging.handlers import BufferingHandler
 from urllib.parse import unquote
 
 from contextcore_install.core.concurrency import start
@@ -23,10 +25,9 @@ from contextcore_install.notify.messages import Message
 _CONNECT_S, _ANSWER_S = 2.0, 4.0
 _SHORTEST_SECRET = 4
 TOO_LATE = "it did not answer in time"
-_REDIRECTS = "it redirects to another address (HTTP {0}), which is not followed: set that address instead"
 # What apprise logs of a failure, and our words for it: its own may quote what is secret
 _CAUSES = {
-    r"error=(3\d\d)\b": _REDIRECTS,
+    r"error=(3\d\d)\b": "it redirects to another address (HTTP {0}), which is not followed: set that address instead",
     r"error=(\d{3})\b": "it answered HTTP {0}",
     r"timed? ?out": TOO_LATE,
     r"refused": "nothing listens there",
@@ -45,11 +46,6 @@ class Receipt:
     name: str
     reason: str = ""
 
-    @property
-    def arrived(self) -> bool:
-        """Whether the contact point accepted it."""
-        return not self.reason
-
 
 class Outbox:
     """Sends one message to all contact points. Making one early hides the second that importing the library takes."""
@@ -64,7 +60,7 @@ class Outbox:
         """Begin to send; what has not arrived after `limit_s` seconds is given up."""
         self._end = time.monotonic() + limit_s
         _bypass_proxies_for_loopback()
-        self._reasons = [start(partial(self._deliver, message, place), "notify") for place in range(len(self._urls))]
+        self._reasons = [start(partial(self._deliver, message, at), "notify") for at in range(len(self._urls))]
 
     def receipts(self) -> list[Receipt]:
         """Wait until all are delivered or the time is over; return the results, in the order of the contact points.
@@ -80,7 +76,20 @@ class Outbox:
         return [Receipt(name, reason) for name, reason in zip(names, reasons, strict=False)]
 
     def _deliver(self, message: Message, place: int) -> str:
-        return _reason_against(self._points.result()[place], message)
+        """Send to one contact point, and return why it did not arrive; empty if it did."""
+        point = self._points.result()[place]
+        point.service.socket_connect_timeout = _CONNECT_S
+        point.service.socket_read_timeout = _ANSWER_S
+        point.service.redirects = False  # who was named gets the message, and nobody else
+        with _apprise_log() as records:
+            try:
+                from apprise import NotifyType
+
+                level = NotifyType(message.level)
+                arrived, broke = point.service.notify(body=message.body, title=message.title, notify_type=level), []
+            except Exception as error:  # noqa: BLE001 - a plugin's failure is reported, and fails nothing
+                arrived, broke = False, [f"{type(error).__name__}: {error}"]
+        return "" if arrived else _cause([*(record.getMessage() for record in records), *broke], point.url)
 
 
 def _open(urls: Sequence[str]) -> list[ContactPoint]:
@@ -91,23 +100,6 @@ def _open(urls: Sequence[str]) -> list[ContactPoint]:
     except (ImportError, OSError) as error:  # it asks for the working directory, which may be gone
         reason = f"the library that sends messages cannot be used: {error}"
     raise InstallError("contact-points-unusable", reason, hint=own("notify", "show"))
-
-
-def _reason_against(point: ContactPoint, message: Message) -> str:
-    """Send, and return why it did not arrive; empty if it did."""
-    point.service.socket_connect_timeout = _CONNECT_S
-    point.service.socket_read_timeout = _ANSWER_S
-    point.service.redirects = False  # who was named gets the message, and nobody else
-    with _apprise_log() as lines:
-        try:
-            from apprise import NotifyType
-
-            level = NotifyType(message.level)
-            arrived = point.service.notify(body=message.body, title=message.title, notify_type=level)
-        except Exception as error:  # noqa: BLE001 - a plugin's failure is reported, and fails nothing
-            arrived = False
-            lines.append(f"{type(error).__name__}: {error}")
-    return "" if arrived else _cause(lines, point.url)
 
 
 def _cause(lines: Sequence[str], url: str) -> str:
@@ -128,27 +120,15 @@ def without_url(text: str, url: str) -> str:
     return hide_secrets(" ".join(text.split()))[:200]
 
 
-class _ThreadLog(logging.Handler):
-    """Keeps what the thread that made it logs."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.lines.append(record.getMessage())
-
-
 @contextmanager
-def _apprise_log() -> Iterator[list[str]]:
+def _apprise_log() -> Iterator[list[logging.LogRecord]]:
     """Collect what apprise logs in this thread within the block: it reports a failure in its log alone."""
-    logger, log = logging.getLogger("apprise"), _ThreadLog()
+    logger, log, thread = logging.getLogger("apprise"), BufferingHandler(sys.maxsize), threading.get_ident()
+    log.addFilter(lambda record: record.thread == thread)
     logger.setLevel(logging.DEBUG)
     logger.addHandler(log)
     try:
-        yield log.lines
+        yield log.buffer
     finally:
         logger.removeHandler(log)
 

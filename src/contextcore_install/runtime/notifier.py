@@ -12,17 +12,15 @@ from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
-from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
+from contextcore_install.notify.contact_points import ENVIRONMENT, RESET_POLICY, provisioning, split_urls
 from contextcore_install.notify.messages import (
+    Level,
     Message,
     RunFacts,
-    could_not_run,
     failed_before,
+    message,
     message_about,
-    place_of,
-    verification_failed,
-    watch_gave_up,
-    watch_healed,
+    what_to_do,
 )
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
@@ -57,15 +55,11 @@ def for_grafana(app: App) -> str:
         return ""  # whoever sends messages reports what is wrong with it
     if not urls and not to_take_back:
         return ""
-    from contextcore_install.notify.grafana import RESET_POLICY, provisioning
-
     return provisioning(urls) or (RESET_POLICY if to_take_back else "")
 
 
 def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
     """Set contact points, or none; return from which clusters' Grafana next runs take theirs. Raises InstallError."""
-    from contextcore_install.notify.grafana import provisioning
-
     file = ContactFile(app.home.contact_points)
     try:
         given, withdrawn = bool(provisioning(file.load())), file.withdrawn()
@@ -148,26 +142,29 @@ class Notifier:
     def run_refused(self, error: InstallError) -> None:
         """Send that a run could not begin or go on. A wrong command line, or another run at work, is no failure."""
         if error.exit_code is ExitCode.STATE_UNUSABLE:
-            self._send(lambda: could_not_run(self._place(), self._app.settings.command, self._typed(error)))
+            told = f"The run ({self._app.settings.command}) ended: {error.message}"
+            self._send(lambda: message(self._place(), "the run failed", [told, *what_to_do(self._typed(error))]))
 
     def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
         problems = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
-        self._send(lambda: verification_failed(self._place(provider), problems))
-        self.report_failures()
+        self._tell(provider, "verify failed", ["Something is not as it should be:", *problems])
 
     def watch_healed(self, provider: str, problems: Iterable[str]) -> None:
-        self._send(lambda: watch_healed(self._place(provider), problems))
-        self.report_failures()
+        self._tell(provider, "healed by the watch", ["What was wrong:", *problems], Level.WARNING)
 
     def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
-        self._send(lambda: watch_gave_up(self._place(provider), self._typed(error), problems))
+        lines = [f"{error.message}.", *problems, *what_to_do(self._typed(error))]
+        self._tell(provider, "the watch has given up", lines)
+
+    def _tell(self, provider: str, what: str, lines: Iterable[str], level: Level = Level.FAILURE) -> None:
+        self._send(lambda: message(self._place(provider), what, lines, level))
         self.report_failures()
 
     def report_failures(self) -> None:
         """Wait until all is sent, 5 s at most, and say on standard error what did not arrive."""
         try:
             for receipt in self._outbox.receipts() if self._outbox else ():
-                if not receipt.arrived:
+                if receipt.reason:
                     self._troubles.append(f"{receipt.name} was not told: {receipt.reason}")
         except InstallError as error:
             self._note(error)
@@ -188,11 +185,10 @@ class Notifier:
 
     def _send(self, make: Callable[[], Message | None]) -> None:
         outbox = self._open()
-        message = make() if outbox else None
-        if outbox and message:
+        made = make() if outbox else None
+        if outbox and made:
             hide = Redaction(home=self._app.environ.get("HOME", "") or os.path.expanduser("~")).text  # noqa: PTH111
-            hidden = Message(hide(message.title), hide(message.body), message.level)
-            outbox.send(hidden, sending_limit_s(self._app))
+            outbox.send(Message(hide(made.title), hide(made.body), made.level), sending_limit_s(self._app))
 
     def _note(self, error: InstallError) -> None:
         hint = f": {self._app.commands.typed(error.hint)}" if error.hint else ""
@@ -218,4 +214,5 @@ class Notifier:
         return InstallError(error.code, error.message, hint=self._app.commands.typed(error.hint))
 
     def _place(self, provider: str = "") -> str:
-        return place_of(self._app.settings.cluster, os.uname().nodename, provider)
+        where = f" on {provider}" if provider else ""
+        return f"{self._app.settings.cluster}{where} ({os.uname().nodename})"

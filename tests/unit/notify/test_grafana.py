@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from contextcore_install.notify.grafana import can_send_to, provisioning
+from contextcore_install.notify.contact_points import can_send_to, provisioning
 
 TOKENS = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"  # pragma: allowlist secret
 

@@ -12,7 +12,7 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import START, second
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED, FAILED, RunState, State, StepState
-from contextcore_install.notify.grafana import RESET_POLICY
+from contextcore_install.notify.contact_points import RESET_POLICY
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.installation import Installation, resolve
