@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
@@ -40,8 +41,16 @@ def run(app: App) -> int:
 
 
 def _html(app: App, *, hides: bool) -> str:
-    from contextcore_install.runtime.page.source import EndpointWatch, PageSource
     from contextcore_install.ui.page.html import render
+
+    document = _document(app, hides=hides)  # what it was read from is gone before it is written: a history is large
+    made = f"A report of contextcore-install {__version__}, made {second(document['now_us'])}."
+    hidden = " Home paths, host and user names and secrets are hidden." if hides else ""
+    return render(document, live=False, footer=made + hidden)
+
+
+def _document(app: App, *, hides: bool) -> dict[str, Any]:
+    from contextcore_install.runtime.page.source import EndpointWatch, PageSource
 
     source = PageSource(app, redaction(app) if hides else None)
     source.look()
@@ -51,9 +60,5 @@ def _html(app: App, *, hides: bool) -> str:
 
     EndpointWatch(app).look(take, WHERE_PATIENCE_S)
     sections = source.sections() | {"history": source.history(MOST_ROWS)}
-    now_us = app.clock.now_us()
-    made = f"A report of contextcore-install {__version__}, made {second(now_us)}."
-    hidden = " Home paths, host and user names and secrets are hidden." if hides else ""
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
-    document = {"now_us": now_us, "sections": sections, "runs": runs}
-    return render(document, live=False, footer=made + hidden)
+    return {"now_us": app.clock.now_us(), "sections": sections, "runs": runs}

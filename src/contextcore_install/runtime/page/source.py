@@ -120,8 +120,7 @@ class PageSource:
     def history(self, most: int, before: int = sys.maxsize) -> dict[str, Any]:
         """Return up to `most` rows of the history, from `before` (counted from 1) downwards."""
         rows = self._past.runs
-        answer = history(rows, min(before, len(rows)), most, live=self.live)
-        return {**answer, "rows": [bounded(row, self._hidden) for row in answer["rows"]]}
+        return history(rows, min(before, len(rows)), most, self._hidden, live=self.live)
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         position = self._past.places.get(run_id)

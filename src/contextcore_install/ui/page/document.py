@@ -56,10 +56,13 @@ def sections(facts: PageFacts, hidden: Redaction | None = None) -> dict[str, Any
     return {name: bounded(section, hidden) for name, section in made.items()}
 
 
-def history(rows: Sequence[Mapping[str, Any]], before: int, most: int, *, live: bool) -> dict[str, Any]:
+def history(
+    rows: Sequence[Mapping[str, Any]], before: int, most: int, hidden: Redaction | None = None, *, live: bool
+) -> dict[str, Any]:
     """Return up to `most` runs before the index `before`, the latest first, and how many there are in all."""
     places = range(before - 1, max(0, before - most) - 1, -1)
-    return {"total": len(rows), "rows": [_summary(rows[at], at, live and at == len(rows) - 1) for at in places]}
+    shown = [bounded(_summary(rows[at], at, live and at == len(rows) - 1), hidden) for at in places]
+    return {"total": len(rows), "rows": shown}
 
 
 def run_section(story: RunTimeline, commands: Commands, *, live: bool) -> dict[str, Any]:
