@@ -1,19 +1,33 @@
-"""Which programs of the stack this machine has, and which of them is the metrics store."""
+"""The stack's programs on this machine: which are there, which of them is the metrics store, and fetching the others.
+
+Those that the chosen components lack are fetched all at the same time; what cannot be had is left out.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import Absent, ProviderConfig
 from contextcore_install.providers.host.layout import Layout, read_json, write_json
-from contextcore_install.stack.catalogue import METRICS_STORE, METRICS_STORES, Component, MetricsStore, ProgramSpec
+from contextcore_install.stack.catalogue import (
+    COMPONENTS,
+    METRICS_STORE,
+    METRICS_STORES,
+    Component,
+    MetricsStore,
+    ProgramSpec,
+)
 from contextcore_install.system.programs import Versions
 
+_ASKS_AGAIN = frozenset({"install_tools", "components"})
+"""The options that, given to a run, have it try again what an earlier one could not get."""
 STORE_PROGRAMS = ", ".join(name for store in METRICS_STORES for name in store.program.names)
 
 # Where programs print their own version, and nothing else: `loki, version 3.7.6 (…`, `grafana version 13.2.3`,
@@ -42,16 +56,21 @@ class Program:
         return " ".join(filter(None, (self.path.name, self.version, f"({self.path})")))
 
 
-class InstalledPrograms:
-    """Finds programs: on PATH first, then where we install tools ourselves."""
+class StackPrograms:
+    """Finds programs, on PATH first, then where we install tools ourselves; and fetches those that are missing.
 
-    def __init__(
-        self, layout: Layout, environ: Mapping[str, str], bin_folder: Path, chosen: Sequence[Component]
-    ) -> None:
-        self.chosen = chosen  # what is to run as far as there is a program, in the order in which it starts
-        self._layout = layout
-        self._places = (environ.get("PATH", ""), str(bin_folder))
-        self._versions = Versions(environ, layout.programs)
+    `chosen` is what is to run as far as there is a program, in the order in which it starts. `left_out` says, by
+    component, why it was not to be had: no later run tries by itself.
+    """
+
+    def __init__(self, config: ProviderConfig, layout: Layout) -> None:
+        self.chosen = [item for item in COMPONENTS if config.components is None or item.name in config.components]
+        self._config, self._layout = config, layout
+        self._places = (config.environ.get("PATH", ""), str(config.bin_folder))
+        self._versions = Versions(config.environ, layout.programs)
+        self._fetched: set[str] = set()  # in this run: what they then say of their version is not judged
+        kept = {} if config.given_now & _ASKS_AGAIN else read_json(layout.left_out) or {}
+        self.left_out = {name: str(reason) for name, reason in kept.items()}
 
     def found(self) -> dict[str, Program]:
         """Return the programs that are there, by component, in the order in which they start."""
@@ -83,6 +102,8 @@ class InstalledPrograms:
 
     def why_absent(self, component: Component) -> str:
         """Return why a component that was not found is not there: another program may have its name."""
+        if reason := self.left_out.get(component.name):
+            return f"left out: {reason}"
         names = component.program.names
         other = next(filter(None, (shutil.which(name, path=self._places[0]) for name in names)), "")
         return f"{other} is another program" if other else f"no `{names[0]}` on PATH"
@@ -96,6 +117,75 @@ class InstalledPrograms:
             return InstallError("metrics-store-gone", message, evidence, INSTALL_TOOLS)
         message = "There is no metrics store on this machine."
         return InstallError("metrics-store-missing", message, f"Looked for {STORE_PROGRAMS}", INSTALL_TOOLS)
+
+    def wanted(self) -> Sequence[Component]:
+        """Return the components whose programs are to be fetched; without a choice, that is the metrics store alone."""
+        if not self._config.install_tools:
+            return []
+        chosen = [item for item in self.chosen if self._config.components or item.name == METRICS_STORE]
+        return [item for item in chosen if item.name not in self.left_out and self._is_wanted(item)]
+
+    def _is_wanted(self, item: Component) -> bool:
+        """Whether a program is missing or, when tools are asked for now, is one of ours and of another version."""
+        program = self.find(item)
+        if program is None:
+            return True
+        ours = program.path.parent == self._config.bin_folder and item.name not in self._fetched
+        if not ours or "install_tools" not in self._config.given_now:
+            return False
+        from contextcore_install.system.packages.releases import releases
+
+        release = releases().get(program.path.name)
+        return release is not None and program.version not in {"", release.version}
+
+    def fetch(self, ctx: StepContext) -> None:
+        """Fetch them; raises InstallError if there is no metrics store then, and CancelledError."""
+        from contextcore_install.system.packages.bundle_source import source_of
+        from contextcore_install.system.packages.install import STORE, install_programs
+
+        components = {STORE if item.name == METRICS_STORE else item.name: item for item in self.wanted()}
+        config, known = self._config, self.store()
+        stores = {kind.name for kind in ((known,) if known else METRICS_STORES)}
+        if config.bundle:
+            stores &= {METRICS_STORE}  # the others come as packages, from a network
+        only, source = stores | set(components), source_of(config)
+        found = install_programs(list(components), ctx, config.bin_folder, config.environ, only=only, source=source)
+        self._fetched |= {item.name for item in components.values()}
+        failed = {name: error for name, error in found.items() if isinstance(error, InstallError)}
+        if STORE in failed and METRICS_STORE not in self.found():
+            raise failed[STORE]
+        if failed and config.bundle:  # it is to have all of them, and one that was tampered with is not to be used
+            raise next(iter(failed.values()))
+        store = found.get(STORE)
+        if isinstance(store, Path) and store.name != METRICS_STORE and not known:
+            ctx.notice(f"the metrics store is {store.name}, as {METRICS_STORE} could not be had")
+        if failed:
+            reasons = {
+                components[name].name: (error.evidence.splitlines() or [error.message])[0]
+                for name, error in failed.items()
+            }
+            self.left_out |= reasons
+            more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
+            what = "not updated" if reasons.keys() <= self.found().keys() else "left out"
+            why = f"{next(iter(reasons.values()))}{more}"
+            # The reason comes last, as consoles cut long ones short.
+            ctx.notice(f"{what}: {', '.join(reasons)}; to have them later: {INSTALL_TOOLS} ({why})")
+
+    def absent(self) -> Iterator[Absent]:
+        """Yield what is chosen and has no program, with the way to it."""
+        found = self.found()
+        for item in self.chosen:
+            if item.name not in found:
+                reason = "no metrics store on this machine" if item.name == METRICS_STORE else self.why_absent(item)
+                yield Absent(item.name, reason, INSTALL_TOOLS)
+
+    def keep(self) -> None:
+        """Keep what is left out for later runs. Raises OSError."""
+        there = {name: why for name, why in self.left_out.items() if name not in self.found()}
+        if there:
+            write_json(self._layout.left_out, there)
+        else:
+            self._layout.left_out.unlink(missing_ok=True)
 
     def _find_store(self, store: MetricsStore) -> Program | None:
         """Return the program that wrote the data as long as it is there: another build may not read it."""

@@ -26,13 +26,16 @@ from contextcore_install.core.provider import (
 from contextcore_install.core.requirements import Listener, Storage
 from contextcore_install.diagnosis.reasons import HANGS, SUSPENDED
 from contextcore_install.providers.host import release as releases
-from contextcore_install.providers.host.conditions import ProcessConditions, Watched
 from contextcore_install.providers.host.data import HostData, storage_in
-from contextcore_install.providers.host.evidence import evidence_of
-from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.ports import listeners, stranger_in_place
-from contextcore_install.providers.host.programs import InstalledPrograms
+from contextcore_install.providers.host.processes import (
+    ProcessConditions,
+    Watched,
+    evidence_of,
+    listeners,
+    stranger_in_place,
+)
+from contextcore_install.providers.host.programs import StackPrograms
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.providers.host.requirements import HostRequirements
 from contextcore_install.stack import provisioned
@@ -58,7 +61,6 @@ class HostProvider:
     def __init__(self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None) -> None:
         self._config = config
         self._ports = resolve_ports(config.ports)
-        self._chosen = [item for item in COMPONENTS if config.components is None or item.name in config.components]
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
         self._conditions = ProcessConditions(self._daemons, http or LoopbackHttp())
@@ -66,17 +68,13 @@ class HostProvider:
         self._emptied: list[str] = []
 
     @cached_property
-    def _programs(self) -> InstalledPrograms:
-        return InstalledPrograms(self._layout, self._config.environ, self._config.bin_folder, self._chosen)
-
-    @cached_property
-    def _missing(self) -> MissingPrograms:
-        return MissingPrograms(self._config, self._layout, self._programs)
+    def _programs(self) -> StackPrograms:
+        return StackPrograms(self._config, self._layout)
 
     def _dropped(self) -> list[str]:
         """Return the components that were installed, and are not to run any more: the last to start first."""
-        installed = releases.installed(self._layout)
-        return [item.name for item in reversed(COMPONENTS) if item.name in installed and item not in self._chosen]
+        dropped = releases.installed(self._layout) - {item.name for item in self._programs.chosen}
+        return [item.name for item in reversed(COMPONENTS) if item.name in dropped]
 
     def _store(self) -> MetricsStore:
         return self._programs.store() or METRICS_STORES[0]
@@ -86,16 +84,15 @@ class HostProvider:
         found = self._programs.found()
         if METRICS_STORE not in found:
             raise self._programs.missing_store()
-        there = (
-            found.get(item.name) or releases.still_run(self._layout, self._daemons, item.name) for item in self._chosen
-        )
-        found = {program.component: program for program in there if program}
+        names = (item.name for item in self._programs.chosen)
+        there = {name: found.get(name) or releases.still_run(self._layout, self._daemons, name) for name in names}
+        programs = {name: program for name, program in there.items() if program}
         options = self._config.options
         contact_points, memory = str(options.get("grafana_contact_points", "")), memory_shares(options.get("memory"))
-        return HostRelease(self._layout, self._ports, found, self._store(), contact_points, memory)
+        return HostRelease(self._layout, self._ports, programs, self._store(), contact_points, memory)
 
     def requirements(self) -> Sequence[Requirement]:
-        return HostRequirements(self._config, self._layout, self._ports, self._missing, self._daemons).all()
+        return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
 
     # The cluster: a folder
 
@@ -150,7 +147,7 @@ class HostProvider:
         self._layout.make()
         release = self._release()
         self._programs.remember(release.store)
-        self._missing.keep()
+        self._programs.keep()
         self._layout.note_ports(self._config.ports)
         for name in self._dropped():
             ctx.activity(f"stopping {name}")
@@ -160,7 +157,9 @@ class HostProvider:
         ctx.activity("writing configurations")
         releases.write(release)
         self._run(release, ctx)
-        self._missing.prune()  # now that nothing runs from what an update replaced
+        from contextcore_install.system.packages.placing import prune
+
+        prune(self._config.bin_folder)  # now that nothing runs from what an update replaced
 
     def _run(self, release: HostRelease, ctx: StepContext) -> None:
         self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
@@ -215,7 +214,7 @@ class HostProvider:
         expected = installed | set(found) | {METRICS_STORE}
         return [
             Watched(item, self._endpoint(item), self._facts(item), item.name in found, item.name in installed)
-            for item in self._chosen
+            for item in self._programs.chosen
             if item.name in expected
         ]
 
@@ -293,8 +292,8 @@ class HostProvider:
         return Overview(
             endpoints=tuple(endpoints),
             programs={name: program.label for name, program in found.items()},
-            absent=tuple(self._missing.absent()),
+            absent=tuple(self._programs.absent()),
             hints=tuple(hints),
-            not_chosen=frozenset(component.name for component in COMPONENTS if component not in self._chosen),
+            not_chosen=frozenset(item.name for item in COMPONENTS if item not in self._programs.chosen),
             dashboard=dashboard,
         )

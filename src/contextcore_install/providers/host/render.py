@@ -1,15 +1,15 @@
 """How each program is started: its arguments, and its configuration files.
 
-`RECIPES` has one record for each program; its configuration is in config/, under its name. Option names are those of
-the components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of the
-releases that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
+config/programs.toml has the arguments of each program, and config/ its configuration, under its name. Option names are
+those of the components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of
+the releases that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -25,7 +25,6 @@ CONFIG = Path(__file__).parent / "config"
 RETENTION = "365d"
 BACKFILL = "30d"  # how old a sample may be when it arrives: an installation can be reported days after it began
 
-DASHBOARD_FOLDER = "ContextCore"
 PACKAGED_PLUGINS = Path("/var/lib/grafana/plugins-bundled")
 CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds secrets
 
@@ -71,16 +70,19 @@ class HostRelease:
 
     def render(self, component: str) -> Rendered:
         """Return what a component is started with."""
-        found = self.programs[component]
-        program = found.path
+        found, variables = self.programs[component], self.variables(component)
         kind = self.store.name if component == METRICS_STORE else component
-        recipe, variables = RECIPES[kind], self.variables(component)
-        leading = recipe.leading(program) if recipe.leading else ()
-        arguments = (Template(argument).substitute(variables) for argument in recipe.arguments)
-        files = recipe.files(self, variables) if recipe.files else _yaml(kind, variables)
-        heap_mib = self.memory[component] - (self.caches_mib if recipe.has_caches else 0)
+        recipe = read_table(CONFIG / "programs.toml")[kind]
+        leading = _grafana_leading(found.path) if kind == "grafana" else ()
+        arguments = _filled(recipe["arguments"], variables)
+        files: dict[str, str] = {}
+        if kind in _FILES:
+            files = _FILES[kind](self, variables)
+        elif (CONFIG / f"{kind}.toml").is_file():
+            files = {f"{kind}.yaml": _json(_document(f"{kind}.toml", variables))}
+        heap_mib = self.memory[component] - (self.caches_mib if recipe.get("has_caches") else 0)
         environ = {"GOMEMLIMIT": f"{heap_mib}MiB"}
-        return Rendered((str(program), *leading, *arguments), files, environ, found.version)
+        return Rendered((str(found.path), *leading, *arguments), files, environ, found.version)
 
     @property
     def caches_mib(self) -> int:
@@ -89,6 +91,7 @@ class HostRelease:
 
     def variables(self, component: str) -> dict[str, Any]:
         """Return what templates refer to: the component's folders, and all ports by their keys."""
+        store_url = f"http://{LOOPBACK}:{self.ports[METRICS_STORE]}"
         return {
             "config": str(self.config(component)),
             "data": str(self.data(component)),
@@ -97,12 +100,10 @@ class HostRelease:
             "retention": RETENTION,
             "backfill": BACKFILL,
             "caches_mib": self.caches_mib,
-            "write_url": self.url("mimir") + self.store.write_path,
+            "write_url": f"{store_url}{self.store.write_path}",
+            "query_url": f"{store_url}{self.store.query_prefix}",
             **{key.replace("-", "_"): port for key, port in self.ports.items()},
         }
-
-    def url(self, key: str) -> str:
-        return f"http://{LOOPBACK}:{self.ports[key]}"
 
     def config(self, component: str) -> Path:
         """Return a component's configuration folder."""
@@ -113,35 +114,18 @@ class HostRelease:
         return self.layout.data / (self.store.name if component == METRICS_STORE else component)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a program is started: `leading` arguments, which depend on where it is, then `arguments`, and its files.
-
-    Unless `files` returns them, there is one file: config/NAME.toml, if that exists, rendered as NAME.yaml.
-    `has_caches` says that it has some beside Go's heap.
-    """
-
-    arguments: tuple[str, ...]
-    files: Callable[[HostRelease, Mapping[str, Any]], dict[str, str]] | None = None
-    leading: Callable[[Path], tuple[str, ...]] | None = None
-    has_caches: bool = False
-
-
 def _text(name: str, variables: Mapping[str, Any]) -> str:
     return Template((CONFIG / name).read_text(encoding="utf-8")).substitute(variables)
 
 
 def _json(document: Any) -> str:
+    """Return a configuration in YAML: JSON, in which values need no quoting rules of ours."""
     return json.dumps(document, indent=2) + "\n"
 
 
-def _yaml(name: str, variables: Mapping[str, Any]) -> dict[str, str]:
-    """Return config/NAME.toml as NAME.yaml: JSON, in which values need no quoting rules of ours."""
-    source = CONFIG / f"{name}.toml"
-    if not source.is_file():
-        return {}
-    document = read_table(source)
-    return {f"{name}.yaml": _json(_filled(document, variables))}
+def _document(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = _filled(read_table(CONFIG / name), variables)
+    return document
 
 
 def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
@@ -193,15 +177,13 @@ def _grafana_leading(program: Path) -> tuple[str, ...]:
 
 def grafana_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[str, str]:
     """Return Grafana's own settings, and what it provisions at its start; like all files, for this user alone."""
-    folder = {"path": str(release.config("grafana") / "dashboards")}
-    provider = {"name": "contextcore", "type": "file", "folder": DASHBOARD_FOLDER, "options": folder}
     alerting = dict(provisioned.alerting())
     if release.contact_points:
         alerting[CONTACT_POINTS] = release.contact_points
     return {
-        "grafana.ini": _text("grafana.ini", {**variables, "bundled_plugins": _bundled_plugins(release)}),
-        "provisioning/datasources/contextcore.yaml": _json(_datasources(release)),
-        "provisioning/dashboards/contextcore.yaml": _json({"apiVersion": 1, "providers": [provider]}),
+        "grafana.ini": _text("grafana/grafana.ini", {**variables, "bundled_plugins": _bundled_plugins(release)}),
+        "provisioning/datasources/contextcore.yaml": _json(_datasources(release, variables)),
+        "provisioning/dashboards/contextcore.yaml": _json(_document("grafana/dashboards.toml", variables)),
         **{f"provisioning/alerting/{name}": text for name, text in alerting.items()},
         "provisioning/plugins/.keep": "",  # Grafana complains of a folder that is missing
         **{f"dashboards/{name}": text for name, text in provisioned.dashboards().items()},
@@ -217,60 +199,16 @@ def _bundled_plugins(release: HostRelease) -> str:
     return str(packaged) if home and not (home / usual).is_dir() and packaged.is_dir() else usual
 
 
-def _datasources(release: HostRelease) -> dict[str, Any]:
-    query_url = release.url("mimir") + release.store.query_prefix
-    urls = {"mimir": query_url} | {name: release.url(name) for name in ("loki", "tempo") if name in release.programs}
-    extras: dict[str, dict[str, Any]] = {
-        "mimir": {"name": "Mimir", "type": "prometheus", "isDefault": True, "jsonData": {"httpMethod": "POST"}},
-        "loki": {"name": "Loki", "type": "loki", "jsonData": {}},
-        "tempo": {"name": "Tempo", "type": "tempo", "jsonData": {"serviceMap": {"datasourceUid": "mimir"}}},
-    }
-    if "loki" in urls and "tempo" in urls:
-        extras["tempo"]["jsonData"]["tracesToLogsV2"] = {"datasourceUid": "loki", "filterByTraceID": True}
-        # `$$`: a single `$` would be expanded from the environment.
-        trace = {"name": "trace", "matcherType": "label", "matcherRegex": "trace_id", "datasourceUid": "tempo"}
-        extras["loki"]["jsonData"]["derivedFields"] = [{**trace, "url": "$${__value.raw}"}]
-    sources = [
-        {"uid": name, "url": url, "access": "proxy", "editable": False, **extras[name]} for name, url in urls.items()
-    ]
-    return {"apiVersion": 1, "prune": True, "datasources": sources}
+def _datasources(release: HostRelease, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data sources that run, and of the links between them those that lead somewhere."""
+    document = _document("grafana/datasources.toml", variables)
+    document["datasources"] = [item for item in document["datasources"] if item["uid"] in {"mimir", *release.programs}]
+    for source in document["datasources"]:
+        for link, target in (("derivedFields", "tempo"), ("tracesToLogsV2", "loki")):
+            if target not in release.programs:
+                source["jsonData"].pop(link, None)
+    return document
 
 
-RECIPES: Mapping[str, Recipe] = {
-    # Where Mimir's query frontend is reached has no place in its file; without it, queries hang on a machine that has
-    # only loopback.
-    "mimir": Recipe(("-config.file=$config/mimir.yaml", "-query-frontend.instance-addr=127.0.0.1")),
-    "victoria-metrics": Recipe(
-        (
-            "-httpListenAddr=127.0.0.1:$mimir",
-            "-storageDataPath=$data",
-            "-retentionPeriod=$retention",
-            "-search.latencyOffset=0s",  # else what was just written stays invisible for 30 s
-            "-dedup.minScrapeInterval=1ms",  # a sample that is sent twice counts once
-            "-memory.allowedBytes=${caches_mib}MiB",  # for caches
-        ),
-        has_caches=True,
-    ),
-    "prometheus": Recipe(
-        (
-            "--config.file=$config/prometheus.yaml",
-            "--storage.tsdb.path=$data",
-            "--storage.tsdb.retention.time=$retention",
-            "--web.listen-address=127.0.0.1:$mimir",
-            "--web.enable-remote-write-receiver",
-        )
-    ),
-    "loki": Recipe(("-config.file=$config/loki.yaml",)),
-    "tempo": Recipe(("-config.file=$config/tempo.yaml",)),
-    "alloy": Recipe(
-        (
-            "run",
-            "--server.http.listen-addr=127.0.0.1:$alloy_ui",
-            "--storage.path=$data",
-            "--disable-reporting",
-            "$config/config.alloy",
-        ),
-        alloy_files,
-    ),
-    "grafana": Recipe(("--config", "$config/grafana.ini"), grafana_files, _grafana_leading),
-}
+_FILES = {"alloy": alloy_files, "grafana": grafana_files}
+"""What makes the configuration of a program that does not consist of one file, config/NAME.toml."""

@@ -21,10 +21,9 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.failures import machine_findings
-from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.ports import other_holder, used_ports
-from contextcore_install.providers.host.programs import STORE_PROGRAMS, InstalledPrograms
+from contextcore_install.providers.host.processes import other_holder, used_ports
+from contextcore_install.providers.host.programs import STORE_PROGRAMS, StackPrograms
 from contextcore_install.stack.catalogue import METRICS_STORE, PORTS, Component, component, memory_shares
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
@@ -42,16 +41,12 @@ class HostRequirements:
     config: ProviderConfig
     layout: Layout
     ports: Mapping[str, int]
-    missing: MissingPrograms
+    programs: StackPrograms
     daemons: Daemons
-
-    @property
-    def programs(self) -> InstalledPrograms:
-        return self.missing.programs
 
     def all(self) -> list[Requirement]:
         """Return every requirement; ports only of what will run."""
-        to_fetch = self.missing.wanted()
+        to_fetch = self.programs.wanted()
         there = {METRICS_STORE, *self.programs.found(), *(item.name for item in to_fetch)}
         running = [item for item in self.programs.chosen if item.name in there]
         others = [item for item in self.programs.chosen if item.name != METRICS_STORE]
@@ -74,7 +69,7 @@ class HostRequirements:
 
     @property
     def _fix(self) -> Callable[[StepContext], None] | None:
-        return self.missing.fetch if self.config.install_tools else None
+        return self.programs.fetch if self.config.install_tools else None
 
     def _others(self, to_fetch: Sequence[Component]) -> Iterator[Requirement]:
         """Yield that the programs beside the metrics store are there, as long as they are to be fetched."""
@@ -82,7 +77,7 @@ class HostRequirements:
             yield Requirement("programs", "The stack's programs", self._programs, self._fix, critical=False)
 
     def _programs(self) -> Probe:
-        wanted, found = [item.name for item in self.missing.wanted()], self.programs.found()
+        wanted, found = [item.name for item in self.programs.wanted()], self.programs.found()
         lacking = ", ".join(name for name in wanted if name not in {METRICS_STORE, *found})
         older = ", ".join(found[name].label for name in wanted if name in found)
         if not lacking and not older:
@@ -106,7 +101,7 @@ class HostRequirements:
     def _program(self, item: Component) -> Probe:
         if program := self.programs.find(item):
             return Probe(program.label)
-        reason = self.missing.why_absent(item)
+        reason = self.programs.why_absent(item)
         return Probe(f"the stack goes without it; to have it: {INSTALL_TOOLS} (not installed: {reason})", skipped=True)
 
     def _port(self, item: Component, key: str) -> Probe:

@@ -1,4 +1,4 @@
-"""Programs are known by what they print, and called by no version but their own."""
+"""StackPrograms are known by what they print, and called by no version but their own."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.programs import InstalledPrograms
-from contextcore_install.stack.catalogue import COMPONENTS, component
+from contextcore_install.providers.host.programs import StackPrograms
+from contextcore_install.stack.catalogue import component
 
 BUILT = "  build user:       \n  build date:       \n  go version:       go1.27.3\n  platform:         linux/amd64\n"
 NO_BRANCH = "(branch: , revision: unknown)"
@@ -42,10 +43,8 @@ def test_a_version_is_read_where_the_program_prints_its_own(
     path.parent.mkdir()
     path.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
     path.chmod(0o755)
-    environ = {"PATH": f"{path.parent}:/usr/bin:/bin"}
-    found = InstalledPrograms(Layout("c", tmp_path / "host"), environ, tmp_path / "none", COMPONENTS).find(
-        component(name)
-    )
+    config = ProviderConfig("c", tmp_path, tmp_path / "none", {"PATH": f"{path.parent}:/usr/bin:/bin"})
+    found = StackPrograms(config, Layout("c", tmp_path / "host")).find(component(name))
     assert found is not None
     assert found.version == version
     assert found.label == (f"{program} {version} ({path})" if version else f"{program} ({path})")

@@ -1,14 +1,12 @@
-"""Programs that were fetched before, and are pinned in another version since."""
+"""StackPrograms that were fetched before, and are pinned in another version since."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.providers.host.fetching import MissingPrograms
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.programs import InstalledPrograms
-from contextcore_install.stack.catalogue import COMPONENTS
+from contextcore_install.providers.host.programs import StackPrograms
 from contextcore_install.system.packages.releases import releases
 from kit.fakes import Told
 
@@ -23,7 +21,7 @@ def programs(folder: Path, **versions: str) -> None:
         path.chmod(0o755)
 
 
-def missing(folder: Path, given_now: frozenset[str] = ASKED_NOW) -> MissingPrograms:
+def missing(folder: Path, given_now: frozenset[str] = ASKED_NOW) -> StackPrograms:
     names = frozenset({"mimir", "loki", "tempo"})
     config = ProviderConfig(
         cluster="c",
@@ -35,8 +33,7 @@ def missing(folder: Path, given_now: frozenset[str] = ASKED_NOW) -> MissingProgr
         components=names,
         mirror="http://127.0.0.1:1",
     )
-    layout, chosen = Layout("c", folder / "host"), [item for item in COMPONENTS if item.name in names]
-    return MissingPrograms(config, layout, InstalledPrograms(layout, config.environ, config.bin_folder, chosen))
+    return StackPrograms(config, Layout("c", folder / "host"))
 
 
 def test_another_version_is_fetched_when_tools_are_asked_for_and_else_kept(tmp_path: Path) -> None:
@@ -63,7 +60,7 @@ def test_what_cannot_be_updated_stays_as_it_is(tmp_path: Path) -> None:
     assert wanted.wanted() == []
     wanted.left_out.clear()
     assert wanted.wanted() == [], "what has just been tried is not wanted again, whatever it says of its version"
-    assert {name: program.version for name, program in wanted.programs.found().items()} == {
+    assert {name: program.version for name, program in wanted.found().items()} == {
         "mimir": "1.0.0",
         "loki": "1.0.0",
         "tempo": releases()["tempo"].version,
