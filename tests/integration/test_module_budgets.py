@@ -32,8 +32,14 @@ raise SystemExit(code)
 """
 
 
+@pytest.fixture(scope="module")
+def tables_are_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A start has been: what the program's tables are parsed with is loaded by the first alone."""
+    assert Installation(tmp_path_factory.mktemp("first"), "o11y-dev").run("--version").returncode == 0
+
+
 @pytest.fixture
-def recorded(tmp_path: Path) -> Installation:
+def recorded(tmp_path: Path, tables_are_kept: None) -> Installation:
     """An installation with records and no processes, whose program notes what it imported."""
     recorded = noting(Installation(tmp_path, "o11y-dev"))
     recorded.files.mkdir(parents=True, mode=0o700)

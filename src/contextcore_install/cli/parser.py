@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 
 from contextcore_install import __version__
-from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, EXAMPLES, FLAGS, MODES
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, DESCRIPTION, EPILOG, EXAMPLES, FLAGS, MODES, USAGE
 from contextcore_install.core.errors import InstallError, own, usage_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-USAGE = """\
-{program} [--resume | --repair | --status | --attach | --reset] [OPTIONS]
-       {program} COMMAND [OPTIONS]"""
-
-DESCRIPTION = """\
-Installs Grafana, Mimir, Loki, Tempo and Alloy on this machine or in a cluster of yours, and keeps
-track of it. It may be interrupted and run again at any time: what is done is checked, not repeated.
-
-start with:
-  {program} plan                      see what would be done here; changes nothing
-  {program} --install-tools           install, and get the tools that are missing
-  {program} --status --live           see how it is, and where
-  {program} --repair                  find what broke, and fix it"""
-
-EPILOG = """\
-more examples:
-  {program} --resume                  carry on where it stopped
-  {program} --status --output json    the same as --status, for a script
-  {program} logs pods_ready           what a step's commands printed
-  {program} --provider host --cluster demo --port grafana=3001
-  {program} COMMAND --help            what a command takes
-
-exit codes: 0 done, 1 a step failed, 2 usage, 3 preflight failed, 4 state unusable,
-            5 another run is at work, 70 a bug, 130 interrupted
-"""
-
 _TYPED_AS_WORDS = (*MODES, "help", "version")  # flags that are taken for commands
 _LONGEST = 40  # characters of a word that are repeated: it may be anything
 _LIKENESS = 0.7  # of 1: how alike two words must be
+_BEGINNING = 3  # letters of a name that stand for it
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
         what = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest).lower()
         flags = {name: f"--{name}" for name in _TYPED_AS_WORDS} if what == "command" else {}
         spelt = {name: name for name in choices} | flags
-        word = _with_suggestion(str(value), spelt, f"; choose from {', '.join(choices)}")
+        word = _with_suggestion(str(value), spelt, otherwise=f"; choose from {', '.join(choices)}")
         lead = f"{what} cannot be" if action.option_strings else f"there is no {what}"
         raise usage_error(f"{lead} {word}", self.help_hint)
 
@@ -139,30 +114,44 @@ def _help_width() -> int:
 
 def unknown_flag(words: Sequence[str]) -> InstallError | None:
     """Return the error for the first flag that is none, or another command's: else its value takes the blame."""
-    shared = {*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version"}
+    shared = (*FLAGS, *(f"--{mode}" for mode in MODES), "--help", "--version")
     owners: dict[str, list[str]] = {}
     for command, arguments in ARGUMENTS.items():
         for argument in (item for item in arguments if item.name.startswith("--")):
             owners.setdefault(argument.name, []).append(command)
-    spelt = {flag: flag for flag in (*shared, *owners)} | {f"--{command}": command for command in COMMANDS}
+    elsewhere = {flag for flag, commands in owners.items() if flag not in shared and not set(commands) & set(words)}
+    spelt = {flag: flag for flag in (*shared, *owners)}
+    words_here = (command for command in COMMANDS if f"--{command}" not in spelt.keys() - elsewhere)
+    spelt |= {f"--{command}": command for command in words_here}
     for word in takewhile(lambda word: word != "--", words):
         flag = word.partition("=")[0]
         if not flag.startswith("--") or flag in shared:
             continue
         if flag not in owners:
-            return usage_error(f"there is no flag {_with_suggestion(flag, spelt)}", f"see {own('--help')}")
-        if not set(owners[flag]) & set(words):
+            return usage_error(f"there is no flag {_with_suggestion(flag, spelt, elsewhere)}", f"see {own('--help')}")
+        if flag in elsewhere:
             hint = f"see {own(owners[flag][0], '--help')}"
             return usage_error(f"{flag} belongs to {' and '.join(owners[flag])}", hint)
     return None
 
 
-def _with_suggestion(word: str, spelt: Mapping[str, str], otherwise: str = "") -> str:
-    """Return a word, and what may have been meant, spelt as it is typed. Dashes do not count."""
-    from difflib import get_close_matches
+def _with_suggestion(word: str, spelt: Mapping[str, str], elsewhere: Collection[str] = (), otherwise: str = "") -> str:
+    """Return a word, and what may have been meant, spelt as it is typed; of equals, one that may stand here.
+
+    Dashes do not count. The beginning of a name is as near to it as can be.
+    """
+    from difflib import SequenceMatcher
 
     from contextcore_install.core.redaction import hide_secrets
 
-    bare = {name.lstrip("-"): typed for name, typed in spelt.items()}
-    close = get_close_matches(word[:_LONGEST].lstrip("-"), bare, 1, _LIKENESS)
-    return hide_secrets(word[:_LONGEST]) + (f": did you mean {bare[close[0]]}?" if close else otherwise)
+    bare = word[:_LONGEST].lstrip("-")
+    compared = SequenceMatcher(b=bare)
+    best, meant = (_LIKENESS, False, 0.0), ""
+    for name, typed in spelt.items():
+        compared.set_seq1(name.lstrip("-"))
+        likeness = compared.ratio()
+        begins = len(bare) >= _BEGINNING and name.lstrip("-").startswith(bare)
+        how_near = (1.0 if begins else likeness, typed not in elsewhere, likeness)
+        if how_near > best:
+            best, meant = how_near, typed
+    return hide_secrets(word[:_LONGEST]) + (f": did you mean {meant}?" if meant else otherwise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS
 from contextcore_install.cli.parser import build_parser, unknown_flag
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LONGEST_SHOWN = 1_000
+_INSTALLING_AS_RECORDED = frozenset({"restore", "watch"})
+"""Subcommands that install what is missing, and take no flags that say how."""
 _CLUSTER_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, as Kubernetes narrows it
 
 
@@ -80,15 +82,17 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     default = _default_cluster(environ)
     mode = next((mode for mode in MODES if getattr(options, mode)), "")
     arguments = ARGUMENTS.get(options.command, ())
+    command = options.command or mode or "install"
+    given_options = {name: value for name in PROVIDER_OPTIONS if (value := getattr(options, name)) is not None}
     settings = Settings(
-        command=options.command or mode or "install",
+        command=command,
         cluster=given or default,
         cluster_given=given is not None,
         default_cluster=default,
         provider=options.provider or "auto",
         ports=_ports(options.port or []),
-        options={name: getattr(options, name) for name in PROVIDER_OPTIONS if getattr(options, name) is not None},
-        environment_options=_from_variables(environ),
+        options=given_options,
+        environment_options=_from_variables(environ, command, given_options),
         timeout_s=options.timeout if options.timeout is not None else float("inf"),
         output=options.output or "human",
         arguments={argument.destination: getattr(options, argument.destination) for argument in arguments},
@@ -99,16 +103,20 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     return settings
 
 
-def _from_variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of flags that variables stand for, each read as the flag's own."""
-    given: dict[str, Any] = {}
+def _from_variables(environ: Mapping[str, str], command: str, given: Collection[str]) -> dict[str, Any]:
+    """Return the values of flags that variables stand for, each read as the flag's own.
+
+    Raises a usage error for one that cannot be read, if the command goes by it: others count as not there.
+    """
+    values: dict[str, Any] = {}
     for name, flag in PROVIDER_OPTIONS.items():
         if text := environ.get(flag.variable, "") if flag.variable else "":
             try:
-                given[name] = flag.more.get("type", str)(text)
+                values[name] = flag.more.get("type", str)(text)
             except argparse.ArgumentTypeError as error:
-                raise usage_error(f"{flag.variable}: {error}") from None
-    return given
+                if name not in given and command in flag.commands | _INSTALLING_AS_RECORDED:
+                    raise usage_error(f"{flag.variable}: {error}") from None
+    return values
 
 
 def _default_cluster(environ: Mapping[str, str]) -> str:

@@ -77,10 +77,18 @@ def test_the_help_of_the_program_offers_all_of_them(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("--bogus", ""), ("--stauts", "--status"), ("--verfy", "verify"), ("--cluter", "--cluster"), ("--valeu", "")],
+    [
+        *(("--bogus", ""), ("--stauts", "--status"), ("--verfy", "verify"), ("--cluter", "--cluster"), ("--valeu", "")),
+        *(("--instal", "--install-tools"), ("--uninstal", "--uninstall"), ("--bundl", "--bundle"), ("--no", "")),
+    ],
 )
 def test_a_mistyped_flag_is_compared_by_its_name(typed: str, meant: str) -> None:
     with pytest.raises(InstallError) as raised:
         parse([typed], {}, "p")
     offered = raised.value.message.partition("did you mean ")[2].rstrip("?")
     assert (offered, raised.value.hint) == (meant, "see ./create-cluster.sh --help")
+
+
+def test_a_mistyped_flag_is_compared_with_those_of_its_command() -> None:
+    with pytest.raises(InstallError, match=r"did you mean --install\?"):
+        parse(["watch", "--instal"], {}, "p")

@@ -59,3 +59,14 @@ def test_a_mirror_is_an_option_of_every_provider() -> None:
     assert given.options["mirror"] == "http://mirror.example:8081/a"
     assert given.environment_options["mirror"] == "https://b"
     assert ("--mirror", "http://mirror.example:8081/a") in given.given_flags
+
+
+@pytest.mark.parametrize("words", [["--status"], ["verify"], ["delete"], ["--resume", "--mirror", "https://b"]])
+def test_a_mirror_that_is_not_used_may_be_wrong(words: list[str]) -> None:
+    assert parse(words, {"CONTEXTCORE_MIRROR": "mirror"}, "p").environment_options == {}
+
+
+@pytest.mark.parametrize("words", [[], ["plan"], ["bundle"], ["watch"], ["restore", "backup.tar.gz"]])
+def test_a_mirror_to_download_from_may_not_be_wrong(words: list[str]) -> None:
+    with pytest.raises(InstallError, match=r"^CONTEXTCORE_MIRROR: it is a URL without credentials"):
+        parse(words, {"CONTEXTCORE_MIRROR": "mirror"}, "p")
