@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from contextcore_install.providers.existing_cluster.rights import GRANTS, LOOKED_AT, NAMESPACES, Grant, Use
+from contextcore_install.providers.existing_cluster.rights import GRANTS, USES, Grant
 from contextcore_install.providers.kubernetes.objects import NAMESPACE
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "kubernetes-rights.yaml"
@@ -30,16 +30,11 @@ _CLUSTER_WIDE = """\
 
 def page() -> str:
     """Return the whole file."""
-    lines = [
-        *_head("Role", NAMESPACE),
-        *(line for use in Use for line in _rules(use, [grant for grant in GRANTS if grant.use is use])),
-    ]
+    lines = [*_head("Role", NAMESPACE), *(line for use, why in USES.items() for line in _rules(why, GRANTS[use]))]
     wide = [
         *_head("ClusterRole"),
-        "  # to make the namespace, if it does not exist",
-        *_rule(NAMESPACES),
-        "  # to name some causes of failures more precisely",
-        *(line for grant in LOOKED_AT for line in _rule(grant)),
+        *_rules("to make the namespace, if it does not exist", GRANTS["namespaces"]),
+        *_rules("to name some causes of failures more precisely", GRANTS["looked_at"]),
     ]
     return _INTRODUCTION + "\n".join(lines) + "\n" + _CLUSTER_WIDE + "\n".join(wide) + "\n"
 
@@ -56,16 +51,12 @@ def _head(kind: str, namespace: str = "") -> list[str]:
     ]
 
 
-def _rules(use: Use, grants: Iterable[Grant]) -> Iterator[str]:
-    yield f"  # {use}"
+def _rules(why: str, grants: Iterable[Grant]) -> Iterator[str]:
+    yield f"  # {why}"
     for grant in grants:
-        yield from _rule(grant)
-
-
-def _rule(grant: Grant) -> Iterator[str]:
-    yield f'  - apiGroups: ["{grant.group}"]'
-    yield f"    resources: [{grant.resource}]"
-    yield f"    verbs: [{', '.join(grant.verbs)}]"
+        yield f'  - apiGroups: ["{grant.group}"]'
+        yield f"    resources: [{grant.resource}]"
+        yield f"    verbs: [{', '.join(grant.verbs)}]"
 
 
 if __name__ == "__main__":

@@ -1,72 +1,37 @@
-"""What this program does in somebody's cluster, as RBAC knows it, and what of that this user may not do.
-
-The probe before an installation, the documentation and the tests' Role are made from the table of grants.
-"""
+"""What this program does in somebody's cluster, as RBAC knows it (rights.toml), and what of it this user may not do."""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.tables import read_table
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
 
-#: The verbs on any kind in the manifests: server-side apply is a patch, also of what is not there yet.
-APPLIED = ("get", "list", "create", "patch", "delete")
 # As the API says it (k8s.io/apimachinery, api/errors). If this user may make nothing, other rights are missing too.
 _NOT_THERE = re.compile(r'\(NotFound\).*namespaces "|\(Forbidden\)')
 
 
-class Use(StrEnum):
-    """What a grant is needed for. Only what installing needs is asked for before an installation."""
-
-    INSTALL = "to install, verify and repair"
-    RECORDS = "to keep the installation's records, and a lock on them, in the cluster; without it they stay local"
-    COPY = "for backup and restore, and to try out early what the cluster refuses of a pod"
-    DELETE = "to delete the installation with its data, and to make a claim anew that never held anything"
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Verbs on a resource, in each namespace of the release. A subresource follows its resource after a slash."""
+    """Verbs on a resource, in each namespace of the release."""
 
-    group: str
     resource: str
-    verbs: tuple[str, ...]
-    use: Use = Use.INSTALL
+    verbs: Sequence[str]
+    group: str = ""
 
 
-GRANTS: tuple[Grant, ...] = (
-    Grant("", "configmaps", APPLIED),
-    Grant("", "secrets", APPLIED),
-    Grant("", "services", APPLIED),
-    Grant("apps", "statefulsets", APPLIED),
-    Grant("", "pods", ("get", "list", "watch", "delete")),
-    Grant("", "pods/log", ("get",)),
-    Grant("", "pods/portforward", ("create",)),
-    Grant("", "persistentvolumeclaims", ("list",)),
-    Grant("", "events", ("list",)),
-    Grant("", "configmaps", ("update",), Use.RECORDS),
-    Grant("coordination.k8s.io", "leases", ("get", "create", "update", "delete"), Use.RECORDS),
-    Grant("", "pods", ("create",), Use.COPY),
-    Grant("", "pods/exec", ("create",), Use.COPY),
-    Grant("apps", "statefulsets/scale", ("get", "patch", "update"), Use.COPY),
-    # Without `get` and `watch`, kubectl does not wait until a claim is gone, and says nothing of that.
-    Grant("", "persistentvolumeclaims", ("get", "watch", "delete"), Use.DELETE),
-)
-#: Cluster-wide, and only if the namespace of the release is to be made.
-NAMESPACES = Grant("", "namespaces", ("get", "create", "patch"))
-#: Cluster-wide, and never needed: with them, some causes of failures are named more precisely.
-LOOKED_AT: tuple[Grant, ...] = (
-    Grant("", "nodes", ("list",)),
-    Grant("storage.k8s.io", "storageclasses", ("list",)),
-    Grant("admissionregistration.k8s.io", "validatingwebhookconfigurations, mutatingwebhookconfigurations", ("list",)),
-)
+_TABLE = read_table(Path(__file__).with_suffix(".toml"))
+APPLIED: Sequence[str] = _TABLE["applied"]
+USES: Mapping[str, str] = _TABLE["uses"]
+GRANTS = {use: [Grant(**row) for row in rows] for use, rows in _TABLE["grants"].items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +53,14 @@ class Right:
 
 def rights_needed(release: Release) -> list[Right]:
     """Return what installing takes: the grants for it, and the same verbs on whatever else the release holds."""
-    grants = [(namespace, grant) for namespace in release.namespaces for grant in GRANTS if grant.use is Use.INSTALL]
-    known = {(grant.group, grant.resource) for grant in GRANTS}
+    grants = [(namespace, grant) for namespace in release.namespaces for grant in GRANTS["install"]]
+    known = {(grant.group, grant.resource) for use in USES for grant in GRANTS[use]}
     for key, item in release.by_key.items():
         group, resource = _resource(item)
         if key.kind == "Namespace":
-            grants.append(("", NAMESPACES))
+            grants += [("", grant) for grant in GRANTS["namespaces"]]
         elif (group, resource) not in known:
-            grants.append((key.namespace, Grant(group, resource, APPLIED)))
+            grants.append((key.namespace, Grant(resource, APPLIED, group)))
     found = []
     for namespace, grant in grants:
         resource, _, subresource = grant.resource.partition("/")

@@ -18,7 +18,7 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.claims import templates_of
 from contextcore_install.providers.kubernetes.client import Events, Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, annotation_of, key_of, mounted_claims
+from contextcore_install.providers.kubernetes.objects import API, Key, Manifest, annotation_of, key_of, mounted_claims
 from contextcore_install.providers.kubernetes.pods import Pod, made_at, wanted_pods
 
 Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
@@ -31,11 +31,6 @@ NEW_S = 30.0
 DRY_RUN_S, FRESH_S = 15.0, 10.0
 # As the API says it (k8s.io/apiserver, responsewriters/errors.go)
 _REFUSED_TO_US = re.compile(r'cannot create resource "pods"')
-_CONTROLLERS = {
-    "StatefulSet": "statefulset-controller",
-    "DaemonSet": "daemon-set-controller",
-    "Deployment": "replicaset-controller",
-}
 _SELECTED = "volume.kubernetes.io/selected-node"  # annotation of a claim: the node that its volume was made on
 _CONTROL_PLANE = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 _SYSTEM = "node.kubernetes.io/"  # prefix of the taints that Kubernetes itself puts on nodes, and removes again
@@ -108,7 +103,8 @@ class MissingPods:
 
     def _refusal_to_controller(self, workload: Manifest) -> str:
         """Return what the API server says to a controller that may not make pods, nor write events of that."""
-        account = f"system:serviceaccount:kube-system:{_CONTROLLERS.get(str(workload.get('kind')), '')}"
+        controller = API["controllers"].get(workload.get("kind"), "")
+        account = f"system:serviceaccount:kube-system:{controller}"
         found = self._dry_run(workload, f"--as={account}") or ""
         # This user may have no right to ask in another's name, and is refused in much the same words.
         return found if f'"{account}" cannot create' in found else ""

@@ -18,6 +18,7 @@ from contextcore_install.core.schema import SchemaError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.objects import (
+    API,
     CLUSTER_KINDS,
     FIELD_MANAGER,
     Key,
@@ -37,14 +38,6 @@ APPLY = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD
 _REFUSED = re.compile(r'cannot list resource "([^"]+)"')
 _WEBHOOK = re.compile(r'webhook "([^"]+)"', re.IGNORECASE)
 _WEBHOOKS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
-#: Read whether the release has them or not: what it had before must be found to be pruned.
-ALWAYS = (
-    *("pod", "persistentvolumeclaim", "namespace", "service", "configmap", "secret", "serviceaccount"),
-    *("statefulset.v1.apps", "deployment.v1.apps", "daemonset.v1.apps"),
-)
-#: Of a cluster whose nodes we may start anew: where Services lead lags behind after that. The lease comes before the
-#: records: kubectl asks in this order, and who finds it free sees what its last holder wrote.
-OF_OWN_NODES = ("lease.v1.coordination.k8s.io", "node", "endpoints")
 #: Seconds for which what was read counts, unless something was changed: as long as the checks of a run take.
 READ_FRESH_S, EVENTS_FRESH_S = 3.0, 10.0
 
@@ -218,7 +211,7 @@ class Reader:
 
     def _read_kinds(self, resources: Mapping[str, bool]) -> Snapshot:
         without_namespace = {**resources, "node": True, "namespace": True}
-        kinds = dict.fromkeys([*(OF_OWN_NODES if self.owns_nodes else ()), *ALWAYS, *resources])
+        kinds = dict.fromkeys([*(API["read_of_own_nodes"] if self.owns_nodes else ()), *API["read_always"], *resources])
         ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
         items, refused = self.kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
         unseen = []

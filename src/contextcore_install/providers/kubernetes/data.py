@@ -10,12 +10,14 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
+from contextcore_install.core.tables import read_table
 from contextcore_install.providers.kubernetes.claims import is_claim_of, pods_using
 from contextcore_install.providers.kubernetes.client import APPLY, Reader
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Key, Manifest, make_secret
@@ -24,9 +26,9 @@ from contextcore_install.stack.catalogue import component
 from contextcore_install.system.process import stream
 
 END_S, COPY_S, BOUND_S = 120.0, 3600.0, 60.0  # for a pod to end, for one copy, and for a new claim to get its volume
-COPY_POD_READY_S, LIVES_S = 120, 3700  # for the pod to run; and how long it may live should we not end it
+COPY_POD_READY_S = 120  # for the pod to run
 IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
-COPY_FOLDER = "/volume"
+COPY_POD = Path(__file__).with_name("copy_pod.toml")
 
 # An image may have no more than busybox, and that without a name for each of its programs.
 _FIND_TAR = 't=tar; command -v tar >/dev/null || t="busybox tar"; '
@@ -219,7 +221,8 @@ def through_pod(reader: Reader, cluster: str) -> Reach:
             kubectl.call("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest), ctx=ctx)
             ready = ("wait", "--for=condition=Ready", f"pod/{name}", *scope, f"--timeout={COPY_POD_READY_S}s")
             kubectl.call(*ready, ctx=ctx, timeout_s=COPY_POD_READY_S + 10)
-            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), COPY_FOLDER)
+            folder = manifest["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
+            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), folder)
         finally:
             with suppress(InstallError):
                 # It has nothing to finish, and nobody waits for it to be gone.
@@ -231,31 +234,14 @@ def through_pod(reader: Reader, cluster: str) -> Reach:
 
 def copy_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
     """Return the pod: as the workload's user, on whatever node the volume can be had."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"copy-{claim.key.name}"[:50] + f"-{secrets.token_hex(3)}",
-            "namespace": claim.key.namespace,
-            # With our label: one that is left behind is pruned.
-            "labels": {RELEASE_LABEL: cluster, **MANAGED_BY},
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIVES_S,
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "securityContext": claim.workload["spec"]["template"]["spec"].get("securityContext") or {},
-            "containers": [
-                {
-                    "name": "copy",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["/bin/sh", "-c", f"sleep {LIVES_S}"],
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                    "volumeMounts": [{"name": "volume", "mountPath": COPY_FOLDER}],
-                }
-            ],
-            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim.key.name}}],
-        },
+    pod = read_table(COPY_POD)
+    pod["metadata"] = {
+        "name": f"copy-{claim.key.name}"[:50] + f"-{secrets.token_hex(3)}",
+        "namespace": claim.key.namespace,
+        # With our label: one that is left behind is pruned.
+        "labels": {RELEASE_LABEL: cluster, **MANAGED_BY},
     }
+    pod["spec"]["securityContext"] = claim.workload["spec"]["template"]["spec"].get("securityContext") or {}
+    pod["spec"]["containers"][0]["image"] = image
+    pod["spec"]["volumes"] = [{"name": "volume", "persistentVolumeClaim": {"claimName": claim.key.name}}]
+    return pod

@@ -16,14 +16,10 @@ from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import HIDDEN, command_line
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import pod_specs
+from contextcore_install.providers.kubernetes.objects import API, pod_specs
 from contextcore_install.providers.kubernetes.pods import Pod
 
 FOLDER = "cluster"
-KINDS = (
-    "pods,services,endpoints,statefulsets,deployments,daemonsets,replicasets,jobs,persistentvolumeclaims,"
-    "configmaps,secrets,serviceaccounts"
-)
 LOG_LINES = 400  # of a container's log
 TRIES = 3
 
@@ -56,7 +52,7 @@ def cluster_evidence(
         yield f"{FOLDER}/nodes.txt", _ask(kubectl, ctx, "describe", "nodes")
 
     events = ("get", "events", "--sort-by=.metadata.creationTimestamp", "-o", "wide")
-    objects = ("get", KINDS, "-o", "json", "--ignore-not-found")
+    objects = ("get", ",".join(API["evidence"]), "-o", "json", "--ignore-not-found")
     return [
         Collector("the pods", asked("pods.txt", without_values, "describe", "pods,persistentvolumeclaims")),
         Collector("the events", asked("events.txt", str, *events)),

@@ -19,8 +19,8 @@ from contextcore_install.providers.kubernetes.objects import (
     FINGERPRINT,
     RELEASE_LABEL,
     WORKLOAD_KINDS,
+    FieldPath,
     Manifest,
-    Path,
     annotation_of,
     is_deleting,
     key_of,
@@ -31,10 +31,10 @@ from contextcore_install.providers.kubernetes.objects import (
 
 #: What the managers that set `replicas` by themselves are called, or begin with.
 AUTOSCALERS = ("kube-controller-manager", "horizontal-pod-autoscaler", "keda")
-REPLICAS: Path = ("spec", "replicas")
+REPLICAS: FieldPath = ("spec", "replicas")
 
 
-def decided_by(live: Manifest, path: Path) -> str:
+def decided_by(live: Manifest, path: FieldPath) -> str:
     """Return the manager, other than us, that keeps deciding a field; empty if there is none."""
     for entry in _others(live):
         applies = entry.get("operation") == "Apply"
@@ -44,7 +44,7 @@ def decided_by(live: Manifest, path: Path) -> str:
     return ""
 
 
-def set_by(live: Manifest, path: Path) -> str:
+def set_by(live: Manifest, path: FieldPath) -> str:
     """Return the manager, other than us, that set a field last; empty if that is not known."""
     setters = [entry for entry in _others(live) if _has(entry.get("fieldsV1", {}), path)]
     last = max(setters, key=lambda entry: entry.get("time", ""), default={})
@@ -72,7 +72,7 @@ def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]
                     yield shown_path(path), entry.get("manager", "")
 
 
-def without_fields(item: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
+def without_fields(item: dict[str, Any], paths: Sequence[FieldPath]) -> dict[str, Any]:
     """Return an object without some fields, so that applying it does not claim them."""
     item = copy.deepcopy(item)
     for path in paths:
@@ -84,7 +84,7 @@ def without_fields(item: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any
     return item
 
 
-def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
+def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[FieldPath]:
     """Return the added fields that change what an object does, whoever added them; applying would not remove them.
 
     A further key in a Service's selector has it select other pods, or none; a command has a container run another.
@@ -98,7 +98,7 @@ def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
     if wanted["kind"] not in WORKLOAD_KINDS:
         return []
     ours, theirs = (item["spec"].get("template", {}).get("spec", {}) for item in (wanted, live))
-    found: list[Path] = []
+    found: list[FieldPath] = []
     for field in ("initContainers", "containers"):
         named = {item.get("name"): item for item in theirs.get(field, [])}
         for item in ours.get(field, []):
@@ -108,7 +108,7 @@ def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
     return found
 
 
-def removable_fields(wanted: Manifest, live: Manifest | None) -> list[Path]:
+def removable_fields(wanted: Manifest, live: Manifest | None) -> list[FieldPath]:
     """Return the disruptive fields that no other manager keeps deciding."""
     return [path for path in disruptive_fields(wanted, live) if not decided_by(live or {}, path)]
 
@@ -133,7 +133,7 @@ def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx
     raise error
 
 
-def _removal_patch(paths: Sequence[Path]) -> Any:
+def _removal_patch(paths: Sequence[FieldPath]) -> Any:
     """Return the strategic merge patch that removes fields: repeating it is safe, and no index can be stale."""
     if paths == [()]:
         return None
@@ -149,7 +149,7 @@ def _others(live: Manifest) -> Iterator[Mapping[str, Any]]:
             yield entry
 
 
-def _has(fields: Mapping[str, Any], path: Path) -> bool:
+def _has(fields: Mapping[str, Any], path: FieldPath) -> bool:
     for part in path:
         found = next((value for key, value in fields.items() if _field_name(key) == str(part)), None)
         if not found or not isinstance(found, Mapping):
@@ -166,7 +166,7 @@ def _field_name(key: str) -> str:
     return key[2:] if key.startswith("f:") else ""
 
 
-def _outermost(fields: Mapping[str, Any], wanted: Any, path: Path = ()) -> Iterator[Path]:
+def _outermost(fields: Mapping[str, Any], wanted: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
     """Yield the outermost fields that a wanted object does not have; entries of lists by their name only."""
     for key, inner in fields.items():
         part = _field_name(key)

@@ -16,6 +16,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import (
+    API,
     CLUSTER_KINDS,
     FINGERPRINT,
     NAMESPACE,
@@ -37,11 +38,6 @@ CONTACT_POINTS, CONTACT_POINTS_FILE = "grafana-contact-points", "contact-points.
 #: Annotation of Grafana's pods: it reads that file only when it starts, so another content needs other pods.
 DIGEST = "contextcore-install/contact-points"
 _FORMAT = "1"  # of a cached release
-#: Kinds that others need, in the order in which they are applied.
-_FIRST = (
-    *("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "Secret"),
-    *("ConfigMap", "PersistentVolumeClaim", "Service"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class ManifestSource:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         if key_of(namespace) not in keys and any(key.namespace == NAMESPACE for key in keys):
             objects = [namespace, *objects]
-        return sorted(objects, key=lambda item: (*_FIRST, item.get("kind")).index(item.get("kind")))
+        return sorted(objects, key=lambda item: (*API["first_kinds"], item.get("kind")).index(item.get("kind")))
 
     def _run(self, *arguments: str, stdin: str | None = None) -> str:
         argv = [self.kubectl.program(), *arguments]

@@ -8,13 +8,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.schema import validate
+from contextcore_install.core.tables import read_table
 
 Manifest = Mapping[str, Any]  # one object, as in `kubectl get -o json`
-Path = tuple[str | int, ...]  # of a field: member names, `[NAME]` for the entry of that name in a list, or its index
+FieldPath = tuple[str | int, ...]  # member names, `[NAME]` for the entry of that name in a list, or its index
 
 NAMESPACE = "observability"
 FIELD_MANAGER = "contextcore-install"
@@ -23,35 +25,13 @@ RELEASE_LABEL = "contextcore-install/release"  # its value is the installation
 FINGERPRINT = "contextcore-install/fingerprint"  # annotation: the hash of the object as it was rendered
 
 WORKLOAD_KINDS = ("StatefulSet", "Deployment", "DaemonSet")
-#: Without a namespace.
-CLUSTER_KINDS = frozenset(
-    (
-        *("APIService", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CustomResourceDefinition", "IngressClass"),
-        *("MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume", "PriorityClass", "RuntimeClass"),
-        *("StorageClass", "ValidatingWebhookConfiguration"),
-    )
-)
-#: Never pruned: data goes with them, or the cluster makes them itself (with their Service's labels).
-KEPT_KINDS = frozenset(
-    {"Namespace", "PersistentVolumeClaim", "PersistentVolume", "CustomResourceDefinition", "Endpoints"}
-)
+API = read_table(Path(__file__).with_name("api.toml"))
+CLUSTER_KINDS, KEPT_KINDS = frozenset(API["cluster_kinds"]), frozenset(API["kept_kinds"])
 
-#: The members that this program reads, by name (Kubernetes API reference, v1 of each group). An API server answers
-#: nothing else; a kubectl that is a script may, and so may manifests of the user's.
 _MEMBERS: dict[str, Any] = {"conditions": [{"type": str}], "finalizers": [str], "selector": {"matchLabels": {}}}
-for _schema, _names in (
-    ({}, "labels annotations data fieldsV1"),
-    (str, "kind apiVersion name namespace reason message manager time startedAt lastTimestamp eventTime"),
-    (int, "generation observedGeneration replicas readyReplicas updatedReplicas unavailableReplicas restartCount"),
-    (int, "desiredNumberScheduled updatedNumberScheduled numberReady exitCode port nodePort"),
-    (_MEMBERS, "metadata spec status template jobTemplate securityContext state lastState waiting running terminated"),
-    (_MEMBERS, "valueFrom configMapKeyRef secretKeyRef configMapRef secretRef persistentVolumeClaim configMap secret"),
-    (_MEMBERS, "hostPath projected involvedObject"),
-    ([_MEMBERS], "containers initContainers ephemeralContainers containerStatuses initContainerStatuses env envFrom"),
-    ([_MEMBERS], "ports volumeMounts volumes volumeClaimTemplates sources taints tolerations images subsets addresses"),
-    ([_MEMBERS], "managedFields ownerReferences"),
-):
-    _MEMBERS |= dict.fromkeys(_names.split(), _schema)
+_SCHEMAS = {"anything": {}, "text": str, "number": int, "object": _MEMBERS, "objects": [_MEMBERS]}
+for _schema, _names in API["members"].items():
+    _MEMBERS |= dict.fromkeys(_names, _SCHEMAS[_schema])
 _OF_ANY_KIND = {name: _MEMBERS[name] for name in ("kind", "apiVersion", "metadata")}
 _GROUPS = frozenset({"", "apps", "batch", "coordination.k8s.io", "authorization.k8s.io"})
 _IN_ANY_GROUP = (*WORKLOAD_KINDS, "Service")  # read by their kind alone
@@ -187,12 +167,12 @@ def difference(wanted: Any, live: Any) -> str:
     return "" if path is None else shown_path(path)
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: FieldPath) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else part for part in path)
     return "".join(part if part.startswith("[") else f".{part}" for part in parts).lstrip(".") or "value"
 
 
-def differences(wanted: Any, live: Any, path: Path = ()) -> Iterator[Path]:
+def differences(wanted: Any, live: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
     """Yield where a live object lacks something wanted; the server adds defaults, and others may add fields."""
     if wanted in (None, {}, []):
         return

@@ -7,17 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from contextcore_install.diagnosis import reasons
-from contextcore_install.providers.kubernetes.objects import Manifest
-
-_WORDS = {
-    "ContainerCreating": "is being created",
-    "PodInitializing": "is being initialised",
-    "Unschedulable": "waits for a node",
-    "CrashLoopBackOff": "keeps crashing",
-    "ErrImagePull": "has no image",
-    "ImagePullBackOff": "has no image",
-    "CreateContainerConfigError": "lacks configuration",
-}
+from contextcore_install.providers.kubernetes.objects import API, Manifest
 
 
 class Pod:
@@ -64,7 +54,7 @@ class Pod:
         if self.ready:
             return "ready"
         if self.reason:
-            return _WORDS.get(self.reason, self.reason)
+            return str(API["words"].get(self.reason, self.reason))
         return "starting" if self.phase == "Running" else self.phase.lower() or "unknown"
 
 

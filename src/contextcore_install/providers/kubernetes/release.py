@@ -26,9 +26,9 @@ from contextcore_install.providers.kubernetes.objects import (
     KEPT_KINDS,
     MANAGED_BY,
     RELEASE_LABEL,
+    FieldPath,
     Key,
     Manifest,
-    Path,
     Release,
     annotation_of,
     difference,
@@ -95,7 +95,7 @@ def _compared(wanted: Manifest) -> dict[str, Any]:
     return {**rest, "metadata": metadata} if "stringData" not in rest else {"metadata": metadata}
 
 
-def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[Path, str]]:
+def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[FieldPath, str]]:
     """Return the fields that differ and that others keep deciding, each with its manager."""
     found = differences(_compared(wanted), live) if live is not None else ()
     return [(path, who) for path in found if (who := fields.decided_by(live or {}, path))]
