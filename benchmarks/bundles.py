@@ -17,8 +17,7 @@ from measure import FOLDER
 from report import Row, Section
 
 from contextcore_install.system.packages.bundle_file import BundleFile
-from contextcore_install.system.packages.bundle_manifest import BundleManifest
-from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from contextcore_install.system.packages.bundle_format import BundleManifest, Part, write_bundle
 
 MIB = 1024 * 1024
 IMAGES, FILES, FILE_BYTES = 4, 350, 5_000

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from contextcore_install.engine.names import STEP_IDS
-from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from contextcore_install.system.packages.bundle_format import Part, write_bundle
 from contextcore_install.system.packages.releases import Platform, releases
 from integration.first_start import Started
 from integration.test_damaged_runtime import Prepared

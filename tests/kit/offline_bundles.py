@@ -10,8 +10,7 @@ from pathlib import Path
 from contextcore_install import __version__
 from contextcore_install.providers.kind.engine import choose_engine
 from contextcore_install.runtime.offline_bundle.images import ImageArchives
-from contextcore_install.system.packages.bundle_manifest import FOLDERS, BundleManifest
-from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
+from contextcore_install.system.packages.bundle_format import FOLDERS, BundleManifest, Part, Sign, write_bundle
 from contextcore_install.system.packages.releases import MACHINES
 from kit.fakes import Told
 

@@ -184,7 +184,7 @@ def named_bundle(app: App) -> BundleFile | None:
         if BUNDLE_KEY in options:
             raise usage_error("--bundle-key needs --bundle FILE: it is the key that a bundle must be signed by")
         return None
-    from contextcore_install.system.packages.bundle_source import open_bundle
+    from contextcore_install.system.packages.bundle_file import open_bundle
 
     return open_bundle(Path(options[BUNDLE]), options.get(BUNDLE_KEY, ""))
 

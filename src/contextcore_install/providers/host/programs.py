@@ -140,7 +140,7 @@ class StackPrograms:
 
     def fetch(self, ctx: StepContext) -> None:
         """Fetch them; raises InstallError if there is no metrics store then, and CancelledError."""
-        from contextcore_install.system.packages.bundle_source import source_of
+        from contextcore_install.system.packages.bundle_file import source_of
         from contextcore_install.system.packages.install import STORE, install_programs
 
         components = {STORE if item.name == METRICS_STORE else item.name: item for item in self.wanted()}

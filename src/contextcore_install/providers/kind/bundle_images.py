@@ -19,9 +19,8 @@ from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.system.packages.bundle_file import BundleFile
-from contextcore_install.system.packages.bundle_manifest import BundleEntry
-from contextcore_install.system.packages.bundle_source import open_bundle
+from contextcore_install.system.packages.bundle_file import BundleFile, open_bundle
+from contextcore_install.system.packages.bundle_format import BundleEntry
 from contextcore_install.system.process import pipe
 from contextcore_install.system.programs import KIND, Tool
 

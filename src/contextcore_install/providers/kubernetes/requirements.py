@@ -42,7 +42,7 @@ def tool_requirement(tool: Tool, box: ToolBox, config: ProviderConfig) -> Requir
         return Probe(findings=(Finding(f"{tool.name}-{code}", message, evidence, remedy),))
 
     def install(ctx: StepContext) -> None:
-        from contextcore_install.system.packages.bundle_source import source_of
+        from contextcore_install.system.packages.bundle_file import source_of
         from contextcore_install.system.packages.install import install_program
 
         install_program(tool.name, ctx, config.bin_folder, config.environ, source=source_of(config))

@@ -15,8 +15,7 @@ from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import LAUNCHER, InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system.packages import apt, packages
-from contextcore_install.system.packages.bundle_manifest import FOLDERS, PROGRAM, is_member_path
-from contextcore_install.system.packages.bundle_writer import Part
+from contextcore_install.system.packages.bundle_format import FOLDERS, PROGRAM, Part, is_member_path
 from contextcore_install.system.packages.releases import Platform, Release, Source
 from contextcore_install.system.programs import KIND, KUBECTL, Tool, ToolBox
 

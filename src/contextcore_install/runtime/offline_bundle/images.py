@@ -18,8 +18,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.images import full_name
 from contextcore_install.providers.kubernetes.manifests import mirrored
 from contextcore_install.system import process
-from contextcore_install.system.packages.bundle_manifest import FOLDERS
-from contextcore_install.system.packages.bundle_writer import Part
+from contextcore_install.system.packages.bundle_format import FOLDERS, Part
 from contextcore_install.system.supervisor import Child, Supervisor
 
 PULL_S, SAVE_S = 1800.0, 1800.0  # seconds for an image

@@ -29,8 +29,7 @@ from contextcore_install.storage.files import unusable
 from contextcore_install.storage.home import make_home
 from contextcore_install.system.files import discard, sync_folder
 from contextcore_install.system.lock import acquire
-from contextcore_install.system.packages.bundle_manifest import TIME, BundleManifest
-from contextcore_install.system.packages.bundle_writer import Part, Sign, write_bundle
+from contextcore_install.system.packages.bundle_format import TIME, BundleManifest, Part, Sign, write_bundle
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.releases import Platform, releases
 from contextcore_install.system.programs import ToolBox

@@ -1,40 +1,44 @@
 """The offline bundle: one tar with all that an installation needs, read as a stranger's.
 
-Its form (docs/reference/offline-bundle.md) is exact: every byte outside of its members' content follows from the
-manifest, its first member. What has any other byte, or one too many, is refused. Nothing is ever unpacked by the names
-in it: a reader asks for a member, and says where its bytes go.
+Its form (`bundle_format.py`) is exact: every byte outside of its members' content follows from the manifest, its first
+member. What has any other byte, or one too many, is refused. Nothing is ever unpacked by the names in it: a reader asks
+for a member, and says where its bytes go.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import IO, BinaryIO, Self
 
-from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import LAUNCHER, InstallError, own
+from contextcore_install import __version__
+from contextcore_install.core.dataclass import dataclass, replace
+from contextcore_install.core.errors import LAUNCHER, ExitCode, InstallError, own
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.system.files import open_regular, write_atomically
-from contextcore_install.system.packages.bundle_manifest import (
+from contextcore_install.system.packages.bundle_format import (
     BLOCK,
     END,
     MANIFEST,
     PROGRAM,
     SIGNATURE,
-    SUMS,
     BundleEntry,
     BundleManifest,
     DamageError,
+    head_of,
     member_header,
     padding,
     read_manifest,
     seconds,
-    sums,
 )
+from contextcore_install.system.packages.releases import MACHINES, Platform, Release, Source
 
 CHUNK = 1024 * 1024
 MOST_MANIFEST_BYTES, MOST_SIGNATURE_BYTES = 4 * 1024 * 1024, 4096
@@ -80,15 +84,15 @@ class BundleFile:
         return [entry for entry in self.manifest.entries if entry.kind == kind]
 
     @contextmanager
-    def open_member(self, entry: BundleEntry) -> Iterator[BinaryIO]:
+    def open_member(self, entry: BundleEntry) -> Iterator[IO[bytes]]:
         """Give what reads a member's bytes, unchecked, and no others. Raises InstallError `bundle-unusable`."""
         try:
             file = _opened(self.path)
             file.seek(self.positions[entry.path])
         except OSError as error:
             raise _refused(self.path, error) from error
-        with file, io.BufferedReader(_Bounded(self.path, file, entry.size), CHUNK) as bounded:
-            yield bounded
+        with file:
+            yield _Bounded(self.path, file, entry.size)  # type: ignore[misc]  # all that a reader needs of a file
 
     def chunks(self, entry: BundleEntry) -> Iterator[bytes]:
         """Yield a member's bytes; raises InstallError at their end if they are not what the manifest says."""
@@ -127,78 +131,130 @@ def _opened(path: Path) -> BinaryIO:
     return os.fdopen(open_regular(path.resolve()), "rb")  # it may be named by a link
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded:
     """The next `size` bytes of a file."""
 
     def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
         self._path, self._file, self._left = path, file, size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(self._left, size)
         try:
-            chunk = self._file.read(min(self._left, len(buffer)))
+            chunk = self._file.read(wanted)
         except OSError as error:
             raise _refused(self._path, error) from error
-        if not chunk and self._left:
+        if not chunk and wanted:
             raise _refused(self._path, "it is cut short")
-        buffer[: len(chunk)] = chunk
         self._left -= len(chunk)
-        return len(chunk)
+        return chunk
 
 
 def _read_form(file: BinaryIO) -> tuple[BundleManifest, bytes, str, dict[str, int]]:
     """Check everything but the members' content. Raises DamageError, OSError."""
-    head: dict[str, bytes] = {}
     try:
-        headers = {MANIFEST: _read_head(file, MANIFEST, MOST_MANIFEST_BYTES, head)}
-        manifest = read_manifest(head[MANIFEST])
-        for name, most in ((SIGNATURE, MOST_SIGNATURE_BYTES), (SUMS, BLOCK)):
-            headers[name] = _read_head(file, name, most, head)
-        created = seconds(manifest.created)
-        for name, content in head.items():
-            if headers[name] != member_header(name, len(content), created):
-                raise DamageError(f"the header of {name} is damaged")
-        if head.pop(SUMS, b"") != sums(head):
-            raise DamageError("its manifest is not what it was: its checksum differs")
-        return manifest, head[MANIFEST], head.get(SIGNATURE, b"").decode("ascii"), _positions(file, manifest, created)
+        content = _read_head(file, MANIFEST, MOST_MANIFEST_BYTES)
+        if not content:
+            raise DamageError(f"it has no {MANIFEST} in its place")
+        manifest, signature = read_manifest(content), _read_head(file, SIGNATURE, MOST_SIGNATURE_BYTES)
+        file.seek(0)
+        _expect(
+            file, head_of(content, signature, manifest.created), "its manifest is not what it was: its checksum differs"
+        )
+        return manifest, content, signature.decode("ascii"), _positions(file, manifest)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, tarfile.TarError) as error:
         raise DamageError(f"it is damaged, or something else ({str(error)[:80] or type(error).__name__})") from error
 
 
-def _read_head(file: BinaryIO, name: str, most: int, head: dict[str, bytes]) -> bytes:
-    """Put the content of the next member into `head` if it has that name; return its header, or else go back."""
-    block = file.read(BLOCK)
-    member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
-    if member.name != name and name == SIGNATURE:
-        file.seek(-BLOCK, os.SEEK_CUR)
-        return b""
+def _read_head(file: BinaryIO, name: str, most: int) -> bytes:
+    """Return the content of the next member and go behind it; nothing if it has another name, or is too large."""
+    member = tarfile.TarInfo.frombuf(file.read(BLOCK), "ascii", "strict")
     if member.name != name or not 0 < member.size <= most:
-        raise DamageError(f"it has no {name} in its place")
-    head[name] = file.read(member.size)
-    if len(head[name]) != member.size or file.read(padding(member.size)).strip(b"\0"):
-        raise DamageError(f"its {name} is damaged")
-    return block
+        return b""
+    content = file.read(member.size)
+    file.seek(padding(member.size), os.SEEK_CUR)
+    return content
 
 
-def _positions(file: BinaryIO, manifest: BundleManifest, created: int) -> dict[str, int]:
-    """Return where each member's content begins, after checking all that is between."""
+def _positions(file: BinaryIO, manifest: BundleManifest) -> dict[str, int]:
+    """Return where each member's content begins, after checking all that is between and behind."""
     positions: dict[str, int] = {}
-    size = os.fstat(file.fileno()).st_size
+    created = seconds(manifest.created)
     for entry in manifest.entries:
-        expected = member_header(entry.path, entry.size, created)
-        header = file.read(len(expected))
+        place = f"it has something else where {entry.path} should be"
+        _expect(file, member_header(entry.path, entry.size, created), place)
         positions[entry.path] = file.tell()
-        end = file.tell() + entry.size
-        if len(header) < len(expected) or end > size:
-            raise DamageError("it is cut short")
-        if header != expected:
-            raise DamageError(f"it has something else where {entry.path} should be")
-        file.seek(end)
-        if file.read(padding(entry.size)) != bytes(padding(entry.size)):
-            raise DamageError(f"it is damaged or cut short after {entry.path}")
-    rest = file.read(len(END) + 1)
-    if rest != END:
-        raise DamageError("it is cut short" if END.startswith(rest) else "it holds more than it says")
+        file.seek(entry.size, os.SEEK_CUR)
+        _expect(file, bytes(padding(entry.size)), f"it is damaged after {entry.path}")
+    surplus = "it holds more than it says"
+    _expect(file, END, surplus)
+    if file.read(1):
+        raise DamageError(surplus)
     return positions
+
+
+def _expect(file: BinaryIO, expected: bytes, otherwise: str) -> None:
+    """Read these very bytes; raises DamageError if others follow, or too few."""
+    found = file.read(len(expected))
+    if found != expected:
+        raise DamageError("it is cut short" if expected.startswith(found) else otherwise)
+
+
+def open_bundle(path: Path, key: str = "") -> BundleFile:
+    """Return a bundle that is for this program and this machine, and signed by a public key if one is given.
+
+    Raises InstallError with exit code 3, or that of a usage error.
+    """
+    with before_anything():
+        bundle = BundleFile.open(path)
+        machine = os.uname().machine
+        bundle.require(__version__, sys.platform, MACHINES.get(machine, machine))
+        if key:
+            from contextcore_install.system.packages.bundle_signature import verify_signature
+
+            verify_signature(bundle.manifest_bytes, bundle.signature, key)
+    return bundle
+
+
+@contextmanager
+def before_anything() -> Iterator[None]:
+    """Give the errors within the exit code of a refusal before anything is done."""
+    try:
+        yield
+    except InstallError as error:
+        refusal = error.exit_code is ExitCode.USAGE
+        raise error if refusal else replace(error, exit_code=ExitCode.PREFLIGHT_FAILED) from error
+
+
+class BundleSource:
+    """The files of releases that a bundle has."""
+
+    def __init__(self, path: Path, key: str = "") -> None:
+        self._path, self._key = path, key
+
+    @cached_property
+    def _bundle(self) -> BundleFile:
+        return open_bundle(self._path, self._key)
+
+    def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
+        """Write upstream's file of a release to `target`, checked. Raises InstallError, OSError."""
+        bundle = self._bundle
+        entries = (*bundle.entries("release"), *bundle.entries("tool"))
+        entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
+        if entry is None:
+            message = f"{self._path} has no {release.name} {release.version}."
+            raise InstallError("bundle-lacks", message, hint="take a bundle that was made with it, or put it on PATH")
+        if release.digest(platform) not in {"", entry.sha256}:
+            message = f"{self._path} has another {release.name} {release.version} than the one that was released."
+            evidence, hint = f"sha256 in the bundle {entry.sha256}", "get the file again, or make another one"
+            raise InstallError("bundle-unusable", message, evidence, hint)
+        ctx.activity(f"taking {release.name} {release.version} from {self._path.name}")
+        bundle.copy_checked(entry, target)
+
+
+def source_of(config: ProviderConfig) -> Source:
+    """Return where an installation takes releases from."""
+    if config.bundle:
+        return BundleSource(config.bundle, str(config.options.get("bundle_key", "")))
+    from contextcore_install.system.packages.download import Upstream
+
+    return Upstream(config.environ, config.mirror)

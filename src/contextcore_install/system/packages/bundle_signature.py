@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.system.files import read_text
-from contextcore_install.system.packages.bundle_manifest import MANIFEST
+from contextcore_install.system.packages.bundle_format import MANIFEST
 
 PLAIN, HASHED = b"Ed", b"ED"  # what is signed: the content, or its BLAKE2b hash
 ENCRYPTED, NOT_ENCRYPTED = b"EdScB2", b"Ed\0\0B2"  # what a secret key begins with

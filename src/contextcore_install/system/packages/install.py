@@ -26,7 +26,7 @@ from contextcore_install.system import process
 from contextcore_install.system.files import discard
 from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import apt
-from contextcore_install.system.packages.bundle_source import BundleSource
+from contextcore_install.system.packages.bundle_file import BundleSource
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune, put_program, put_tree
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases

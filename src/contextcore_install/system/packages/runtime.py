@@ -67,9 +67,11 @@ def make_ready(lock: str, folder: str, again: str, bundle: Path | None = None) -
 def named_bundle(arguments: Sequence[str]) -> Path | None:
     """Return the offline bundle that a command line names, if any; one to be verified counts if it can be used here."""
     if [*arguments[:2]] == ["bundle", "verify"]:
-        from contextcore_install.system.packages.bundle_source import is_usable
+        from contextcore_install.system.packages.bundle_file import open_bundle
 
-        return next(filter(is_usable, map(Path, arguments[2:3])), None)
+        with contextlib.suppress(InstallError, IndexError):
+            return open_bundle(Path(arguments[2])).path
+        return None
     named = None
     for word, after in pairwise([*takewhile(lambda word: word != "--", arguments), ""]):
         flag, equals, value = word.partition("=")
@@ -141,7 +143,7 @@ def _fill(lock: Path, folder: Path, descriptor: int, bundle: Path | None) -> Non
     try:
         target.mkdir(parents=True)
         if bundle:
-            from contextcore_install.system.packages.bundle_source import before_anything, open_bundle
+            from contextcore_install.system.packages.bundle_file import before_anything, open_bundle
             from contextcore_install.system.packages.wheels import install_wheels
 
             with before_anything():

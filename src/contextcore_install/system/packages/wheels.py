@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages.bundle_file import BundleFile
-from contextcore_install.system.packages.bundle_manifest import BundleEntry
+from contextcore_install.system.packages.bundle_format import BundleEntry
 from contextcore_install.system.packages.package_failures import PYTHON
 from contextcore_install.system.packages.packages import pins, spelled_alike
 

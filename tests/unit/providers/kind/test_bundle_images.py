@@ -17,7 +17,7 @@ from contextcore_install.providers.kind.config import NODE_IMAGE
 from contextcore_install.providers.kind.engine import CHOICE
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.provider import KindProvider
-from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from contextcore_install.system.packages.bundle_format import Part, write_bundle
 from contextcore_install.system.programs import KIND
 from kit.fakes import Told
 from kit.offline_bundles import about_here

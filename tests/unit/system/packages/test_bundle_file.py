@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
-from contextcore_install.system.packages import bundle_manifest
+from contextcore_install.system.packages import bundle_format
 from contextcore_install.system.packages.bundle_file import BundleFile
-from contextcore_install.system.packages.bundle_manifest import BundleManifest, sums
-from contextcore_install.system.packages.bundle_writer import Part, write_bundle
+from contextcore_install.system.packages.bundle_format import BundleManifest, Part, sums, write_bundle
 from kit.archives import ABSURD
 from kit.offline_bundles import ABOUT, CONTENTS, small_bundle
 
@@ -231,8 +230,8 @@ def test_a_surplus_member_is_refused_wherever_it_is(tmp_path: Path, name: str, w
     path = tmp_path / "b.tar"
     small_bundle(path)
     bundle, size = BundleFile.open(path), path.stat().st_size
-    between = bundle.positions["program/src/a.py"] - bundle_manifest.BLOCK
-    places = {"first": 0, "between": between, "last": size - len(bundle_manifest.END), "behind": size}
+    between = bundle.positions["program/src/a.py"] - bundle_format.BLOCK
+    places = {"first": 0, "between": between, "last": size - len(bundle_format.END), "behind": size}
     refusal(insert(path, places[where], ABSURD[name]), read=False)
 
 
@@ -241,16 +240,16 @@ def test_a_member_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) 
     path = tmp_path / "b.tar"
     small_bundle(path)
     whole = bytearray(path.read_bytes())
-    place = BundleFile.open(path).positions["program/src/a.py"] - bundle_manifest.BLOCK
-    member = tarfile.TarInfo.frombuf(bytes(whole[place : place + bundle_manifest.BLOCK]), "ascii", "strict")
+    place = BundleFile.open(path).positions["program/src/a.py"] - bundle_format.BLOCK
+    member = tarfile.TarInfo.frombuf(bytes(whole[place : place + bundle_format.BLOCK]), "ascii", "strict")
     member.type, member.linkname = kind, "/etc/passwd"
-    whole[place : place + bundle_manifest.BLOCK] = member.tobuf(tarfile.GNU_FORMAT)
+    whole[place : place + bundle_format.BLOCK] = member.tobuf(tarfile.GNU_FORMAT)
     path.write_bytes(whole)
     assert refusal(path, read=False) == "it has something else where program/src/a.py should be"
 
 
 def test_a_manifest_without_end_is_not_read(tmp_path: Path) -> None:
-    member = tarfile.TarInfo(bundle_manifest.MANIFEST)
+    member = tarfile.TarInfo(bundle_format.MANIFEST)
     member.size = 0o77777777777
     (tmp_path / "b.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT))
     assert refusal(tmp_path / "b.tar") == "it has no manifest.json in its place"
@@ -258,11 +257,11 @@ def test_a_manifest_without_end_is_not_read(tmp_path: Path) -> None:
 
 def test_a_manifest_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     content = b"[" * 100_000
-    parts = {bundle_manifest.MANIFEST: content, bundle_manifest.SUMS: sums({bundle_manifest.MANIFEST: content})}
+    parts = {bundle_format.MANIFEST: content, bundle_format.SUMS: sums({bundle_format.MANIFEST: content})}
     sink = io.BytesIO()
     for name, text in parts.items():
-        sink.write(bundle_manifest.member_header(name, len(text), 0) + text + bytes(bundle_manifest.padding(len(text))))
-    (tmp_path / "b.tar").write_bytes(sink.getvalue() + bundle_manifest.END)
+        sink.write(bundle_format.member_header(name, len(text), 0) + text + bytes(bundle_format.padding(len(text))))
+    (tmp_path / "b.tar").write_bytes(sink.getvalue() + bundle_format.END)
     assert refusal(tmp_path / "b.tar")
 
 

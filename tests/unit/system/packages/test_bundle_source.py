@@ -9,7 +9,7 @@ import pytest
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.system.packages.bundle_source import BundleSource, source_of
+from contextcore_install.system.packages.bundle_file import BundleSource, source_of
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.install import install_program
 from contextcore_install.system.packages.releases import Platform, Release, releases

@@ -1,17 +1,24 @@
-"""What an offline bundle says of itself, and the headers that follow from it (docs/reference/offline-bundle.md)."""
+"""The form of an offline bundle (docs/reference/offline-bundle.md): what it says of itself, and how it is written.
+
+It is written in one pass: members' bytes go straight into the file, and what they were into its head. Sizes and
+checksums are known only behind the members, and the manifest comes first: room is left for it as it is known before,
+with the longest numbers, and what is left over of that is blanks, which mean nothing in JSON.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tarfile
 import time
 from calendar import timegm
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO
 
-from contextcore_install.core.dataclass import asdict, dataclass
+from contextcore_install.core.dataclass import asdict, dataclass, replace
 
 FORMAT = 1
 MANIFEST, SIGNATURE, SUMS = "manifest.json", "manifest.json.minisig", "SHA256SUMS"
@@ -34,6 +41,9 @@ MOST_ENTRIES = 10_000
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
 _TEXT = re.compile(r"[!-~]{1,300}")
 
+Sign = Callable[[bytes], bytes]
+"""Returns the signature of a manifest; all are of the same length."""
+
 
 class DamageError(Exception):
     """What is wrong with a bundle, as the end of a sentence."""
@@ -51,7 +61,18 @@ class BundleEntry:
     size: int
 
 
-_FIELDS = ("path", "kind", "name", "version", "sha256", "size")
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A member to be: `write` is given the file that takes its bytes."""
+
+    path: str
+    kind: str
+    name: str
+    version: str
+    write: Callable[[IO[bytes]], object]
+
+    def entry(self, sha256: str, size: int) -> BundleEntry:
+        return BundleEntry(self.path, self.kind, self.name, self.version, sha256, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,68 @@ def sums(contents: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
+def head_of(manifest: bytes, signature: bytes, created: str) -> bytes:
+    """Return what stands before the members: a signature that is empty is none."""
+    head = {MANIFEST: manifest} | ({SIGNATURE: signature} if signature else {})
+    return b"".join(_member(name, content, seconds(created)) for name, content in {**head, SUMS: sums(head)}.items())
+
+
+def _member(name: str, content: bytes, created: int) -> bytes:
+    return member_header(name, len(content), created) + content + bytes(padding(len(content)))
+
+
+def write_bundle(
+    target: Path, about: BundleManifest, parts: Sequence[Part], sign: Sign | None = None
+) -> BundleManifest:
+    """Write a bundle into a new file, durably, and return its manifest; `about` has all but its entries.
+
+    Raises OSError, and what the parts raise: what there is then is no bundle.
+    """
+    sign = sign or (lambda _: b"")
+    room = _text_of(replace(about, entries=tuple(part.entry("0" * 64, MOST_BYTES) for part in parts)))
+    with os.fdopen(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.seek(len(head_of(room, sign(room), about.created)))
+        entries = tuple(_write_part(file, part, seconds(about.created)) for part in parts)
+        file.write(END)
+        manifest = replace(about, entries=entries)
+        text = _text_of(manifest).ljust(len(room))
+        file.seek(0)
+        file.write(head_of(text, sign(text), about.created))
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest
+
+
+def _text_of(manifest: BundleManifest) -> bytes:
+    return json.dumps(manifest.document(), indent=1).encode("ascii") + b"\n"
+
+
+class _Sink:
+    """A file that takes a member's bytes, and what they come to."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest, self.size = hashlib.sha256(), 0
+
+    def write(self, chunk: bytes) -> int:
+        self.digest.update(chunk)
+        self.size += len(chunk)
+        return self._file.write(chunk)
+
+
+def _write_part(file: BinaryIO, part: Part, created: int) -> BundleEntry:
+    start = file.tell()
+    file.seek(start + len(member_header(part.path, 0, created)))
+    sink = _Sink(file)
+    part.write(sink)  # type: ignore[arg-type]  # all that a part needs of a file
+    file.write(bytes(padding(sink.size)))
+    end = file.tell()
+    file.seek(start)
+    file.write(member_header(part.path, sink.size, created))
+    file.seek(end)
+    return part.entry(sink.digest.hexdigest(), sink.size)
+
+
 def read_manifest(content: bytes) -> BundleManifest:
     """Return the manifest in a JSON text. Raises DamageError, and what wrong types and values raise."""
     document = json.loads(content)
@@ -119,7 +202,7 @@ def read_manifest(content: bytes) -> BundleManifest:
         document["platform"]["system"],
         document["platform"]["machine"],
         tuple(document["providers"]),
-        tuple(BundleEntry(*(entry[name] for name in _FIELDS)) for entry in document["entries"]),
+        tuple(BundleEntry(*(entry[name] for name in BundleEntry.__slots__)) for entry in document["entries"]),
     )
     for text in (manifest.version, manifest.system, manifest.machine, *manifest.providers):
         _require(_TEXT.fullmatch(text), text)
