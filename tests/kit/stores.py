@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.system.packages import apt
@@ -54,8 +55,8 @@ def _fetch(name: str, package: Path) -> None:
     partial = package.with_name(f"{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        apt.download_and_unpack(name, partial, workdir=CACHE / "apt")
-    except (apt.AptUnavailableError, apt.AptError) as error:
+        apt.download_and_unpack(name, partial, workdir=CACHE / "apt", run=apt.runner())
+    except InstallError as error:
         pytest.skip(f"no {name} here, and none to be had: {error}")
     partial.rename(package)
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, quoted
 
 UNFINISHED = ".new"
 """How the name of a file ends that is being written; after a crash it is left over, and `sweep` removes it."""
+
+
+@contextmanager
+def writing(place: Path, code: str = "folder-unwritable", what: str = "") -> Iterator[None]:
+    """Within the block, turn OSError into an InstallError: what cannot be done at a place, why, and what helps."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{what or f'{place} cannot be written'}: {error.strerror or error}."
+        look = f"df -h {quoted(str(place))}; ls -ld {quoted(str(place))}"
+        raise InstallError(code, message, str(error), MACHINE_REFUSES.get(error.errno or 0, look)) from error
 
 
 def make_cache_folder(folder: Path) -> None:

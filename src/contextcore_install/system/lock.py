@@ -7,7 +7,8 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from contextcore_install.system.files import write_all
@@ -41,6 +42,16 @@ def acquire(path: Path, wait: Callable[[], None], owner: Mapping[str, Any] | Non
             if not held:
                 os.close(descriptor)
         wait()
+
+
+@contextmanager
+def held(path: Path, wait: Callable[[], None]) -> Iterator[int]:
+    """Hold a lock within the block, and give its descriptor; takes and raises what `acquire` does."""
+    descriptor = acquire(path, wait)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def owner_of(path: Path) -> dict[str, Any] | None:

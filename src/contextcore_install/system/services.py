@@ -12,12 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.system.files import write_atomically
+from contextcore_install.system.files import write_atomically, writing
 from contextcore_install.system.process import Captured, capture
 
 ANSWER_S, CHANGE_S = 10.0, 60.0
@@ -112,13 +111,11 @@ class Manager(ABC):
         """Have it run now, with this file, and from every login on; return whether anything had to be done."""
         self.require()
         path, content = self.path(service.name), self.content(service)
-        try:
+        with writing(path.parent):
             changed = not path.is_file() or path.read_text(encoding="utf-8") != content
             if changed:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, content)
-        except OSError as error:
-            raise _unwritable(path, error) from error
         if self._runs(service.name):
             if not changed:
                 return False
@@ -138,10 +135,8 @@ class Manager(ABC):
         except InstallError:  # if it does not run, or the manager does not answer, its file is all there is
             if self._runs(name):
                 raise
-        try:
+        with writing(path.parent):
             path.unlink()
-        except OSError as error:
-            raise _unwritable(path, error) from error
         if self.after_removal:
             with suppress(InstallError):
                 self._tell(self.after_removal, ctx)
@@ -227,9 +222,3 @@ def _quoted(word: str) -> str:
         raise InstallError("usage", f"{word[:40]!r} cannot stand in a service's file")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
-
-
-def _unwritable(path: Path, error: OSError) -> InstallError:
-    reason = (error.strerror or str(error)).lower()
-    hint = f"ls -ld {quote(str(path.parent))}"
-    return InstallError("folder-unwritable", f"{path} cannot be written: {reason}", hint=hint)

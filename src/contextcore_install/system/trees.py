@@ -118,13 +118,14 @@ def read_tree(source: IO[bytes], folder: Path, *, links: bool = False) -> None:
             if member.islnk():
                 shutil.copyfile(folder / _plain(member.linkname), target)
             else:
-                _lay_down(tar.extractfile(member), target, member.mode)
+                lay_down(tar.extractfile(member), target, member.mode)
     for target, leads_to in last:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         target.symlink_to(leads_to)
 
 
-def _lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
+def lay_down(content: IO[bytes] | None, target: Path, mode: int) -> None:
+    """Write a new file, which only its owner may read, and may run if `mode` says so. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(target, flags, 0o600 | (mode & 0o100)), "wb") as file:
         if content:

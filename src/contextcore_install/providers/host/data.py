@@ -18,12 +18,12 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.host import release as releases
-from contextcore_install.providers.host.layout import DATA_MARK, Layout, read_json, writing
+from contextcore_install.providers.host.layout import DATA_MARK, Layout, read_json
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, METRICS_STORES, VICTORIA_METRICS
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
-from contextcore_install.system.files import read_text
+from contextcore_install.system.files import read_text, writing
 from contextcore_install.system.http import LoopbackHttp
 
 SNAPSHOT_WITHIN_S = 60.0  # VictoriaMetrics makes one of links

@@ -6,15 +6,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
-from contextcore_install.system.files import read_text, write_atomically
+from contextcore_install.system.files import read_text, write_atomically, writing
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
@@ -111,20 +108,6 @@ def mark_data(folder: Path) -> None:
 def _is_leftover(path: Path) -> bool:
     """Tell whether a file is what an atomic write left behind when it was killed."""
     return path.name.startswith(".") and path.name.endswith(".new")
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Within the block, turn OSError into InstallError `folder-unwritable`."""
-    try:
-        yield
-    except OSError as error:
-        raise InstallError(
-            "folder-unwritable",
-            f"{error.filename or folder} cannot be written: {error.strerror or error}.",
-            evidence=str(error),
-            hint=f"df -h {quote(str(folder))}; ls -ld {quote(str(folder))}",
-        ) from error
 
 
 def write_json(path: Path, document: Mapping[str, Any], indent: int | None = None) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
-from contextcore_install.providers.host.layout import Layout, mark_data, read_json, writing
+from contextcore_install.providers.host.layout import Layout, mark_data, read_json
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.render import HostRelease, Rendered
 from contextcore_install.stack.catalogue import METRICS_STORE
 from contextcore_install.system.daemons import Daemon, Daemons, Record
-from contextcore_install.system.files import read_text, write_atomically
+from contextcore_install.system.files import read_text, write_atomically, writing
 
 COMMAND = "command.json"
 """Written beside a component's configuration: what it is started with. It says which components were installed."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 
 from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import dataclass, field
@@ -23,8 +21,8 @@ from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, reconnect
 from contextcore_install.system import process
-from contextcore_install.system.files import write_atomically
-from contextcore_install.system.lock import acquire
+from contextcore_install.system.files import write_atomically, writing
+from contextcore_install.system.lock import held
 from contextcore_install.system.supervisor import StartOptions
 
 #: Seconds for kind to make a cluster, to remove one, and to write a context; and between two tries to take the lock.
@@ -246,13 +244,8 @@ def _hold(path: Path, ctx: StepContext) -> Iterator[int]:
         ctx.activity("waiting for another creation with kind to end")
         ctx.wait(LOCK_TRIES_S)
 
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = acquire(path, wait)
-    except OSError as error:
-        hint = f"ls -ld {quote(str(path.parent))}"
-        raise InstallError("folder-unwritable", f"{path} cannot be written: {error.strerror}.", hint=hint) from error
-    try:
+    with ExitStack() as stack:
+        with writing(path.parent):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = stack.enter_context(held(path, wait))
         yield descriptor
-    finally:
-        os.close(descriptor)

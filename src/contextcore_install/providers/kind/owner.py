@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds
-from contextcore_install.system.files import read_text, write_atomically
+from contextcore_install.system.files import read_text, write_atomically, writing
 
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 CLOCKS_DIFFER_S = 120.0  # seconds by which the engine's clock (a virtual machine's) may differ from ours
@@ -114,12 +113,9 @@ class OwnerFile:
             self._path.unlink(missing_ok=True)
 
     def _write(self, owner: Owner) -> Owner:
-        try:
+        with writing(self._path.parent):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(asdict(owner)) + "\n")
-        except OSError as error:
-            message, folder = f"{self._path} cannot be written: {error.strerror}.", quote(str(self._path.parent))
-            raise InstallError("folder-unwritable", message, hint=f"df -h {folder}; ls -ld {folder}") from error
         return owner
 
 

@@ -28,7 +28,7 @@ from contextcore_install.storage.backup.archive import there_already
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.home import make_home
 from contextcore_install.system.files import discard, sync_folder
-from contextcore_install.system.lock import acquire
+from contextcore_install.system.lock import held
 from contextcore_install.system.packages.bundle_format import TIME, BundleManifest, Part, Sign, write_bundle
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.releases import Platform, releases
@@ -157,13 +157,10 @@ def _downloads_alone(app: App, ctx: StepContext) -> Iterator[Path]:
         ctx.activity("waiting: another bundle is being made here")
         ctx.wait(0.5)
 
-    descriptor = acquire(folder / "lock", wait)
-    try:
+    with held(folder / "lock", wait):
         yield folder
         for path in folder.glob("*-*"):  # also what an older version was interrupted in
             discard(path)
-    finally:
-        os.close(descriptor)
 
 
 def _tasks(app: App, plan: _Plan, ctx: StepContext, stack: ExitStack, folders: tuple[Path, Path]) -> list[_Task]:

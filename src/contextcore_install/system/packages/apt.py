@@ -8,6 +8,7 @@ vouches for the lists, and they for the package (apt-secure(8)).
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from math import inf
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.process import Completed
@@ -52,18 +54,6 @@ Run = Callable[[Sequence[str], Path, Mapping[str, str] | None], Completed]
 """Runs a command in a folder, with an environment or else ours, and returns how it ended."""
 
 
-class AptUnavailableError(Exception):
-    """This machine has no apt-get or no dpkg-deb."""
-
-
-class AptError(Exception):
-    """The package could not be downloaded or unpacked; `evidence` is what apt-get or dpkg-deb said."""
-
-    def __init__(self, message: str, evidence: str) -> None:
-        super().__init__(message)
-        self.evidence = evidence
-
-
 def runner(ctx: StepContext | None = None, timeout_s: float = inf) -> Run:
     """Return what runs commands within a step and a time limit in seconds, if there are such."""
 
@@ -74,22 +64,21 @@ def runner(ctx: StepContext | None = None, timeout_s: float = inf) -> Run:
     return run
 
 
-def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run | None = None, etc: Path = ETC) -> Path:
+def download_and_unpack(package: str, into: Path, *, workdir: Path, run: Run, etc: Path = ETC) -> Path:
     """Download the newest `package` of this release, unpack it into `into`, and return `into`.
 
     `into` then holds `usr/...` as the package does; its dependencies are not fetched, and programs need them
     from the system. `workdir` keeps apt's lists, so a second package costs only its own download.
-    Raises AptUnavailableError or AptError.
+    Raises InstallError `no-apt`, or `package` with what apt-get or dpkg-deb said.
     """
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
-        raise AptUnavailableError(f"there is no {missing[0]} on this machine")
-    run = run or runner()
+        raise InstallError("no-apt", f"there is no {missing[0]} on this machine.")
     archive = _download(package, workdir.resolve(), run, etc)
     into.mkdir(parents=True, exist_ok=True)
     unpacked = run(["dpkg-deb", "--extract", str(archive), str(into)], archive.parent, None)
     archive.unlink()
     if unpacked.exit_code != 0:
-        raise AptError(f"{archive.name} could not be unpacked", last_line(unpacked.output))
+        raise InstallError("package", f"{archive.name} could not be unpacked.", last_line(unpacked.output))
     return into
 
 
@@ -99,7 +88,11 @@ def _download(package: str, workdir: Path, run: Run, etc: Path) -> Path:
     shutil.rmtree(downloads, ignore_errors=True)
     for folder in ("lists/partial", "cache/archives/partial", "sources.list.d", "state", "downloads"):
         (workdir / folder).mkdir(parents=True, exist_ok=True)
-    for name, text in own_sources(etc, read_os_release(Path("/etc/os-release"))).items():
+    try:
+        os_release = platform.freedesktop_os_release()
+    except OSError:
+        os_release = {}
+    for name, text in own_sources(etc, os_release).items():
         (workdir / "sources.list.d" / name).write_text(text, encoding="utf-8")
     options = [f"--option={name}={value.format(workdir=workdir)}" for name, value in _OPTIONS.items()]
     apt_get, environ = ["apt-get", "--quiet", *options], {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -112,7 +105,8 @@ def _download(package: str, workdir: Path, run: Run, etc: Path) -> Path:
     if fetched.exit_code != 0 or not archives:
         output = f"{said}\n{fetched.output}"
         complaints = [line for line in output.splitlines() if line.startswith(("E:", "W:", "Err"))]
-        raise AptError(f"{package} could not be downloaded", "\n".join(complaints) or output.strip())
+        evidence = "\n".join(complaints) or output.strip()
+        raise InstallError("package", f"{package} could not be downloaded.", evidence)
     (workdir / "updated").touch()
     return archives[0]
 
@@ -183,10 +177,3 @@ def _entries(file: Path) -> Iterator[_Source]:
         if fields.get("enabled", "yes").lower() not in {"no", "false", "without", "off", "disable", "0"}:
             lists = (fields.get(name, "").split() for name in ("types", "uris", "suites", "components"))
             yield _Source(stanza.strip("\n"), *lists)
-
-
-def read_os_release(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}

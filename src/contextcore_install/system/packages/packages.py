@@ -109,9 +109,9 @@ def _pips(workdir: Path, run: apt.Run) -> Iterator[Path | None]:
     for package in PIP_PACKAGES:
         try:
             unpacked = apt.download_and_unpack(package, workdir / "pip", workdir=workdir / "apt", run=run)
-        except apt.AptUnavailableError as error:
-            raise _no_pip(str(error)) from None
-        except apt.AptError as error:
+        except InstallError as error:
+            if error.code != "package":
+                raise _no_pip(error.message) if error.code == "no-apt" else error from None
             failure = explain("apt-get", error.evidence)
             continue
         yield from unpacked.glob("usr/share/python-wheels/pip-*.whl")

@@ -1,25 +1,36 @@
-"""Puts a program, or the tree that it needs around it, to its place: tried out, and in one step."""
+"""Takes a program, or the tree that it needs around it, out of an archive, and puts it to its place.
+
+What an archive says is not trusted; a program is tried out, and appears in its place in one step.
+"""
 
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import shutil
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
-from contextcore_install.system.files import discard, sync_folder
-from contextcore_install.system.lock import acquire
+from contextcore_install.system.files import discard, sync_folder, writing
+from contextcore_install.system.lock import held
 from contextcore_install.system.packages.releases import Release, releases
+from contextcore_install.system.trees import HEADERS_FAIL, lay_down, read_tree
 
 #: Seconds for a new program to say its version.
 TRIAL_WITHIN_S = 20.0
 TRIAL = ("-version",)
+_DAMAGE = (*HEADERS_FAIL, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, NotImplementedError, RuntimeError)
+"""What the libraries raise for archives that are damaged, encrypted or compressed in an unknown way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,47 @@ def lock_of(bin_folder: Path, name: str) -> Path:
 def trees_of(bin_folder: Path) -> Path:
     """Return the folder of the programs that come with files of theirs, one folder each."""
     return bin_folder.parent / "programs"
+
+
+def take_program(archive: Path, member: str, target: Path) -> None:
+    """Write the one member of an archive (a zip, or a .tar.gz) that matches a pattern to the new file `target`.
+
+    Nothing else is written, wherever it says that it belongs. Raises InstallError `archive`, OSError.
+    """
+    with _reading(archive):
+        if not archive.name.endswith(".tar.gz"):
+            with zipfile.ZipFile(archive) as zipped:
+                for name in zipped.namelist():
+                    if fnmatchcase(name, member):
+                        with zipped.open(name) as content:
+                            lay_down(content, target, 0o700)
+                        return
+        else:
+            with tarfile.open(archive, "r|gz", errorlevel=1) as tar:
+                for item in tar:
+                    if item.isreg() and fnmatchcase(item.name.removeprefix("./"), member):
+                        lay_down(tar.extractfile(item), target, 0o700)
+                        return
+    raise InstallError("archive", f"{archive.name} holds no {member}.")
+
+
+def take_tree(archive: Path, target: Path) -> Path:
+    """Lay a .tar.gz out in `target`, which this makes; return the one folder in it, or else `target` itself.
+
+    Raises InstallError `archive` for anything that does not stay in its place, and OSError.
+    """
+    with _reading(archive), gzip.open(archive) as content:
+        read_tree(content, target, links=True)  # type: ignore[arg-type] # it reads and seeks, as a file does
+    inside = list(target.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise InstallError("archive", f"{archive.name} cannot be unpacked: {error}.") from error
 
 
 def put_program(job: Job, source: Path, name: str) -> Path:
@@ -82,13 +134,9 @@ def prune(bin_folder: Path) -> None:
     """Remove trees and downloads of programs that are in place, but for what one of them is in or runs from."""
     for left in (*trees_of(bin_folder).glob("*-*"), *downloads_of(bin_folder).glob("*-*")):
         name = left.name.partition("-")[0]
-        with suppress(OSError):
-            descriptor = acquire(lock_of(bin_folder, name), _give_up)  # not while it is being installed
-            try:
-                if _is_superseded(left.resolve(), bin_folder / name):
-                    discard(left)
-            finally:
-                os.close(descriptor)
+        with suppress(OSError), held(lock_of(bin_folder, name), _give_up):  # not while it is being installed
+            if _is_superseded(left.resolve(), bin_folder / name):
+                discard(left)
 
 
 def _is_superseded(left: Path, program: Path) -> bool:
@@ -127,8 +175,6 @@ def try_out(job: Job, program: Path, trial: Sequence[str]) -> None:
 
 @contextmanager
 def _placing(job: Job, name: str) -> Iterator[None]:
-    try:
+    with writing(job.bin_folder, "not-in-place", f"{name} cannot be put into {job.bin_folder}"):
         yield
-    except OSError as error:
-        raise InstallError("not-in-place", f"{name} cannot be put into {job.bin_folder}: {error}.") from error
     job.ctx.notice(f"{name} is now in {job.bin_folder}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.system.packages.apt import own_sources, read_os_release
+from contextcore_install.system.packages.apt import own_sources
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 NOBLE = {"ID": "ubuntu", "VERSION_CODENAME": "noble", "UBUNTU_CODENAME": "noble"}
@@ -90,11 +90,3 @@ def test_where_nothing_is_known_as_the_distributions_own_all_remain(tmp_path: Pa
 
 def test_a_machine_without_sources_has_none(tmp_path: Path) -> None:
     assert own_sources(tmp_path, BOOKWORM) == {}
-
-
-def test_os_release_is_read_with_and_without_quotes(tmp_path: Path) -> None:
-    path = tmp_path / "os-release"
-    path.write_text('ID=debian\nVERSION_CODENAME="bookworm"\n\n# comment\n', encoding="utf-8")
-
-    assert read_os_release(path)["VERSION_CODENAME"] == "bookworm"
-    assert read_os_release(tmp_path / "absent") == {}

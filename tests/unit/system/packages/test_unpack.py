@@ -12,8 +12,8 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages.install import install_program
+from contextcore_install.system.packages.placing import take_program, take_tree
 from contextcore_install.system.packages.releases import Platform, releases
-from contextcore_install.system.packages.unpack import take_program, take_tree
 from kit.fakes import Told
 from kit.release_server import ReleaseServer, program, tarball, zipped
 
