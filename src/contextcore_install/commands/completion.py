@@ -24,7 +24,7 @@ _REGISTRATION = rf"(?m)^ *(complete|compdef|#compdef) .*{COMMAND}$"
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _MODULES = (contextcore_install, grammar, parser, names, catalogue, sys.modules[__name__])
-_MADE_FROM = (*(Path(str(module.__file__)) for module in _MODULES), grammar.TABLE, _TABLE)
+_MADE_FROM = (*(Path(str(module.__file__)) for module in _MODULES), grammar.TABLE, catalogue.TABLE, _TABLE)
 """The files that the scripts are made from. Shells ask for one at every start, so it is kept."""
 
 

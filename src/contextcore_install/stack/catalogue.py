@@ -1,16 +1,18 @@
-"""The components of the stack as data: what they are, where they listen, and how to get them.
-
-Versions, ports and readiness paths are those of the images that the Kubernetes manifests use as well. A port's key is
-what a user types in `--port KEY=PORT`: the component's name for its main port, name and purpose for the others.
-"""
+"""The components of the stack, read from `catalogue.toml`: what they are, where they listen, how programs are known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import own, usage_error
+from contextcore_install.core.tables import read_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOOPBACK = "127.0.0.1"  # never `localhost`: that may mean ::1 first, where nothing of ours listens
 
@@ -27,8 +29,8 @@ class Port:
     key: str
     purpose: str
     container: int
-    node_port: int
     host: int
+    node_port: int = 0
     internal: bool = False
 
 
@@ -87,84 +89,24 @@ MEMORY_MIB = 1536
 METRICS_STORE = "mimir"
 """The component without which there is no installation: it takes the installation's own metrics."""
 
-COMPONENTS: tuple[Component, ...] = (
-    Component(
-        "mimir",
-        "the metrics store",
-        "3.1.1",
-        ports=(
-            Port("mimir", "metrics: HTTP", 9009, 30009, 9009),
-            Port("mimir-grpc", "metrics: its own gRPC", 9095, 0, 9095, internal=True),
-        ),
-        program=ProgramSpec(("mimir",), r"(?i)mimir, version"),
-        ready_port="mimir",
-        memory_mib=384,
-    ),
-    Component(
-        "loki",
-        "Loki, the log store",
-        "3.7.6",
-        ports=(
-            Port("loki", "logs: HTTP", 3100, 30100, 3100),
-            Port("loki-grpc", "logs: its own gRPC", 9095, 0, 9096, internal=True),
-        ),
-        program=ProgramSpec(("loki",), r"(?i)loki, version"),
-        ready_port="loki",
-    ),
-    Component(
-        "tempo",
-        "Tempo, the trace store",
-        "3.0.3",
-        ports=(
-            Port("tempo", "traces: HTTP", 3200, 30200, 3200),
-            Port("tempo-grpc", "traces: its own gRPC", 9095, 0, 9097, internal=True),
-            # On this machine 4317 and 4318 are Alloy's, which hands traces on.
-            Port("tempo-otlp", "traces: OTLP over gRPC, from Alloy", 4317, 0, 14317, internal=True),
-            Port("tempo-otlp-http", "traces: OTLP over HTTP", 4318, 0, 14318, internal=True),
-        ),
-        program=ProgramSpec(("tempo",), r"(?i)tempo, version"),
-        ready_port="tempo",
-    ),
-    Component(
-        "alloy",
-        "Alloy, the collector",
-        "1.18.0",
-        ports=(
-            Port("alloy", "telemetry in: OTLP over gRPC", 4317, 30317, 4317),
-            Port("alloy-http", "telemetry in: OTLP over HTTP", 4318, 30318, 4318),
-            Port("alloy-ui", "collector: its page and readiness", 12345, 0, 12345),
-        ),
-        program=ProgramSpec(("alloy",), r"(?i)alloy, version", "--version"),
-        ready_path="/-/ready",
-        ready_port="alloy-ui",
-        image_tag="v1.18.0",
-        program_mib=650,
-    ),
-    Component(
-        "grafana",
-        "Grafana, dashboards",
-        "13.2.3",
-        ports=(Port("grafana", "dashboards: HTTP", 3000, 30000, 3000),),
-        program=ProgramSpec(("grafana", "grafana-server"), r"(?i)^(grafana )?version \d", "-v"),
-        ready_port="grafana",
-        ready_path="/api/health",
-        memory_mib=320,
-        program_mib=1400,
-    ),
-)
+
+def _component(row: dict[str, Any]) -> Component:
+    ports = tuple(Port(**port) for port in row.pop("ports"))
+    program = _program(row.pop("program"))
+    return Component(**row, ports=ports, program=program)
+
+
+def _program(row: dict[str, Any]) -> ProgramSpec:
+    return ProgramSpec(**{**row, "names": tuple(row["names"])})
+
+
+TABLE = Path(__file__).with_suffix(".toml")
+_table = read_table(TABLE)
+COMPONENTS: tuple[Component, ...] = tuple(map(_component, _table["components"]))
 """In the order in which they start: what others send to comes first."""
-
-_VICTORIA_METRICS = ProgramSpec(("victoria-metrics", "victoria-metrics-prod"), "")  # Debian's prints an empty version
-_PROMETHEUS = ProgramSpec(("prometheus",), r"(?i)prometheus, version", "--version")
-
-MIMIR = MetricsStore("mimir", "Mimir", COMPONENTS[0].program, "/ready", "/api/v1/push", "/prometheus")
-VICTORIA_METRICS = MetricsStore(
-    "victoria-metrics", "VictoriaMetrics", _VICTORIA_METRICS, "/ready", "/api/v1/write", "/prometheus"
-)
-PROMETHEUS = MetricsStore("prometheus", "Prometheus", _PROMETHEUS, "/-/ready", "/api/v1/write", "")
-METRICS_STORES = (MIMIR, VICTORIA_METRICS, PROMETHEUS)
+METRICS_STORES = tuple(MetricsStore(**{**row, "program": _program(row["program"])}) for row in _table["metrics_stores"])
 """What can be the metrics store on this machine, in the order in which it is chosen."""
-
+MIMIR, VICTORIA_METRICS, PROMETHEUS = METRICS_STORES
 _BY_NAME = MappingProxyType({component.name: component for component in COMPONENTS})
 PORTS: Mapping[str, Port] = MappingProxyType({port.key: port for component in COMPONENTS for port in component.ports})
 
