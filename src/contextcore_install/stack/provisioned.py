@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+
+from contextcore_install.core.provider import Endpoint
 
 FOLDER = Path(__file__).parent / "manifests" / "grafana"
 
@@ -29,9 +31,11 @@ def dashboard_uids() -> tuple[str, ...]:
     return tuple(str(json.loads(text)["uid"]) for text in dashboards().values())
 
 
-def dashboard_url(grafana_url: str, cluster: str) -> str:
-    """Return where a Grafana shows the installation of a cluster."""
-    return f"{grafana_url}/d/{json.loads(dashboards()['installation.json'])['uid']}?var-cluster={cluster}"
+def dashboard_url(endpoints: Iterable[Endpoint], cluster: str) -> str:
+    """Return where Grafana shows the installation of a cluster; empty if it cannot be reached."""
+    reached = next((item for item in endpoints if item.component == "grafana" and item.is_reachable), None)
+    uid = json.loads(dashboards()["installation.json"])["uid"]
+    return f"{reached.base_url}/d/{uid}?var-cluster={cluster}" if reached else ""
 
 
 def rule_uids() -> tuple[str, ...]:

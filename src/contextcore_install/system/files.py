@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 UNFINISHED = ".new"
 """How the name of a file ends that is being written; after a crash it is left over, and `sweep` removes it."""
@@ -86,6 +91,15 @@ def read_text(path: Path) -> str:
     """Return the text of a small regular file of ours. Raises OSError, and ValueError for what is no UTF-8."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read().decode("utf-8")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object in a small JSON file of ours; None if there is none that can be read."""
+    try:
+        document = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def tail(path: Path, limit: int) -> str:

@@ -162,10 +162,14 @@ def file_system(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that listens on a port; `pid` is 0 if this user may not know it."""
+    """A process that listens on a port."""
 
     pid: int
     name: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name or 'a process'} (pid {self.pid})"
 
 
 def _listens_on(connection: Any, port: int) -> bool:

@@ -1,11 +1,21 @@
-"""Whether a TCP port of loopback can be had."""
+"""Whether a TCP port of loopback can be had, and is reached without a proxy."""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
+
+
+def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with this machine left out of what goes through a proxy."""
+    kept = dict(environ)
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in kept.get(name, "").split(",") if host]
+        kept[name] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
+    return kept
 
 
 def takes_connections(port: int) -> bool:

@@ -14,7 +14,7 @@ from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import hide_secrets
-from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
+from contextcore_install.system.files import make_cache_folder, read_object, write_atomically
 from contextcore_install.system.process import capture, run
 
 #: Seconds that a program gets to say its version, and characters of it that are kept.
@@ -42,11 +42,7 @@ class Versions:
     def __init__(self, environ: Mapping[str, str], memory: Path) -> None:
         self._environ, self._memory = environ, memory
         self._asked: dict[str, str | None] = {}
-        try:
-            document = json.loads(read_text(memory))
-        except (OSError, ValueError):
-            document = {}
-        self._known: dict[str, object] = document if isinstance(document, dict) else {}
+        self._known: dict[str, object] = read_object(memory) or {}
 
     def said(self, path: str, *arguments: str) -> str | None:
         """Return what a program prints for such arguments, asked once for each build; None if it fails."""

@@ -18,12 +18,12 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.requirements import DataPiece, Storage
 from contextcore_install.providers.host import release as releases
-from contextcore_install.providers.host.layout import DATA_MARK, Layout, read_json
+from contextcore_install.providers.host.layout import DATA_MARK, Layout
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, METRICS_STORES, VICTORIA_METRICS
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import Daemons
-from contextcore_install.system.files import read_text, writing
+from contextcore_install.system.files import read_object, read_text, writing
 from contextcore_install.system.http import LoopbackHttp
 
 SNAPSHOT_WITHIN_S = 60.0  # VictoriaMetrics makes one of links
@@ -33,7 +33,7 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})  # file syste
 def storage_in(component: str, folder: Path, pid: int) -> Storage:
     """Return how a component's data folder is; `pid` is that of its process, 0 if none runs."""
     place = str(folder)
-    mark = read_json(folder / DATA_MARK) or {}
+    mark = read_object(folder / DATA_MARK) or {}
     pieces = (DataPiece(folder.name, str(mark.get("id", "")), str(mark.get("since", ""))),)
     if finding := _data_problem(component, folder, pid):
         return Storage(component, place, finding.evidence, finding, pieces=pieces)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.events import second
-from contextcore_install.system.files import read_text, write_atomically, writing
+from contextcore_install.system.files import read_object, write_atomically, writing
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
@@ -47,7 +47,7 @@ class Layout:
             return ""
         if not self.root.is_dir():
             return f"{self.root} is not a folder."
-        owner = read_json(self.marker)
+        owner = read_object(self.marker)
         if owner is None:
             # If a mark was damaged or lost, a folder that holds only what is ours is ours all the same.
             known = any(path.is_file() for path in self._files)
@@ -63,13 +63,13 @@ class Layout:
     def missing(self) -> list[str]:
         """Return the names of what a whole cluster has and this one lacks."""
         lacking = [folder.name for folder in self.folders if not folder.is_dir()]
-        return lacking if read_json(self.marker) else [MARKER_NAME, *lacking]
+        return lacking if read_object(self.marker) else [MARKER_NAME, *lacking]
 
     def make(self) -> None:
         """Make what is missing. Raises InstallError `folder-unwritable`."""
         with writing(self.root):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not read_json(self.marker):
+            if not read_object(self.marker):
                 owner = {"owner": OWNER, "cluster": self.cluster, "uid": os.getuid(), "id": os.urandom(8).hex()}
                 write_json(self.marker, owner)
             for folder in (*self.folders, self.secrets):
@@ -78,7 +78,7 @@ class Layout:
     def note_ports(self, ports: Mapping[str, int]) -> None:
         """Keep the ports that were chosen beside what runs on them. Raises InstallError `folder-unwritable`."""
         with writing(self.root):
-            if read_json(self.chosen_ports) != dict(ports):
+            if read_object(self.chosen_ports) != dict(ports):
                 write_json(self.chosen_ports, dict(ports))
 
     def remove(self, *, keep_data: bool = False) -> None:
@@ -101,7 +101,7 @@ class Layout:
 
 def mark_data(folder: Path) -> None:
     """Mark a component's data folder, unless it is marked. Raises OSError."""
-    if not read_json(folder / DATA_MARK):
+    if not read_object(folder / DATA_MARK):
         write_json(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": second(time.time_ns() // 1000)})
 
 
@@ -110,14 +110,5 @@ def _is_leftover(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".new")
 
 
-def write_json(path: Path, document: Mapping[str, Any], indent: int | None = None) -> None:
-    write_atomically(path, json.dumps(document, indent=indent) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object in a small JSON file of ours; None if there is none that can be read."""
-    try:
-        document = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(document) + "\n")

@@ -10,7 +10,7 @@ from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS, RESUME, InstallError, own
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.findings import Finding, Remedy, Risk
-from contextcore_install.core.interfaces import Http, StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.core.redaction import command_line
 from contextcore_install.core.requirements import Listener, socket_listener
@@ -24,6 +24,7 @@ from contextcore_install.stack.catalogue import METRICS_STORE, MIMIR, Component,
 from contextcore_install.system import machine
 from contextcore_install.system.daemons import MARKER, Daemons, Sighting
 from contextcore_install.system.files import tail
+from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.system.ports import takes_connections
 
 ANSWER_WITHIN_S = 2.0
@@ -55,7 +56,6 @@ class ProcessConditions:
     """Checks components, all at the same time."""
 
     daemons: Daemons
-    http: Http
 
     def now(self, watched: Sequence[Watched]) -> list[Workload]:
         if len(watched) <= 1:
@@ -81,7 +81,7 @@ class ProcessConditions:
         if not sighting.alive:
             return self._dead(item, sighting)
         try:
-            answer = self.http.get(item.endpoint.ready_url, ANSWER_WITHIN_S)
+            answer = LoopbackHttp().get(item.endpoint.ready_url, ANSWER_WITHIN_S)
         except InstallError as error:
             reason = SUSPENDED if self.daemons.is_suspended(item.name) else ""
             evidence = Evidence(item.name, reason=reason, error=error.code, facts=item.facts)
@@ -146,26 +146,21 @@ def other_holder(port: int, own: int) -> str:
     if own and machine.listens(own, port):
         return ""
     holder = machine.listener(port)
-    if own and (holder is None or not holder.pid or machine.descends_from(holder.pid, own)):
+    if own and (holder is None or machine.descends_from(holder.pid, own)):
         return ""
-    if holder is None or not holder.pid:
+    if holder is None:
         return "another program"
-    who = f"{holder.name or 'a process'} (pid {holder.pid})"
-    mark = machine.environment_of(holder.pid, MARKER)
-    if not mark:
-        return who
+    if not (mark := machine.environment_of(holder.pid, MARKER)):
+        return holder.label
     record = Path(mark)  # …/clusters/NAME/host/run/COMPONENT.pid
     cluster = record.parents[2] if len(record.parents) > 2 else record
-    return f"{who}, the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"
+    return f"{holder.label}, the {record.stem} of the cluster {cluster.name} (its files are in {cluster})"
 
 
-def listeners(daemons: Daemons) -> Iterator[Listener]:
-    """Yield where the processes listen, those that they started included."""
-    for name in daemons.names():
-        sighting = daemons.look(name)
-        if sighting.alive and sighting.record:
-            for address, port in machine.listening(sighting.record.pid):
-                yield socket_listener(name, address, port)
+def listeners(daemons: Daemons) -> list[Listener]:
+    """Return where the processes listen, those that they started included."""
+    pids = {name: pid for name in daemons.names() if (pid := daemons.pid(name))}
+    return [socket_listener(name, *place) for name, pid in pids.items() for place in machine.listening(pid)]
 
 
 def evidence_of(layout: Layout, daemons: Daemons) -> Sequence[Collector]:

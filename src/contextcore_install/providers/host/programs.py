@@ -15,7 +15,7 @@ from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Absent, ProviderConfig
-from contextcore_install.providers.host.layout import Layout, read_json, write_json
+from contextcore_install.providers.host.layout import Layout, write_json
 from contextcore_install.stack.catalogue import (
     COMPONENTS,
     METRICS_STORE,
@@ -24,6 +24,7 @@ from contextcore_install.stack.catalogue import (
     MetricsStore,
     ProgramSpec,
 )
+from contextcore_install.system.files import read_object
 from contextcore_install.system.programs import Versions
 
 _ASKS_AGAIN = frozenset({"install_tools", "components"})
@@ -69,7 +70,7 @@ class StackPrograms:
         self._places = (config.environ.get("PATH", ""), str(config.bin_folder))
         self._versions = Versions(config.environ, layout.programs)
         self._fetched: set[str] = set()  # in this run: what they then say of their version is not judged
-        kept = {} if config.given_now & _ASKS_AGAIN else read_json(layout.left_out) or {}
+        kept = {} if config.given_now & _ASKS_AGAIN else read_object(layout.left_out) or {}
         self.left_out = {name: str(reason) for name, reason in kept.items()}
 
     def found(self) -> dict[str, Program]:
@@ -89,14 +90,14 @@ class StackPrograms:
 
     def remembered(self) -> MetricsStore | None:
         """Return the kind of metrics store that this cluster's data is in."""
-        name = (read_json(self._layout.store_choice) or {}).get("family")
+        name = (read_object(self._layout.store_choice) or {}).get("family")
         return next((store for store in METRICS_STORES if store.name == name), None)
 
     def remember(self, store: MetricsStore) -> None:
         """Keep the choice with the data, and what the programs said beside it. Raises OSError."""
         program = self._find_store(store)
         choice = {"family": store.name, "path": str(program.path) if program else ""}
-        if read_json(self._layout.store_choice) != choice:
+        if read_object(self._layout.store_choice) != choice:
             write_json(self._layout.store_choice, choice)
         self._versions.save()
 
@@ -189,7 +190,7 @@ class StackPrograms:
 
     def _find_store(self, store: MetricsStore) -> Program | None:
         """Return the program that wrote the data as long as it is there: another build may not read it."""
-        choice = read_json(self._layout.store_choice) or {}
+        choice = read_object(self._layout.store_choice) or {}
         used = str(choice.get("path", "")) if choice.get("family") == store.name else ""
         names = (used, *store.program.names) if used else store.program.names
         return self._search(METRICS_STORE, replace(store.program, names=names))

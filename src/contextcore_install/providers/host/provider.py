@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
-from contextcore_install.core.interfaces import Http, StepContext
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
@@ -38,7 +38,6 @@ from contextcore_install.providers.host.processes import (
 from contextcore_install.providers.host.programs import StackPrograms
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.providers.host.requirements import HostRequirements
-from contextcore_install.stack import provisioned
 from contextcore_install.stack.catalogue import (
     COMPONENTS,
     LOOPBACK,
@@ -49,8 +48,8 @@ from contextcore_install.stack.catalogue import (
     memory_shares,
     resolve_ports,
 )
+from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.daemons import Daemons
-from contextcore_install.system.http import LoopbackHttp
 
 
 class HostProvider:
@@ -58,12 +57,12 @@ class HostProvider:
 
     name = "host"
 
-    def __init__(self, config: ProviderConfig, *, http: Http | None = None, daemons: Daemons | None = None) -> None:
+    def __init__(self, config: ProviderConfig, *, daemons: Daemons | None = None) -> None:
         self._config = config
         self._ports = resolve_ports(config.ports)
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
-        self._conditions = ProcessConditions(self._daemons, http or LoopbackHttp())
+        self._conditions = ProcessConditions(self._daemons)
         self._restarted: set[tuple[str, str]] = set()
         self._emptied: list[str] = []
 
@@ -213,27 +212,26 @@ class HostProvider:
         found, installed = self._programs.found(), releases.installed(self._layout)
         expected = installed | set(found) | {METRICS_STORE}
         return [
-            Watched(item, self._endpoint(item), self._facts(item), item.name in found, item.name in installed)
+            self._watch(item, has_program=item.name in found, is_installed=item.name in installed)
             for item in self._programs.chosen
             if item.name in expected
         ]
 
-    def _facts(self, component: Component) -> Mapping[str, str]:
-        folder = self._store().name if component.name == METRICS_STORE else component.name
-        return {
-            "title": component.title,
+    def _watch(self, item: Component, *, has_program: bool, is_installed: bool) -> Watched:
+        kind = self._store() if item.name == METRICS_STORE else item
+        port = self._ports[item.ready_port]
+        facts = {
+            "title": item.title,
             "cluster": self._config.cluster,
-            "port": str(self._ports[component.ready_port]),
-            "port_key": component.ready_port,
-            "folder": str(self._layout.data / folder),
-            "log": str(self._daemons.log_path(component.name)),
-            "path": self._endpoint(component).ready_path,
-            "version": component.version,
+            "port": str(port),
+            "port_key": item.ready_port,
+            "folder": str(self._layout.data / kind.name),
+            "log": str(self._daemons.log_path(item.name)),
+            "path": kind.ready_path,
+            "version": item.version,
         }
-
-    def _endpoint(self, component: Component) -> Endpoint:
-        path = self._store().ready_path if component.name == METRICS_STORE else component.ready_path
-        return Endpoint(component.name, f"http://{LOOPBACK}:{self._ports[component.ready_port]}", path)
+        endpoint = Endpoint(item.name, f"http://{LOOPBACK}:{port}", kind.ready_path)
+        return Watched(item, endpoint, facts, has_program, is_installed)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component that is installed is reached, and where others are in the place of one."""
@@ -258,7 +256,7 @@ class HostProvider:
         ]
 
     def listeners(self) -> Sequence[Listener]:
-        return list(listeners(self._daemons))
+        return listeners(self._daemons)
 
     # For people
 
@@ -284,11 +282,10 @@ class HostProvider:
         found = self._programs.found()
         loss = f"; what {' and '.join(self._emptied)} had stored before is lost" if self._emptied else ""
         hints = [f"Logs: {self._layout.logs}", f"Data: {self._layout.data}{loss}"]
-        endpoints, dashboard = self.endpoints(), ""
-        if grafana := next((item for item in endpoints if item.component == "grafana" and item.is_reachable), None):
+        endpoints = self.endpoints()
+        if dashboard := dashboard_url(endpoints, self._config.cluster):
             shown = shlex.join(["cat", str(self._layout.grafana_password)])
             hints.insert(0, f"Grafana's login: admin, and the password that this shows: {shown}")
-            dashboard = provisioned.dashboard_url(grafana.base_url, self._config.cluster)
         return Overview(
             endpoints=tuple(endpoints),
             programs={name: program.label for name, program in found.items()},

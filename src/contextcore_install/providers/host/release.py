@@ -10,12 +10,13 @@ from pathlib import Path
 
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
-from contextcore_install.providers.host.layout import Layout, mark_data, read_json
+from contextcore_install.providers.host.layout import Layout, mark_data
 from contextcore_install.providers.host.programs import Program
 from contextcore_install.providers.host.render import HostRelease, Rendered
 from contextcore_install.stack.catalogue import METRICS_STORE
 from contextcore_install.system.daemons import Daemon, Daemons, Record
-from contextcore_install.system.files import read_text, write_atomically, writing
+from contextcore_install.system.files import read_object, read_text, write_atomically, writing
+from contextcore_install.system.ports import past_proxies
 
 COMMAND = "command.json"
 """Written beside a component's configuration: what it is started with. It says which components were installed."""
@@ -28,7 +29,7 @@ def installed(layout: Layout) -> set[str]:
 
 def still_run(layout: Layout, daemons: Daemons, component: str) -> Program | None:
     """Return the program that a component runs from, though it may be gone: the rest of the stack relies on it."""
-    command = read_json(layout.config / component / COMMAND) or {}
+    command = read_object(layout.config / component / COMMAND) or {}
     argv = command.get("argv")
     if not isinstance(argv, list) or not argv or not daemons.look(component).alive:
         return None
@@ -143,11 +144,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     Grafana takes any setting from GF_*; the others read none unless asked to. What they say to each other never goes
     through a proxy.
     """
-    kept = {name: value for name, value in environ.items() if not name.startswith("GF_")}
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in kept.get(name, "").split(",") if host]
-        kept[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
-    return kept
+    return past_proxies({name: value for name, value in environ.items() if not name.startswith("GF_")})
 
 
 def remove_configurations(folder: Path) -> None:

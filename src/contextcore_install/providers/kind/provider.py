@@ -34,7 +34,7 @@ from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.stack.provisioned import dashboard_url
-from contextcore_install.system.ports import takes_connections
+from contextcore_install.system.ports import past_proxies, takes_connections
 from contextcore_install.system.programs import KIND, KUBECTL, Tool
 
 #: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
@@ -49,7 +49,7 @@ class KindProvider(KubernetesProvider):
 
     def __init__(self, config: ProviderConfig) -> None:
         remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
-        super().__init__(config, _without_proxy(config.environ), f"kind-{config.cluster}", remedy)
+        super().__init__(config, past_proxies(config.environ), f"kind-{config.cluster}", remedy)
         self._ports = resolve_ports(config.ports)
         self._owners = owner_file(config)
 
@@ -247,20 +247,10 @@ class KindProvider(KubernetesProvider):
 
     def overview(self) -> Overview:
         programs = {item.name: item.image for item in COMPONENTS}
-        endpoints, dashboard = tuple(self.endpoints()), ""
-        if self._source.folder == OURS:  # the user's own manifests may have another dashboard, or none
-            urls = (item.base_url for item in endpoints if item.component == "grafana" and item.is_reachable)
-            dashboard = next((dashboard_url(url, self._config.cluster) for url in urls), "")
+        endpoints = tuple(self.endpoints())
+        # The user's own manifests may have another dashboard, or none.
+        dashboard = dashboard_url(endpoints, self._config.cluster) if self._source.folder == OURS else ""
         return Overview(endpoints, programs, hints=self._login_hints(), dashboard=dashboard)
-
-
-def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with this machine left out of what goes through a proxy."""
-    kept = dict(environ)
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in kept.get(name, "").split(",") if host]
-        kept[name] = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
-    return kept
 
 
 def node_of_volume(volume: Manifest) -> str:

@@ -196,9 +196,7 @@ class KindRequirements:
         if names:
             return f"the container {names[0]}"
         holder = machine.listener(port)
-        if holder is None or not holder.pid:
-            return "another program"
-        return f"{holder.name or 'a process'} (pid {holder.pid})"
+        return holder.label if holder else "another program"
 
 
 def _inotify() -> Probe:
