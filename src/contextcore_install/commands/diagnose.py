@@ -14,14 +14,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.bundle import (
-    REDACTED,
-    Bundle,
-    BundleDiagnosis,
-    BundleLimits,
-    details,
-    make_bundle,
-)
+from contextcore_install.runtime.bundle.bundle import REDACTED, Bundle, BundleLimits, Diagnosis, details, make_bundle
 from contextcore_install.runtime.bundle.evidence import evidence_of
 from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
 from contextcore_install.runtime.installation import Installation, resolve
@@ -85,14 +78,14 @@ class _Case:
         checks = checks_document(self._found, self._app.commands.typed)
         yield "findings.json", {"checks": checks, "notices": self._notices}
 
-    def diagnosis(self) -> BundleDiagnosis:
+    def diagnosis(self) -> Diagnosis:
         """Return what the checks have come to by now."""
         if self._trouble:
-            return BundleDiagnosis(self._trouble.message, details(self._trouble, self._app.commands))
+            return self._trouble.message, details(self._trouble, self._app.commands)
         line, finding = diagnose(self._state, self._found)
         if finding is None:
-            return BundleDiagnosis(line, self._notices)
-        return BundleDiagnosis(line, [*details(found_wrong(finding), self._app.commands), *self._notices])
+            return line, self._notices
+        return line, [*details(found_wrong(finding), self._app.commands), *self._notices]
 
 
 def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:

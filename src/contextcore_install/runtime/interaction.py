@@ -6,6 +6,7 @@ nothing, and is told so: InstallError `declined`.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -50,8 +51,6 @@ def report_error(error: InstallError, commands: Commands, *, as_json: bool) -> N
 
         sys.stdout.write(one_line(error_document(error) | {"hint": commands.typed(error.hint)}))
         return
-    import os
-
     from contextcore_install.ui.console.summary import render_error
 
     terminal = Terminal(sys.stderr, os.environ, commands.typed)

@@ -12,16 +12,9 @@ from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
+from contextcore_install.notify import messages
 from contextcore_install.notify.contact_points import ENVIRONMENT, RESET_POLICY, provisioning, split_urls
-from contextcore_install.notify.messages import (
-    Level,
-    Message,
-    RunFacts,
-    failed_before,
-    message,
-    message_about,
-    what_to_do,
-)
+from contextcore_install.notify.messages import Level, Message
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.state_file import load_state
@@ -65,33 +58,23 @@ def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
         given, withdrawn = bool(provisioning(file.load())), file.withdrawn()
     except InstallError:
         given, withdrawn = True, Withdrawn()  # a file that cannot be used now may have been of use before
-    if given:
-        withdrawn = Withdrawn(second(app.clock.now_us()), tuple(sorted(app.home.cluster_names())))
     if provisioning(urls):
         withdrawn = Withdrawn()
-    if urls or withdrawn.clusters:
-        file.save(urls, withdrawn)
-    else:
-        file.remove()
+    elif given:
+        withdrawn = Withdrawn(second(app.clock.now_us()), tuple(sorted(app.home.cluster_names())))
+    file.save(urls, withdrawn)
     return withdrawn
 
 
 def note_taken_back(app: App) -> bool:
-    """Forget, before a run, what an earlier one has taken from Grafana: its policy is the user's from now on.
-
-    Returns whether there was anything of that kind.
-    """
+    """Forget what an earlier run took from Grafana, whose policy is the user's now; return whether there was any."""
     file, cluster = ContactFile(app.home.contact_points), app.settings.cluster
     try:
         withdrawn = file.withdrawn()
         if cluster not in withdrawn.clusters or not _installed_since(app, withdrawn.at):
             return False
         left = tuple(name for name in withdrawn.clusters if name != cluster)
-        urls = file.load()
-        if urls or left:
-            file.save(urls, Withdrawn(withdrawn.at, left))
-        else:
-            file.remove()
+        file.save(file.load(), Withdrawn(withdrawn.at, left))
     except (InstallError, ValueError):
         return False  # whoever needs the files reports what is wrong with them
     return True
@@ -118,10 +101,7 @@ def sending_limit_s(app: App) -> float:
 
 
 class Notifier:
-    """The messages of one invocation. Nothing that goes wrong here fails the run, or delays it by more than 5 s.
-
-    What is sent outside of a run is waited for, as `report_failures` does.
-    """
+    """The messages of one invocation. Nothing that goes wrong here fails the run, or delays it by more than 5 s."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -137,13 +117,14 @@ class Notifier:
             self._open()
 
     def run_ended(self, session: Session, result: RunResult) -> None:
-        self._send(lambda: message_about(self._facts(session, result)))
+        self._send(lambda: messages.message_about(self._facts(session, result)))
 
     def run_refused(self, error: InstallError) -> None:
         """Send that a run could not begin or go on. A wrong command line, or another run at work, is no failure."""
         if error.exit_code is ExitCode.STATE_UNUSABLE:
             told = f"The run ({self._app.settings.command}) ended: {error.message}"
-            self._send(lambda: message(self._place(), "the run failed", [told, *what_to_do(self._typed(error))]))
+            lines = [told, *messages.what_to_do(self._typed(error))]
+            self._send(lambda: messages.message(self._place(), "the run failed", lines))
 
     def verification_failed(self, provider: str, results: Mapping[str, CheckResult]) -> None:
         problems = [f"{step}: {problem.message}" for step, result in results.items() for problem in result.problems]
@@ -153,11 +134,11 @@ class Notifier:
         self._tell(provider, "healed by the watch", ["What was wrong:", *problems], Level.WARNING)
 
     def watch_gave_up(self, provider: str, error: InstallError, problems: Iterable[str]) -> None:
-        lines = [f"{error.message}.", *problems, *what_to_do(self._typed(error))]
+        lines = [f"{error.message}.", *problems, *messages.what_to_do(self._typed(error))]
         self._tell(provider, "the watch has given up", lines)
 
     def _tell(self, provider: str, what: str, lines: Iterable[str], level: Level = Level.FAILURE) -> None:
-        self._send(lambda: message(self._place(provider), what, lines, level))
+        self._send(lambda: messages.message(self._place(provider), what, lines, level))
         self.report_failures()
 
     def report_failures(self) -> None:
@@ -194,10 +175,10 @@ class Notifier:
         hint = f": {self._app.commands.typed(error.hint)}" if error.hint else ""
         self._troubles.append(f"no contact point was told, as {error.message}{hint}")
 
-    def _facts(self, session: Session, result: RunResult) -> RunFacts:
+    def _facts(self, session: Session, result: RunResult) -> messages.RunFacts:
         from contextcore_install.runtime.console import recent_events
 
-        return RunFacts(
+        return messages.RunFacts(
             place=self._place(session.state.provider),
             mode=session.mode,
             run_id=session.run_id,
@@ -206,7 +187,7 @@ class Notifier:
             took=duration(session.took_s),
             errors={step: self._typed(error) for step, error in result.errors.items()},
             took_over=self._took_over,
-            failed_before=failed_before(recent_events(self._app), session.run_id),
+            failed_before=messages.failed_before(recent_events(self._app), session.run_id),
             next_command=self._app.commands("--resume"),
         )
 

@@ -144,19 +144,10 @@ def _from_store(installation: Installation, records: Records, limit_s: float) ->
 
 def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
     """Return what the work comes to; None if it fails, or takes longer and is left behind."""
-    import threading
-
+    from contextcore_install.core.concurrency import start
     from contextcore_install.telemetry.failures import StoreError
 
-    results: list[Answer | None] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except (InstallError, StoreError):
-            results.append(None)
-
-    thread = threading.Thread(target=run, name="recovery", daemon=True)
-    thread.start()
-    thread.join(limit_s)
-    return results[0] if results else None
+    try:
+        return start(work, "recovery").result(limit_s)
+    except (InstallError, StoreError, OSError):  # TimeoutError is an OSError
+        return None

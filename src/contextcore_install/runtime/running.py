@@ -107,7 +107,11 @@ def interrupted_words(session: Session, console: Console, result: RunResult) -> 
 
 def _report(session: Session, console: Console, result: RunResult, own_words: str | None) -> None:
     """Tell how the run ended: in the caller's own words, else in the usual ones."""
-    app, bundle = session.app, _bundle_of(session, result)
+    app, bundle = session.app, ""
+    if result.outcome is Outcome.FAILED:
+        from contextcore_install.runtime.bundle.bundle import bundle_of_failure
+
+        bundle = bundle_of_failure(session, result)
     if result.outcome is Outcome.SUCCEEDED and not own_words:
         # Else what failed, or was taken away, is the news, and no wonder that the store is silent.
         for text in session.control.late_reports:
@@ -115,14 +119,6 @@ def _report(session: Session, console: Console, result: RunResult, own_words: st
     console.say(own_words or _last_words(session, console, result, bundle))
     if bundle and app.json:
         app.stderr.write(f"note: what helps to find out what is wrong is in {bundle}\n")
-
-
-def _bundle_of(session: Session, result: RunResult) -> str:
-    if result.outcome is not Outcome.FAILED:
-        return ""
-    from contextcore_install.runtime.bundle.bundle import bundle_of_failure
-
-    return bundle_of_failure(session, result)
 
 
 def _last_words(session: Session, console: Console, result: RunResult, bundle: str) -> str:

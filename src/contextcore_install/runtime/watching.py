@@ -12,7 +12,6 @@ from typing import Any
 from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.core.findings import Finding
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
@@ -157,19 +156,18 @@ class Watch:
 
     # Acting, and recording
 
-    def _heal(self, problems: list[Finding]) -> int | None:
+    def _heal(self, problems: list[str]) -> int | None:
         lock = self._take_over()
         if lock is None:
             return None
         self._log.report("heals", f"healing: {_sentence(problems)}")
         results: list[RunResult] = []
-        messages = [problem.message for problem in problems]
 
         def work(session: Session, console: Console) -> RunResult:
             if self._ended:
                 return RunResult(Outcome.INTERRUPTED, reason="the watch was told to end")
             results.append(mend(session, console))
-            session.recorder.record(Kind.WATCH_REMEDIED, outcome=results[0].outcome.value, problems=messages)
+            session.recorder.record(Kind.WATCH_REMEDIED, outcome=results[0].outcome.value, problems=problems)
             return results[0]
 
         try:  # without our installation: one that was worked on before does nothing twice for the same cause
@@ -182,7 +180,7 @@ class Watch:
         if not results or results[0].outcome is Outcome.INTERRUPTED:
             return code
         if results[0].outcome is Outcome.SUCCEEDED:
-            Notifier(self.app).watch_healed(watched_state(self.app).provider, messages)
+            Notifier(self.app).watch_healed(watched_state(self.app).provider, problems)
         return None
 
     def _take_over(self) -> Lock | None:
@@ -201,13 +199,13 @@ class Watch:
             stack.pop_all()
         return lock
 
-    def _give_up(self, problems: list[Finding]) -> None:
+    def _give_up(self, problems: list[str]) -> None:
         """Tell everybody that healing does not help; raises the InstallError that ends the watch."""
-        state, messages = watched_state(self.app), [problem.message for problem in problems]
-        self._log.record(Kind.WATCH_GAVE_UP, problems=messages)
+        state = watched_state(self.app)
+        self._log.record(Kind.WATCH_GAVE_UP, problems=problems)
         text = f"{self._most} in an hour did not keep {state.cluster_name} well: the watch gives up"
-        error = InstallError("watch-gave-up", text, "\n".join(messages), REPAIR)
-        Notifier(self.app).watch_gave_up(state.provider, error, messages)
+        error = InstallError("watch-gave-up", text, "\n".join(problems), REPAIR)
+        Notifier(self.app).watch_gave_up(state.provider, error, problems)
         raise error
 
 
@@ -230,17 +228,17 @@ def _is_installed(state: State) -> bool:
     return all(state.step(step).status != PENDING for step in watched)
 
 
-def _sentence(problems: list[Finding]) -> str:
+def _sentence(problems: list[str]) -> str:
     """Return what the first problem says as one whole sentence."""
-    return problems[0].message.rstrip(". ") + "."
+    return problems[0].rstrip(". ") + "."
 
 
-def _problems(found: Found) -> list[Finding]:
-    return [problem for result in found.values() for problem in result.problems]
+def _problems(found: Found) -> list[str]:
+    return [problem.message for result in found.values() for problem in result.problems]
 
 
 def _is_healable(found: Found) -> bool:
-    codes = {problem.code for problem in _problems(found)}
+    codes = {problem.code for result in found.values() for problem in result.problems}
     return not codes & NOT_BY_ITSELF and has_automatic_fix(found, may_lose_data=False)
 
 
@@ -278,12 +276,12 @@ class WatchLog:
         ended = ((event.at_us / 1e6, event.data.get("outcome")) for event in remedies)
         return [at for at, outcome in ended if at >= self._began or outcome != Outcome.SUCCEEDED.value]
 
-    def note_look(self, problems: list[Finding]) -> None:
+    def note_look(self, problems: list[str]) -> None:
         """Record that a watch lives and what it saw: when that changes, and every few minutes."""
         now = self._app.clock.monotonic()
         if len(problems) == self._problems and now - self._noted_at < NOTE_S:
             return
-        if self.record(Kind.WATCH_LOOKED, problems=[problem.message for problem in problems]):
+        if self.record(Kind.WATCH_LOOKED, problems=problems):
             self._noted_at, self._problems = now, len(problems)
 
     def record(self, kind: Kind, **data: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -47,9 +46,14 @@ class ContactFile:
             return Withdrawn()
         return Withdrawn(str(found.get("at", "")), tuple(map(str, found["clusters"])))
 
-    def save(self, urls: Sequence[str], withdrawn: Withdrawn | None = None) -> None:
+    def save(self, urls: Sequence[str], withdrawn: Withdrawn) -> None:
+        """Write both; without either there is no file. Raises InstallError."""
+        if not urls and not withdrawn.clusters:
+            with using(self.path):
+                self.path.unlink(missing_ok=True)
+            return
         document: dict[str, Any] = {"version": 1, "contact_points": list(urls)}
-        if withdrawn and withdrawn.clusters:
+        if withdrawn.clusters:
             document["withdrawn"] = {"at": withdrawn.at, "clusters": list(withdrawn.clusters)}
         write_atomically(self.path, (json.dumps(document, indent=1) + "\n").encode())
 
@@ -64,13 +68,6 @@ class ContactFile:
         if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
             raise self._refused("others can read it", f"chmod 600 {quote(str(self.path))}")
         return document
-
-    def remove(self) -> bool:
-        """Remove the file and return whether there was one; raises InstallError."""
-        with using(self.path), suppress(FileNotFoundError):
-            self.path.unlink()
-            return True
-        return False
 
     def _refused(self, reason: str, hint: str) -> InstallError:
         return InstallError("contact-points-unusable", f"{self.path} is not used: {reason}", hint=hint)

@@ -15,7 +15,6 @@ import pytest
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.findings import Finding
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome, RunResult
@@ -119,6 +118,6 @@ def test_a_watch_ends_whenever_in_a_remedy_it_is_told_to(tmp_path: Path) -> None
     provider.missing_tool, provider.can_fix = True, False
     given = {"create_provider": lambda *_: provider, "stdout": stdout}
     watched = Watch(app(tmp_path, "watch", "--output", "json", **given), RepairBudget(most=1), TIMES)
-    assert watched._heal([Finding("gone", "it is gone")]) is None
+    assert watched._heal(["it is gone"]) is None
     assert watched._ended
     assert '"outcome":"failed"' in stdout.getvalue()

@@ -22,7 +22,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.context import Context
-from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.engine.outcome import RunResult
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.evidence import Collected, evidence_of, gather, known_secrets
 from contextcore_install.storage.bundles import bundle_name, prune_bundles, write_bundle
@@ -47,6 +47,9 @@ FAILURE_TEXT_BYTES, FAILURE_BYTES = (
 )  # kept at most: hiding secrets in a megabyte takes about a second
 _MODES = frozenset({"install", "resume", "repair"})
 
+Diagnosis = tuple[str, Sequence[str]]
+"""What is wrong: in one line, and in the lines that follow it."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./=@+-]+")
 
 
@@ -59,14 +62,6 @@ class BundleLimits:
     text_bytes: int = KEPT_BYTES
     document_bytes: int = 2 * 1024 * 1024
     total_bytes: int = 12 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class BundleDiagnosis:
-    """What is wrong: in one line, and in the lines that follow it."""
-
-    line: str
-    more: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ def make_bundle(
     app: App,
     ctx: StepContext,
     evidence: Sequence[Collector],
-    diagnose: Callable[[], BundleDiagnosis],
+    diagnose: Callable[[], Diagnosis],
     limits: BundleLimits,
     *,
     provider: Provider | None,
@@ -106,10 +101,10 @@ def make_bundle(
     for collected in sorted(found, key=lambda item: item.evidence.slow):  # what is slow stands last
         ctx.raise_if_cancelled()
         contents.take(collected)
-    made_us, diagnosis = app.clock.now_us(), diagnose()
-    line = contents.hidden.text(" ".join(diagnosis.line.split()))
+    made_us, (line, more) = app.clock.now_us(), diagnose()
+    line = contents.hidden.text(" ".join(line.split()))
     made = f"Made {second(made_us)} by contextcore-install {__version__} (`{app.settings.command}`)"
-    members = contents.members(line, [*diagnosis.more, "", f"{made} about {app.settings.cluster}.", REDACTED])
+    members = contents.members(line, [*more, "", f"{made} about {app.settings.cluster}.", REDACTED])
     path = target or app.layout.bundles / bundle_name(app.settings.cluster, made_us)
     if target is None:
         make_home(app.home)
@@ -205,9 +200,8 @@ class _Contents:
 
 
 def bundle_of_failure(session: Session, result: RunResult) -> str:
-    """Write a bundle if a run has failed, and return its path, else nothing: the run's own failure is the news."""
-    wanted = result.outcome is Outcome.FAILED and "preflight" not in result.errors and session.mode in _MODES
-    if not wanted or session.app.environ.get(NO_BUNDLE):
+    """Write the bundle of a run that has failed, and return its path; nothing if it is not wanted or cannot be made."""
+    if "preflight" in result.errors or session.mode not in _MODES or session.app.environ.get(NO_BUNDLE):
         return ""
     token = CancelToken()
     try:
@@ -223,12 +217,12 @@ def _make_of_failure(session: Session, result: RunResult, token: CancelToken) ->
     def findings(_: StepContext) -> Iterator[Piece]:
         yield ("findings.json", {"failed": {step: error.as_document() for step, error in result.errors.items()}})
 
-    def diagnosis() -> BundleDiagnosis:
+    def diagnosis() -> Diagnosis:
         step, error = next(iter(result.errors.items()))
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
         about = f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."
         line = f"{step} failed: {error.message.rstrip('.')}{more}."
-        return BundleDiagnosis(line, [*details(error, app.commands), about])
+        return line, [*details(error, app.commands), about]
 
     evidence = evidence_of(app, provider, findings, journal_bytes=2 * FAILURE_TEXT_BYTES, runs=1, slow=False)
     limits = BundleLimits(FAILURE_S, FAILURE_S, FAILURE_TEXT_BYTES, 4 * FAILURE_TEXT_BYTES, FAILURE_BYTES)

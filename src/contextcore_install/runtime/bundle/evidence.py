@@ -82,11 +82,8 @@ class _Work:
     """One collector in a thread that nobody has to wait for."""
 
     def __init__(self, evidence: Collector, clock: Clock) -> None:
-        self.collected = Collected(evidence)
-        self.token = CancelToken()
-        self.done = threading.Event()
-        self._clock = clock
-        self._deadline = 0.0
+        self.collected, self.token, self.done = Collected(evidence), CancelToken(), threading.Event()
+        self._clock, self._deadline = clock, 0.0
 
     def start(self, limit_s: float) -> None:
         self._deadline = self._clock.monotonic() + limit_s

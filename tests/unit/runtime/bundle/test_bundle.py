@@ -17,7 +17,7 @@ from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.bundle import Bundle, BundleDiagnosis, BundleLimits, make_bundle
+from contextcore_install.runtime.bundle.bundle import Bundle, BundleLimits, make_bundle
 from contextcore_install.storage.home import Home
 from contextcore_install.system.clock import SystemClock
 from kit.archives import read_bundle
@@ -53,7 +53,7 @@ def made(
     provider: Provider | None = None,
 ) -> Bundle:
     return make_bundle(
-        an_app(folder, environ), Told().ctx, items, lambda: BundleDiagnosis(line, more or []), limits, provider=provider
+        an_app(folder, environ), Told().ctx, items, lambda: (line, more or []), limits, provider=provider
     )
 
 
