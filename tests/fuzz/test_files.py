@@ -22,9 +22,8 @@ from contextcore_install.storage.home import Home
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.lock import Lock as RunLock
 from contextcore_install.system.lock import owner_of
-from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
-from contextcore_install.telemetry.cursors import SharedCursors
-from contextcore_install.telemetry.folds.logs import LogFold
+from contextcore_install.telemetry.cursors import BatchReader, JournalReplacedError, SharedCursors
+from contextcore_install.telemetry.exporters.loki import LogFold
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
 from contextcore_install.telemetry.folds.traces import TraceFold
 from contextcore_install.telemetry.shipper import Shipper

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.telemetry.batches import BatchReader
-from contextcore_install.telemetry.cursors import Cursor, Offset
+from contextcore_install.telemetry.cursors import BatchReader, Cursor, Offset
 from contextcore_install.telemetry.exporters.backends import Backend, probe
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import StoreError, Timeouts

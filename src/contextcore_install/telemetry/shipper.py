@@ -100,7 +100,7 @@ class Shipper:
 
     def _export_all(self, ctx: StepContext) -> int:
         """Send all samples; wait for what is dated in the future, if it soon will not be. Raises StoreError."""
-        from contextcore_install.telemetry.batches import events_behind
+        from contextcore_install.telemetry.cursors import events_behind
 
         sent = 0
         while True:
@@ -174,8 +174,7 @@ class Shipper:
         return exporter.cursor if exporter else SharedCursors(self._cursors, self._writing).last_metrics()
 
     def _unsent_behind(self, cursor: Cursor) -> int:
-        from contextcore_install.telemetry.batches import JournalReplacedError, events_behind
-        from contextcore_install.telemetry.cursors import Offset
+        from contextcore_install.telemetry.cursors import JournalReplacedError, Offset, events_behind
 
         try:
             behind = [event for _, event in events_behind(self._events, cursor.sent)]

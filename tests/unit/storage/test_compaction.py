@@ -20,8 +20,7 @@ from contextcore_install.storage.journal.compaction import compact, past_summary
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines
 from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.store import SEGMENT_MISSING, mend_records, read_records
-from contextcore_install.telemetry.batches import events_behind
-from contextcore_install.telemetry.cursors import Offset
+from contextcore_install.telemetry.cursors import Offset, events_behind
 
 CLUSTER = "test"
 START_US = 1_700_000_000_000_000

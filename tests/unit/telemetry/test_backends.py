@@ -9,7 +9,8 @@ from typing import Any
 import cramjam
 import pytest
 
-from contextcore_install.telemetry.exporters.backends import HEADERS, encode, send
+from contextcore_install.stack.catalogue import PROMETHEUS
+from contextcore_install.telemetry.exporters.backends import HEADERS, Backend, Refusal, encode
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
 from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
 from contextcore_install.telemetry.folds.metrics import Sample
@@ -90,6 +91,10 @@ class Stub(Client):
         return StoreAnswer(204, b"")
 
 
+def send(server: Stub, *times: int) -> list[Refusal]:
+    return Backend(PROMETHEUS, server).send([sample(at) for at in times], TIMEOUTS)
+
+
 REFUSALS = [
     (400, "out of order sample"),
     (400, "out of bounds"),
@@ -106,7 +111,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("status", "text"), REFUSALS)
 def test_of_a_refused_request_all_that_can_be_taken_is(status: int, text: str) -> None:
     server = Stub({2, 3, 7}, status, text)
-    refused = send(server, "/w", [sample(at) for at in range(1, 11)], TIMEOUTS)
+    refused = send(server, *range(1, 11))
     assert [item.sample.at_ms for item in refused] == [2, 3, 7]
     assert server.taken == [1, 4, 5, 6, 8, 9, 10]
     assert refused[0].reason == text
@@ -114,7 +119,7 @@ def test_of_a_refused_request_all_that_can_be_taken_is(status: int, text: str) -
 
 def test_a_request_that_is_too_large_is_cut() -> None:
     server = Stub(set(), most=3)
-    assert send(server, "/w", [sample(at) for at in range(1, 11)], TIMEOUTS) == []
+    assert send(server, *range(1, 11)) == []
     assert server.taken == list(range(1, 11))
 
 
@@ -131,7 +136,7 @@ def test_a_request_that_is_too_large_is_cut() -> None:
 )
 def test_other_answers_say_what_is_the_matter_with_the_store(status: int, text: str, trouble: FailureKind) -> None:
     with pytest.raises(StoreError) as caught:
-        send(Stub({1}, status, text), "/w", [sample(1), sample(2)], TIMEOUTS)
+        send(Stub({1}, status, text), 1, 2)
     assert caught.value.kind is trouble
     assert text in caught.value.evidence
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from contextcore_install.core.events import Event, Kind, event_from_document
-from contextcore_install.telemetry.exporters.loki import encode, ignored
-from contextcore_install.telemetry.folds.logs import LONGEST, Line, LogFold
+from contextcore_install.telemetry.exporters.loki import LONGEST, Line, LogFold, encode, ignored
 
 AT_US = 1_767_268_800_123_456
 SECRET = "s3cr3t-m4rk3r"

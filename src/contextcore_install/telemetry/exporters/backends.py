@@ -48,36 +48,6 @@ class Refusal:
     reason: str
 
 
-def send(client: Client, path: str, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
-    """Send samples and return those that the store will never take; all others it has then. Raises StoreError.
-
-    A request with a sample that is refused is halved, oldest first, as some stores take nothing of such a request.
-    """
-    refused: list[Refusal] = []
-    parts = [samples] if samples else []
-    while parts:
-        part = parts.pop()
-        answer = post(client, path, part, timeouts)
-        never = answer.status in {400, 422, 500} and _NEVER.search(answer.text)
-        if answer.ok:
-            continue
-        if not never and answer.status != 413:
-            raise answer.failure(f"POST {client.base_url}{path}")
-        if len(part) > 1:
-            middle = len(part) // 2
-            parts += [part[middle:], part[:middle]]
-        elif never:
-            refused.append(Refusal(part[0], answer.text))
-        else:
-            raise StoreError(FailureKind.REFUSES, answer.text)
-    return refused
-
-
-def post(client: Client, path: str, samples: Sequence[Sample], timeouts: Timeouts) -> StoreAnswer:
-    """Send one request; without samples, it changes nothing."""
-    return client.request("POST", path, timeouts, body=encode(samples), headers=HEADERS)
-
-
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A store that was found to take samples and answer queries. Its methods raise StoreError."""
@@ -93,7 +63,32 @@ class Backend:
         return f"{self.kind.query_prefix}/api/v1/query"
 
     def send(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
-        return send(self.client, self.kind.write_path, samples, timeouts)
+        """Send samples and return those that the store will never take; all others it has then.
+
+        A request with a sample that is refused is halved, oldest first, as some stores take nothing of such a request.
+        """
+        refused: list[Refusal] = []
+        parts = [samples] if samples else []
+        while parts:
+            part = parts.pop()
+            answer = self.write(part, timeouts)
+            never = answer.status in {400, 422, 500} and _NEVER.search(answer.text)
+            if answer.ok:
+                continue
+            if not never and answer.status != 413:
+                raise answer.failure(f"POST {self.client.base_url}{self.kind.write_path}")
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            elif never:
+                refused.append(Refusal(part[0], answer.text))
+            else:
+                raise StoreError(FailureKind.REFUSES, answer.text)
+        return refused
+
+    def write(self, samples: Sequence[Sample], timeouts: Timeouts) -> StoreAnswer:
+        """Send one request; without samples, it changes nothing."""
+        return self.client.request("POST", self.kind.write_path, timeouts, body=encode(samples), headers=HEADERS)
 
     def query(self, expression: str, at_ms: int, timeouts: Timeouts) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
@@ -156,7 +151,7 @@ def probe(client: Client, timeouts: Timeouts) -> Backend:
         if kind.title not in health:
             continue
         backend = Backend(kind, client)
-        answer = post(client, backend.kind.write_path, (), timeouts)
+        answer = backend.write((), timeouts)
         if answer.status == 404:
             hint = "start it with --web.enable-remote-write-receiver"
             raise StoreError(FailureKind.REFUSES, f"{backend}: {answer.text}", hint=hint)
@@ -169,7 +164,7 @@ def probe(client: Client, timeouts: Timeouts) -> Backend:
 def _probe_mimir(client: Client, timeouts: Timeouts) -> Backend:
     """Recognise Mimir, which has no health page of its own, by its write path and its query prefix."""
     backend = Backend(MIMIR, client)
-    answer = post(client, backend.kind.write_path, (), timeouts)
+    answer = backend.write((), timeouts)
     if answer.status == 429 or answer.status >= 500:
         raise answer.failure(client.base_url)
     try:

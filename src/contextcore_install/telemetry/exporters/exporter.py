@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Generic
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.interfaces import EventSource
-from contextcore_install.telemetry.batches import BatchReader, JournalReplacedError
-from contextcore_install.telemetry.cursors import Cursor, Offset, SharedCursors
+from contextcore_install.telemetry.cursors import BatchReader, Cursor, JournalReplacedError, Offset, SharedCursors
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.failures import Loss, Timeouts
 from contextcore_install.telemetry.folds.fold import Fold, Item
+
+SERVICE = "contextcore-install"
+JSON_HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
 
 
 @dataclass(frozen=True, slots=True)

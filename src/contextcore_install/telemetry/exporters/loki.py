@@ -1,4 +1,4 @@
-"""Lines into Loki, by its push API.
+"""Events as lines, and these into Loki by its push API.
 
 API: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
 """
@@ -10,16 +10,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.redaction import without_secrets
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.cursors import LOGS
-from contextcore_install.telemetry.exporters.exporter import Exporter
+from contextcore_install.telemetry.exporters.exporter import JSON_HEADERS, SERVICE, Exporter
 from contextcore_install.telemetry.failures import Loss, Timeouts
-from contextcore_install.telemetry.folds.logs import Line, LogFold
+from contextcore_install.telemetry.folds.fold import Fold
 
 PATH = "/loki/api/v1/push"
-SERVICE = "contextcore-install"
-HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
-
 MOST_CHARACTERS = 500_000  # in the lines of a request: far below the 4 MB a second that Loki takes by default
 
 # What Loki says of lines that it will never take; it takes the others of the same request (pkg/distributor,
@@ -29,6 +29,44 @@ MOST_CHARACTERS = 500_000  # in the lines of a request: far below the 4 MB a sec
 _NEVER = re.compile(r"timestamp too (old|new)|too far behind|out of order|Max entry size|total ignored", re.IGNORECASE)
 _IGNORED = re.compile(r"total ignored: (\d+) out of \d+")
 _OLDEST = re.compile(r"oldest acceptable timestamp is: (\S+?Z)")
+
+LONGEST = 64 * 1024
+"""Characters of a line; what is longer (an imported state, say) goes without its details."""
+
+_ERRORS = frozenset({Kind.STEP_FAILED, Kind.WATCH_GAVE_UP})
+_WARNINGS = frozenset({Kind.STEP_RETRYING, Kind.STEP_INVALIDATED, Kind.FINDING, Kind.WATCH_REMEDIED})
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: UTC in microseconds since 1970, how serious it is, and an event's document as JSON."""
+
+    at_us: int
+    level: str
+    text: str
+
+
+class LogFold(Fold[Line]):
+    """Makes each event a line. What is secret is hidden once more: old journals hold what no longer gets in."""
+
+    def take(self, event: Event) -> list[Line]:
+        document = without_secrets(event.as_document())
+        text = _encode(document)
+        if len(text) > LONGEST:
+            kept = {name: document[name] for name in ("number", "at", "run_id", "kind", "step") if name in document}
+            text = _encode({**kept, "cut": True})
+        return [Line(event.at_us, _level(event), text)]
+
+
+def _level(event: Event) -> str:
+    if event.kind in _ERRORS:
+        return "error"
+    if event.kind is Kind.RUN_FINISHED:
+        return {"failed": "error", "interrupted": "warn"}.get(str(event.data.get("outcome")), "info")
+    if event.kind in _WARNINGS or event.data.get("exit_code") or event.data.get("outcome") == "failed":
+        return "warn"
+    return "debug" if event.kind is Kind.HEARTBEAT else "info"
 
 
 class LogExporter(Exporter[Line]):
@@ -43,7 +81,7 @@ class LogExporter(Exporter[Line]):
         return len(items) - count, Loss(count, lost[0].reason) if lost else None
 
     def _push(self, lines: Sequence[Line], timeouts: Timeouts) -> Loss | None:
-        answer = self.client.request("POST", PATH, timeouts, body=encode(self._cluster, lines), headers=HEADERS)
+        answer = self.client.request("POST", PATH, timeouts, body=encode(self._cluster, lines), headers=JSON_HEADERS)
         if answer.ok:
             return None
         said = answer.body.decode("utf-8", "replace")

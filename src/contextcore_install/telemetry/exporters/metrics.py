@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.interfaces import EventSource
-from contextcore_install.telemetry.batches import JournalReplacedError
-from contextcore_install.telemetry.cursors import Cursor, SharedCursors
+from contextcore_install.telemetry.cursors import Cursor, JournalReplacedError, SharedCursors
 from contextcore_install.telemetry.exporters.backends import Backend, probe
 from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
 from contextcore_install.telemetry.failures import Loss, Timeouts

@@ -8,14 +8,12 @@ from typing import Any
 
 from contextcore_install.telemetry.cursors import TRACES
 from contextcore_install.telemetry.exporters.client import StoreAnswer
-from contextcore_install.telemetry.exporters.exporter import Exporter
+from contextcore_install.telemetry.exporters.exporter import JSON_HEADERS, SERVICE, Exporter
 from contextcore_install.telemetry.failures import Loss, Timeouts
 from contextcore_install.telemetry.folds.fold import span_id, trace_id
 from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
 
 PATH = "/v1/traces"
-SERVICE = "contextcore-install"
-HEADERS = {"Content-Type": "application/json", "User-Agent": SERVICE}
 INTERNAL, OK, ERROR = 1, 1, 2  # enums of trace.proto: SpanKind, StatusCode
 
 
@@ -30,7 +28,7 @@ class TraceExporter(Exporter[Span]):
 
     def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
         body = json.dumps(encode(items)).encode()
-        answer = self.client.request("POST", PATH, timeouts(), body=body, headers=HEADERS)
+        answer = self.client.request("POST", PATH, timeouts(), body=body, headers=JSON_HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
         if not answer.ok:
             raise answer.failure(what)
@@ -43,15 +41,14 @@ def encode(spans: Sequence[Span]) -> dict[str, Any]:
     by_run: dict[RunTrace, list[dict[str, Any]]] = {}
     for span in spans:
         by_run.setdefault(span.run, []).append(_message(span))
-    return {
-        "resourceSpans": [
-            {
-                "resource": {"attributes": _attributes(_resource(run))},
-                "scopeSpans": [{"scope": {"name": SERVICE, "version": run.version}, "spans": messages}],
-            }
-            for run, messages in by_run.items()
-        ]
-    }
+    resources = []
+    for run, messages in by_run.items():
+        # By the names of OpenTelemetry's conventions where there is one
+        shared = {"service.name": SERVICE, "service.version": run.version}
+        shared |= {PREFIX + name: getattr(run, name) for name in ("cluster", "provider", "run_id")}
+        scope = {"scope": {"name": SERVICE, "version": run.version}, "spans": messages}
+        resources.append({"resource": {"attributes": _attributes(shared)}, "scopeSpans": [scope]})
+    return {"resourceSpans": resources}
 
 
 def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
@@ -61,17 +58,6 @@ def partial_success(answer: StoreAnswer, what: str) -> tuple[int, str]:
         return max(0, int(found.get("rejectedSpans", 0))), str(found.get("errorMessage", ""))
     except (ValueError, AttributeError, TypeError, OverflowError) as error:
         raise answer.not_understood(what, "OTLP answer") from error
-
-
-def _resource(run: RunTrace) -> dict[str, Value]:
-    """Return what a run's spans share, by the names of OpenTelemetry's conventions where there is one."""
-    return {
-        "service.name": SERVICE,
-        "service.version": run.version,
-        f"{PREFIX}cluster": run.cluster,
-        f"{PREFIX}provider": run.provider,
-        f"{PREFIX}run_id": run.run_id,
-    }
 
 
 def _message(span: Span) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from contextcore_install.core.events import Event
 
@@ -16,28 +16,38 @@ class SnapshotError(ValueError):
     """A snapshot that this version of a fold cannot continue from."""
 
 
-class Fold(Protocol[Item]):
+class Fold(ABC, Generic[Item]):
     """Makes items to send of events taken in order; the same events always give the same items.
 
-    A snapshot is a JSON document from which `restore` continues after the last event taken; raises SnapshotError.
+    `version` is that of its snapshots, and raised when the fold changes; 0 for a fold that keeps nothing.
     """
 
-    def __init__(self, cluster: str) -> None: ...
+    version: ClassVar[int] = 0
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    @abstractmethod
     def take(self, event: Event) -> list[Item]: ...
-    def snapshot(self) -> dict[str, Any]: ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a JSON document from which `restore` continues after the last event taken."""
+        return {}
+
+    def _continue_from(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over what a snapshot holds; one that is none raises what it may."""
+
     @classmethod
-    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self: ...
-
-
-@contextmanager
-def restoring(snapshot: Mapping[str, Any], version: int) -> Iterator[None]:
-    """Within the block, turn what a snapshot that is none makes go wrong into SnapshotError."""
-    if snapshot.get("version") != version:
-        raise SnapshotError("another version")
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SnapshotError(str(error)) from error
+    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self:
+        """Raise SnapshotError for what is no snapshot, or another version's."""
+        if snapshot.get("version", 0) != cls.version:
+            raise SnapshotError("another version")
+        fold = cls(cluster)
+        try:
+            fold._continue_from(snapshot)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SnapshotError(str(error)) from error
+        return fold
 
 
 def trace_id(run_id: str) -> str:

@@ -20,13 +20,10 @@ from contextcore_install.engine.state import (
     State,
     state_from_document,
 )
-from contextcore_install.telemetry.folds.fold import restoring, trace_id
+from contextcore_install.telemetry.folds.fold import Fold, trace_id
 
 PREFIX = "contextcore_install_"
 STATUS_VALUES = {PENDING: 0.0, IN_PROGRESS: 1.0, COMPLETED: 2.0, FAILED: 3.0}
-
-SNAPSHOT_VERSION = 4
-"""Raised when the fold changes: snapshots of another version are not used, the journal is folded again."""
 
 _LARGEST = 1e300
 
@@ -48,15 +45,17 @@ class Sample:
         return self.name, self.labels
 
 
-class MetricsFold:
+class MetricsFold(Fold[Sample]):
     """Makes samples of events taken in order, from the beginning of a journal or from a snapshot.
 
     Stores keep milliseconds, events differ by microseconds: if two samples of a series fall into one millisecond, the
     later one is dated into the next, so that no change is lost. A snapshot carries what a resend needs to do the same.
     """
 
+    version = 4
+
     def __init__(self, cluster: str) -> None:
-        self._cluster = cluster
+        super().__init__(cluster)
         self._state = State(cluster)
         self._last_ms: dict[SeriesKey, int] = {}
         self._at_ms = 0
@@ -75,7 +74,7 @@ class MetricsFold:
     def snapshot(self) -> dict[str, Any]:
         """Of the last timestamps, keep only those that can still push a later sample on."""
         return {
-            "version": SNAPSHOT_VERSION,
+            "version": self.version,
             "state": self._state.as_document(),
             "at_ms": self._at_ms,
             "ahead": [[name, dict(labels), at] for (name, labels), at in self._last_ms.items() if at >= self._at_ms],
@@ -85,18 +84,14 @@ class MetricsFold:
             "applied_since": self._applied_since,
         }
 
-    @classmethod
-    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> MetricsFold:
-        fold = cls(cluster)
-        with restoring(snapshot, SNAPSHOT_VERSION):
-            fold._state = state_from_document(snapshot["state"])
-            fold._at_ms = int(snapshot["at_ms"])
-            fold._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
-            fold._run_id, fold._version, fold._provider, fold._info_sent = snapshot["run"]
-            fold._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
-            fold._found_unmet = snapshot.get("found_unmet") is True
-            fold._applied_since = _is_outdated(snapshot)
-        return fold
+    def _continue_from(self, snapshot: Mapping[str, Any]) -> None:
+        self._state = state_from_document(snapshot["state"])
+        self._at_ms = int(snapshot["at_ms"])
+        self._last_ms = {(name, _sorted(labels)): int(at) for name, labels, at in snapshot["ahead"]}
+        self._run_id, self._version, self._provider, self._info_sent = snapshot["run"]
+        self._remedies = {str(outcome): int(count) for outcome, count in snapshot["remedies"].items()}
+        self._found_unmet = snapshot.get("found_unmet") is True
+        self._applied_since = _is_outdated(snapshot)
 
     def _dated(self, sample: Sample) -> Sample:
         at_ms = max(sample.at_ms, self._last_ms.get(sample.series, 0) + 1)
