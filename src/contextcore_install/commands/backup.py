@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contextcore_install.core.errors import ExitCode, InstallError, own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import (
     backup_name,
@@ -29,24 +29,19 @@ def run(app: App) -> int:
 
 
 def _write(app: App, target: Path | None) -> int:
-    with cancellable(app) as ctx:
-        lock = take_lock(app)
-        try:
-            records = read_records(app.layout, app.settings.cluster)
-            installation = resolve_what_runs(app, records.state, records.state)
-            volumes = volumes_of(installation.provider)
-            if not volumes and not records.state.exists:
-                raise _nothing_there(app)
-            if restarted := sorted({volume.component for volume in volumes if volume.restarts}):
-                require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
-            made = make_backup(installation, with_installation(records, installation), ctx, target=target)
-        finally:
-            lock.release()
+    with cancellable(app) as ctx, take_lock(app):
+        records = read_records(app.layout, app.settings.cluster)
+        installation = resolve_what_runs(app, records.state, records.state)
+        volumes = volumes_of(installation.provider)
+        if not volumes and not records.state.exists:
+            raise _nothing_there(app)
+        if restarted := sorted({volume.component for volume in volumes if volume.restarts}):
+            require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
+        made = make_backup(installation, with_installation(records, installation), ctx, target=target)
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
     where = "on standard output" if app.stdout is app.stderr else f"in {made.path}"
     sentence = f"{app.settings.cluster} is backed up {where} ({made.words})"
-    report_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
-    return ExitCode.DONE
+    return report_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
 
 
 def _nothing_there(app: App) -> InstallError:

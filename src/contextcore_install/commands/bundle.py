@@ -7,7 +7,7 @@ from typing import Any
 
 from contextcore_install.cli.grammar import ARGUMENTS
 from contextcore_install.core.dataclass import asdict
-from contextcore_install.core.errors import ExitCode, own, usage_error
+from contextcore_install.core.errors import own, usage_error
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import cancellable, report_document, report_done
 from contextcore_install.system.packages.bundle_file import BundleFile
@@ -69,8 +69,7 @@ def _verify(app: App, bundle: BundleFile) -> int:
         signed = "signed, which was not checked (--public-key KEY)" if signer is None else f"signed ({signer})"
     sentence = f"{bundle.path} is whole: {count} files, {total}, {signed}"
     facts = {"path": str(bundle.path), "bytes": bundle.manifest.bytes, "files": count}
-    report_done(app, sentence, **facts, signed=bool(bundle.signature), signature_checked=signer is not None)
-    return ExitCode.DONE
+    return report_done(app, sentence, **facts, signed=bool(bundle.signature), signature_checked=signer is not None)
 
 
 def _list(app: App, bundle: BundleFile) -> int:
@@ -86,5 +85,4 @@ def _list(app: App, bundle: BundleFile) -> int:
         "bytes": manifest.bytes,
         "entries": [asdict(entry) for entry in manifest.entries],
     }
-    report_document(app, document, lambda style: render_bundle(document, style))
-    return ExitCode.DONE
+    return report_document(app, document, lambda style: render_bundle(document, style))

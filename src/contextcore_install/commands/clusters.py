@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contextcore_install.cli.settings import is_cluster_name
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import StateFormatError
 from contextcore_install.engine.status import status_document
 from contextcore_install.runtime.app import App
@@ -26,8 +26,7 @@ def run(app: App) -> int:
     rows = [_row(app, name) for name in app.home.cluster_names() if is_cluster_name(name)]
     document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
     now_us = app.clock.now_us()
-    report_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
-    return ExitCode.DONE
+    return report_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
 
 
 def _row(app: App, name: str) -> dict[str, Any]:

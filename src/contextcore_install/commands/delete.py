@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.errors import ExitCode, InstallError, own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
@@ -29,24 +29,19 @@ from contextcore_install.ui.text import size
 def run(app: App) -> int:
     name = app.settings.cluster
     if not app.layout.exists and not _runs_without_records(app):
-        report_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
-        return ExitCode.DONE
+        return report_done(app, f"there is no installation {name}; nothing was deleted", deleted=False)
     large = f", {size(_bytes_in(app.layout.folder))} in {app.layout.folder}" if app.layout.folder.is_dir() else ""
     question = f"This ends {name} and removes its data{large}. Type its name to go on: "
     require_name(app, question, "was not deleted", own("delete", "--yes", "--cluster", name))
     asks = can_ask(app) and app.layout.exists
     wanted = app.settings.arguments["backup"] or (asks and agreed(app, "Back it up first?"))
-    with cancellable(app) as ctx:
-        lock = take_lock(app)
-        try:
-            require_archivable(app.home, name)
-            saved = _end_what_runs(app, ctx, with_backup=wanted)
-            give_up(app.layout)  # or what is cut off here would be brought back by the next run
-            kept = archive_records(app.home, name, app.layout.backups)
-            with using(app.layout.folder), suppress(FileNotFoundError):
-                shutil.rmtree(app.layout.folder)
-        finally:
-            lock.release()
+    with cancellable(app) as ctx, take_lock(app):
+        require_archivable(app.home, name)
+        saved = _end_what_runs(app, ctx, with_backup=wanted)
+        give_up(app.layout)  # or what is cut off here would be brought back by the next run
+        kept = archive_records(app.home, name, app.layout.backups)
+        with using(app.layout.folder), suppress(FileNotFoundError):
+            shutil.rmtree(app.layout.folder)
     facts: dict[str, Any] = {"archive": kept}
     sentence = f"{name} is deleted; its records are kept in {kept}"
     folder = Path(kept) / app.layout.backups.name
@@ -57,8 +52,7 @@ def run(app: App) -> int:
         sentence += f", and a backup in {backups[0]}" if one else f", and {len(backups)} backups in {folder}: {names}"
     if saved:
         facts["backup"] = str(folder / saved.path.name)
-    report_done(app, sentence, deleted=True, **facts)
-    return ExitCode.DONE
+    return report_done(app, sentence, deleted=True, **facts)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.cancellation import CancelToken
-from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import Piece
 from contextcore_install.core.findings import CheckResult, Finding, found_wrong
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
+from contextcore_install.core.text import and_more
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import REDACTED, Bundle, BundleLimits, Diagnosis, details, make_bundle
@@ -43,8 +44,7 @@ def _write(app: App, target: Path | None) -> int:
         case = _Case(app)
         evidence = evidence_of(app, case.provider, case.findings)
         bundle = make_bundle(app, ctx, evidence, case.diagnosis, LIMITS, provider=case.provider, target=target)
-    _report(app, bundle)
-    return ExitCode.DONE
+    return _report(app, bundle)
 
 
 class _Case:
@@ -96,8 +96,7 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
     if state.exists and problems:
         step, finding = next((item for item in problems if item[0] in failed), problems[0])
         how = "failed" if step in failed else "is not as it should be"
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        return f"{step} {how}: {finding.message.rstrip('.')}{more}.", finding
+        return f"{step} {how}: {finding.message.rstrip('.')}{and_more(problems)}.", finding
     if failed:
         now = ", and nothing is found wrong now" if found else ""
         message = (state.step(failed[0]).error or {}).get("message", "")
@@ -109,7 +108,7 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
     return "Nothing is found wrong: every step is as it should be.", None
 
 
-def _report(app: App, bundle: Bundle) -> None:
+def _report(app: App, bundle: Bundle) -> int:
     document: dict[str, Any] = {
         "schema": DIAGNOSE_SCHEMA,
         "cluster": app.settings.cluster,
@@ -121,7 +120,7 @@ def _report(app: App, bundle: Bundle) -> None:
         "not_collected": list(bundle.not_collected),
     }
     where = "Standard output" if app.stdout is app.stderr else str(bundle.path)
-    report_document(app, document, lambda style: _render(bundle, where, style))
+    return report_document(app, document, lambda style: _render(bundle, where, style))
 
 
 def _render(bundle: Bundle, where: str, style: Style) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.errors import ExitCode
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.recovery import require_installation
@@ -17,5 +16,4 @@ def run(app: App) -> int:
     require_installation(app, "history", "show the history of")
     runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs
     document = {"schema": HISTORY_SCHEMA, "cluster": app.settings.cluster, "runs": runs}
-    report_document(app, document, lambda style: render_history(runs, style))
-    return ExitCode.DONE
+    return report_document(app, document, lambda style: render_history(runs, style))

@@ -123,5 +123,4 @@ def _source(app: App) -> str:
 
 def _report(app: App, lines: Sequence[str], points: list[dict[str, Any]]) -> ExitCode:
     document = {"schema": NOTIFY_SCHEMA, "source": _source(app), "contact_points": points}
-    report_document(app, document, lambda _: "\n".join(lines))
-    return ExitCode.DONE
+    return report_document(app, document, lambda _: "\n".join(lines))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import Risk
@@ -75,13 +77,11 @@ def _make_room(app: App, found: Found) -> Lock | None:
     """
     if BEYOND_REPAIR not in {finding.code for finding in found[CLUSTER_STEP].problems}:
         return None
-    lock = take_lock(app)
-    try:
+    with ExitStack() as stack:
+        lock = stack.enter_context(take_lock(app))
         with cancellable(app) as ctx:
             _save_and_remove(app, ctx)
-    except BaseException:
-        lock.release()
-        raise
+        stack.pop_all()  # the repair releases it
     return lock
 
 

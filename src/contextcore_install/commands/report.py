@@ -36,8 +36,7 @@ def run(app: App) -> int:
         message, hint = f"{target} cannot be written: {reason}", "choose another place with -o FILE"
         raise InstallError("report-unwritable", message, hint=hint) from error
     hidden = "home paths, host and user names and secrets are hidden" if hides else "nothing is hidden in it"
-    report_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
-    return ExitCode.DONE
+    return report_done(app, f"The report is in {target}; {hidden}.", file=str(target), redacted=hides)
 
 
 def _html(app: App, *, hides: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from contextcore_install.core.errors import ExitCode
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import report_done
 from contextcore_install.runtime.records import take_lock
@@ -15,18 +14,12 @@ from contextcore_install.storage.backup.restoring import give_up
 def run(app: App) -> int:
     name = app.settings.cluster
     if not _is_recorded(app):
-        report_done(app, f"nothing is recorded of {name}; there is nothing to reset", reset=False)
-        return ExitCode.DONE
-    lock = take_lock(app)
-    try:
+        return report_done(app, f"nothing is recorded of {name}; there is nothing to reset", reset=False)
+    with take_lock(app):
         give_up(app.layout)  # first: while there are records, the next reset sees what is left to do
         kept = archive_records(app.home, name)
-    finally:
-        lock.release()
-    report_done(
-        app, f"the state of {name} is put aside ({kept}); the cluster was not touched", reset=True, archive=kept
-    )
-    return ExitCode.DONE
+    sentence = f"the state of {name} is put aside ({kept}); the cluster was not touched"
+    return report_done(app, sentence, reset=True, archive=kept)
 
 
 def _is_recorded(app: App) -> bool:

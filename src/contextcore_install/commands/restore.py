@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import replace
@@ -41,18 +41,16 @@ def begin_restore(app: App) -> tuple[App, Prepared]:
     """Do what comes before the run that finishes the restore; return the invocation and the lock for it."""
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
     was_there = app.layout.exists
-    lock = take_lock(app)
-    staged = staging(app.layout)
-    try:
+    with ExitStack() as undoing:
+        lock = undoing.enter_context(take_lock(app))
+        if not was_there:
+            undoing.callback(_take_folder_back, app)
+        staged = staging(app.layout)
+        undoing.callback(shutil.rmtree, staged, ignore_errors=True)
         shutil.rmtree(staged, ignore_errors=True)  # of one that was killed: the lock is ours
         on_provider = _prepare(app, source, staged)
         begin(app.layout)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        if not was_there:
-            _take_folder_back(app)
-        lock.release()
-        raise
+        undoing.pop_all()
     return on_provider, Prepared(lock)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from contextcore_install.core.dataclass import dataclass, replace
-from contextcore_install.core.errors import ExitCode, InstallError, own, usage_error
+from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.undoing import steps_to_undo
@@ -40,18 +41,13 @@ class _Intent:
 def run(app: App) -> int:
     name = app.settings.cluster
     if not app.layout.exists:
-        report_done(app, f"there is no installation {name}; nothing was undone", undone=[])
-        return ExitCode.DONE
-    lock = take_lock(app)
-    try:
+        return report_done(app, f"there is no installation {name}; nothing was undone", undone=[])
+    with ExitStack() as stack:
+        lock = stack.enter_context(take_lock(app))
         intent, kept = _prepare(app)
-    except BaseException:
-        lock.release()
-        raise
-    if not intent.steps:
-        lock.release()
-        report_done(app, f"{name} has nothing to undo", undone=[])
-        return ExitCode.DONE
+        if not intent.steps:
+            return report_done(app, f"{name} has nothing to undo", undone=[])
+        stack.pop_all()  # the run releases it
     words = partial(_last_words, intent.steps, kept)
     return carry_out(app, lambda session, _: session.undo(intent.steps), Prepared(lock), words=words)
 

@@ -35,8 +35,7 @@ def _get(app: App, step: str | None) -> int:
     steps = {name: state.step(name).as_document() for name in chosen}
     document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
     lines = [str(steps[name]["status"]) if step else f"{sanitize(name)} {steps[name]['status']}" for name in chosen]
-    report_document(app, document, lambda _: "\n".join(lines))
-    return ExitCode.DONE
+    return report_document(app, document, lambda _: "\n".join(lines))
 
 
 def _set(app: App, step: str, status: str) -> int:

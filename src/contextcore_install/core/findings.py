@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from contextcore_install.core.dataclass import asdict, dataclass
+from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import MACHINE_REFUSES, REPAIR, RESUME, InstallError, own
+from contextcore_install.core.text import and_more
 
 DIAGNOSE = own("diagnose")
 
@@ -29,6 +30,11 @@ class Remedy:
     command: str = ""
     risk: Risk = Risk.HARMLESS
     automatic: bool = False
+
+    @property
+    def advice(self) -> str:
+        """What to type next or, if there is no command, what to do."""
+        return self.command or self.summary
 
     @property
     def is_unasked(self) -> bool:
@@ -57,6 +63,11 @@ class Finding:
             remedy = self.remedy
             document["remedy"] = {**asdict(remedy), "summary": typed(remedy.summary), "command": typed(remedy.command)}
         return document
+
+    def as_error(self, hint: str | None = None, *, retryable: bool = False) -> InstallError:
+        """Return the finding as an error; its hint is the remedy, unless another is given."""
+        advice = self.remedy.advice if self.remedy else ""
+        return InstallError(self.code, self.message, self.evidence, advice if hint is None else hint, retryable)
 
 
 def finding_of(error: InstallError) -> Finding:
@@ -96,27 +107,23 @@ class CheckResult:
         return not self.problems
 
 
-def still_wrong(problems: tuple[Finding, ...]) -> InstallError:
+def still_wrong(problems: Sequence[Finding]) -> InstallError:
     """Return the error of a step whose check still finds problems after its apply."""
-    first = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InstallError(first.code, first.message + more, first.evidence, hint_after(first.remedy), retryable=True)
+    error = problems[0].as_error(hint_after(problems[0].remedy), retryable=True)
+    return replace(error, message=error.message + and_more(problems))
 
 
 def hint_after(remedy: Remedy | None) -> str:
     """Return the next command after a remedy that did not help: not the same again."""
-    if remedy is None:
-        return ""
-    if remedy.automatic and remedy.command in ("", REPAIR):
+    if remedy and remedy.automatic and remedy.command in ("", REPAIR):
         return DIAGNOSE
-    return remedy.command or remedy.summary
+    return remedy.advice if remedy else ""
 
 
 def found_wrong(finding: Finding) -> InstallError:
     """Return a finding as an error whose hint is the remedy: nothing was carried out yet."""
     remedy = finding.remedy
-    hint = remedy.command or (REPAIR if remedy.automatic else remedy.summary) if remedy else ""
-    return InstallError(finding.code, finding.message, finding.evidence, hint)
+    return finding.as_error(REPAIR if remedy and remedy.automatic and not remedy.command else None)
 
 
 def timed_out(title: str, activity: str) -> InstallError:

@@ -11,6 +11,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sized
     from typing import Any
 
 IN_FILES = "contextcore-install-json"
@@ -26,6 +27,11 @@ _ESCAPES = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\
 def count(number: int, thing: str) -> str:
     """Return "1 step", "2 steps"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def and_more(items: Sized) -> str:
+    """Return " (and 2 more)" for what is told of by its first alone; nothing if that is all."""
+    return f" (and {len(items) - 1} more)" if len(items) > 1 else ""
 
 
 def ascii_json(document: object, **options: Any) -> str:

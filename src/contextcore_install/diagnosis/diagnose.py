@@ -37,10 +37,7 @@ class Diagnosis:
 
     def error(self) -> InstallError:
         """Return the error that a command ends with; its hint is what to type next."""
-        found, remedy = self.finding, self.finding.remedy
-        hint = (remedy.command or remedy.summary) if remedy else ""
-        retryable = self.rule.retryable or self.rule.automatic
-        return InstallError(found.code, found.message, found.evidence, hint, retryable=retryable)
+        return self.finding.as_error(retryable=self.rule.retryable or self.rule.automatic)
 
 
 def diagnose(subject: Subject, evidence: Evidence) -> Diagnosis | None:

@@ -31,17 +31,18 @@ _UP_AND_CLEAR = "\x1b[A\r\x1b[K"  # ECMA-48: cursor up, and erase in line
 RESULT_SCHEMA = "contextcore-install/result/v1"
 
 
-def report_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> None:
-    """Print a document: as JSON in ASCII for scripts, as `render` draws it for people."""
+def report_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> ExitCode:
+    """Print a document: as JSON in ASCII for scripts, as `render` draws it for people; return that all is done."""
     if app.json:
         app.stdout.write(ascii_json(document, indent=2) + "\n")
     else:
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).style()) + "\n")
+    return ExitCode.DONE
 
 
-def report_done(app: App, sentence: str, **facts: Any) -> None:
+def report_done(app: App, sentence: str, **facts: Any) -> ExitCode:
     document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
-    report_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
+    return report_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
 
 
 def report_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from contextcore_install.core.errors import ExitCode, InstallError, own
+from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
@@ -45,8 +45,7 @@ def install(app: App) -> int:
     with cancellable(app) as ctx:
         changed = manager.install(service, ctx)
     sentence = f"{name} is watched by {service.name}" + ("" if changed else ", as it was already")
-    report_done(app, sentence, path=str(path), changed=changed)
-    return ExitCode.DONE
+    return report_done(app, sentence, path=str(path), changed=changed)
 
 
 def uninstall(app: App) -> int:
@@ -54,8 +53,7 @@ def uninstall(app: App) -> int:
         removed = end_service(app, ctx)
     name = app.settings.cluster
     sentence = f"no service watches {name} any more" if removed else f"there was no service that watches {name}"
-    report_done(app, sentence, changed=removed)
-    return ExitCode.DONE
+    return report_done(app, sentence, changed=removed)
 
 
 def end_service(app: App, ctx: StepContext) -> bool:

@@ -193,7 +193,7 @@ class Watch:
             self._rest(BUSY_S)
             return None
         with ExitStack() as stack:
-            stack.callback(lock.release)
+            stack.enter_context(lock)
             if not _is_installed(watched_state(self.app)):
                 return None
             stack.pop_all()

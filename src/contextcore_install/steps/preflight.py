@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, Requirement
@@ -42,8 +41,7 @@ class Preflight(BaseStep):
             if first is None:
                 continue
             if requirement.fix is None:
-                hint = (first.remedy.command or first.remedy.summary) if first.remedy else ""
-                raise InstallError(first.code, first.message, first.evidence, hint)
+                raise first.as_error()
             fixes.setdefault(requirement.fix, requirement.title)
         for fix, title in fixes.items():
             with ctx.part(title):

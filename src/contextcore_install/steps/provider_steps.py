@@ -106,8 +106,8 @@ class PodsReady(BaseStep):
             if not waiting:
                 return
             if finding := next((workload.finding for workload in waiting if workload.finding), None):
-                hint, retryable = hint_after(finding.remedy), bool(finding.remedy and finding.remedy.automatic)
-                raise InstallError(finding.code, finding.message, finding.evidence, hint, retryable=retryable)
+                retryable = bool(finding.remedy and finding.remedy.automatic)
+                raise finding.as_error(hint_after(finding.remedy), retryable=retryable)
             ctx.activity(", ".join(f"{workload.name} {workload.condition}" for workload in waiting))
 
 

@@ -11,6 +11,7 @@ from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.interfaces import HttpResponse, StepContext
 from contextcore_install.core.provider import Endpoint
 from contextcore_install.core.requirements import how_to_end
+from contextcore_install.core.text import and_more
 from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
@@ -58,8 +59,7 @@ class ServicesVerify(BaseStep):
         while findings := self._ask(self._provider.endpoints()):  # again: a connection that failed may be back
             if waited_s >= STARTING_S:
                 return  # the check that follows says what is wrong
-            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-            ctx.activity(findings[0].message + more)
+            ctx.activity(findings[0].message + and_more(findings))
             ctx.wait(POLL_S)
             waited_s += POLL_S
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.storage.files import unusable
@@ -39,6 +39,12 @@ class Lock:
                 refused.hint = f"move it away: {shlex.join(['mv', str(path), f'{path}.aside'])}"
             raise refused from error
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
         with suppress(OSError):  # some disks report a failed write here; the lock is released all the same
             os.close(self._descriptor)
@@ -49,7 +55,7 @@ def hold_briefly(path: Path, limit_s: float) -> Iterator[None]:
     """Hold a lock for a moment once it is free; after so many seconds go on without it. Raises InstallError."""
     with ExitStack() as stack:
         try:
-            stack.callback(Lock(path, None, limit_s).release)
+            stack.enter_context(Lock(path, None, limit_s))
         except InstallError as error:
             if error.code != "locked":
                 raise

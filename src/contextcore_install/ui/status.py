@@ -91,7 +91,7 @@ def finding_lines(finding: Finding, style: Style, indent: int = 4) -> list[str]:
     for seen in sanitize_lines(finding.evidence, EVIDENCE_LINES):
         lines += style.paragraph(seen, indent=indent + 2, tone="faint")
     if remedy and (finding.warning or not remedy.is_unasked):
-        hint = remedy.command or remedy.summary
+        hint = remedy.advice
         lines += hint_lines(style, hint, label=style.symbol("then") + " ", indent=indent + 2)
     return lines
 

@@ -128,8 +128,7 @@ class KubeContextProvider(KubernetesProvider):
             raise taken
         for problem in report.findings:
             if not problem.warning:
-                hint = problem.remedy.command if problem.remedy else ""
-                raise InstallError(problem.code, problem.message, problem.evidence, hint)
+                raise problem.as_error(problem.remedy.command if problem.remedy else "")
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove our objects and, unless it is to be kept, their data; the cluster and its namespaces stay."""

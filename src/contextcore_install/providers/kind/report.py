@@ -114,7 +114,7 @@ def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallErro
     (found,) = _not_ready(_facts(cluster, snapshot, engine), snapshot)
     if found.remedy is None or found.remedy.automatic:
         return None
-    return InstallError(found.code, found.message, found.evidence, found.remedy.command)
+    return found.as_error(found.remedy.command)
 
 
 def unreached(cluster: str, error: InstallError, reason: str = reasons.UNREACHED) -> Diagnosis:

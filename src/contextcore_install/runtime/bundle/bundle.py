@@ -21,6 +21,7 @@ from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector,
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
+from contextcore_install.core.text import and_more
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import RunResult
 from contextcore_install.runtime.app import App
@@ -219,9 +220,8 @@ def _make_of_failure(session: Session, result: RunResult, token: CancelToken) ->
 
     def diagnosis() -> Diagnosis:
         step, error = next(iter(result.errors.items()))
-        more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
         about = f"The run was {session.run_id}; `diagnose` collects more, and what the checks find now."
-        line = f"{step} failed: {error.message.rstrip('.')}{more}."
+        line = f"{step} failed: {error.message.rstrip('.')}{and_more(result.errors)}."
         return line, [*details(error, app.commands), about]
 
     evidence = evidence_of(app, provider, findings, journal_bytes=2 * FAILURE_TEXT_BYTES, runs=1, slow=False)

@@ -73,8 +73,7 @@ def make(app: App) -> int:
     count, total = len(manifest.entries), plan.target.stat().st_size
     what = f"all that an installation on {plan.provider} needs, for {manifest.platform}"
     sentence = f"{plan.target} holds {what} ({count} files, {size(total)})"
-    report_done(app, sentence, path=str(plan.target), bytes=total, files=count, signed=sign is not None)
-    return ExitCode.DONE
+    return report_done(app, sentence, path=str(plan.target), bytes=total, files=count, signed=sign is not None)
 
 
 @contextmanager

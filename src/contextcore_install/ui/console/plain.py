@@ -75,7 +75,7 @@ class PlainConsole:
         elif event.kind is Kind.FINDING:
             finding = finding_from_document(event.data)
             if finding.remedy and needs_attention(finding):  # what heals by itself is told by the lines that follow
-                hint = finding.remedy.command or finding.remedy.summary
+                hint = finding.remedy.advice
         indent = 12 + (cells(self._number(step)) + self._names + 2 if step else 0)
         return lines + hint_lines(self._style, hint, label=self._style.symbol("then") + " ", indent=indent)
 
