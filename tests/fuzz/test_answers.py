@@ -19,7 +19,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kubernetes.client import Snapshot, items_of
 from contextcore_install.providers.kubernetes.managed_fields import decided_by, last_changed_by_others
-from contextcore_install.providers.kubernetes.objects import Release, key_of
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
 from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out, leads_to, selected, services_of
 from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.watch import documents
@@ -109,14 +109,14 @@ def refused_at_most() -> Iterator[None]:
             raise
 
 
-def read_all(items: list[dict[str, Any]]) -> None:
+def read_all(items: list[Manifest]) -> None:
     """Do with objects what the providers do."""
     snapshot = Snapshot(items)
     pods = snapshot.of_kind("Pod")
     read = [Pod(pod) for pod in pods]
     assert all(sanitize(pod.condition) for pod in read)
     for item in items:
-        assert key_of(item).label
+        assert item.key.label
         assert isinstance(Release((item,)).images, list)
         decided_by(item, ("spec", "replicas"))
         last_changed_by_others(item)

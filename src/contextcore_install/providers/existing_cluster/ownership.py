@@ -12,7 +12,7 @@ from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
-from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest, key_of, label_of
+from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest
 from contextcore_install.providers.kubernetes.provider import keep_note, read_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
 
@@ -44,8 +44,8 @@ def ask_identity(kubectl: Kubectl, *, with_server: bool = True) -> Identity:
     """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read."""
     uid = server = ""
     try:
-        found = {key_of(item).name: item for item in kubectl.items("namespace", _EVERYWHERE)}
-        uid = str(found.get(_EVERYWHERE, {}).get("metadata", {}).get("uid") or "")
+        found = {item.key.name: item for item in kubectl.items("namespace", _EVERYWHERE)}
+        uid = found.get(_EVERYWHERE, Manifest()).uid
     except InstallError as error:
         if error.code != "api-forbidden":
             return Identity()  # others report that it does not answer
@@ -111,14 +111,14 @@ class ReleaseObjects:
 
     def are_ours(self) -> bool:
         """Tell whether there are objects of this installation."""
-        return any(label_of(item, RELEASE_LABEL) == self._cluster for _, item in self._there())
+        return any(item.labels.get(RELEASE_LABEL) == self._cluster for _, item in self._there())
 
     def of_other_installation(self) -> InstallError | None:
         """Return `cluster-foreign` if there are objects of another installation."""
         release, snapshot = self._reader.release(), self._reader.read()
         # Grafana's password stays, like the claims, when an installation is removed: it shows whose data they are.
         kept = [(key, item) for key in secrets_wanted(release) if (item := snapshot.get(key)) is not None]
-        labels = {label_of(item, RELEASE_LABEL): key for key, item in (*self._there(), *kept)}
+        labels = {item.labels.get(RELEASE_LABEL, ""): key for key, item in (*self._there(), *kept)}
         others = sorted(labels.keys() - {"", self._cluster})
         if not others:
             return None

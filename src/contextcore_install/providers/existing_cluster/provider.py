@@ -29,7 +29,7 @@ from contextcore_install.providers.existing_cluster.ownership import KnownCluste
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
-from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release, key_of
+from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
@@ -226,7 +226,7 @@ def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener
     """Yield how far each Service of the release reaches, as it is in the cluster."""
     services = (live for key in release.by_key if key.kind == "Service" and (live := snapshot.get(key)))
     for live in services:
-        label, spec, place = key_of(live).label, live["spec"], "inside the cluster"
+        label, spec, place = live.key.label, live.spec, "inside the cluster"
         if spec.get("type") == "NodePort":
             numbers = ", ".join(str(port.get("nodePort", "?")) for port in spec.get("ports", []))
             place = f"every node, port {numbers}"

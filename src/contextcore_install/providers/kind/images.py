@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
@@ -22,7 +22,6 @@ from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.bundle_images import BundleImages, paced
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system import process
 from contextcore_install.system.process import pipe
 
@@ -92,7 +91,7 @@ class Images:
     def could_have(self, image: str) -> bool:
         return not by_digest(image) and (self.may_pull or bool(self._held(image)))
 
-    def lacking(self, images: Sequence[str], nodes: Sequence[Manifest]) -> list[str]:
+    def lacking(self, images: Sequence[str], nodes: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return the images that some node does not report, and that were not loaded just now."""
         reported = [
             {name for entry in (node.get("status") or {}).get("images") or [] for name in entry.get("names") or []}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
@@ -14,8 +15,8 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
-from contextcore_install.providers.kubernetes.objects import Manifest, is_ready, label_of
-from contextcore_install.providers.kubernetes.pods import Pod, made_at, moment
+from contextcore_install.providers.kubernetes.objects import Manifest, moment
+from contextcore_install.providers.kubernetes.pods import Pod
 
 API_PORT = 6443  # of the API server inside the control plane's container
 API_DEAD = "api-unreachable"  # the code for an API server that does not answer; any other error is an answer
@@ -52,7 +53,7 @@ class ClusterSnapshot:
     owner: Owner | None
     ours: bool
     identity: str = ""
-    members: tuple[Manifest, ...] = ()
+    members: tuple[Mapping[str, Any], ...] = ()
     kubectl_error: InstallError | None = None
     api_error: InstallError | None = None
     waiting: bool = False
@@ -88,12 +89,12 @@ class ClusterSnapshot:
         """Names of the nodes that are not Ready, if the API answers."""
         if self.api_error is not None:
             return []
-        ready = {member["metadata"]["name"] for member in self.members if is_ready(member)}
+        ready = {member.key.name for member in map(Manifest, self.members) if member.is_ready}
         return [node.name for node in self.nodes if node.name not in ready and node.is_member]
 
     def is_starting(self, now: float) -> bool:
         """Tell whether all nodes that are not Ready are at their first start; `now` in seconds since 1970."""
-        starting = {item["metadata"]["name"] for item in self.members if _is_at_first_start(item, now)}
+        starting = {item["metadata"]["name"] for item in self.members if _is_at_first_start(Manifest(item), now)}
         return self.answers and bool(self.unready) and starting.issuperset(self.unready)
 
     @property
@@ -133,7 +134,8 @@ class Inspector:
         if not snapshot.running:
             return snapshot
         snapshot = self._ask_kubectl(snapshot, fresh=fresh, thorough=thorough)
-        identity = next((found for member in snapshot.members if (found := label_of(member, NODE_LABEL))), "")
+        marks = (member.labels.get(NODE_LABEL) for member in map(Manifest, snapshot.members))
+        identity = next(filter(None, marks), "")
         if owner is not None and not owner.nodes:
             ours = ours and (not snapshot.members or identity == owner.id)
         elif owner is not None and ours and identity != owner.id and self._is_misdirected(snapshot):
@@ -196,11 +198,9 @@ class Inspector:
 
 def _is_at_first_start(member: Manifest, now: float) -> bool:
     """Tell whether a node joined a short while ago, and has not been Ready since."""
-    joined = made_at(member)
-    conditions = (member.get("status") or {}).get("conditions") or []
-    ready: Manifest = next((entry for entry in conditions if entry.get("type") == "Ready"), {})
-    never = ready.get("status") == "False" and moment(ready.get("lastTransitionTime", "")) - joined < JOINING_S
-    return never and abs(now - joined) < FIRST_START_S  # by another clock, which may be ahead
+    ready = member.conditions.get("Ready", {})
+    never = ready.get("status") == "False" and moment(ready.get("lastTransitionTime")) - member.made_at < JOINING_S
+    return never and abs(now - member.made_at) < FIRST_START_S  # by another clock, which may be ahead
 
 
 def sickness(engine: ContainerEngine, node: Node) -> str:

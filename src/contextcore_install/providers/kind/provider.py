@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
+from typing import Any
 
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.evidence import Collector
@@ -28,7 +29,6 @@ from contextcore_install.providers.kind.report import EXPORT, other_ports, repor
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
 from contextcore_install.providers.kubernetes.manifests import OURS
-from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
@@ -253,7 +253,7 @@ class KindProvider(KubernetesProvider):
         return Overview(endpoints, programs, hints=self._login_hints(), dashboard=dashboard)
 
 
-def node_of_volume(volume: Manifest) -> str:
+def node_of_volume(volume: Mapping[str, Any]) -> str:
     """Return the node that a volume is pinned to, as the provisioner of kind's class `standard` writes it."""
     affinity = volume.get("nodeAffinity") or {}
     for term in (affinity.get("required") or {}).get("nodeSelectorTerms") or []:

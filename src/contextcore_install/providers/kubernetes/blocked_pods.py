@@ -15,11 +15,10 @@ from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kubernetes.claims import templates_of
 from contextcore_install.providers.kubernetes.client import Events, Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
-from contextcore_install.providers.kubernetes.objects import API, Key, Manifest, annotation_of, key_of, mounted_claims
-from contextcore_install.providers.kubernetes.pods import Pod, made_at, wanted_pods
+from contextcore_install.providers.kubernetes.objects import API, Key, Manifest, mounted_claims
+from contextcore_install.providers.kubernetes.pods import Pod, wanted_pods
 
 Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
 
@@ -56,8 +55,8 @@ class MissingPods:
 
     def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
         """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once."""
-        waited = lasted(str(live["metadata"].get("uid", "")), "podless") if lasted else float("inf")
-        if waited < ASK_S or (not lasted and abs(time.time() - made_at(live)) < NEW_S):
+        waited = lasted(live.uid, "podless") if lasted else float("inf")
+        if waited < ASK_S or (not lasted and abs(time.time() - live.made_at) < NEW_S):
             return None
         refusal = self.refusal(live)
         found = self._diagnosis(key, "FailedCreate", refusal) if refusal else None
@@ -79,10 +78,10 @@ class MissingPods:
 
     def _last_event(self, live: Manifest, namespace: str) -> tuple[str, str]:
         """Return reason and message; of a Deployment, its ReplicaSet's last one, which it repeats."""
-        for entry in live.get("status", {}).get("conditions", []):
-            if entry.get("type") == "ReplicaFailure" and entry.get("status") == "True":
-                return str(entry.get("reason", "")), str(entry.get("message", ""))
-        return self._events.last(str(live["metadata"].get("uid", "")), namespace)
+        failure = live.conditions.get("ReplicaFailure", {})
+        if failure.get("status") == "True":
+            return str(failure.get("reason", "")), str(failure.get("message", ""))
+        return self._events.last(live.uid, namespace)
 
     def _diagnosis(self, key: Key, reason: str, message: str) -> Diagnosis | None:
         facts = {**self._facts(key), **self._kubectl.webhook_facts(message)}
@@ -94,10 +93,9 @@ class MissingPods:
 
     def refusal(self, workload: Manifest) -> str | None:
         """Return what the API server objects to in a workload's pod: empty if nothing, None if unknown."""
-        uid = str(workload["metadata"].get("uid", ""))
-        known = self._refusals.get(uid)
+        known = self._refusals.get(workload.uid)
         if known is None or time.monotonic() - known[0] >= FRESH_S:
-            known = self._refusals[uid] = (time.monotonic(), self._dry_run(workload))
+            known = self._refusals[workload.uid] = (time.monotonic(), self._dry_run(workload))
         # What this user may not do says nothing of what a controller may.
         return None if known[1] and _REFUSED_TO_US.search(known[1]) else known[1]
 
@@ -120,9 +118,8 @@ class MissingPods:
 
 def pod_of(workload: Manifest) -> dict[str, Any]:
     """Return a pod as a workload's controller would make it, but for its name."""
-    key, template = key_of(workload), workload["spec"].get("template", {})
+    key, template, claims = workload.key, workload.spec.get("template", {}), workload.claim_templates
     about, spec = template.get("metadata", {}), dict(template.get("spec", {}))
-    claims = [item["metadata"]["name"] for item in templates_of(workload)]
     spec["volumes"] = [
         *(volume for volume in spec.get("volumes", []) if volume.get("name") not in claims),
         *({"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{key.name}-0"}} for claim in claims),
@@ -143,19 +140,18 @@ class Scheduling:
         """Return the facts of rules about pods without a node; empty if they do not apply, or nodes may not be read."""
         facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
         item, own_nodes = snapshot.get(Key("Pod", pod.namespace, pod.name)), snapshot.of_kind("Node")
-        nodes = {key_of(node).name: node for node in own_nodes or self._nodes.read()}
+        nodes = {node.key.name: node for node in own_nodes or self._nodes.read()}
         if item is None or not nodes:
             return facts
         needed = _needed_nodes(item, snapshot.of_kind("PersistentVolumeClaim"))
         if gone := sorted(needed - set(nodes)):
             return {**facts, "gone": ", ".join(gone)}
-        labels = {name: node.get("metadata", {}).get("labels", {}) for name, node in nodes.items()}
-        workers = [name for name in nodes if _CONTROL_PLANE.isdisjoint(labels[name])]
+        workers = [name for name, node in nodes.items() if _CONTROL_PLANE.isdisjoint(node.labels)]
         candidates = {name: nodes[name] for name in sorted(needed) or workers}
         barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, item))}
         if candidates and len(barred) == len(candidates):
             return {**facts, **self._tainted(barred)}
-        are_cordoned = all(node.get("spec", {}).get("unschedulable") for node in candidates.values())
+        are_cordoned = all(node.spec.get("unschedulable") for node in candidates.values())
         # Nodes of a cluster that is ours as a whole take pods again by themselves.
         if candidates and are_cordoned and not own_nodes:
             facts |= {"cordoned": ", ".join(candidates), "uncordon": self._kubectl.shown("uncordon", *candidates)}
@@ -169,16 +165,15 @@ class Scheduling:
 
 
 def _needed_nodes(pod: Manifest, claims: Iterable[Manifest]) -> set[str]:
-    names, namespace = mounted_claims(pod.get("spec", {})).values(), key_of(pod).namespace
-    mine = (claim for claim in claims if key_of(claim).namespace == namespace and key_of(claim).name in names)
-    nodes = {annotation_of(claim, _SELECTED) for claim in mine if claim.get("spec", {}).get("volumeName")}
-    return nodes - {""}
+    names, namespace = mounted_claims(pod.spec).values(), pod.key.namespace
+    mine = (claim for claim in claims if claim.key.namespace == namespace and claim.key.name in names)
+    return {claim.annotations.get(_SELECTED, "") for claim in mine if claim.spec.get("volumeName")} - {""}
 
 
 def _barring_taint(node: Manifest, pod: Manifest) -> str:
     """Return the first taint of a node, as `kubectl taint` takes it, that keeps a pod away; empty if none does."""
-    tolerations = pod.get("spec", {}).get("tolerations", [])
-    for taint in node.get("spec", {}).get("taints", []):
+    tolerations = pod.spec.get("tolerations", [])
+    for taint in node.spec.get("taints", []):
         key, effect = str(taint.get("key", "")), taint.get("effect")
         bars = effect in {"NoSchedule", "NoExecute"} and not key.startswith(_SYSTEM)
         if bars and not any(_tolerates(toleration, taint) for toleration in tolerations):

@@ -20,12 +20,7 @@ from contextcore_install.providers.kubernetes.objects import (
     Key,
     Manifest,
     Release,
-    annotation_of,
-    is_deleting,
-    key_of,
-    label_of,
     mounted_claims,
-    pod_specs,
 )
 
 GONE_WITHIN_S, CLASSES_FRESH_S = 15, 5.0  # seconds for a claim to go, and for which storage classes count
@@ -34,15 +29,11 @@ SCRATCH = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/var/cache/", "/dev/shm/
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 
-def templates_of(workload: Manifest) -> list[Manifest]:
-    return list(workload.get("spec", {}).get("volumeClaimTemplates", []))
-
-
 def claims_of(workload: Manifest, at_least: int = 0) -> Iterator[tuple[str, Manifest]]:
     """Yield the claims that Kubernetes makes for a StatefulSet (TEMPLATE-WORKLOAD-NUMBER), each with its template."""
-    for template in templates_of(workload):
-        for number in range(max(at_least, int(workload["spec"].get("replicas", 1)))):
-            yield f"{template['metadata']['name']}-{workload['metadata']['name']}-{number}", template
+    for name, template in workload.claim_templates.items():
+        for number in range(max(at_least, workload.replicas)):
+            yield f"{name}-{workload.key.name}-{number}", template
 
 
 def template_name(claim: str, workload: str) -> str:
@@ -53,7 +44,8 @@ def template_name(claim: str, workload: str) -> str:
 
 def is_claim_of(key: Key, item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
     """Tell whether a claim of ours was made from a template of one of these StatefulSets."""
-    ours = label_of(item, "app.kubernetes.io/managed-by") == FIELD_MANAGER or label_of(item, RELEASE_LABEL) == cluster
+    labels = item.labels
+    ours = labels.get("app.kubernetes.io/managed-by") == FIELD_MANAGER or labels.get(RELEASE_LABEL) == cluster
     return ours and any(
         key.namespace == workload.namespace and template_name(key.name, workload.name) for workload in workloads
     )
@@ -61,7 +53,7 @@ def is_claim_of(key: Key, item: Manifest, workloads: Iterable[Key], cluster: str
 
 def pods_using(pods: Iterable[Manifest], claim: Key) -> Iterator[Manifest]:
     for pod in pods:
-        if key_of(pod).namespace == claim.namespace and claim.name in mounted_claims(pod.get("spec", {})).values():
+        if pod.key.namespace == claim.namespace and claim.name in mounted_claims(pod.spec).values():
             yield pod
 
 
@@ -94,16 +86,16 @@ def _uses_in_cluster(key: Key, snapshot: Snapshot) -> set[tuple[str, str]]:
     if any(live) or key.kind != "StatefulSet":
         return {use for item in live if item for use in _uses(item)}
     # Deleted by hand, for example: its claims are there, and wait for it under their templates' names.
-    claims = map(key_of, snapshot.of_kind("PersistentVolumeClaim"))
+    claims = (item.key for item in snapshot.of_kind("PersistentVolumeClaim"))
     found = {template_name(claim.name, key.name) for claim in claims if claim.namespace == key.namespace}
     return {(name, "has") for name in found - {""}}
 
 
 def _uses(item: Manifest) -> Iterator[tuple[str, str]]:
     """Yield (claim or template, "has") for each that a workload has, and (..., "mounts") for each in a container."""
-    templates = {str(template.get("metadata", {}).get("name", "")) for template in templates_of(item)}
+    templates = item.claim_templates.keys()
     yield from ((name, "has") for name in templates)
-    for spec in pod_specs(item):
+    for spec in item.pod_specs:
         # A volume of the pod itself hides a template of its name.
         own = {str(volume.get("name")) for volume in spec.get("volumes", [])}
         volumes = {**{name: name for name in templates - own}, **mounted_claims(spec)}
@@ -121,15 +113,15 @@ class StorageClasses:
 
     def default_for(self, claim: Manifest) -> str:
         """Return the default class that a claim without a volume or a class would get now; empty if it has either."""
-        spec = claim.get("spec", {})
-        is_empty = claim.get("status", {}).get("phase") == "Pending" and not spec.get("volumeName")
-        if not is_empty or is_deleting(claim) or spec.get("storageClassName") == "":
+        spec = claim.spec
+        is_empty = claim.status.get("phase") == "Pending" and not spec.get("volumeName")
+        if not is_empty or claim.is_deleting or spec.get("storageClassName") == "":
             return ""
         classes = self._shared.read()
-        if spec.get("storageClassName") in {key_of(item).name for item in classes}:
+        if spec.get("storageClassName") in {item.key.name for item in classes}:
             return ""
-        defaults = (item for item in classes if any(annotation_of(item, name) == "true" for name in _DEFAULT))
-        return next((key_of(item).name for item in defaults), "")
+        defaults = (item for item in classes if any(item.annotations.get(name) == "true" for name in _DEFAULT))
+        return next((item.key.name for item in defaults), "")
 
 
 def made_too_early(release: Release, snapshot: Snapshot, classes: StorageClasses) -> Iterator[tuple[Manifest, str]]:
@@ -137,7 +129,7 @@ def made_too_early(release: Release, snapshot: Snapshot, classes: StorageClasses
     for workload, item in release.workloads.items():
         for name, template in claims_of(item):
             claim = snapshot.get(Key("PersistentVolumeClaim", workload.namespace, name))
-            is_free = template.get("spec", {}).get("storageClassName") is None
+            is_free = template.spec.get("storageClassName") is None
             if claim and is_free and (default := classes.default_for(claim)):
                 yield claim, default
 
@@ -147,7 +139,7 @@ def remove_empty(kubectl: Kubectl, claim: Manifest, ctx: StepContext) -> None:
     done = kubectl.delete_unchanged("persistentvolumeclaims", claim, ctx)
     if done.exit_code != 0:
         raise kubectl.failure(done)
-    key = key_of(claim)
+    key = claim.key
     gone = ("wait", "--for=delete", f"pvc/{key.name}", "-n", key.namespace, f"--timeout={GONE_WITHIN_S}s")
     kubectl.attempt(*gone, ctx=ctx, timeout_s=GONE_WITHIN_S + 10)
 
@@ -168,22 +160,19 @@ def _storage_of(key: Key, workload: Manifest, snapshot: Snapshot) -> Storage:
         message = f"{key.name} has an emptyDir at {folders}: what is there goes with its pod."
         summary = "Give it a claim instead, in the manifests or where it was added by hand; what it holds now goes."
         # Beside a claim it may be scratch of whoever added it; what takes the claim's own place is not.
-        is_scratch = bool(claims) and fleeting.isdisjoint(item["metadata"]["name"] for item in templates_of(workload))
+        is_scratch = bool(claims) and fleeting.isdisjoint(workload.claim_templates)
         remedy = Remedy(summary, risk=Risk.LOSES_DATA)
         found = Finding("data-in-pod", message, remedy=remedy, warning=is_scratch)
         return Storage(key.name, place or "emptyDir", f"emptyDir at {folders}", found)
     live = {claim: snapshot.get(Key("PersistentVolumeClaim", key.namespace, claim)) for claim in claims}
-    phases = {
-        claim: str(item.get("status", {}).get("phase") or "Pending") if item else "missing"
-        for claim, item in live.items()
-    }
+    phases = {claim: str(item.status.get("phase") or "Pending") if item else "missing" for claim, item in live.items()}
     evidence = ", ".join(f"{claim} is {phase}" for claim, phase in phases.items())
     if unbound := [claim for claim, phase in phases.items() if phase != "Bound"]:
         remedy = Remedy("Have it made, and look why it is not bound.", REPAIR)
         message = f"The data of {key.name} has no volume: {', '.join(unbound)} not bound."
         return Storage(key.name, place, evidence, Finding("claim-unbound", message, evidence, remedy))
-    about = ((claim, item["metadata"]) for claim, item in live.items() if item)
-    pieces = tuple(DataPiece(claim, meta.get("uid", ""), meta.get("creationTimestamp", "")) for claim, meta in about)
+    there = ((claim, item) for claim, item in live.items() if item)
+    pieces = tuple(DataPiece(claim, item.uid, item.metadata.get("creationTimestamp", "")) for claim, item in there)
     return Storage(key.name, place, evidence or "it mounts nothing to keep data in", pieces=pieces)
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,6 @@ from contextcore_install.providers.kubernetes.objects import (
     Manifest,
     Release,
     as_kubernetes_object,
-    key_of,
-    resource_of,
 )
 from contextcore_install.system.process import Captured, Follower, capture, start_beside
 
@@ -80,18 +78,18 @@ class Kubectl:
             raise self.failure(done)
         return done.stdout
 
-    def items(self, *arguments: str, ctx: StepContext | None = None) -> list[dict[str, Any]]:
+    def items(self, *arguments: str, ctx: StepContext | None = None) -> list[Manifest]:
         """Return the objects of a `get`, without those that this user may not read. Raises InstallError."""
         return self.readable(*arguments, ctx=ctx)[0]
 
-    def items_if_readable(self, *arguments: str) -> list[dict[str, Any]]:
+    def items_if_readable(self, *arguments: str) -> list[Manifest]:
         """Return the objects of a `get`; none if they cannot be read."""
         try:
             return self.items(*arguments)
         except InstallError:
             return []
 
-    def readable(self, *arguments: str, ctx: StepContext | None = None) -> tuple[list[dict[str, Any]], frozenset[str]]:
+    def readable(self, *arguments: str, ctx: StepContext | None = None) -> tuple[list[Manifest], frozenset[str]]:
         """Return the objects of a `get`, and the resources that this user may not list. Raises InstallError."""
         done = self.attempt("get", *arguments, "-o", "json", "--ignore-not-found", ctx=ctx, timeout_s=READ_S)
         errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
@@ -106,8 +104,7 @@ class Kubectl:
 
     def delete_unchanged(self, resource: str, item: Manifest, ctx: StepContext, **options: int) -> Captured:
         """Delete an object only if it still is as it was read."""
-        key, metadata = key_of(item), item["metadata"]
-        seen = {name: metadata.get(name, "") for name in ("uid", "resourceVersion")}
+        key, seen = item.key, {name: item.metadata.get(name, "") for name in ("uid", "resourceVersion")}
         document = {"apiVersion": "v1", "kind": "DeleteOptions", **options, "preconditions": seen}
         path = f"/api/v1/namespaces/{key.namespace}/{resource}/{key.name}"
         return self.attempt("delete", "--raw", path, "-f", "-", stdin=json.dumps(document), ctx=ctx)
@@ -139,7 +136,7 @@ class Kubectl:
         return facts
 
 
-def items_of(text: str) -> list[dict[str, Any]]:
+def items_of(text: str) -> list[Manifest]:
     """Return the objects in kubectl's JSON output, lists flattened; raises `kubectl-answer` for anything else."""
     decoder, documents, text = json.JSONDecoder(), [], text.strip()
     try:
@@ -159,15 +156,15 @@ def items_of(text: str) -> list[dict[str, Any]]:
 class Snapshot:
     """What a cluster holds, by key. `unseen` names the namespaces that this user may not look at."""
 
-    def __init__(self, items: Sequence[dict[str, Any]], unseen: Iterable[str] = ()) -> None:
-        self.by_key = {key_of(item): item for item in items}
+    def __init__(self, items: Iterable[Mapping[str, Any]], unseen: Iterable[str] = ()) -> None:
+        self.by_key = {item.key: item for item in map(Manifest, items)}
         self.unseen = frozenset(unseen)
 
-    def get(self, key: Key) -> dict[str, Any] | None:
+    def get(self, key: Key) -> Manifest | None:
         """Return an object, or None. Of kinds that we do not know, some have no namespace."""
         return self.by_key.get(key) or self.by_key.get(Key(key.kind, "", key.name))
 
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+    def of_kind(self, kind: str) -> list[Manifest]:
         return [item for key, item in self.by_key.items() if key.kind == kind]
 
 
@@ -201,7 +198,7 @@ class Reader:
         return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
 
     def _ask(self) -> Snapshot:
-        resources = {resource_of(item): item["kind"] in CLUSTER_KINDS for item in self.release().objects}
+        resources = {item.resource: item["kind"] in CLUSTER_KINDS for item in self.release().objects}
         try:
             return self._read_kinds(resources)
         except InstallError as error:
@@ -231,7 +228,7 @@ class Events:
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
-        self._cached: dict[str, TtlCache[list[dict[str, Any]]]] = {}
+        self._cached: dict[str, TtlCache[list[Manifest]]] = {}
 
     def last(self, uid: str, namespace: str) -> tuple[str, str]:
         events = self.about(uid, namespace)

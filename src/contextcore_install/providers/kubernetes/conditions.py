@@ -17,7 +17,7 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, Scheduling
 from contextcore_install.providers.kubernetes.claims import StorageClasses
 from contextcore_install.providers.kubernetes.client import Events, Reader, Snapshot
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
+from contextcore_install.providers.kubernetes.objects import Key, Manifest
 from contextcore_install.providers.kubernetes.pods import (
     Pod,
     is_history,
@@ -73,7 +73,7 @@ class WorkloadConditions:
         live, not_ready = snapshot.get(key), partial(Workload, key.name, ready=False)
         if live is None:
             return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
-        pods = [Pod(item) for item in selected(snapshot.of_kind("Pod"), live)]
+        pods = selected(snapshot.of_kind("Pod"), live)
         staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
         if any(is_history(pod, started) for pod in staying):
             return not_ready(condition="restarts with its node")
@@ -82,7 +82,7 @@ class WorkloadConditions:
             return not_ready(condition="is scaled down", finding=finding)
         ready = [pod for pod in staying if pod.ready]
         # What its controller counted may be from before a node's start as well: the pods themselves must say so.
-        if is_rolled_out(live) and len(ready) >= int(live.get("spec", {}).get("replicas", 1)):
+        if is_rolled_out(live) and len(ready) >= live.replicas:
             if unreachable := self._unreachable(live, ready, snapshot):
                 return not_ready(condition=unreachable)
             return Workload(key.name, ready=True, condition="ready")
@@ -100,9 +100,9 @@ class WorkloadConditions:
     def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
         """Return which Service does not lead to a workload's pods yet; empty if all do."""
         for service in services_of(live, snapshot.of_kind("Service")) if self._reader.owns_nodes else ():
-            endpoints = snapshot.get(key_of(service)._replace(kind="Endpoints"))
+            endpoints = snapshot.get(service.key._replace(kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
-                return f"{key_of(service).label} does not route to it yet"
+                return f"{service.key.label} does not route to it yet"
         return ""
 
     def _counted(self, found: Diagnosis | None, pod: Pod, limits: WaitLimits | None) -> Finding | None:
@@ -182,11 +182,11 @@ class WorkloadConditions:
 
     def _diagnose_claims(self, key: Key, pod: Pod, snapshot: Snapshot) -> Diagnosis | None:
         for item in snapshot.of_kind("PersistentVolumeClaim"):
-            claim, phase = key_of(item), item.get("status", {}).get("phase")
+            claim, phase = item.key, item.status.get("phase")
             is_its = claim.namespace == pod.namespace and claim.name.endswith(pod.name)
             if phase not in {"Pending", "Lost"} or not is_its:
                 continue
-            reason, message = self._events.last(str(item["metadata"].get("uid", "")), pod.namespace)
+            reason, message = self._events.last(item.uid, pod.namespace)
             facts = {**self._facts(key, pod), "claim": claim.name, "default": self._classes.default_for(item)}
             lines = [f"{claim.name}: {reason}"]
             found = diagnose(Subject.CLAIM, Evidence(key.name, lines, reason=reason, message=message, facts=facts))
@@ -213,6 +213,6 @@ class WorkloadConditions:
 
 def _lacked(message: str, namespace: str, snapshot: Snapshot) -> str:
     """Return how the object is now that a message calls not found."""
-    keys = (key_of(item) for kind in ("ConfigMap", "Secret") for item in snapshot.of_kind(kind))
+    keys = (item.key for kind in ("ConfigMap", "Secret") for item in snapshot.of_kind(kind))
     there = (f'{key.kind.lower()} "{key.name}" not found' for key in keys if key.namespace == namespace)
     return "there again" if any(words in message for words in there) else "gone"

@@ -55,7 +55,7 @@ class Claim:
 
     @property
     def component(self) -> str:
-        return str(self.workload["metadata"]["name"])
+        return self.workload.key.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class ClaimData:
                 for key, found in snapshot.by_key.items()
                 if (workload.kind, key.kind) == ("StatefulSet", "PersistentVolumeClaim")
                 and is_claim_of(key, found, [workload], self._cluster)
-                and found.get("spec", {}).get("volumeName")
+                and found.spec.get("volumeName")
             ),
             key=lambda claim: claim.key,
         )
@@ -172,7 +172,7 @@ class ClaimData:
         ctx.activity(f"ending {claim.component} for a moment")
         try:
             self._scale(claim, 0)
-            pods = [f"pod/{pod['metadata']['name']}" for pod in claim.pods]
+            pods = [f"pod/{pod.key.name}" for pod in claim.pods]
             if pods:
                 wait = ("wait", "--for=delete", *pods, "-n", claim.key.namespace, f"--timeout={END_S:.0f}s")
                 done = self._kubectl.attempt(*wait, ctx=ctx, timeout_s=END_S + 10)
@@ -181,7 +181,7 @@ class ClaimData:
             yield
         finally:
             ctx.activity(f"starting {claim.component} again")
-            self._scale(claim, int(claim.workload.get("spec", {}).get("replicas", 1)))
+            self._scale(claim, claim.workload.replicas)
             self._reader.forget()
 
     def _scale(self, claim: Claim, replicas: int) -> None:
@@ -191,14 +191,14 @@ class ClaimData:
     def _password_data(self) -> Mapping[str, bytes]:
         """Return what the Secret with Grafana's password holds; empty if there is none. Raises InstallError."""
         for item in self._reader.read().of_kind("Secret"):
-            if item["metadata"]["name"] == GRAFANA_ADMIN:
+            if item.key.name == GRAFANA_ADMIN:
                 return {name: base64.b64decode(text) for name, text in item.get("data", {}).items()}
         return {}
 
 
 def _paused(script: str, claim: Claim) -> str:
     # With systemd's cgroups the uid has underscores.
-    uids = [str(pod["metadata"]["uid"]).replace("-", "[-_]") for pod in claim.pods]
+    uids = [pod.uid.replace("-", "[-_]") for pod in claim.pods]
     return _PAUSED.format(uids="|".join(uids), script=script) if uids else script
 
 

@@ -16,7 +16,7 @@ from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import HIDDEN, command_line
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import API, pod_specs
+from contextcore_install.providers.kubernetes.objects import API, Manifest
 from contextcore_install.providers.kubernetes.pods import Pod
 
 FOLDER = "cluster"
@@ -95,16 +95,15 @@ def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]
         raise InstallError("no-log", f"These logs cannot be read: {'; '.join(refused)}.")
 
 
-def without_secrets(item: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(item: Manifest) -> Manifest:
     """Return an object without what it keeps for others, the values of variables, and what is said twice."""
-    metadata = {name: value for name, value in item.get("metadata", {}).items() if name != "managedFields"}
-    annotations = metadata.get("annotations") or {}
-    metadata["annotations"] = {name: value for name, value in annotations.items() if name != _APPLIED}
-    kept = {**item, "metadata": metadata}
+    metadata = {name: value for name, value in item.metadata.items() if name != "managedFields"}
+    metadata["annotations"] = {name: value for name, value in item.annotations.items() if name != _APPLIED}
+    kept = Manifest({**item, "metadata": metadata})
     for name in ("data", "binaryData", "stringData"):
         if name in kept and kept.get("kind") in ("Secret", "ConfigMap"):
             kept[name] = dict.fromkeys(kept[name] or (), HIDDEN)
-    for spec in pod_specs(kept):
+    for spec in kept.pod_specs:
         for field in ("initContainers", "containers", "ephemeralContainers"):
             for container in spec.get(field) or []:
                 _hide_in(container)

@@ -21,11 +21,6 @@ from contextcore_install.providers.kubernetes.objects import (
     WORKLOAD_KINDS,
     FieldPath,
     Manifest,
-    annotation_of,
-    is_deleting,
-    key_of,
-    label_of,
-    resource_of,
     shown_path,
 )
 
@@ -58,8 +53,8 @@ def last_changed_by_others(live: Manifest) -> str:
 
 def is_applied_by_us(live: Manifest) -> bool:
     """Tell whether this program applied an object, whatever was removed from it by hand since."""
-    managers = {entry.get("manager") for entry in live.get("metadata", {}).get("managedFields", [])}
-    return FIELD_MANAGER in managers or bool(label_of(live, RELEASE_LABEL) or annotation_of(live, FINGERPRINT))
+    managers = {entry.get("manager") for entry in live.metadata.get("managedFields", [])}
+    return FIELD_MANAGER in managers or bool(live.labels.get(RELEASE_LABEL) or live.annotations.get(FINGERPRINT))
 
 
 def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:
@@ -72,7 +67,7 @@ def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]
                     yield shown_path(path), entry.get("manager", "")
 
 
-def without_fields(item: dict[str, Any], paths: Sequence[FieldPath]) -> dict[str, Any]:
+def without_fields(item: Manifest, paths: Sequence[FieldPath]) -> Manifest:
     """Return an object without some fields, so that applying it does not claim them."""
     item = copy.deepcopy(item)
     for path in paths:
@@ -89,15 +84,15 @@ def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[FieldPath
 
     A further key in a Service's selector has it select other pods, or none; a command has a container run another.
     """
-    if live is None or is_deleting(live):
+    if live is None or live.is_deleting:
         return []
     if wanted["kind"] == "Service":
-        ours, theirs = (item.get("spec", {}).get("selector", {}) for item in (wanted, live))
+        ours, theirs = (item.spec.get("selector", {}) for item in (wanted, live))
         # Without a selector of ours, its endpoints are somebody's own.
         return [("spec", "selector", key) for key in theirs if ours and key not in ours]
     if wanted["kind"] not in WORKLOAD_KINDS:
         return []
-    ours, theirs = (item["spec"].get("template", {}).get("spec", {}) for item in (wanted, live))
+    ours, theirs = (item.spec.get("template", {}).get("spec", {}) for item in (wanted, live))
     found: list[FieldPath] = []
     for field in ("initContainers", "containers"):
         named = {item.get("name"): item for item in theirs.get(field, [])}
@@ -110,7 +105,7 @@ def disruptive_fields(wanted: Manifest, live: Manifest | None) -> list[FieldPath
 
 def removable_fields(wanted: Manifest, live: Manifest | None) -> list[FieldPath]:
     """Return the disruptive fields that no other manager keeps deciding."""
-    return [path for path in disruptive_fields(wanted, live) if not decided_by(live or {}, path)]
+    return [path for path in disruptive_fields(wanted, live) if live and not decided_by(live, path)]
 
 
 def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx: StepContext) -> None:
@@ -118,10 +113,10 @@ def remove_fields(kubectl: Kubectl, wanted: Manifest, live: Manifest | None, ctx
     paths = removable_fields(wanted, live)
     if live is None or not paths:
         return
-    key = key_of(live)
+    key = live.key
     ctx.activity(f"removing what was added to {key.label}")
     patch = json.dumps(_removal_patch(paths), separators=(",", ":"))
-    command = ("patch", resource_of(wanted), key.name, "-n", key.namespace, "-p", patch)
+    command = ("patch", wanted.resource, key.name, "-n", key.namespace, "-p", patch)
     done = kubectl.attempt(*command, ctx=ctx)
     if done.exit_code == 0 or "(NotFound)" in done.stderr:
         return  # a missing object is made anew, without them
@@ -144,7 +139,7 @@ def _removal_patch(paths: Sequence[FieldPath]) -> Any:
 
 
 def _others(live: Manifest) -> Iterator[Mapping[str, Any]]:
-    for entry in live.get("metadata", {}).get("managedFields", []):
+    for entry in live.metadata.get("managedFields", []):
         if entry.get("manager") != FIELD_MANAGER and entry.get("subresource") != "status":
             yield entry
 

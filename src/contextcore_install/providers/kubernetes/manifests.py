@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
@@ -21,12 +20,10 @@ from contextcore_install.providers.kubernetes.objects import (
     FINGERPRINT,
     NAMESPACE,
     RELEASE_LABEL,
+    Manifest,
     Release,
-    containers,
     fingerprint,
-    key_of,
     make_secret,
-    pod_specs,
 )
 from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
 from contextcore_install.system.process import capture
@@ -67,7 +64,7 @@ class ManifestSource:
             objects = [self._prepared(item) for item in self._build()]
             if cached:
                 _keep(cached, objects)
-        return Release(tuple(with_contact_points(objects, self.cluster, self.contact_points)))
+        return Release(with_contact_points(objects, self.cluster, self.contact_points))
 
     def _digest(self) -> str:
         chosen = (_FORMAT, self.cluster, self.registry, "inside" if self.inside_only else "")
@@ -78,7 +75,7 @@ class ManifestSource:
                 digest.update(f"{path.relative_to(self.folder)}\n{len(content)}\n".encode() + content)
         return digest.hexdigest()[:24]
 
-    def _build(self) -> list[dict[str, Any]]:
+    def _build(self) -> list[Manifest]:
         """Return the objects as written, with their namespace: kubectl turns YAML into JSON without a cluster."""
         if any((self.folder / name).is_file() for name in KUSTOMIZATIONS):
             yaml, source = self._run("kustomize", str(self.folder)), ["-f", "-"]
@@ -88,10 +85,10 @@ class ManifestSource:
         objects = items_of(self._run("label", "--local", "--overwrite", *source, label, "-o", "json", stdin=yaml))
         if not objects:
             raise InstallError("manifests-empty", f"The manifests in {self.folder} hold no object.")
-        keys = {key_of(item, NAMESPACE) for item in objects}
+        keys = {item.key_in(NAMESPACE) for item in objects}
         metadata = {"name": NAMESPACE, "labels": {RELEASE_LABEL: self.cluster}}
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        if key_of(namespace) not in keys and any(key.namespace == NAMESPACE for key in keys):
+        namespace = Manifest(apiVersion="v1", kind="Namespace", metadata=metadata)
+        if namespace.key not in keys and any(key.namespace == NAMESPACE for key in keys):
             objects = [namespace, *objects]
         return sorted(objects, key=lambda item: (*API["first_kinds"], item.get("kind")).index(item.get("kind")))
 
@@ -103,14 +100,14 @@ class ManifestSource:
             raise kubectl_failure(shlex.join(argv), done.stderr.splitlines(), facts)
         return done.stdout
 
-    def _prepared(self, item: dict[str, Any]) -> dict[str, Any]:
+    def _prepared(self, item: Manifest) -> Manifest:
         """Return an object as it is applied: in its namespace, from the mirror, with its fingerprint."""
         item = copy.deepcopy(item)
         metadata = item.setdefault("metadata", {})
         metadata.pop("creationTimestamp", None)
         if item.get("kind") not in CLUSTER_KINDS:
             metadata.setdefault("namespace", NAMESPACE)
-        for container in containers(item):
+        for container in item.containers:
             container["image"] = mirrored(str(container.get("image", "")), self.registry)
         if self.inside_only and self.folder == OURS:
             _keep_inside(item)
@@ -118,9 +115,9 @@ class ManifestSource:
         return item
 
 
-def _keep_inside(item: dict[str, Any]) -> None:
+def _keep_inside(item: Manifest) -> None:
     """Keep a Service inside: the fixed ports of a kind node would open the stack on every node of a shared cluster."""
-    spec = item.get("spec", {})
+    spec = item.spec
     if item.get("kind") == "Service" and spec.get("type") == "NodePort":
         spec["type"] = "ClusterIP"
         for port in spec.get("ports", []):
@@ -141,14 +138,14 @@ def mirrored(image: str, registry: str) -> str:
     return f"{registry.rstrip('/')}/{image}"
 
 
-def with_contact_points(objects: Sequence[dict[str, Any]], cluster: str, text: str) -> list[dict[str, Any]]:
+def with_contact_points(objects: Sequence[Manifest], cluster: str, text: str) -> list[Manifest]:
     """Return the objects with the Secret that holds a provisioning file, if pods read it, and its digest on these."""
-    readers = [item for item in objects if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in pod_specs(item))]
+    readers = [item for item in objects if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in item.pod_specs)]
     if not text or not readers:
         return list(objects)
     labels = {RELEASE_LABEL: cluster, "app.kubernetes.io/part-of": "contextcore"}
     content = text.encode()
-    secret = make_secret(CONTACT_POINTS, key_of(readers[0]).namespace, labels, {CONTACT_POINTS_FILE: content})
+    secret = make_secret(CONTACT_POINTS, readers[0].key.namespace, labels, {CONTACT_POINTS_FILE: content})
     changed = copy.deepcopy(list(objects))
     for item in changed:
         if item in readers:
@@ -159,7 +156,7 @@ def with_contact_points(objects: Sequence[dict[str, Any]], cluster: str, text: s
     return [*changed[:first], _with_fingerprint(secret), *changed[first:]]
 
 
-def _with_fingerprint(item: dict[str, Any]) -> dict[str, Any]:
+def _with_fingerprint(item: Manifest) -> Manifest:
     """Have a changed object carry the fingerprint of what it is now."""
     annotations = item["metadata"].setdefault("annotations", {})
     annotations.pop(FINGERPRINT, None)
@@ -167,15 +164,15 @@ def _with_fingerprint(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _load(path: Path) -> list[dict[str, Any]]:
+def _load(path: Path) -> list[Manifest]:
     with suppress(OSError, ValueError):
         objects = json.loads(read_text(path))
         if isinstance(objects, list):
-            return objects
+            return list(map(Manifest, objects))
     return []
 
 
-def _keep(path: Path, objects: list[dict[str, Any]]) -> None:
+def _keep(path: Path, objects: list[Manifest]) -> None:
     with suppress(OSError):  # else the release is rendered again
         make_cache_folder(path.parent)
         for old in path.parent.glob(f"{path.name.partition('.')[0]}.*.json"):

@@ -6,16 +6,15 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.schema import validate
 from contextcore_install.core.tables import read_table
 
-Manifest = Mapping[str, Any]  # one object, as in `kubectl get -o json`
 FieldPath = tuple[str | int, ...]  # member names, `[NAME]` for the entry of that name in a list, or its index
 
 NAMESPACE = "observability"
@@ -43,15 +42,6 @@ _SUFFIXES |= {f"{letter}i": Decimal(1024**power) for power, letter in enumerate(
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?)([numkMGTPE]|[KMGTPE]i)?")
 
 
-def as_kubernetes_object(document: Any) -> dict[str, Any]:
-    """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
-    known = document if isinstance(document, dict) else {}
-    group = str(known.get("apiVersion") or "v1").rpartition("/")[0]
-    is_known = group in _GROUPS or known.get("kind") in _IN_ANY_GROUP
-    found: dict[str, Any] = validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or ""))
-    return found
-
-
 class Key(NamedTuple):
     """What names an object."""
 
@@ -65,93 +55,133 @@ class Key(NamedTuple):
         return f"{self.kind}/{self.name}"
 
 
-def key_of(item: Manifest, default_namespace: str = "") -> Key:
-    metadata, kind = item.get("metadata", {}), str(item.get("kind", ""))
-    namespace = "" if kind in CLUSTER_KINDS else str(metadata.get("namespace") or default_namespace)
-    return Key(kind, namespace, str(metadata.get("name", "")))
+class Manifest(dict[str, Any]):
+    """One object, as in `kubectl get -o json`. What it does not have of the following is empty."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self.get("metadata") or {}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.get("spec") or {}
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.get("status") or {}
+
+    @property
+    def key(self) -> Key:
+        return self.key_in("")
+
+    def key_in(self, default_namespace: str) -> Key:
+        kind = str(self.get("kind", ""))
+        namespace = "" if kind in CLUSTER_KINDS else str(self.metadata.get("namespace") or default_namespace)
+        return Key(kind, namespace, str(self.metadata.get("name", "")))
+
+    @property
+    def uid(self) -> str:
+        return str(self.metadata.get("uid") or "")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.metadata.get("labels") or {}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return self.metadata.get("annotations") or {}
+
+    @property
+    def is_deleting(self) -> bool:
+        return bool(self.metadata.get("deletionTimestamp"))
+
+    @property
+    def made_at(self) -> float:
+        """When it was made, in seconds since 1970."""
+        return moment(self.metadata.get("creationTimestamp"))
+
+    @property
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        return {str(entry.get("type")): entry for entry in self.status.get("conditions", [])}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a node, or a pod, is Ready, as it said itself last."""
+        return self.conditions.get("Ready", {}).get("status") == "True"
+
+    @property
+    def replicas(self) -> int:
+        return int(self.spec.get("replicas", 1))
+
+    @property
+    def resource(self) -> str:
+        """The name by which kubectl finds its kind whatever else is called like it."""
+        group, _, version = str(self.get("apiVersion", "v1")).rpartition("/")
+        kind = str(self.get("kind", "")).lower()
+        return f"{kind}.{version}.{group}".lower() if group else kind
+
+    @property
+    def claim_templates(self) -> dict[str, Manifest]:
+        found = map(Manifest, self.spec.get("volumeClaimTemplates", []))
+        return {item.key.name: item for item in found}
+
+    @property
+    def pod_specs(self) -> list[dict[str, Any]]:
+        """The pod specs in it: a pod's own, a workload's template, a CronJob's."""
+        spec: Any = self.get("spec")
+        if not isinstance(spec, dict):
+            return []
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+        inner = template.get("spec") if isinstance(template, dict) else None
+        own = [spec] if self.get("kind") == "Pod" else []
+        return [*own, inner] if isinstance(inner, dict) else own
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        fields = ("initContainers", "containers")
+        found = (container for spec in self.pod_specs for field in fields for container in spec.get(field) or [])
+        return [container for container in found if isinstance(container, dict)]
 
 
-@dataclass(frozen=True, slots=True)
 class Release:
     """The objects that should be there, in the order in which they are applied."""
 
-    objects: tuple[dict[str, Any], ...]
-    namespace: str = NAMESPACE
-
-    @property
-    def by_key(self) -> dict[Key, dict[str, Any]]:
-        return {key_of(item, self.namespace): item for item in self.objects}
-
-    @property
-    def workloads(self) -> dict[Key, dict[str, Any]]:
-        return {key: item for key, item in self.by_key.items() if key.kind in WORKLOAD_KINDS}
-
-    @property
-    def images(self) -> list[str]:
-        found = (str(container.get("image", "")) for item in self.objects for container in containers(item))
-        return [image for image in dict.fromkeys(found) if image]
-
-    @property
-    def namespaces(self) -> list[str]:
-        return sorted({key.namespace for key in self.by_key} - {""})
+    def __init__(self, objects: Iterable[Mapping[str, Any]], namespace: str = NAMESPACE) -> None:
+        """Take the objects, and the namespace of those that name none."""
+        self.objects = tuple(map(Manifest, objects))
+        self.namespace = namespace
+        self.by_key = {item.key_in(namespace): item for item in self.objects}
+        self.workloads = {key: item for key, item in self.by_key.items() if key.kind in WORKLOAD_KINDS}
+        self.namespaces = sorted({key.namespace for key in self.by_key} - {""})
+        images = (str(container.get("image", "")) for item in self.objects for container in item.containers)
+        self.images = [image for image in dict.fromkeys(images) if image]
 
 
-def resource_of(item: Manifest) -> str:
-    """Return the name by which kubectl finds an object's kind whatever else is called like it."""
-    group, _, version = str(item.get("apiVersion", "v1")).rpartition("/")
-    kind = str(item.get("kind", "")).lower()
-    return f"{kind}.{version}.{group}".lower() if group else kind
+def as_kubernetes_object(document: Any) -> Manifest:
+    """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
+    known = document if isinstance(document, dict) else {}
+    group = str(known.get("apiVersion") or "v1").rpartition("/")[0]
+    is_known = group in _GROUPS or known.get("kind") in _IN_ANY_GROUP
+    return Manifest(validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or "")))
 
 
-def fingerprint(item: Manifest) -> str:
+def moment(text: object) -> float:
+    """Return a time of Kubernetes' in seconds since 1970; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def fingerprint(item: Mapping[str, Any]) -> str:
     text = json.dumps(item, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def label_of(item: Manifest, name: str) -> str:
-    return str((item.get("metadata", {}).get("labels") or {}).get(name, ""))
-
-
-def annotation_of(item: Manifest, name: str) -> str:
-    return str((item.get("metadata", {}).get("annotations") or {}).get(name, ""))
-
-
-def is_deleting(item: Manifest) -> bool:
-    return bool(item.get("metadata", {}).get("deletionTimestamp"))
-
-
-def is_ready(member: Manifest) -> bool:
-    """Tell whether a node is Ready, as it said itself last."""
-    conditions = member.get("status", {}).get("conditions", [])
-    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
-
-
-def make_secret(name: str, namespace: str, labels: Mapping[str, str], data: Mapping[str, bytes]) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
-        "type": "Opaque",
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-    }
-
-
-def pod_specs(item: Manifest) -> Iterator[dict[str, Any]]:
-    """Yield the pod specs in an object: a pod's own, a workload's template, a CronJob's."""
-    spec = item.get("spec")
-    if not isinstance(spec, dict):
-        return
-    if item.get("kind") == "Pod":
-        yield spec
-    template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        yield template["spec"]
-
-
-def containers(item: Manifest) -> Iterator[dict[str, Any]]:
-    for spec in pod_specs(item):
-        for field in ("initContainers", "containers"):
-            yield from (container for container in spec.get(field) or [] if isinstance(container, dict))
+def make_secret(name: str, namespace: str, labels: Mapping[str, str], data: Mapping[str, bytes]) -> Manifest:
+    metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return Manifest(apiVersion="v1", kind="Secret", metadata=metadata, type="Opaque", data=encoded)
 
 
 def mounted_claims(pod_spec: Mapping[str, Any]) -> dict[str, str]:
@@ -176,7 +206,7 @@ def differences(wanted: Any, live: Any, path: FieldPath = ()) -> Iterator[FieldP
     """Yield where a live object lacks something wanted; the server adds defaults, and others may add fields."""
     if wanted in (None, {}, []):
         return
-    if isinstance(wanted, dict | list) and not isinstance(live, type(wanted)):
+    if isinstance(wanted, dict | list) and not isinstance(live, dict if isinstance(wanted, dict) else list):
         yield path
     elif isinstance(wanted, dict):
         for key, value in wanted.items():
@@ -206,10 +236,10 @@ def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:
 
     Server-side apply removes what we no longer set, but not the defaults that the server added to it (defaultMode).
     """
-    named = {volume.get("name"): volume for spec in pod_specs(live) for volume in spec.get("volumes") or []}
+    named = {volume.get("name"): volume for spec in live.pod_specs for volume in spec.get("volumes") or []}
     return [
         str(volume["name"])
-        for spec in pod_specs(wanted)
+        for spec in wanted.pod_specs
         for volume in spec.get("volumes") or []
         if set(named.get(volume.get("name"), volume)) - set(volume)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from contextcore_install.diagnosis import reasons
@@ -14,8 +13,7 @@ class Pod:
     """A pod as its JSON shows it, and the first of its containers that does not get on."""
 
     def __init__(self, item: Manifest) -> None:
-        metadata, spec, status = item.get("metadata", {}), item.get("spec", {}), item.get("status", {})
-        conditions = {entry.get("type"): entry for entry in status.get("conditions", [])}
+        status, conditions = item.status, item.conditions
         scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
         own_statuses = status.get("containerStatuses", [])
         statuses = [*status.get("initContainerStatuses", []), *own_statuses]
@@ -26,15 +24,15 @@ class Pod:
         ends = (stuck.get(state, {}).get("terminated") for state in ("state", "lastState"))
         end: Mapping[str, Any] = next(filter(None, ends), {})
         running = [entry.get("state", {}).get("running", {}) for entry in statuses]
-        self.name = str(metadata.get("name", ""))
-        self.namespace = str(metadata.get("namespace", ""))
-        self.uid = str(metadata.get("uid", ""))
-        self.revision = str(metadata.get("labels", {}).get("controller-revision-hash", ""))
-        self.deleting = bool(metadata.get("deletionTimestamp"))
-        self.node = str(spec.get("nodeName", ""))
+        self.item = item
+        _, self.namespace, self.name = item.key
+        self.uid = item.uid
+        self.revision = item.labels.get("controller-revision-hash", "")
+        self.deleting = item.is_deleting
+        self.node = str(item.spec.get("nodeName", ""))
         self.phase = str(status.get("phase", ""))
         self.address = str(status.get("podIP", ""))
-        self.ready = ready.get("status") == "True"
+        self.ready = item.is_ready
         self.unready_since = str(ready.get("lastTransitionTime", ""))  # when it was last said to be (not) ready
         self.reason = str(blocker.get("reason", ""))  # Kubernetes' word for what keeps it; empty if nothing does
         self.message = str(blocker.get("message", "")) if self.reason else ""
@@ -65,39 +63,20 @@ def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next(iter(causes or waiting), {})
 
 
-def moment(text: str) -> float:
-    """Return a time of Kubernetes' in seconds since 1970; 0 for what is none."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def made_at(item: Manifest) -> float:
-    """Return when an object was made, in seconds since 1970."""
-    return moment(str(item["metadata"].get("creationTimestamp", "")))
-
-
-def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Manifest]:
-    labels = workload.get("spec", {}).get("selector", {}).get("matchLabels")
-    return [
-        pod
-        for pod in pods
-        if labels
-        and pod.get("metadata", {}).get("namespace") == workload.get("metadata", {}).get("namespace")
-        and labels.items() <= pod.get("metadata", {}).get("labels", {}).items()
-    ]
+def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Pod]:
+    """Return the pods of a workload."""
+    labels = workload.spec.get("selector", {}).get("matchLabels")
+    return [Pod(pod) for pod in pods if _selects(labels, pod.labels) and pod.key.namespace == workload.key.namespace]
 
 
 def services_of(workload: Manifest, services: Iterable[Manifest]) -> list[Manifest]:
-    labels = workload.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
-    return [
-        service
-        for service in services
-        if service.get("metadata", {}).get("namespace") == workload.get("metadata", {}).get("namespace")
-        and (selector := service.get("spec", {}).get("selector"))
-        and selector.items() <= labels.items()
-    ]
+    labels = workload.spec.get("template", {}).get("metadata", {}).get("labels", {})
+    beside = (service for service in services if service.key.namespace == workload.key.namespace)
+    return [service for service in beside if _selects(service.spec.get("selector"), labels)]
+
+
+def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> bool:
+    return selector is not None and bool(selector) and selector.items() <= labels.items()
 
 
 def is_history(pod: Pod, node_started: Mapping[str, str]) -> bool:
@@ -115,8 +94,8 @@ def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
 
 def wanted_pods(workload: Manifest) -> int:
     if workload.get("kind") == "DaemonSet":
-        return int(workload.get("status", {}).get("desiredNumberScheduled", 0))
-    return int(workload.get("spec", {}).get("replicas", 1))
+        return int(workload.status.get("desiredNumberScheduled", 0))
+    return workload.replicas
 
 
 def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
@@ -124,8 +103,8 @@ def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
 
 
 def is_rolled_out(workload: Manifest) -> bool:
-    status, wanted = workload.get("status", {}), wanted_pods(workload)
-    if int(status.get("observedGeneration", 0)) < int(workload.get("metadata", {}).get("generation", 0)):
+    status, wanted = workload.status, wanted_pods(workload)
+    if int(status.get("observedGeneration", 0)) < int(workload.metadata.get("generation", 0)):
         return False
     if workload.get("kind") == "DaemonSet":
         return all(int(status.get(name, 0)) >= wanted for name in ("updatedNumberScheduled", "numberReady"))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.interfaces import StepContext
@@ -30,15 +29,10 @@ from contextcore_install.providers.kubernetes.objects import (
     Key,
     Manifest,
     Release,
-    annotation_of,
     difference,
     differences,
-    is_deleting,
-    key_of,
-    label_of,
     make_secret,
     mixed_volumes,
-    pod_specs,
     shown_path,
 )
 from contextcore_install.providers.kubernetes.restarts import end_pod, stale_pods
@@ -60,7 +54,7 @@ def drift(release: Release, snapshot: Snapshot, cluster: str) -> Iterator[Drift]
     refuse_to_strand_data(release, snapshot)
     for key, item in release.by_key.items():
         live = snapshot.get(key)
-        risk = Risk.RESTARTS if any(pod_specs(item)) and live is not None else Risk.HARMLESS
+        risk = Risk.RESTARTS if item.pod_specs and live is not None else Risk.HARMLESS
         if change := _change(item, live):
             yield Drift(key.label, change, risk)
         elif live is not None:
@@ -78,27 +72,28 @@ def _change(wanted: Manifest, live: Manifest | None) -> str:
     """Return what is to be put right in a live object, in words; empty if nothing is."""
     if live is None:
         return "missing"
-    if is_deleting(live):
+    if live.is_deleting:
         return "being deleted"
     for path in differences(_compared(wanted), live):
         if not fields.decided_by(live, path):
             return f"changed: {shown_path(path)}"
     if mixed := mixed_volumes(wanted, live):
         return f"changed: spec.template.spec.volumes[{mixed[0]}]"
-    return "" if annotation_of(live, FINGERPRINT) == annotation_of(wanted, FINGERPRINT) else "changed"
+    return "" if live.annotations.get(FINGERPRINT) == wanted.annotations.get(FINGERPRINT) else "changed"
 
 
 def _compared(wanted: Manifest) -> dict[str, Any]:
     """Return the fields that the server keeps as they were given."""
-    metadata = {name: value for name, value in wanted.get("metadata", {}).items() if name == "labels"}
+    metadata = {name: value for name, value in wanted.metadata.items() if name == "labels"}
     rest = {name: value for name, value in wanted.items() if name not in {"apiVersion", "metadata", "status"}}
     return {**rest, "metadata": metadata} if "stringData" not in rest else {"metadata": metadata}
 
 
 def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[FieldPath, str]]:
     """Return the fields that differ and that others keep deciding, each with its manager."""
-    found = differences(_compared(wanted), live) if live is not None else ()
-    return [(path, who) for path in found if (who := fields.decided_by(live or {}, path))]
+    if live is None:
+        return []
+    return [(path, who) for path in differences(_compared(wanted), live) if (who := fields.decided_by(live, path))]
 
 
 def _left_to_others(wanted: Manifest, live: Manifest) -> Iterator[str]:
@@ -117,7 +112,7 @@ def secrets_wanted(release: Release) -> list[Key]:
     found = {
         Key("Secret", key.namespace, GRAFANA_ADMIN)
         for key, item in release.by_key.items()
-        if any(f'"{GRAFANA_ADMIN}"' in json.dumps(spec) for spec in pod_specs(item))
+        if any(f'"{GRAFANA_ADMIN}"' in json.dumps(spec) for spec in item.pod_specs)
     }
     return sorted(found - release.by_key.keys())
 
@@ -127,12 +122,12 @@ def _superfluous(wanted: Iterable[Key], snapshot: Snapshot, cluster: str) -> lis
     return sorted(
         key
         for key, item in snapshot.by_key.items()
-        if label_of(item, RELEASE_LABEL) == cluster
+        if item.labels.get(RELEASE_LABEL) == cluster
         and key not in wanted
         and key.kind not in KEPT_KINDS
         and key.name != GRAFANA_ADMIN
-        and not item.get("metadata", {}).get("ownerReferences")
-        and not is_deleting(item)
+        and not item.metadata.get("ownerReferences")
+        and not item.is_deleting
     )
 
 
@@ -153,7 +148,7 @@ class Applier:
             return bool(_change(item, live)) and not self._may_change(key.name) if live else key.name in snapshot.unseen
 
         kept = (item for key, item in release.by_key.items() if key.kind != "Namespace" or not is_left(key, item))
-        return replace(release, objects=tuple(kept))
+        return Release(kept, release.namespace)
 
     def _may_change(self, namespace: str) -> bool:
         done = self._kubectl.attempt("auth", "can-i", "patch", f"namespaces/{namespace}", "-n", namespace)
@@ -171,7 +166,7 @@ class Applier:
         for item, live in pairs:
             fields.remove_fields(self._kubectl, item, live, ctx)
         for name in release.namespaces:
-            if is_deleting(snapshot.get(Key("Namespace", "", name)) or {}):
+            if (live := snapshot.get(Key("Namespace", "", name))) and live.is_deleting:
                 ctx.activity(f"waiting until the old namespace {name} is gone")
                 wait_until_gone(self._kubectl, name, ctx)
         self._apply([item for item in wanted if item["kind"] == "Namespace"], ctx)
@@ -189,16 +184,16 @@ class Applier:
         snapshot = self._reader.read(fresh=True)
         doomed = _superfluous((), snapshot, self._cluster)
         if with_data:
-            workloads = [key for key, item in release.by_key.items() if any(pod_specs(item))]
+            workloads = [key for key, item in release.by_key.items() if item.pod_specs]
             doomed += sorted(
                 key
                 for key, item in snapshot.by_key.items()
                 if (key.kind == "PersistentVolumeClaim" and is_claim_of(key, item, workloads, self._cluster))
-                or (key.name == GRAFANA_ADMIN and label_of(item, RELEASE_LABEL) == self._cluster)
+                or (key.name == GRAFANA_ADMIN and item.labels.get(RELEASE_LABEL) == self._cluster)
             )
         self._delete(doomed, ctx)
 
-    def _apply(self, items: Sequence[dict[str, Any]], ctx: StepContext) -> None:
+    def _apply(self, items: Sequence[Manifest], ctx: StepContext) -> None:
         if not items:
             return
         ctx.activity(f"applying {count(len(items), 'object')}")
@@ -214,14 +209,14 @@ class Applier:
             self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
 
     def _delete_blocking(
-        self, items: Sequence[dict[str, Any]], ctx: StepContext, is_blocking: Callable[[Manifest, Manifest], object]
+        self, items: Sequence[Manifest], ctx: StepContext, is_blocking: Callable[[Manifest, Manifest], object]
     ) -> None:
         """Delete the workloads that cannot become what they should; their pods, claims and data stay."""
         snapshot = self._reader.read()
         for item in items:
-            key = key_of(item)
+            key = item.key
             live = snapshot.get(key)
-            if any(pod_specs(item)) and live is not None and is_blocking(item, live):
+            if item.pod_specs and live is not None and is_blocking(item, live):
                 ctx.notice(f"{key.label} is recreated, as Kubernetes cannot change it in place; its data stays")
                 orphaning = ("-n", key.namespace, "--cascade=orphan")
                 self._kubectl.call("delete", key.kind.lower(), key.name, *orphaning, ctx=ctx)
@@ -233,7 +228,7 @@ class Applier:
         done = self._kubectl.attempt("create", *_AS_IT_IS, "-o", "name", stdin=json.dumps(document), ctx=ctx)
         if done.exit_code != 0 and "already exists" not in done.stderr.lower():
             raise self._kubectl.failure(done)
-        if any("grafana" in key_of(claim).name for claim in snapshot.of_kind("PersistentVolumeClaim")):
+        if any("grafana" in claim.key.name for claim in snapshot.of_kind("PersistentVolumeClaim")):
             inside = ("exec", "-n", key.namespace, "grafana-0", "--")
             reset = self._kubectl.shown(*inside, "grafana", "cli", "admin", "reset-admin-password", "NEW")
             changed = "Grafana's password was gone and there is a new one, but Grafana's data keeps the old"
@@ -252,7 +247,7 @@ class Applier:
 def _differs_where_immutable(wanted: Manifest, live: Manifest) -> bool:
     immutable = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
     return wanted["kind"] == "StatefulSet" and any(
-        difference(wanted["spec"].get(name), live.get("spec", {}).get(name)) for name in immutable
+        difference(wanted.spec.get(name), live.spec.get(name)) for name in immutable
     )
 
 
@@ -268,8 +263,8 @@ def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:
         reported = [
             f"{entry.get('reason', '')}: {entry.get('message', '')}"
             for item in kubectl.items("namespace", name, ctx=ctx)
-            if key_of(item).name == name
-            for entry in item.get("status", {}).get("conditions", [])
+            if item.key.name == name
+            for entry in item.conditions.values()
             if entry.get("status") == "True"
         ]
         finalizers = {found for line in reported for found in _FINALIZER.findall(line)}

@@ -14,7 +14,7 @@ from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
-from contextcore_install.providers.kubernetes.objects import MANAGED_BY, Key
+from contextcore_install.providers.kubernetes.objects import MANAGED_BY, Key, Manifest
 from contextcore_install.system.process import Captured
 
 RECORDS, LEASE = "contextcore-install-state", "contextcore-install"
@@ -55,13 +55,13 @@ class ObjectSlot:
         found = self._look()
         if not found:
             return None
-        content, version = found[0].get(self.member, {}), found[0]["metadata"].get("resourceVersion")
+        content, version = found[0].get(self.member, {}), found[0].metadata.get("resourceVersion")
         if not isinstance(content, dict) or not isinstance(version, str):
             message = f"kubectl printed what is no {self.kind}."
             raise InstallError("kubectl-answer", message, json.dumps(found)[:400], retryable=True)
         return StoredObject(content, version)
 
-    def _look(self) -> list[dict[str, Any]]:
+    def _look(self) -> list[Manifest]:
         if self.reader is not None and not self._was_read and self._is_in_release(self.reader):
             self._was_read = True
             seen = self.reader.read().get(Key(self.kind, self.namespace, self.name))

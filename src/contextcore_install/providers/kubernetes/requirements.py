@@ -18,7 +18,7 @@ from contextcore_install.diagnosis.reasons import DNS_DOWN, DNS_GONE, DNS_SCALED
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, key_of
+from contextcore_install.providers.kubernetes.objects import Key, Manifest
 from contextcore_install.providers.kubernetes.pods import wanted_pods
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 
@@ -82,7 +82,7 @@ class ClusterSystem:
     def _ask(self) -> Mapping[Key, Manifest]:
         self._require()
         found = self._kubectl.items("daemonsets,deployments,endpoints", "-n", SYSTEM)
-        return {key_of(item): item for item in found}
+        return {item.key: item for item in found}
 
     def _probe(self, look: Callable[[Mapping[Key, Manifest]], Probe]) -> Probe:
         try:
@@ -93,14 +93,14 @@ class ClusterSystem:
     def _proxy(self, objects: Mapping[Key, Manifest]) -> Probe:
         if _PROXY not in objects:
             return self._wrong(PROXY_GONE)
-        status = objects[_PROXY].get("status", {})
+        status = objects[_PROXY].status
         ready, wanted = (int(status.get(name, 0)) for name in ("numberReady", "desiredNumberScheduled"))
         if ready < wanted or not wanted:
             return self._wrong(PROXY_DOWN, ready=str(ready), wanted=str(wanted))
         return Probe(f"kube-proxy is ready on {ready} of {wanted} nodes")
 
     def _dns(self, objects: Mapping[Key, Manifest]) -> Probe:
-        subsets = objects.get(_DNS_SERVICE, {}).get("subsets", [])
+        subsets = objects.get(_DNS_SERVICE, Manifest()).get("subsets", [])
         if ready := sum(len(subset.get("addresses", [])) for subset in subsets):
             return Probe(f"{ready} pods answer for it")
         if _DNS not in objects:

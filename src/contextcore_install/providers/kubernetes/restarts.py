@@ -14,16 +14,8 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, last_changed_by_others
-from contextcore_install.providers.kubernetes.objects import (
-    FIELD_MANAGER,
-    Manifest,
-    containers,
-    is_deleting,
-    is_ready,
-    key_of,
-    pod_specs,
-)
-from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, made_at, moment, selected, wanted_pods
+from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, moment
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, selected, wanted_pods
 
 #: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -45,8 +37,8 @@ def stuck_pods(
     workload: Manifest, pods: Sequence[Manifest], claims: Sequence[Manifest], now: float
 ) -> Iterator[tuple[Pod, str]]:
     """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
-    wanted = str(workload.get("status", {}).get("updateRevision", ""))
-    for pod in map(Pod, selected(pods, workload)):
+    wanted = workload.status.get("updateRevision", "")
+    for pod in selected(pods, workload):
         if pod.deleting:
             continue
         if pod.reason in reasons.BACKING_OFF:
@@ -56,7 +48,7 @@ def stuck_pods(
         elif is_unready_for_long(pod, now):
             yield pod, "runs but does not become ready"
         elif pod.reason == "Unschedulable" and (gone := CLAIM_GONE.search(pod.message)):
-            there = (key_of(claim) for claim in claims if not is_deleting(claim))
+            there = (claim.key for claim in claims if not claim.is_deleting)
             if not any((key.namespace, key.name) == (pod.namespace, gone["claim"]) for key in there):
                 yield pod, "lacks its claim, which only a new pod gets"
 
@@ -68,7 +60,7 @@ def is_unready_for_long(pod: Pod, now: float) -> bool:
 
 def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
     """Yield pods that have read a ConfigMap or Secret as somebody else had `edited` it, each with its name."""
-    changes = {key_of(item): since for item in edited if (since := last_changed_by_others(item))}
+    changes = {item.key: since for item in edited if (since := last_changed_by_others(item))}
     for item in pods:
         pod, read = Pod(item), _configuration_of(item)
         for key, since in changes.items():
@@ -78,8 +70,8 @@ def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator
 
 
 def _configuration_of(pod: Manifest) -> set[str]:
-    volumes = [volume for spec in pod_specs(pod) for volume in spec.get("volumes", [])]
-    sources = [entry.get("valueFrom", {}) for container in containers(pod) for entry in container.get("env", [])]
+    volumes = [volume for spec in pod.pod_specs for volume in spec.get("volumes", [])]
+    sources = [entry.get("valueFrom", {}) for container in pod.containers for entry in container.get("env", [])]
     found = {volume.get("configMap", {}).get("name") for volume in volumes}
     found |= {volume.get("secret", {}).get("secretName") for volume in volumes}
     found |= {source.get(kind, {}).get("name") for source in sources for kind in ("configMapKeyRef", "secretKeyRef")}
@@ -97,7 +89,7 @@ def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
     """
     for _ in range(DELETE_TRIES):
         read = kubectl.items("pod", pod.name, "-n", pod.namespace, ctx=ctx)
-        found = next((item for item in read if item["metadata"].get("uid") == pod.uid), None)
+        found = next((item for item in read if item.uid == pod.uid), None)
         if found is None:
             return True  # it has gone meanwhile
         if not never_started(found):
@@ -111,10 +103,9 @@ def end_unstarted(kubectl: Kubectl, pod: Pod, ctx: StepContext) -> bool:
 
 def never_started(item: Manifest) -> bool:
     """Tell whether a pod's JSON says of every container that it waits, and that it was never made."""
-    spec, status = item.get("spec", {}), item.get("status", {})
     kinds = ("initContainer", "container", "ephemeralContainer")
-    statuses = [entry for kind in kinds for entry in status.get(f"{kind}Statuses") or []]
-    return len(statuses) == sum(len(spec.get(f"{kind}s", [])) for kind in kinds) and all(
+    statuses = [entry for kind in kinds for entry in item.status.get(f"{kind}Statuses") or []]
+    return len(statuses) == sum(len(item.spec.get(f"{kind}s", [])) for kind in kinds) and all(
         (entry.get("state") or {}).get("waiting")
         and not (entry.get("containerID") or entry.get("lastState") or entry.get("restartCount"))
         for entry in statuses
@@ -123,9 +114,9 @@ def never_started(item: Manifest) -> bool:
 
 def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
     """Have a workload that lacks pods, and was not just made, reconciled: controllers back off after each refusal."""
-    if time.time() - made_at(workload) < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
+    if time.time() - workload.made_at < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
         return
-    key, now = key_of(workload), datetime.now(UTC).isoformat(timespec="milliseconds")
+    key, now = workload.key, datetime.now(UTC).isoformat(timespec="milliseconds")
     note = (f"{NUDGED}={now}", "--overwrite", f"--field-manager={FIELD_MANAGER}")
     try:
         done = kubectl.attempt("annotate", key.kind.lower(), key.name, "-n", key.namespace, *note, ctx=ctx)
@@ -163,7 +154,7 @@ class Restarter:
             nudge(self._kubectl, item, pods, ctx)
         lacking = dict.fromkeys(pod.image for pod, _ in stuck if pod.reason in reasons.IMAGE)
         refused = self._get_images(list(lacking), ctx) if lacking else {}
-        ready = {key_of(node).name for node in snapshot.of_kind("Node") if is_ready(node)}
+        ready = {node.key.name for node in snapshot.of_kind("Node") if node.is_ready}
         for pod, why in stuck:
             still_lacks = pod.reason in reasons.IMAGE and pod.image in refused
             if (pod.uid, why) not in self._restarted and not still_lacks:
@@ -179,7 +170,7 @@ class Restarter:
         """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
         early = list(made_too_early(self._reader.release(), snapshot, self._classes))
         for claim, default in early:
-            key = key_of(claim)
+            key = claim.key
             ctx.notice(
                 f"{key.name} is recreated, as it is older than the storage class {default}; it never held anything"
             )

@@ -16,7 +16,7 @@ from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.providers.kubernetes.client import MANAGED, Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
-from contextcore_install.providers.kubernetes.objects import Key, as_kubernetes_object, key_of, resource_of
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, as_kubernetes_object
 from contextcore_install.system.process import Follower, following
 
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.
@@ -31,7 +31,7 @@ class Change(NamedTuple):
     """What came over a watch of a kind: an object as it is now, or that it is gone; None when the watch has ended."""
 
     kind: str
-    item: dict[str, Any] | None = None
+    item: Manifest | None = None
     gone: bool = False
 
 
@@ -42,7 +42,7 @@ class WorkloadWatch:
         self._reader = reader
         self._conditions = conditions
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
-        self._objects: dict[Key, dict[str, Any]] = {}
+        self._objects: dict[Key, Manifest] = {}
         self._read_at = float("-inf")
         self._away_since: float | None = None
 
@@ -50,7 +50,7 @@ class WorkloadWatch:
         """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
         limits, before = WaitLimits(), None
         endpoints = ["endpoints"] if self._reader.owns_nodes else []
-        kinds = {"pod", *endpoints, *map(resource_of, self._reader.release().workloads.values())}
+        kinds = {"pod", *endpoints, *(item.resource for item in self._reader.release().workloads.values())}
         with ExitStack() as stack:
             stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
             running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds)}
@@ -82,9 +82,9 @@ class WorkloadWatch:
                 change = self._changes.get_nowait()
         return ended
 
-    def _take(self, item: dict[str, Any], *, gone: bool) -> None:
-        key = key_of(item)
-        if _version(self._objects.get(key, {})) <= _version(item):  # else a full read was newer
+    def _take(self, item: Manifest, *, gone: bool) -> None:
+        key = item.key
+        if _version(self._objects.get(key, Manifest())) <= _version(item):  # else a full read was newer
             if gone:
                 self._objects.pop(key, None)
             else:
@@ -146,7 +146,7 @@ def documents(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield document
 
 
-def _version(item: dict[str, Any]) -> int:
+def _version(item: Manifest) -> int:
     """Return an object's resourceVersion as a number, which they all are in practice (0 for one that is not)."""
-    text = str(item.get("metadata", {}).get("resourceVersion", ""))
+    text = str(item.metadata.get("resourceVersion", ""))
     return int(text) if text.isdecimal() else 0

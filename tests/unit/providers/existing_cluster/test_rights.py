@@ -13,7 +13,7 @@ from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.rights import APPLIED, rights_needed
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods
 from contextcore_install.providers.kubernetes.client import Events
-from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Release
+from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Manifest, Release
 from dev.rights_reference import PAGE, page
 from kit.fakes import Told
 from kit.kube_world import Cluster, in_context
@@ -121,5 +121,5 @@ def test_what_this_user_may_not_make_says_nothing_of_what_a_controller_may(tmp_p
     )
     cluster = Cluster(tmp_path / "lab")
     cluster.fails(("--dry-run=server", said))
-    workload = {**thing("StatefulSet", "loki", "observability"), "spec": {"template": {"spec": {}}}}
+    workload = Manifest({**thing("StatefulSet", "loki", "observability"), "spec": {"template": {"spec": {}}}})
     assert MissingPods(cluster.kubectl, Events(cluster.kubectl)).refusal(workload) is None

@@ -12,7 +12,7 @@ from contextcore_install.core.findings import Finding
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, pod_of
 from contextcore_install.providers.kubernetes.client import Events
 from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
-from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, key_of
+from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest
 from contextcore_install.providers.kubernetes.pods import is_scaled_down
 from contextcore_install.providers.kubernetes.restarts import NUDGED, nudge
 from kit.fakes import Told
@@ -36,11 +36,11 @@ POLICIES = {
 }
 
 
-def workload(kind: str = "StatefulSet", *, replicas: int = 1, made: str = "2026-01-01T10:00:00Z") -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "metadata": {"name": "loki", "namespace": "obs", "uid": "w1", "creationTimestamp": made},
-        "spec": {
+def workload(kind: str = "StatefulSet", *, replicas: int = 1, made: str = "2026-01-01T10:00:00Z") -> Manifest:
+    return Manifest(
+        kind=kind,
+        metadata={"name": "loki", "namespace": "obs", "uid": "w1", "creationTimestamp": made},
+        spec={
             "replicas": replicas,
             "selector": {"matchLabels": {"app": "loki"}},
             "template": {
@@ -49,7 +49,7 @@ def workload(kind: str = "StatefulSet", *, replicas: int = 1, made: str = "2026-
             },
             "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
         },
-    }
+    )
 
 
 def failed(message: str) -> dict[str, Any]:
@@ -67,9 +67,9 @@ class World:
         self.cluster = Cluster(folder)
         self.kubectl = self.cluster.kubectl
 
-    def told(self, waited: float, live: dict[str, Any] | None = None) -> Finding | None:
+    def told(self, waited: float, live: Manifest | None = None) -> Finding | None:
         live = live or workload()
-        found = MissingPods(self.kubectl, Events(self.kubectl)).refused(key_of(live), live, lambda *_: waited)
+        found = MissingPods(self.kubectl, Events(self.kubectl)).refused(live.key, live, lambda *_: waited)
         assert found is None or "?" not in f"{found.message} {found.remedy}", "a fact is missing"
         return found
 
@@ -106,7 +106,7 @@ def test_only_a_workload_that_was_just_made_may_lack_pods_for_no_reason(
 ) -> None:
     world.cluster.fails(("--dry-run=server", QUOTA))
     live = workload(made=(datetime.now(UTC) - timedelta(seconds=made_s_ago)).isoformat())  # by the API's clock
-    found = MissingPods(world.kubectl, Events(world.kubectl)).refused(key_of(live), live, None)
+    found = MissingPods(world.kubectl, Events(world.kubectl)).refused(live.key, live, None)
     assert (found is not None) == told
 
 
@@ -190,7 +190,7 @@ def test_a_workload_without_its_pods_is_touched_and_no_pod_is_restarted_by_that(
 
 
 def test_a_workload_that_is_new_or_has_its_pods_is_not_touched(world: World) -> None:
-    pod = {"kind": "Pod", "metadata": {"name": "loki-0", "namespace": "obs", "labels": {"app": "loki"}}}
+    pod = Manifest(kind="Pod", metadata={"name": "loki-0", "namespace": "obs", "labels": {"app": "loki"}})
     nudge(world.kubectl, workload(), [pod], Told().ctx)
     nudge(world.kubectl, workload(made=datetime.now(UTC).isoformat()), [], Told().ctx)
     assert world.cluster.calls == []
@@ -203,7 +203,7 @@ def test_a_touch_that_is_refused_is_only_noted(world: World) -> None:
     assert any("pods.example.com" in line for line in told.lines)
 
 
-def scaled(manager: str, operation: str) -> dict[str, Any]:
+def scaled(manager: str, operation: str) -> Manifest:
     live = workload(replicas=0)
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     live["metadata"]["managedFields"] = [
@@ -215,14 +215,14 @@ def scaled(manager: str, operation: str) -> dict[str, Any]:
 def test_who_scaled_a_workload_down_is_named_and_it_is_scaled_up_again(world: World) -> None:
     live = scaled("kubectl", "Update")
     assert is_scaled_down(workload(), live)
-    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
+    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(live.key, workload(), live)
     assert found is not None
     assert (found.message, found.remedy and found.remedy.automatic) == ("loki is scaled to 0 by kubectl.", True)
 
 
 def test_what_another_manager_goes_on_scaling_is_told_at_once_and_left_to_it(world: World) -> None:
     live = scaled("flux", "Apply")
-    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(key_of(live), workload(), live)
+    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(live.key, workload(), live)
     assert found is not None
     assert found.remedy is not None
     assert "by flux, which goes on deciding that" in found.message

@@ -10,7 +10,7 @@ import pytest
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Snapshot
-from contextcore_install.providers.kubernetes.objects import Release, key_of
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -20,10 +20,10 @@ def storage_class(name: str, *, default: bool = True) -> dict[str, Any]:
     return {"kind": "StorageClass", "metadata": {"name": name, "annotations": notes}}
 
 
-def claim(phase: str = "Pending", *, going: bool = False, **spec: str) -> dict[str, Any]:
+def claim(phase: str = "Pending", *, going: bool = False, **spec: str) -> Manifest:
     metadata = {"name": "data-loki-0", "namespace": "obs", "uid": "c1", "resourceVersion": "7"}
     metadata |= {"deletionTimestamp": "2026-01-01T10:00:00Z"} if going else {}
-    return {"kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": phase}}
+    return Manifest(kind="PersistentVolumeClaim", metadata=metadata, spec=spec, status={"phase": phase})
 
 
 def release(**template: str) -> Release:
@@ -87,9 +87,9 @@ def test_a_claim_is_deleted_as_it_was_seen_so_that_one_bound_meanwhile_stays(clu
 
 
 def test_the_pods_of_a_claim_are_those_that_mount_it() -> None:
-    def pod(name: str, used: str, namespace: str = "obs") -> dict[str, Any]:
+    def pod(name: str, used: str, namespace: str = "obs") -> Manifest:
         volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": used}}]
-        return {"kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": {"volumes": volumes}}
+        return Manifest(kind="Pod", metadata={"name": name, "namespace": namespace}, spec={"volumes": volumes})
 
     pods = [pod("loki-0", "data-loki-0"), pod("mimir-0", "data-mimir-0"), pod("loki-0", "data-loki-0", "other")]
-    assert list(pods_using(pods, key_of(claim()))) == pods[:1]
+    assert list(pods_using(pods, claim().key)) == pods[:1]

@@ -24,24 +24,24 @@ from contextcore_install.providers.kubernetes.data import (
     _paused,
     copy_pod,
 )
-from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key, Release
+from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Key, Manifest, Release
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
-WORKLOAD: dict[str, Any] = {
-    "kind": "StatefulSet",
-    "metadata": {"name": "mimir"},
-    "spec": {"template": {"spec": {"securityContext": {"runAsUser": 10001}}}},
-}
-POD = {"metadata": {"name": "mimir-0", "uid": "1a-2b"}}
-CLAIM = Claim(Key("PersistentVolumeClaim", "obs", "data-mimir-0"), {}, WORKLOAD, (POD,))
+WORKLOAD = Manifest(
+    kind="StatefulSet",
+    metadata={"name": "mimir"},
+    spec={"template": {"spec": {"securityContext": {"runAsUser": 10001}}}},
+)
+POD = Manifest(metadata={"name": "mimir-0", "uid": "1a-2b"})
+CLAIM = Claim(Key("PersistentVolumeClaim", "obs", "data-mimir-0"), Manifest(), WORKLOAD, (POD,))
 
 
 def test_the_processes_of_the_claims_pods_stand_still_and_go_on() -> None:
     script = _paused("copy", CLAIM)
     assert "pod(1a[-_]2b)" in script  # as cgroupfs and as systemd write it
     assert script.index("-STOP") < script.index("copy") < script.index("-CONT")
-    assert _paused("copy", Claim(CLAIM.key, {}, WORKLOAD)) == "copy"
+    assert _paused("copy", Claim(CLAIM.key, Manifest(), WORKLOAD)) == "copy"
 
 
 def test_a_volume_is_on_the_node_that_it_is_pinned_to() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence, without_secrets, without_values
+from contextcore_install.providers.kubernetes.objects import Manifest
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -62,7 +63,7 @@ def test_a_description_keeps_the_names_of_variables_and_not_their_values() -> No
     ids=["Secret", "ConfigMap", "variable", "arguments", "command", "metadata"],
 )  # fmt: skip
 def test_an_object_is_shown_without_what_it_keeps_for_others(item: dict[str, object]) -> None:
-    shown = json.dumps(without_secrets(item))
+    shown = json.dumps(without_secrets(Manifest(item)))
     assert MARKER not in shown
     for name in ("admin", "a.yaml", "A"):
         assert (f'"{name}"' in json.dumps(item)) == (f'"{name}"' in shown)

@@ -9,18 +9,18 @@ from contextcore_install.providers.kubernetes.manifests import (
     DIGEST,
     with_contact_points,
 )
-from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL
+from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL, Manifest
 
-NAMESPACE: dict[str, Any] = {"kind": "Namespace", "metadata": {"name": "observability"}}
+NAMESPACE = Manifest(kind="Namespace", metadata={"name": "observability"})
 TEXT = '{"apiVersion": 1}'
 
 
-def workload(name: str, volume: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": "StatefulSet",
-        "metadata": {"name": name, "namespace": "observability", "annotations": {FINGERPRINT: "before"}},
-        "spec": {"template": {"spec": {"containers": [], "volumes": [volume]}}},
-    }
+def workload(name: str, volume: dict[str, Any]) -> Manifest:
+    return Manifest(
+        kind="StatefulSet",
+        metadata={"name": name, "namespace": "observability", "annotations": {FINGERPRINT: "before"}},
+        spec={"template": {"spec": {"containers": [], "volumes": [volume]}}},
+    )
 
 
 GRAFANA = workload("grafana", {"projected": {"sources": [{"secret": {"name": CONTACT_POINTS, "optional": True}}]}})

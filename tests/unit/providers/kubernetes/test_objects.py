@@ -9,12 +9,11 @@ import pytest
 from contextcore_install.providers.kubernetes.manifests import mirrored
 from contextcore_install.providers.kubernetes.objects import (
     Key,
+    Manifest,
     Release,
     as_kubernetes_object,
     difference,
     fingerprint,
-    key_of,
-    resource_of,
 )
 
 
@@ -49,13 +48,13 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
 
 
 def test_objects_without_a_namespace_are_in_the_default_unless_their_kind_has_none() -> None:
-    assert key_of({"kind": "Service", "metadata": {"name": "a"}}, "obs") == Key("Service", "obs", "a")
-    assert key_of({"kind": "Namespace", "metadata": {"name": "a"}}, "obs") == Key("Namespace", "", "a")
+    assert Manifest(kind="Service", metadata={"name": "a"}).key_in("obs") == Key("Service", "obs", "a")
+    assert Manifest(kind="Namespace", metadata={"name": "a"}).key_in("obs") == Key("Namespace", "", "a")
 
 
 def test_kinds_are_named_with_version_and_group() -> None:
-    assert resource_of({"apiVersion": "v1", "kind": "Service"}) == "service"
-    assert resource_of({"apiVersion": "apps/v1", "kind": "StatefulSet"}) == "statefulset.v1.apps"
+    assert Manifest(apiVersion="v1", kind="Service").resource == "service"
+    assert Manifest(apiVersion="apps/v1", kind="StatefulSet").resource == "statefulset.v1.apps"
 
 
 @pytest.mark.parametrize(("kind", "member"), [("StatefulSet", "template"), ("Service", "selector")])

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.pods import Pod
 from contextcore_install.providers.kubernetes.restarts import UNREADY_S, end_unstarted, stuck_pods
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
 LABELS = {"app": "mimir"}
-WORKLOAD = {
-    "kind": "StatefulSet",
-    "metadata": {"name": "mimir", "namespace": "obs"},
-    "spec": {"selector": {"matchLabels": LABELS}},
-    "status": {"updateRevision": "new"},
-}
+WORKLOAD = Manifest(
+    kind="StatefulSet",
+    metadata={"name": "mimir", "namespace": "obs"},
+    spec={"selector": {"matchLabels": LABELS}},
+    status={"updateRevision": "new"},
+)
 UNREADY_SINCE, UNREADY_AT = "2026-01-01T10:00:00Z", 1767261600.0
 NO_CLAIM = 'persistentvolumeclaim "data-mimir-0" not found'
 GOING = 'persistentvolumeclaim "data-mimir-0" is being deleted'
@@ -56,7 +57,7 @@ def claim(name: str = "data-mimir-0", namespace: str = "obs", **metadata: str) -
 
 
 def why(pods: list[dict[str, Any]], claims: list[dict[str, Any]] | None = None, at: float = UNREADY_AT) -> list[str]:
-    return [cause for _, cause in stuck_pods(WORKLOAD, pods, claims or [], at)]
+    return [cause for _, cause in stuck_pods(WORKLOAD, [*map(Manifest, pods)], [*map(Manifest, claims or [])], at)]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def unstarted(version: str = "7", **status: list[dict[str, Any]]) -> dict[str, A
 def test_a_pod_of_which_anything_may_have_started_gets_its_grace_period(tmp_path: Path, status: dict[str, Any]) -> None:
     cluster = Cluster(tmp_path)
     cluster.put([unstarted(**status)])
-    assert not end_unstarted(cluster.kubectl, Pod(unstarted()), Told().ctx)
+    assert not end_unstarted(cluster.kubectl, Pod(Manifest(unstarted())), Told().ctx)
     assert not [call for call in cluster.calls if call.startswith("delete")]
 
 
@@ -128,7 +129,7 @@ def test_a_pod_of_which_nothing_ever_started_goes_at_once_as_it_was_read(tmp_pat
     cluster = Cluster(tmp_path)
     cluster.put([unstarted("7")])
     cluster.fails(("delete --raw", "Error from server (Conflict): the object has been modified"))
-    assert end_unstarted(cluster.kubectl, Pod(unstarted()), Told().ctx)
+    assert end_unstarted(cluster.kubectl, Pod(Manifest(unstarted())), Told().ctx)
     raw = "delete --raw /api/v1/namespaces/obs/pods/mimir-0 -f -"
     options = {
         "apiVersion": "v1",
@@ -144,11 +145,11 @@ def test_a_pod_that_keeps_changing_gets_its_grace_period(tmp_path: Path) -> None
     cluster = Cluster(tmp_path)
     cluster.put([unstarted()])
     cluster.fails(*[("delete --raw", "Error from server (Conflict)")] * 3)
-    assert not end_unstarted(cluster.kubectl, Pod(unstarted()), Told().ctx)
+    assert not end_unstarted(cluster.kubectl, Pod(Manifest(unstarted())), Told().ctx)
 
 
 def test_a_pod_that_was_made_anew_meanwhile_is_left_alone(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     cluster.put([{**unstarted(), "metadata": {**unstarted()["metadata"], "uid": "u2"}}])
-    assert end_unstarted(cluster.kubectl, Pod(unstarted()), Told().ctx)
+    assert end_unstarted(cluster.kubectl, Pod(Manifest(unstarted())), Told().ctx)
     assert not [call for call in cluster.calls if call.startswith("delete")]
