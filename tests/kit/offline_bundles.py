@@ -38,7 +38,8 @@ def small_bundle(
 
 
 def _part(path: str, content: bytes) -> Part:
-    return Part(path, _KINDS[path.partition("/")[0]], Path(path).stem, "1.0", lambda sink: sink.write(content))
+    name = Path(path).stem.partition("-")[0]
+    return Part(path, _KINDS[path.partition("/")[0]], name, "1.0", lambda sink: sink.write(content))
 
 
 def image_bundle(target: Path, images: Sequence[str], node_image: str = "") -> None:

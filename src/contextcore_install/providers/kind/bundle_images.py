@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,12 +20,12 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.system.packages.bundle_file import BundleFile, open_bundle
 from contextcore_install.system.packages.bundle_format import BundleEntry
+from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.process import pipe
 from contextcore_install.system.programs import KIND, Tool
 
 NODE_IMAGE, IMAGE = "node-image", "image"
 LOAD_S = 600.0  # seconds for the engine to take an image
-SHOWN_EVERY_S = 0.3
 
 
 class BundleImages:
@@ -141,19 +140,6 @@ class BundleImages:
         except OSError as error:
             raise InstallError("bundle-missing", f"{self._path} is not there any more.") from error
         return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def paced(show: Callable[[int], object]) -> Callable[[int], None]:
-    """Return what calls `show` only every now and then."""
-    shown_at = time.monotonic()
-
-    def at_times(total: int) -> None:
-        nonlocal shown_at
-        if time.monotonic() - shown_at >= SHOWN_EVERY_S:
-            shown_at = time.monotonic()
-            show(total)
-
-    return at_times
 
 
 def tag_of(image: str) -> str:

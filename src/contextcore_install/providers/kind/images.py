@@ -19,10 +19,11 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
-from contextcore_install.providers.kind.bundle_images import BundleImages, paced
+from contextcore_install.providers.kind.bundle_images import BundleImages
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.system import process
+from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 2  # each takes the whole line as it is: one that is here is loaded while the next one is pulled

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -19,13 +18,13 @@ from contextcore_install.providers.kind.images import full_name
 from contextcore_install.providers.kubernetes.manifests import mirrored
 from contextcore_install.system import process
 from contextcore_install.system.packages.bundle_format import FOLDERS, Part
+from contextcore_install.system.packages.progress import MIB, paced
 from contextcore_install.system.supervisor import Child, Supervisor
 
 PULL_S, SAVE_S = 1800.0, 1800.0  # seconds for an image
 #: Since when `docker save` takes a platform (Docker Engine API 1.48). Without, an engine with containerd's store may
 #: save an index that names platforms whose content it does not have.
 _SAVES_PLATFORM = (1, 48)
-_SHOWN_EVERY_S, _MIB = 0.5, 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +115,14 @@ class ImageArchives:
 
     def _save(self, name: str, sink: IO[bytes]) -> None:
         argv = [self._engine.name, "save", *self._options, name]
-        said, saved, shown_at = bytearray(), 0, time.monotonic()
+        said, saved = bytearray(), 0
+        show = paced(lambda: self._ctx.activity(f"saving {name}: {saved // MIB} MiB"))
 
         def take(chunk: bytes) -> None:
-            nonlocal saved, shown_at
+            nonlocal saved
             sink.write(chunk)
             saved += len(chunk)
-            if time.monotonic() - shown_at >= _SHOWN_EVERY_S:
-                shown_at = time.monotonic()
-                self._ctx.activity(f"saving {name}: {saved // _MIB} MiB")
+            show()
 
         with Supervisor(self._ctx, SAVE_S) as supervisor:
             child = Child(argv, self._engine.environ, stderr=subprocess.PIPE)

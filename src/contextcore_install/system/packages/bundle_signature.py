@@ -6,12 +6,13 @@ What is signed is the manifest, which names every other byte of a bundle. The cr
 from __future__ import annotations
 
 import hashlib
+import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.system.files import read_text
@@ -19,7 +20,10 @@ from contextcore_install.system.packages.bundle_format import MANIFEST
 
 PLAIN, HASHED = b"Ed", b"ED"  # what is signed: the content, or its BLAKE2b hash
 ENCRYPTED, NOT_ENCRYPTED = b"EdScB2", b"Ed\0\0B2"  # what a secret key begins with
-KEY_ID, KEY, SALT, SIGNATURE_BYTES, CHECKSUM = 8, 32, 32, 64, 32  # lengths in bytes
+KEY_ID, KEY, CHECKSUM = 8, 32, 32  # lengths in bytes
+# What lines in base64 hold, as `struct` says it: algorithm, id of the key and key; algorithm, id and signature; that of
+# all; and what a secret key begins with, salt, scrypt's two limits, and id, key and checksum.
+PUBLIC, SIGNED, OVER_ALL, SECRET = "<2s8s32s", "<2s8s64s", "<64s", "<6s32sQQ104s"
 UNTRUSTED, TRUSTED = "untrusted comment: ", "trusted comment: "
 
 
@@ -45,13 +49,13 @@ def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
         raise InstallError("bundle-unsigned", message, hint="get a bundle that was made with --sign-key")
     try:
         _, line, trusted, over_all = signature.splitlines()
-        algorithm, key_id, signed = _split(line, 2, KEY_ID, SIGNATURE_BYTES)
+        algorithm, key_id, signed = _fields(line, SIGNED)
         if key_id != key.id or not trusted.startswith(TRUSTED):
             raise BadSignatureError("it names another one")
         content = {PLAIN: manifest, HASHED: hashlib.blake2b(manifest).digest()}[algorithm]
         comment = trusted.removeprefix(TRUSTED)
         VerifyKey(key.key).verify(content, signed)
-        VerifyKey(key.key).verify(signed + comment.encode(), _split(over_all, SIGNATURE_BYTES)[0])
+        VerifyKey(key.key).verify(signed + comment.encode(), _fields(over_all, OVER_ALL)[0])
     except (ValueError, KeyError, CryptoError) as error:
         message = f"the bundle's signature is not one by the given public key ({error})"
         hint = "do not use it: get it again from whom it should be of"
@@ -78,12 +82,13 @@ def read_signer(path: Path, password: Callable[[], str]) -> Callable[[bytes], by
     from nacl.signing import SigningKey
 
     try:
-        fields = _split(_second_line(path), 6, SALT, 8, 8, KEY_ID + 2 * KEY + CHECKSUM)
-        encrypted = {ENCRYPTED: True, NOT_ENCRYPTED: False}[fields[0]]
+        beginning, *secret, content = _fields(_second_line(path), SECRET)
+        encrypted = {ENCRYPTED: True, NOT_ENCRYPTED: False}[beginning]
     except (OSError, ValueError, KeyError) as error:
         hint = "minisign -G makes a pair of keys: minisign.key is the secret one"
         raise usage_error(f"{path} is no secret key of minisign: {_reason(error)}", hint) from error
-    content = _decrypted(fields, password()) if encrypted else fields[-1]
+    if encrypted:
+        content = _decrypted(content, password(), *secret)
     if not content:
         raise usage_error(f"{path} is not decrypted by this password", "try again with the right one")
     key_id, key = content[:KEY_ID], SigningKey(content[KEY_ID : KEY_ID + KEY])
@@ -98,15 +103,10 @@ def read_signer(path: Path, password: Callable[[], str]) -> Callable[[bytes], by
     return sign
 
 
-def _decrypted(fields: list[bytes], password: str) -> bytes:
-    """Return the content of an encrypted key; nothing if the password is another one."""
+def _decrypted(encrypted: bytes, password: str, salt: bytes, opslimit: int, memlimit: int) -> bytes:
+    """Return the content of an encrypted key; nothing if the password is another one. It takes a gigabyte."""
     from nacl.pwhash import scrypt
 
-    _, salt, operations, memory, encrypted = fields
-    opslimit, memlimit = (
-        int.from_bytes(operations, "little"),
-        int.from_bytes(memory, "little"),
-    )  # minisign's: a gigabyte
     stream = scrypt.kdf(len(encrypted), password.encode(), salt, opslimit=opslimit, memlimit=memlimit)
     content = bytes(left ^ right for left, right in zip(encrypted, stream, strict=True))
     checksum = hashlib.blake2b(PLAIN + content[:-CHECKSUM], digest_size=CHECKSUM).digest()
@@ -114,21 +114,18 @@ def _decrypted(fields: list[bytes], password: str) -> bytes:
 
 
 def _public_key(line: str) -> PublicKey:
-    algorithm, key_id, key = _split(line, 2, KEY_ID, KEY)
+    algorithm, key_id, key = _fields(line, PUBLIC)
     if algorithm != PLAIN:
         raise ValueError("it is for another algorithm")
     return PublicKey(key_id, key)
 
 
-def _split(line: str, *lengths: int) -> list[bytes]:
+def _fields(line: str, form: str) -> tuple[Any, ...]:
     """Return the fields of a line in base64. Raises ValueError if it has another length."""
-    content, fields = b64decode(line, validate=True), []
-    if len(content) != sum(lengths):
+    content = b64decode(line, validate=True)
+    if len(content) != struct.calcsize(form):
         raise ValueError("it has another length than it should")
-    for length in lengths:
-        fields.append(content[:length])
-        content = content[length:]
-    return fields
+    return struct.unpack(form, content)
 
 
 def _second_line(path: Path) -> str:

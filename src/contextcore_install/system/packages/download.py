@@ -14,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from contextcore_install.core.dataclass import dataclass
@@ -113,7 +113,7 @@ class Upstream:
     def _fetch(self, download: _Download) -> None:
         """Have a file complete, in as many tries as bring it forward; raises InstallError, OSError."""
         ctx, part = download.ctx, download.part
-        if _sum_of(ctx, download.target) == download.wanted:
+        if _sum_of(download.target) == download.wanted:
             return
         farthest, in_vain = _size(part), self._limits.tries  # nothing came yet: a first failure is the last
         while True:
@@ -132,7 +132,7 @@ class Upstream:
         """Receive what is missing; False if what was there before proved wrong, and all is missing now."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(download.part, flags, 0o600), "r+b", buffering=0) as file:
-            digest = _digest_of(download.ctx, file)
+            digest = hashlib.file_digest(file, "sha256")
             before = file.tell()
             if not before or digest.hexdigest() != download.wanted:
                 with self._client.get(download.ctx, download.url, before) as response:
@@ -189,17 +189,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _digest_of(ctx: StepContext, file: BinaryIO) -> Any:
-    """Read a file to its end, and return the sha256 of it."""
-    digest = hashlib.sha256()
-    while chunk := file.read(CHUNK_BYTES):
-        ctx.raise_if_cancelled()
-        digest.update(chunk)
-    return digest
-
-
-def _sum_of(ctx: StepContext, path: Path) -> str:
+def _sum_of(path: Path) -> str:
     """Return a file's sha256; empty if there is none."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        return str(_digest_of(ctx, file).hexdigest())
+        return hashlib.file_digest(file, "sha256").hexdigest()
     return ""

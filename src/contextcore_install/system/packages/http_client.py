@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -136,13 +135,10 @@ def _refuse_other_than_files(url: str, response: urllib3.BaseHTTPResponse, statu
 
 def _asks_to_wait(response: urllib3.BaseHTTPResponse) -> float:
     """Return for how many seconds a server asks to be left alone (RFC 9110, section 10.2.3); 0 if it does not."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    from email.utils import parsedate_to_datetime
+    import urllib3
 
-    with contextlib.suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    with contextlib.suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return float(urllib3.Retry().get_retry_after(response) or 0)
     return 0.0
 
 

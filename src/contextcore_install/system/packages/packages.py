@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.tables import read_table
 from contextcore_install.system.packages import apt
-from contextcore_install.system.packages.package_failures import explain
 from contextcore_install.system.process import Completed
+
+PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]} on {sys.platform} {platform.machine()}"
+SHOWN = 160  # characters of evidence
 
 #: What installers write beside a package's files, if its wheel has it too with a hash that no longer fits.
 OF_THE_INSTALLER = ("INSTALLER", "REQUESTED", "direct_url.json")
@@ -41,8 +47,11 @@ def install(lock: Path, target: Path, *, workdir: Path, run: apt.Run) -> None:
     with_uv = _try_uv(lock, target, workdir, run)
     if with_uv and with_uv.exit_code == 0:
         return
+    shutil.rmtree(target)  # what uv left
+    target.mkdir()
+    options = ["install", "--no-compile", "--no-warn-script-location", "--target", str(target)]
     try:
-        outcome = _try_pips(lock, target, workdir, run)
+        outcome = _run_pip(options, lock, workdir, run)
     except InstallError:
         if with_uv:
             raise explain("uv", with_uv.output) from None
@@ -64,17 +73,6 @@ def _try_uv(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed 
         return Completed((uv,), 127, (error.message,))
 
 
-def _try_pips(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed:
-    """Install with the first pip there is that can be imported, and return how it ended."""
-
-    def begin() -> None:
-        shutil.rmtree(target)  # what an earlier attempt left
-        target.mkdir()
-
-    options = ["install", "--no-compile", "--no-warn-script-location", "--target", str(target)]
-    return _run_pip(options, lock, workdir, run, begin)
-
-
 def download(lock: Path, target: Path, options: Sequence[str], *, workdir: Path, run: apt.Run) -> None:
     """Download wheels of what `lock` pins into a folder; `options` tell pip what for. Raises InstallError."""
     outcome = _run_pip(["download", *options, "--dest", str(target)], lock, workdir, run)
@@ -82,14 +80,11 @@ def download(lock: Path, target: Path, options: Sequence[str], *, workdir: Path,
         raise explain("pip", outcome.output)
 
 
-def _run_pip(
-    options: Sequence[str], lock: Path, workdir: Path, run: apt.Run, begin: Callable[[], None] = lambda: None
-) -> Completed:
+def _run_pip(options: Sequence[str], lock: Path, workdir: Path, run: apt.Run) -> Completed:
     """Try each pip there is until one can be imported, and return how that one ended."""
     always = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     pinned = [*always, "--disable-pip-version-check", "--requirement", str(lock)]
     for path in _pips(workdir, run):
-        begin()
         outcome = run([sys.executable, "-m", "pip", *options, *pinned], workdir, _environment(workdir, path))
         # Also a pip that is there but lacks a part of the standard library its distribution splits off.
         if outcome.exit_code == 0 or "No module named" not in outcome.output:
@@ -177,3 +172,35 @@ def _no_pip(evidence: str) -> InstallError:
     message = f"{sys.executable} has no pip to get this program's packages with."
     hint = "install pip (the package is usually called python3-pip) or uv"
     return InstallError("runtime-no-pip", message, evidence, hint, exit_code=ExitCode.PREFLIGHT_FAILED)
+
+
+def explain(program: str, output: str) -> InstallError:
+    """Return the error that says what stood in the way, by the output of an installer that failed."""
+    for cause in _causes():
+        found = [match for line in output.splitlines() if (match := re.search(cause["pattern"], line))]
+        if found:
+            line = found[-1].string
+            start = found[-1].start() if len(line) > SHOWN else 0
+            return _error(cause, f"{program} said: {'… ' if start else ''}{line[start:][:SHOWN].strip()}")
+    errors = [line for line in output.splitlines() if re.match(r"E:|ERROR|error", line)]
+    evidence = errors[0] if errors else apt.last_line(output) or f"{program} said nothing"
+    unknown = {"code": "runtime-failed", "message": f"{program} could not install this program's packages."}
+    return _error(unknown, evidence)
+
+
+def explain_os_error(error: OSError, folder: Path) -> InstallError:
+    """Return the error for a folder that could not be made or filled."""
+    name, message = errno.errorcode.get(error.errno or 0, ""), f"{folder} cannot be prepared."
+    unknown = {"code": "runtime-folder", "message": message, "hint": "move what is in the way"}
+    cause = next((cause for cause in _causes() if name in cause.get("errors", ())), unknown)
+    return _error(cause, f"{error.filename or folder}: {error.strerror}")
+
+
+def _causes() -> list[dict[str, Any]]:
+    return list(read_table(Path(__file__).with_name("package_failures.toml"))["cause"])
+
+
+def _error(cause: Mapping[str, Any], evidence: str) -> InstallError:
+    message, hint = cause["message"].replace("{python}", PYTHON), cause.get("hint", "")
+    retryable = cause.get("retryable", False)
+    return InstallError(cause["code"], message, evidence, hint, retryable, ExitCode.PREFLIGHT_FAILED)

@@ -1,18 +1,33 @@
-"""One line for all downloads that go on at the same time: bytes, speed, and the time that is left."""
+"""How far long work is, told every now and then; of all downloads that go on at the same time in one line."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from math import inf
 
 MIB = 1024 * 1024
 #: Seconds between two lines, and over which speed is measured.
 SHOWN_EVERY_S, SPEED_OVER_S = 0.25, 10.0
 
 
+def paced(show: Callable[..., object], every_s: float = SHOWN_EVERY_S) -> Callable[..., None]:
+    """Return what calls `show` at once, and then only every so many seconds."""
+    shown_at = -inf
+
+    def at_times(*arguments: object) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= every_s:
+            shown_at = time.monotonic()
+            show(*arguments)
+
+    return at_times
+
+
 class Progress:
-    """Counts from several threads. All methods but `begin` return a line that is due, or nothing."""
+    """Bytes, speed, and the time that is left. Counts from several threads; `add` returns a line that is due."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -27,7 +27,7 @@ from contextcore_install.system import process
 from contextcore_install.system.files import discard, sync_folder
 from contextcore_install.system.lock import acquire
 from contextcore_install.system.packages import packages
-from contextcore_install.system.packages.package_failures import explain_os_error
+from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.packages.runtime_folder import DAY, MARKER, is_complete, is_touched, runtime_key
 from contextcore_install.system.process import Completed
 from contextcore_install.system.signals import ending_at_once
@@ -131,7 +131,7 @@ def prepare(lock: Path, folder: Path, bundle: Path | None = None) -> None:
             _mark_whole(folder)
             _prune(base, keep=folder.name)
     except OSError as error:
-        raise explain_os_error(error, base) from error
+        raise packages.explain_os_error(error, base) from error
 
 
 def _fill(lock: Path, folder: Path, descriptor: int, bundle: Path | None) -> None:
@@ -192,14 +192,14 @@ def _reported_runner(descriptor: int) -> Iterator[Callable[..., Completed]]:
 def _exclusive(path: Path) -> Iterator[int]:
     """Hold the lock file at `path`, waiting for whoever holds it now; yields its descriptor."""
     began = time.monotonic()
-    due = began
+
+    def show() -> None:
+        report(f"Another start is preparing {path.parent}; waiting for it ({time.monotonic() - began:.0f} s)")
+
+    show_at_times = paced(show, SIGN_OF_LIFE)
 
     def wait() -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due:
-            due = now + SIGN_OF_LIFE
-            report(f"Another start is preparing {path.parent}; waiting for it ({now - began:.0f} s)")
+        show_at_times()
         time.sleep(0.1)
 
     _clear_the_way(path)

@@ -7,6 +7,7 @@ machines it is (PEP 425, 600, 656).
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 import zipfile
@@ -15,10 +16,9 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.system.packages.bundle_format import BundleEntry
-from contextcore_install.system.packages.package_failures import PYTHON
-from contextcore_install.system.packages.packages import pins, spelled_alike
+from contextcore_install.system.packages.packages import PYTHON, pins, spelled_alike
 
-_OLD_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_OLD_MANYLINUX = {"manylinux1": "2_5", "manylinux2010": "2_12", "manylinux2014": "2_17"}
 
 
 def install_wheels(lock: Path, target: Path, bundle: BundleFile, workdir: Path) -> None:
@@ -40,21 +40,12 @@ def install_wheels(lock: Path, target: Path, bundle: BundleFile, workdir: Path) 
 
 def _wheel(bundle: BundleFile, name: str, version: str) -> BundleEntry:
     wanted = spelled_alike(f"{name}-{version}")
-    of_any = [entry for entry in bundle.entries("wheel") if spelled_alike(_project(entry)) == wanted]
-    if fitting := next((entry for entry in of_any if fits(_file_name(entry))), None):
+    of_any = [entry for entry in bundle.entries("wheel") if spelled_alike(f"{entry.name}-{entry.version}") == wanted]
+    if fitting := next((entry for entry in of_any if fits(entry.path)), None):
         return fitting
-    pythons = sorted({f"3.{tag}" for entry in of_any for tag in re.findall(r"-cp3(\d+)-cp", _file_name(entry))})
+    pythons = sorted({f"3.{tag}" for entry in of_any for tag in re.findall(r"-cp3(\d+)-cp", entry.path)})
     hint = f"have a Python that it is for first on PATH ({', '.join(pythons)})" if pythons else ""
     raise _unusable(bundle, f"there is no wheel of {name} {version} in it for {PYTHON}", hint)
-
-
-def _file_name(wheel: BundleEntry) -> str:
-    return Path(wheel.path).name
-
-
-def _project(wheel: BundleEntry) -> str:
-    """Return what a wheel's name begins with: the project and its version."""
-    return "-".join(_file_name(wheel).split("-")[:2])
 
 
 def _unusable(bundle: BundleFile, reason: str, hint: str = "") -> InstallError:
@@ -81,27 +72,23 @@ def _fits_python(python: str, abi: str) -> bool:
     return minor == here and abi in {"none", f"cp3{here}{flags}"}
 
 
-def _fits_platform(platform: str) -> bool:
+def _fits_platform(tag: str) -> bool:
     machine = os.uname().machine
-    if platform in {"any", f"{sys.platform}_{machine}"}:
+    if tag in {"any", f"{sys.platform}_{machine}"}:
         return True
-    if mac := re.fullmatch(r"macosx_(\d+)_(\d+)_(\w+)", platform):
-        from platform import mac_ver
-
-        here = tuple(map(int, mac_ver()[0].split(".")[:2])) if sys.platform == "darwin" else ()
-        return (int(mac[1]), int(mac[2])) <= here and mac[3] in {machine, "universal2"}
-    linux = re.fullmatch(r"(manylinux|musllinux)_(\d+)_(\d+)_(\w+)|(manylinux\d+)_(\w+)", platform)
-    if not linux or machine != (linux[4] or linux[6]) or sys.platform != "linux":
+    system, _, rest = tag.partition("_")
+    if system in _OLD_MANYLINUX:
+        tag = f"manylinux_{_OLD_MANYLINUX[system]}_{rest}"
+    found = re.fullmatch(r"(macosx|manylinux|musllinux)_(\d+)_(\d+)_(\w+)", tag)
+    if not found or found[4] not in {machine, "universal2"}:
         return False
-    needed = _OLD_MANYLINUX.get(linux[5] or "", ()) or (int(linux[2] or 99), int(linux[3] or 0))
-    glibc = _glibc()
-    return needed <= glibc if linux[1] != "musllinux" else not glibc
+    needed, (libc, version) = (int(found[2]), int(found[3])), platform.libc_ver()
+    if sys.platform == "darwin":
+        return found[1] == "macosx" and needed <= _numbers(platform.mac_ver()[0])
+    if libc == "glibc":
+        return found[1] == "manylinux" and needed <= _numbers(version)
+    return found[1] == "musllinux"
 
 
-def _glibc() -> tuple[int, ...]:
-    """Return the version of the C library if it is glibc, else nothing."""
-    try:
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except (ValueError, OSError):
-        return ()
-    return tuple(map(int, version.split(".")[:2])) if name == "glibc" else ()
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))

@@ -13,7 +13,7 @@ import pytest
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages import packages
-from contextcore_install.system.packages.package_failures import explain, explain_os_error
+from contextcore_install.system.packages.packages import explain, explain_os_error
 from contextcore_install.system.process import Completed
 
 DONE = Completed((), 0, ("Successfully installed",))
