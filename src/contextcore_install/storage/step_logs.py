@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,8 +16,6 @@ from contextcore_install.core.events import Event, Kind, instant
 from contextcore_install.storage.files import entries_of, prune
 
 KEPT_RUNS = 20  # keep their logs
-
-Data = Mapping[str, Any]
 
 
 class StepLogs:
@@ -51,9 +50,29 @@ class StepLogs:
         return self._files[event.step]
 
 
+_SENTENCES = {
+    Kind.OUTPUT: "| {line}",
+    Kind.ACTIVITY: "{text}",
+    Kind.NOTICE: "{text}",
+    Kind.STEP_CHECKING: "checks what is there",
+    Kind.STEP_STARTED: "begins{again}",
+    Kind.STEP_COMPLETED: "{done}{details}",
+    Kind.STEP_FAILED: "failed{after}: {message}{evidence_below}{advice}",
+    Kind.STEP_RETRYING: "tries again in {delay_seconds} s: {message}",
+    Kind.STEP_INVALIDATED: "is to be done again: {reason}",
+    Kind.STEP_UNDO_STARTED: "begins to be undone",
+    Kind.STEP_UNDONE: "undone{within}",
+    Kind.PART_STARTED: "{part}: begins",
+    Kind.PART_FINISHED: "{part}: {done}",
+    Kind.COMMAND_FINISHED: "$ {command}  (exit code {exit_code}{took})",
+    Kind.FINDING: "found: {message}{evidence_beside}{advice}",
+}
+"""A log's words for an event, from its fields and `_phrases`; other kinds are written field by field."""
+
+
 def _text(event: Event) -> str:
     if event.kind in _SENTENCES:
-        return _SENTENCES[event.kind](event.data)
+        return _SENTENCES[event.kind].format_map(defaultdict(str, event.data) | _phrases(event.data))
     plain, lines = dict(event.data), []
     for key, value in event.data.items():
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
@@ -62,7 +81,28 @@ def _text(event: Event) -> str:
     return "\n".join([f"[{event.kind}] {_fields(plain)}".rstrip(), *lines])
 
 
-def _fields(data: Data, prefix: str = "") -> str:
+def _phrases(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parts of sentences that an event has or not, each with what stands before it."""
+    error, remedy, seconds = data.get("error") or {}, data.get("remedy") or {}, data.get("duration_seconds")
+    message, evidence = (str((error or data).get(name) or "") for name in ("message", "evidence"))
+    after, within, took = (f"{word} {seconds} s" if seconds is not None else "" for word in (" after", " in", ","))
+    advice = error.get("hint") or remedy.get("command") or remedy.get("summary")
+    ended = f"failed{after}" if data.get("outcome") == "failed" else f"done{within}"
+    return {
+        "message": message,
+        "evidence_below": "".join(f"\n    {line}" for line in evidence.splitlines()),
+        "evidence_beside": f" ({evidence})" if evidence else "",
+        "advice": f"\n    -> {advice}" if advice else "",
+        "done": "up to date" if data.get("already") else ended,
+        "after": after,
+        "within": within,
+        "took": took,
+        "details": f": {data['summary']}" if data.get("summary") else "",
+        "again": f", try {data['attempt']}" if data.get("attempt") not in (None, 1) else "",
+    }
+
+
+def _fields(data: Mapping[str, Any], prefix: str = "") -> str:
     """Return fields as `name=value`, those of an object within as `name.field=value`, without empty ones."""
     fields = []
     for key, value in data.items():
@@ -74,66 +114,6 @@ def _fields(data: Data, prefix: str = "") -> str:
             fields.append(f"{prefix}{key}={value}")
     return " ".join(filter(None, fields))
 
-
-def _within(data: Data, name: str) -> Data:
-    value = data.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _took(data: Data, word: str) -> str:
-    seconds = data.get("duration_seconds")
-    return f" {word} {seconds} s" if seconds is not None else ""
-
-
-def _found(data: Data) -> str:
-    seen = f" ({data['evidence']})" if data.get("evidence") else ""
-    remedy = _within(data, "remedy")
-    do = remedy.get("command") or remedy.get("summary")
-    return f"found: {data.get('message', '')}{seen}" + (f"\n    -> {do}" if do else "")
-
-
-def _failed(data: Data) -> str:
-    error = _within(data, "error")
-    lines = [f"failed{_took(data, 'after')}: {error.get('message', '')}"]
-    lines += [f"    {line}" for line in str(error.get("evidence", "")).splitlines()]
-    return "\n".join([*lines, *([f"    -> {error['hint']}"] if error.get("hint") else [])])
-
-
-def _completed(data: Data) -> str:
-    state = "up to date" if data.get("already") else f"done{_took(data, 'in')}"
-    return f"{state}: {data['summary']}" if data.get("summary") else state
-
-
-def _part_ended(data: Data) -> str:
-    how = f"failed{_took(data, 'after')}" if data.get("outcome") == "failed" else f"done{_took(data, 'in')}"
-    return f"{data.get('part', '')}: {how}"
-
-
-def _command_ended(data: Data) -> str:
-    took = f", {data['duration_seconds']} s" if data.get("duration_seconds") is not None else ""
-    return f"$ {data.get('command', '')}  (exit code {data.get('exit_code')}{took})"
-
-
-_SENTENCES: Mapping[Kind, Callable[[Data], str]] = {
-    Kind.OUTPUT: lambda data: f"| {data.get('line', '')}",
-    Kind.ACTIVITY: lambda data: str(data.get("text", "")),
-    Kind.NOTICE: lambda data: str(data.get("text", "")),
-    Kind.STEP_CHECKING: lambda _: "checks what is there",
-    Kind.STEP_STARTED: lambda data: "begins" if data.get("attempt") in (None, 1) else f"begins, try {data['attempt']}",
-    Kind.STEP_COMPLETED: _completed,
-    Kind.STEP_FAILED: _failed,
-    Kind.STEP_RETRYING: lambda data: (
-        f"tries again in {data.get('delay_seconds', 0)} s: {_within(data, 'error').get('message', '')}"
-    ),
-    Kind.STEP_INVALIDATED: lambda data: f"is to be done again: {data.get('reason', '')}",
-    Kind.STEP_UNDO_STARTED: lambda _: "begins to be undone",
-    Kind.STEP_UNDONE: lambda data: f"undone{_took(data, 'in')}",
-    Kind.PART_STARTED: lambda data: f"{data.get('part', '')}: begins",
-    Kind.PART_FINISHED: _part_ended,
-    Kind.COMMAND_FINISHED: _command_ended,
-    Kind.FINDING: _found,
-}
-"""A log's words for an event; other kinds are written field by field."""
 
 _DID_SOMETHING = re.compile(r"^\S+ (?:begins\b|failed\b|\[step_started\]|\[step_failed\])")
 """A line of a step that had something to do; the last two as earlier versions wrote them."""
