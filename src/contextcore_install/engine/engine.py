@@ -19,11 +19,11 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, still_wrong, timed_out, unforeseen
-from contextcore_install.core.interfaces import Clock
+from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
 from contextcore_install.engine.context import Context, StepPhase, Task
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
-from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.scheduling import Timers, Workers
 
@@ -33,7 +33,12 @@ SYNC_WITHIN_S = 0.001  # independent records are group-committed within this tim
 
 
 class Engine:
-    """Runs a plan. One object serves one run; `uniform` draws from [0, 1) for the retries' jitter."""
+    """Runs a plan. One object serves one run; `uniform` draws from [0, 1) for the retries' jitter.
+
+    `confirm` is given a step's context and id in its thread, before it acts, and raises InstallError if it may not.
+    """
+
+    begins_as = Kind.STEP_STARTED
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Engine:
         workers: Workers,
         uniform: Callable[[], float],
         limits: Limits | None = None,
+        confirm: Callable[[StepContext, str], None] = lambda *_: None,
     ) -> None:
         self._plan = plan
         self._recorder = recorder
@@ -50,6 +56,7 @@ class Engine:
         self._workers = workers
         self._uniform = uniform
         self._limits = limits or Limits()
+        self._confirm = confirm
         self._sorter = plan.sorter()
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
@@ -72,8 +79,7 @@ class Engine:
         """Carry the plan out."""
         self._timers.after(HEARTBEAT_S, self._heartbeat)
         self._timers.after(self._limits.tick_s, self._tick)
-        if self._limits.overall_s < float("inf"):
-            self._timers.after(self._limits.overall_s, self._overall_limit_reached)
+        self._timers.after(self._limits.overall_s, self._overall_limit_reached)
         self._begin_ready_steps()
         self._finish_turn()
         try:
@@ -133,7 +139,7 @@ class Engine:
 
     def _check(self, task: Task) -> None:
         task.phase = StepPhase.CHECK
-        self._workers.submit(partial(self._work, task, StepPhase.CHECK))
+        self._workers.submit(partial(self._work, task))
 
     def _start_attempt(self, task: Task) -> None:
         """Record the intent, and have the step applied once that is durable."""
@@ -141,29 +147,31 @@ class Engine:
             self._cancelled(task)
             return
         task.attempt += 1
-        self._record_attempt(task)
+        self._recorder.record(self.begins_as, task.step.id, attempt=task.attempt)
         task.phase = StepPhase.APPLY
-        self._after_sync.append(lambda: self._workers.submit(partial(self._work, task, StepPhase.APPLY)))
+        self._after_sync.append(partial(self._workers.submit, partial(self._work, task)))
 
-    def _work(self, task: Task, phase: StepPhase) -> None:
+    def _work(self, task: Task) -> None:
         """In a worker: do the phase's work, and report how it went."""
         result: CheckResult | InstallError | CancelledError
         try:
             task.token.raise_if_cancelled()
-            if phase is StepPhase.APPLY:
-                self._act(task)
+            if task.phase is StepPhase.APPLY:
+                ctx = self._context(task, applies=True)
+                self._confirm(ctx, task.step.id)
+                self._act(task.step, ctx)
             result = self._judge(task)
         except (InstallError, CancelledError) as error:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
             result = unforeseen(task.step.id, error)
-        self._inbox.put(partial(self._phase_ended, task, phase, result))
+        self._inbox.put(partial(self._phase_ended, task, result))
 
     def _context(self, task: Task, *, applies: bool = False) -> Context:
         deadline = task.began + task.step.timeout_s
 
-        def report(kind: Kind, step_id: str, data: dict[str, Any]) -> None:
-            self._inbox.put(partial(self._reported, kind, step_id, data))
+        def report(*event: Any) -> None:
+            self._inbox.put(partial(self._reported, *event))
 
         return Context(task.step.id, task.token, report, self._clock, deadline, self._inbox.put, applies=applies)
 
@@ -173,26 +181,27 @@ class Engine:
                 task.activity = data["text"]
             self._recorder.record(kind, step_id, **data)
 
-    def _phase_ended(self, task: Task, phase: StepPhase, result: CheckResult | InstallError | CancelledError) -> None:
-        if self._tasks.get(task.step.id) is not task:
+    def _phase_ended(self, task: Task, result: CheckResult | InstallError | CancelledError) -> None:
+        if task.step.id not in self._tasks:
             return
         if isinstance(result, CancelledError) or (task.token.cancelled and isinstance(result, InstallError)):
             self._cancelled(task)
         elif isinstance(result, InstallError):
             self._failed(task, result)
         else:
-            self._checked(task, phase, result)
+            self._checked(task, result)
 
-    def _checked(self, task: Task, phase: StepPhase, result: CheckResult) -> None:
+    def _checked(self, task: Task, result: CheckResult) -> None:
+        first = task.phase is StepPhase.CHECK
         for finding in result.findings:
-            if finding.warning or phase is StepPhase.CHECK:
+            if first or finding.warning:
                 self._recorder.record(Kind.FINDING, task.step.id, **finding.as_document())
         if result.satisfied:
-            self._record_success(task, already=phase is StepPhase.CHECK, summary=result.summary)
+            self._record_success(task, already=first, summary=result.summary)
             self._end_task(task)
             self._sorter.done(task.step.id)
             self._begin_ready_steps()
-        elif phase is StepPhase.CHECK:
+        elif first:
             self._start_attempt(task)
         else:
             self._failed(task, still_wrong(result.problems))
@@ -212,12 +221,9 @@ class Engine:
         self._timers.after(delay, partial(self._pause_ended, task))
 
     def _pause_ended(self, task: Task) -> None:
-        if self._tasks.get(task.step.id) is not task or task.phase is not StepPhase.PAUSE:
-            return
-        if task.attempt:
-            self._start_attempt(task)
-        else:
-            self._check(task)
+        if task.step.id in self._tasks:
+            again = self._start_attempt if task.attempt else self._check
+            again(task)
 
     def _fail(self, task: Task, error: InstallError) -> None:
         self._errors[task.step.id] = error
@@ -240,14 +246,11 @@ class Engine:
 
     # What an installation does, and an undo does otherwise
 
-    def _act(self, task: Task) -> None:
-        task.step.apply(self._context(task, applies=True))
+    def _act(self, step: Step, ctx: Context) -> None:
+        step.apply(ctx)
 
     def _judge(self, task: Task) -> CheckResult:
         return task.step.check(self._context(task))
-
-    def _record_attempt(self, task: Task) -> None:
-        self._recorder.record(Kind.STEP_STARTED, task.step.id, attempt=task.attempt)
 
     def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
         data = {"already": True} if already else {}
@@ -267,7 +270,7 @@ class Engine:
         self._timers.after(self._limits.tick_s, self._tick)
 
     def _step_limit_reached(self, task: Task) -> None:
-        if self._tasks.get(task.step.id) is task:
+        if task.step.id in self._tasks:
             task.overdue = True
             self._end(task, "time limit")
 
@@ -277,12 +280,11 @@ class Engine:
         self._stop("time limit")
 
     def _stop(self, reason: str) -> None:
-        if self._stopping:
-            return
-        self._stopping = reason
-        self._recorder.record(Kind.NOTICE, text=f"ending: {reason}")
-        for task in list(self._tasks.values()):
-            self._end(task, reason)
+        if not self._stopping:
+            self._stopping = reason
+            self._recorder.record(Kind.NOTICE, text=f"ending: {reason}")
+            for task in list(self._tasks.values()):
+                self._end(task, reason)
 
     def _end(self, task: Task, reason: str) -> None:
         """Cancel a step's work, and give it up if it does not end in time."""
@@ -293,6 +295,6 @@ class Engine:
             self._timers.after(self._limits.grace_s, partial(self._give_up, task))
 
     def _give_up(self, task: Task) -> None:
-        if self._tasks.get(task.step.id) is task:
+        if task.step.id in self._tasks:
             self._workers.forget_one()
             self._cancelled(task)

@@ -7,9 +7,9 @@ from typing import Any
 
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
-from contextcore_install.engine.context import Task
+from contextcore_install.engine.context import Context, Task
 from contextcore_install.engine.engine import Engine
-from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.engine.state import PENDING, State
 
 
@@ -20,6 +20,8 @@ class UndoEngine(Engine):
     progress, so that it is undone again, or applied again.
     """
 
+    begins_as = Kind.STEP_UNDO_STARTED
+
     def __init__(self, plan: Plan, undone: Collection[str], *surroundings: Any) -> None:
         super().__init__(plan, *surroundings)
         self._sorter = plan.backwards(undone)
@@ -27,14 +29,11 @@ class UndoEngine(Engine):
     def _begin(self, task: Task) -> None:
         self._start_attempt(task)
 
-    def _act(self, task: Task) -> None:
-        task.step.undo(self._context(task, applies=True))
+    def _act(self, step: Step, ctx: Context) -> None:
+        step.undo(ctx)
 
     def _judge(self, task: Task) -> CheckResult:
         return CheckResult()
-
-    def _record_attempt(self, task: Task) -> None:
-        self._recorder.record(Kind.STEP_UNDO_STARTED, task.step.id, attempt=task.attempt)
 
     def _record_success(self, task: Task, *, already: bool, summary: str) -> None:
         self._recorder.record(Kind.STEP_UNDONE, task.step.id, duration_seconds=self._elapsed(task))

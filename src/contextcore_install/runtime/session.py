@@ -14,7 +14,7 @@ from contextcore_install import __version__
 from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.core.interfaces import Clock, Projection
+from contextcore_install.core.interfaces import Projection, StepContext
 from contextcore_install.core.provider import Provider
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
@@ -91,6 +91,7 @@ class Session:
     shipper: Shipper
     control: RunControl
     prepared: Prepared
+    confirm: Callable[[StepContext, str], None] = field(default=lambda *_: None, init=False)
     began: float = field(init=False)
     applied: list[str] = field(default_factory=list, init=False)
     _losses_shown: set[str] = field(default_factory=set, init=False)
@@ -146,9 +147,10 @@ class Session:
     def undo(self, steps: Collection[str]) -> RunResult:
         return self.control.run(UndoEngine(self.plan, steps, *self._surroundings()))
 
-    def _surroundings(self) -> tuple[Recorder, Clock, Workers, Callable[[], float], Limits]:
+    def _surroundings(self) -> tuple[Any, ...]:
+        """Return what an engine takes besides the plan."""
         limits = Limits(overall_s=self.app.settings.timeout_s - self.took_s)
-        return self.recorder, self.app.clock, Workers(), random.random, limits
+        return self.recorder, self.app.clock, Workers(), random.random, limits, self.confirm
 
     def finish(self, result: RunResult, exit_code: ExitCode) -> None:
         if result.outcome is Outcome.SUCCEEDED and self.mode not in _LEAVES_DATA:
@@ -266,7 +268,6 @@ def _build(
     projections: list[Projection] = [shipper, *shown]
     keeper = remote.keeper(app, control) if remote else None
     if keeper:
-        plan = keeper.guard(plan)
         projections.insert(1, keeper)
         stack.callback(keeper.close, CLOSE_S)
     recorder = open_recorder(app, records, run_id, projections, stack)
@@ -274,5 +275,6 @@ def _build(
         installation, run_id, app.settings.command, records.state, plan, recorder, shipper, control, prepared
     )
     if keeper:
+        session.confirm = keeper.confirm
         keeper.start()
     return session

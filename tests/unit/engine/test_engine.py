@@ -109,12 +109,19 @@ class StandingClock(SystemClock):
 class Bench:
     """An engine over fakes."""
 
-    def __init__(self, steps: Sequence[FakeStep], limits: Limits | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        steps: Sequence[FakeStep],
+        limits: Limits | None = None,
+        *,
+        clock: Clock | None = None,
+        confirm: Callable[[StepContext, str], None] = lambda *_: None,
+    ) -> None:
         self.journal = MemoryJournal()
         self.state = State("test", steps={})
         clock = clock or SystemClock()
         recorder = Recorder(self.journal, clock, MemoryKeeper(self.state), [], run_id="run")
-        self.engine = Engine(Plan(steps), recorder, clock, Workers(), lambda: 0.5, limits)
+        self.engine = Engine(Plan(steps), recorder, clock, Workers(), lambda: 0.5, limits, confirm)
 
     def run(self) -> RunResult:
         return self.engine.run()
@@ -155,6 +162,17 @@ def test_the_intent_is_durable_before_the_work_begins_and_the_outcome_before_the
     bench.run()
     assert Kind.STEP_STARTED in seen["first"]
     assert Kind.STEP_COMPLETED in seen["second"]
+
+
+def test_a_step_acts_only_when_that_is_confirmed_and_checks_without_asking() -> None:
+    def confirm(ctx: StepContext, step: str) -> None:
+        if step == "second":
+            raise InstallError("locked-elsewhere", "another machine is at work")
+
+    done, first, second = FakeStep("done", done=True), FakeStep("first"), FakeStep("second", ["first"])
+    result = Bench([done, first, second], confirm=confirm).run()
+    assert (first.applied, second.applied) == (1, 0)
+    assert {step: error.code for step, error in result.errors.items()} == {"second": "locked-elsewhere"}
 
 
 def test_the_outcome_of_a_step_and_the_intent_of_the_next_share_a_sync() -> None:

@@ -16,7 +16,7 @@ from contextcore_install.engine.replica import MOST_BYTES, RemoteRecords, unpack
 from contextcore_install.engine.state import CLUSTER_STEP, State
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.replica.keeper import RemoteCopy, ReplicaSync
+from contextcore_install.storage.replica.keeper import LOCAL_STEP, RemoteCopy, ReplicaSync
 from contextcore_install.storage.replica.lease import ELSEWHERE, Lease
 from contextcore_install.storage.store import Records
 from kit.fakes import Told
@@ -238,6 +238,7 @@ def test_who_lost_the_lease_neither_acts_nor_writes(lab: Lab) -> None:
     with pytest.raises(InstallError, match="office") as refused:
         keeper.confirm(Told().ctx, "pods_ready")
     assert refused.value.code == ELSEWHERE
+    keeper.confirm(Told().ctx, LOCAL_STEP)
     keeper.close(10)
     assert lab.records.kept
     assert lab.records.kept.content == {"state.json": "the office's"}

@@ -17,7 +17,6 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import DURABLE, TRANSIENT, Event, JournalOffset, Kind, second
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.redaction import Redaction
-from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replica import (
     CONFLICT,
     GONE,
@@ -32,7 +31,7 @@ from contextcore_install.engine.state import CLUSTER_STEP, COMPLETED, state_from
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease, LeaseGuardedStep
+from contextcore_install.storage.replica.lease import ELSEWHERE, RENEW_S, UNCONFIRMED, Lease
 from contextcore_install.storage.store import Records
 from contextcore_install.system.files import write_atomically
 
@@ -127,9 +126,11 @@ class ReplicaSync:
     def confirm(self, ctx: StepContext, step: str) -> None:
         """Return when a step may act; raises InstallError if another machine has, or may have, the lease.
 
-        If the step makes the cluster, nobody else can act on one that does not answer either. Without the right to a
-        lease there is none, which is reported.
+        `LOCAL_STEP` always may. If the step makes the cluster, nobody else can act on one that does not answer either.
+        Without the right to a lease there is none, which is reported.
         """
+        if step == LOCAL_STEP:
+            return
         try:
             self._lease.confirm(ctx.wait, make=self._has_place and not self._leaving)
         except InstallError as error:
@@ -139,9 +140,6 @@ class ReplicaSync:
             if error.code == UNCONFIRMED and step != CLUSTER_STEP:
                 raise
             self._report_failure(error)
-
-    def guard(self, plan: Plan) -> Plan:
-        return Plan([step if step.id == LOCAL_STEP else LeaseGuardedStep(step, self.confirm) for step in plan])
 
     # In its own thread
 

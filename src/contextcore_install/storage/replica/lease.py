@@ -14,8 +14,6 @@ from typing import Any
 
 from contextcore_install.core.errors import ExitCode, InstallError, own
 from contextcore_install.core.events import instant
-from contextcore_install.core.interfaces import StepContext
-from contextcore_install.engine.plan import Step
 from contextcore_install.engine.replica import CONFLICT, GONE, Slot, StoredObject
 from contextcore_install.system.clock import since_boot
 
@@ -207,25 +205,6 @@ def renewing(lease: Lease) -> Iterator[None]:
         ended.set()
         with suppress(InstallError):
             lease.release()
-
-
-class LeaseGuardedStep:
-    """A step that confirms the lease before it acts: `confirm` takes its context and its id."""
-
-    def __init__(self, step: Step, confirm: Callable[[StepContext, str], None]) -> None:
-        self._step = step
-        self._confirm = confirm
-        self.id, self.title, self.tutorial_text, self.needs = step.id, step.title, step.tutorial_text, step.needs
-        self.retry, self.timeout_s = step.retry, step.timeout_s
-        self.check, self.by_hand = step.check, step.by_hand
-
-    def apply(self, ctx: StepContext) -> None:
-        self._confirm(ctx, self.id)
-        self._step.apply(ctx)
-
-    def undo(self, ctx: StepContext) -> None:
-        self._confirm(ctx, self.id)
-        self._step.undo(ctx)
 
 
 def describe_holder(content: Mapping[str, Any]) -> dict[str, str]:
