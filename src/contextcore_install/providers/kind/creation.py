@@ -189,8 +189,6 @@ class Creation:
             raise report.ports_fixed(other, self.spec.ports)
         if snapshot.owner is None:
             owners.adopt(snapshot.identity, snapshot.nodes, engine.name)
-        else:
-            owners.seen_in(snapshot.owner, engine.name)
         if refused := report.refusal(name, snapshot, engine.name):
             raise refused
         reconnect(engine, name, snapshot, ctx)

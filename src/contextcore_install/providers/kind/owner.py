@@ -13,8 +13,10 @@ from typing import Any
 from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
+from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds
 from contextcore_install.system.files import read_text, write_atomically, writing
+from contextcore_install.system.ports import takes_connections
 
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 CLOCKS_DIFFER_S = 120.0  # seconds by which the engine's clock (a virtual machine's) may differ from ours
@@ -95,15 +97,14 @@ class OwnerFile:
         ids = tuple(node.id for node in nodes)
         return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True, engine=engine))
 
-    def seen_in(self, owner: Owner, engine: str) -> Owner:
-        """Note the engine that has our cluster, if an older note does not."""
-        return owner if owner.engine else self._write(replace(owner, engine=engine))
-
-    def made_at(self, address: str, identity: str) -> None:
+    def made_in(self, engine: str, address: str, identity: str) -> None:
         """Note which engine has our cluster: the same command can lead to another one."""
-        owner = self.read()
-        if owner is not None and identity and (owner.engine_at, owner.engine_id) != (address, identity):
-            self._write(replace(owner, engine_at=address, engine_id=identity))
+        if (owner := self.read()) is None:
+            return
+        known = owner if owner.engine else replace(owner, engine=engine)
+        known = replace(known, engine_at=address, engine_id=identity) if identity else known
+        if known != owner:
+            self._write(known)
 
     def finish(self, owner: Owner, nodes: Sequence[Node]) -> Owner:
         return self._write(replace(owner, nodes=tuple(node.id for node in nodes), complete=True))
@@ -119,32 +120,32 @@ class OwnerFile:
         return owner
 
 
-@dataclass
 class PortHolders:
     """Tells our own nodes from others that take connections on their ports.
 
     `nodes` asks the engine for the containers of the cluster's name, and `owner` reads our note; without one, the
-    cluster was found to be ours by its own mark. `takes_connections` tells whether somebody listens on a port.
+    cluster was found to be ours by its own mark.
     """
 
-    nodes: Callable[[], Sequence[Node]]
-    owner: Callable[[], Owner | None]
-    takes_connections: Callable[[int], bool]
-    monotonic: Callable[[], float] = time.monotonic
-    _ours: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
+    def __init__(
+        self,
+        nodes: Callable[[], Sequence[Node]],
+        owner: Callable[[], Owner | None],
+        takes_connections: Callable[[int], bool] = takes_connections,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._nodes, self._owner, self._takes_connections = nodes, owner, takes_connections
+        self._ours = TtlCache(self._ask, ASSUMED_S, monotonic)
 
     def stranger(self, port: int) -> str:
         """Say who listens on a port in place of our nodes; empty if that is they, nobody, or unknown."""
-        if not self.takes_connections(port):
-            return ""
-        asked_at, ours = self._ours
-        if port in ours and self.monotonic() - asked_at < ASSUMED_S:
-            return ""
-        try:
-            nodes, owner = self.nodes(), self.owner()
-        except InstallError:
-            return ""
-        holding = [node for node in nodes if node.state in HOLDING_PORTS and (owner is None or owner.owns(nodes))]
-        ours = frozenset(here for node in holding for _, here in node.ports.values())
-        self._ours = (self.monotonic(), ours)
-        return "" if port in ours else f"port {port} is held, and not by a node of this cluster that runs"
+        with suppress(InstallError):
+            if self._takes_connections(port) and not any(port in self._ours.read(fresh=now) for now in (False, True)):
+                return f"port {port} is held, and not by a node of this cluster that runs"
+        return ""
+
+    def _ask(self) -> set[int]:
+        nodes, owner = self._nodes(), self._owner()
+        if owner is not None and not owner.owns(nodes):
+            return set()
+        return {here for node in nodes if node.state in HOLDING_PORTS for _, here in node.ports.values()}

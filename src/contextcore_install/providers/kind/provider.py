@@ -17,15 +17,14 @@ from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
 from contextcore_install.providers.kind.bundle_images import BundleImages, tag_of
-from contextcore_install.providers.kind.config import ClusterSpec, default_node_image, mapped_ports
+from contextcore_install.providers.kind.config import ClusterSpec, default_node_image
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.evidence import engine_evidence, export_evidence
 from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.owner import PortHolders, owner_file
-from contextcore_install.providers.kind.report import EXPORT, other_ports, report_of
+from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
 from contextcore_install.providers.kubernetes.manifests import OURS
@@ -34,7 +33,7 @@ from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
 from contextcore_install.stack.provisioned import dashboard_url
-from contextcore_install.system.ports import past_proxies, takes_connections
+from contextcore_install.system.ports import past_proxies
 from contextcore_install.system.programs import KIND, KUBECTL, Tool
 
 #: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
@@ -103,7 +102,7 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _port_holders(self) -> PortHolders:
-        return PortHolders(self._nodes.read, self._owners.read, takes_connections)
+        return PortHolders(self._nodes.read, self._owners.read)
 
     @cached_property
     def _creation(self) -> Creation:
@@ -147,7 +146,7 @@ class KindProvider(KubernetesProvider):
     def create_cluster(self, ctx: StepContext) -> None:
         try:
             self._creation.bring_up(ctx)
-            self._owners.made_at(self._engine.endpoint.shown, self._engine.identity())
+            self._owners.made_in(self._engine.name, self._engine.endpoint.shown, self._engine.identity())
         except BaseException:
             self._nodes.forget()
             self._reader.forget()
@@ -261,16 +260,3 @@ def node_of_volume(volume: Mapping[str, Any]) -> str:
             if expression.get("operator") == "In" and expression.get("values"):
                 return str(expression["values"][0])
     return ""
-
-
-create = KindProvider
-
-
-def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
-    owner = owner_file(config).read()
-    nodes = nodes_of(choose_engine(config.environ, owner), config.cluster, owner)
-    return other_ports(nodes, resolve_ports({})) if nodes else None
-
-
-def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
-    return dict(mapped_ports(resolve_ports(ports)).values())

@@ -54,7 +54,7 @@ def test_a_note_of_before_chooses_none(config: ProviderConfig, note: OwnerFile) 
     assert owner
     assert owner.complete
     assert choose_engine(config.environ, owner).name == "podman"
-    note.seen_in(owner, "docker")
+    note.made_in("docker", "", "")
     assert choose_engine(config.environ, note.read()).name == "docker"
 
 
@@ -101,7 +101,7 @@ def an_engine(folder: Path, identity: str, nodes: str = "") -> dict[str, str]:
 def test_a_cluster_is_not_gone_if_another_engine_does_not_know_it(config: ProviderConfig, note: OwnerFile) -> None:
     """Docker's context leads to Docker Desktop today and to Colima tomorrow: both are `docker`."""
     made = an_engine(config.folder.parent / "desktop", "AAAA:1")
-    note.made_at(choose_engine(made, None).endpoint.shown, choose_engine(made, None).identity())
+    note.made_in("docker", choose_engine(made, None).endpoint.shown, choose_engine(made, None).identity())
     other = an_engine(config.folder.parent / "colima", "BBBB:2")
     with pytest.raises(InstallError) as caught:
         create(replace(config, environ=other)).cluster()
@@ -113,16 +113,16 @@ def test_a_cluster_is_not_gone_if_another_engine_does_not_know_it(config: Provid
 
 def test_a_cluster_is_gone_if_its_own_engine_does_not_know_it(config: ProviderConfig, note: OwnerFile) -> None:
     made = an_engine(config.folder.parent / "desktop", "AAAA:1")
-    note.made_at(made["DOCKER_HOST"], "AAAA:1")
+    note.made_in("docker", made["DOCKER_HOST"], "AAAA:1")
     assert recollect(replace(config, environ=made)) is None
-    note.made_at(made["DOCKER_HOST"], "reset since")
+    note.made_in("docker", made["DOCKER_HOST"], "reset since")
     assert recollect(replace(config, environ=made)) is None
-    note.made_at("unix:///moved.sock", "AAAA:1")
+    note.made_in("docker", "unix:///moved.sock", "AAAA:1")
     assert recollect(replace(config, environ=made)) is None
 
 
 def test_an_engine_that_does_not_say_who_it_is_changes_no_note(note: OwnerFile) -> None:
-    note.made_at("unix:///a.sock", "AAAA:1")
+    note.made_in("docker", "unix:///a.sock", "AAAA:1")
     before = note.read()
-    note.made_at("unix:///b.sock", "")
+    note.made_in("docker", "unix:///b.sock", "")
     assert note.read() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextcore_install.providers.kind.evidence import without_values
+from contextcore_install.providers.kind.report import without_values
 
 MARKER = "pl4nt3dM4rk3r"
 
