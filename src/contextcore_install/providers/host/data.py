@@ -12,11 +12,12 @@ from typing import IO
 from urllib.parse import quote
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import RESUME, InstallError
-from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Volume
 from contextcore_install.core.requirements import DataPiece, Storage
+from contextcore_install.diagnosis.failures import machine_findings
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.layout import DATA_MARK, Layout
 from contextcore_install.providers.host.render import HostRelease
@@ -35,28 +36,24 @@ def storage_in(component: str, folder: Path, pid: int) -> Storage:
     place = str(folder)
     mark = read_object(folder / DATA_MARK) or {}
     pieces = (DataPiece(folder.name, str(mark.get("id", "")), str(mark.get("since", ""))),)
-    if finding := _data_problem(component, folder, pid):
+    for finding in _data_problems(component, folder, pid):
         return Storage(component, place, finding.evidence, finding, pieces=pieces)
     kind = machine.file_system(folder)
     evidence = f"{folder}, on {kind}" if kind else place
     return Storage(component, place, evidence, in_memory=kind in IN_MEMORY if kind else None, pieces=pieces)
 
 
-def _data_problem(component: str, folder: Path, pid: int) -> Finding | None:
+def _data_problems(component: str, folder: Path, pid: int) -> tuple[Finding, ...]:
+    facts = {"component": component, "folder": str(folder), "end": f"kill {pid} && " if pid else ""}
     try:
-        facts = folder.stat()
+        found = folder.stat()
     except OSError as error:
-        end = f"kill {pid} && " if pid else ""
-        remedy = Remedy("Restart it: it makes its folder.", f"{end}{RESUME}", Risk.RESTARTS)
-        message = f"The data folder of {component} is not there: {folder}."
-        return Finding("data-missing", message, error.strerror or str(error), remedy)
+        return machine_findings({**facts, "data": "missing"}, error.strerror or str(error))
     # A folder of another user's is no place of ours, even if root may write there.
-    if facts.st_uid == os.getuid() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return None
-    seen = f"{folder} has mode {facts.st_mode & 0o7777:o}, uid {facts.st_uid}; this is uid {os.getuid()}"
-    command = f'sudo chown -R "$(id -un)" {folder} && chmod -R u+rwX {folder}'
-    message = f"The data folder of {component} cannot be written: {folder}."
-    return Finding("data-unwritable", message, seen, Remedy("Give it to this user.", command))
+    if found.st_uid == os.getuid() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return ()
+    seen = f"{folder} has mode {found.st_mode & 0o7777:o}, uid {found.st_uid}; this is uid {os.getuid()}"
+    return machine_findings({**facts, "data": "unwritable"}, seen)
 
 
 @dataclass(slots=True)

@@ -7,16 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.errors import INSTALL_TOOLS, RESUME, InstallError, own
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
-from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.core.redaction import command_line
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.diagnosis.diagnose import READ_LINES, explain
 from contextcore_install.diagnosis.evidence import Evidence
-from contextcore_install.diagnosis.reasons import SUSPENDED
+from contextcore_install.diagnosis.reasons import NOT_INSTALLED, NOT_RUNNING, PROGRAM_GONE, SUSPENDED
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.providers.host.render import CONTACT_POINTS
@@ -96,25 +95,15 @@ class ProcessConditions:
         return Workload(item.name, False, found.condition or found.finding.message, found.problem)
 
     def _dead(self, item: Watched, sighting: Sighting) -> Workload:
-        condition, finding = "ended", None
-        title = item.component.title
+        lines, reason = [sighting.note], NOT_RUNNING
         if not item.is_installed and sighting.record is None:
-            condition = "not installed"
-            remedy = Remedy("Install it.", own(), Risk.HARMLESS, automatic=True)
-            finding = Finding("not-installed", f"{title} is not installed.", remedy=remedy)
+            reason = NOT_INSTALLED
         elif not item.has_program:
-            condition = "its program is gone"
-            remedy = Remedy("Get it back.", INSTALL_TOOLS)
-            finding = Finding("program-gone", f"The program of {title} is gone, and its process has ended.", "", remedy)
-        elif sighting.record is None or sighting.rebooted:
-            condition = "not running"
-            remedy = Remedy("Start it.", RESUME, Risk.HARMLESS, automatic=True)
-            finding = Finding("not-running", f"{title} is not running.", sighting.note, remedy)
-        else:
-            lines = self.daemons.last_words(item.name, READ_LINES)
-            evidence = Evidence(item.name, lines, sighting.exit_code, facts=item.facts)
-            finding = explain(Subject.PROCESS, evidence).finding
-        return Workload(item.name, False, condition, finding)
+            reason = PROGRAM_GONE
+        elif sighting.record is not None and not sighting.rebooted:
+            lines, reason = self.daemons.last_words(item.name, READ_LINES), ""
+        evidence = Evidence(item.name, lines, sighting.exit_code, reason, facts=item.facts)
+        return Workload(item.name, False, reason or "ended", explain(Subject.PROCESS, evidence).finding)
 
 
 def used_ports(component: Component, store: MetricsStore | None) -> Sequence[Port]:

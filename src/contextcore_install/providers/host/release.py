@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.interfaces import StepContext
@@ -65,13 +66,10 @@ def _present(folder: Path) -> set[str]:
 
 
 def _read(path: Path) -> str | None:
-    """Return a file's text; None for what is no regular file (a link or a FIFO in its place is not read)."""
-    if path.is_symlink() or not path.is_file():
-        return None
-    try:
+    """Return a file's text; None for what is no regular file of text (a link or a FIFO in its place is not read)."""
+    with suppress(OSError, ValueError):
         return read_text(path)
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 def write(release: HostRelease) -> None:
@@ -148,11 +146,10 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def remove_configurations(folder: Path) -> None:
-    """Remove what is in a folder, and its folders. Raises InstallError."""
+    """Remove what is in a folder. Raises InstallError."""
     with writing(folder):
-        for path in sorted(folder.rglob("*"), reverse=True):
+        for path in folder.glob("*"):
             if path.is_dir() and not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    path.rmdir()
+                shutil.rmtree(path)
             else:
                 path.unlink()

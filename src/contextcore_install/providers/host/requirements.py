@@ -140,18 +140,18 @@ class HostRequirements:
         return Probe(evidence, machine_findings({"disk": str(free), "place": str(place), **wanted}, evidence))
 
     def _clock(self) -> Probe:
-        now = time.time()
-        evidence = _utc(now)
-        remedy = Remedy("Set the clock.", "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl")
-        if not CLOCK_EARLIEST < now < CLOCK_LATEST:
-            return Probe(findings=(Finding("clock-wrong", f"The clock is wrong: it says {evidence}.", "", remedy),))
+        now, made, state = time.time(), 0.0, ""
         with contextlib.suppress(OSError):
             made = self.layout.marker.stat().st_mtime
-            if made > now + 3600:
-                message = "The clock went back: the cluster's folder is dated in the future."
-                seen = f"now {evidence}, the folder {_utc(made)}"
-                return Probe(evidence, (Finding("clock-back", message, seen, remedy, warning=True),))
-        return Probe(evidence)
+        if not CLOCK_EARLIEST < now < CLOCK_LATEST:
+            state = "wrong"
+        elif made > now + 3600:
+            state = "back"
+        evidence, set_clock = _utc(now), "sudo sntp -sS time.apple.com" if sys.platform == "darwin" else "timedatectl"
+        facts = {"own_clock": state, "now": evidence, "set_clock": set_clock}
+        return Probe(
+            evidence, machine_findings(facts, f"now {evidence}, the folder {_utc(made)}" if made else evidence)
+        )
 
 
 def _utc(seconds: float) -> str:
@@ -160,10 +160,7 @@ def _utc(seconds: float) -> str:
 
 def _platform() -> Probe:
     evidence = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
-    if sys.platform in {"linux", "darwin"}:
-        return Probe(evidence)
-    message = f"The host provider runs on Linux and macOS, not on {platform.system()}."
-    return Probe(evidence, (Finding("platform", message, evidence, Remedy("Use Linux, macOS or WSL2.")),))
+    return Probe(evidence, machine_findings({"system": platform.system()}, evidence))
 
 
 def _existing(path: Path) -> Path:
@@ -173,12 +170,9 @@ def _existing(path: Path) -> Path:
 
 def _writable(folder: Path) -> Probe:
     place = _existing(folder)
-    if not place.is_dir():
-        remedy = Remedy(f"Move {place} away.", shlex.join(["mv", str(place), f"{place}.old"]))
-        return Probe(findings=(Finding("folder-in-the-way", f"{place} is not a folder.", "", remedy),))
-    # Even root may not write on a read-only file system.
-    if os.access(place, os.W_OK | os.X_OK):
-        return Probe(str(folder))
-    remedy = Remedy("Give it to this user.", f'sudo chown -R "$(id -un)" {shlex.quote(str(place))}')
+    state = "yes" if os.access(place, os.W_OK | os.X_OK) else "no"  # even root may not on a read-only file system
+    state = state if place.is_dir() else "no folder"
+    quoted, aside = shlex.quote(str(place)), shlex.quote(f"{place}.old")
     seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
-    return Probe(findings=(Finding("folder-unwritable", f"{place} cannot be written.", seen, remedy),))
+    facts = {"writable": state, "place": str(place), "quoted": quoted, "aside": aside}
+    return Probe(str(folder), machine_findings(facts, seen))

@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass
+from contextcore_install.providers.kubernetes.objects import moment
 
 MIB = 1024 * 1024
 #: Controllers that kind's nodes need of a rootless engine (kind, pkg/cluster/internal/create/create.go).
@@ -20,7 +20,6 @@ CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 HOLDING_PORTS = frozenset({"running", "paused", "restarting"})  # states of a container that keeps its ports
 RECENT_S, FIRST_START_WITHIN_S = 120.0, 30.0  # what counts as a recent start, and how soon a new container is started
 _PORT = re.compile(r"[0-9]{1,5}")
-_WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:\d\d)")
 _INVALID = (ValueError, TypeError, OverflowError, RecursionError)  # what reading an answer that makes no sense raises
 
 
@@ -28,8 +27,8 @@ _INVALID = (ValueError, TypeError, OverflowError, RecursionError)  # what readin
 class Node:
     """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here.
 
-    `created` and `started` are in UTC, as in 2026-01-01T10:00:05.1Z. `networks` maps the engine's networks that the
-    container is on to its IPv4 address there; None if the engine does not say.
+    `created` and `started` are times of RFC 3339. `networks` maps the engine's networks that the container is on to its
+    IPv4 address there; None if the engine does not say.
     """
 
     id: str
@@ -53,10 +52,10 @@ class Node:
 
     @property
     def was_restarted(self) -> bool:
-        return seconds(self.started) - seconds(self.created) > FIRST_START_WITHIN_S
+        return moment(self.started) - moment(self.created) > FIRST_START_WITHIN_S
 
     def was_restarted_recently(self, now: float) -> bool:
-        return self.was_restarted and now - seconds(self.started) < RECENT_S
+        return self.was_restarted and now - moment(self.started) < RECENT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +77,6 @@ class EngineInfo:
     ahead_s: float = 0.0
     rootless: bool = False
     lacks: tuple[str, ...] = ()
-
-
-def seconds(moment: str) -> float:
-    """Return a time of RFC 3339 in seconds since 1970; 0 for what is not one."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _at(document: Any, *path: str) -> Any:
@@ -121,7 +112,7 @@ def read_info(document: Mapping[str, Any]) -> EngineInfo:
 def _docker_info(document: Mapping[str, Any]) -> EngineInfo:
     limits = {"cpu": "CPUShares", "memory": "MemoryLimit", "pids": "PidsLimit"}
     rootless = "name=rootless" in (_at(document, "SecurityOptions") or [])
-    now = seconds(_text(document, "SystemTime"))
+    now = moment(_text(document, "SystemTime"))
     return EngineInfo(
         version=_text(document, "ServerVersion"),
         memory_mib=int(_at(document, "MemTotal") or 0) // MIB,
@@ -170,21 +161,12 @@ def read_node(item: Mapping[str, Any]) -> Node:
         name=_text(item, "Name").lstrip("/"),
         role=_text(item, "Config", "Labels", ROLE_LABEL),
         state=_text(item, "State", "Status"),
-        created=_utc(_text(item, "Created")),
-        started=_utc(_text(item, "State", "StartedAt")),
+        created=_text(item, "Created"),
+        started=_text(item, "State", "StartedAt"),
         image=_text(item, "Config", "Image"),
         ports=_ports(dict(_at(item, "HostConfig", "PortBindings") or {})),
         networks=None if networks is None else {name: _text(networks, name, "IPAddress") for name in networks},
     )
-
-
-def _utc(moment: str) -> str:
-    """Return a time of RFC 3339 in UTC, as Docker prints it: Podman prints it with this machine's offset."""
-    if found := _WITH_OFFSET.fullmatch(moment):
-        second, fraction, offset = found.groups(default="")
-        with suppress(ValueError, OverflowError):
-            return f"{datetime.fromisoformat(second + offset).astimezone(UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
-    return moment
 
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:

@@ -14,7 +14,8 @@ from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node, seconds
+from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node
+from contextcore_install.providers.kubernetes.objects import moment
 from contextcore_install.system.files import read_text, write_atomically, writing
 from contextcore_install.system.ports import takes_connections
 
@@ -51,7 +52,7 @@ class Owner:
         """
         if self.nodes:
             return any(node.id in self.nodes for node in nodes)
-        since = all(seconds(node.created) >= self.began - CLOCKS_DIFFER_S for node in nodes)
+        since = all(moment(node.created) >= self.began - CLOCKS_DIFFER_S for node in nodes)
         bound = [{port for _, port in node.ports.values()} for node in nodes if node.is_control_plane]
         return since and all(set(self.ports) <= ports for ports in bound)
 

@@ -15,9 +15,10 @@ from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import Node, detached, seconds, shared_network
+from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
 from contextcore_install.providers.kind.inspector import API_DEAD, ClusterAccess, ClusterSnapshot, Inspector, sickness
 from contextcore_install.providers.kind.report import unreached
+from contextcore_install.providers.kubernetes.objects import moment
 from contextcore_install.system.ports import bind_problem, speaks_tls
 
 MANAGER = "kube-controller-manager"  # the Lease in kube-system by which it leads
@@ -191,10 +192,10 @@ def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, 
     """
     if not any(node.was_restarted for node in nodes):
         return True
-    renewed = {name: seconds(moment) for name, moment in renew_times().items()}
-    manager_since = max(seconds(node.started) for node in nodes if node.is_control_plane)
+    renewed = {name: moment(told) for name, told in renew_times().items()}
+    manager_since = max(moment(node.started) for node in nodes if node.is_control_plane)
     return renewed.get(MANAGER, manager_since) >= manager_since and all(
-        renewed.get(node.name, 0.0) >= seconds(node.started) for node in nodes if node.is_member
+        renewed.get(node.name, 0.0) >= moment(node.started) for node in nodes if node.is_member
     )
 
 

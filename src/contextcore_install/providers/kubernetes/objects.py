@@ -166,10 +166,10 @@ def as_kubernetes_object(document: Any) -> Manifest:
 
 
 def moment(text: object) -> float:
-    """Return a time of Kubernetes' in seconds since 1970; 0 for what is none."""
+    """Return a time of RFC 3339 in seconds since 1970; 0 for what is none."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from contextcore_install.diagnosis import reasons
-from contextcore_install.providers.kubernetes.objects import API, Manifest
+from contextcore_install.providers.kubernetes.objects import API, Manifest, moment
 
 
 class Pod:
@@ -81,8 +81,8 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> b
 
 def is_history(pod: Pod, node_started: Mapping[str, str]) -> bool:
     """Tell whether what is known of a pod is from before its node was started: it says ready, and is not running."""
-    began = node_started.get(pod.node, "")[:19]  # RFC 3339 in UTC, to the second
-    return bool(began and pod.running_since) and pod.running_since[:19] < began
+    began = int(moment(node_started.get(pod.node)))  # to the second, as a pod's time is
+    return 0 < moment(pod.running_since) < began
 
 
 def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
