@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.engine.names import STEP_IDS
-from contextcore_install.providers.kind.config import NODE_IMAGE
+from contextcore_install.providers.kind.cluster import NODE_IMAGE
 from e2e.lab import EVERYTHING, IMAGES, ClusterInstallation, applied, ask, delete_image, engine, node_states, state_of
 from kit.installation import kill, read_until
 from kit.offline_bundles import image_bundle

@@ -11,9 +11,9 @@ from typing import Any
 
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.existing_cluster.provider import KubeContextProvider
+from contextcore_install.providers.kind.cluster import NODE_LABEL, owner_file
 from contextcore_install.providers.kind.engine import CHOICE
 from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, ROLE_LABEL, read_node
-from contextcore_install.providers.kind.owner import NODE_LABEL, owner_file
 from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.providers.kubernetes.client import Kubectl
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.cluster import mapped_ports, owner_file
 from contextcore_install.providers.kind.engine import choose_engine, engine_answers, nodes_of
-from contextcore_install.providers.kind.owner import owner_file
 from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.providers.kind.report import other_ports
 from contextcore_install.stack.catalogue import resolve_ports

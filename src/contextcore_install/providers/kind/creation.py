@@ -16,7 +16,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers.kind import report
-from contextcore_install.providers.kind.config import ClusterSpec, cluster_config, mapped_ports
+from contextcore_install.providers.kind.cluster import ClusterSpec, cluster_config, mapped_ports
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, reconnect

@@ -18,9 +18,9 @@ from contextcore_install.diagnosis.diagnose import explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.failures import engine_failure
 from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kind.cluster import Owner
 from contextcore_install.providers.kind.endpoint import EngineEndpoint, Product, endpoint_of, product_of
 from contextcore_install.providers.kind.engine_info import CLUSTER_LABEL, EngineInfo, Node, read_info_text, read_nodes
-from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.system import process
 from contextcore_install.system.process import Captured, capture
 

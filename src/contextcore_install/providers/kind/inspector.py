@@ -11,9 +11,9 @@ from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
+from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.owner import NODE_LABEL, Owner, OwnerFile
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
 from contextcore_install.providers.kubernetes.objects import Manifest, moment
 from contextcore_install.providers.kubernetes.pods import Pod

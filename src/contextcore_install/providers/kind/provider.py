@@ -17,13 +17,12 @@ from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
 from contextcore_install.providers.kind.bundle_images import BundleImages, tag_of
-from contextcore_install.providers.kind.config import ClusterSpec, default_node_image
+from contextcore_install.providers.kind.cluster import ClusterSpec, PortHolders, default_node_image, owner_file
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
-from contextcore_install.providers.kind.owner import PortHolders, owner_file
 from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace

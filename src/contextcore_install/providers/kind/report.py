@@ -21,7 +21,7 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import Diagnosis, explain
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.cluster import mapped_ports
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
 from contextcore_install.providers.kind.inspector import ClusterSnapshot

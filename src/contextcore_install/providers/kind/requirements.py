@@ -15,7 +15,7 @@ from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category, how_to_end
 from contextcore_install.diagnosis.failures import machine_findings
-from contextcore_install.providers.kind.config import mapped_ports, needs_cgroup_v2
+from contextcore_install.providers.kind.cluster import mapped_ports, needs_cgroup_v2
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import DELEGATED, HOLDING_PORTS, MIB, EngineInfo, Node
 from contextcore_install.providers.kubernetes.manifests import ManifestSource

@@ -180,7 +180,7 @@ def _tasks(app: App, plan: _Plan, ctx: StepContext, stack: ExitStack, folders: t
 
 
 def _image_tasks(box: ToolBox, plan: _Plan, ctx: StepContext, stack: ExitStack) -> list[_Task]:
-    from contextcore_install.providers.kind.config import NODE_IMAGE
+    from contextcore_install.providers.kind.cluster import NODE_IMAGE
     from contextcore_install.providers.kind.engine import choose_engine
     from contextcore_install.runtime.offline_bundle.images import ImageArchives
 

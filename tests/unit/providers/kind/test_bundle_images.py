@@ -13,7 +13,7 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.provider import ProviderConfig, Requirement
 from contextcore_install.providers.kind.bundle_images import BundleImages
-from contextcore_install.providers.kind.config import NODE_IMAGE
+from contextcore_install.providers.kind.cluster import NODE_IMAGE
 from contextcore_install.providers.kind.engine import CHOICE
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.provider import KindProvider

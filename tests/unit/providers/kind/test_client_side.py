@@ -16,9 +16,9 @@ from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.diagnosis.rule import Subject
+from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.readiness import Readiness, ReadinessLimits
 from contextcore_install.providers.kind.report import refusal, report_of
 from contextcore_install.stack.catalogue import resolve_ports

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.providers.kind.config import (
+from contextcore_install.providers.kind.cluster import (
     NODE_IMAGE,
+    NODE_LABEL,
     cluster_config,
     default_node_image,
     image_version,
     needs_cgroup_v2,
 )
-from contextcore_install.providers.kind.owner import NODE_LABEL
 from contextcore_install.stack.catalogue import resolve_ports
 
 PORTS = resolve_ports({})

@@ -17,13 +17,12 @@ from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.providers.kind.config import ClusterSpec
+from contextcore_install.providers.kind.cluster import ClusterSpec, OwnerFile
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.process import Captured
 from kit.fakes import Told

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind.cluster import Owner
 from contextcore_install.providers.kind.endpoint import EngineEndpoint, endpoint_of
 from contextcore_install.providers.kind.engine import CHOICE, choose_engine, engine_answers
-from contextcore_install.providers.kind.owner import Owner
 
 
 def write(path: Path, document: Any) -> None:

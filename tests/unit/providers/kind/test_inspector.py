@@ -11,9 +11,9 @@ import pytest
 from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.ttl_cache import TtlCache
+from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.report import report_of
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.process import Captured

@@ -9,10 +9,10 @@ import pytest
 
 from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.providers.kind.cluster import OwnerFile
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
-from contextcore_install.providers.kind.owner import OwnerFile
 from contextcore_install.providers.kind.readiness import reconnect
 from kit.fakes import Told
 

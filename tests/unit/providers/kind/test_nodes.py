@@ -10,9 +10,9 @@ import pytest
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.providers.kind.cluster import Owner
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import read_node
-from contextcore_install.providers.kind.owner import Owner
 from contextcore_install.providers.kubernetes.objects import moment
 from contextcore_install.system.process import Captured
 

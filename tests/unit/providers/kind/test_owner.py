@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.dataclass import replace
-from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.cluster import Owner, OwnerFile, mapped_ports
 from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.owner import Owner, OwnerFile
 from contextcore_install.stack.catalogue import resolve_ports
 
 PORTS = resolve_ports({})

@@ -6,8 +6,8 @@ import pytest
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kind.cluster import Owner, PortHolders
 from contextcore_install.providers.kind.engine_info import Node
-from contextcore_install.providers.kind.owner import Owner, PortHolders
 
 NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {30009: ("127.0.0.1", 9009)})
 OWNER = Owner("abc", "demo", 0.0, (9009,), ("id1",), complete=True)

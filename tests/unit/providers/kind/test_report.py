@@ -11,10 +11,9 @@ import pytest
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.providers.kind.config import mapped_ports
+from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner, mapped_ports
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
-from contextcore_install.providers.kind.owner import NODE_LABEL, Owner
 from contextcore_install.providers.kind.report import differing_options, other_ports, report_of
 from contextcore_install.stack.catalogue import resolve_ports
 

@@ -1,11 +1,12 @@
-"""Whose a cluster and its ports are: by the note that is made before a cluster, and by its containers."""
+"""A cluster of ours: what it is made with, and the note of its making, by which it and its ports are known."""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,75 @@ from typing import Any
 from contextcore_install.core.dataclass import asdict, dataclass, replace
 from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.provider import ProviderConfig
+from contextcore_install.core.tables import read_table
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.providers.kind.engine_info import HOLDING_PORTS, Node
 from contextcore_install.providers.kubernetes.objects import moment
+from contextcore_install.stack.catalogue import LOOPBACK, PORTS
 from contextcore_install.system.files import read_text, write_atomically, writing
 from contextcore_install.system.ports import takes_connections
 
+# Of kind v0.33.0's release notes; by digest, so that it is the image that was tried
+NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+#: From here on the kubelet refuses cgroup v1 (Kubernetes 1.35, KubeletConfiguration failCgroupV1).
+CGROUP_V2_SINCE = (1, 35)
+EAGER_KUBELET_SINCE = (1, 27)  # older ones are set to do as newer ones do (node_images.toml, eager_kubelet)
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_TABLE = Path(__file__).with_name("node_images.toml")
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 CLOCKS_DIFFER_S = 120.0  # seconds by which the engine's clock (a virtual machine's) may differ from ours
 #: Seconds for which a port that was our node's is assumed to be still: asking the engine starts two programs.
 ASSUMED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """What a cluster is to be made with. `images` returns those to load into its nodes, and may raise InstallError."""
+
+    ports: Mapping[str, int]
+    node_image: str
+    workers: int
+    images: Callable[[], Sequence[str]]
+
+
+def default_node_image(kind: tuple[int, ...]) -> str:
+    """Return the node image for a version of kind (empty if unknown): an older kind cannot make the newest."""
+    return str(read_table(_TABLE)["older"].get(".".join(map(str, kind[:2])), NODE_IMAGE))
+
+
+def mapped_ports(ports: Mapping[str, int]) -> dict[int, tuple[str, int]]:
+    """Return the ports that the cluster publishes on this machine: node port -> (key, host port)."""
+    return {port.node_port: (key, ports[key]) for key, port in PORTS.items() if port.node_port}
+
+
+def cluster_config(name: str, identity: str, ports: Mapping[str, int], image: str, workers: int) -> dict[str, Any]:
+    """Return kind's configuration (kind.x-k8s.io/v1alpha4)."""
+    mappings = [
+        # The default of listenAddress, 0.0.0.0, would show the stack to the whole network.
+        {"containerPort": inside, "hostPort": here, "listenAddress": LOOPBACK, "protocol": "TCP"}
+        for inside, (_, here) in sorted(mapped_ports(ports).items())
+    ]
+    node = {"image": image, "labels": {NODE_LABEL: identity}}
+    control_plane = {"role": "control-plane", **node, "extraPortMappings": mappings}
+    is_old = (image_version(image) or EAGER_KUBELET_SINCE) < EAGER_KUBELET_SINCE
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": name,
+        **({"kubeadmConfigPatches": [json.dumps(read_table(_TABLE)["eager_kubelet"])]} if is_old else {}),
+        "nodes": [control_plane, *({"role": "worker", **node} for _ in range(workers))],
+    }
+
+
+def image_version(image: str) -> tuple[int, int] | None:
+    """Return the Kubernetes version in a node image's name; None if there is none."""
+    found = _VERSION.search(image.partition("@")[0].rpartition(":")[2])
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def needs_cgroup_v2(image: str) -> bool:
+    version = image_version(image)
+    return version is not None and version >= CGROUP_V2_SINCE
 
 
 @dataclass(frozen=True, slots=True)
