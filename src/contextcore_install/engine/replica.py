@@ -15,7 +15,6 @@ from contextcore_install.engine.state import State, state_from_document
 
 FORMAT = 1
 MOST_BYTES = 256 * 1024  # of the records in the cluster; Kubernetes allows a ConfigMap 1 MiB
-LOCAL_RECORDS_COUNT = "restore"  # after this command, this machine's records count, however old they are
 CONFLICT, GONE = "remote-conflict", "remote-gone"  # InstallErrors of a `Slot` whose object was replaced, or removed
 ABOUT, STATE, TAIL = "about.json", "state.json", "journal.jsonl"
 

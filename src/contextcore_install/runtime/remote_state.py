@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contextcore_install.cli.grammar import FLAGS
 from contextcore_install.core.dataclass import dataclass, replace
@@ -17,19 +17,12 @@ from contextcore_install.core.events import JournalOffset, second
 from contextcore_install.core.provider import Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.outcome import Outcome
-from contextcore_install.engine.replica import (
-    LOCAL_RECORDS_COUNT,
-    HasRemoteRecords,
-    Remote,
-    RemoteRecords,
-    last_change,
-    unpack,
-)
+from contextcore_install.engine.replica import HasRemoteRecords, Remote, RemoteRecords, last_change, unpack
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.archived import given_up_ms
 from contextcore_install.storage.replica.keeper import RemoteCopy, ReplicaSync
-from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, renewing
+from contextcore_install.storage.replica.lease import ELSEWHERE, Lease, describe_holder, is_held_by, renewing
 from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.system.machine import boot_id
 
@@ -105,9 +98,11 @@ def differ(remote: RemoteRecords, local: Records) -> bool:
 
 def _is_in_step(there: State, here: State) -> bool:
     """Return whether the cluster's records say what this machine's do, but for when what was confirmed."""
-    statuses = [{name: step.status for name, step in state.steps.items()} for state in (there, here)]
-    same = (there.installation_id, there.settings, there.data) == (here.installation_id, here.settings, here.data)
-    return there.run.outcome == Outcome.SUCCEEDED and same and statuses[0] == statuses[1]
+    told, known = (
+        (state.installation_id, state.settings, state.data, {name: step.status for name, step in state.steps.items()})
+        for state in (there, here)
+    )
+    return there.run.outcome == Outcome.SUCCEEDED and told == known
 
 
 def adopt_remote(place: Remote, remote: RemoteRecords, local: Records) -> Records:
@@ -145,6 +140,53 @@ def _side_by_side(here: State, there: State) -> str:
     return "; ".join(rows) or f"changed {when[0]} here, {when[1]} there"
 
 
+def compare_records(
+    app: App, provider: Provider, local: Records, checks: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the member `records` of the status document; None if the provider's cluster holds none."""
+    try:
+        remote = remote_of(provider)
+        if remote is None:
+            return None
+        found, kept = look(remote, app.settings.cluster), remote.lease.read()
+    except InstallError as error:
+        return {"trouble": error.message}
+    # The lease of a run on this machine is left out: the lock shows that run.
+    held = kept is not None and not is_held_by(kept.content, identity(app))
+    lease = dict(describe_holder(kept.content)) if kept and held else {}
+    document: dict[str, Any] = {"lease": lease} if lease else {}
+    if found.trouble:
+        document["trouble"] = found.trouble
+    there, here = found.records, local.state
+    if there is None:
+        return document or None
+    document["counts"] = "cluster" if is_newer(app, there, local) else "file"
+    document["differ"] = differ(there, local)
+    document["file"] = _one_side(here, local.offset.events) if here.exists else None
+    document["cluster"] = {"place": remote.place, "host": there.host, **_one_side(there.state, there.events)}
+    if document["differ"]:
+        live = {check["id"]: bool(check["satisfied"]) for check in checks}
+        document["steps"] = [
+            {
+                "id": step,
+                "file": here.steps[step].status if step in here.steps and here.exists else None,
+                "cluster": there.state.steps[step].status if step in there.state.steps else None,
+                "live": live.get(step),
+            }
+            for step in dict.fromkeys([*here.steps, *there.state.steps])
+        ]
+    return document
+
+
+def _one_side(state: State, events: int) -> dict[str, Any]:
+    changed = last_change(state)
+    return {
+        "installation_id": state.installation_id or None,
+        "changed_at": second(changed) if changed else None,
+        "events": events,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteSession:
     """The lease on an installation, and the records that count, here or in the cluster (`adopted`)."""
@@ -179,18 +221,15 @@ class RemoteSession:
         return ReplicaSync(copy, self.records, app.layout, redaction, report=control.report, lost=control.lose)
 
 
-def acquire(
-    app: App, remote: Remote, records: Records, mode: str, meanwhile: Callable[[], None] = lambda: None
-) -> RemoteSession:
+def acquire(app: App, remote: Remote, records: Records, *, may_adopt: bool = True) -> RemoteSession:
     """Wait until nobody else acts, and decide between the records here and in the cluster, which their notices report.
 
-    `meanwhile` is called before the cluster is asked. The lease is taken by whoever has something to do. Raises
-    InstallError `locked-elsewhere`.
+    Unless it `may_adopt` the cluster's, those here count however old they are. The lease is taken by whoever has
+    something to do. Raises InstallError `locked-elsewhere`.
     """
     lease = Lease(remote.lease, identity(app))
     lease.least_term = _term(app)
     try:
-        meanwhile()
         lease.await_turn(_pause(app))
         found = look(remote, app.settings.cluster)
     except InstallError as error:
@@ -200,7 +239,7 @@ def acquire(
     notices = [*records.notices, *([found.trouble] if found.trouble else [])]
     there = found.records
     lease.least_term = max(lease.least_term, there.term if there else 0)
-    if there and is_newer(app, there, records) and mode != LOCAL_RECORDS_COUNT:
+    if may_adopt and there and is_newer(app, there, records):
         return RemoteSession(remote, lease, adopt_remote(remote, there, records), found, adopted=True)
     if there and not is_given_up(app, there) and there.writer != identity(app) and differ(there, records):
         notices.append(
@@ -212,13 +251,11 @@ def acquire(
 
 def _pause(app: App) -> Callable[[float], None]:
     """Return a pause that first reports, once, what is waited for."""
-    reported: list[str] = []
+    reports = iter(["note: another machine has the lease on this installation; seeing whether it is at work\n"])
 
     def pause(seconds: float) -> None:
-        if not reported:
-            reported.append("another machine has the lease on this installation; seeing whether it is at work")
-            app.stderr.write(f"note: {reported[0]}\n")
-            app.stderr.flush()
+        app.stderr.write(next(reports, ""))
+        app.stderr.flush()
         time.sleep(seconds)
 
     return pause
@@ -231,7 +268,7 @@ def alone_in_cluster(app: App, provider: Provider) -> Iterator[None]:
     Raises InstallError `locked-elsewhere`. What does not answer holds no lease, and keeps no records that matter.
     """
     remote = remote_of(provider)
-    session = acquire(app, remote, Records(State(app.settings.cluster)), LOCAL_RECORDS_COUNT) if remote else None
+    session = acquire(app, remote, Records(State(app.settings.cluster)), may_adopt=False) if remote else None
     if session is None or session.found.foreign:
         yield
         return

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,12 @@ from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.interfaces import Projection, StepContext
-from contextcore_install.core.provider import Provider
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.recorder import Recorder
 from contextcore_install.engine.replaced import REPLACED, DataReplaced, noted
-from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, HasRemoteRecords
+from contextcore_install.engine.replica import HasRemoteRecords
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
@@ -231,25 +229,17 @@ def _acquire(installation: Installation, records: Records, stack: ExitStack) -> 
     app, provider = installation.app, installation.provider
     if not isinstance(provider, HasRemoteRecords):
         return None
+    from contextcore_install.core.concurrency import start
     from contextcore_install.runtime.remote_state import acquire
 
-    mode = LOCAL_RECORDS_COUNT if installation.restores else app.settings.command
-    remote = acquire(app, provider.remote(), records, mode, lambda: _look_ahead(provider, stack))
+    place = provider.remote()
+    # Read meanwhile what the first checks ask for: the provider remembers it for as long as they take to ask.
+    looked = start(provider.cluster, "look ahead")
+    stack.callback(looked.exception)  # its end is waited for; what is wrong is found by the checks as well
+    remote = acquire(app, place, records, may_adopt=not installation.restores)
     if not remote.found.foreign:
         stack.callback(remote.release)
     return remote
-
-
-def _look_ahead(provider: Provider, stack: ExitStack) -> None:
-    """Read meanwhile what the first checks ask for; the provider remembers it for as long as they take to ask."""
-
-    def look() -> None:
-        with suppress(InstallError):  # the checks find the same, and report it
-            provider.cluster()
-
-    thread = threading.Thread(target=look, name="look ahead", daemon=True)
-    thread.start()
-    stack.callback(thread.join)
 
 
 def _build(

@@ -13,7 +13,7 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, JournalOffset, Kind, microseconds
 from contextcore_install.core.provider import Provider
-from contextcore_install.engine.replica import LOCAL_RECORDS_COUNT, Remote, RemoteRecords, unpack
+from contextcore_install.engine.replica import Remote, RemoteRecords, unpack
 from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.control import RunControl
@@ -59,10 +59,10 @@ def here(changed_at: str, status: str = "completed", events: int = 50) -> Record
     return Records(state(changed_at, status), JournalOffset(events, 900, microseconds(changed_at)))
 
 
-def met(app: App, records: Records, remote: RemoteRecords, mode: str = "resume") -> RemoteSession:
+def met(app: App, records: Records, remote: RemoteRecords, *, may_adopt: bool = True) -> RemoteSession:
     port, slot, _ = fake_remote()
     slot.put(remote.pack())
-    return acquire(app, port, records, mode)
+    return acquire(app, port, records, may_adopt=may_adopt)
 
 
 def test_newer_records_in_the_cluster_count_and_events_go_on_behind_both(app: App) -> None:
@@ -165,7 +165,7 @@ def test_what_was_given_up_here_is_not_brought_back(app: App) -> None:
 
 
 def test_a_restored_backup_counts_however_old_it_is(app: App) -> None:
-    records = met(app, here(NOON, "pending"), there(ONE), LOCAL_RECORDS_COUNT).records
+    records = met(app, here(NOON, "pending"), there(ONE), may_adopt=False).records
     assert records.state.step("preflight").status == "pending"
 
 
@@ -175,7 +175,7 @@ def test_another_installations_records_are_named_and_left_alone(app: App) -> Non
     other.state.cluster_name = "production"
     slot.put(other.pack())
     lease.put({"leaseTransitions": 4})
-    found = acquire(app, port, Records(State("lab")), "install")
+    found = acquire(app, port, Records(State("lab")))
     assert found.found.foreign
     assert "'production'" in found.records.notices[0]
     assert lease.kept
@@ -189,7 +189,7 @@ def never(_: float) -> None:
 def test_a_lease_that_is_free_is_left_so_until_there_is_something_to_do(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"leaseTransitions": 4})
-    found = acquire(app, port, here(NOON), "resume")
+    found = acquire(app, port, here(NOON))
     assert (lease.writes, found.lease.held) == (0, False)
     found.lease.take(never, make=False)
     assert lease.kept
@@ -199,7 +199,7 @@ def test_a_lease_that_is_free_is_left_so_until_there_is_something_to_do(app: App
 def test_whoever_took_a_free_lease_in_the_meantime_is_found_at_work(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"leaseTransitions": 4})
-    found = acquire(app, port, here(NOON), "resume")
+    found = acquire(app, port, here(NOON))
     lease.put({"leaseTransitions": 5, "holderIdentity": "office_b", "leaseDurationSeconds": 60})
     with pytest.raises(InstallError) as refused:
         found.lease.take(lambda _: lease.put(dict(lease.kept.content) if lease.kept else {}), make=False)
@@ -214,7 +214,7 @@ def test_a_run_that_only_confirms_tells_the_cluster_of_its_success_if_the_last_o
     known, before = here(NOON), there(NOON)
     before.state.run.outcome = outcome
     slot.put(before.pack())
-    keeper = acquire(app, port, known, "resume").keeper(app, RunControl())
+    keeper = acquire(app, port, known).keeper(app, RunControl())
     keeper.start()
     for number, (kind, data) in enumerate(
         [(Kind.RUN_STARTED, {"mode": "resume"}), (Kind.RUN_FINISHED, {"outcome": "succeeded"})]
@@ -229,7 +229,7 @@ def test_a_run_that_only_confirms_tells_the_cluster_of_its_success_if_the_last_o
 def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
     port, slot, _ = fake_remote()
     slot.put({"about.json": "{"})
-    records = acquire(app, port, here(NOON), "resume").records
+    records = acquire(app, port, here(NOON)).records
     assert "holds no records that can be used" in records.notices[0]
     assert records.imported is None
 
@@ -238,7 +238,7 @@ def test_garbage_is_named_and_this_machines_records_count(app: App) -> None:
 def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, app: App) -> None:
     port, _, lease = fake_remote()
     lease.failures = [refusal(code)]
-    found = acquire(app, port, Records(State("lab")), "install")
+    found = acquire(app, port, Records(State("lab")))
     assert not found.lease.held
     assert found.records.notices == []
 
@@ -246,7 +246,7 @@ def test_a_cluster_that_does_not_answer_keeps_nobody_from_beginning(code: str, a
 def test_the_lease_of_a_killed_run_of_this_machine_is_taken_at_once(app: App) -> None:
     port, _, lease = fake_remote()
     lease.put({"holderIdentity": identity(app), "leaseDurationSeconds": 60})
-    found = acquire(app, port, here(NOON), "resume")
+    found = acquire(app, port, here(NOON))
     found.lease.take(never, make=False)
     assert found.lease.held
     assert app.stderr.getvalue() == ""  # type: ignore[attr-defined]
