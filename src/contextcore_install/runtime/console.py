@@ -12,6 +12,8 @@ from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.runtime.app import App
 from contextcore_install.steps.registry import NEEDS, TITLES
 from contextcore_install.storage.journal.journal import JournalReader
+from contextcore_install.ui.console.eta import durations
+from contextcore_install.ui.console.frame import Heading
 from contextcore_install.ui.console.live import LiveConsole
 from contextcore_install.ui.console.progress import Progress
 from contextcore_install.ui.style import Style
@@ -43,24 +45,21 @@ class Console:
             from contextcore_install.ui.console.json_lines import JsonLines
 
             return [JsonLines(self._app.stdout)]
-        progress = _progress(self._app, state)
-        self._was_complete = all(known.status == COMPLETED for known in state.steps.values())
-        mode = self._app.settings.command
-        if self._terminal.live and not (self._app.settings.verbose or self._app.settings.tutorial):
-            from contextcore_install.ui.console.frame import Heading
-
-            heading = Heading(self._app.settings.cluster, provider, mode, run_id)
-            self._live = LiveConsole(self._app.stdout, self._terminal, progress, heading, self._app.clock)
+        app, settings = self._app, self._app.settings
+        done = [step for step, known in state.steps.items() if known.status == COMPLETED]
+        self._was_complete = len(done) == len(state.steps)
+        progress = Progress(TITLES)  # of how long it takes to undo a step nothing is known
+        if settings.command != "rollback":
+            progress = Progress(TITLES, needs=NEEDS, history=lambda: durations(recent_events(app)), done_before=done)
+        if self._terminal.live and not (settings.verbose or settings.tutorial):
+            heading = Heading(settings.cluster, provider, settings.command, run_id)
+            self._live = LiveConsole(app.stdout, self._terminal, progress, heading, app.clock)
             return [self._live]
         from contextcore_install.ui.console.plain import PlainConsole
 
+        heading_line = f"{settings.command} {settings.cluster} on {provider}, run {run_id}"
         self._plain = PlainConsole(
-            self._app.stdout,
-            progress,
-            self._app.clock,
-            style=self.style,
-            heading=f"{mode} {self._app.settings.cluster} on {provider}, run {run_id}",
-            verbose=self._app.settings.verbose,
+            app.stdout, progress, app.clock, style=self.style, heading=heading_line, verbose=settings.verbose
         )
         return [self._plain]
 
@@ -93,15 +92,6 @@ class Console:
             self._plain.hold(text)
         elif not self._was_complete:
             self.say(text)
-
-
-def _progress(app: App, state: State) -> Progress:
-    from contextcore_install.ui.console.eta import durations
-
-    done = [step for step, known in state.steps.items() if known.status == COMPLETED]
-    if app.settings.command == "rollback":  # of how long it takes to undo a step nothing is known
-        return Progress(TITLES)
-    return Progress(TITLES, needs=NEEDS, history=lambda: durations(recent_events(app)), done_before=done)
 
 
 def recent_events(app: App) -> list[Event]:

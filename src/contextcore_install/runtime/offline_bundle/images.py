@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import IO
 
-from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis.failures import pull_failure
@@ -27,18 +26,8 @@ PULL_S, SAVE_S = 1800.0, 1800.0  # seconds for an image
 _SAVES_PLATFORM = (1, 48)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """An image in the engine: its id and its platform, as in linux/amd64."""
-
-    id: str
-    platform: str
-
-
 class ImageArchives:
-    """Images of the engine for one platform; `registry` is the mirror that they are pulled from, if any.
-
-    `ctx` is that of the saving, which comes last.
+    """Images of the engine for one platform, pulled from the mirror `registry`, if any, and saved at last with `ctx`.
 
     The engine's names are left as they were: an image takes a name that another has, or that none has, only until it is
     saved.
@@ -64,27 +53,27 @@ class ImageArchives:
         """Have an image in the engine, under the name that its archive is to give it. Raises InstallError."""
         name, _, digest = image.partition("@")
         version = name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else digest or "latest"
-        before = self._look(name)
-        if not (not digest and before and before.platform == self._platform):
+        before, platform = self._look(name)
+        if digest or platform != self._platform:
             source = self._pulled(image, ctx)
             if before or source != name:
-                self._before[name] = before.id if before else ""
+                self._before[name] = before
             if source != name:
                 self._engine.call("tag", source, name)
         path = f"{FOLDERS[kind]}/{re.sub('[^A-Za-z0-9_.-]', '-', name)}.tar"
         return [Part(path, kind, image, version, partial(self._save, name))]
 
-    def _look(self, image: str) -> _Held | None:
+    def _look(self, image: str) -> tuple[str, str]:
+        """Return an image's id and platform, as in linux/amd64; both are empty if the engine does not have it."""
         done = self._engine.ask("image", "inspect", "--format", "{{.Id}} {{.Os}}/{{.Architecture}}", image)
-        words = done.stdout.split()
-        return _Held(*words) if done.exit_code == 0 and len(words) == 2 else None
+        found, _, platform = done.stdout.strip().partition(" ")
+        return (found, platform) if done.exit_code == 0 and platform else ("", "")
 
     def _pulled(self, image: str, ctx: StepContext) -> str:
         """Return the name by which the engine has an image for the platform, pulled if it has none."""
         source = mirrored(image, self._registry)
         for name in (image, source):
-            held = self._look(name)
-            if held and held.platform == self._platform:
+            if self._look(name)[1] == self._platform:
                 return name
         engine = self._engine.name
         if not self._may_pull:
@@ -110,7 +99,7 @@ class ImageArchives:
             return ()
         said = self._engine.ask("version", "--format", "{{.Client.APIVersion}}").stdout
         version = re.match(r"(\d+)\.(\d+)", said)
-        known = bool(version) and tuple(map(int, version.groups())) >= _SAVES_PLATFORM if version else False
+        known = version and tuple(map(int, version.groups())) >= _SAVES_PLATFORM
         return ("--platform", self._platform) if known else ()
 
     def _save(self, name: str, sink: IO[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,14 +18,10 @@ from contextcore_install.system.page_server import PageResponse
 from contextcore_install.ui.page.html import as_json, policy, render
 
 LOOK_EVERY_S = 0.2  # how often the files are looked at while somebody reads; nobody reading, nothing is looked at
-
 ALIVE_EVERY_S = 10.0  # how often a silent stream says that it lives: so a reader that went away is noticed
-
 ASK_EVERY_S = 5.0  # how often the endpoints are asked whether they answer, while somebody reads and no run is at work
-
-_HTML, _JSON, _STREAM = "text/html; charset=utf-8", "application/json", "text/event-stream; charset=utf-8"
-
 OLDER_ROWS = 100  # how many runs are shown at once
+_HTML, _JSON, _STREAM = "text/html; charset=utf-8", "application/json", "text/event-stream; charset=utf-8"
 
 
 class PageFeed:
@@ -36,8 +33,7 @@ class PageFeed:
         self._source = PageSource(app, Redaction())
         self._where = EndpointWatch(app)
         self._asked_where: object = None
-        self._asked_at = float("-inf")
-        self._looked_at = float("-inf")
+        self._asked_at = self._looked_at = float("-inf")
         self._sections: dict[str, str] = {}
         self._ending = threading.Event()
 
@@ -68,8 +64,6 @@ class PageFeed:
         return None
 
     def _page(self) -> PageResponse:
-        import json
-
         try:
             looked = self._look(fresh=True)
         except InstallError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
@@ -57,11 +59,8 @@ class PageSource:
 
     def look(self) -> None:
         """Take in what the journal has gained; raises InstallError if it cannot be read."""
-        try:
-            facts = self._app.layout.journal.lstat()
-            file: object = (facts.st_dev, facts.st_ino)
-        except OSError:
-            file = None
+        facts = _stat(self._app.layout.journal)
+        file = facts and (facts.st_dev, facts.st_ino)
         try:
             size = self._reader.size()
             if file != self._file or size < self._position:
@@ -142,14 +141,10 @@ class PageSource:
 
     def _records(self) -> Records:
         """Return what the files say while no run writes to them; read again if they changed."""
-        try:
-            facts = self._app.layout.state.lstat()
-        except OSError:
-            if self._position:
-                return Records(self._past.state)
-            mark: object = self._file
-        else:
-            mark = (facts.st_ino, facts.st_mtime_ns, self._position, self._file)
+        facts = _stat(self._app.layout.state)
+        if facts is None and self._position:
+            return Records(self._past.state)
+        mark = (facts and (facts.st_ino, facts.st_mtime_ns), self._position, self._file)
         if self._settled[0] != mark:
             self._settled = (mark, read_records(self._app.layout, self._app.settings.cluster))
         return self._settled[1]
@@ -159,15 +154,21 @@ class PageSource:
         if not run_id or "/" in run_id or run_id.startswith(".") or not has_log(logs, run_id, step):
             return []
         path = logs / run_id / f"{step}.log"
-        try:
-            facts = path.stat()
-        except OSError:
+        facts = _stat(path)
+        if facts is None:
             return []
         mark = (run_id, facts.st_size, facts.st_mtime_ns)
         kept = self._logs.get(step)
         if kept is None or kept[0] != mark:
             kept = self._logs[step] = (mark, last_lines(path, LOG_LINES))
         return kept[1]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 class EndpointWatch:
