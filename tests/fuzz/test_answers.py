@@ -20,7 +20,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kubernetes.client import Snapshot, items_of
 from contextcore_install.providers.kubernetes.managed_fields import decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
-from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out, leads_to, selected, services_of
+from contextcore_install.providers.kubernetes.pods import Pod, leads_to, selected, services_of
 from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.stack.catalogue import MIMIR
@@ -121,7 +121,7 @@ def read_all(items: list[Manifest]) -> None:
         decided_by(item, ("spec", "replicas"))
         last_changed_by_others(item)
     for workload in snapshot.of_kind("StatefulSet"):
-        is_rolled_out(workload)
+        assert workload.is_rolled_out in {True, False}
         selected(pods, workload)
         services_of(workload, snapshot.of_kind("Service"))
         list(stuck_pods(workload, pods, pods, time.time()))

@@ -11,7 +11,6 @@ from pathlib import Path
 from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
-from contextcore_install.providers.kubernetes.managed_fields import is_applied_by_us
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest
 from contextcore_install.providers.kubernetes.provider import keep_note, read_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
@@ -111,7 +110,7 @@ class ReleaseObjects:
 
     def are_ours(self) -> bool:
         """Tell whether there are objects of this installation."""
-        return any(item.labels.get(RELEASE_LABEL) == self._cluster for _, item in self._there())
+        return any(item.belongs_to(self._cluster) for _, item in self._there())
 
     def of_other_installation(self) -> InstallError | None:
         """Return `cluster-foreign` if there are objects of another installation."""
@@ -133,7 +132,7 @@ class ReleaseObjects:
 
     def foreign(self) -> InstallError | None:
         """Return `cluster-foreign` if there are objects, other than claims and their like, that we did not make."""
-        keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not is_applied_by_us(item)]
+        keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not item.is_ours]
         if not keys:
             return None
         context, namespace = self._reader.kubectl.context, keys[0].namespace

@@ -10,15 +10,14 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kubernetes.client import Events, Kubectl, Snapshot
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
-from contextcore_install.providers.kubernetes.objects import API, Key, Manifest, mounted_claims
-from contextcore_install.providers.kubernetes.pods import Pod, wanted_pods
+from contextcore_install.providers.kubernetes.objects import API, Key, Manifest
+from contextcore_install.providers.kubernetes.pods import Pod
 
 Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
 
@@ -38,9 +37,9 @@ _SYSTEM = "node.kubernetes.io/"  # prefix of the taints that Kubernetes itself p
 class MissingPods:
     """Finds out why workloads lack pods: by a dry run, as events are aggregated, and old once a cause is gone."""
 
-    def __init__(self, kubectl: Kubectl, events: Events) -> None:
-        self._kubectl = kubectl
-        self._events = events
+    def __init__(self, reader: Reader) -> None:
+        self._kubectl = reader.kubectl
+        self._reader = reader
         self._refusals: dict[str, tuple[float, str | None]] = {}
 
     def absent(self, key: Key) -> Finding | None:
@@ -49,7 +48,7 @@ class MissingPods:
     def scaled_down(self, key: Key, wanted: Manifest, live: Manifest) -> Finding | None:
         """Return the finding for a workload that was scaled down: by whom, and whether it keeps deciding that."""
         decides, setter = decided_by(live, REPLICAS), set_by(live, REPLICAS)
-        facts = self._facts(key) | {"replicas": str(wanted_pods(live)), "wanted": str(wanted_pods(wanted))}
+        facts = self._facts(key) | {"replicas": str(live.replicas), "wanted": str(wanted.replicas)}
         facts |= {"by": f" by {setter}" if setter else "", "decides": decides, "manager": decides}
         return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=SCALED_DOWN, facts=facts))
 
@@ -81,7 +80,7 @@ class MissingPods:
         failure = live.conditions.get("ReplicaFailure", {})
         if failure.get("status") == "True":
             return str(failure.get("reason", "")), str(failure.get("message", ""))
-        return self._events.last(live.uid, namespace)
+        return self._reader.last_event(live.uid, namespace)
 
     def _diagnosis(self, key: Key, reason: str, message: str) -> Diagnosis | None:
         facts = {**self._facts(key), **self._kubectl.webhook_facts(message)}
@@ -129,43 +128,34 @@ def pod_of(workload: Manifest) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-class Scheduling:
-    """What keeps pods from the nodes that they need: the scheduler names neither."""
+def scheduling_facts(reader: Reader, pod: Pod, snapshot: Snapshot) -> dict[str, str]:
+    """Return what keeps a pod from the nodes that it needs, which the scheduler names neither.
 
-    def __init__(self, kubectl: Kubectl) -> None:
-        self._kubectl = kubectl
-        self._nodes = TtlCache(lambda: kubectl.items_if_readable("nodes"))
-
-    def facts(self, pod: Pod, snapshot: Snapshot) -> dict[str, str]:
-        """Return the facts of rules about pods without a node; empty if they do not apply, or nodes may not be read."""
-        facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
-        item, own_nodes = snapshot.get(Key("Pod", pod.namespace, pod.name)), snapshot.of_kind("Node")
-        nodes = {node.key.name: node for node in own_nodes or self._nodes.read()}
-        if item is None or not nodes:
-            return facts
-        needed = _needed_nodes(item, snapshot.of_kind("PersistentVolumeClaim"))
-        if gone := sorted(needed - set(nodes)):
-            return {**facts, "gone": ", ".join(gone)}
-        workers = [name for name, node in nodes.items() if _CONTROL_PLANE.isdisjoint(node.labels)]
-        candidates = {name: nodes[name] for name in sorted(needed) or workers}
-        barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, item))}
-        if candidates and len(barred) == len(candidates):
-            return {**facts, **self._tainted(barred)}
-        are_cordoned = all(node.spec.get("unschedulable") for node in candidates.values())
-        # Nodes of a cluster that is ours as a whole take pods again by themselves.
-        if candidates and are_cordoned and not own_nodes:
-            facts |= {"cordoned": ", ".join(candidates), "uncordon": self._kubectl.shown("uncordon", *candidates)}
+    The facts are empty if they do not apply, or nodes may not be read.
+    """
+    facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
+    own_nodes = snapshot.of_kind("Node")
+    nodes = {node.key.name: node for node in own_nodes or reader.nodes.read()}
+    needed = _needed_nodes(pod.item, snapshot.of_kind("PersistentVolumeClaim"))
+    if nodes and (gone := sorted(needed - set(nodes))):
+        return {**facts, "gone": ", ".join(gone)}
+    workers = [name for name, node in nodes.items() if _CONTROL_PLANE.isdisjoint(node.labels)]
+    candidates = {name: nodes[name] for name in sorted(needed & set(nodes)) or workers}
+    if not candidates:
         return facts
-
-    def _tainted(self, barred: Mapping[str, str]) -> dict[str, str]:
-        taints = dict.fromkeys(barred.values())
-        nodes = {taint: [name for name in barred if barred[name] == taint] for taint in taints}
-        commands = (self._kubectl.shown("taint", "nodes", *names, f"{taint}-") for taint, names in nodes.items())
-        return {"tainted": ", ".join(barred), "taint": " and ".join(taints), "untaint": "; ".join(commands)}
+    barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, pod.item))}
+    if len(barred) == len(candidates):
+        named = {taint: [name for name in barred if barred[name] == taint] for taint in barred.values()}
+        untaint = (reader.kubectl.shown("taint", "nodes", *names, f"{taint}-") for taint, names in named.items())
+        return {**facts, "tainted": ", ".join(barred), "taint": " and ".join(named), "untaint": "; ".join(untaint)}
+    # Nodes of a cluster that is ours as a whole take pods again by themselves.
+    if not own_nodes and all(node.spec.get("unschedulable") for node in candidates.values()):
+        facts |= {"cordoned": ", ".join(candidates), "uncordon": reader.kubectl.shown("uncordon", *candidates)}
+    return facts
 
 
 def _needed_nodes(pod: Manifest, claims: Iterable[Manifest]) -> set[str]:
-    names, namespace = mounted_claims(pod.spec).values(), pod.key.namespace
+    names, namespace = pod.mounted_claims.values(), pod.key.namespace
     mine = (claim for claim in claims if claim.key.namespace == namespace and claim.key.name in names)
     return {claim.annotations.get(_SELECTED, "") for claim in mine if claim.spec.get("volumeName")} - {""}
 

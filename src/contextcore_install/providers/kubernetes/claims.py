@@ -11,19 +11,10 @@ from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.requirements import DataPiece, Storage
-from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kubernetes.client import Kubectl, Snapshot
-from contextcore_install.providers.kubernetes.objects import (
-    FIELD_MANAGER,
-    RELEASE_LABEL,
-    WORKLOAD_KINDS,
-    Key,
-    Manifest,
-    Release,
-    mounted_claims,
-)
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot
+from contextcore_install.providers.kubernetes.objects import MANAGED_BY, WORKLOAD_KINDS, Key, Manifest, Release
 
-GONE_WITHIN_S, CLASSES_FRESH_S = 15, 5.0  # seconds for a claim to go, and for which storage classes count
+GONE_WITHIN_S = 15  # seconds for a claim to go
 #: Where an emptyDir holds nothing that is to be kept.
 SCRATCH = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/var/cache/", "/dev/shm/")  # noqa: S108 - where pods have them
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
@@ -44,17 +35,15 @@ def template_name(claim: str, workload: str) -> str:
 
 def is_claim_of(key: Key, item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
     """Tell whether a claim of ours was made from a template of one of these StatefulSets."""
-    labels = item.labels
-    ours = labels.get("app.kubernetes.io/managed-by") == FIELD_MANAGER or labels.get(RELEASE_LABEL) == cluster
-    return ours and any(
+    is_ours = item.belongs_to(cluster) or MANAGED_BY.items() <= item.labels.items()
+    return is_ours and any(
         key.namespace == workload.namespace and template_name(key.name, workload.name) for workload in workloads
     )
 
 
 def pods_using(pods: Iterable[Manifest], claim: Key) -> Iterator[Manifest]:
-    for pod in pods:
-        if pod.key.namespace == claim.namespace and claim.name in mounted_claims(pod.spec).values():
-            yield pod
+    beside = (pod for pod in pods if pod.key.namespace == claim.namespace)
+    return (pod for pod in beside if claim.name in pod.mounted_claims.values())
 
 
 def lost_claims(release: Release, snapshot: Snapshot, noted: Container[str]) -> Iterator[Drift]:
@@ -98,39 +87,33 @@ def _uses(item: Manifest) -> Iterator[tuple[str, str]]:
     for spec in item.pod_specs:
         # A volume of the pod itself hides a template of its name.
         own = {str(volume.get("name")) for volume in spec.get("volumes", [])}
-        volumes = {**{name: name for name in templates - own}, **mounted_claims(spec)}
+        volumes = {**{name: name for name in templates - own}, **item.mounted_claims}
         for container in spec.get("containers", []):
             for mount in container.get("volumeMounts", []):
                 if mount.get("name") in volumes:
                     yield volumes[str(mount["name"])], "mounts"
 
 
-class StorageClasses:
-    """The cluster's storage classes, as far as this user may read them."""
-
-    def __init__(self, kubectl: Kubectl) -> None:
-        self._shared = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
-
-    def default_for(self, claim: Manifest) -> str:
-        """Return the default class that a claim without a volume or a class would get now; empty if it has either."""
-        spec = claim.spec
-        is_empty = claim.status.get("phase") == "Pending" and not spec.get("volumeName")
-        if not is_empty or claim.is_deleting or spec.get("storageClassName") == "":
-            return ""
-        classes = self._shared.read()
-        if spec.get("storageClassName") in {item.key.name for item in classes}:
-            return ""
-        defaults = (item for item in classes if any(item.annotations.get(name) == "true" for name in _DEFAULT))
-        return next((item.key.name for item in defaults), "")
+def default_class(claim: Manifest, reader: Reader) -> str:
+    """Return the default class that a claim without a volume or a class would get now; empty if it has either."""
+    wanted = claim.spec.get("storageClassName")
+    is_empty = claim.status.get("phase") == "Pending" and not claim.spec.get("volumeName")
+    if not is_empty or claim.is_deleting or wanted == "":
+        return ""
+    classes = reader.storage_classes.read()
+    if wanted in {item.key.name for item in classes}:
+        return ""
+    defaults = (item for item in classes if any(item.annotations.get(name) == "true" for name in _DEFAULT))
+    return next((item.key.name for item in defaults), "")
 
 
-def made_too_early(release: Release, snapshot: Snapshot, classes: StorageClasses) -> Iterator[tuple[Manifest, str]]:
+def made_too_early(reader: Reader, snapshot: Snapshot) -> Iterator[tuple[Manifest, str]]:
     """Yield the release's claims that have no volume and would get one if they were made now, each with the class."""
-    for workload, item in release.workloads.items():
+    for workload, item in reader.release().workloads.items():
         for name, template in claims_of(item):
             claim = snapshot.get(Key("PersistentVolumeClaim", workload.namespace, name))
             is_free = template.spec.get("storageClassName") is None
-            if claim and is_free and (default := classes.default_for(claim)):
+            if claim and is_free and (default := default_class(claim, reader)):
                 yield claim, default
 
 
@@ -153,7 +136,7 @@ def storage(release: Release, snapshot: Snapshot) -> Iterator[Storage]:
 
 def _storage_of(key: Key, workload: Manifest, snapshot: Snapshot) -> Storage:
     spec = workload["spec"]["template"]["spec"]
-    claims = [*(name for name, _ in claims_of(workload, at_least=1)), *mounted_claims(spec).values()]
+    claims = [*(name for name, _ in claims_of(workload, at_least=1)), *workload.mounted_claims.values()]
     place = ", ".join(claims)
     fleeting = {str(volume["name"]) for volume in spec.get("volumes", []) if "emptyDir" in volume}
     if folders := ", ".join(_kept_in_pods(spec, fleeting)):

@@ -17,15 +17,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
-from contextcore_install.providers.kubernetes.objects import (
-    API,
-    CLUSTER_KINDS,
-    FIELD_MANAGER,
-    Key,
-    Manifest,
-    Release,
-    as_kubernetes_object,
-)
+from contextcore_install.providers.kubernetes.objects import API, FIELD_MANAGER, Key, Manifest, Release
 from contextcore_install.system.process import Captured, Follower, capture, start_beside
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
@@ -37,7 +29,7 @@ _REFUSED = re.compile(r'cannot list resource "([^"]+)"')
 _WEBHOOK = re.compile(r'webhook "([^"]+)"', re.IGNORECASE)
 _WEBHOOKS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 #: Seconds for which what was read counts, unless something was changed: as long as the checks of a run take.
-READ_FRESH_S, EVENTS_FRESH_S = 3.0, 10.0
+READ_FRESH_S, CLASSES_FRESH_S, EVENTS_FRESH_S = 3.0, 5.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +137,7 @@ def items_of(text: str) -> list[Manifest]:
             items = document.get("items") if isinstance(document, dict) else None
             documents += items if isinstance(items, list) else [document]
             text = text[end:].lstrip()
-        return [as_kubernetes_object(item) for item in documents]
+        return [Manifest.checked(item) for item in documents]
     except SchemaError as error:
         message = f"kubectl printed what Kubernetes does not: {error}."
     except (ValueError, RecursionError):
@@ -178,6 +170,10 @@ class Reader:
         self._lock = threading.Lock()
         self._release: Release | None = None
         self._shared = TtlCache(self._ask, READ_FRESH_S)
+        #: As far as this user may read them.
+        self.nodes = TtlCache(lambda: kubectl.items_if_readable("nodes"))
+        self.storage_classes = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
+        self._events: dict[str, TtlCache[list[Manifest]]] = {}
 
     def release(self) -> Release:
         """Return the release, rendered once. Raises InstallError."""
@@ -198,7 +194,7 @@ class Reader:
         return ("--namespace", namespaces[0]) if len(namespaces) == 1 else ("--all-namespaces",)
 
     def _ask(self) -> Snapshot:
-        resources = {item.resource: item["kind"] in CLUSTER_KINDS for item in self.release().objects}
+        resources = {item.resource: not item.key.namespace for item in self.release().objects}
         try:
             return self._read_kinds(resources)
         except InstallError as error:
@@ -222,24 +218,16 @@ class Reader:
                 unseen.append(name)
         return Snapshot(items, unseen)
 
-
-class Events:
-    """Reason and message of an object's events, oldest first, cached for a moment: one read for all of a namespace."""
-
-    def __init__(self, kubectl: Kubectl) -> None:
-        self._kubectl = kubectl
-        self._cached: dict[str, TtlCache[list[Manifest]]] = {}
-
-    def last(self, uid: str, namespace: str) -> tuple[str, str]:
-        events = self.about(uid, namespace)
-        return events[-1] if events else ("", "")
-
-    def about(self, uid: str, namespace: str) -> list[tuple[str, str]]:
-        """Return the events about an object; none if they cannot be read."""
-        ask = partial(self._kubectl.items_if_readable, "events", "-n", namespace)
-        items = self._cached.setdefault(namespace, TtlCache(ask, EVENTS_FRESH_S)).read()
+    def events(self, uid: str, namespace: str) -> list[tuple[str, str]]:
+        """Return reason and message of an object's events, oldest first; none if they cannot be read."""
+        ask = partial(self.kubectl.items_if_readable, "events", "-n", namespace)
+        items = self._events.setdefault(namespace, TtlCache(ask, EVENTS_FRESH_S)).read()
         about = [item for item in items if item.get("involvedObject", {}).get("uid") == uid]
         return [(str(item.get("reason", "")), str(item.get("message", ""))) for item in sorted(about, key=_when)]
+
+    def last_event(self, uid: str, namespace: str) -> tuple[str, str]:
+        events = self.events(uid, namespace)
+        return events[-1] if events else ("", "")
 
 
 def _when(event: Manifest) -> tuple[str, bool]:

@@ -14,20 +14,11 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
 from contextcore_install.diagnosis.evidence import Evidence
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, Scheduling
-from contextcore_install.providers.kubernetes.claims import StorageClasses
-from contextcore_install.providers.kubernetes.client import Events, Reader, Snapshot
+from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, scheduling_facts
+from contextcore_install.providers.kubernetes.claims import default_class
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.providers.kubernetes.pods import (
-    Pod,
-    is_history,
-    is_rolled_out,
-    is_scaled_down,
-    leads_to,
-    selected,
-    services_of,
-    wanted_pods,
-)
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, leads_to, selected, services_of
 from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
 
 CRASHES = 2  # restarts after which a crash is no accident
@@ -53,16 +44,13 @@ class WorkloadConditions:
     def __init__(
         self, reader: Reader, image_remedy: Callable[[str], str], nodes_started: Callable[[], Mapping[str, str]]
     ) -> None:
-        kubectl = self._kubectl = reader.kubectl
+        self._kubectl = reader.kubectl
         self._reader = reader
         self._image_remedy = image_remedy
         self._nodes_started = nodes_started
         self._logs: dict[tuple[str, int], list[str]] = {}
         self._pulls: dict[str, str] = {}
-        self._events = Events(kubectl)
-        self._missing_pods = MissingPods(kubectl, self._events)
-        self._scheduling = Scheduling(kubectl)
-        self._classes = StorageClasses(kubectl)
+        self._missing_pods = MissingPods(reader)
 
     def now(self, snapshot: Snapshot, limits: WaitLimits | None = None) -> list[Workload]:
         """Return each workload's condition. With limits, only troubles that have lasted are findings."""
@@ -75,20 +63,20 @@ class WorkloadConditions:
             return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
         pods = selected(snapshot.of_kind("Pod"), live)
         staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
-        if any(is_history(pod, started) for pod in staying):
+        if any(pod.is_history(started) for pod in staying):
             return not_ready(condition="restarts with its node")
         if is_scaled_down(wanted, live):
             finding = self._missing_pods.scaled_down(key, wanted, live)
             return not_ready(condition="is scaled down", finding=finding)
         ready = [pod for pod in staying if pod.ready]
         # What its controller counted may be from before a node's start as well: the pods themselves must say so.
-        if is_rolled_out(live) and len(ready) >= live.replicas:
+        if live.is_rolled_out and len(ready) >= live.replicas:
             if unreachable := self._unreachable(live, ready, snapshot):
                 return not_ready(condition=unreachable)
             return Workload(key.name, ready=True, condition="ready")
         waiting = [pod for pod in staying if not pod.ready]
         if not waiting:
-            lacking = len(pods) < wanted_pods(live)
+            lacking = len(pods) < live.replicas
             finding = self._missing_pods.refused(key, live, limits.lasted if limits else None) if lacking else None
             return not_ready(condition=pods[0].condition if pods else "has no pod yet", finding=finding)
         pod = max(waiting, key=lambda item: (bool(item.reason), item.restarts))
@@ -130,7 +118,7 @@ class WorkloadConditions:
             return None
         facts = {**evidence.facts, "lacked": _lacked(evidence.message, pod.namespace, snapshot)}
         if is_unschedulable:
-            facts |= self._scheduling.facts(pod, snapshot)
+            facts |= scheduling_facts(self._reader, pod, snapshot)
         return diagnose(Subject.POD, replace(evidence, facts=facts))
 
     def _evidence(self, key: Key, pod: Pod, limits: WaitLimits | None) -> Evidence | None:
@@ -146,14 +134,14 @@ class WorkloadConditions:
         if pod.reason == "ContainerCreating":
             if limits and limits.lasted(pod.uid, "creating") <= CREATING_S:
                 return None
-            reason, message = self._events.last(pod.uid, pod.namespace)
+            reason, message = self._reader.last_event(pod.uid, pod.namespace)
             return about(reason=reason, message=message)
         if pod.reason:
             return about(reason=pod.reason, message=pod.message)
         if not pod.started or pod.ready:
             return None
         if limits.lasted(pod.uid, "unready") > UNREADY_S if limits else is_unready_for_long(pod, time.time()):
-            reason, message = self._events.last(pod.uid, pod.namespace)
+            reason, message = self._reader.last_event(pod.uid, pod.namespace)
             since = f"{pod.name}, not ready since {pod.unready_since}"
             return about([since], reason=reasons.NEVER_READY, message=message if reason == "Unhealthy" else "")
         return None
@@ -175,7 +163,7 @@ class WorkloadConditions:
         if pod.reason != "ImagePullBackOff":
             self._pulls[pod.uid] = pod.message
         elif pod.uid not in self._pulls:
-            events = self._events.about(pod.uid, pod.namespace)
+            events = self._reader.events(pod.uid, pod.namespace)
             tries = [message for _, message in events if "Failed to pull image" in message]
             return tries[-1] if tries else pod.message
         return self._pulls[pod.uid]
@@ -186,8 +174,8 @@ class WorkloadConditions:
             is_its = claim.namespace == pod.namespace and claim.name.endswith(pod.name)
             if phase not in {"Pending", "Lost"} or not is_its:
                 continue
-            reason, message = self._events.last(item.uid, pod.namespace)
-            facts = {**self._facts(key, pod), "claim": claim.name, "default": self._classes.default_for(item)}
+            reason, message = self._reader.last_event(item.uid, pod.namespace)
+            facts = {**self._facts(key, pod), "claim": claim.name, "default": default_class(item, self._reader)}
             lines = [f"{claim.name}: {reason}"]
             found = diagnose(Subject.CLAIM, Evidence(key.name, lines, reason=reason, message=message, facts=facts))
             if found is not None and found.problem is not None:

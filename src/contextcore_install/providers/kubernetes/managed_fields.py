@@ -16,8 +16,6 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.objects import (
     FIELD_MANAGER,
-    FINGERPRINT,
-    RELEASE_LABEL,
     WORKLOAD_KINDS,
     FieldPath,
     Manifest,
@@ -49,12 +47,6 @@ def set_by(live: Manifest, path: FieldPath) -> str:
 def last_changed_by_others(live: Manifest) -> str:
     """Return when anyone but us changed an object last (RFC 3339); empty if nobody has."""
     return max((entry.get("time", "") for entry in _others(live)), default="")
-
-
-def is_applied_by_us(live: Manifest) -> bool:
-    """Tell whether this program applied an object, whatever was removed from it by hand since."""
-    managers = {entry.get("manager") for entry in live.metadata.get("managedFields", [])}
-    return FIELD_MANAGER in managers or bool(live.labels.get(RELEASE_LABEL) or live.annotations.get(FINGERPRINT))
 
 
 def added_by_hand(wanted: Manifest, live: Manifest) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from contextcore_install.core.schema import validate
 from contextcore_install.core.tables import read_table
@@ -58,6 +58,14 @@ class Key(NamedTuple):
 class Manifest(dict[str, Any]):
     """One object, as in `kubectl get -o json`. What it does not have of the following is empty."""
 
+    @classmethod
+    def checked(cls, document: Any) -> Self:
+        """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
+        known = document if isinstance(document, dict) else {}
+        group = str(known.get("apiVersion") or "v1").rpartition("/")[0]
+        is_known = group in _GROUPS or known.get("kind") in _IN_ANY_GROUP
+        return cls(validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or "")))
+
     @property
     def metadata(self) -> dict[str, Any]:
         return self.get("metadata") or {}
@@ -91,6 +99,16 @@ class Manifest(dict[str, Any]):
     def annotations(self) -> dict[str, str]:
         return self.metadata.get("annotations") or {}
 
+    def belongs_to(self, cluster: str) -> bool:
+        """Tell whether it carries the label of an installation's release."""
+        return self.labels.get(RELEASE_LABEL) == cluster
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this program applied it, whatever was removed from it by hand since."""
+        managers = {entry.get("manager") for entry in self.metadata.get("managedFields", [])}
+        return FIELD_MANAGER in managers or bool(self.labels.get(RELEASE_LABEL) or self.annotations.get(FINGERPRINT))
+
     @property
     def is_deleting(self) -> bool:
         return bool(self.metadata.get("deletionTimestamp"))
@@ -111,7 +129,21 @@ class Manifest(dict[str, Any]):
 
     @property
     def replicas(self) -> int:
+        """How many pods a workload is to have."""
+        if self.get("kind") == "DaemonSet":
+            return int(self.status.get("desiredNumberScheduled", 0))
         return int(self.spec.get("replicas", 1))
+
+    @property
+    def is_rolled_out(self) -> bool:
+        """Whether a workload has all of its pods, of its newest version, and they are ready."""
+        status, wanted = self.status, self.replicas
+        if int(status.get("observedGeneration", 0)) < int(self.metadata.get("generation", 0)):
+            return False
+        if self.get("kind") == "DaemonSet":
+            return all(int(status.get(name, 0)) >= wanted for name in ("updatedNumberScheduled", "numberReady"))
+        counted = ("updatedReplicas", "readyReplicas", "replicas")
+        return all(int(status.get(name, 0)) == wanted for name in counted) and not status.get("unavailableReplicas")
 
     @property
     def resource(self) -> str:
@@ -137,6 +169,13 @@ class Manifest(dict[str, Any]):
         return [*own, inner] if isinstance(inner, dict) else own
 
     @property
+    def mounted_claims(self) -> dict[str, str]:
+        """Volume -> claim, for the volumes of its pod that are on claims."""
+        volumes = [volume for spec in self.pod_specs for volume in spec.get("volumes", [])]
+        found = {str(item.get("name")): (item.get("persistentVolumeClaim") or {}).get("claimName") for item in volumes}
+        return {volume: str(claim) for volume, claim in found.items() if claim}
+
+    @property
     def containers(self) -> list[dict[str, Any]]:
         fields = ("initContainers", "containers")
         found = (container for spec in self.pod_specs for field in fields for container in spec.get(field) or [])
@@ -157,14 +196,6 @@ class Release:
         self.images = [image for image in dict.fromkeys(images) if image]
 
 
-def as_kubernetes_object(document: Any) -> Manifest:
-    """Return an object as Kubernetes has it, without null where a member is read; raises SchemaError."""
-    known = document if isinstance(document, dict) else {}
-    group = str(known.get("apiVersion") or "v1").rpartition("/")[0]
-    is_known = group in _GROUPS or known.get("kind") in _IN_ANY_GROUP
-    return Manifest(validate(document, _MEMBERS if is_known else _OF_ANY_KIND, str(known.get("kind") or "")))
-
-
 def moment(text: object) -> float:
     """Return a time of RFC 3339 in seconds since 1970; 0 for what is none."""
     try:
@@ -182,13 +213,6 @@ def make_secret(name: str, namespace: str, labels: Mapping[str, str], data: Mapp
     metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
     encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
     return Manifest(apiVersion="v1", kind="Secret", metadata=metadata, type="Opaque", data=encoded)
-
-
-def mounted_claims(pod_spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return volume -> claim for the volumes of a pod that are on claims."""
-    volumes = pod_spec.get("volumes", [])
-    found = {str(item.get("name")): (item.get("persistentVolumeClaim") or {}).get("claimName") for item in volumes}
-    return {volume: str(claim) for volume, claim in found.items() if claim}
 
 
 def difference(wanted: Any, live: Any) -> str:

@@ -55,6 +55,11 @@ class Pod:
             return str(API["words"].get(self.reason, self.reason))
         return "starting" if self.phase == "Running" else self.phase.lower() or "unknown"
 
+    def is_history(self, node_started: Mapping[str, str]) -> bool:
+        """Tell whether what is known of it is from before its node was started: it says ready, and is not running."""
+        began = int(moment(node_started.get(self.node)))  # to the second, as a pod's time is
+        return 0 < moment(self.running_since) < began
+
 
 def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the container that keeps the pod: one that waits for a cause, else one that just waits."""
@@ -79,12 +84,6 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> b
     return selector is not None and bool(selector) and selector.items() <= labels.items()
 
 
-def is_history(pod: Pod, node_started: Mapping[str, str]) -> bool:
-    """Tell whether what is known of a pod is from before its node was started: it says ready, and is not running."""
-    began = int(moment(node_started.get(pod.node)))  # to the second, as a pod's time is
-    return 0 < moment(pod.running_since) < began
-
-
 def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
     """Tell whether a Service's Endpoints hold its pods' addresses: for some 20 s after a node's start, they are old."""
     subsets = endpoints.get("subsets", [])
@@ -92,21 +91,5 @@ def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
     return held >= {pod.address for pod in pods}
 
 
-def wanted_pods(workload: Manifest) -> int:
-    if workload.get("kind") == "DaemonSet":
-        return int(workload.status.get("desiredNumberScheduled", 0))
-    return workload.replicas
-
-
 def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
-    return wanted.get("kind") != "DaemonSet" and wanted_pods(live) < wanted_pods(wanted)
-
-
-def is_rolled_out(workload: Manifest) -> bool:
-    status, wanted = workload.status, wanted_pods(workload)
-    if int(status.get("observedGeneration", 0)) < int(workload.metadata.get("generation", 0)):
-        return False
-    if workload.get("kind") == "DaemonSet":
-        return all(int(status.get(name, 0)) >= wanted for name in ("updatedNumberScheduled", "numberReady"))
-    counted = ("updatedReplicas", "readyReplicas", "replicas")
-    return all(int(status.get(name, 0)) == wanted for name in counted) and not status.get("unavailableReplicas")
+    return wanted.get("kind") != "DaemonSet" and live.replicas < wanted.replicas

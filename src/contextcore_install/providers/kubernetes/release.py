@@ -122,7 +122,7 @@ def _superfluous(wanted: Iterable[Key], snapshot: Snapshot, cluster: str) -> lis
     return sorted(
         key
         for key, item in snapshot.by_key.items()
-        if item.labels.get(RELEASE_LABEL) == cluster
+        if item.belongs_to(cluster)
         and key not in wanted
         and key.kind not in KEPT_KINDS
         and key.name != GRAFANA_ADMIN
@@ -189,7 +189,7 @@ class Applier:
                 key
                 for key, item in snapshot.by_key.items()
                 if (key.kind == "PersistentVolumeClaim" and is_claim_of(key, item, workloads, self._cluster))
-                or (key.name == GRAFANA_ADMIN and item.labels.get(RELEASE_LABEL) == self._cluster)
+                or (key.name == GRAFANA_ADMIN and item.belongs_to(self._cluster))
             )
         self._delete(doomed, ctx)
 

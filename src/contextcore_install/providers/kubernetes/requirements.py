@@ -19,7 +19,6 @@ from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.providers.kubernetes.pods import wanted_pods
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
 
 SYSTEM = "kube-system"
@@ -105,7 +104,7 @@ class ClusterSystem:
             return Probe(f"{ready} pods answer for it")
         if _DNS not in objects:
             return self._wrong(DNS_GONE)
-        return self._wrong(DNS_DOWN if wanted_pods(objects[_DNS]) else DNS_SCALED_DOWN)
+        return self._wrong(DNS_DOWN if objects[_DNS].replicas else DNS_SCALED_DOWN)
 
     def _wrong(self, reason: str, **facts: str) -> Probe:
         known = {"kubectl": self._kubectl.shown("-n", SYSTEM), "kubeadm": self._kubeadm(), **facts}

@@ -11,11 +11,11 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis import reasons
-from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
+from contextcore_install.providers.kubernetes.claims import made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, moment
-from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, selected, wanted_pods
+from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, selected
 
 #: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -114,7 +114,7 @@ def never_started(item: Manifest) -> bool:
 
 def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
     """Have a workload that lacks pods, and was not just made, reconciled: controllers back off after each refusal."""
-    if time.time() - workload.made_at < NEW_S or len(selected(pods, workload)) >= wanted_pods(workload):
+    if time.time() - workload.made_at < NEW_S or len(selected(pods, workload)) >= workload.replicas:
         return
     key, now = workload.key, datetime.now(UTC).isoformat(timespec="milliseconds")
     note = (f"{NUDGED}={now}", "--overwrite", f"--field-manager={FIELD_MANAGER}")
@@ -133,7 +133,6 @@ class Restarter:
         self._kubectl = reader.kubectl
         self._reader = reader
         self._get_images = get_images
-        self._classes = StorageClasses(reader.kubectl)
         self._restarted: set[tuple[str, str]] = set()
 
     def has_too_few_pods(self) -> bool:
@@ -168,7 +167,7 @@ class Restarter:
 
     def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:
         """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
-        early = list(made_too_early(self._reader.release(), snapshot, self._classes))
+        early = list(made_too_early(self._reader, snapshot))
         for claim, default in early:
             key = claim.key
             ctx.notice(

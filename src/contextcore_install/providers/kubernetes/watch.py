@@ -16,7 +16,7 @@ from contextcore_install.core.provider import Workload
 from contextcore_install.core.schema import SchemaError
 from contextcore_install.providers.kubernetes.client import MANAGED, Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
-from contextcore_install.providers.kubernetes.objects import Key, Manifest, as_kubernetes_object
+from contextcore_install.providers.kubernetes.objects import Key, Manifest
 from contextcore_install.system.process import Follower, following
 
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.
@@ -122,7 +122,7 @@ class WorkloadWatch:
             if document.get("type") == "ERROR" or not isinstance(item, dict):
                 break  # too old a resource version, for one: begin again
             try:
-                item = as_kubernetes_object(item)
+                item = Manifest.checked(item)
             except SchemaError:
                 break
             self._changes.put(Change(kind, item, gone=document.get("type") == "DELETED"))

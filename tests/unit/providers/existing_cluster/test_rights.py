@@ -12,7 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.providers.existing_cluster.rights import APPLIED, rights_needed
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods
-from contextcore_install.providers.kubernetes.client import Events
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import RELEASE_LABEL, Manifest, Release
 from dev.rights_reference import PAGE, page
 from kit.fakes import Told
@@ -122,4 +122,4 @@ def test_what_this_user_may_not_make_says_nothing_of_what_a_controller_may(tmp_p
     cluster = Cluster(tmp_path / "lab")
     cluster.fails(("--dry-run=server", said))
     workload = Manifest({**thing("StatefulSet", "loki", "observability"), "spec": {"template": {"spec": {}}}})
-    assert MissingPods(cluster.kubectl, Events(cluster.kubectl)).refusal(workload) is None
+    assert MissingPods(Reader(cluster.kubectl, lambda: Release(()))).refusal(workload) is None

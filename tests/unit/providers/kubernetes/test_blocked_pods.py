@@ -10,9 +10,9 @@ import pytest
 
 from contextcore_install.core.findings import Finding
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, pod_of
-from contextcore_install.providers.kubernetes.client import Events
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
-from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest
+from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, Release
 from contextcore_install.providers.kubernetes.pods import is_scaled_down
 from contextcore_install.providers.kubernetes.restarts import NUDGED, nudge
 from kit.fakes import Told
@@ -69,7 +69,7 @@ class World:
 
     def told(self, waited: float, live: Manifest | None = None) -> Finding | None:
         live = live or workload()
-        found = MissingPods(self.kubectl, Events(self.kubectl)).refused(live.key, live, lambda *_: waited)
+        found = MissingPods(Reader(self.kubectl, lambda: Release(()))).refused(live.key, live, lambda *_: waited)
         assert found is None or "?" not in f"{found.message} {found.remedy}", "a fact is missing"
         return found
 
@@ -106,7 +106,7 @@ def test_only_a_workload_that_was_just_made_may_lack_pods_for_no_reason(
 ) -> None:
     world.cluster.fails(("--dry-run=server", QUOTA))
     live = workload(made=(datetime.now(UTC) - timedelta(seconds=made_s_ago)).isoformat())  # by the API's clock
-    found = MissingPods(world.kubectl, Events(world.kubectl)).refused(live.key, live, None)
+    found = MissingPods(Reader(world.kubectl, lambda: Release(()))).refused(live.key, live, None)
     assert (found is not None) == told
 
 
@@ -215,14 +215,14 @@ def scaled(manager: str, operation: str) -> Manifest:
 def test_who_scaled_a_workload_down_is_named_and_it_is_scaled_up_again(world: World) -> None:
     live = scaled("kubectl", "Update")
     assert is_scaled_down(workload(), live)
-    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(live.key, workload(), live)
+    found = MissingPods(Reader(world.kubectl, lambda: Release(()))).scaled_down(live.key, workload(), live)
     assert found is not None
     assert (found.message, found.remedy and found.remedy.automatic) == ("loki is scaled to 0 by kubectl.", True)
 
 
 def test_what_another_manager_goes_on_scaling_is_told_at_once_and_left_to_it(world: World) -> None:
     live = scaled("flux", "Apply")
-    found = MissingPods(world.kubectl, Events(world.kubectl)).scaled_down(live.key, workload(), live)
+    found = MissingPods(Reader(world.kubectl, lambda: Release(()))).scaled_down(live.key, workload(), live)
     assert found is not None
     assert found.remedy is not None
     assert "by flux, which goes on deciding that" in found.message

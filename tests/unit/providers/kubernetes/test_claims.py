@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.providers.kubernetes.claims import StorageClasses, made_too_early, pods_using, remove_empty
-from contextcore_install.providers.kubernetes.client import Snapshot
+from contextcore_install.providers.kubernetes.claims import made_too_early, pods_using, remove_empty
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
 from kit.fakes import Told
 from kit.kube_world import Cluster
@@ -37,7 +37,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 def early(cluster: Cluster, item: dict[str, Any], **template: str) -> list[str]:
-    found = made_too_early(release(**template), Snapshot([item]), StorageClasses(cluster.kubectl))
+    found = made_too_early(Reader(cluster.kubectl, lambda: release(**template)), Snapshot([item]))
     return [default for _, default in found]
 
 

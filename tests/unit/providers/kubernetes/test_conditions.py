@@ -11,7 +11,7 @@ from contextcore_install.core.provider import Workload
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import PLACING_S, WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
-from contextcore_install.providers.kubernetes.pods import Pod, is_rolled_out
+from contextcore_install.providers.kubernetes.pods import Pod
 from contextcore_install.providers.kubernetes.watch import documents
 from kit.kube_world import Cluster
 
@@ -128,7 +128,7 @@ def test_a_workload_is_ready_when_all_of_it_runs_as_it_should(watcher: Watcher) 
     "status", [{"readyReplicas": 0}, {"updatedReplicas": 0}, {"observedGeneration": 0}, {"replicas": 2}]
 )
 def test_a_rollout_under_way_is_not_ready(status: dict[str, int]) -> None:
-    assert not is_rolled_out(Manifest(stateful_set(**status)))
+    assert not Manifest(stateful_set(**status)).is_rolled_out
 
 
 def test_a_workload_that_is_gone_or_scaled_to_nothing_is_told(watcher: Watcher) -> None:

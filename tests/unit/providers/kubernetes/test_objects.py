@@ -7,14 +7,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.manifests import mirrored
-from contextcore_install.providers.kubernetes.objects import (
-    Key,
-    Manifest,
-    Release,
-    as_kubernetes_object,
-    difference,
-    fingerprint,
-)
+from contextcore_install.providers.kubernetes.objects import Key, Manifest, Release, difference, fingerprint
 
 
 @pytest.mark.parametrize(
@@ -60,7 +53,7 @@ def test_kinds_are_named_with_version_and_group() -> None:
 @pytest.mark.parametrize(("kind", "member"), [("StatefulSet", "template"), ("Service", "selector")])
 def test_what_is_read_by_its_kind_holds_no_null_in_any_group(kind: str, member: str) -> None:
     item = {"apiVersion": "example.org/v1", "kind": kind, "metadata": {"name": "a"}, "spec": {member: None}}
-    assert as_kubernetes_object(item)["spec"] == {}
+    assert Manifest.checked(item)["spec"] == {}
 
 
 def test_images_are_found_in_workloads_pods_and_cron_jobs_each_once() -> None:

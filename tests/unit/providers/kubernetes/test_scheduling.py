@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.providers.kubernetes.blocked_pods import Scheduling
-from contextcore_install.providers.kubernetes.client import Snapshot
-from contextcore_install.providers.kubernetes.objects import Manifest
+from contextcore_install.providers.kubernetes.blocked_pods import scheduling_facts
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
 from contextcore_install.providers.kubernetes.pods import Pod
 from kit.kube_world import Cluster
 
@@ -45,7 +45,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 def facts(cluster: Cluster, *objects: dict[str, Any]) -> dict[str, str]:
     found = next(item for item in objects if item["kind"] == "Pod")
-    return Scheduling(cluster.kubectl).facts(Pod(Manifest(found)), Snapshot(objects))
+    return scheduling_facts(Reader(cluster.kubectl, lambda: Release(())), Pod(Manifest(found)), Snapshot(objects))
 
 
 def test_the_taint_of_the_node_with_the_volume_is_named_with_what_takes_it_away(cluster: Cluster) -> None:
