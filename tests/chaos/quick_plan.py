@@ -30,7 +30,6 @@ CLUSTER = "chaos"
 class LedgerStep:
     """A step that is done once the ledger has its line; writing it is all that the step does."""
 
-    tutorial_text = ""
     retry = RetryPolicy(attempts=1)
     timeout_s = 60.0
 

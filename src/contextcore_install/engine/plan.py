@@ -14,12 +14,11 @@ from contextcore_install.engine.retry import RetryPolicy
 class Step(Protocol):
     """One verifiable piece of the installation. `check`, `apply` and `undo` may raise InstallError.
 
-    `timeout_s` bounds the step with all its attempts; `tutorial_text` tells a learner what the step does, and why.
+    `timeout_s` bounds the step with all its attempts.
     """
 
     id: str
     title: str
-    tutorial_text: str
     needs: tuple[str, ...]
     retry: RetryPolicy
     timeout_s: float

@@ -31,7 +31,7 @@ class _RestoreStep:
 
     def __init__(self, step: Step, manifest: Manifest, layout: ClusterLayout, provider: Provider) -> None:
         self._step, self._manifest, self._layout, self._provider = step, manifest, layout, provider
-        self.id, self.title, self.tutorial_text, self.needs = step.id, step.title, step.tutorial_text, step.needs
+        self.id, self.title, self.needs = step.id, step.title, step.needs
         self.undo, self.by_hand = step.undo, step.by_hand
 
     def check(self, ctx: StepContext) -> CheckResult:

@@ -37,7 +37,6 @@ class BaseStep:
 
     id = ""
     title = ""
-    tutorial_text = ""
     needs: tuple[str, ...] = ()
     retry = RetryPolicy()
     timeout_s = 300.0

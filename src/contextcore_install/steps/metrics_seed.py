@@ -21,10 +21,6 @@ class MetricsSeed(BaseStep):
 
     id = "metrics_seed"
     title = "Seed the metrics"
-    tutorial_text = (
-        "Sends what this installation has recorded of itself since its first second to the metrics store, and reads "
-        "it back by query: only what can be read back has arrived."
-    )
     needs: tuple[str, ...] = ("services_verify",)
     retry = RetryPolicy(attempts=3, base_s=1.0)
     timeout_s = 120.0

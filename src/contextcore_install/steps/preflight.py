@@ -20,10 +20,6 @@ class Preflight(BaseStep):
 
     id = "preflight"
     title = "Check the machine"
-    tutorial_text = (
-        "Looks whether this machine has what the stack needs: programs, free ports, memory, disk and folders. Most "
-        "installations that fail do so for one of these, minutes in; asked first, the answer takes a moment."
-    )
     retry = RetryPolicy(attempts=2)
     timeout_s = 900.0
 

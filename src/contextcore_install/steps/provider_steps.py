@@ -26,10 +26,6 @@ class ClusterCreate(BaseStep):
 
     id = "cluster_create"
     title = "Create the cluster"
-    tutorial_text = (
-        "Makes the place where the stack runs. What is there already under this name is looked at first: a healthy "
-        "cluster is used, a stopped one started, one that somebody else made is left alone."
-    )
     needs: tuple[str, ...] = ("preflight",)
     timeout_s = 900.0
 
@@ -54,10 +50,6 @@ class ManifestsApply(BaseStep):
 
     id = "manifests_apply"
     title = "Apply the configuration"
-    tutorial_text = (
-        "Puts in place what describes the stack. What is declared is compared with what is there, and only the "
-        "difference is applied, so this can be repeated at any time and puts right what was changed by hand."
-    )
     needs: tuple[str, ...] = ("cluster_create",)
     timeout_s = 300.0
     retry = RetryPolicy(attempts=4, base_s=2.0, floor_s=1.0)  # a cluster that is busy is not free a moment later
@@ -86,10 +78,6 @@ class PodsReady(BaseStep):
 
     id = "pods_ready"
     title = "Wait until everything is ready"
-    tutorial_text = (
-        "Waits until each part says itself that it can work: that its process runs is not enough. What waiting cannot "
-        "heal (an image that does not exist, a configuration that ends the program) is named at once."
-    )
     needs: tuple[str, ...] = ("manifests_apply",)
     retry = RetryPolicy(attempts=2)
     timeout_s = 600.0

@@ -27,10 +27,6 @@ class ServicesVerify(BaseStep):
 
     id = "services_verify"
     title = "Verify the services"
-    tutorial_text = (
-        "Asks each service over HTTP from where you will use it. An open port proves little: it can be open with "
-        "nothing behind it."
-    )
     needs: tuple[str, ...] = ("pods_ready",)
     retry = RetryPolicy(attempts=2)
     timeout_s = 120.0

@@ -40,7 +40,7 @@ class FakeStep:
         retry: RetryPolicy = ONCE,
         timeout_s: float = 30.0,
     ) -> None:
-        self.id = self.title = self.tutorial_text = step_id
+        self.id = self.title = step_id
         self.needs = tuple(needs)
         self.retry = retry
         self.timeout_s = timeout_s

@@ -30,7 +30,7 @@ class Undone:
     def __init__(
         self, step_id: str, needs: Sequence[str], order: list[str], work: Callable[[StepContext], None] = lambda _: None
     ) -> None:
-        self.id = self.title = self.tutorial_text = step_id
+        self.id = self.title = step_id
         self.needs = tuple(needs)
         self._order = order
         self._work = work

@@ -117,7 +117,7 @@ def test_a_kind_is_documented_with_how_it_is_kept_and_an_example(kind: Kind) -> 
 class EventfulStep:
     """A step that tells everything that a step can tell."""
 
-    id = title = tutorial_text = "eventful"
+    id = title = "eventful"
     needs: tuple[str, ...] = ()
     retry = RetryPolicy(attempts=2, base_s=0.001, floor_s=0.001)
     timeout_s = 30.0

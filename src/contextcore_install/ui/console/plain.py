@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TextIO
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.interfaces import Clock
+from contextcore_install.core.tables import read_table
 from contextcore_install.core.text import count
 from contextcore_install.engine.plan import Plan
 from contextcore_install.ui.console.progress import Progress, StepView, error_message, needs_attention, remark
@@ -170,12 +172,13 @@ class Tutor:
         self._sink = Sink(stream)
         self._style = style
         self._steps = {step.id: step for step in plan}
+        self._lessons = read_table(Path(__file__).with_name("tutorial.toml"))
 
     def handle(self, event: Event) -> None:
         if event.kind is Kind.STEP_CHECKING and event.step in self._steps:
             step = self._steps[event.step]
             lines = ["", self._style.line((step.title, "strong"))]
-            self._sink.lines([*lines, *self._style.paragraph(step.tutorial_text, first=[("  ", "")], indent=2)])
+            self._sink.lines([*lines, *self._style.paragraph(self._lessons[step.id], first=[("  ", "")], indent=2)])
         elif event.kind is Kind.STEP_COMPLETED and event.step in self._steps:
             try:  # now, as its commands hang on what it found
                 commands = self._steps.pop(event.step).by_hand()
