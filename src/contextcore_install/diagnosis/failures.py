@@ -9,8 +9,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.core.provider import Endpoint
-from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, explain, problem_of
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Diagnosis, Evidence, diagnose, explain, problem_of
 from contextcore_install.diagnosis.rule import Subject
 
 Facts = Mapping[str, str]

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence
 from contextcore_install.diagnosis.rule import Subject
 
 FOLDER = Path(__file__).parent / "recorded"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.diagnosis.diagnose import diagnose, explain
-from contextcore_install.diagnosis.evidence import Evidence, clean, clean_lines
+from contextcore_install.diagnosis.diagnose import Evidence, clean, clean_lines, diagnose, explain
 from contextcore_install.diagnosis.rule import Subject
 
 

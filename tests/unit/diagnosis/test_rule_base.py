@@ -12,8 +12,7 @@ import pytest
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.findings import Risk
 from contextcore_install.diagnosis import reasons
-from contextcore_install.diagnosis.diagnose import diagnose, first_match
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence, diagnose, first_match
 from contextcore_install.diagnosis.rule import FOLDER as RULE_FILES
 from contextcore_install.diagnosis.rule import Rule, Subject, read_rules, rule_from, rules_of
 from contextcore_install.providers.kind.requirements import ENGINE_DISK_WANTED

@@ -13,8 +13,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Endpoint, Workload
 from contextcore_install.core.redaction import command_line
 from contextcore_install.core.requirements import Listener, socket_listener
-from contextcore_install.diagnosis.diagnose import READ_LINES, explain
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import READ_LINES, Evidence, explain
 from contextcore_install.diagnosis.reasons import NOT_INSTALLED, NOT_RUNNING, PROGRAM_GONE, SUSPENDED
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.host.layout import Layout

@@ -14,8 +14,7 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.diagnosis.diagnose import explain
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence, explain
 from contextcore_install.diagnosis.failures import engine_failure
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.cluster import Owner

@@ -11,8 +11,7 @@ from itertools import count
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.diagnosis.diagnose import explain
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence, explain
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network

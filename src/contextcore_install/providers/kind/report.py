@@ -18,8 +18,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterReport, ClusterState
 from contextcore_install.core.redaction import HIDDEN
 from contextcore_install.diagnosis import reasons
-from contextcore_install.diagnosis.diagnose import Diagnosis, explain
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Diagnosis, Evidence, explain
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kind.cluster import mapped_ports
 from contextcore_install.providers.kind.engine import ContainerEngine

@@ -10,8 +10,7 @@ from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
-from contextcore_install.diagnosis.diagnose import Diagnosis, diagnose, problem_of
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Diagnosis, Evidence, diagnose, problem_of
 from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot

@@ -11,8 +11,7 @@ from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Workload
 from contextcore_install.diagnosis import reasons
-from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, diagnose
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, Evidence, diagnose
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, scheduling_facts
 from contextcore_install.providers.kubernetes.claims import default_class

@@ -14,8 +14,7 @@ from contextcore_install.core.findings import Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Drift
 from contextcore_install.core.text import count
-from contextcore_install.diagnosis.diagnose import explain
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence, explain
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes import managed_fields as fields
 from contextcore_install.providers.kubernetes.claims import is_claim_of, refuse_to_strand_data

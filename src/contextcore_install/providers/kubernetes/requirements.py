@@ -12,8 +12,7 @@ from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.core.text import count
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.diagnosis.diagnose import problem_of
-from contextcore_install.diagnosis.evidence import Evidence
+from contextcore_install.diagnosis.diagnose import Evidence, problem_of
 from contextcore_install.diagnosis.reasons import DNS_DOWN, DNS_GONE, DNS_SCALED_DOWN, PROXY_DOWN, PROXY_GONE
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Kubectl
