@@ -12,16 +12,17 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
-from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import HttpResponse, StepContext
 from contextcore_install.core.provider import (
     Absent,
     ClusterReport,
     ClusterState,
+    Collector,
     Drift,
     Endpoint,
     Overview,
+    Piece,
     Probe,
     Requirement,
     Volume,

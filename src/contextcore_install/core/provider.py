@@ -8,10 +8,28 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from contextcore_install.core.dataclass import dataclass, field
-from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Finding, Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.requirements import Category, Listener, Storage
+
+KEPT_BYTES = 256 * 1024  # of the end of a text in a bundle
+READ_BYTES = KEPT_BYTES + 64 * 1024  # more, as secrets are hidden before the cut: no half of one is left at it
+
+Piece = tuple[str, Any]
+"""Evidence for a diagnosis: a path in the bundle, as `host/logs/mimir.log`, and a text or a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Evidence that can be collected, called `name` in messages; a `slow` one may take longer than a few seconds.
+
+    `collect` only reads, may raise InstallError, and ends when its context does; what it has yielded by then counts.
+    Nothing of it is redacted yet.
+    """
+
+    name: str
+    collect: Callable[[StepContext], Iterable[Piece]]
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

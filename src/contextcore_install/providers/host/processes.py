@@ -8,9 +8,8 @@ from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import Endpoint, Workload
+from contextcore_install.core.provider import READ_BYTES, Collector, Endpoint, Piece, Workload
 from contextcore_install.core.redaction import command_line
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.diagnosis.diagnose import READ_LINES, Evidence, explain

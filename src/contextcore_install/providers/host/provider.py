@@ -9,12 +9,12 @@ from pathlib import Path
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import Collector
 from contextcore_install.core.findings import Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import (
     ClusterReport,
     ClusterState,
+    Collector,
     Data,
     Drift,
     Endpoint,

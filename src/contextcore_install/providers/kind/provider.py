@@ -10,9 +10,16 @@ from functools import cached_property, partial
 from typing import Any
 
 from contextcore_install.core.errors import RESUME, InstallError
-from contextcore_install.core.evidence import Collector
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import ClusterReport, Data, Endpoint, Overview, ProviderConfig, Requirement
+from contextcore_install.core.provider import (
+    ClusterReport,
+    Collector,
+    Data,
+    Endpoint,
+    Overview,
+    ProviderConfig,
+    Requirement,
+)
 from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT

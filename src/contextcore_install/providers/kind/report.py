@@ -12,10 +12,9 @@ from typing import Any
 
 from contextcore_install.core.dataclass import asdict
 from contextcore_install.core.errors import InstallError, own
-from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.findings import Finding, Remedy, Risk
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import ClusterReport, ClusterState
+from contextcore_install.core.provider import READ_BYTES, ClusterReport, ClusterState, Collector, Piece
 from contextcore_install.core.redaction import HIDDEN
 from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.diagnose import Diagnosis, Evidence, explain

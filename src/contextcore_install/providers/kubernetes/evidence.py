@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import READ_BYTES, Collector, Piece
 from contextcore_install.core.redaction import HIDDEN, command_line
 from contextcore_install.providers.kubernetes.client import Kubectl, items_of
 from contextcore_install.providers.kubernetes.objects import API, Manifest

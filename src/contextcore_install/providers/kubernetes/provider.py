@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import Collector
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import Drift, ProviderConfig, Requirement, Workload
+from contextcore_install.core.provider import Collector, Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.engine.replica import Remote

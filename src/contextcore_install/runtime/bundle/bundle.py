@@ -17,9 +17,8 @@ from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
-from contextcore_install.core.evidence import KEPT_BYTES, READ_BYTES, Collector, Piece
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import Provider
+from contextcore_install.core.provider import KEPT_BYTES, READ_BYTES, Collector, Piece, Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.text import and_more
 from contextcore_install.engine.context import Context

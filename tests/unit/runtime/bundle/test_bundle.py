@@ -13,9 +13,8 @@ import pytest
 
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import InstallError
-from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import Provider
+from contextcore_install.core.provider import Collector, Piece, Provider
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import Bundle, BundleLimits, make_bundle
 from contextcore_install.storage.home import Home

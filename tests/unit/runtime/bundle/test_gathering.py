@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.core.evidence import Collector, Piece
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.provider import Collector, Piece
 from contextcore_install.runtime.bundle.evidence import gather
 from kit.fakes import RealClock, Told
 
