@@ -59,6 +59,7 @@ def run(
     lines = _Lines([hearer for hearer in (ctx and ctx.output, hear) if hearer])
     with Supervisor(ctx, timeout_s) as supervisor:
         child = supervisor.add(Child(argv, environ, options), lines.take)
+        supervisor.before_exchange = options.meanwhile
         supervisor.attend(lambda: "\n".join(lines.last(KEEP_LINES)))
     completed = Completed(child.argv, child.exit_code, lines.last(ALL_LINES))
     if check and completed.exit_code != 0:

@@ -42,13 +42,14 @@ def kill_all_children() -> None:
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """Where a command is started, and the file descriptors that it inherits.
+    """Where a command is started, the file descriptors that it inherits, and what is called now and then meanwhile.
 
     Should we be killed, a lock behind such a descriptor stays held until the command has ended as well.
     """
 
     cwd: Path | None = None
     keep: tuple[int, ...] = ()
+    meanwhile: Callable[[], None] = lambda: None
 
 
 DEFAULTS = StartOptions()

@@ -13,9 +13,9 @@ MIB = 1024 * 1024
 SHOWN_EVERY_S, SPEED_OVER_S = 0.25, 10.0
 
 
-def paced(show: Callable[..., object], every_s: float = SHOWN_EVERY_S) -> Callable[..., None]:
-    """Return what calls `show` at once, and then only every so many seconds."""
-    shown_at = -inf
+def paced(show: Callable[..., object], every_s: float = SHOWN_EVERY_S, *, at_once: bool = True) -> Callable[..., None]:
+    """Return what calls `show` only every so many seconds, and first at once or after as many."""
+    shown_at = -inf if at_once else time.monotonic()
 
     def at_times(*arguments: object) -> None:
         nonlocal shown_at

@@ -14,7 +14,6 @@ import errno
 import os
 import stat
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +23,9 @@ from pathlib import Path
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system import process
-from contextcore_install.system.files import discard, sync_folder
+from contextcore_install.system.files import discard, sweep, sync_folder, write_atomically
 from contextcore_install.system.lock import acquire
-from contextcore_install.system.packages import packages
+from contextcore_install.system.packages import apt, packages
 from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.packages.runtime_folder import DAY, MARKER, is_complete, is_touched, runtime_key
 from contextcore_install.system.process import Completed
@@ -149,8 +148,7 @@ def _fill(lock: Path, folder: Path, descriptor: int, bundle: Path | None) -> Non
             with before_anything():
                 install_wheels(lock, target, open_bundle(bundle), staging)
         else:
-            with _reported_runner(descriptor) as run:
-                packages.install(lock, target, workdir=staging, run=run)
+            packages.install(lock, target, workdir=staging, run=_runner(descriptor))
         discard(target / ".lock")  # uv's, open to everybody
         (target / MARKER).write_text(f"{lock.name}\n", encoding="utf-8")
         _make_durable(target)
@@ -165,27 +163,20 @@ def _fill(lock: Path, folder: Path, descriptor: int, bundle: Path | None) -> Non
     report(f"Prepared in {time.monotonic() - began:.0f} s; later starts need no network.")
 
 
-@contextlib.contextmanager
-def _reported_runner(descriptor: int) -> Iterator[Callable[..., Completed]]:
-    """Give an `apt.Run` whose commands inherit a descriptor, and say every `SIGN_OF_LIFE` seconds what they do."""
-    began, over = time.monotonic(), threading.Event()
-    last: deque[str] = deque([""], maxlen=1)
+def _runner(descriptor: int) -> apt.Run:
+    """Return what runs commands that inherit a descriptor, and says every `SIGN_OF_LIFE` seconds what they do."""
+    began, last = time.monotonic(), deque([""], maxlen=1)
+
+    def show() -> None:
+        report(f"  still preparing ({time.monotonic() - began:.0f} s) {last[0].strip()[:120]}")
+
+    show_at_times = paced(show, SIGN_OF_LIFE, at_once=False)
 
     def run(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> Completed:
-        options = StartOptions(folder, (descriptor,))
+        options = StartOptions(folder, (descriptor,), show_at_times)
         return process.run(argv, environ=environ, check=False, timeout_s=inf, hear=last.append, options=options)
 
-    def repeat() -> None:
-        while not over.wait(SIGN_OF_LIFE):
-            report(f"  still preparing ({time.monotonic() - began:.0f} s) {last[0].strip()[:120]}")
-
-    reporter = threading.Thread(target=repeat, daemon=True)
-    reporter.start()
-    try:
-        yield run
-    finally:
-        over.set()
-        reporter.join()
+    return run
 
 
 @contextlib.contextmanager
@@ -245,13 +236,11 @@ def _remember_interpreter(base: Path) -> None:
     A note that does not end as it begins was cut off, and is not used.
     """
     executable = os.path.realpath(sys.executable)
-    temporary = base / f"python.{os.getpid()}"
-    for leftover in base.glob("python.[0-9]*"):
-        discard(leftover)
+    sweep(base)
     _clear_the_way(base / "python")
     with contextlib.suppress(OSError):  # the next start then searches again
-        temporary.write_text(f"{executable}\n{os.__file__}\n{executable}\n", encoding="utf-8", errors="surrogateescape")
-        temporary.replace(base / "python")
+        note = os.fsencode(f"{executable}\n{os.__file__}\n{executable}\n")
+        write_atomically(base / "python", note, durable=False)
 
 
 def _make_base(folder: Path) -> None:
