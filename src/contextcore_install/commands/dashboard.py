@@ -16,8 +16,7 @@ DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
 
 def run(app: App) -> int:
     from contextcore_install.runtime.page.feed import PageFeed
-    from contextcore_install.system.browser import open_in_browser
-    from contextcore_install.system.page_server import PageServer
+    from contextcore_install.system.page_server import PageServer, open_in_browser
 
     name = app.settings.cluster
     read_records(app.layout, name)  # raises if this program cannot read the records

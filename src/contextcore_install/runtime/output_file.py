@@ -16,7 +16,7 @@ from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.backup.archive import there_already
-from contextcore_install.system.work_folders import work_folder
+from contextcore_install.system.lock import work_folder
 
 STANDARD_OUTPUT = "-"
 

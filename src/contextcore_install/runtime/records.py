@@ -27,7 +27,7 @@ from contextcore_install.storage.state_file import StateFileWriter
 from contextcore_install.storage.step_logs import StepLogs, prune_logs
 from contextcore_install.storage.store import Records, adopt, mend_records, read_records
 from contextcore_install.system.files import sweep
-from contextcore_install.system.work_folders import GETTING, sweep_work_folders
+from contextcore_install.system.lock import GETTING, sweep_work_folders
 from contextcore_install.telemetry.shipper import Shipper
 
 

@@ -184,8 +184,7 @@ def _page_of_run(app: App, console: Console) -> Iterator[None]:
         yield
         return
     from contextcore_install.runtime.page.feed import PageFeed
-    from contextcore_install.system.browser import open_in_browser
-    from contextcore_install.system.page_server import PageServer
+    from contextcore_install.system.page_server import PageServer, open_in_browser
 
     feed = PageFeed(app)
     try:

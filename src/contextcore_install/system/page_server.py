@@ -1,10 +1,16 @@
-"""A small HTTP server for one reader on this machine: loopback only, read-only, behind an unguessable address."""
+"""A small HTTP server for one reader on this machine, and the browser that it is opened in.
+
+It serves loopback only, is read-only, and has an unguessable address.
+"""
 
 from __future__ import annotations
 
 import hmac
 import secrets
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -207,3 +213,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name upstream
         """Write nothing: the address holds the secret."""
+
+
+def opener(environ: Mapping[str, str], platform: str = sys.platform) -> list[str] | None:
+    """Return the command that opens an address put behind it; None if no browser can be shown.
+
+    Without a display Python's webbrowser would start a text browser, in the terminal that is ours. On WSL the
+    browser is Windows': wslview is its own way, explorer.exe is there on every Windows.
+    """
+    if environ.get("WSL_DISTRO_NAME"):
+        for program in ("wslview", "explorer.exe"):
+            if shutil.which(program, path=environ.get("PATH", "")):
+                return [program]
+    if platform == "darwin" or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"):
+        return [sys.executable, "-I", "-S", "-m", "webbrowser"]
+    return None
+
+
+def open_in_browser(invitation: Callable[[], str], environ: Mapping[str, str]) -> bool:
+    """Have an address opened, and return whether there was a way to; never waits for the browser.
+
+    What a browser says goes nowhere, and it lives on when we end. The address that `invitation` gives can
+    be seen by all users of the machine.
+    """
+    command = opener(environ)
+    if command is None:
+        return False
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with suppress(OSError):
+        subprocess.Popen([*command, invitation()], env=dict(environ), start_new_session=True, **streams)
+        return True
+    return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.system.browser import open_in_browser, opener
+from contextcore_install.system.page_server import open_in_browser, opener
 
 
 @pytest.mark.parametrize(

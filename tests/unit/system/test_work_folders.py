@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from contextcore_install.system.work_folders import sweep_work_folders, work_folder
+from contextcore_install.system.lock import sweep_work_folders, work_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from contextcore_install.system.work_folders import work_folder
+from contextcore_install.system.lock import work_folder
 with work_folder(Path(sys.argv[1]), ".getting-") as folder:
     (folder / "half").write_text("x")
     (folder / "closed").mkdir(mode=0)

@@ -25,7 +25,7 @@ from contextcore_install.providers.kind.engine_info import Node, detached, share
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
 from contextcore_install.system import process
 from contextcore_install.system.files import tail
-from contextcore_install.system.work_folders import work_folder
+from contextcore_install.system.lock import work_folder
 
 EXPORT = "kind export kubeconfig --name {cluster}"
 _FILE = re.compile(r'error loading config file "([^"]+)"')  # k8s.io/client-go, tools/clientcmd/loader.go

@@ -28,12 +28,11 @@ from contextcore_install.storage.backup.archive import there_already
 from contextcore_install.storage.files import unusable
 from contextcore_install.storage.home import make_home
 from contextcore_install.system.files import discard, sync_folder
-from contextcore_install.system.lock import held
+from contextcore_install.system.lock import held, work_folder
 from contextcore_install.system.packages.bundle_format import TIME, BundleManifest, Part, Sign, write_bundle
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.releases import Platform, releases
 from contextcore_install.system.programs import ToolBox
-from contextcore_install.system.work_folders import work_folder
 from contextcore_install.ui.text import size
 
 AT_ONCE = 4  # registries and home networks dislike more

@@ -21,7 +21,7 @@ from contextcore_install.core.errors import RESUME, CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.system import process
 from contextcore_install.system.files import discard, writing
-from contextcore_install.system.lock import held
+from contextcore_install.system.lock import GETTING, held, work_folder
 from contextcore_install.system.packages import apt, packages
 from contextcore_install.system.packages.bundle_file import BundleSource
 from contextcore_install.system.packages.download import Upstream
@@ -36,7 +36,6 @@ from contextcore_install.system.packages.placing import (
     take_tree,
 )
 from contextcore_install.system.packages.releases import Platform, Release, Source, releases
-from contextcore_install.system.work_folders import GETTING, work_folder
 
 PACKAGE_WITHIN_S = 600.0
 #: Seconds between two looks at the work of other threads, and that it gets to clear up after it was cancelled.
