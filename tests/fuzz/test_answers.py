@@ -18,10 +18,10 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import State
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kubernetes.client import Snapshot, items_of
+from contextcore_install.providers.kubernetes.conditions import leads_to
 from contextcore_install.providers.kubernetes.managed_fields import decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
-from contextcore_install.providers.kubernetes.pods import Pod, leads_to, selected, services_of
-from contextcore_install.providers.kubernetes.restarts import stale_pods, stuck_pods
+from contextcore_install.providers.kubernetes.pods import Pod, selected, services_of, stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.stack.catalogue import MIMIR
 from contextcore_install.system.http import LoopbackHttp

@@ -142,7 +142,7 @@ class KubeContextProvider(KubernetesProvider):
 
     def data(self) -> Data:
         reach = through_pod(self._reader, self._config.cluster)
-        return ClaimData(self._reader, self._config.cluster, reach, on_node=False)
+        return ClaimData(self._reader, self._config.cluster, reach, outlives_cluster=True)
 
     def remote(self) -> Remote:
         self._known.require()

@@ -169,7 +169,7 @@ class KindProvider(KubernetesProvider):
     def data(self) -> Data:
         self._require_cluster()
         reader, cluster, reach = self._reader, self._config.cluster, self._reach_claim
-        return ClaimData(reader, cluster, reach, on_node=True, await_nodes=self._await_nodes)
+        return ClaimData(reader, cluster, reach, outlives_cluster=False, await_nodes=self._await_nodes)
 
     def _await_nodes(self, ctx: StepContext) -> None:
         self._creation.await_nodes(ctx)

@@ -17,8 +17,7 @@ from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, s
 from contextcore_install.providers.kubernetes.claims import default_class
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.providers.kubernetes.pods import Pod, is_scaled_down, leads_to, selected, services_of
-from contextcore_install.providers.kubernetes.restarts import UNREADY_S, is_unready_for_long
+from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, is_scaled_down, selected, services_of
 
 CRASHES = 2  # restarts after which a crash is no accident
 PLACING_S, CREATING_S = 5.0, 10.0  # without a node, and in ContainerCreating, after which the events are asked why
@@ -139,7 +138,7 @@ class WorkloadConditions:
             return about(reason=pod.reason, message=pod.message)
         if not pod.started or pod.ready:
             return None
-        if limits.lasted(pod.uid, "unready") > UNREADY_S if limits else is_unready_for_long(pod, time.time()):
+        if limits.lasted(pod.uid, "unready") > UNREADY_S if limits else pod.is_unready_for_long(time.time()):
             reason, message = self._reader.last_event(pod.uid, pod.namespace)
             since = f"{pod.name}, not ready since {pod.unready_since}"
             return about([since], reason=reasons.NEVER_READY, message=message if reason == "Unhealthy" else "")
@@ -203,3 +202,10 @@ def _lacked(message: str, namespace: str, snapshot: Snapshot) -> str:
     keys = (item.key for kind in ("ConfigMap", "Secret") for item in snapshot.of_kind(kind))
     there = (f'{key.kind.lower()} "{key.name}" not found' for key in keys if key.namespace == namespace)
     return "there again" if any(words in message for words in there) else "gone"
+
+
+def leads_to(endpoints: Manifest, pods: Sequence[Pod]) -> bool:
+    """Tell whether a Service's Endpoints hold its pods' addresses: for some 20 s after a node's start, they are old."""
+    subsets = endpoints.get("subsets", [])
+    held = {str(address.get("ip")) for subset in subsets for address in subset.get("addresses", [])}
+    return held >= {pod.address for pod in pods}

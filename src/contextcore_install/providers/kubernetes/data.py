@@ -70,37 +70,27 @@ class ClaimPlace:
 Reach = Callable[[Claim, StepContext], AbstractContextManager[ClaimPlace]]
 
 
+@dataclass(slots=True)
 class ClaimData:
     """The claims of a release.
 
-    With `on_node`, `reach` leads to a node that goes with the cluster, where a pod's processes can be stopped for the
-    length of a copy; else the pod is ended for it. `await_nodes` waits until nodes take pods: only then does a claim
-    that was just made get its volume.
+    If data does not outlive the cluster, `reach` leads to a node, where a pod's processes can be stopped for the length
+    of a copy; else the pod is ended for it. `await_nodes` waits until nodes take pods: only then does a claim that was
+    just made get its volume.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        cluster: str,
-        reach: Reach,
-        *,
-        on_node: bool,
-        await_nodes: Callable[[StepContext], None] = lambda _: None,
-    ) -> None:
-        self._reader = reader
-        self._kubectl = reader.kubectl
-        self._cluster = cluster
-        self._reach = reach
-        self._on_node = on_node
-        self._await_nodes = await_nodes
-        self.outlives_cluster = not on_node
+    reader: Reader
+    cluster: str
+    reach: Reach
+    outlives_cluster: bool
+    await_nodes: Callable[[StepContext], None] = lambda _: None
 
     def volumes(self) -> Sequence[Volume]:
-        promise = "complete: its pod is ended for the copy, and started again"
-        if self._on_node:
-            promise = "as after a power cut: its processes stand still for the copy, and then go on"
-        restarts = not self._on_node
-        found = [Volume(claim.key.name, claim.component, promise, restarts) for claim in self._claims()]
+        promise = "as after a power cut: its processes stand still for the copy, and then go on"
+        if self.outlives_cluster:
+            promise = "complete: its pod is ended for the copy, and started again"
+        claims = self._claims()
+        found = [Volume(each.key.name, each.component, promise, restarts=self.outlives_cluster) for each in claims]
         if self._password_data():
             found.append(Volume(GRAFANA_ADMIN, "grafana", "complete", bytes=0))
         return found
@@ -114,12 +104,12 @@ class ClaimData:
                     tar.addfile(member, io.BytesIO(content))
             return
         claim = self._claim(volume, ctx)
-        with nullcontext() if self._on_node else self._ended(claim, ctx):
-            self._run(claim, _paused(_PACK, claim) if self._on_node else _PACK, ctx, sink=sink)
+        with self._ended(claim, ctx) if self.outlives_cluster else nullcontext():
+            self._run(claim, _PACK if self.outlives_cluster else _paused(_PACK, claim), ctx, sink=sink)
 
     def fill(self, volume: Volume, source: IO[bytes], ctx: StepContext) -> None:
         if volume.name != GRAFANA_ADMIN:
-            self._await_nodes(ctx)
+            self.await_nodes(ctx)
             claim = self._claim(volume, ctx, BOUND_S)
             with self._ended(claim, ctx):
                 self._run(claim, _UNPACK, ctx, source=source)
@@ -128,24 +118,24 @@ class ClaimData:
         with tarfile.open(fileobj=source, mode="r:") as tar:
             files = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
             data = {name: file.read(4096) for name, file in files.items() if file}
-        labels = {RELEASE_LABEL: self._cluster, **MANAGED_BY}
-        document = json.dumps(make_secret(GRAFANA_ADMIN, self._reader.release().namespace, labels, data))
-        self._kubectl.call(*APPLY, "-f", "-", "-o", "name", stdin=document, ctx=ctx)
-        self._reader.forget()
+        labels = {RELEASE_LABEL: self.cluster, **MANAGED_BY}
+        document = json.dumps(make_secret(GRAFANA_ADMIN, self.reader.release().namespace, labels, data))
+        self.reader.kubectl.call(*APPLY, "-f", "-", "-o", "name", stdin=document, ctx=ctx)
+        self.reader.forget()
 
     def password(self) -> str | None:
         found = self._password_data().get("admin-password")
         return found.decode() if found else None
 
     def _claims(self) -> list[Claim]:
-        snapshot = self._reader.read()
+        snapshot = self.reader.read()
         return sorted(
             (
                 Claim(key, found, item, tuple(pods_using(snapshot.of_kind("Pod"), key)))
-                for workload, item in self._reader.release().workloads.items()
+                for workload, item in self.reader.release().workloads.items()
                 for key, found in snapshot.by_key.items()
                 if (workload.kind, key.kind) == ("StatefulSet", "PersistentVolumeClaim")
-                and is_claim_of(key, found, [workload], self._cluster)
+                and is_claim_of(key, found, [workload], self.cluster)
                 and found.spec.get("volumeName")
             ),
             key=lambda claim: claim.key,
@@ -162,9 +152,9 @@ class ClaimData:
 
     def _run(self, claim: Claim, script: str, ctx: StepContext, **ends: IO[bytes]) -> None:
         """Run a script where a claim's files are, with a file as its `source` or `sink`."""
-        with self._reach(claim, ctx) as place:
+        with self.reach(claim, ctx) as place:
             argv = [*place.argv, "sh", "-c", script, "sh", place.folder]
-            stream(argv, environ=self._kubectl.environ, timeout_s=COPY_S, ctx=ctx, **ends)
+            stream(argv, environ=self.reader.kubectl.environ, timeout_s=COPY_S, ctx=ctx, **ends)
 
     @contextmanager
     def _ended(self, claim: Claim, ctx: StepContext) -> Iterator[None]:
@@ -175,22 +165,22 @@ class ClaimData:
             pods = [f"pod/{pod.key.name}" for pod in claim.pods]
             if pods:
                 wait = ("wait", "--for=delete", *pods, "-n", claim.key.namespace, f"--timeout={END_S:.0f}s")
-                done = self._kubectl.attempt(*wait, ctx=ctx, timeout_s=END_S + 10)
+                done = self.reader.kubectl.attempt(*wait, ctx=ctx, timeout_s=END_S + 10)
                 if done.exit_code != 0 and "not found" not in done.stderr.lower():
-                    raise self._kubectl.failure(done)
+                    raise self.reader.kubectl.failure(done)
             yield
         finally:
             ctx.activity(f"starting {claim.component} again")
             self._scale(claim, claim.workload.replicas)
-            self._reader.forget()
+            self.reader.forget()
 
     def _scale(self, claim: Claim, replicas: int) -> None:
         scope = ("-n", claim.key.namespace)
-        self._kubectl.call("scale", f"statefulset/{claim.component}", *scope, f"--replicas={replicas}")
+        self.reader.kubectl.call("scale", f"statefulset/{claim.component}", *scope, f"--replicas={replicas}")
 
     def _password_data(self) -> Mapping[str, bytes]:
         """Return what the Secret with Grafana's password holds; empty if there is none. Raises InstallError."""
-        for item in self._reader.read().of_kind("Secret"):
+        for item in self.reader.read().of_kind("Secret"):
             if item.key.name == GRAFANA_ADMIN:
                 return {name: base64.b64decode(text) for name, text in item.get("data", {}).items()}
         return {}

@@ -22,9 +22,9 @@ from contextcore_install.providers.kubernetes.conditions import WorkloadConditio
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence
 from contextcore_install.providers.kubernetes.manifests import OURS, ManifestSource
 from contextcore_install.providers.kubernetes.objects import NAMESPACE
+from contextcore_install.providers.kubernetes.pods import Restarter
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN, Applier, drift
 from contextcore_install.providers.kubernetes.remote import remote_in
-from contextcore_install.providers.kubernetes.restarts import Restarter
 from contextcore_install.providers.kubernetes.watch import WorkloadWatch
 from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox

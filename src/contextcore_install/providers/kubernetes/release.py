@@ -34,7 +34,7 @@ from contextcore_install.providers.kubernetes.objects import (
     mixed_volumes,
     shown_path,
 )
-from contextcore_install.providers.kubernetes.restarts import end_pod, stale_pods
+from contextcore_install.providers.kubernetes.pods import end_pod, stale_pods
 
 #: The Secret with Grafana's password. It is made once, and stays as long as the data that it opens.
 GRAFANA_ADMIN = "grafana-admin"

@@ -13,7 +13,7 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import CONFLICT, GONE, Remote, StoredObject
-from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, Key, Manifest
 from contextcore_install.system.process import Captured
 
@@ -67,7 +67,7 @@ class ObjectSlot:
             seen = self.reader.read().get(Key(self.kind, self.namespace, self.name))
             return [seen] if seen else []
         self._forget()
-        return items_of(self._call("get", "-o", "json", "--ignore-not-found"))
+        return self.kubectl.items(self.kind.lower(), self.name, "-n", self.namespace)
 
     def _is_in_release(self, reader: Reader) -> bool:
         try:
@@ -104,11 +104,8 @@ class ObjectSlot:
         raise self.kubectl.failure(done)
 
     def remove(self) -> None:
-        self._call("delete", "--ignore-not-found", "--wait=false")
-
-    def _call(self, verb: str, *options: str) -> str:
         about = (self.kind.lower(), self.name, "-n", self.namespace)
-        return self.kubectl.call(verb, *about, *options, timeout_s=ASK_WITHIN_S)
+        self.kubectl.call("delete", *about, "--ignore-not-found", "--wait=false", timeout_s=ASK_WITHIN_S)
 
     def _send(self, verb: str, document: Mapping[str, Any]) -> Captured:
         # Without validation, which would fetch the API's whole schema first; the API itself refuses what is wrong.

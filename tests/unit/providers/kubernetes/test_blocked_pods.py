@@ -13,8 +13,7 @@ from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, p
 from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, Release
-from contextcore_install.providers.kubernetes.pods import is_scaled_down
-from contextcore_install.providers.kubernetes.restarts import NUDGED, nudge
+from contextcore_install.providers.kubernetes.pods import NUDGED, is_scaled_down, nudge
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

@@ -92,7 +92,7 @@ def test_a_claim_that_was_just_made_is_filled_once_it_has_its_volume(tmp_path: P
     ready: Callable[[object], None] = (lambda _: binding.start()) if nodes_start else (lambda _: None)
     if not nodes_start:
         binding.start()
-    claims = ClaimData(reader, "dev", reach, on_node=True, await_nodes=ready)
+    claims = ClaimData(reader, "dev", reach, outlives_cluster=False, await_nodes=ready)
     with (tmp_path / "copy").open("w+b") as copy:
         claims.fill(Volume("data-mimir-0", "mimir", ""), copy, Told().ctx)
     binding.join()

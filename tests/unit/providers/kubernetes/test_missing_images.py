@@ -12,7 +12,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import Release
-from contextcore_install.providers.kubernetes.restarts import Restarter
+from contextcore_install.providers.kubernetes.pods import Restarter
 from kit.fakes import Told
 from kit.kube_world import Cluster
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from contextcore_install.providers.kubernetes.objects import Manifest
-from contextcore_install.providers.kubernetes.pods import Pod
-from contextcore_install.providers.kubernetes.restarts import UNREADY_S, end_unstarted, stuck_pods
+from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, end_unstarted, stuck_pods
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
