@@ -14,7 +14,6 @@ from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.ui.tables import render_bundle
 from contextcore_install.ui.text import size
 
-BUNDLE_SCHEMA = "contextcore-install/bundle/v1"
 _TAKEN = {
     "make": frozenset({"file", "platform", "sign_key", "password_file"}),
     "verify": frozenset({"bundle", "public_key"}),
@@ -75,7 +74,6 @@ def _verify(app: App, bundle: BundleFile) -> int:
 def _list(app: App, bundle: BundleFile) -> int:
     manifest = bundle.manifest
     document: dict[str, Any] = {
-        "schema": BUNDLE_SCHEMA,
         "path": str(bundle.path),
         "version": manifest.version,
         "created": manifest.created,
@@ -85,4 +83,4 @@ def _list(app: App, bundle: BundleFile) -> int:
         "bytes": manifest.bytes,
         "entries": [asdict(entry) for entry in manifest.entries],
     }
-    return report_document(app, document, lambda style: render_bundle(document, style))
+    return report_document(app, "bundle/v1", document, lambda style: render_bundle(document, style))

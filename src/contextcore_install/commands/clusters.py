@@ -16,17 +16,15 @@ from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.system.lock import owner_of
 
-CLUSTERS_SCHEMA = "contextcore-install/clusters/v1"
-
 
 def run(app: App) -> int:
     from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}
     rows = [_row(app, name) for name in app.home.cluster_names() if is_cluster_name(name)]
-    document = {"schema": CLUSTERS_SCHEMA, "clusters": rows}
+    document = {"clusters": rows}
     now_us = app.clock.now_us()
-    return report_document(app, document, lambda style: render_clusters(rows, usual, now_us, style))
+    return report_document(app, "clusters/v1", document, lambda style: render_clusters(rows, usual, now_us, style))
 
 
 def _row(app: App, name: str) -> dict[str, Any]:

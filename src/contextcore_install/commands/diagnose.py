@@ -25,7 +25,6 @@ from contextcore_install.storage.bundles import bundle_name
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.text import sanitize, size
 
-DIAGNOSE_SCHEMA = "contextcore-install/diagnose/v1"
 LIMITS = BundleLimits(quick_s=60.0, slow_s=120.0)
 """Enough for an engine that hangs, and for all logs of a cluster of a few nodes."""
 
@@ -109,7 +108,6 @@ def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding 
 
 def _report(app: App, bundle: Bundle) -> int:
     document: dict[str, Any] = {
-        "schema": DIAGNOSE_SCHEMA,
         "cluster": app.settings.cluster,
         "diagnosis": bundle.diagnosis,
         "path": str(bundle.path),
@@ -119,7 +117,7 @@ def _report(app: App, bundle: Bundle) -> int:
         "not_collected": list(bundle.not_collected),
     }
     where = "Standard output" if app.stdout is app.stderr else str(bundle.path)
-    return report_document(app, document, lambda style: _render(bundle, where, style))
+    return report_document(app, "diagnose/v1", document, lambda style: _render(bundle, where, style))
 
 
 def _render(bundle: Bundle, where: str, style: Style) -> str:

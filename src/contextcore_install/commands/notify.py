@@ -25,7 +25,6 @@ from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home
 
-NOTIFY_SCHEMA = "contextcore-install/notify/v1"
 TRIAL_S = 20.0  # how long a trial may take, in seconds: somebody is watching, and a slow answer is better than none
 
 HOW_TO_SET = f"write one URL a line into a file, then {own('notify', 'set', '--file', 'FILE')}"
@@ -122,5 +121,5 @@ def _source(app: App) -> str:
 
 
 def _report(app: App, lines: Sequence[str], points: list[dict[str, Any]]) -> ExitCode:
-    document = {"schema": NOTIFY_SCHEMA, "source": _source(app), "contact_points": points}
-    return report_document(app, document, lambda _: "\n".join(lines))
+    document = {"source": _source(app), "contact_points": points}
+    return report_document(app, "notify/v1", document, lambda _: "\n".join(lines))

@@ -12,7 +12,6 @@ from contextcore_install.runtime.recovery import find_installation, known_record
 from contextcore_install.runtime.selection import allocate_ports, select
 from contextcore_install.steps.registry import NEEDS, TITLES
 
-PLAN_SCHEMA = "contextcore-install/plan/v1"
 PREFLIGHT = "preflight"
 SOMETHING_TO_DO = 2  # what `--detailed-exitcode` ends with if a run would do something; it is no error then
 
@@ -57,7 +56,6 @@ def _show_installation(app: App) -> int:
         typed = app.commands("--resume") if records.state.exists else app.commands(), does
     checks = checks_document(found, app.commands.typed)
     document = {
-        "schema": PLAN_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": selection.provider,
         "provider_reason": selection.reason,
@@ -67,6 +65,7 @@ def _show_installation(app: App) -> int:
     }
     report_document(
         app,
+        "plan/v1",
         document,
         lambda style: "\n".join([*head, render_plan(found, style, TITLES), "", *next_lines([typed], style)]),
     )

@@ -13,7 +13,6 @@ from contextcore_install.runtime.interaction import report_document, report_done
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import sanitize
 
-STATE_SCHEMA = "contextcore-install/step-state/v1"
 SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost a script, in seconds
 
 
@@ -33,9 +32,9 @@ def _get(app: App, step: str | None) -> int:
     state = read_records(app.layout, app.settings.cluster).state
     chosen = [step] if step else list(state.steps)
     steps = {name: state.step(name).as_document() for name in chosen}
-    document = {"schema": STATE_SCHEMA, "cluster": app.settings.cluster, "steps": steps}
+    document = {"cluster": app.settings.cluster, "steps": steps}
     lines = [str(steps[name]["status"]) if step else f"{sanitize(name)} {steps[name]['status']}" for name in chosen]
-    return report_document(app, document, lambda _: "\n".join(lines))
+    return report_document(app, "step-state/v1", document, lambda _: "\n".join(lines))
 
 
 def _set(app: App, step: str, status: str) -> int:

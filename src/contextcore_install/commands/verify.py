@@ -22,7 +22,6 @@ from contextcore_install.storage.store import Records
 from contextcore_install.verification.requirements import step_results
 from contextcore_install.verification.results import RequirementResult, Status, by_category, completeness, measurements
 
-VERIFY_SCHEMA = "contextcore-install/verify/v1"
 LIMIT_S = 40.0  # the most that all probes may take, in seconds, unless --timeout gives less
 
 SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost at the end, in seconds
@@ -38,7 +37,6 @@ def run(app: App) -> int:
     complete = not any(result.blocking for result in results)
     took_s = round(app.clock.monotonic() - began, 3)
     document: dict[str, Any] = {
-        "schema": VERIFY_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": installation.selection.provider,
         "ok": complete,
@@ -52,7 +50,9 @@ def run(app: App) -> int:
     document["recorded"] = not unrecorded
     if unrecorded:
         document["not_recorded"] = unrecorded
-    report_document(app, document, lambda style: render_verification(document, checks, style, app.commands))
+    report_document(
+        app, "verify/v1", document, lambda style: render_verification(document, checks, style, app.commands)
+    )
     if complete:
         return ExitCode.DONE
     unmet = {result.id: CheckResult(findings=result.probe.findings) for result in results if result.blocking}

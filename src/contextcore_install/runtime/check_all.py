@@ -20,8 +20,6 @@ CHECK_LIMIT_S = 60.0
 NOT_KNOWN = "not-known-yet"
 """The code of what could not be looked at because of something that an earlier step is about."""
 
-REPAIR_SCHEMA = "contextcore-install/repair/v1"
-
 Found = Mapping[str, CheckResult]  # what each step's check finds, in the plan's order
 
 
@@ -89,7 +87,6 @@ def report_remedies(
     from contextcore_install.ui.status import next_lines
 
     document = {
-        "schema": REPAIR_SCHEMA,
         "cluster": app.settings.cluster,
         "provider": provider,
         "ok": all(result.satisfied for result in found.values()),
@@ -103,4 +100,4 @@ def report_remedies(
         after = ["", *next_lines(typed, style)] if typed else []
         return "\n".join([render_remedies(found, style), *after])
 
-    report_document(app, document, render)
+    report_document(app, "repair/v1", document, render)

@@ -28,21 +28,20 @@ if TYPE_CHECKING:  # what looks at nothing and asks nothing starts without it
 UNWRAPPED = 10_000  # columns of an error that goes to a log: whoever searches there looks for whole sentences
 _COUNTED_EVERY_S = 5.0
 _UP_AND_CLEAR = "\x1b[A\r\x1b[K"  # ECMA-48: cursor up, and erase in line
-RESULT_SCHEMA = "contextcore-install/result/v1"
 
 
-def report_document(app: App, document: Mapping[str, Any], render: Callable[[Style], str]) -> ExitCode:
-    """Print a document: as JSON in ASCII for scripts, as `render` draws it for people; return that all is done."""
+def report_document(app: App, schema: str, facts: Mapping[str, Any], render: Callable[[Style], str]) -> ExitCode:
+    """Print facts: as JSON in ASCII for scripts, as `render` draws them for people; return that all is done."""
     if app.json:
-        app.stdout.write(ascii_json(document, indent=2) + "\n")
+        app.stdout.write(ascii_json({"schema": f"contextcore-install/{schema}", **facts}, indent=2) + "\n")
     else:
         app.stdout.write(render(Terminal(app.stdout, app.environ, app.commands.typed).style()) + "\n")
     return ExitCode.DONE
 
 
 def report_done(app: App, sentence: str, **facts: Any) -> ExitCode:
-    document = {"schema": RESULT_SCHEMA, "cluster": app.settings.cluster, "message": sentence, **facts}
-    return report_document(app, document, lambda style: "\n".join(style.paragraph(sentence)))
+    result = {"cluster": app.settings.cluster, "message": sentence, **facts}
+    return report_document(app, "result/v1", result, lambda style: "\n".join(style.paragraph(sentence)))
 
 
 def report_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
