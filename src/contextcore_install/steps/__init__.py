@@ -1,1 +1,1 @@
-"""One module a step of the installation."""
+"""The steps of the installation, and the list of them."""

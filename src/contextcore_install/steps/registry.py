@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextcore_install.engine.plan import Plan
 from contextcore_install.steps.base import BaseStep, StepTools
 from contextcore_install.steps.metrics_seed import MetricsSeed
-from contextcore_install.steps.preflight import Preflight
-from contextcore_install.steps.provider_steps import ClusterCreate, ManifestsApply, PodsReady
-from contextcore_install.steps.services_verify import ServicesVerify
+from contextcore_install.steps.provider_steps import ClusterCreate, ManifestsApply, PodsReady, Preflight, ServicesVerify
 
 STEPS: tuple[type[BaseStep], ...] = (Preflight, ClusterCreate, ManifestsApply, PodsReady, ServicesVerify, MetricsSeed)
 TITLES = {step.id: step.title for step in STEPS}

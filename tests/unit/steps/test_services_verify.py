@@ -9,7 +9,7 @@ from contextcore_install.core.findings import Finding
 from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import StepTools
-from contextcore_install.steps.services_verify import ServicesVerify
+from contextcore_install.steps.provider_steps import ServicesVerify
 from kit.fakes import FakeHttp, FakeProvider, Told
 
 
