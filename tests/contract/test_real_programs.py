@@ -19,7 +19,7 @@ from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.stack import provisioned
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.system.http import LoopbackHttp
-from contextcore_install.telemetry.readback import round_trip
+from contextcore_install.telemetry.exporters.metrics import round_trip
 from contextcore_install.verification.requirements import VerificationTarget, verify
 from contextcore_install.verification.results import Status
 from kit.fakes import RealClock, Told

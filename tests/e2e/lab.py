@@ -211,10 +211,10 @@ class ClusterInstallation(Installation):
         wait_until(lambda: value in self.written(), "what was written is never shown")
 
     def _write(self, value: float) -> None:
-        client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
-        backend = probe(client, TIMEOUTS)
+        client = Client(f"http://127.0.0.1:{self.ports['mimir']}", lambda: TIMEOUTS)
+        backend = probe(client)
         sample = Sample("e2e_written", (("cluster", self.cluster),), value, int(time.time() * 1000))
-        refused = backend.send([sample], TIMEOUTS)
+        refused = backend.send([sample])
         client.close()
         assert not refused, refused
 
@@ -223,10 +223,10 @@ class ClusterInstallation(Installation):
         return patiently(self._written)
 
     def _written(self) -> list[float]:
-        client = Client(f"http://127.0.0.1:{self.ports['mimir']}")
-        backend, soon_ms = probe(client, TIMEOUTS), int(time.time() * 1000) + 5000
-        backend.show_recent(TIMEOUTS)
-        found = backend.query(f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms, TIMEOUTS)
+        client = Client(f"http://127.0.0.1:{self.ports['mimir']}", lambda: TIMEOUTS)
+        backend, soon_ms = probe(client), int(time.time() * 1000) + 5000
+        backend.show_recent()
+        found = backend.query(f'e2e_written{{cluster="{self.cluster}"}}[2h]', soon_ms)
         client.close()
         return [float(value) for series in found for _, value in series["values"]]
 

@@ -194,9 +194,9 @@ def test_any_answer_of_a_metrics_store(document: Any, cut: bool) -> None:
     body = json.dumps(document)
     body = body[: len(body) // 2] if cut else body
     with answering(reply(body)) as port:
-        client = Client(f"http://127.0.0.1:{port}")
+        client = Client(f"http://127.0.0.1:{port}", lambda: TIMEOUTS)
         with suppress(StoreError):
-            Backend(MIMIR, client).raw_samples({"cluster": "c"}, 0, 10, TIMEOUTS)
+            Backend(MIMIR, client).raw_samples({"cluster": "c"}, 0, 10)
         client.close()
         with suppress(StoreError):
             assert isinstance(getattr(rebuild(f"http://127.0.0.1:{port}", "c", 0, 5.0), "state", State("c")), State)
@@ -260,9 +260,9 @@ def ask_in_time(port: int) -> None:
     url, began = f"http://127.0.0.1:{port}", time.monotonic()
     with suppress(InstallError):
         LoopbackHttp().get(url + "/ready", 1.0)
-    client = Client(url)
+    client = Client(url, lambda: TIMEOUTS)
     with suppress(StoreError):
-        probe(client, TIMEOUTS)
+        probe(client)
     client.close()
     assert time.monotonic() - began < CALM_S
 

@@ -63,11 +63,11 @@ class Ward:
 
     def stored(self) -> int:
         """Return how many samples of the steps' status the store has."""
-        client = Client(f"http://127.0.0.1:{self.place.ports['mimir']}")
-        backend = probe(client, TIMEOUTS)
-        backend.show_recent(TIMEOUTS)
+        client = Client(f"http://127.0.0.1:{self.place.ports['mimir']}", lambda: TIMEOUTS)
+        backend = probe(client)
+        backend.show_recent()
         soon_ms = int(time.time() * 1000) + 5000
-        samples = backend.query("contextcore_install_step_status[1d]", soon_ms, TIMEOUTS)
+        samples = backend.query("contextcore_install_step_status[1d]", soon_ms)
         client.close()
         return sum(len(series["values"]) for series in samples)
 

@@ -40,11 +40,11 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
         for at in (times[0] - 1, *times, times[-1] + 1)
     }
     in_order = sorted(written, key=lambda item: item.at_ms)
-    assert not backend.send(in_order, TIMEOUTS)
-    backend.show_recent(TIMEOUTS)
+    assert not backend.send(in_order)
+    backend.show_recent()
     for (span, offset), times in inside.items():
         matchers = {"__name__": NAME, "cluster": cluster, "span": str(1000 * span + offset)}
-        found = backend.raw_samples(matchers, times[0], times[-1], TIMEOUTS)
+        found = backend.raw_samples(matchers, times[0], times[-1])
         assert [sorted(values) for values in found.values()] == [times], f"{span} ms, {offset}"
     client.close()
 
@@ -52,9 +52,9 @@ def test_the_first_and_the_last_sample_of_every_span_are_read_and_none_beside_th
 @pytest.mark.parametrize("span_ms", SPANS_MS)
 def test_a_store_is_asked_for_whole_seconds(misbehaving: Callable[[Reply], Misbehaving], span_ms: int) -> None:
     world = misbehaving(lambda _, handler: healthy(handler))
-    client, end_ms = Client(world.url), 1_700_000_000_123
+    client, end_ms = Client(world.url, lambda: TIMEOUTS), 1_700_000_000_123
     backend = Backend(PROMETHEUS, client)
-    backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms, TIMEOUTS)
+    backend.raw_samples({"cluster": "c"}, end_ms - span_ms, end_ms)
     client.close()
     (asked,) = world.requests
     fields = parse_qs(urlsplit(asked.split()[1]).query)

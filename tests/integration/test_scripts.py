@@ -106,13 +106,11 @@ def test_what_a_script_says_reaches_the_metrics_store(installation: Installation
     assert said.returncode == 0, said.stderr
     assert installation.run("state", "get", "pods_ready").stdout == "failed\n"
     assert installation.steps()["pods_ready"]["error"]["code"] == "script"
-    client = Client(f"http://127.0.0.1:{installation.ports['mimir']}")
-    backend = probe(client, TIMEOUTS)
+    client = Client(f"http://127.0.0.1:{installation.ports['mimir']}", lambda: TIMEOUTS)
+    backend = probe(client)
     asked = 'last_over_time(contextcore_install_step_status{step="pods_ready"}[1h])'
     wait_until(
-        lambda: (
-            [found["value"][1] for found in backend.query(asked, int(time.time() * 1000) + 2000, TIMEOUTS)] == ["3"]
-        ),
+        lambda: [found["value"][1] for found in backend.query(asked, int(time.time() * 1000) + 2000)] == ["3"],
         "the failed step in the metrics store",
     )
     client.close()

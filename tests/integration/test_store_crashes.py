@@ -14,7 +14,6 @@ from kit.stores import (
     MINUTE_US,
     OUT_OF_ORDER,
     RECEIVER,
-    TIMEOUTS,
     Misbehaving,
     Reply,
     Store,
@@ -75,8 +74,8 @@ def test_what_was_lost_while_newer_samples_were_kept_is_sent_by_the_next_run(vic
     world.ship()
     lost = f'contextcore_install_step_status{{cluster="{world.cluster}",step="preflight"}}'
     client, _ = victoria.backend()
-    client.request("GET", "/internal/force_flush", TIMEOUTS)
-    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", TIMEOUTS)
+    client.request("GET", "/internal/force_flush")
+    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}")
     client.close()
     world.journal.whole_run("r2")
     world.ship()

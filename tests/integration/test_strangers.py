@@ -39,11 +39,11 @@ def store_of(provider: HostProvider) -> Endpoint:
 
 def samples_in(place: Installation, metric: str = ".+") -> list[str]:
     """Return all that a store holds of all installations, what verifications wrote included; no cache answers."""
-    client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
+    client = Client(f"http://127.0.0.1:{place.ports['mimir']}", lambda: TIMEOUTS)
     wanted = urlencode({"match[]": f'{{__name__=~"contextcore_install_{metric}"}}'})
     try:
-        client.request("GET", "/internal/force_flush", TIMEOUTS)
-        return sorted(client.request("GET", f"/api/v1/export?{wanted}", TIMEOUTS).body.decode().splitlines())
+        client.request("GET", "/internal/force_flush")
+        return sorted(client.request("GET", f"/api/v1/export?{wanted}").body.decode().splitlines())
     finally:
         client.close()
 
@@ -124,12 +124,12 @@ def test_who_took_the_port_of_a_dead_store_is_a_stranger_until_ours_is_back(worl
 
 def test_a_connection_is_not_made_anew_to_who_took_the_port(victoria: Store) -> None:
     theirs = True
-    client = Client(victoria.url, lambda: theirs)
+    client = Client(victoria.url, lambda: TIMEOUTS, lambda: theirs)
     try:
-        probe(client, TIMEOUTS)
+        probe(client)
         client.close()
         theirs = False
         with pytest.raises(StoreError, match="another program"):
-            probe(client, TIMEOUTS)
+            probe(client)
     finally:
         client.close()

@@ -12,7 +12,7 @@ import pytest
 from contextcore_install.core.events import Kind
 from contextcore_install.telemetry.shipper import Shipper
 from kit.fakes import Told
-from kit.stores import MINUTE_US, TIMEOUTS, MemoryCursors, MemoryJournal, Store
+from kit.stores import MINUTE_US, MemoryCursors, MemoryJournal, Store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 QUERIES = dict(re.findall(r"### ([^(\n]+?)(?: \([^\n]*)?\n\n```promql\n(.+?)```", PAGE.read_text(), re.DOTALL))
@@ -30,7 +30,7 @@ def ask(store: Store, title: str, cluster: str) -> dict[str, float]:
     """Return the values of a documented query by the label `step` or `requirement`."""
     client, backend = store.backend()
     now_ms = int(time.time() * 1000)
-    found = backend.query(QUERIES[title].replace("o11y-dev", cluster), now_ms, TIMEOUTS)
+    found = backend.query(QUERIES[title].replace("o11y-dev", cluster), now_ms)
     client.close()
     metrics = [(series["metric"], float(series["value"][1])) for series in found]
     return {metric.get("step", "") or metric.get("requirement", ""): value for metric, value in metrics}

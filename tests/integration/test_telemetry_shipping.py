@@ -14,17 +14,7 @@ from contextcore_install.storage.journal.journal import JournalReader, JournalWr
 from contextcore_install.telemetry.failures import Timeouts
 from contextcore_install.telemetry.shipper import Shipper
 from kit.fakes import Told
-from kit.stores import (
-    DEDUPLICATION,
-    MINUTE_US,
-    OUT_OF_ORDER,
-    RECEIVER,
-    TIMEOUTS,
-    MemoryJournal,
-    Store,
-    free_port,
-    wait_until,
-)
+from kit.stores import DEDUPLICATION, MINUTE_US, OUT_OF_ORDER, RECEIVER, MemoryJournal, Store, free_port, wait_until
 from kit.telemetry_world import DAY_US, TelemetryWorld, assert_shows_exactly, now_us
 
 
@@ -181,8 +171,8 @@ def test_a_sample_that_the_store_lost_is_named_and_sent_again(victoria: Store) -
     lost = f'contextcore_install_step_status{{cluster="{world.cluster}",step="preflight"}}'
     from urllib.parse import urlencode
 
-    client.request("GET", "/internal/force_flush", TIMEOUTS)
-    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}", TIMEOUTS)
+    client.request("GET", "/internal/force_flush")
+    client.request("GET", f"/api/v1/admin/tsdb/delete_series?{urlencode({'match[]': lost})}")
     client.close()
     missing = shipper.missing_samples()
     assert len(missing) == 3

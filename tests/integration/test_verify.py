@@ -32,12 +32,12 @@ def history(installation: Installation) -> list[tuple[str, str | None]]:
 
 def in_store(installation: Installation, metric: str) -> dict[str, float]:
     """Return the newest value of each series of a metric, by its label `requirement`."""
-    client = Client(f"http://127.0.0.1:{installation.ports['mimir']}")
-    backend = probe(client, TIMEOUTS)
-    backend.show_recent(TIMEOUTS)
+    client = Client(f"http://127.0.0.1:{installation.ports['mimir']}", lambda: TIMEOUTS)
+    backend = probe(client)
+    backend.show_recent()
     soon_ms = int(time.time() * 1000) + 1000
     expression = f'last_over_time(contextcore_install_{metric}{{cluster="test"}}[1h])'
-    found = backend.query(expression, soon_ms, TIMEOUTS)
+    found = backend.query(expression, soon_ms)
     client.close()
     return {item["metric"].get("requirement", ""): float(item["value"][1]) for item in found}
 

@@ -88,11 +88,11 @@ def events(place: Installation, kind: Kind) -> list[Event]:
 
 
 def remedies_in_store(place: Installation) -> list[float]:
-    client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
-    backend = probe(client, TIMEOUTS)
-    backend.show_recent(TIMEOUTS)
+    client = Client(f"http://127.0.0.1:{place.ports['mimir']}", lambda: TIMEOUTS)
+    backend = probe(client)
+    backend.show_recent()
     name = 'contextcore_install_watch_remedies_total{outcome="succeeded"}[2h]'
-    found = backend.query(name, int(time.time() * 1000) + 5000, TIMEOUTS)
+    found = backend.query(name, int(time.time() * 1000) + 5000)
     client.close()
     return [float(value) for series in found for _, value in series["values"]]
 

@@ -13,7 +13,7 @@ import pytest
 from contextcore_install.core.events import Kind
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.telemetry.folds.metrics import MetricsFold, Sample
-from kit.stores import TIMEOUTS, MemoryJournal, Store
+from kit.stores import MemoryJournal, Store
 
 SECOND_US = 1_000_000
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -181,9 +181,9 @@ class Recorded:
         self.clusters = {each.__name__: f"{each.__name__}.{now_ms}" for each in RECORDINGS}
         samples = [s for each in RECORDINGS for s in each(now_ms).samples(self.clusters[each.__name__])]
         client, backend = store.backend()
-        assert backend.send(samples, TIMEOUTS) == []
+        assert backend.send(samples) == []
         if store.name == "victoria-metrics":
-            client.request("GET", "/internal/force_flush", TIMEOUTS)
+            client.request("GET", "/internal/force_flush")
         client.close()
 
     def name(self, cluster: str) -> str:
@@ -194,7 +194,7 @@ class Recorded:
         """Return the result of an instant query."""
         client, backend = self.store.backend()
         try:
-            return backend.query(expression, self.now_ms + int(later_s * 1000), TIMEOUTS)
+            return backend.query(expression, self.now_ms + int(later_s * 1000))
         finally:
             client.close()
 
@@ -203,7 +203,7 @@ class Recorded:
         client, backend = self.store.backend()
         end = self.now_ms // 1000
         fields = {"query": expression, "start": end - last_s, "end": end, "step": step_s}
-        answer = client.request("GET", f"{backend.query_path}_range?{urlencode(fields)}", TIMEOUTS)
+        answer = client.request("GET", f"{backend.query_path}_range?{urlencode(fields)}")
         client.close()
         found: list[dict[str, Any]] = json.loads(answer.body)["data"]["result"]
         return found

@@ -27,8 +27,8 @@ from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.system.packages import apt
 from contextcore_install.telemetry.exporters.backends import Backend, Series, probe
 from contextcore_install.telemetry.exporters.client import Client
+from contextcore_install.telemetry.exporters.metrics import PROBE_NAME
 from contextcore_install.telemetry.failures import Timeouts
-from contextcore_install.telemetry.readback import PROBE_NAME
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 TIMEOUTS = Timeouts(2.0, 10.0)
@@ -140,16 +140,16 @@ class Store:
         shutil.rmtree(self.folder / "data")
 
     def backend(self) -> tuple[Client, Backend]:
-        client = Client(self.url)
-        return client, probe(client, TIMEOUTS)
+        client = Client(self.url, lambda: TIMEOUTS)
+        return client, probe(client)
 
     def shown(self, cluster: str, *, days: int = 12) -> Series:
         """Return all that a query shows of a cluster, but for what a verification writes to try the store out."""
         client, backend = self.backend()
         if self.name == "victoria-metrics":
-            client.request("GET", "/internal/force_flush", TIMEOUTS)
+            client.request("GET", "/internal/force_flush")
         now_ms = int(time.time() * 1000)
-        found = backend.raw_samples({"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000, TIMEOUTS)
+        found = backend.raw_samples({"cluster": cluster}, now_ms - days * 86_400_000, now_ms + 60_000)
         client.close()
         return {series: samples for series, samples in found.items() if series[0] != PROBE_NAME}
 
@@ -157,7 +157,7 @@ class Store:
         """Return how many samples a query counts: a sample that is there twice counts twice."""
         client, backend = self.backend()
         expression = f'{{__name__=~"contextcore_.+",__name__!="{PROBE_NAME}",cluster="{cluster}"}}[20d]'
-        found = backend.query(expression, int(time.time() * 1000) + 60_000, TIMEOUTS)
+        found = backend.query(expression, int(time.time() * 1000) + 60_000)
         client.close()
         return sum(len(series["values"]) for series in found)
 

@@ -78,18 +78,18 @@ class ForeignSamples:
     """The installation's metrics store, with samples that are not the program's own."""
 
     def __init__(self, place: Installation) -> None:
-        self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}")
-        self._backend = probe(self._client, TIMEOUTS)
+        self._client = Client(f"http://127.0.0.1:{place.ports['mimir']}", lambda: TIMEOUTS)
+        self._backend = probe(self._client)
 
     def write(self, value: float) -> None:
         """Put a sample there, and wait until the store shows it."""
         sample = Sample("tests_written", (("cluster", "test"),), value, int(time.time() * 1000))
-        assert not self._backend.send([sample], TIMEOUTS)
+        assert not self._backend.send([sample])
         wait_until(lambda: value in self.values(), "what was written is never shown")
 
     def values(self) -> list[float]:
-        self._backend.show_recent(TIMEOUTS)
+        self._backend.show_recent()
         soon_ms = int(time.time() * 1000) + 5000
-        found = self._backend.query("tests_written[2h]", soon_ms, TIMEOUTS)
+        found = self._backend.query("tests_written[2h]", soon_ms)
         self._client.close()
         return [float(value) for series in found for _, value in series["values"]]

@@ -202,13 +202,13 @@ class _Grafana:
     """Grafana's documented HTTP API."""
 
     def __init__(self, base_url: str, password: str) -> None:
-        self.client = Client(base_url)
+        self.client = Client(base_url, lambda: GRAFANA_LIMITS)
         token = base64.b64encode(f"admin:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "Accept": "application/json"}
 
     def get(self, path: str) -> Any:
         try:
-            answer = self.client.request("GET", path, GRAFANA_LIMITS, headers=self._headers)
+            answer = self.client.request("GET", path, headers=self._headers)
         except StoreError as error:
             raise InstallError("grafana-silent", f"Grafana {error.kind}", error.evidence) from error
         if answer.status != 200:

@@ -99,7 +99,7 @@ class Installation:
         """Return how each requirement of a complete installation is met, but for the steps' own checks."""
         from contextcore_install.stack import provisioned
         from contextcore_install.system.http import LoopbackHttp
-        from contextcore_install.telemetry.readback import round_trip
+        from contextcore_install.telemetry.exporters.metrics import round_trip
         from contextcore_install.verification.requirements import VerificationTarget, verify
 
         cluster, now_us = self.app.settings.cluster, self.app.clock.now_us

@@ -75,7 +75,7 @@ class ExportWorker(Generic[AnyExporter]):
         sent, more = 0, True
         losses: list[Loss] = []
         while more:
-            delivery = exporter.deliver(self.timeouts)
+            delivery = exporter.deliver()
             sent += delivery.sent
             losses += [delivery.lost] if delivery.lost else []
             more = delivery.more and time.monotonic() < self._end
@@ -163,9 +163,10 @@ class ExportWorker(Generic[AnyExporter]):
             raise StoreError(FailureKind.NO_ANSWER, f"{self.reporter.store} is not there yet")
         if self._exporter is None or self._exporter.client.base_url != url.rstrip("/"):
             self._exporter = self._make(url)
+            self._exporter.client.timeouts = self.timeouts
             # The port may be another program's by the time of a later connection.
             self._exporter.client.is_theirs = lambda: self._known_url() == url
-        self._exporter.connect(self.timeouts())
+        self._exporter.connect()
         return self._exporter
 
     def _failed(self, error: StoreError) -> None:

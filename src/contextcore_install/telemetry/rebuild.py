@@ -46,11 +46,11 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
     Raises StoreError if the store cannot be asked within `limit_s` seconds.
     """
     end = time.monotonic() + limit_s
-    client = Client(base_url)
+    client = Client(base_url, lambda: Timeouts(answer_s=limit_s).within(end - time.monotonic()))
     try:
-        backend = probe(client, _timeouts(end, limit_s))
-        backend.show_recent(_timeouts(end, limit_s))
-        series = _read(backend, cluster, since_ms, end, limit_s)
+        backend = probe(client)
+        backend.show_recent()
+        series = _read(backend, cluster, since_ms)
         state = state_from_series(cluster, series)
     except (KeyError, ValueError, OverflowError) as error:
         said = f"{base_url} shows samples of ours that make no sense: {error}"
@@ -61,16 +61,12 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
     return Rebuilt(state, str(backend), newest) if state else None
 
 
-def _timeouts(end: float, limit_s: float) -> Timeouts:
-    return Timeouts(connect_s=0.5, answer_s=limit_s).within(end - time.monotonic())
-
-
-def _read(backend: Backend, cluster: str, since_ms: int, end: float, limit_s: float) -> Series:
+def _read(backend: Backend, cluster: str, since_ms: int) -> Series:
     now_ms = int(time.time() * 1000) + 60_000
 
     def ask(days: int) -> Series:
         start_ms = max(since_ms, now_ms - days * DAY_MS)
-        return backend.raw_samples({"cluster": cluster}, start_ms, now_ms, _timeouts(end, limit_s))
+        return backend.raw_samples({"cluster": cluster}, start_ms, now_ms)
 
     try:
         return ask(_LOOK_BACK_DAYS)

@@ -123,14 +123,14 @@ class Shipper:
         What is missing then is sent again by the next `flush`; what the store drops for its age is given up after
         that, and reported once.
         """
-        from contextcore_install.telemetry.readback import in_words, missing_after_wait, sent_samples
+        from contextcore_install.telemetry.exporters.metrics import in_words, missing_after_wait, sent_samples
 
         with self._store() as exporter:
             backend, cursor = exporter.backend, exporter.cursor
             if unsent := self._unsent_behind(cursor):
                 return [f"{backend} has nothing of {count(unsent, 'event')} of earlier runs"]
             samples, base = sent_samples(exporter.read_from(cursor.base), cursor)
-            missing = missing_after_wait(backend, samples, self._metrics.timeouts(), _READ_BACK_S)
+            missing = missing_after_wait(backend, samples, _READ_BACK_S)
             if missing:
                 loss = exporter.missed(samples, missing)
                 if loss is None:

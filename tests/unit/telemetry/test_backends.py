@@ -12,10 +12,8 @@ import pytest
 from contextcore_install.stack.catalogue import PROMETHEUS
 from contextcore_install.telemetry.exporters.backends import HEADERS, Backend, Refusal, encode
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
-from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
+from contextcore_install.telemetry.failures import FailureKind, StoreError
 from contextcore_install.telemetry.folds.metrics import Sample
-
-TIMEOUTS = Timeouts(1.0, 1.0)
 
 
 def sample(at_ms: int, value: float = 1.0, name: str = "m") -> Sample:
@@ -74,7 +72,7 @@ class Stub(Client):
         self.refuses, self.status, self.text, self.most = refuses, status, text, most
         self.taken: list[int] = []
 
-    def request(self, method: str, path: str, timeouts: Timeouts, **rest: Any) -> StoreAnswer:
+    def request(self, method: str, path: str, **rest: Any) -> StoreAnswer:
         assert rest["headers"] == HEADERS
         body = rest["body"]
         times = [
@@ -92,7 +90,7 @@ class Stub(Client):
 
 
 def send(server: Stub, *times: int) -> list[Refusal]:
-    return Backend(PROMETHEUS, server).send([sample(at) for at in times], TIMEOUTS)
+    return Backend(PROMETHEUS, server).send([sample(at) for at in times])
 
 
 REFUSALS = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.telemetry.export_worker import ExportWorker
 from contextcore_install.telemetry.exporters.client import Client
-from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError, Timeouts
+from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError
 
 URL = "http://127.0.0.1:9"
 
@@ -22,7 +22,7 @@ class Refusing:
         self.client = Client(URL)
         self.asked = threading.Event()
 
-    def connect(self, timeouts: Timeouts) -> None:
+    def connect(self) -> None:
         kind = FailureKind.TOO_SLOW if self.asked.is_set() else FailureKind.REFUSES
         self.asked.set()
         raise StoreError(kind, "Forbidden" if kind is FailureKind.REFUSES else "no full answer within 0.1 s")

@@ -17,7 +17,7 @@ from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.schema import SchemaError, validate
 from contextcore_install.stack.catalogue import MIMIR, PROMETHEUS, VICTORIA_METRICS, MetricsStore
 from contextcore_install.telemetry.exporters.client import Client, StoreAnswer
-from contextcore_install.telemetry.failures import FailureKind, StoreError, Timeouts
+from contextcore_install.telemetry.failures import FailureKind, StoreError
 from contextcore_install.telemetry.folds.metrics import PREFIX, Sample, SeriesKey
 
 Series = dict[SeriesKey, dict[int, float]]  # values by series and by time in milliseconds since 1970
@@ -62,7 +62,7 @@ class Backend:
     def query_path(self) -> str:
         return f"{self.kind.query_prefix}/api/v1/query"
 
-    def send(self, samples: Sequence[Sample], timeouts: Timeouts) -> list[Refusal]:
+    def send(self, samples: Sequence[Sample]) -> list[Refusal]:
         """Send samples and return those that the store will never take; all others it has then.
 
         A request with a sample that is refused is halved, oldest first, as some stores take nothing of such a request.
@@ -71,7 +71,7 @@ class Backend:
         parts = [samples] if samples else []
         while parts:
             part = parts.pop()
-            answer = self.write(part, timeouts)
+            answer = self.write(part)
             never = answer.status in {400, 422, 500} and _NEVER.search(answer.text)
             if answer.ok:
                 continue
@@ -86,14 +86,14 @@ class Backend:
                 raise StoreError(FailureKind.REFUSES, answer.text)
         return refused
 
-    def write(self, samples: Sequence[Sample], timeouts: Timeouts) -> StoreAnswer:
+    def write(self, samples: Sequence[Sample]) -> StoreAnswer:
         """Send one request; without samples, it changes nothing."""
-        return self.client.request("POST", self.kind.write_path, timeouts, body=encode(samples), headers=HEADERS)
+        return self.client.request("POST", self.kind.write_path, body=encode(samples), headers=HEADERS)
 
-    def query(self, expression: str, at_ms: int, timeouts: Timeouts) -> list[dict[str, Any]]:
+    def query(self, expression: str, at_ms: int) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
         fields = {"query": expression, "time": f"{at_ms // 1000}.{at_ms % 1000:03d}"}
-        answer = self.client.request("GET", f"{self.query_path}?{urlencode(fields)}", timeouts)
+        answer = self.client.request("GET", f"{self.query_path}?{urlencode(fields)}")
         what = f"query at {self.client.base_url}{self.query_path}"
         if answer.status != 200:
             raise answer.failure(what)
@@ -103,7 +103,7 @@ class Backend:
             raise answer.not_understood(what, "query result") from error
 
     def raw_samples(
-        self, matchers: Mapping[str, str], start_ms: int, end_ms: int, timeouts: Timeouts, *, bypass_cache: bool = False
+        self, matchers: Mapping[str, str], start_ms: int, end_ms: int, *, bypass_cache: bool = False
     ) -> Series:
         """Return every sample that the store shows from `start_ms` to `end_ms`, both included.
 
@@ -123,7 +123,7 @@ class Backend:
         end_s = -(-end_ms // 1000)
         expression = f"{{{','.join(parts)}}}[{end_s - start_ms // 1000 + 1}s]"
         found: Series = {}
-        for item in self.query(expression, end_s * 1000, timeouts):
+        for item in self.query(expression, end_s * 1000):
             try:
                 metric = {str(name): str(value) for name, value in item["metric"].items()}
                 name = metric.pop("__name__", "")
@@ -135,42 +135,42 @@ class Backend:
                 found.setdefault((name, tuple(sorted(metric.items()))), {}).update(wanted)
         return found
 
-    def show_recent(self, timeouts: Timeouts) -> None:
+    def show_recent(self) -> None:
         """Have VictoriaMetrics show what it has buffered; if it refuses, it does so after a second or two."""
         if self.kind is VICTORIA_METRICS:
-            self.client.request("GET", "/internal/force_flush", timeouts)
+            self.client.request("GET", "/internal/force_flush")
 
 
-def probe(client: Client, timeouts: Timeouts) -> Backend:
+def probe(client: Client) -> Backend:
     """Find out which store answers, by what it says and by a write without samples.
 
     Raises StoreError: when nothing answers, when it is not ready, or when it takes no remote write.
     """
-    health = client.request("GET", "/-/healthy", timeouts).text
+    health = client.request("GET", "/-/healthy").text
     for kind in (VICTORIA_METRICS, PROMETHEUS):
         if kind.title not in health:
             continue
         backend = Backend(kind, client)
-        answer = backend.write((), timeouts)
+        answer = backend.write(())
         if answer.status == 404:
             hint = "start it with --web.enable-remote-write-receiver"
             raise StoreError(FailureKind.REFUSES, f"{backend}: {answer.text}", hint=hint)
         if not answer.ok:
             raise answer.failure(str(backend))
         return backend
-    return _probe_mimir(client, timeouts)
+    return _probe_mimir(client)
 
 
-def _probe_mimir(client: Client, timeouts: Timeouts) -> Backend:
+def _probe_mimir(client: Client) -> Backend:
     """Recognise Mimir, which has no health page of its own, by its write path and its query prefix."""
     backend = Backend(MIMIR, client)
-    answer = backend.write((), timeouts)
+    answer = backend.write(())
     if answer.status == 429 or answer.status >= 500:
         raise answer.failure(client.base_url)
     try:
         # An answer other than 404 or 405 says that the path is there; the query says what is behind it.
         if answer.status not in {404, 405}:
-            backend.query("vector(1)", 0, timeouts)
+            backend.query("vector(1)", 0)
             return backend
     except StoreError as error:
         if error.kind is not FailureKind.REFUSES:

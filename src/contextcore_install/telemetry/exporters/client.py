@@ -15,6 +15,7 @@ from contextcore_install.telemetry.failures import FailureKind, StoreError, Time
 
 MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_RETRY_AFTER_S = 1e7  # some months
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +72,28 @@ def _retry_after_s(header: str) -> float:
 class Client:
     """Talks to one server over one connection, which is kept. For one thread at a time.
 
-    `is_theirs` is asked before each connection: what listens at the URL may by now be somebody else. `opened` counts
-    the connections: over another one, the server may be one that was restarted.
+    `timeouts` is asked before each request. `is_theirs` is asked before each connection: what listens at the URL may by
+    now be somebody else. `opened` counts the connections: over another one, the server may be one that was restarted.
     """
 
-    def __init__(self, base_url: str, is_theirs: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, base_url: str, timeouts: Callable[[], Timeouts] = Timeouts, is_theirs: Callable[[], bool] = lambda: True
+    ) -> None:
         self.base_url = base_url.rstrip("/")
-        self.is_theirs = is_theirs
+        self.timeouts, self.is_theirs = timeouts, is_theirs
         self.opened = 0
         self._connection: TimedConnection | None = None
 
     def request(
-        self,
-        method: str,
-        path: str,
-        timeouts: Timeouts,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
     ) -> StoreAnswer:
         """Return the answer whatever its status; raises StoreError when there is none in time."""
+        timeouts, target = self.timeouts(), urlsplit(self.base_url).path + path
         deadline = time.monotonic() + timeouts.answer_s
-        target = urlsplit(self.base_url).path + path
 
         def exchange() -> StoreAnswer:
             connection = self._connected(timeouts)
-            response, content = connection.exchange(
-                method, target, deadline, MOST_BYTES, body=body, headers=headers or {}
-            )
+            response, content = connection.exchange(method, target, deadline, MOST_BYTES, body=body, headers=headers)
             return StoreAnswer(response.status, content, response.getheader("Retry-After", ""))
 
         kept = self._connection is not None and self._connection.sock is not None
@@ -115,10 +110,10 @@ class Client:
             late = f"no full answer within {timeouts.answer_s:.1f} s"
             raise _store_error(error, f"{method} {self.base_url}{path}: ", late) from error
 
-    def open(self, timeouts: Timeouts) -> None:
+    def open(self) -> None:
         """Connect, so that nothing is made for a server that is not there; raises StoreError."""
         try:
-            self._connected(timeouts)
+            self._connected(self.timeouts())
         except OSError as error:
             raise _store_error(error, f"{self.base_url}: ", "takes no connection") from error
 

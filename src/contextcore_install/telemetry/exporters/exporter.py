@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.interfaces import EventSource
 from contextcore_install.telemetry.cursors import BatchReader, Cursor, JournalReplacedError, Offset, SharedCursors
 from contextcore_install.telemetry.exporters.client import Client
-from contextcore_install.telemetry.failures import Loss, Timeouts
+from contextcore_install.telemetry.failures import Loss
 from contextcore_install.telemetry.folds.fold import Fold, Item
 
 SERVICE = "contextcore-install"
@@ -47,10 +47,10 @@ class Exporter(ABC, Generic[Item]):
         """Whether the backend was found, and has not failed since."""
         return bool(self._name)
 
-    def connect(self, timeouts: Timeouts) -> None:
+    def connect(self) -> None:
         """Find out what the backend is and what it has."""
-        name = self._identify(timeouts)
-        self.cursor = self._find_cursor(name, timeouts)
+        name = self._identify()
+        self.cursor = self._find_cursor(name)
         self._name = name
 
     def disconnect(self) -> None:
@@ -65,14 +65,14 @@ class Exporter(ABC, Generic[Item]):
     def read_from(self, offset: Offset) -> BatchReader[Item]:
         return BatchReader(self._events, self._cluster, self.fold, offset)
 
-    def deliver(self, timeouts: Callable[[], Timeouts]) -> Delivery:
+    def deliver(self) -> Delivery:
         """Send the next batch; the cursor moves only when the backend has taken it."""
         try:
             items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
         except JournalReplacedError:
             self.reset_cursor()
             items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
-        sent, lost = self._send(items, timeouts) if items else (0, None)
+        sent, lost = self._send(items) if items else (0, None)
         self.cursor = replace(self.cursor, sent=reader.offset())
         if items:
             self.save()
@@ -83,15 +83,15 @@ class Exporter(ABC, Generic[Item]):
         if self._saved != self.cursor and self._name and self._cursors.put(self._name, self.cursor):
             self._saved = self.cursor
 
-    def _identify(self, timeouts: Timeouts) -> str:
+    def _identify(self) -> str:
         """Make sure of the backend, and return the name that its cursor goes by in cursors.json."""
-        self.client.open(timeouts)
+        self.client.open()
         return f"{self.cursor_prefix} {self.client.base_url}"
 
-    def _find_cursor(self, name: str, timeouts: Timeouts) -> Cursor:
+    def _find_cursor(self, name: str) -> Cursor:
         """Return the cursor that counts for this backend."""
         return self._cursors.get(name)
 
     @abstractmethod
-    def _send(self, items: Sequence[Item], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
+    def _send(self, items: Sequence[Item]) -> tuple[int, Loss | None]:
         """Have the backend take items, of which there is at least one; return how many it took, and what it refused."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from contextcore_install.core.dataclass import dataclass
@@ -16,7 +16,7 @@ from contextcore_install.core.redaction import without_secrets
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.cursors import LOGS
 from contextcore_install.telemetry.exporters.exporter import JSON_HEADERS, SERVICE, Exporter
-from contextcore_install.telemetry.failures import Loss, Timeouts
+from contextcore_install.telemetry.failures import Loss
 from contextcore_install.telemetry.folds.fold import Fold
 
 PATH = "/loki/api/v1/push"
@@ -75,13 +75,13 @@ class LogExporter(Exporter[Line]):
     fold = LogFold
     cursor_prefix = LOGS
 
-    def _send(self, items: Sequence[Line], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
-        lost = [loss for part in _parts(items) if (loss := self._push(part, timeouts()))]
+    def _send(self, items: Sequence[Line]) -> tuple[int, Loss | None]:
+        lost = [loss for part in _parts(items) if (loss := self._push(part))]
         count = sum(loss.count for loss in lost)
         return len(items) - count, Loss(count, lost[0].reason) if lost else None
 
-    def _push(self, lines: Sequence[Line], timeouts: Timeouts) -> Loss | None:
-        answer = self.client.request("POST", PATH, timeouts, body=encode(self._cluster, lines), headers=JSON_HEADERS)
+    def _push(self, lines: Sequence[Line]) -> Loss | None:
+        answer = self.client.request("POST", PATH, body=encode(self._cluster, lines), headers=JSON_HEADERS)
         if answer.ok:
             return None
         said = answer.body.decode("utf-8", "replace")

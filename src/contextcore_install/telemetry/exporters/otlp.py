@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contextcore_install.telemetry.cursors import TRACES
 from contextcore_install.telemetry.exporters.client import StoreAnswer
 from contextcore_install.telemetry.exporters.exporter import JSON_HEADERS, SERVICE, Exporter
-from contextcore_install.telemetry.failures import Loss, Timeouts
+from contextcore_install.telemetry.failures import Loss
 from contextcore_install.telemetry.folds.fold import span_id, trace_id
 from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
 
@@ -26,9 +26,9 @@ class TraceExporter(Exporter[Span]):
     fold = TraceFold
     cursor_prefix = TRACES
 
-    def _send(self, items: Sequence[Span], timeouts: Callable[[], Timeouts]) -> tuple[int, Loss | None]:
+    def _send(self, items: Sequence[Span]) -> tuple[int, Loss | None]:
         body = json.dumps(encode(items)).encode()
-        answer = self.client.request("POST", PATH, timeouts(), body=body, headers=JSON_HEADERS)
+        answer = self.client.request("POST", PATH, body=body, headers=JSON_HEADERS)
         what = f"POST {self.client.base_url}{PATH}"
         if not answer.ok:
             raise answer.failure(what)
