@@ -140,7 +140,7 @@ def test_any_cursors(recorded: dict[str, bytes], data: st.DataObject) -> None:
 def batch(reader: BatchReader[Sample]) -> None:
     """Have the next samples made; a cursor of another journal is told apart."""
     with suppress(JournalReplacedError):
-        reader.batch(1000)
+        reader.batch(1000, lambda _: 1)
 
 
 @given(st.data())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic
 
 from contextcore_install.core.dataclass import asdict, dataclass, field, replace
@@ -145,14 +145,15 @@ class BatchReader(Generic[Item]):
             self._reached = (event.number, event.at_us, position)
             yield event, self._fold.take(event)
 
-    def batch(self, least: int) -> list[Item]:
-        """Return the next items of whole events: some `least` of them, if there are so many."""
+    def batch(self, least: int, weight: Callable[[Item], int]) -> tuple[list[Item], bool]:
+        """Return the next items of whole events, which weigh `least` if there are so many, and whether they do."""
         items: list[Item] = []
         for _, made in self:
             items += made
-            if len(items) >= least:
-                break
-        return items
+            least -= sum(map(weight, made))
+            if least <= 0:
+                return items, True
+        return items, False
 
     def offset(self) -> Offset:
         if self._reached[0] == self._start.number:

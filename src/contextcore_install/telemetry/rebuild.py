@@ -62,18 +62,13 @@ def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebui
 
 
 def _read(backend: Backend, cluster: str, since_ms: int) -> Series:
-    now_ms = int(time.time() * 1000) + 60_000
-
-    def ask(days: int) -> Series:
-        start_ms = max(since_ms, now_ms - days * DAY_MS)
-        return backend.raw_samples({"cluster": cluster}, start_ms, now_ms)
-
+    wanted, now_ms = {"cluster": cluster}, int(time.time() * 1000) + 60_000
     try:
-        return ask(_LOOK_BACK_DAYS)
+        return backend.raw_samples(wanted, max(since_ms, now_ms - _LOOK_BACK_DAYS * DAY_MS), now_ms)
     except StoreError as error:
         if error.kind is not FailureKind.REFUSES:
             raise
-    return ask(_LOOK_BACK_LEAST_DAYS)
+    return backend.raw_samples(wanted, max(since_ms, now_ms - _LOOK_BACK_LEAST_DAYS * DAY_MS), now_ms)
 
 
 def state_from_series(cluster: str, series: Series) -> State | None:
@@ -117,7 +112,8 @@ def _restarted_ms(attempts: Sequence[_Points]) -> int:
 
 
 def _step(points: _PointsByName, step_id: str) -> StepState:
-    statuses, attempts = points["step_status", step_id], points["step_attempts_total", step_id]
+    names = ("step_status", "step_attempts_total", "step_duration_seconds")
+    statuses, attempts, durations = (points[name, step_id] for name in names)
     step = StepState(status=_STATUSES.get(statuses[-1][1], "pending") if statuses else "pending")
     step.attempts = int(attempts[-1][1]) if attempts else 0
     changed_ms = _since_ms(statuses) if len({value for _, value in statuses}) > 1 else 0
@@ -129,7 +125,6 @@ def _step(points: _PointsByName, step_id: str) -> StepState:
         step.completed_at = second(changed_ms * 1000)
     if changed_ms or begun_ms:
         step.updated_at = second(max(changed_ms, begun_ms) * 1000)
-    durations = points["step_duration_seconds", step_id]
     if durations and step.status != IN_PROGRESS:
         step.duration_seconds = durations[-1][1]
     if step.status == FAILED:

@@ -28,6 +28,11 @@ Url = Callable[[], str | None]
 """Returns where a backend is, or None while there is none; may raise InstallError."""
 
 _GATHER_LONG_S = 5.0  # spans and lines: nobody waits for them, as for the metrics that a step reads back
+_BACKENDS = {
+    "metrics": ("the metrics store", "samples", GATHER_S),
+    "traces": ("the trace collector", "spans", _GATHER_LONG_S),
+    "logs": ("the log store", "lines", _GATHER_LONG_S),
+}
 _FLUSH_ATTEMPTS, _FLUSH_LONGEST_PAUSE_S = 3, 10.0
 _READ_BACK_S = 3.0
 _MOST_CLOCK_LAG_S = 20.0  # how far the clock may be behind the records to be waited for
@@ -53,18 +58,12 @@ class Shipper:
     ) -> None:
         self._events, self._cursors, self._cluster = events, cursors, cluster
         self._writing = threading.Lock()
-
-        def worker(signal: str, url: Url, store: str, items: str, gather_s: float) -> ExportWorker[Any]:
-            return ExportWorker(url, partial(self._exporter, signal), FailureReporter(report, store, items), gather_s)
-
-        self._metrics: ExportWorker[MetricsExporter] = worker(
-            "metrics", metrics_url, "the metrics store", "samples", GATHER_S
-        )
-        self._workers = [
-            self._metrics,
-            worker("traces", traces_url, "the trace collector", "spans", _GATHER_LONG_S),
-            worker("logs", logs_url, "the log store", "lines", _GATHER_LONG_S),
-        ]
+        self._workers: list[ExportWorker[Any]] = []
+        for signal, url in (("metrics", metrics_url), ("traces", traces_url), ("logs", logs_url)):
+            store, items, gather_s = _BACKENDS[signal]
+            reporter = FailureReporter(report, store, items)
+            self._workers.append(ExportWorker(url, partial(self._exporter, signal), reporter, gather_s))
+        self._metrics: ExportWorker[MetricsExporter] = self._workers[0]
 
     def _exporter(self, signal: str, url: str) -> Any:
         from contextcore_install.telemetry.cursors import SharedCursors
@@ -104,16 +103,16 @@ class Shipper:
 
         sent = 0
         while True:
-            began_us = _now_us()
+            began_us = time.time_ns() // 1000
             with self._metrics.backend() as exporter:
                 sent += self._metrics.export(exporter)
                 following = events_behind(self._events, exporter.cursor.sent)
                 next_us = next((event.at_us for _, event in following), None)
             if next_us is None or next_us <= began_us:
                 return sent
-            ahead_us = next_us - _now_us()
+            ahead_us = next_us - time.time_ns() // 1000
             if ahead_us > min(_MOST_CLOCK_LAG_S, ctx.remaining_s) * 1_000_000:
-                raise _clock_behind(ahead_us)
+                raise _clock_behind(next_us - ahead_us, next_us)
             ctx.activity("waiting for the clock, which was set back")
             ctx.wait(max(0, ahead_us) / 1_000_000)
 
@@ -146,9 +145,8 @@ class Shipper:
         fold = self._cursor().sent.fold
         if isinstance(fold.get("state"), dict):
             return is_measured(fold)
-        return next(iter(self._events.read(0)), None) is None and self._shows_verification()
-
-    def _shows_verification(self) -> bool:
+        if next(iter(self._events.read(0)), None) is not None:
+            return False
         from contextcore_install.telemetry.rebuild import rebuild
 
         try:
@@ -220,15 +218,10 @@ class Shipper:
         self.close()
 
 
-def _now_us() -> int:
-    return time.time_ns() // 1000
-
-
-def _clock_behind(ahead_us: int) -> InstallError:
-    now_us = _now_us()
+def _clock_behind(now_us: int, next_us: int) -> InstallError:
     return InstallError(
         "clock-behind",
-        f"this machine's clock says {second(now_us)}, and the records go on from {second(now_us + ahead_us)}",
+        f"this machine's clock says {second(now_us)}, and the records go on from {second(next_us)}",
         evidence="A store takes no samples from the future; they wait in the journal until their time has come.",
         hint="set the clock right; if it is right, and was wrong before, begin new records: "
         f"{own('--reset')} (the old ones are kept)",

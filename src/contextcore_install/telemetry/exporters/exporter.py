@@ -34,7 +34,7 @@ class Exporter(ABC, Generic[Item]):
 
     fold: ClassVar[type[Fold[Any]]]
     cursor_prefix: ClassVar[str] = ""
-    batch_size = 500  # items, far below every backend's limit
+    batch_size = 500  # in the measure of `_weight`, far below every backend's limit
 
     def __init__(self, base_url: str, events: EventSource, cursors: SharedCursors, cluster: str) -> None:
         self.client = Client(base_url)
@@ -68,15 +68,15 @@ class Exporter(ABC, Generic[Item]):
     def deliver(self) -> Delivery:
         """Send the next batch; the cursor moves only when the backend has taken it."""
         try:
-            items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
+            items, more = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size, self._weight)
         except JournalReplacedError:
             self.reset_cursor()
-            items = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size)
+            items, more = (reader := self.read_from(self.cursor.sent)).batch(self.batch_size, self._weight)
         sent, lost = self._send(items) if items else (0, None)
         self.cursor = replace(self.cursor, sent=reader.offset())
         if items:
             self.save()
-        return Delivery(sent, lost, more=len(items) >= self.batch_size)
+        return Delivery(sent, lost, more)
 
     def save(self) -> None:
         """Keep the cursor. If that fails, what was sent is looked up later, or sent again."""
@@ -91,6 +91,10 @@ class Exporter(ABC, Generic[Item]):
     def _find_cursor(self, name: str) -> Cursor:
         """Return the cursor that counts for this backend."""
         return self._cursors.get(name)
+
+    def _weight(self, item: Item) -> int:
+        """Return what an item counts in a batch."""
+        return 1
 
     @abstractmethod
     def _send(self, items: Sequence[Item]) -> tuple[int, Loss | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from contextcore_install.core.dataclass import dataclass
@@ -20,7 +20,6 @@ from contextcore_install.telemetry.failures import Loss
 from contextcore_install.telemetry.folds.fold import Fold
 
 PATH = "/loki/api/v1/push"
-MOST_CHARACTERS = 500_000  # in the lines of a request: far below the 4 MB a second that Loki takes by default
 
 # What Loki says of lines that it will never take; it takes the others of the same request (pkg/distributor,
 # pkg/ingester: each entry is validated by itself). The messages are in pkg/validation/validate.go and
@@ -74,19 +73,19 @@ class LogExporter(Exporter[Line]):
 
     fold = LogFold
     cursor_prefix = LOGS
+    batch_size = 500_000  # characters: far below the 4 MB a second that Loki takes by default
+
+    def _weight(self, item: Line) -> int:
+        return len(item.text)
 
     def _send(self, items: Sequence[Line]) -> tuple[int, Loss | None]:
-        lost = [loss for part in _parts(items) if (loss := self._push(part))]
-        count = sum(loss.count for loss in lost)
-        return len(items) - count, Loss(count, lost[0].reason) if lost else None
-
-    def _push(self, lines: Sequence[Line]) -> Loss | None:
-        answer = self.client.request("POST", PATH, body=encode(self._cluster, lines), headers=JSON_HEADERS)
+        answer = self.client.request("POST", PATH, body=encode(self._cluster, items), headers=JSON_HEADERS)
         if answer.ok:
-            return None
+            return len(items), None
         said = answer.body.decode("utf-8", "replace")
         if answer.status == 400 and _NEVER.search(said):
-            return Loss(ignored(said, lines), f"saying: {answer.text}")
+            count = ignored(said, items)
+            return len(items) - count, Loss(count, f"saying: {answer.text}")
         raise answer.failure(f"POST {self.client.base_url}{PATH}")
 
 
@@ -110,16 +109,3 @@ def ignored(said: str, lines: Sequence[Line]) -> int:
         limit_us = datetime.fromisoformat(oldest[1]).timestamp() * 1_000_000
         return max(1, sum(line.at_us < limit_us for line in lines))
     return 1
-
-
-def _parts(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Yield the lines in requests of a bounded size."""
-    part: list[Line] = []
-    size = 0
-    for line in lines:
-        if part and size + len(line.text) > MOST_CHARACTERS:
-            yield part
-            part, size = [], 0
-        part.append(line)
-        size += len(line.text)
-    yield part
