@@ -6,15 +6,9 @@ from pathlib import Path
 
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.backing_up import (
-    backup_name,
-    make_backup,
-    resolve_what_runs,
-    volumes_of,
-    with_installation,
-)
+from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of
 from contextcore_install.runtime.interaction import cancellable, report_done, require_yes
-from contextcore_install.runtime.output_file import binary_file
+from contextcore_install.runtime.output_file import binary_file, stamped_name
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.storage.home import make_private
 from contextcore_install.storage.store import read_records
@@ -24,7 +18,7 @@ def run(app: App) -> int:
     if not app.layout.exists:
         raise _nothing_there(app)
     make_private(app.layout.backups)
-    with binary_file(app, backup_name(app), app.layout.backups) as (reporting_app, target):
+    with binary_file(app, stamped_name(app, "", ".tar.gz"), app.layout.backups) as (reporting_app, target):
         return _write(reporting_app, target)
 
 
@@ -37,7 +31,7 @@ def _write(app: App, target: Path | None) -> int:
             raise _nothing_there(app)
         if restarted := sorted({volume.component for volume in volumes if volume.restarts}):
             require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
-        made = make_backup(installation, with_installation(records, installation), ctx, target=target)
+        made = make_backup(installation, records, ctx, target=target)
     facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
     where = "on standard output" if app.stdout is app.stderr else f"in {made.path}"
     sentence = f"{app.settings.cluster} is backed up {where} ({made.words})"

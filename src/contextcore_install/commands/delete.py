@@ -13,7 +13,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.backing_up import Backup, make_backup, resolve_what_runs, with_installation
+from contextcore_install.runtime.backing_up import Backup, make_backup, resolve_what_runs
 from contextcore_install.runtime.installation import resolve
 from contextcore_install.runtime.interaction import agreed, can_ask, cancellable, report_done, require_name
 from contextcore_install.runtime.records import take_lock
@@ -78,8 +78,7 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
     records = read_records(app.layout, app.settings.cluster)
     installation, saved = resolve_what_runs(app, records.state, records.state), None
     if with_backup:
-        kept = with_installation(records, installation)
-        saved = make_backup(installation, kept, ctx, about="before-delete-")
+        saved = make_backup(installation, records, ctx, about="before-delete-")
     ctx.raise_if_cancelled()
     end_service(app, ctx)
     with alone_in_cluster(app, installation.provider):

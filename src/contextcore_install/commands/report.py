@@ -22,7 +22,7 @@ WHERE_PATIENCE_S = 5.0  # how long a provider may take to tell what runs where; 
 
 def run(app: App) -> int:
     hides = not app.settings.arguments["no_redact"]
-    target = None if is_standard_output(app) else chosen_file(app, f"{stamped_name(app, 'report-')}.html")
+    target = None if is_standard_output(app) else chosen_file(app, stamped_name(app, "report-", ".html"))
     if not hides:
         app.stderr.write("note: --no-redact: the report may hold names, paths and secrets of this machine\n")
     html = _html(app, hides=hides)

@@ -18,7 +18,7 @@ from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of, with_installation
+from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of
 from contextcore_install.runtime.interaction import cancellable, require_name
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.running import carry_out
@@ -68,8 +68,7 @@ def _prepare(app: App, source: Path, staged: Path) -> App:
         replaced = _replaced(app, installation.provider, state)
         _confirm(app, source, manifest, archived, replaced)
         if (replaced or state.exists) and not app.settings.arguments["no_backup"]:
-            kept = with_installation(records, installation)
-            saved = make_backup(installation, kept, ctx, about="before-restore-")
+            saved = make_backup(installation, records, ctx, about="before-restore-")
             ctx.activity(f"what is there is kept in {saved.path}")
         ctx.raise_if_cancelled()
     return on_provider

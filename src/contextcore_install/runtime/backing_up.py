@@ -72,7 +72,7 @@ def resolve_what_runs(app: App, state: State, like: State) -> Installation:
     return Installation(app, selection, state if state.exists else like)
 
 
-def with_installation(records: Records, installation: Installation) -> Records:
+def _with_installation(records: Records, installation: Installation) -> Records:
     """Return the records; if they have no installation with this provider, with one that begins now.
 
     A restore goes by them, so what lies in volumes of which nothing is recorded could never be put back.
@@ -89,10 +89,6 @@ def with_installation(records: Records, installation: Installation) -> Records:
     return Records(state_from_document(known.as_document()).apply_all([begins]))
 
 
-def backup_name(app: App, about: str = "") -> str:
-    return f"{stamped_name(app, about)}.tar.gz"
-
-
 def make_backup(
     installation: Installation,
     records: Records,
@@ -107,9 +103,9 @@ def make_backup(
     Without `all_of_it`, a volume that cannot be copied is noted and left out: a part is better than nothing.
     """
     app, provider = installation.app, installation.provider
-    volumes = tuple(volumes_of(provider))
+    records, volumes = _with_installation(records, installation), tuple(volumes_of(provider))
     make_private(app.layout.backups)
-    path = target or app.layout.backups / backup_name(app, about)
+    path = target or app.layout.backups / stamped_name(app, about, ".tar.gz")
     for folder in dict.fromkeys((app.layout.backups, path.parent)):
         require_room(folder, 2 * sum(volume.bytes or 0 for volume in volumes))
     staged = app.layout.backups / f".backup{UNFINISHED}"

@@ -13,6 +13,7 @@ from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced, replaced
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
 from contextcore_install.stack.catalogue import resolve_ports
@@ -83,8 +84,6 @@ class Installation:
     def check(
         self, report: Callable[[str], None], *, until: str = "", token: CancelToken | None = None
     ) -> dict[str, CheckResult]:
-        from contextcore_install.runtime.check_all import check_all
-
         plan = self.plan(self.shipper(report))
         return check_all(plan.until(until) if until else plan, self.app.clock, token)
 
@@ -92,8 +91,8 @@ class Installation:
         """Return a warning for each data that is another one than before."""
         if not self._data:
             return []
-        backups = sorted(self.app.layout.backups.glob("*.tar.gz"), key=_made_at)
-        return replaced(self._data, seen, str(backups[-1]) if backups else "")
+        latest = max(self.app.layout.backups.glob("*.tar.gz"), key=_made_at, default="")
+        return replaced(self._data, seen, str(latest))
 
     def verify(self, limit_s: float) -> list[RequirementResult]:
         """Return how each requirement of a complete installation is met, but for the steps' own checks."""

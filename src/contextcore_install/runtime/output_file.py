@@ -21,9 +21,9 @@ from contextcore_install.system.lock import work_folder
 STANDARD_OUTPUT = "-"
 
 
-def stamped_name(app: App, about: str) -> str:
+def stamped_name(app: App, about: str, suffix: str) -> str:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(app.clock.now_us() // 1_000_000))
-    return f"{app.settings.cluster}-{about}{stamp}"
+    return f"{app.settings.cluster}-{about}{stamp}{suffix}"
 
 
 def is_standard_output(app: App) -> bool:
@@ -59,10 +59,10 @@ def chosen_file(app: App, name: str) -> Path | None:
 
 @contextmanager
 def binary_file(app: App, name: str, folder: Path | None = None) -> Iterator[tuple[App, Path | None]]:
-    """Within the block, have the file to write to, and the app that reports what is done.
+    """Within the block, have the file to write to, and the app that reports what is done; raises as `chosen_file`.
 
-    If the file is for standard output it is written into `folder` (default: that of temporary files) first, and
-    reports go to standard error. Raises InstallError as `chosen_file` does.
+    What is for standard output is written into `folder` (default: that of temporary files) first, and reports go to
+    standard error.
     """
     if not is_standard_output(app):
         yield app, chosen_file(app, name)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import IO
 
@@ -40,14 +39,10 @@ class ImageArchives:
         self._registry, self._may_pull = registry, may_pull
         self._before: dict[str, str] = {}
 
-    @contextmanager
-    def names_kept(self) -> Iterator[None]:
+    def give_names_back(self) -> None:
         """Give back, at the end, each name that was taken from another image, or made."""
-        try:
-            yield
-        finally:
-            for name, image in self._before.items():
-                self._engine.ask("tag", image, name) if image else self._engine.ask("rmi", name)
+        for name, image in self._before.items():
+            self._engine.ask("tag", image, name) if image else self._engine.ask("rmi", name)
 
     def parts(self, kind: str, image: str, ctx: StepContext) -> list[Part]:
         """Have an image in the engine, under the name that its archive is to give it. Raises InstallError."""

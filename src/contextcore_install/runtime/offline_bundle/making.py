@@ -40,7 +40,6 @@ WORK = ".contextcore-bundle-"
 WITH_IMAGES = ("kind", "kube-context")
 TOOLS: Mapping[str, Sequence[str]] = {"kind": ("kind", "kubectl"), "kube-context": ("kubectl",), "host": ()}
 
-
 _Task = Callable[[StepContext], Sequence[Part]]
 """Gets parts; raises InstallError."""
 
@@ -63,7 +62,9 @@ def make(app: App) -> int:
         with _downloads_alone(app, ctx) as downloads, ExitStack() as stack:
             parts = program_parts(plan.program) + _gather(_tasks(app, plan, ctx, stack, (folder, downloads)), ctx)
             ctx.activity(f"writing {plan.target}")
-            manifest = write_bundle(draft, _about(app, plan), parts, sign)
+            created, platform = time.strftime(TIME, time.gmtime(app.clock.now_us() // 1_000_000)), plan.platform
+            about = BundleManifest(__version__, created, platform.system, platform.machine, (plan.provider,), ())
+            manifest = write_bundle(draft, about, parts, sign)
         ctx.raise_if_cancelled()
         if os.path.lexists(plan.target) and not app.settings.yes:
             raise there_already(plan.target)
@@ -186,7 +187,7 @@ def _image_tasks(box: ToolBox, plan: _Plan, ctx: StepContext, stack: ExitStack) 
     registry, may_pull = str(plan.options.get("registry", "")), plan.options.get("pull") != "never"
     platform = f"linux/{plan.platform.machine}"  # of the nodes, also on a Mac
     archives = ImageArchives(choose_engine(box.environ, None), platform, ctx, registry=registry, may_pull=may_pull)
-    stack.enter_context(archives.names_kept())
+    stack.callback(archives.give_names_back)
     images = [("image", item.image) for item in COMPONENTS]
     if plan.provider == "kind":
         images.insert(0, ("node-image", str(plan.options.get("node_image") or NODE_IMAGE)))
@@ -204,8 +205,3 @@ def _gather(tasks: Sequence[_Task], ctx: StepContext) -> list[Part]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [part for future in futures for part in future.result()]
-
-
-def _about(app: App, plan: _Plan) -> BundleManifest:
-    created = time.strftime(TIME, time.gmtime(app.clock.now_us() // 1_000_000))
-    return BundleManifest(__version__, created, plan.platform.system, plan.platform.machine, (plan.provider,), ())

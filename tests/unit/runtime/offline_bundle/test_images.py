@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ class Engine:
         told = Told()
         engine = ContainerEngine(name, {"PATH": f"{self.folder}:/usr/bin:/bin"})
         archives = ImageArchives(engine, platform, told.ctx, registry=registry, may_pull=may_pull)
-        with archives.names_kept():
+        with ExitStack() as stack:
+            stack.callback(archives.give_names_back)
             (part,) = archives.parts("image", image, told.ctx)
             sink = io.BytesIO()
             part.write(sink)
