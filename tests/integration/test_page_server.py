@@ -309,6 +309,9 @@ def test_a_run_with_open_serves_its_page_until_its_end(installation: Installatio
 
     assert process.returncode == 0, events
     assert "http" not in "".join(line for line in events.splitlines() if url in line)
-    changed = [json.loads(line[6:])["sections"] for line in told.splitlines() if line.startswith("data: {")]
-    assert changed[-1]["head"]["headline"] == "Complete"
+    shown: dict[str, Any] = {}  # each message holds the sections that have changed
+    for line in told.splitlines():
+        if line.startswith("data: {"):
+            shown |= json.loads(line[6:])["sections"]
+    assert shown["head"]["headline"] == "Complete"
     assert told.rstrip().endswith("event: end\ndata:")
