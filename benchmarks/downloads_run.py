@@ -11,9 +11,9 @@ from resource import RUSAGE_SELF, getrusage
 
 import contextcore_install.runtime.session
 import contextcore_install.ui.console.live  # noqa: F401 - a run has it too
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.system.clock import SystemClock

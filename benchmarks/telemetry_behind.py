@@ -11,8 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.storage.cursors import CursorFile

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.system.packages.download import Upstream

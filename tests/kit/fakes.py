@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
@@ -29,6 +28,7 @@ from contextcore_install.core.provider import (
     Workload,
 )
 from contextcore_install.core.requirements import Listener, Storage, socket_listener
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 
 

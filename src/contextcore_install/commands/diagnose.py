@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, found_wrong
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Piece, Provider
 from contextcore_install.core.text import and_more
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import REDACTED, Bundle, BundleLimits, Diagnosis, details, make_bundle

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.threads import run_concurrently
 from contextcore_install.engine.outcome import Outcome
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import CHECK_LIMIT_S, check_all, checks_document

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import Kind
 from contextcore_install.core.interfaces import Clock
 from contextcore_install.core.redaction import command_line
+from contextcore_install.core.threads import CancelToken
 
 if TYPE_CHECKING:
     from contextcore_install.engine.plan import Step

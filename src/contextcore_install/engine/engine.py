@@ -15,12 +15,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.findings import CheckResult, still_wrong, timed_out, unforeseen
 from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.core.suspend_aware_clock import SuspendAwareClock
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context, StepPhase, Task
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan, Step

@@ -15,10 +15,10 @@ from functools import partial
 from logging.handlers import BufferingHandler
 from urllib.parse import unquote
 
-from contextcore_install.core.concurrency import start
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.redaction import HIDDEN, hide_secrets
+from contextcore_install.core.threads import start
 from contextcore_install.notify.contact_points import ContactPoint, open_contact_points
 from contextcore_install.notify.messages import Message
 

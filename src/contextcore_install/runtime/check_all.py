@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Risk, finding_of
 from contextcore_install.core.interfaces import Clock
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.plan import Plan, Step
 from contextcore_install.runtime.app import App

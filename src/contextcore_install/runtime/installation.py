@@ -23,9 +23,9 @@ from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.telemetry.shipper import Shipper
 
 if TYPE_CHECKING:
-    from contextcore_install.core.cancellation import CancelToken
     from contextcore_install.core.findings import CheckResult
     from contextcore_install.core.interfaces import Telemetry
+    from contextcore_install.core.threads import CancelToken
     from contextcore_install.verification.requirements import PrivateFile
     from contextcore_install.verification.results import RequirementResult
 

@@ -147,7 +147,7 @@ class _Activities:
 @contextmanager
 def cancellable(app: App) -> Iterator[Context]:
     """Within the block, have a context that shows activities and notices; Ctrl-C ends it with KeyboardInterrupt."""
-    from contextcore_install.core.cancellation import CancelToken
+    from contextcore_install.core.threads import CancelToken
     from contextcore_install.engine.context import Context
     from contextcore_install.system.signals import ending_signals_apart
     from contextcore_install.system.supervisor import kill_all_children

@@ -144,7 +144,7 @@ def _from_store(installation: Installation, records: Records, limit_s: float) ->
 
 def _within(limit_s: float, work: Callable[[], Answer | None]) -> Answer | None:
     """Return what the work comes to; None if it fails, or takes longer and is left behind."""
-    from contextcore_install.core.concurrency import start
+    from contextcore_install.core.threads import start
     from contextcore_install.telemetry.failures import StoreError
 
     try:

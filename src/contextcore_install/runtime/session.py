@@ -229,7 +229,7 @@ def _acquire(installation: Installation, records: Records, stack: ExitStack) -> 
     app, provider = installation.app, installation.provider
     if not isinstance(provider, HasRemoteRecords):
         return None
-    from contextcore_install.core.concurrency import start
+    from contextcore_install.core.threads import start
     from contextcore_install.runtime.remote_state import acquire
 
     place = provider.remote()

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError
 from contextcore_install.core.events import Kind, instant
 from contextcore_install.core.text import ascii_json
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.retry import RepairBudget

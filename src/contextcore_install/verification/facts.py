@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import Http
 from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Listener, Storage
+from contextcore_install.core.threads import run_concurrently
 
 ANSWER_S = 3.0  # an endpoint is on this machine, and somebody waits for the whole list
 

@@ -12,11 +12,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from contextcore_install.core.concurrency import once
 from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.interfaces import Http, HttpResponse
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.requirements import Category
+from contextcore_install.core.threads import once
 from contextcore_install.verification.results import skipped, unknown, unmet
 from contextcore_install.verification.signals import ANSWER_WITHIN_S, answers_as, json_object, said
 

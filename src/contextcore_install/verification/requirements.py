@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from contextcore_install.core.concurrency import run_concurrently
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import REPAIR, RESUME, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
@@ -16,6 +15,7 @@ from contextcore_install.core.interfaces import Http
 from contextcore_install.core.provider import Probe, Provider, Requirement, Workload
 from contextcore_install.core.requirements import Category, Listener, Storage
 from contextcore_install.core.text import count
+from contextcore_install.core.threads import run_concurrently
 from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.grafana import Grafana
 from contextcore_install.verification.results import RequirementResult, failed, probe_of_check, skipped, unknown, unmet

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import LONGEST, command_line
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import LONG_S, Context
 from contextcore_install.system import process
 from contextcore_install.system.process import capture

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from contextcore_install.core.cancellation import CancelToken
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.system.signals import ending_at_once, ending_signals_apart
 
 

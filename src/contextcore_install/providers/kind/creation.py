@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
+from contextcore_install.core.threads import child_context
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers.kind import report
 from contextcore_install.providers.kind.cluster import ClusterSpec, cluster_config, mapped_ports

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install import __version__
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import second
@@ -21,6 +20,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import KEPT_BYTES, READ_BYTES, Collector, Piece, Provider
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.core.text import and_more
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import RunResult
 from contextcore_install.runtime.app import App

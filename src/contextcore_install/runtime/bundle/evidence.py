@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Event, second
 from contextcore_install.core.interfaces import Clock, StepContext
 from contextcore_install.core.provider import READ_BYTES, Collector, Piece, Provider
 from contextcore_install.core.redaction import names_a_secret
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.runtime.app import App

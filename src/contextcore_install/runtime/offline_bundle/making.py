@@ -13,10 +13,10 @@ from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
-from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import CancelledError, ExitCode, InstallError, own, usage_error
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.threads import child_context
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import cancellable, report_done

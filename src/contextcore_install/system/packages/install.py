@@ -14,11 +14,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from functools import partial
 from pathlib import Path
 
-from contextcore_install.core.cancellation import child_context
-from contextcore_install.core.concurrency import start
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import RESUME, CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.threads import child_context, start
 from contextcore_install.system import process
 from contextcore_install.system.files import discard, writing
 from contextcore_install.system.lock import GETTING, held, work_folder

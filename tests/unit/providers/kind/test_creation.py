@@ -13,10 +13,10 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.cancellation import child_context
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Kind
+from contextcore_install.core.threads import child_context
 from contextcore_install.providers.kind.cluster import ClusterSpec, OwnerFile
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine

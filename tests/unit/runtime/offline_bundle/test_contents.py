@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.cancellation import CancelToken
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.threads import CancelToken
 from contextcore_install.runtime.offline_bundle.contents import Releases, program_files, wheel_parts
 from contextcore_install.system.packages.releases import Platform, Release, releases
 from contextcore_install.system.programs import ToolBox

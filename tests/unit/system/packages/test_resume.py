@@ -11,11 +11,11 @@ from typing import cast
 
 import pytest
 
-from contextcore_install.core.concurrency import start
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.threads import start
 from contextcore_install.system.packages.install import install_program
 from contextcore_install.system.packages.releases import releases
 from kit.fakes import Told

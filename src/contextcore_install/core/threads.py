@@ -1,14 +1,17 @@
-"""Cancels the work of a step."""
+"""Work in threads: cancelled with the step that it is for, or left behind when it hangs, to end with the program."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from contextcore_install.core.errors import CancelledError
+from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.interfaces import StepContext
+
+Value = TypeVar("Value")
 
 
 class CancelToken:
@@ -87,3 +90,47 @@ def child_context(ctx: StepContext) -> Iterator[StepContext]:
         except BaseException:
             token.cancel("what it was done for has failed")
             raise
+
+
+def start(task: Callable[[], Value], name: str) -> Future[Value]:
+    """Run a task in a thread of its own, which does not keep the process alive."""
+    outcome: Future[Value] = Future()
+    threading.Thread(target=_settle, args=(outcome, task), name=name, daemon=True).start()
+    return outcome
+
+
+def once(task: Callable[[], Value]) -> Callable[[], Value]:
+    """Return a function that runs the task when it is first called; every call has that outcome, value or error."""
+    outcome: Future[Value] = Future()
+    begin = threading.Lock()
+
+    def call() -> Value:
+        if begin.acquire(blocking=False):
+            _settle(outcome, task)
+        return outcome.result()
+
+    return call
+
+
+def run_concurrently(tasks: Mapping[str, Callable[[], Value]], limit_s: float) -> dict[str, Value | InstallError]:
+    """Return the outcome of each task: a value or an InstallError, `too-slow` if it takes longer than `limit_s`.
+
+    Any other error is raised.
+    """
+    outcomes = {name: start(task, name) for name, task in tasks.items()}
+    done = wait(outcomes.values(), limit_s).done
+    late = InstallError("too-slow", f"there was no answer within {limit_s:.0f} s", retryable=True)
+    found: dict[str, Value | InstallError] = {}
+    for name, outcome in outcomes.items():
+        try:
+            found[name] = outcome.result() if outcome in done else late
+        except InstallError as error:
+            found[name] = error
+    return found
+
+
+def _settle(outcome: Future[Value], task: Callable[[], Value]) -> None:
+    try:
+        outcome.set_result(task())
+    except BaseException as error:  # noqa: BLE001 - raised by whoever asks for the result
+        outcome.set_exception(error)

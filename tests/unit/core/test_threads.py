@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from contextcore_install.core.concurrency import once, run_concurrently
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.threads import once, run_concurrently
 
 
 def test_what_takes_too_long_is_left_behind() -> None:
