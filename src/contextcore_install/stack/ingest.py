@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from contextcore_install.core.provider import Endpoint
-from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, METRICS_STORE
 
 OTLP_PORT = "alloy-http"
 OTLP_PATH = "/v1/traces"
 """An endpoint that is asked here takes OTLP over HTTP: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
 
 OTLP_ANSWERS = frozenset({404, 405})  # what OTLP's HTTP receiver says to a GET
+
+ASKED = (
+    *((item.name, item.ready_port, item.ready_path, frozenset[int]()) for item in COMPONENTS),
+    ("alloy", OTLP_PORT, OTLP_PATH, OTLP_ANSWERS),
+)
+"""What is asked in a cluster: a component, the key of its port, the path, and which statuses but 2xx it may answer."""
 
 _TAKES_SPANS = (("alloy", OTLP_PORT), ("tempo", "tempo-otlp-http"))
 """Who takes spans, with the key of the port for it: the collector, which hands them on, else the store itself."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError, own
-from contextcore_install.providers.kubernetes.client import Kubectl, Reader
+from contextcore_install.core.ttl_cache import TtlCache
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest
-from contextcore_install.providers.kubernetes.provider import keep_note, read_note
+from contextcore_install.providers.kubernetes.provider import keep_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
+from contextcore_install.system.files import read_object
 
 CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by
 #: Seconds for which a check of the cluster counts: kubectl's file of contexts may be exchanged while a watch runs.
@@ -39,70 +40,67 @@ class Identity:
         return bool(self.server and other.server) and self.server != other.server
 
 
-def ask_identity(kubectl: Kubectl, *, with_server: bool = True) -> Identity:
-    """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read."""
-    uid = server = ""
-    try:
-        found = {item.key.name: item for item in kubectl.items("namespace", _EVERYWHERE)}
-        uid = found.get(_EVERYWHERE, Manifest()).uid
-    except InstallError as error:
-        if error.code != "api-forbidden":
-            return Identity()  # others report that it does not answer
-    if with_server or not uid:
-        with suppress(InstallError):
-            server = kubectl.call("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-    return Identity(uid, server.strip())
+class Ownership:
+    """Whose the cluster is that an installation's context leads to, and whose the objects in its place there.
 
+    The cluster that it is in is noted in a folder; the note does not count if the context `is_chosen` anew.
+    """
 
-class KnownCluster:
-    """The cluster that an installation is in, as noted in a folder, unless one `is_chosen` anew."""
-
-    def __init__(self, kubectl: Kubectl, folder: Path, installation: str, *, is_chosen: bool) -> None:
-        self._kubectl = kubectl
-        self._folder = folder
+    def __init__(self, reader: Reader, folder: Path, installation: str, *, is_chosen: bool) -> None:
+        self._reader = reader
+        self._kubectl = reader.kubectl
+        self._file = folder / CLUSTER_FILE
         self._installation = installation
         self._is_chosen = is_chosen
-        self._known_until = float("-inf")
         self._is_noted = False
+        self._compared = TtlCache(self._compare, KNOWN_S)
 
     def require(self) -> None:
         """Raise InstallError `cluster-changed` if the context leads to another cluster than it did."""
-        noted = None if self._is_chosen or time.monotonic() < self._known_until else self._noted()
-        if noted is None:
+        if not self._is_chosen:
+            self._compared.read()
+
+    def _compare(self) -> None:
+        noted = self._noted()
+        if noted is None or not (found := self._ask(with_server=not noted.uid)).is_unlike(noted):
             return
-        found = ask_identity(self._kubectl, with_server=not noted.uid)
-        if found.is_unlike(noted):
-            context, name = self._kubectl.context, self._installation
-            raise InstallError(
-                "cluster-changed",
-                f"The context {context} leads to another cluster than the one that {name} was installed in; "
-                "it is left alone.",
-                f"found: {found}; noted: {noted}",
-                "use the file of contexts that it was installed with (KUBECONFIG); or, where the cluster was made "
-                "anew: " + own("--cluster", name, "--resume", "--context", context),
-            )
-        self._known_until = time.monotonic() + KNOWN_S
+        context, name = self._kubectl.context, self._installation
+        raise InstallError(
+            "cluster-changed",
+            f"The context {context} leads to another cluster than the one that {name} was installed in; "
+            "it is left alone.",
+            f"found: {found}; noted: {noted}",
+            "use the file of contexts that it was installed with (KUBECONFIG); or, where the cluster was made "
+            "anew: " + own("--cluster", name, "--resume", "--context", context),
+        )
 
     def note(self, *, only_if_new: bool = False) -> None:
         """Note what the cluster is known by, if that can be done; `only_if_new` not over an older note."""
         if self._is_noted or (only_if_new and not self._is_chosen and self._noted() is not None):
             return
-        found = ask_identity(self._kubectl)
-        self._is_noted = found != Identity() and keep_note(self._folder / CLUSTER_FILE, json.dumps(asdict(found)))
+        found = self._ask()
+        self._is_noted = found != Identity() and keep_note(self._file, json.dumps(asdict(found)))
 
     def _noted(self) -> Identity | None:
-        with suppress(ValueError, TypeError, KeyError):
-            noted = json.loads(read_note(self._folder / CLUSTER_FILE))
-            return Identity(str(noted["uid"]), str(noted["server"]))
-        return None
+        noted = read_object(self._file) or {}
+        return Identity(str(noted["uid"]), str(noted["server"])) if noted.keys() >= {"uid", "server"} else None
 
+    def _ask(self, *, with_server: bool = True) -> Identity:
+        """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read."""
+        uid = server = ""
+        try:
+            found = {item.key.name: item for item in self._kubectl.items("namespace", _EVERYWHERE)}
+            uid = found.get(_EVERYWHERE, Manifest()).uid
+        except InstallError as error:
+            if error.code != "api-forbidden":
+                return Identity()  # others report that it does not answer
+        if with_server or not uid:
+            show = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+            with suppress(InstallError):
+                server = self._kubectl.call(*show)
+        return Identity(uid, server.strip())
 
-class ReleaseObjects:
-    """What is in a cluster under the names of a release. All methods raise InstallError if that cannot be read."""
-
-    def __init__(self, reader: Reader, cluster: str) -> None:
-        self._reader = reader
-        self._cluster = cluster
+    # The objects. All of these raise InstallError if they cannot be read.
 
     def taken(self) -> InstallError | None:
         """Return `cluster-foreign` if all that is there is others'; next to objects of ours, see `foreign`."""
@@ -110,7 +108,7 @@ class ReleaseObjects:
 
     def are_ours(self) -> bool:
         """Tell whether there are objects of this installation."""
-        return any(item.belongs_to(self._cluster) for _, item in self._there())
+        return any(item.belongs_to(self._installation) for _, item in self._there())
 
     def of_other_installation(self) -> InstallError | None:
         """Return `cluster-foreign` if there are objects of another installation."""
@@ -118,10 +116,10 @@ class ReleaseObjects:
         # Grafana's password stays, like the claims, when an installation is removed: it shows whose data they are.
         kept = [(key, item) for key in secrets_wanted(release) if (item := snapshot.get(key)) is not None]
         labels = {item.labels.get(RELEASE_LABEL, ""): key for key, item in (*self._there(), *kept)}
-        others = sorted(labels.keys() - {"", self._cluster})
+        others = sorted(labels.keys() - {"", self._installation})
         if not others:
             return None
-        namespace, context = labels[others[0]].namespace or release.namespace, self._reader.kubectl.context
+        namespace, context = labels[others[0]].namespace or release.namespace, self._kubectl.context
         return InstallError(
             "cluster-foreign",
             f"The place of this installation in {context} belongs to another one; it is left alone.",
@@ -135,7 +133,7 @@ class ReleaseObjects:
         keys = [key for key, item in self._there() if key.kind not in KEPT_KINDS and not item.is_ours]
         if not keys:
             return None
-        context, namespace = self._reader.kubectl.context, keys[0].namespace
+        context, namespace = self._kubectl.context, keys[0].namespace
         names = ", ".join(key.label for key in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
         there = [key.label.lower() for key in keys if key.namespace == namespace]
         scope = ("-n", namespace) if namespace else ()
@@ -144,7 +142,7 @@ class ReleaseObjects:
             f"What this installation would make in {context} is there, and this program did not make it: {names}.",
             f"{names}, in the namespace {namespace or '-'} of {context}",
             "use another context, or manifests with another namespace (--manifests DIR); or, if nobody needs these: "
-            + self._reader.kubectl.shown(*scope, "delete", *there),
+            + self._kubectl.shown(*scope, "delete", *there),
         )
 
     def _there(self) -> Iterator[tuple[Key, Manifest]]:

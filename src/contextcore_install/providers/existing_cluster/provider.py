@@ -25,7 +25,7 @@ from contextcore_install.core.requirements import Category, Listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
-from contextcore_install.providers.existing_cluster.ownership import KnownCluster, ReleaseObjects
+from contextcore_install.providers.existing_cluster.ownership import Ownership
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
@@ -34,7 +34,7 @@ from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.stack.ingest import ASKED
 from contextcore_install.system.programs import KUBECTL
 
 CONTEXT_FILE = "context"  # in the cluster's folder: the context that the release was applied in
@@ -56,20 +56,19 @@ class KubeContextProvider(KubernetesProvider):
         remedy = ("Name one that is there.", "kubectl config get-contexts -o name")
         super().__init__(config, config.environ, context, remedy)
         is_chosen = "context" in config.given_now
-        self._known = KnownCluster(self._kubectl, self._folder, config.cluster, is_chosen=is_chosen)
-        self._objects = ReleaseObjects(self._reader, config.cluster)
+        self._ownership = Ownership(self._reader, self._folder, config.cluster, is_chosen=is_chosen)
         self._rights = TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
         self._forwards = PortForwards(self._kubectl)
         atexit.register(self._forwards.close)
         self._is_no_others = False
 
     def _require_cluster(self) -> None:
-        self._known.require()
+        self._ownership.require()
 
     def _refuse_foreign(self) -> None:
         """Raise InstallError for a cluster that is another one, and for objects that are others'."""
-        self._known.require()
-        if foreign := self._objects.foreign():
+        self._ownership.require()
+        if foreign := self._ownership.foreign():
             raise foreign
 
     # The port
@@ -113,18 +112,18 @@ class KubeContextProvider(KubernetesProvider):
 
     def cluster(self) -> ClusterReport:
         """Return whether the cluster is there for us: with rights, and our place in it not another's."""
-        self._known.require()
-        if taken := self._objects.taken():
+        self._ownership.require()
+        if taken := self._ownership.taken():
             return ClusterReport(ClusterState.FOREIGN, taken.evidence)
-        if (self._folder / CONTEXT_FILE).is_file() and self._objects.are_ours():
-            self._known.note(only_if_new=True)
+        if (self._folder / CONTEXT_FILE).is_file() and self._ownership.are_ours():
+            self._ownership.note(only_if_new=True)
         finding = self._rights.read()
         return ClusterReport(ClusterState.HEALTHY, f"{self.context} answers", (finding,) if finding else ())
 
     def create_cluster(self, ctx: StepContext) -> None:
         """Make nothing: the cluster is somebody's. Raises InstallError for what stands in the way."""
         report = self.cluster()
-        if taken := self._objects.taken():
+        if taken := self._ownership.taken():
             raise taken
         for problem in report.findings:
             if not problem.warning:
@@ -132,8 +131,8 @@ class KubeContextProvider(KubernetesProvider):
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove our objects and, unless it is to be kept, their data; the cluster and its namespaces stay."""
-        self._known.require()
-        if others := self._objects.of_other_installation():
+        self._ownership.require()
+        if others := self._ownership.of_other_installation():
             raise others
         self._forwards.close()
         self._applier.remove(self._reader.release(), ctx, with_data=not keep_data)
@@ -145,7 +144,7 @@ class KubeContextProvider(KubernetesProvider):
         return ClaimData(self._reader, self._config.cluster, reach, outlives_cluster=True)
 
     def remote(self) -> Remote:
-        self._known.require()
+        self._ownership.require()
         return super().remote()
 
     def drift(self) -> Sequence[Drift]:
@@ -156,7 +155,7 @@ class KubeContextProvider(KubernetesProvider):
         """Apply the release, and note where: the state may be reset."""
         self._refuse_foreign()
         keep_note(self._folder / CONTEXT_FILE, self.context)
-        self._known.note()
+        self._ownership.note()
         super().apply_release(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -172,17 +171,11 @@ class KubeContextProvider(KubernetesProvider):
     def _services(self) -> list[tuple[Endpoint, tuple[str, str, int]]]:
         """Return what is asked of each component, without a base URL, and its Service: namespace, name and port."""
         services = self._service_ports()
-        asked = [
-            (Endpoint(item.name, "", item.ready_path, PORT_FORWARD), name, PORTS[item.ready_port].container)
-            for item in COMPONENTS
-            for name in dict.fromkeys((item.name, item.ready_port))
-        ]
-        otlp = Endpoint("alloy", "", OTLP_PATH, PORT_FORWARD, OTLP_ANSWERS)
-        asked.append((otlp, "alloy", PORTS[OTLP_PORT].container))
         return [
-            (endpoint, (services[name][0], name, port))
-            for endpoint, name, port in asked
-            if port in services.get(name, ("", {}))[1]
+            (Endpoint(component, "", path, PORT_FORWARD, accepts), (services[name][0], name, port))
+            for component, port_key, path, accepts in ASKED
+            for name in dict.fromkeys((component, port_key))
+            if (port := PORTS[port_key].container) in services.get(name, ("", {}))[1]
         ]
 
     def _stranger(self) -> str:
@@ -190,8 +183,8 @@ class KubeContextProvider(KubernetesProvider):
         if self._is_no_others:
             return ""
         try:
-            self._known.require()
-            taken = self._objects.taken()
+            self._ownership.require()
+            taken = self._ownership.taken()
         except InstallError as error:
             return error.message if error.code == "cluster-changed" else ""
         self._is_no_others = taken is None  # and stays so: from now on ours would be in the way

@@ -37,7 +37,7 @@ from contextcore_install.providers.kubernetes.manifests import OURS
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
 from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.stack.ingest import OTLP_ANSWERS, OTLP_PATH, OTLP_PORT
+from contextcore_install.stack.ingest import ASKED
 from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import past_proxies
 from contextcore_install.system.programs import KIND, KUBECTL, Tool
@@ -210,9 +210,7 @@ class KindProvider(KubernetesProvider):
         published = {port.node_port for port in PORTS.values()}
         if self._source.folder != OURS:  # the user's own manifests may not have all
             published = {number for _, ports in self._service_ports().values() for number in ports.values()}
-        wanted = [(item.name, item.ready_port, item.ready_path, frozenset[int]()) for item in COMPONENTS]
-        wanted.append(("alloy", OTLP_PORT, OTLP_PATH, OTLP_ANSWERS))
-        return [self._endpoint(*where) for where in wanted if PORTS[where[1]].node_port in published - {0}]
+        return [self._endpoint(*where) for where in ASKED if PORTS[where[1]].node_port in published - {0}]
 
     def _endpoint(self, component: str, port_key: str, path: str, accepts: frozenset[int]) -> Endpoint:
         port = self._ports[port_key]

@@ -33,12 +33,11 @@ def template_name(claim: str, workload: str) -> str:
     return match[1] if match else ""
 
 
-def is_claim_of(key: Key, item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
+def is_claim_of(item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
     """Tell whether a claim of ours was made from a template of one of these StatefulSets."""
     is_ours = item.belongs_to(cluster) or MANAGED_BY.items() <= item.labels.items()
-    return is_ours and any(
-        key.namespace == workload.namespace and template_name(key.name, workload.name) for workload in workloads
-    )
+    beside = (workload for workload in workloads if workload.namespace == item.key.namespace)
+    return is_ours and any(template_name(item.key.name, workload.name) for workload in beside)
 
 
 def pods_using(pods: Iterable[Manifest], claim: Key) -> Iterator[Manifest]:

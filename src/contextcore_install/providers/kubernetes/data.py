@@ -129,17 +129,13 @@ class ClaimData:
 
     def _claims(self) -> list[Claim]:
         snapshot = self.reader.read()
-        return sorted(
-            (
-                Claim(key, found, item, tuple(pods_using(snapshot.of_kind("Pod"), key)))
-                for workload, item in self.reader.release().workloads.items()
-                for key, found in snapshot.by_key.items()
-                if (workload.kind, key.kind) == ("StatefulSet", "PersistentVolumeClaim")
-                and is_claim_of(key, found, [workload], self.cluster)
-                and found.spec.get("volumeName")
-            ),
-            key=lambda claim: claim.key,
-        )
+        found = [
+            Claim(item.key, item, workload, tuple(pods_using(snapshot.of_kind("Pod"), item.key)))
+            for key, workload in self.reader.release().workloads.items()
+            for item in snapshot.of_kind("PersistentVolumeClaim")
+            if key.kind == "StatefulSet" and item.spec.get("volumeName") and is_claim_of(item, [key], self.cluster)
+        ]
+        return sorted(found, key=lambda claim: claim.key)
 
     def _claim(self, volume: Volume, ctx: StepContext, within_s: float = 0.0) -> Claim:
         until = time.monotonic() + within_s

@@ -25,7 +25,7 @@ from contextcore_install.providers.kubernetes.objects import (
     fingerprint,
     make_secret,
 )
-from contextcore_install.system.files import make_cache_folder, read_text, write_atomically
+from contextcore_install.system.files import make_cache_folder, read_object, write_atomically
 from contextcore_install.system.process import capture
 
 OURS = Path(__file__).resolve().parents[2] / "stack" / "manifests"  # those that come with this program
@@ -34,7 +34,7 @@ RENDER_WITHIN_S = 60.0
 CONTACT_POINTS, CONTACT_POINTS_FILE = "grafana-contact-points", "contact-points.yaml"  # a Secret and its only file
 #: Annotation of Grafana's pods: it reads that file only when it starts, so another content needs other pods.
 DIGEST = "contextcore-install/contact-points"
-_FORMAT = "1"  # of a cached release
+_FORMAT = "2"  # of a cached release
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,10 @@ class ManifestSource:
             )
         # A kustomization of the user's may reach outside of its folder, so only ours is known by its files.
         cached = self.cache / f"{self.cluster}.{self._digest()}.json" if self.folder == OURS else None
-        objects = _load(cached) if cached else []
-        if not objects:
-            objects = [self._prepared(item) for item in self._build()]
-            if cached:
-                _keep(cached, objects)
+        known = (read_object(cached) or {}).get("items") if cached else None
+        objects = list(map(Manifest, known or map(self._prepared, self._build())))
+        if cached and not known:
+            _keep(cached, objects)
         return Release(with_contact_points(objects, self.cluster, self.contact_points))
 
     def _digest(self) -> str:
@@ -102,7 +101,6 @@ class ManifestSource:
 
     def _prepared(self, item: Manifest) -> Manifest:
         """Return an object as it is applied: in its namespace, from the mirror, with its fingerprint."""
-        item = copy.deepcopy(item)
         metadata = item.setdefault("metadata", {})
         metadata.pop("creationTimestamp", None)
         if item.get("kind") not in CLUSTER_KINDS:
@@ -140,19 +138,18 @@ def mirrored(image: str, registry: str) -> str:
 
 def with_contact_points(objects: Sequence[Manifest], cluster: str, text: str) -> list[Manifest]:
     """Return the objects with the Secret that holds a provisioning file, if pods read it, and its digest on these."""
-    readers = [item for item in objects if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in item.pod_specs)]
-    if not text or not readers:
+    changed = copy.deepcopy(list(objects)) if text else []
+    readers = [item for item in changed if any(f'"{CONTACT_POINTS}"' in json.dumps(spec) for spec in item.pod_specs)]
+    if not readers:
         return list(objects)
     labels = {RELEASE_LABEL: cluster, "app.kubernetes.io/part-of": "contextcore"}
     content = text.encode()
     secret = make_secret(CONTACT_POINTS, readers[0].key.namespace, labels, {CONTACT_POINTS_FILE: content})
-    changed = copy.deepcopy(list(objects))
-    for item in changed:
-        if item in readers:
-            annotations = item["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
-            annotations[DIGEST] = hashlib.sha256(content).hexdigest()[:16]
-            _with_fingerprint(item)
-    first = next((place for place, item in enumerate(objects) if item.get("kind") != "Namespace"), 0)
+    for item in readers:
+        annotations = item["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
+        annotations[DIGEST] = hashlib.sha256(content).hexdigest()[:16]
+        _with_fingerprint(item)
+    first = next((place for place, item in enumerate(changed) if item.get("kind") != "Namespace"), 0)
     return [*changed[:first], _with_fingerprint(secret), *changed[first:]]
 
 
@@ -164,17 +161,9 @@ def _with_fingerprint(item: Manifest) -> Manifest:
     return item
 
 
-def _load(path: Path) -> list[Manifest]:
-    with suppress(OSError, ValueError):
-        objects = json.loads(read_text(path))
-        if isinstance(objects, list):
-            return list(map(Manifest, objects))
-    return []
-
-
 def _keep(path: Path, objects: list[Manifest]) -> None:
     with suppress(OSError):  # else the release is rendered again
         make_cache_folder(path.parent)
         for old in path.parent.glob(f"{path.name.partition('.')[0]}.*.json"):
             old.unlink(missing_ok=True)
-        write_atomically(path, json.dumps(objects))
+        write_atomically(path, json.dumps({"items": objects}))

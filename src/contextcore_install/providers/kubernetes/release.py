@@ -187,7 +187,7 @@ class Applier:
             doomed += sorted(
                 key
                 for key, item in snapshot.by_key.items()
-                if (key.kind == "PersistentVolumeClaim" and is_claim_of(key, item, workloads, self._cluster))
+                if (key.kind == "PersistentVolumeClaim" and is_claim_of(item, workloads, self._cluster))
                 or (key.name == GRAFANA_ADMIN and item.belongs_to(self._cluster))
             )
         self._delete(doomed, ctx)
