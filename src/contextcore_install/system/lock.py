@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from contextcore_install.system.files import discard, write_all
+from contextcore_install.system.files import discard, write_all, writing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,13 @@ def acquire(path: Path, wait: Callable[[], None], owner: Mapping[str, Any] | Non
 
 @contextmanager
 def held(path: Path, wait: Callable[[], None]) -> Iterator[int]:
-    """Hold a lock within the block, and give its descriptor; takes and raises what `acquire` does."""
-    descriptor = acquire(path, wait)
+    """Hold a lock within the block, and give its descriptor: who inherits that, and outlives us, holds the lock.
+
+    Raises InstallError `folder-unwritable`, and what `wait` raises.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = acquire(path, wait)
     try:
         yield descriptor
     finally:

@@ -82,10 +82,7 @@ class Layout:
                 write_json(self.chosen_ports, dict(ports))
 
     def remove(self, *, keep_data: bool = False) -> None:
-        """Remove all that is ours, and only that; with `keep_data`, what was configured and what ran.
-
-        Raises InstallError `folder-unwritable`.
-        """
+        """Remove only what is ours: all, or what was configured and ran. Raises InstallError `folder-unwritable`."""
         with writing(self.root):
             for folder in (self.config, self.run) if keep_data else self.folders:
                 if folder.is_dir() and not folder.is_symlink():

@@ -32,10 +32,7 @@ _LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A component that should run: where it answers, and what rules and messages about it refer to.
-
-    `is_installed` says whether its configuration is in place.
-    """
+    """A component that should run, and what rules refer to; one that `is_installed` has its configuration in place."""
 
     component: Component
     endpoint: Endpoint

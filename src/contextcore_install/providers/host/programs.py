@@ -1,7 +1,4 @@
-"""The stack's programs on this machine: which are there, which of them is the metrics store, and fetching the others.
-
-Those that the chosen components lack are fetched all at the same time; what cannot be had is left out.
-"""
+"""The stack's programs on this machine: which are there, which is the metrics store, and fetching what is missing."""
 
 from __future__ import annotations
 
@@ -41,10 +38,7 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that was found and is what its name promises. `version` is empty if it does not tell.
-
-    One that `is_gone` runs on, and cannot be started again.
-    """
+    """A program that is what its name promises; `version` is empty if unknown. One that `is_gone` still runs on."""
 
     component: str
     path: Path

@@ -91,10 +91,7 @@ def write(release: HostRelease) -> None:
 
 
 def run(release: HostRelease, daemons: Daemons, environ: Mapping[str, str], ctx: StepContext) -> list[str]:
-    """Start what does not run, and restart what runs with another configuration. Raises InstallError.
-
-    Returns the components that ran before and start with no data, as their folders were gone.
-    """
+    """Start what does not run as configured, and return what lost the folder of its data. Raises InstallError."""
     lost = []
     for name in release.startable:
         ctx.raise_if_cancelled()

@@ -49,10 +49,7 @@ class BundleImages:
 
     @property
     def node_image(self) -> str:
-        """The name by which an engine knows the bundle's node image once it is loaded; empty if it has none.
-
-        It is the tag, also of one that is pinned by its digest: an archive cannot carry that.
-        """
+        """The tag by which an engine knows the bundle's node image, as archives carry no digest; empty if none."""
         return next((tag_of(entry.name) for entry in self._bundle.entries(NODE_IMAGE)), "")
 
     @property

@@ -105,11 +105,7 @@ class Owner:
     engine_id: str = ""
 
     def owns(self, nodes: Sequence[Node]) -> bool:
-        """Tell whether containers are of this creation.
-
-        By their ids; if the creation was cut off before these were known, by when they were made and the ports that
-        they have.
-        """
+        """Tell whether containers are of this creation: by their ids or, before these are known, by time and ports."""
         if self.nodes:
             return any(node.id in self.nodes for node in nodes)
         since = all(moment(node.created) >= self.began - CLOCKS_DIFFER_S for node in nodes)
@@ -141,10 +137,7 @@ class OwnerFile:
         return owner if owner.cluster == self._cluster else None
 
     def begin(self, ports: Sequence[int], engine: str, *, makes_network: bool = False) -> Owner:
-        """Note that a creation begins, before it does, in an engine that has no cluster of the name.
-
-        Raises InstallError: `cluster-elsewhere` if our cluster is noted to be in another engine.
-        """
+        """Note that a creation is to begin in an engine; raises `cluster-elsewhere` if another one has the cluster."""
         before = self.read()
         if before is not None and before.complete and before.engine not in {"", engine}:
             message = f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it."
@@ -182,11 +175,7 @@ class OwnerFile:
 
 
 class PortHolders:
-    """Tells our own nodes from others that take connections on their ports.
-
-    `nodes` asks the engine for the containers of the cluster's name, and `owner` reads our note; without one, the
-    cluster was found to be ours by its own mark.
-    """
+    """Tells our nodes from others on their ports; without a note (`owner`), the cluster is known by its own mark."""
 
     def __init__(
         self,

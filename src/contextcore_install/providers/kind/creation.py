@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -21,7 +21,7 @@ from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, reconnect
 from contextcore_install.system import process
-from contextcore_install.system.files import write_atomically, writing
+from contextcore_install.system.files import write_atomically
 from contextcore_install.system.lock import held
 from contextcore_install.system.supervisor import StartOptions
 
@@ -54,10 +54,7 @@ class Creation:
             self._readiness.wait(ctx)
 
     def bring_up(self, ctx: StepContext) -> None:
-        """Bring the cluster to healthy, its nodes ready or at their first start, and inspect it last.
-
-        Raises InstallError; repeating it is safe.
-        """
+        """Bring the cluster to healthy, its nodes ready or at their first start. Raises InstallError."""
         name = self.cluster.name
         with _hold(self.lock, ctx) as lock:
             snapshot = self.inspector.inspect(fresh=True)
@@ -231,19 +228,11 @@ class Creation:
         self.cluster.owners.forget()
 
 
-@contextmanager
-def _hold(path: Path, ctx: StepContext) -> Iterator[int]:
-    """Hold the lock on kind, and give its descriptor: a kind that inherits it, and outlives us, holds it until it ends.
-
-    Raises InstallError `folder-unwritable`, and CancelledError.
-    """
+def _hold(path: Path, ctx: StepContext) -> AbstractContextManager[int]:
+    """Hold the lock on kind; raises InstallError and CancelledError."""
 
     def wait() -> None:
         ctx.activity("waiting for another creation with kind to end")
         ctx.wait(LOCK_TRIES_S)
 
-    with ExitStack() as stack:
-        with writing(path.parent):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = stack.enter_context(held(path, wait))
-        yield descriptor
+    return held(path, wait)

@@ -163,10 +163,7 @@ def product_of(
     platform: str = sys.platform,
     windows: bool = IN_WINDOWS,
 ) -> Product:
-    """Return the product that an engine is, from texts that may hold the path of its socket, and its system's names.
-
-    `windows` says that this system runs in Windows (WSL2).
-    """
+    """Return the product that an engine is, by texts that may hold its socket's path, and its system's names."""
     products, texts = all_products(), list(texts)
     desktop = products[f"desktop-{'darwin' if platform == 'darwin' else 'windows' if windows else 'linux'}"]
     candidates = (desktop, *(products[key] for key in _RECOGNISED))

@@ -1,7 +1,4 @@
-"""The stack's images: pulled into the engine while the cluster is created, and piped from there into its nodes.
-
-Those that a bundle has are piped from its file.
-"""
+"""The stack's images: pulled while the cluster is created, and piped from the engine, or a bundle, into its nodes."""
 
 from __future__ import annotations
 
@@ -111,10 +108,7 @@ class Images:
         return self.get(absent, ctx) | self.load(images if again else absent, ctx, nodes, again=again)
 
     def prefetch(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
-        """Pull images, and load each once it is here and there are nodes; report which could not be.
-
-        Raises CancelledError.
-        """
+        """Pull images, load each once it and nodes are there, and report what could not be; raises CancelledError."""
         refused: Refused = {}
         try:
             with ctx.part("images"), ThreadPoolExecutor(PULLS_AT_ONCE) as pool:

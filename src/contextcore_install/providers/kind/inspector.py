@@ -204,10 +204,7 @@ def _is_at_first_start(member: Manifest, now: float) -> bool:
 
 
 def sickness(engine: ContainerEngine, node: Node) -> str:
-    """Return why a node cannot work, by what the engine and the node itself say; empty if it is well.
-
-    A node is sick if its kubelet or its containerd is, or if no command can be run in it.
-    """
+    """Return why a node is sick: its kubelet or its containerd is, or no command runs in it; empty if it is well."""
     try:
         script = Path(__file__).with_name("node_health.sh").read_text(encoding="ascii")
         done = engine.ask("exec", node.name, "sh", "-c", script, timeout_s=HEALTH_S)

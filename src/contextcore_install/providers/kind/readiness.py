@@ -43,14 +43,6 @@ LIMITS = ReadinessLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class ApiPort:
-    """The API server's port as this machine sees it: whether nobody holds it, and whether a server answers there."""
-
-    unheld: Callable[[int], bool] = lambda port: bind_problem(port) == 0
-    answers: Callable[[int], bool] = speaks_tls
-
-
-@dataclass(frozen=True, slots=True)
 class Readiness:
     """Waits for the nodes. `rewrite_context` has kubectl's context written again; it may raise InstallError."""
 
@@ -58,13 +50,13 @@ class Readiness:
     inspector: Inspector
     rewrite_context: Callable[[ClusterSnapshot, StepContext], None]
     limits: ReadinessLimits = LIMITS
-    api_port: ApiPort = ApiPort()
+    answers: Callable[[int], bool] = speaks_tls
+    bind_problem: Callable[[int], int] = bind_problem
 
     def wait(self, ctx: StepContext, *, until_ready: bool = True) -> ClusterSnapshot:
-        """Wait until all nodes are Ready and have said so since they were started; else only until the API answers.
+        """Wait until all nodes are Ready, and have said so since they were started, or only until the API answers.
 
-        Raises `nodes-not-ready`; `api-unreached` as soon as only kubectl's configuration is at fault; `engine-remote`
-        if what the control plane publishes is not on this machine.
+        Raises `nodes-not-ready`, `api-unreached` (kubectl's configuration is at fault) and `engine-remote`.
         """
         ctx.activity("waiting until the nodes are ready" if until_ready else "waiting until the API answers")
         began = checked_health = time.monotonic()
@@ -93,18 +85,18 @@ class Readiness:
     def _await_api(self, port: int, ctx: StepContext, pause: float) -> None:
         """Wait until a server answers at the port or it is time to inspect again; if one answers now, for a pause."""
         until = time.monotonic() + self.limits.inspect_again
-        if not port or self.api_port.answers(port):
+        if not port or self.answers(port):
             ctx.wait(pause)  # what it says is not what kubectl wants to hear
             return
         while time.monotonic() < until:
             ctx.wait(self.limits.try_port)
-            if self.api_port.answers(port):
+            if self.answers(port):
                 return
 
     def _require_published(self, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
         """Raise `engine-remote` if the API answers in its own node, and nobody holds its port on this machine."""
         port, began = snapshot.api_port, time.monotonic()
-        while port and self.api_port.unheld(port):
+        while port and self.bind_problem(port) == 0:
             if time.monotonic() - began > self.limits.published:
                 node = snapshot.control_plane.name if snapshot.control_plane else ""
                 seen = f"{node} publishes 127.0.0.1:{port}, and nothing listens there on this machine"
@@ -130,10 +122,7 @@ class Readiness:
         return self.cluster.kubectl.attempt(*wait, ctx=ctx, timeout_s=self.limits.watch + 10).exit_code == 0
 
     def _restart_sick(self, restarted: Collection[str], ctx: StepContext) -> set[str]:
-        """Restart the containers of nodes that are sick, and return their names; those given were restarted before.
-
-        That a node is sick is shown by the node itself, never by what kubectl says here.
-        """
+        """Restart nodes that are shown to be sick by themselves, never by kubectl, but once; return their names."""
         snapshot, engine, sick = self.inspector.inspect(fresh=True), self.cluster.engine, set[str]()
         if snapshot.owner is None or not snapshot.owner.complete:
             return sick

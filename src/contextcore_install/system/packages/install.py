@@ -187,20 +187,14 @@ def _fingerprint(program: Path) -> tuple[int, int] | None:
     return None
 
 
-@contextmanager
-def _alone(job: Job, name: str) -> Iterator[None]:
+def _alone(job: Job, name: str) -> AbstractContextManager[int]:
     """Hold the lock of a program's downloads, waiting for another run that has it; raises `folder-unwritable`."""
 
     def wait() -> None:
         job.ctx.activity(f"another run is getting {name}; waiting for it")
         job.ctx.wait(0.2)
 
-    lock = lock_of(job.bin_folder, name)
-    with ExitStack() as work:
-        with writing(lock.parent):
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            work.enter_context(held(lock, wait))
-        yield
+    return held(lock_of(job.bin_folder, name), wait)
 
 
 def _discard_downloads(downloads: Path, name: str, but: str = "no release") -> None:

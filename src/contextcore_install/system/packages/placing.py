@@ -134,7 +134,8 @@ def prune(bin_folder: Path) -> None:
     """Remove trees and downloads of programs that are in place, but for what one of them is in or runs from."""
     for left in (*trees_of(bin_folder).glob("*-*"), *downloads_of(bin_folder).glob("*-*")):
         name = left.name.partition("-")[0]
-        with suppress(OSError), held(lock_of(bin_folder, name), _give_up):  # not while it is being installed
+        # Not while it is being installed
+        with suppress(OSError, InstallError), held(lock_of(bin_folder, name), _give_up):
             if _is_superseded(left.resolve(), bin_folder / name):
                 discard(left)
 

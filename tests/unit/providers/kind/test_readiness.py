@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from errno import EADDRINUSE
 from functools import partial
 from typing import Any, cast
 
@@ -14,14 +16,7 @@ from contextcore_install.providers.kind.endpoint import EngineEndpoint
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.readiness import (
-    LIMITS,
-    MANAGER,
-    ApiPort,
-    Readiness,
-    ReadinessLimits,
-    has_come_back,
-)
+from contextcore_install.providers.kind.readiness import LIMITS, MANAGER, Readiness, ReadinessLimits, has_come_back
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
@@ -52,11 +47,17 @@ class Machine:
 
 
 def watching(
-    machine: Machine, kubectl: Any = None, limits: ReadinessLimits = LIMITS, api_port: ApiPort | None = None
+    machine: Machine,
+    kubectl: Any = None,
+    limits: ReadinessLimits = LIMITS,
+    answers: Callable[[int], bool] = lambda _: True,
+    unheld: Callable[[int], bool] = lambda _: False,
 ) -> Readiness:
     access = ClusterAccess("demo", cast(ContainerEngine, machine), kubectl, cast(Any, None))
-    api_port = api_port or ApiPort(unheld=lambda _: False, answers=lambda _: True)
-    return Readiness(access, cast(Inspector, machine), lambda *_: None, limits, api_port)
+    inspector = cast(Inspector, machine)
+    return Readiness(
+        access, inspector, lambda *_: None, limits, answers, lambda port: 0 if unheld(port) else EADDRINUSE
+    )
 
 
 def why(machine: Machine) -> InstallError:
@@ -133,7 +134,7 @@ def test_while_an_api_is_silent_its_port_is_tried_and_no_program_is_started() ->
         return len(tries) > 50
 
     machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, api_error=AWAY), then=[WELL])
-    watching(machine, limits=QUICK, api_port=ApiPort(unheld=lambda _: False, answers=answers)).wait(Told().ctx)
+    watching(machine, limits=QUICK, answers=answers).wait(Told().ctx)
     assert (machine.looks, len(tries), set(tries)) == (2, 51, {40000})
 
 
@@ -147,9 +148,8 @@ def test_an_api_that_answers_what_kubectl_does_not_like_is_asked_ever_less_often
 def test_an_api_that_answers_in_its_node_and_is_not_published_here_is_told_at_once() -> None:
     began = time.monotonic()
     machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, members=(READY,)))
-    api_port = ApiPort(unheld=lambda _: True, answers=lambda _: False)
     with pytest.raises(InstallError) as caught:
-        watching(machine, limits=QUICK, api_port=api_port).wait(Told().ctx)
+        watching(machine, limits=QUICK, answers=lambda _: False, unheld=lambda _: True).wait(Told().ctx)
     error = caught.value
     assert (error.code, error.retryable) == ("engine-remote", False)
     assert error.message.startswith("The container engine at unix:///srv/docker.sock publishes its ports on another")
@@ -166,8 +166,7 @@ def test_a_port_that_is_forwarded_late_is_waited_for() -> None:
         return time.monotonic() - began > 0.1
 
     machine = Machine(ClusterSnapshot((NODE,), None, ours=True, kubectl_error=AWAY, members=(READY,)), then=[WELL])
-    api_port = ApiPort(unheld=lambda port: not late(port), answers=late)
-    watching(machine, limits=QUICK, api_port=api_port).wait(Told().ctx)
+    watching(machine, limits=QUICK, answers=late, unheld=lambda port: not late(port)).wait(Told().ctx)
     assert machine.looks == 2
 
 
