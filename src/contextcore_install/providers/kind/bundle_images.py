@@ -36,8 +36,7 @@ class BundleImages:
 
     def __init__(self, path: Path, key: str = "") -> None:
         self._path, self._key = path, key
-        self._checked: set[str] = set()
-        self._checked_of: tuple[int, ...] = ()
+        self._checked: dict[str, tuple[int, ...]] = {}  # what the file was when an image in it was checked
 
     @cached_property
     def _bundle(self) -> BundleFile:
@@ -89,14 +88,14 @@ class BundleImages:
         return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check(needed(), ctx))
 
     def is_checked(self, images: Sequence[str]) -> bool:
-        if self._checked_of != self._identity():
-            self._checked.clear()
-        return self._checked.issuperset(images)
+        """Tell whether all of the archives were read, and the file is still as it was then."""
+        identity = self._identity()
+        return all(self._checked.get(image) == identity for image in images)
 
     def check(self, images: Sequence[str], ctx: StepContext) -> None:
         """Read all of the archives, unless the file is still as it was when that was done."""
         wanted = [self._entries[image] for image in images if self.holds(image) and not self.is_checked([image])]
-        self._checked_of = self._identity()
+        identity = self._identity()
         done, of = 0, sum(entry.size for entry in wanted) // MIB
         show = paced(lambda total: ctx.activity(f"checking {self._path.name}: {total // MIB} of {of} MiB"))
         for entry in wanted:
@@ -104,7 +103,7 @@ class BundleImages:
                 ctx.raise_if_cancelled()
                 done += len(chunk)
                 show(done)
-            self._checked.add(tag_of(entry.name))
+            self._checked[tag_of(entry.name)] = identity
 
     @contextmanager
     def open(self, image: str, ctx: StepContext, undo: Callable[[], object]) -> Iterator[IO[bytes]]:

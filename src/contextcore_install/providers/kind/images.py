@@ -105,7 +105,7 @@ class Images:
         except InstallError as error:
             return dict.fromkeys(images, error)
         absent = [image for image in images if any(node.lacks(image) for node in nodes)]
-        return self.get(absent, ctx) | self.load(images if again else absent, ctx, nodes, again=again)
+        return self.get(absent, ctx) | self._load_lacking(images if again else absent, ctx, nodes, again=again)
 
     def prefetch(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
         """Pull images, load each once it and nodes are there, and report what could not be; raises CancelledError."""
@@ -119,7 +119,7 @@ class Images:
                     nodes_run.wait()
                 nodes = self._await_containerd(ctx)
                 for pulled in as_completed(pulls):
-                    refused |= pulled.result() or self.load(pulls[pulled], ctx, nodes)
+                    refused |= pulled.result() or self._load_lacking(pulls[pulled], ctx, nodes)
                 if refused:
                     raise next(iter(refused.values()))  # so that the part is recorded as failed
         except InstallError as failed:
@@ -140,14 +140,10 @@ class Images:
         ctx.raise_if_cancelled()
         return {image: error for image, error in errors.items() if error is not None}
 
-    def load(
-        self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages] = (), *, again: bool = False
+    def _load_lacking(
+        self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages], *, again: bool = False
     ) -> Refused:
-        """Load what the bundle or the engine has into the nodes (by default all) that lack it; `again`: into each."""
-        try:
-            nodes = nodes or self._nodes()
-        except InstallError as error:
-            return dict.fromkeys(images, error)
+        """Load what the bundle or the engine has into the nodes that lack it; with `again`, into each."""
         refused = {}
         for image in images:
             lacking = [node for node in nodes if again or node.lacks(image)]

@@ -108,7 +108,7 @@ def test_an_image_is_saved_once_and_loaded_into_all_nodes_whatever_store_the_eng
     lab: Lab, platforms: str
 ) -> None:
     lab.has("grafana/loki:3", platforms)
-    assert not lab.images().load(["grafana/loki:3"], Told().ctx)
+    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
     assert lab.node("one") == lab.node("two") == ["imported"]
     assert len(lab.calls("save")) == 1
     assert not lab.calls("--all-platforms")
@@ -134,14 +134,14 @@ def test_what_is_here_is_loaded_while_another_image_is_still_pulled(lab: Lab) ->
 
 def test_an_image_that_is_made_for_another_platform_only_is_loaded_as_it_is(lab: Lab) -> None:
     lab.has("grafana/loki:3", "linux/arm64")
-    assert not lab.images().load(["grafana/loki:3"], Told().ctx)
+    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
     assert lab.node("one") == lab.node("two") == ["imported"]
 
 
 def test_only_what_a_node_lacks_is_loaded_into_it(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     lab.says("nodes/one", "docker.io/grafana/loki:3")
-    assert not lab.images().load(["grafana/loki:3"], Told().ctx)
+    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
     assert lab.node("one") == ["docker.io/grafana/loki:3"]
     assert lab.node("two") == ["imported"]
 
@@ -165,7 +165,7 @@ def test_what_a_node_has_and_cannot_use_is_loaded_again(lab: Lab) -> None:
 def test_a_node_that_takes_no_image_keeps_it_from_no_other(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     lab.says("refuses-one", NO_SPACE)
-    error = lab.images().load(["grafana/loki:3"], Told().ctx)["grafana/loki:3"]
+    error = lab.images().provide(["grafana/loki:3"], Told().ctx)["grafana/loki:3"]
     assert lab.node("two") == ["imported"]
     assert error.code == "image-not-loaded"
     assert error.message.startswith("The image grafana/loki:3 could not be loaded into one: there is no space")
@@ -175,7 +175,7 @@ def test_a_node_that_takes_no_image_keeps_it_from_no_other(lab: Lab) -> None:
 def test_an_image_that_the_engine_has_in_part_keeps_no_other_from_being_loaded(lab: Lab) -> None:
     lab.has("grafana/loki:3", "index linux/arm64")
     lab.has("grafana/mimir:3")
-    refused = lab.images().load(["grafana/loki:3", "grafana/mimir:3"], Told().ctx)
+    refused = lab.images().provide(["grafana/loki:3", "grafana/mimir:3"], Told().ctx)
     assert list(refused) == ["grafana/loki:3"]
     assert lab.node("one") == lab.node("two") == ["imported"]
 
@@ -183,7 +183,7 @@ def test_an_image_that_the_engine_has_in_part_keeps_no_other_from_being_loaded(l
 def test_an_engine_that_cannot_save_is_told_by_what_it_says(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     lab.says("save-says", "Error response from daemon: no suitable export target found: image was found but")
-    error = lab.images().load(["grafana/loki:3"], Told().ctx)["grafana/loki:3"]
+    error = lab.images().provide(["grafana/loki:3"], Told().ctx)["grafana/loki:3"]
     assert "the engine does not have all of it" in error.message
     assert error.hint == "docker rmi grafana/loki:3; docker pull grafana/loki:3"
     assert lab.node("one") == []
@@ -220,7 +220,7 @@ def test_images_are_unpacked_as_the_kubelets_are(lab: Lab, version: str, snapsho
 def test_a_node_that_says_nothing_of_its_snapshotter_uses_its_own(lab: Lab) -> None:
     lab.says("containerd.toml", "containerd: unknown command")
     lab.has("grafana/loki:3")
-    assert not lab.images().load(["grafana/loki:3"], Told().ctx)
+    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
     assert not lab.calls("--snapshotter")
 
 
@@ -235,7 +235,7 @@ def test_loading_ends_as_soon_as_the_step_is_to_end(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     told.token.cancel("Ctrl-C")
     with pytest.raises(CancelledError):
-        lab.images().load(["grafana/loki:3"], told.ctx)
+        lab.images().provide(["grafana/loki:3"], told.ctx)
 
 
 def test_images_that_every_node_has_need_no_loading() -> None:
