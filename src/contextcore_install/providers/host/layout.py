@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.events import second
-from contextcore_install.system.files import read_object, write_atomically, writing
+from contextcore_install.system.files import UNFINISHED, read_object, sweep, write_atomically, writing
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
@@ -52,7 +52,7 @@ class Layout:
             # If a mark was damaged or lost, a folder that holds only what is ours is ours all the same.
             known = any(path.is_file() for path in self._files)
             ours = {path.name for path in (*self.folders, *self._files)} if known else set()
-            others = {path.name for path in self.root.iterdir() if not _is_leftover(path)} - ours
+            others = {path.name for path in self.root.iterdir() if not path.match(f".*{UNFINISHED}")} - ours
             return f"{self.root} holds {', '.join(sorted(others)[:3])} and no mark of this program." if others else ""
         if owner.get("owner") != OWNER or owner.get("cluster") != self.cluster:
             return f"{self.marker} names {owner.get('owner')!r}, cluster {owner.get('cluster')!r}."
@@ -71,15 +71,14 @@ class Layout:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not read_object(self.marker):
                 owner = {"owner": OWNER, "cluster": self.cluster, "uid": os.getuid(), "id": os.urandom(8).hex()}
-                write_json(self.marker, owner)
+                keep(self.marker, owner)
             for folder in (*self.folders, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)
 
     def note_ports(self, ports: Mapping[str, int]) -> None:
         """Keep the ports that were chosen beside what runs on them. Raises InstallError `folder-unwritable`."""
         with writing(self.root):
-            if read_object(self.chosen_ports) != dict(ports):
-                write_json(self.chosen_ports, dict(ports))
+            keep(self.chosen_ports, ports)
 
     def remove(self, *, keep_data: bool = False) -> None:
         """Remove only what is ours: all, or what was configured and ran. Raises InstallError `folder-unwritable`."""
@@ -89,8 +88,8 @@ class Layout:
                     shutil.rmtree(folder)
             if keep_data:
                 return  # and what says whose it is, and which program wrote it
-            leftovers = [path for path in self.root.glob(".*.new") if _is_leftover(path)]
-            for file in (*leftovers, *self._files):
+            sweep(self.root)
+            for file in self._files:
                 file.unlink(missing_ok=True)
             if self.root.is_dir() and not any(self.root.iterdir()):
                 self.root.rmdir()
@@ -99,13 +98,10 @@ class Layout:
 def mark_data(folder: Path) -> None:
     """Mark a component's data folder, unless it is marked. Raises OSError."""
     if not read_object(folder / DATA_MARK):
-        write_json(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": second(time.time_ns() // 1000)})
+        keep(folder / DATA_MARK, {"id": os.urandom(8).hex(), "since": second(time.time_ns() // 1000)})
 
 
-def _is_leftover(path: Path) -> bool:
-    """Tell whether a file is what an atomic write left behind when it was killed."""
-    return path.name.startswith(".") and path.name.endswith(".new")
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(document) + "\n")
+def keep(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file, unless it is as it should be. Raises OSError."""
+    if read_object(path) != document:
+        write_atomically(path, json.dumps(dict(document)) + "\n")

@@ -12,7 +12,7 @@ from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Absent, ProviderConfig
-from contextcore_install.providers.host.layout import Layout, write_json
+from contextcore_install.providers.host.layout import Layout, keep
 from contextcore_install.stack.catalogue import (
     COMPONENTS,
     METRICS_STORE,
@@ -90,9 +90,7 @@ class StackPrograms:
     def remember(self, store: MetricsStore) -> None:
         """Keep the choice with the data, and what the programs said beside it. Raises OSError."""
         program = self._find_store(store)
-        choice = {"family": store.name, "path": str(program.path) if program else ""}
-        if read_object(self._layout.store_choice) != choice:
-            write_json(self._layout.store_choice, choice)
+        keep(self._layout.store_choice, {"family": store.name, "path": str(program.path) if program else ""})
         self._versions.save()
 
     def why_absent(self, component: Component) -> str:
@@ -176,9 +174,9 @@ class StackPrograms:
 
     def keep(self) -> None:
         """Keep what is left out for later runs. Raises OSError."""
-        there = {name: why for name, why in self.left_out.items() if name not in self.found()}
-        if there:
-            write_json(self._layout.left_out, there)
+        found = self.found()
+        if there := {name: why for name, why in self.left_out.items() if name not in found}:
+            keep(self._layout.left_out, there)
         else:
             self._layout.left_out.unlink(missing_ok=True)
 
