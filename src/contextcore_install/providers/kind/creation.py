@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
@@ -94,11 +95,9 @@ class Creation:
                 raise InstallError("cluster-foreign", message, nodes, f"kind delete cluster --name {name}")
 
     def _create(self, ctx: StepContext, lock: int) -> None:
-        """Make the cluster, and get its images meanwhile: pulled, and loaded into the nodes as soon as these run.
+        """Make the cluster, until its API answers, and get its images meanwhile, into the nodes as soon as these run.
 
-        It is there when its API answers: its nodes get ready while the release is applied. If it fails, its images are
-        not waited for: why it failed is what matters then. A missing image does not fail the creation: the nodes may be
-        able to pull it, and whoever waits for the pods says what they cannot.
+        If it fails, its images are not waited for. A missing image fails nothing: the nodes may be able to pull it.
         """
         if self.images.bundle:
             self.images.bundle.load(self.spec.node_image, self.cluster.engine, ctx)
@@ -129,13 +128,13 @@ class Creation:
 
         # --retain: the node that failed holds the reason. Whether nodes get Ready is seen to later, as kind ends
         # with exit code 0 when it has waited in vain.
-        argv = [self.kind(), "create", "cluster", "--name", self.cluster.name, "--config", str(path), "--retain"]
-        environ, options = engine.environ, StartOptions(keep=(lock,))
-        done = process.run(argv, ctx, environ=environ, timeout_s=CREATE_S, check=False, hear=hear, options=options)
-        self._check(done)
+        create = ["create", "cluster", "--name", self.cluster.name, "--config", str(path), "--retain"]
+        self._call_kind(create, ctx, CREATE_S, hear=hear, options=StartOptions(keep=(lock,)))
 
-    def _check(self, done: process.Completed) -> None:
-        """Raise the InstallError for a kind that failed; its output may name a port."""
+    def _call_kind(self, arguments: Sequence[str], ctx: StepContext, timeout_s: float, **more: Any) -> None:
+        """Run kind; raises the InstallError for one that failed, whose output may name a port."""
+        argv, environ = [self.kind(), *arguments], self.cluster.engine.environ
+        done = process.run(argv, ctx, environ=environ, timeout_s=timeout_s, check=False, **more)
         if done.exit_code != 0:
             raise kind_failure(process.failure(done), done.lines, self._facts(done.lines))
 
@@ -211,14 +210,12 @@ class Creation:
             raise report.unreached(name, error).error()
         why = error.message if error else ""
         ctx.notice(f"the context kind-{name} is written again, as the API answers in its node: {why}")
-        argv = [self.kind(), *report.EXPORT.format(cluster=name).split()[1:]]
-        self._check(process.run(argv, ctx, environ=self.cluster.engine.environ, timeout_s=EXPORT_S, check=False))
+        self._call_kind(report.EXPORT.format(cluster=name).split()[1:], ctx, EXPORT_S)
 
     def _delete(self, ctx: StepContext) -> None:
         name, engine, owner = self.cluster.name, self.cluster.engine, self.cluster.owners.read()
         ctx.activity(f"removing the cluster {name}")
-        argv = [self.kind(), "delete", "cluster", "--name", name]
-        process.run(argv, ctx, environ=engine.environ, timeout_s=REMOVE_S)
+        self._call_kind(["delete", "cluster", "--name", name], ctx, REMOVE_S)
         if left := [node.name for node in engine.nodes(name)]:
             message = f"Containers of the cluster {name} are still there."
             hint = f"{engine.name} rm -f {' '.join(left)}"

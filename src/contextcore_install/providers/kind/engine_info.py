@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.tables import read_table
 from contextcore_install.providers.kubernetes.objects import moment
 
 MIB = 1024 * 1024
@@ -19,6 +21,7 @@ DELEGATED = frozenset({"cpu", "memory", "pids"})
 CLUSTER_LABEL, ROLE_LABEL = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
 HOLDING_PORTS = frozenset({"running", "paused", "restarting"})  # states of a container that keeps its ports
 RECENT_S, FIRST_START_WITHIN_S = 120.0, 30.0  # what counts as a recent start, and how soon a new container is started
+_TABLE = Path(__file__).with_suffix(".toml")
 _PORT = re.compile(r"[0-9]{1,5}")
 _INVALID = (ValueError, TypeError, OverflowError, RecursionError)  # what reading an answer that makes no sense raises
 
@@ -105,44 +108,27 @@ def read_info_text(text: str) -> tuple[EngineInfo | None, list[str]]:
 
 
 def read_info(document: Mapping[str, Any]) -> EngineInfo:
-    """Return what `docker info` (Docker Engine API, GET /info) or `podman info` says."""
-    return _podman_info(document) if _at(document, "host") is not None else _docker_info(document)
+    """Return what an engine says of itself, as engine_info.toml tells where."""
+    is_podman = _at(document, "host") is not None
+    places = read_table(_TABLE)["podman" if is_podman else "docker"]
+    said: dict[str, Any] = {name: _text(document, *place) for name, place in places.items()}
+    memory, now = int(_at(document, *places["memory_mib"]) or 0), moment(_text(document, "SystemTime"))
+    said |= {"memory_mib": memory // MIB, "cpus": int(_at(document, *places["cpus"]) or 0)}
+    said |= {"cgroup": 2 if said["cgroup"] in {"2", "v2"} else 1, "ahead_s": now - time.time() if now else 0.0}
+    rootless, lacks = _podman_limits(document) if is_podman else _docker_limits(document)
+    return EngineInfo(**said, rootless=rootless, lacks=lacks if rootless else ())
 
 
-def _docker_info(document: Mapping[str, Any]) -> EngineInfo:
+def _docker_limits(document: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
     limits = {"cpu": "CPUShares", "memory": "MemoryLimit", "pids": "PidsLimit"}
     rootless = "name=rootless" in (_at(document, "SecurityOptions") or [])
-    now = moment(_text(document, "SystemTime"))
-    return EngineInfo(
-        version=_text(document, "ServerVersion"),
-        memory_mib=int(_at(document, "MemTotal") or 0) // MIB,
-        cpus=int(_at(document, "NCPU") or 0),
-        cgroup=2 if _text(document, "CgroupVersion") == "2" else 1,
-        root=_text(document, "DockerRootDir"),
-        system=_text(document, "OperatingSystem"),
-        host=_text(document, "Name"),
-        kernel=_text(document, "KernelVersion"),
-        ahead_s=now - time.time() if now else 0.0,
-        rootless=rootless,
-        lacks=tuple(name for name, key in limits.items() if rootless and _at(document, key) is False),
-    )
+    return rootless, tuple(name for name, key in limits.items() if _at(document, key) is False)
 
 
-def _podman_info(document: Mapping[str, Any]) -> EngineInfo:
-    rootless = _at(document, "host", "security", "rootless") is True
+def _podman_limits(document: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
     given = _at(document, "host", "cgroupControllers")
-    return EngineInfo(
-        version=_text(document, "version", "Version"),
-        memory_mib=int(_at(document, "host", "memTotal") or 0) // MIB,
-        cpus=int(_at(document, "host", "cpus") or 0),
-        cgroup=2 if _text(document, "host", "cgroupVersion") == "v2" else 1,
-        root=_text(document, "store", "graphRoot"),
-        system=_text(document, "host", "distribution", "distribution"),
-        host=_text(document, "host", "hostname"),
-        kernel=_text(document, "host", "kernel"),
-        rootless=rootless,
-        lacks=tuple(sorted(DELEGATED - set(map(str, given)))) if rootless and isinstance(given, list) else (),
-    )
+    lacks = tuple(sorted(DELEGATED - set(map(str, given)))) if isinstance(given, list) else ()
+    return _at(document, "host", "security", "rootless") is True, lacks
 
 
 def read_nodes(text: str) -> list[Node]:
@@ -154,19 +140,12 @@ def read_nodes(text: str) -> list[Node]:
 
 
 def read_node(item: Mapping[str, Any]) -> Node:
-    """Return what the engine says of a container (Docker Engine API, GET /containers/{id}/json)."""
+    """Return what the engine says of a container."""
+    said: dict[str, Any] = {name: _text(item, *place) for name, place in read_table(_TABLE)["node"].items()}
+    said |= {"name": said["name"].lstrip("/"), "role": _text(item, "Config", "Labels", ROLE_LABEL)}
     networks = _at(item, "NetworkSettings", "Networks")
-    return Node(
-        id=_text(item, "Id"),
-        name=_text(item, "Name").lstrip("/"),
-        role=_text(item, "Config", "Labels", ROLE_LABEL),
-        state=_text(item, "State", "Status"),
-        created=_text(item, "Created"),
-        started=_text(item, "State", "StartedAt"),
-        image=_text(item, "Config", "Image"),
-        ports=_ports(dict(_at(item, "HostConfig", "PortBindings") or {})),
-        networks=None if networks is None else {name: _text(networks, name, "IPAddress") for name in networks},
-    )
+    said["networks"] = None if networks is None else {name: _text(networks, name, "IPAddress") for name in networks}
+    return Node(**said, ports=_ports(dict(_at(item, "HostConfig", "PortBindings") or {})))
 
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
