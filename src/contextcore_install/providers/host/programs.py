@@ -82,6 +82,9 @@ class StackPrograms:
         """Return the kind of metrics store that this cluster has, or else would get; None if there is none."""
         return self.remembered() or next((store for store in METRICS_STORES if self._find_store(store)), None)
 
+    def likely_store(self) -> MetricsStore:
+        return self.store() or METRICS_STORES[0]
+
     def remembered(self) -> MetricsStore | None:
         """Return the kind of metrics store that this cluster's data is in."""
         name = (read_object(self._layout.store_choice) or {}).get("family")

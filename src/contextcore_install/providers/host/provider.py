@@ -25,16 +25,10 @@ from contextcore_install.core.provider import (
 )
 from contextcore_install.core.requirements import Listener, Storage
 from contextcore_install.diagnosis.reasons import HANGS, SUSPENDED
+from contextcore_install.providers.host import processes
 from contextcore_install.providers.host import release as releases
 from contextcore_install.providers.host.data import HostData, storage_in
 from contextcore_install.providers.host.layout import Layout
-from contextcore_install.providers.host.processes import (
-    ProcessConditions,
-    Watched,
-    evidence_of,
-    listeners,
-    stranger_in_place,
-)
 from contextcore_install.providers.host.programs import StackPrograms
 from contextcore_install.providers.host.render import HostRelease
 from contextcore_install.providers.host.requirements import HostRequirements
@@ -42,9 +36,7 @@ from contextcore_install.stack.catalogue import (
     COMPONENTS,
     LOOPBACK,
     METRICS_STORE,
-    METRICS_STORES,
     Component,
-    MetricsStore,
     memory_shares,
     resolve_ports,
 )
@@ -62,7 +54,7 @@ class HostProvider:
         self._ports = resolve_ports(config.ports)
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
-        self._conditions = ProcessConditions(self._daemons)
+        self._conditions = processes.ProcessConditions(self._daemons)
         self._restarted: set[tuple[str, str]] = set()
         self._emptied: list[str] = []
 
@@ -75,9 +67,6 @@ class HostProvider:
         dropped = releases.installed(self._layout) - {item.name for item in self._programs.chosen}
         return [item.name for item in reversed(COMPONENTS) if item.name in dropped]
 
-    def _store(self) -> MetricsStore:
-        return self._programs.store() or METRICS_STORES[0]
-
     def _release(self) -> HostRelease:
         """Return the release; raises InstallError when there is no metrics store."""
         found = self._programs.found()
@@ -88,7 +77,7 @@ class HostProvider:
         programs = {name: program for name, program in there.items() if program}
         options = self._config.options
         contact_points, memory = str(options.get("grafana_contact_points", "")), memory_shares(options.get("memory"))
-        return HostRelease(self._layout, self._ports, programs, self._store(), contact_points, memory)
+        return HostRelease(self._layout, self._ports, programs, self._programs.likely_store(), contact_points, memory)
 
     def requirements(self) -> Sequence[Requirement]:
         return HostRequirements(self._config, self._layout, self._ports, self._programs, self._daemons).all()
@@ -178,7 +167,7 @@ class HostProvider:
         }
         self._run(replace(release, programs=chosen), ctx)
 
-    def _is_to_start(self, item: Watched, workload: Workload, ctx: StepContext) -> bool:
+    def _is_to_start(self, item: processes.Watched, workload: Workload, ctx: StepContext) -> bool:
         """Decide whether a component that is not ready is to be started; stops one that hangs."""
         finding = workload.finding
         code = finding.code if finding else "hung"
@@ -207,7 +196,7 @@ class HostProvider:
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
         yield from self._conditions.changes(self._watched(), ctx)
 
-    def _watched(self) -> list[Watched]:
+    def _watched(self) -> list[processes.Watched]:
         """Return what should run: what is installed, and what will be as its program is there."""
         found, installed = self._programs.found(), releases.installed(self._layout)
         expected = installed | set(found) | {METRICS_STORE}
@@ -217,8 +206,8 @@ class HostProvider:
             if item.name in expected
         ]
 
-    def _watch(self, item: Component, *, has_program: bool, is_installed: bool) -> Watched:
-        kind = self._store() if item.name == METRICS_STORE else item
+    def _watch(self, item: Component, *, has_program: bool, is_installed: bool) -> processes.Watched:
+        kind = self._programs.likely_store() if item.name == METRICS_STORE else item
         port = self._ports[item.ready_port]
         facts = {
             "title": item.title,
@@ -231,14 +220,13 @@ class HostProvider:
             "version": item.version,
         }
         endpoint = Endpoint(item.name, f"http://{LOOPBACK}:{port}", kind.ready_path)
-        return Watched(item, endpoint, facts, has_program, is_installed)
+        return processes.Watched(item, endpoint, facts, has_program, is_installed)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return where each component that is installed is reached, and where others are in the place of one."""
-        store = self._programs.store()
-        found = [
-            (item, stranger_in_place(item.component, store, self._ports, self._daemons)) for item in self._watched()
-        ]
+        store, watched = self._programs.store(), self._watched()
+        strangers = [processes.stranger_in_place(item.component, store, self._ports, self._daemons) for item in watched]
+        found = zip(watched, strangers, strict=True)
         return [replace(item.endpoint, stranger=stranger) for item, stranger in found if item.is_installed or stranger]
 
     def cluster_services(self) -> Sequence[Requirement]:
@@ -256,7 +244,7 @@ class HostProvider:
         ]
 
     def listeners(self) -> Sequence[Listener]:
-        return listeners(self._daemons)
+        return processes.listeners(self._daemons)
 
     # For people
 
@@ -276,7 +264,7 @@ class HostProvider:
         return shlex.join(["tail", "-n", "50", str(self._daemons.log_path(component))])
 
     def evidence(self) -> Sequence[Collector]:
-        return evidence_of(self._layout, self._daemons)
+        return processes.evidence_of(self._layout, self._daemons)
 
     def overview(self) -> Overview:
         found = self._programs.found()
