@@ -143,10 +143,7 @@ class Daemons:
         return Sighting(alive=False, note=note)
 
     def start(self, daemon: Daemon) -> Record:
-        """Start a program detached and record it; what already runs under its name is ended first.
-
-        Raises InstallError `process-start` if it cannot be started or recorded.
-        """
+        """Start and record a program, instead of what runs by its name. Raises InstallError `process-start`."""
         if self.look(daemon.name).alive:
             self.stop(daemon.name)
         try:

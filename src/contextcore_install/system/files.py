@@ -32,10 +32,7 @@ def writing(place: Path, code: str = "folder-unwritable", what: str = "") -> Ite
 
 
 def make_cache_folder(folder: Path) -> None:
-    """Make a folder for what can be made again, inside a home that is there.
-
-    Raises OSError, also if that home is a link: nothing is written through one.
-    """
+    """Make a folder for what can be made again, inside a home that is there and no link. Raises OSError."""
     if folder.parent.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder.parent))
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -103,10 +100,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def tail(path: Path, limit: int) -> str:
-    """Return the end of a regular file, from the beginning of a line on if it is longer than `limit` bytes.
-
-    Raises OSError.
-    """
+    """Return whole lines of a regular file's end, all of it if it has no more than `limit` bytes. Raises OSError."""
     with os.fdopen(open_regular(path), "rb") as file:
         start = max(0, os.fstat(file.fileno()).st_size - limit)
         file.seek(start)

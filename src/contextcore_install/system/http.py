@@ -67,10 +67,7 @@ class TimedConnection(HTTPConnection):
         body: bytes | None = None,
         headers: Mapping[str, str],
     ) -> tuple[HTTPResponse, bytes]:
-        """Return the answer and its body, cut to `keep` bytes. Connects first if it has to.
-
-        Raises OSError (TimeoutError after the deadline) and HTTPException.
-        """
+        """Return the answer and its body, cut to `keep` bytes. Raises OSError (also TimeoutError) and HTTPException."""
         if self.sock is None:
             self.connect()
         self.sock.deadline = deadline

@@ -153,10 +153,7 @@ _WITH_US = (
 
 
 def start_beside(argv: Sequence[str], *, environ: Mapping[str, str]) -> Follower:
-    """Start a command that goes on printing, and that ends when this program does, even by SIGKILL.
-
-    Raises InstallError `command-missing`.
-    """
+    """Start a command that ends when this program does, even by SIGKILL. Raises InstallError `command-missing`."""
     bound = ["/bin/sh", "-c", _WITH_US, "sh", *argv]
     return Follower(bound, environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
 

@@ -9,47 +9,20 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.interfaces import StepContext
+from contextcore_install.core.tables import read_table
 from contextcore_install.system.files import write_atomically, writing
 from contextcore_install.system.process import Captured, capture
 
 ANSWER_S, CHANGE_S = 10.0, 60.0
+_TABLE = Path(__file__).with_suffix(".toml")
 Words = tuple[str, ...]
-
-# RestartPreventExitStatus: exit codes after which starting again changes nothing: it gave up, or is not wanted so.
-# KillMode=process: what the service has restarted belongs to the stack, and stays when the service ends.
-_UNIT = """\
-[Unit]
-Description={description}
-
-[Service]
-Type=simple
-{environ}ExecStart={command}
-Restart=on-failure
-RestartSec=30
-RestartPreventExitStatus=1 2 3 4 130
-SuccessExitStatus=130
-KillMode=process
-TimeoutStopSec=60
-
-[Install]
-WantedBy=default.target
-"""
-_AGENT = {
-    "RunAtLoad": True,
-    # After a crash only: launchd knows no exit codes that mean "not again", so giving up is no crash to it.
-    "KeepAlive": {"Crashed": True},
-    "ThrottleInterval": 30,
-    # What the agent has restarted belongs to the stack, and stays when the agent ends.
-    "AbandonProcessGroup": True,
-    "ProcessType": "Background",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +40,14 @@ def manager_of(environ: Mapping[str, str], platform: str = sys.platform) -> Mana
 
 
 class Manager(ABC):
-    """A service manager of the user's, by the commands that it takes. All that asks it raises InstallError."""
+    """A service manager of the user's, by its part of services.toml. All that asks it raises InstallError."""
 
-    answers: Words
-    """What it answers with exit code 0 if it is there."""
-    is_running: Words
-    load: tuple[Words, ...]
-    unload: Words
-    after_removal: Words = ()
-    restarts = True
-    """Whether `load` restarts a service that runs already."""
-    absent: tuple[str, str]
-    """What to say if it does not answer, and what to do."""
+    name: str
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._home = Path(environ.get("HOME") or Path.home())
+        self._table = read_table(_TABLE)[self.name]
 
     @abstractmethod
     def path(self, name: str) -> Path:
@@ -94,18 +59,19 @@ class Manager(ABC):
 
     def commands(self, name: str) -> tuple[Words, ...]:
         """Return what the manager is told when a service is installed."""
-        return tuple(self._filled(words, name) for words in self.load)
+        return tuple(self._words(words, name) for words in self._table["load"])
 
     def require(self) -> None:
         """Raise InstallError if there is no such manager, or it does not answer."""
         try:
-            done = self._ask(self.answers)
+            done = self._ask(self._filled("answers"))
             evidence = "" if done.exit_code == 0 else done.stderr.strip() or f"exit code {done.exit_code}"
         except InstallError as error:
             evidence = error.message
         if evidence:
-            hint = f"{self.absent[1]}, or leave it running in a terminal: {own('watch')}"
-            raise InstallError("no-service-manager", self.absent[0], evidence, hint)
+            message, remedy = self._table["absent"]
+            hint = f"{remedy}, or leave it running in a terminal: {own('watch')}"
+            raise InstallError("no-service-manager", message, evidence, hint)
 
     def install(self, service: Service, ctx: StepContext) -> bool:
         """Have it run now, with this file, and from every login on; return whether anything had to be done."""
@@ -119,8 +85,8 @@ class Manager(ABC):
         if self._runs(service.name):
             if not changed:
                 return False
-            if not self.restarts:
-                self._ask(self._filled(self.unload, service.name), CHANGE_S, ctx)
+            if not self._table["restarts"]:
+                self._ask(self._filled("unload", service.name), CHANGE_S, ctx)
         for argv in self.commands(service.name):
             self._tell(argv, ctx)
         return True
@@ -131,25 +97,28 @@ class Manager(ABC):
         if not path.exists():
             return False
         try:
-            self._tell(self._filled(self.unload, name), ctx)
+            self._tell(self._filled("unload", name), ctx)
         except InstallError:  # if it does not run, or the manager does not answer, its file is all there is
             if self._runs(name):
                 raise
         with writing(path.parent):
             path.unlink()
-        if self.after_removal:
+        if after_removal := self._filled("after_removal"):
             with suppress(InstallError):
-                self._tell(self.after_removal, ctx)
+                self._tell(after_removal, ctx)
         return True
 
     def _runs(self, name: str) -> bool:
         try:
-            return self._ask(self._filled(self.is_running, name)).exit_code == 0
+            return self._ask(self._filled("is_running", name)).exit_code == 0
         except InstallError:
             return False
 
-    def _filled(self, words: Words, name: str) -> Words:
-        return tuple(word.format(name=name, path=self.path(name)) for word in words)
+    def _filled(self, command: str, name: str = "") -> Words:
+        return self._words(self._table[command], name)
+
+    def _words(self, words: Sequence[str], name: str) -> Words:
+        return tuple(word.format(name=name, path=self.path(name), uid=os.getuid()) for word in words)
 
     def _ask(self, argv: Words, timeout_s: float = ANSWER_S, ctx: StepContext | None = None) -> Captured:
         return capture(argv, environ=self._environ, timeout_s=timeout_s, ctx=ctx)
@@ -163,15 +132,9 @@ class Manager(ABC):
 
 
 class SystemdUser(Manager):
-    """systemd's user manager, by systemctl(1). It does not answer in a container or over `su`."""
+    """systemd's user manager."""
 
-    _CONTROL = ("systemctl", "--user")
-    answers = (*_CONTROL, "show-environment")
-    is_running = (*_CONTROL, "is-active", "--quiet", "{name}.service")
-    unload = (*_CONTROL, "disable", "--now", "{name}.service")
-    after_removal = (*_CONTROL, "daemon-reload")
-    load = (after_removal, (*_CONTROL, "enable", "{name}.service"), (*_CONTROL, "restart", "{name}.service"))
-    absent = ("systemd's user manager does not answer on this machine", "log in as this user (not through su or sudo)")
+    name = "systemd"
 
     def path(self, name: str) -> Path:
         config = self._environ.get("XDG_CONFIG_HOME") or str(self._home / ".config")
@@ -180,7 +143,8 @@ class SystemdUser(Manager):
     def content(self, service: Service) -> str:
         """Return the unit (systemd.service(5), systemd.exec(5))."""
         variables = [_quoted(f"{name}={value}") for name, value in sorted(service.environ.items())]
-        return _UNIT.format(
+        unit: str = self._table["unit"]
+        return unit.format(
             description=service.description.replace("%", "%%"),
             environ="".join(f"Environment={variable}\n" for variable in variables),
             command=" ".join(_quoted(word).replace("$", "$$") for word in service.argv),
@@ -188,15 +152,9 @@ class SystemdUser(Manager):
 
 
 class Launchd(Manager):
-    """launchd's agents of this user, by launchctl(1). They need a session of the user's, which ssh gives none."""
+    """launchd's agents of this user."""
 
-    _DOMAIN = f"gui/{os.getuid()}"
-    answers = ("launchctl", "print", _DOMAIN)
-    is_running = ("launchctl", "print", f"{_DOMAIN}/{{name}}")
-    load = (("launchctl", "bootstrap", _DOMAIN, "{path}"),)
-    unload = ("launchctl", "bootout", f"{_DOMAIN}/{{name}}")
-    restarts = False
-    absent = ("launchd has no session of this user", "log in at the machine itself")
+    name = "launchd"
 
     def path(self, name: str) -> Path:
         return self._home / "Library" / "LaunchAgents" / f"{name}.plist"
@@ -213,7 +171,7 @@ class Launchd(Manager):
             "StandardOutPath": log,
             "StandardErrorPath": log,
         }
-        return plistlib.dumps(_AGENT | own).decode()
+        return plistlib.dumps(self._table["agent"] | own).decode()
 
 
 def _quoted(word: str) -> str:

@@ -145,10 +145,7 @@ class Child:
 
 
 class Supervisor(ExitStack):
-    """Sees commands through together: moves what they read and print until all have ended, and leaves none behind.
-
-    Raises CancelledError if the step is cancelled already.
-    """
+    """Moves what commands read and print until all have ended, and leaves none behind. Raises CancelledError."""
 
     def __init__(self, ctx: StepContext | None, timeout_s: float, grace_s: float = GRACE_S) -> None:
         super().__init__()

@@ -28,26 +28,11 @@ ETC = Path("/etc/apt")
 _SUITE_PARTS = r"([-/](updates|security|backports|proposed-updates|proposed))?"
 #: Names under which a Debian machine may follow a release other than by its code name.
 _ROLLING = ("stable", "oldstable", "testing", "unstable", "sid")
-_OPTIONS = {
-    "Dir::State": "{workdir}/state",
-    "Dir::State::Lists": "{workdir}/lists",
-    "Dir::Cache": "{workdir}/cache",
-    "Dir::Etc::SourceList": "/dev/null",
-    "Dir::Etc::SourceParts": "{workdir}/sources.list.d",
-    # As root, apt downloads as the user _apt, who cannot enter a private folder.
-    "APT::Sandbox::User": "root",
-    "APT::Get::AllowUnauthenticated": "false",
-    "Acquire::AllowInsecureRepositories": "false",
-    "Acquire::AllowDowngradeToInsecureRepositories": "false",
-    # Ten megabytes instead of a hundred and twenty, which may be memory (/tmp) or a nearly full disk.
-    "Acquire::GzipIndexes": "true",
-    "Dir::Cache::pkgcache": "",
-    "Dir::Cache::srcpkgcache": "",
-    "Acquire::Languages": "none",
-    "Acquire::PDiffs": "false",
-    "Acquire::Retries": "2",
-    "Acquire::http::Timeout": "20",
-    "Acquire::https::Timeout": "20",
+_FOLDERS = {
+    "Dir::State": "state",
+    "Dir::State::Lists": "lists",
+    "Dir::Cache": "cache",
+    "Dir::Etc::SourceParts": "sources.list.d",
 }
 
 Run = Callable[[Sequence[str], Path, Mapping[str, str] | None], Completed]
@@ -94,8 +79,9 @@ def _download(package: str, workdir: Path, run: Run, etc: Path) -> Path:
         os_release = {}
     for name, text in own_sources(etc, os_release).items():
         (workdir / "sources.list.d" / name).write_text(text, encoding="utf-8")
-    options = [f"--option={name}={value.format(workdir=workdir)}" for name, value in _OPTIONS.items()]
-    apt_get, environ = ["apt-get", "--quiet", *options], {**os.environ, "LC_ALL": "C.UTF-8"}
+    options = [f"--option={name}={workdir / folder}" for name, folder in _FOLDERS.items()]
+    apt_get = ["apt-get", "--quiet", f"--config-file={Path(__file__).with_suffix('.conf')}", *options]
+    environ = {**os.environ, "LC_ALL": "C.UTF-8"}
     said = ""
     if not (workdir / "updated").exists():
         # Its exit code says that some source failed, not that the one we need did.

@@ -109,10 +109,7 @@ class BundleFile:
         write_atomically(target, self.chunks(entry), durable=False)
 
     def verify(self, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Read every byte; `progress` is told how many have been read, and may end it by what it raises.
-
-        Raises InstallError `bundle-unusable`.
-        """
+        """Read every byte; `progress` is told how many, and ends it by what it raises. Raises InstallError."""
         done = 0
         for entry in self.manifest.entries:
             for chunk in self.chunks(entry):

@@ -64,10 +64,7 @@ def install_programs(
     only: Container[str] | None = None,
     source: Source | None = None,
 ) -> dict[str, Path | InstallError]:
-    """Get several programs at the same time, each as `install_program` does; return each one's path or error.
-
-    Raises CancelledError.
-    """
+    """Get several programs at once by `install_program`; return each path or error. Raises CancelledError."""
     found: dict[str, Path | InstallError] = {}
     with child_context(ctx) as child:
         source = source or Upstream(environ)

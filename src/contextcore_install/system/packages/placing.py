@@ -58,9 +58,9 @@ def trees_of(bin_folder: Path) -> Path:
 
 
 def take_program(archive: Path, member: str, target: Path) -> None:
-    """Write the one member of an archive (a zip, or a .tar.gz) that matches a pattern to the new file `target`.
+    """Write the one member of a zip or .tar.gz that matches a pattern to a new file, and nothing else.
 
-    Nothing else is written, wherever it says that it belongs. Raises InstallError `archive`, OSError.
+    Raises InstallError `archive`, OSError.
     """
     with _reading(archive):
         if not archive.name.endswith(".tar.gz"):
