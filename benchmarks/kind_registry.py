@@ -105,9 +105,9 @@ def padding() -> bytes:
 
 
 @contextmanager
-def slow_registry(images: Sequence[str]) -> Iterator[str]:
+def slow_registry(images: Sequence[str], rate: float = RATE) -> Iterator[str]:
     """Serve these images anew, and yield the prefix under which they are found."""
-    store, line = Store(), Line()
+    store, line = Store(), Line(rate)
     for image in images:
         store.add(image)
 

@@ -23,6 +23,7 @@ from contextcore_install.engine.replica import HasRemoteRecords
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
+from contextcore_install.runtime.ahead import ChecksAhead
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.installation import Installation, resolve
@@ -53,6 +54,7 @@ STALE_AFTER = {
 }
 """Which steps a changed setting of the installation makes stale."""
 
+_CHECKS_FIRST = frozenset({"install", "resume"})  # the commands that begin with all steps' checks
 _LEAVES_DATA = frozenset({"rollback"})  # the commands that end with less than they found
 
 Show = Callable[[State, str, str], Sequence[Projection]]
@@ -205,6 +207,7 @@ def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) 
         records = replace(mended, notices=[*mended.notices, *clock_notices(mended.offset, app.clock.now_us())])
         seen = prepared.installation
         installation = seen if seen and seen.is_of(records.state) else resolve(app, records.state)
+        looked_at, ahead = installation, _look_ahead(installation, records.state, control, stack)
         remote = _acquire(installation, records, stack)
         if remote:
             records = remote.records
@@ -219,9 +222,22 @@ def open_session(app: App, show: Show, control: RunControl, prepared: Prepared) 
             if selection is not installation.selection:
                 installation = Installation(app, selection, records.state)
             session = _build(installation, records, remote, show, control, prepared, stack)
+            if ahead and installation is looked_at:
+                session.plan = ahead.guard(session.plan)
             app.home.link_to(app.settings.cluster)
             session.begin(records, [*records.notices, *notices])
         yield session
+
+
+def _look_ahead(installation: Installation, state: State, control: RunControl, stack: ExitStack) -> ChecksAhead | None:
+    """Begin the checks of an installation that is finished, before it is known whether others are at work on it."""
+    app = installation.app
+    is_finished = all(known.status == COMPLETED for known in state.planned.values())
+    if not is_finished or app.settings.command not in _CHECKS_FIRST:
+        return None
+    ahead = ChecksAhead(installation.plan(installation.shipper(control.report)), app.clock)
+    stack.callback(ahead.close)
+    return ahead
 
 
 def _acquire(installation: Installation, records: Records, stack: ExitStack) -> RemoteSession | None:
@@ -229,14 +245,9 @@ def _acquire(installation: Installation, records: Records, stack: ExitStack) -> 
     app, provider = installation.app, installation.provider
     if not isinstance(provider, HasRemoteRecords):
         return None
-    from contextcore_install.core.threads import start
     from contextcore_install.runtime.remote_state import acquire
 
-    place = provider.remote()
-    # Read meanwhile what the first checks ask for: the provider remembers it for as long as they take to ask.
-    looked = start(provider.cluster, "look ahead")
-    stack.callback(looked.exception)  # its end is waited for; what is wrong is found by the checks as well
-    remote = acquire(app, place, records, may_adopt=not installation.restores)
+    remote = acquire(app, provider.remote(), records, may_adopt=not installation.restores)
     if not remote.found.foreign:
         stack.callback(remote.release)
     return remote

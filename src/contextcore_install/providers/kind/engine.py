@@ -110,12 +110,17 @@ class ContainerEngine:
         done = self.ask("info", "--format", "{{.ID}}") if self.name == "docker" else None
         return done.stdout.strip() if done is not None and done.exit_code == 0 else ""
 
-    def nodes(self, cluster: str) -> list[Node]:
-        """Return the containers that are nodes of exactly this cluster.
+    def nodes(self, cluster: str, noted: Sequence[str] = ()) -> list[Node]:
+        """Return the containers that are nodes of exactly this cluster; `noted` are the ids of all that it had.
 
         Raises InstallError, also if there are some and the engine does not describe them: a container that may be there
         is never taken for gone.
         """
+        if noted:
+            done = self.ask("inspect", "--type", "container", *noted)
+            found = read_nodes(done.stdout)
+            if done.exit_code == 0 and len(found) == len(noted):
+                return found
         label = f"label={CLUSTER_LABEL}={cluster}"
         ids = self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", label).split()
         if not ids:
@@ -184,7 +189,7 @@ def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list
     Raises InstallError: `engine-contradicts` if there are none because the command leads to another engine than the one
     in which the cluster was made. An engine of another identity at the same address was only reset.
     """
-    nodes = engine.nodes(cluster)
+    nodes = engine.nodes(cluster, owner.nodes if owner else ())
     if nodes or owner is None or not owner.complete or not owner.engine_id:
         return nodes
     here = engine.endpoint.shown

@@ -32,6 +32,7 @@ from contextcore_install.providers.kind.images import Images, by_digest, load_by
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
 from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
+from contextcore_install.providers.kubernetes.client import READ_FRESH_S
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
 from contextcore_install.providers.kubernetes.manifests import OURS
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
@@ -75,7 +76,7 @@ class KindProvider(KubernetesProvider):
 
     @cached_property
     def _nodes(self) -> TtlCache[Sequence[Node]]:
-        return TtlCache(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()))
+        return TtlCache(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()), READ_FRESH_S)
 
     @cached_property
     def _bundle(self) -> BundleImages | None:

@@ -29,8 +29,10 @@ class Answering(ContainerEngine):
     stderr: str = ""
     name: str = "docker"
     environ: Mapping[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     def ask(self, *arguments: str, timeout_s: float = 0, ctx: StepContext | None = None) -> Captured:
+        self.asked.append(arguments[0])
         if arguments[0] == "ps":
             return Captured(arguments, 0, "id1\nid2\n", "")
         return Captured(arguments, self.exit_code, self.stdout, self.stderr)
@@ -40,6 +42,19 @@ class Answering(ContainerEngine):
 def test_one_that_has_just_gone_is_no_node(said: str) -> None:
     (node,) = Answering(1, ONE, said).nodes("demo")
     assert node.id == "id1"
+
+
+def test_those_that_are_noted_are_not_looked_for_while_all_of_them_are_there() -> None:
+    engine = Answering(0, ONE)
+    assert [node.id for node in engine.nodes("demo", noted=["id1"])] == ["id1"]
+    assert engine.asked == ["inspect"]
+
+
+@pytest.mark.parametrize(("exit_code", "noted"), [(0, ["id1", "id3"]), (1, ["id1"])])
+def test_all_are_looked_for_when_one_that_is_noted_has_gone(exit_code: int, noted: list[str]) -> None:
+    engine = Answering(exit_code, ONE, GONE if exit_code else "")
+    assert [node.id for node in engine.nodes("demo", noted)] == ["id1"]
+    assert engine.asked == ["inspect", "ps", "inspect"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""The checks of an installation that is finished, begun before their turn: all wait at the same time.
+
+What one finds counts in its turn if all is well, and for as long as what it has read does: until something is applied,
+and for a few seconds. Whatever else it finds, or fails of, is looked at again.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from functools import partial
+
+from contextcore_install.core.findings import CheckResult
+from contextcore_install.core.interfaces import Clock, StepContext
+from contextcore_install.core.threads import CancelToken
+from contextcore_install.engine.context import Context
+from contextcore_install.engine.plan import Plan, Step
+
+COUNTS_S = 3.0  # seconds
+
+
+class ChecksAhead:
+    """Checks every step of a plan, each in a thread of its own."""
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self._clock = clock
+        self._token = CancelToken()
+        self._found: dict[str, tuple[CheckResult, float]] = {}
+        self._threads = {
+            step.id: threading.Thread(target=partial(self._look, step), name=f"ahead: {step.id}", daemon=True)
+            for step in plan
+        }
+        for thread in self._threads.values():
+            thread.start()
+
+    def _look(self, step: Step) -> None:
+        context = Context(step.id, self._token, lambda *_: None, self._clock, self._clock.monotonic() + step.timeout_s)
+        with suppress(Exception):  # whatever it is, it shows again in its turn
+            self._found[step.id] = step.check(context), self._clock.monotonic()
+
+    def guard(self, plan: Plan) -> Plan:
+        """Return the plan whose steps go by what was found."""
+        return Plan([StepSeenAhead(step, self) for step in plan])
+
+    def take(self, step_id: str, ctx: StepContext) -> CheckResult | None:
+        """Return what was found of a step, once, if that counts."""
+        if thread := self._threads.pop(step_id, None):
+            with ctx.on_cancel(self.forget):
+                thread.join()
+        result, found_at = self._found.pop(step_id, (None, 0.0))
+        counts = not self._token.cancelled and self._clock.monotonic() - found_at <= COUNTS_S
+        return result if counts and result and result.satisfied else None
+
+    def forget(self) -> None:
+        """Have nothing count that was found, or is found yet."""
+        self._token.cancel("it is not needed any more")
+
+    def close(self) -> None:
+        self.forget()
+        for thread in self._threads.values():
+            thread.join()
+
+
+class StepSeenAhead:
+    """A step whose first check may have been made already."""
+
+    def __init__(self, step: Step, ahead: ChecksAhead) -> None:
+        self._step, self._ahead = step, ahead
+        self.id, self.title, self.needs = step.id, step.title, step.needs
+        self.retry, self.timeout_s, self.undo, self.by_hand = step.retry, step.timeout_s, step.undo, step.by_hand
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        return self._ahead.take(self.id, ctx) or self._step.check(ctx)
+
+    def apply(self, ctx: StepContext) -> None:
+        self._ahead.forget()
+        self._step.apply(ctx)
