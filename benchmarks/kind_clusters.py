@@ -120,7 +120,7 @@ def place(cluster: str = CLUSTER) -> Iterator[tuple[dict[str, str], dict[str, in
 
 def by_hand(ports: dict[str, int], images: Sequence[str], registry: str, variables: dict[str, str]) -> Command:
     """Return the plain commands for the same cluster."""
-    from contextcore_install.providers.kind.config import NODE_IMAGE, cluster_config
+    from contextcore_install.providers.kind.cluster import NODE_IMAGE, cluster_config
     from contextcore_install.stack.catalogue import COMPONENTS
 
     node_image = os.environ.get("KIND_NODE_IMAGE", NODE_IMAGE)

@@ -51,7 +51,7 @@ def measure(runs: int) -> Section:
 @contextmanager
 def bundle() -> Iterator[tuple[Path, str, Sequence[str]]]:
     """Give a bundle, and the names of its node image and images, none of which the engine knows."""
-    from contextcore_install.providers.kind.config import NODE_IMAGE
+    from contextcore_install.providers.kind.cluster import NODE_IMAGE
     from contextcore_install.stack.catalogue import COMPONENTS
     from kit.offline_bundles import image_bundle
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own
@@ -18,11 +18,13 @@ from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.system.packages.bundle_file import BundleFile, open_bundle
-from contextcore_install.system.packages.bundle_format import BundleEntry
 from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.process import pipe
 from contextcore_install.system.programs import KIND, Tool
+
+if TYPE_CHECKING:  # few runs use a bundle
+    from contextcore_install.system.packages.bundle_file import BundleFile
+    from contextcore_install.system.packages.bundle_format import BundleEntry
 
 NODE_IMAGE, IMAGE = "node-image", "image"
 LOAD_S = 600.0  # seconds for the engine to take an image
@@ -40,6 +42,8 @@ class BundleImages:
 
     @cached_property
     def _bundle(self) -> BundleFile:
+        from contextcore_install.system.packages.bundle_file import open_bundle
+
         return open_bundle(self._path, self._key)
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
@@ -68,6 +67,8 @@ class NodeImages:
 
 def _snapshotter(dumped: str) -> str:
     """Return what unpacks the kubelet's images, by a configuration of containerd 2 or 1; empty if it does not say."""
+    import tomllib
+
     try:
         plugins = tomllib.loads(dumped)["plugins"]
         second, first = (plugins.get(f"io.containerd.{name}", {}) for name in ("cri.v1.images", "grpc.v1.cri"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from itertools import count
 
 from contextcore_install.core.dataclass import dataclass
@@ -193,6 +192,8 @@ def reconnect(engine: ContainerEngine, cluster: str, snapshot: ClusterSnapshot, 
     A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts. Engines
     give the lowest free address, so that nodes connected in the order of theirs get them back.
     """
+    from ipaddress import ip_address
+
     network, known = shared_network(snapshot.nodes, engine.network), _addresses(snapshot)
     order = {name: int(ip_address(address)) for name, address in known.items()}
     names = sorted((node.name for node in detached(snapshot.nodes, network)), key=lambda name: order.get(name, 0))
@@ -207,6 +208,8 @@ def reconnect(engine: ContainerEngine, cluster: str, snapshot: ClusterSnapshot, 
 
 
 def _addresses(snapshot: ClusterSnapshot) -> dict[str, str]:
+    from ipaddress import ip_address
+
     found = {}
     for member in snapshot.members:
         for entry in (member.get("status") or {}).get("addresses") or []:
