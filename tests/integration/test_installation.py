@@ -302,6 +302,18 @@ def test_delete_wants_the_name_and_then_removes_all_but_the_records(installation
     assert installation.run("delete", "--yes", "--cluster", "test").returncode == 0
 
 
+def test_delete_removes_what_a_mistyped_context_has_left(installation: Installation) -> None:
+    kubectl = installation.folder / "bin" / "kubectl"
+    kubectl.parent.mkdir(parents=True)
+    kubectl.write_text("#!/bin/sh\necho 'error: context \"typo\" does not exist' >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    installation.path = (str(kubectl.parent),)
+    assert installation.run("--provider", "kube-context", "--context", "typo").returncode == 3
+    deleted = installation.run("delete", "--yes", "--cluster", "test")
+    assert deleted.returncode == 0, deleted.stderr
+    assert not installation.files.exists()
+
+
 def test_delete_that_cannot_keep_the_records_ends_nothing(installation: Installation) -> None:
     installation.install()
     (installation.home / "archive").write_text("in the way")

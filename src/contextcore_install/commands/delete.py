@@ -18,12 +18,15 @@ from contextcore_install.runtime.installation import resolve
 from contextcore_install.runtime.interaction import agreed, can_ask, cancellable, report_done, require_name
 from contextcore_install.runtime.records import take_lock
 from contextcore_install.runtime.remote_state import alone_in_cluster
+from contextcore_install.runtime.selection import is_bound
 from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.archived import archive_records, require_archivable
 from contextcore_install.storage.backup.restoring import give_up
 from contextcore_install.storage.files import using
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import size
+
+UNKNOWN_CONTEXT = "context-missing"
 
 
 def run(app: App) -> int:
@@ -81,7 +84,11 @@ def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup |
         saved = make_backup(installation, records, ctx, about="before-delete-")
     ctx.raise_if_cancelled()
     end_service(app, ctx)
-    with alone_in_cluster(app, installation.provider):
-        ctx.raise_if_cancelled()
-        installation.provider.remove_cluster(ctx)
+    try:
+        with alone_in_cluster(app, installation.provider):
+            ctx.raise_if_cancelled()
+            installation.provider.remove_cluster(ctx)
+    except InstallError as error:
+        if error.code != UNKNOWN_CONTEXT or is_bound(records.state):
+            raise  # else its name was mistyped, and there is nothing to remove
     return saved
