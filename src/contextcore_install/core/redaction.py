@@ -1,7 +1,7 @@
 """What is taken out of text before it is kept, sent or handed to others: secrets always, personal names on request.
 
-Better one word too many hidden than one secret shown: the patterns look at the names that programs give to secrets,
-and at forms that only secrets have.
+Better one word too many hidden than one secret shown: `redaction.toml` has the names that programs give to secrets, and
+the forms that only secrets have.
 """
 
 from __future__ import annotations
@@ -9,40 +9,20 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from contextcore_install.core.tables import read_table
 
 HIDDEN = "<hidden>"
 
-# Every repetition that something must follow is bounded: text of a megabyte may be looked at from each of its letters.
-_NAME = (
-    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|"
-    r"client[_-]?key[_-]?data|client[_-]?certificate[_-]?data|authorization|cookie|webhook)[\w.-]{0,60}"
-)
-_VALUE = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"',;&}\]]+)"""
-
-_PATTERNS: tuple[tuple[str, str], ...] = (
-    (r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", HIDDEN),
-    # the end of one, in a text whose beginning was cut off
-    (r"\A[A-Za-z0-9+/=\s]{1,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----", HIDDEN),
-    # RFC 9110, section 11.4: scheme and credentials
-    (r"(?i)\b(bearer|basic|digest)\s{1,9}[A-Za-z0-9+/._~=-]{8,}", rf"\1 {HIDDEN}"),
-    # RFC 3986, section 3.2.1: userinfo
-    (r"(?i)([a-z0-9+.-]://)[^\s/@'\"]{1,500}@", rf"\1{HIDDEN}@"),
-    # hooks carry their secret in the path
-    (r"(?i)(https?://hooks\.[a-z0-9.-]{1,100}/)[^\s'\"]+", rf"\1{HIDDEN}"),
-    (r"(?i)(https?://[a-z0-9.-]{0,100}discord(?:app)?\.com/api/webhooks/)[^\s'\"]+", rf"\1{HIDDEN}"),
-    # JSON web tokens (RFC 7519), and what GitHub, GitLab, Slack, AWS and Grafana put before theirs
-    (r"\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_.-]+", HIDDEN),
-    (r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|glsa_|glc_|AKIA|ASIA)[A-Za-z0-9_-]{10,}", HIDDEN),
-    (rf"(?i)((?<![\w-])--?[\w-]{{0,60}}?{_NAME}\s{{1,9}})(?!-){_VALUE}", rf"\1{HIDDEN}"),
-    (rf"(?i)({_NAME}[\"']?\s{{0,9}}[=:]\s{{0,9}})(?!{HIDDEN}){_VALUE}", rf"\1{HIDDEN}"),
-)
-_MARKS = (
-    *("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "certificate", "authorization", "cookie"),
-    *("webhook", "bearer", "basic", "digest", "://", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    *("glpat-", "xox", "glsa_", "glc_", "akia", "asia"),
-)
-"""In small letters, of which a text in ASCII has one if a pattern finds anything in it."""
+_TABLE = read_table(Path(__file__).with_suffix(".toml"))
+_PATTERNS: Sequence[tuple[str, str]] = [
+    (each["find"].replace("@NAME@", _TABLE["name"]).replace("@VALUE@", _TABLE["value"]), each["instead"])
+    for each in _TABLE["patterns"]
+]
+_MARKS: Sequence[str] = _TABLE["marks"]
+_NAMES_A_SECRET = rf"(?i)[\w.-]{{0,60}}{_TABLE['name']}"
 
 
 def hide_secrets(text: str) -> str:
@@ -119,7 +99,6 @@ class Redaction:
         return self.document(value)
 
 
-_NAMES_A_SECRET = rf"(?i)[\w.-]{{0,60}}{_NAME}"
 _NO_NAMES = Redaction()
 
 
