@@ -58,9 +58,13 @@ SCENE = textwrap.dedent(
 LIVE = SCENE + textwrap.dedent(
     """
     print("before", flush=True)
-    with LiveConsole(sys.stdout, terminal, progress, Heading("o11y-dev", "host"), clock) as console:
+    console = LiveConsole(sys.stdout, terminal, progress, Heading("o11y-dev", "host"), clock)
+    console.start()
+    try:
         for event in story(float(sys.argv[1])):
             console.handle(event)
+    finally:
+        console.stop()
     print("after", flush=True)
     """
 )

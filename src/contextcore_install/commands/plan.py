@@ -41,7 +41,7 @@ def _show_repair(app: App) -> int:
 
 
 def _show_installation(app: App) -> int:
-    from contextcore_install.ui.plans import render_plan
+    from contextcore_install.ui.checks import render_plan
     from contextcore_install.ui.status import next_lines
 
     records = known_records(app)

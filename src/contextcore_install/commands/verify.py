@@ -28,7 +28,7 @@ SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost a
 
 
 def run(app: App) -> int:
-    from contextcore_install.ui.verification import render_verification
+    from contextcore_install.ui.checks import render_verification
 
     began = app.clock.monotonic()
     records, installation = find_installation(app, "verify")

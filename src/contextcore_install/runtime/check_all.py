@@ -83,7 +83,7 @@ def report_remedies(
     app: App, provider: str, found: Found, *, typed: Sequence[tuple[str, str]] = (), **facts: Any
 ) -> None:
     """Print what was found, what a repair does about it, and what to type (`typed`); `facts` are for the document."""
-    from contextcore_install.ui.plans import remedies_document, render_remedies
+    from contextcore_install.ui.checks import remedies_document, render_remedies
     from contextcore_install.ui.status import next_lines
 
     document = {

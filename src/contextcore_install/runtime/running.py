@@ -168,7 +168,7 @@ def _worth_another_round(session: Session, result: RunResult, left: Found) -> bo
 
 def _what_remains(console: Console, result: RunResult, left: Found) -> RunResult:
     """Show what is left, and return it as the steps' errors: those of the engine, which saw more, come first."""
-    from contextcore_install.ui.plans import render_remedies
+    from contextcore_install.ui.checks import render_remedies
 
     remain = {step: still_wrong(found.problems) for step, found in left.items() if found.problems}
     console.say("\n" + render_remedies(left, console.style))

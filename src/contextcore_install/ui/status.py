@@ -85,9 +85,8 @@ def live_findings(checks: Mapping[str, CheckResult], style: Style) -> list[str]:
 
 def finding_lines(finding: Finding, style: Style, indent: int = 4) -> list[str]:
     """Return a finding: what is wrong, what shows it, and what to do about it."""
-    lead: list[Span] = [(" " * indent, ""), style.mark("finding"), (" ", "")]
     tone, remedy = "warn" if finding.warning else "", finding.remedy
-    lines = style.paragraph(sanitize(finding.message), first=lead, indent=indent + 2, tone=tone)
+    lines = style.marked("finding", sanitize(finding.message), indent=indent, tone=tone)
     for seen in sanitize_lines(finding.evidence, EVIDENCE_LINES):
         lines += style.paragraph(seen, indent=indent + 2, tone="faint")
     if remedy and (finding.warning or not remedy.is_unasked):

@@ -90,19 +90,23 @@ class Style:
             left -= cells(shown)
         return self._paint(pieces)
 
-    def paragraph(self, text: str, *, first: Sequence[Span] = (), indent: int = 0, tone: str = "") -> list[str]:
+    def paragraph(self, text: str, *, first: Sequence[str | Span] = (), indent: int = 0, tone: str = "") -> list[str]:
         """Return the text wrapped, behind `first` on its first line and `indent` blanks on the others."""
         indent = min(indent, self.width // 3)
-        lead = sum(cells(self.plain(span[0])) for span in first)
+        lead = sum(cells(self.plain(span if isinstance(span, str) else span[0])) for span in first)
         lines: list[str] = []
         if lead > self.width // 2:  # no room beside it: the text begins on a line of its own
             lines.append(self.line(*first))
             first, lead = (), 0
-        opening: Sequence[Span] = first or [(" " * indent, "")]
+        opening = first or [" " * indent]
         for text_line in wrap(self.plain(text), self.width - max(indent, lead)):
             lines.append(self.line(*opening, (text_line, tone)))
-            opening = [(" " * indent, "")]
+            opening = [" " * indent]
         return lines
+
+    def marked(self, mark: str, text: str, *, indent: int = 0, tone: str = "") -> list[str]:
+        """Return the text wrapped behind a mark."""
+        return self.paragraph(text, first=[" " * indent, self.mark(mark), " "], indent=indent + 2, tone=tone)
 
     def _paint(self, pieces: list[Span]) -> str:
         while pieces and not pieces[-1][0].strip():

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, finding_from_document
+from contextcore_install.ui.checks import remedies, remedies_document, render_plan, render_remedies
 from contextcore_install.ui.hints import Commands
-from contextcore_install.ui.plans import remedies, remedies_document, render_plan, render_remedies
 from contextcore_install.ui.style import Style
 from unit.ui.samples import TITLES, dangerous, hostile_text, json_values, too_wide
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.findings import CheckResult, finding_from_document
+from contextcore_install.ui.checks import render_verification
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style, shown_cells
-from contextcore_install.ui.verification import render_verification
 
 REMEDY = {"summary": "do it", "command": "./create-cluster.sh --repair"}
 

@@ -25,26 +25,6 @@ class Heading:
     run_id: str = ""
 
 
-def draw(progress: Progress, heading: Heading, style: Style, height: int, now: float, began: float) -> list[str]:
-    """Return the frame of a running installation, at most `height` lines (at least 1).
-
-    `now` and `began` (of the run) are monotonic seconds.
-    """
-    picture = _Picture(progress, style, now)
-    header = [picture.header(heading)] if height > 3 else []
-    room = height - 1 - len(header)
-    lines = picture.lines()
-    space = [""] if room - len(lines) >= 2 else []
-    shown = _fitting(lines, len(progress.steps), room)
-    return [*header, *space, *shown, *space, picture.footer(now - began)][-max(1, height) :]
-
-
-def draw_final(progress: Progress, heading: Heading, style: Style, now: float) -> list[str]:
-    """Return what stays on the screen: every step as it ended."""
-    picture = _Picture(progress, style, now)
-    return [picture.header(heading), "", *map(picture.step_line, progress.steps.values()), ""]
-
-
 def _fitting(lines: list[_Line], steps: int, room: int) -> list[str]:
     """Return the lines that matter most, in their order, at most `room`.
 
@@ -55,41 +35,54 @@ def _fitting(lines: list[_Line], steps: int, room: int) -> list[str]:
     return [lines[place][1] for place in sorted(place for _, place in sorted(worth)[: max(0, room)])]
 
 
-class _Picture:
-    """Draws a run at one moment, with the columns name, time and text.
+class Picture:
+    """A run at one moment (`now`, in monotonic seconds), with the columns name, time and text.
 
     The text comes last and unpadded: a line is no longer than it must be. So a terminal that gets narrower breaks few
     lines, and the times do not move while texts change.
     """
 
-    def __init__(self, progress: Progress, style: Style, now: float) -> None:
-        self._progress, self._now = progress, now
+    def __init__(self, progress: Progress, heading: Heading, style: Style, now: float) -> None:
+        self._progress, self._heading, self._now = progress, heading, now
         self._style = style = style.narrowed(min(style.width, WIDEST))
         steps = progress.steps.values()
         self._name = min(max((cells(style.plain(step.id)) for step in steps), default=0), max(8, style.width // 2))
         self._time = max((cells(self._spent(step)) for step in steps), default=0)
         self._has_text = style.width - 4 - self._name - 2 - (self._time + 2 if self._time else 0) >= LEAST_TEXT
 
-    def header(self, heading: Heading) -> str:
+    def frame(self, height: int, began: float) -> list[str]:
+        """Return what is shown while the run lives, at most `height` lines (at least 1); it began at `began`."""
+        header = [self._header()] if height > 3 else []
+        room = height - 1 - len(header)
+        lines = self._lines()
+        space = [""] if room - len(lines) >= 2 else []
+        shown = _fitting(lines, len(self._progress.steps), room)
+        return [*header, *space, *shown, *space, self._footer(self._now - began)][-max(1, height) :]
+
+    def final(self) -> list[str]:
+        """Return what stays on the screen: every step as it ended."""
+        return [self._header(), "", *map(self._step_line, self._progress.steps.values()), ""]
+
+    def _header(self) -> str:
+        heading = self._heading
         spans: list[Span] = [(sanitize(heading.cluster, 63), "strong")]
         if heading.provider:
             spans.append((f" on {sanitize(heading.provider, 40)}", ""))
         details = [sanitize(text, 60) for text in (heading.mode, heading.run_id) if text]
-        spans += [(self._style.symbol("dash") + text, "faint") for text in details]
-        return self._style.line(*spans)
+        return self._style.line(*spans, *((self._style.symbol("dash") + text, "faint") for text in details))
 
-    def lines(self) -> list[_Line]:
+    def _lines(self) -> list[_Line]:
         """Return each step's line, followed by its details."""
         steps = list(self._progress.steps.values())
         busy = [index for index, step in enumerate(steps) if step.active or step.phase is DisplayPhase.FAILED]
         focus = busy[0] if busy else min(self._progress.done, len(steps) - 1)
         lines: list[_Line] = []
         for index, step in enumerate(steps):
-            lines.append((0 if index in busy else 4 + abs(index - focus), self.step_line(step)))
+            lines.append((0 if index in busy else 4 + abs(index - focus), self._step_line(step)))
             lines += self._details(step)
         return lines
 
-    def step_line(self, step: StepView) -> str:
+    def _step_line(self, step: StepView) -> str:
         is_moving = step.phase in {DisplayPhase.CHECKING, DisplayPhase.RUNNING}
         mark = self._style.spinner(self._now) if is_moving else self._style.mark(step.phase)
         strong = "strong" if step.active or step.phase is DisplayPhase.FAILED else ""
@@ -144,7 +137,7 @@ class _Picture:
             lines.append((1, style.line(indent, (style.symbol("then"), "busy"), (" " + step.doing, "faint"))))
         return lines
 
-    def footer(self, elapsed: float) -> str:
+    def _footer(self, elapsed: float) -> str:
         progress, style = self._progress, self._style
         texts = [f"{progress.done} of {len(progress.steps)}", stopwatch(elapsed), progress.left(self._now).words()]
         text = "   ".join(filter(None, texts))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
-from typing import Self, TextIO
+from typing import TextIO
 
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import finding_from_document
 from contextcore_install.core.interfaces import Clock
-from contextcore_install.ui.console.frame import Heading, draw, draw_final
+from contextcore_install.ui.console.frame import Heading, Picture
 from contextcore_install.ui.console.progress import DisplayPhase, Progress, needs_attention, remark
 from contextcore_install.ui.status import finding_lines
 from contextcore_install.ui.style import Style, shown_cells
@@ -56,25 +56,14 @@ class LiveConsole:
     """
 
     def __init__(self, stream: TextIO, terminal: Terminal, progress: Progress, heading: Heading, clock: Clock) -> None:
-        self._stream = stream
-        self._terminal = terminal
-        self._progress = progress
-        self._heading = heading
-        self._clock = clock
+        self._stream, self._terminal, self._clock = stream, terminal, clock
+        self._progress, self._heading = progress, heading
         self._sink = Sink(stream)
         self._painter = Painter(self._sink.write, terminal.size)
-        self._lock = Lock()
+        self._lock, self._stopped = Lock(), Flag()
         self._above: list[str] = []
-        self._stopped = Flag()
         self._thread: Thread | None = None
         self._began = clock.monotonic()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def handle(self, event: Event) -> None:
         remarks = self._remarks(event)
@@ -93,7 +82,8 @@ class LiveConsole:
         if self._stopped.is_set():
             return
         if self._thread is None:
-            self._sink.lines(self._take_above())
+            self._sink.lines(self._above)
+            self._above = []
             return
         self._stopped.set()
         self._thread.join(PATIENCE_S)
@@ -103,9 +93,8 @@ class LiveConsole:
             now = self._clock.monotonic()
             self._progress.stop(now)
             up_to_date = all(step.phase is DisplayPhase.ALREADY for step in self._progress.steps.values())
-            lines = [] if up_to_date else draw_final(self._progress, self._heading, self._style(), now)
-            above = self._take_above()
-        self._painter.paint(lines, above=above, after=SHOW_CURSOR)
+            lines = [] if up_to_date else self._picture(now).final()
+        self._painter.paint(lines, above=self._above, after=SHOW_CURSOR)
 
     def abandon(self) -> None:
         """Give the cursor back and do nothing else; for a signal handler that ends the process."""
@@ -118,16 +107,14 @@ class LiveConsole:
         while not self._sink.gone:
             rows = self._terminal.size()[1]
             with self._lock:
-                style, now = self._style(), self._clock.monotonic()
-                lines = draw(self._progress, self._heading, style, rows - 1, now, self._began)
+                lines = self._picture(self._clock.monotonic()).frame(rows - 1, self._began)
             self._painter.paint(lines, before=before)
             before = ""
             if self._stopped.wait(REFRESH_S):
                 return
 
-    def _take_above(self) -> list[str]:
-        above, self._above = self._above, []
-        return above
+    def _picture(self, now: float) -> Picture:
+        return Picture(self._progress, self._heading, self._style(), now)
 
     def _remarks(self, event: Event) -> list[str]:
         """Return the lines that an event leaves above the view: findings that need attention, and notices."""
@@ -135,9 +122,8 @@ class LiveConsole:
         if event.kind is Kind.FINDING:
             finding = finding_from_document(event.data)
             return finding_lines(finding, style, indent=2) if needs_attention(finding) else []
-        lead = [("  ", ""), style.mark("waiting"), (" ", "")]
         text = style.typed(remark(event))
-        return style.paragraph(text, first=lead, indent=4, tone="faint") if text else []
+        return style.marked("waiting", text, indent=2, tone="faint") if text else []
 
     def _style(self) -> Style:
         """Return the style for one column less: a full last column makes some terminals break the line."""

@@ -34,12 +34,9 @@ class PlainConsole:
     def __init__(
         self, stream: TextIO, progress: Progress, clock: Clock, *, style: Style, heading: str, verbose: bool = False
     ) -> None:
-        self._sink = Sink(stream)
-        self._progress = progress
-        self._clock = clock
-        self._style = style
-        self._heading = heading
-        self._verbose = verbose
+        self._sink, self._style = Sink(stream), style
+        self._progress, self._clock = progress, clock
+        self._heading, self._verbose = heading, verbose
         self._total = len(progress.steps)
         self._names = min(24, max((cells(name) for name in progress.steps), default=0))
         self._last = self._began = clock.monotonic()
@@ -68,7 +65,10 @@ class PlainConsole:
         """Return an event's line, and what hangs below it: what is to be typed."""
         if event.kind in {Kind.OUTPUT, Kind.COMMAND_FINISHED} and not self._verbose:
             return []
-        lines = [self._first_line(event)] if event.kind is Kind.RUN_STARTED else []
+        lines: list[str] = []
+        if event.kind is Kind.RUN_STARTED:
+            time, note = (time_of_day(event.at_us) + "  ", "faint"), ("  (times are UTC)", "faint")
+            lines.append(self._style.line(time, (sanitize(self._heading), "strong"), note))
         if said := _of_step(event, step) or _of_run(event):
             lines += self._line(event, step, *said)
         hint: object = ""
@@ -80,10 +80,6 @@ class PlainConsole:
                 hint = finding.remedy.advice
         indent = 12 + (cells(self._number(step)) + self._names + 2 if step else 0)
         return lines + hint_lines(self._style, hint, label=self._style.symbol("then") + " ", indent=indent)
-
-    def _first_line(self, event: Event) -> str:
-        time, note = (time_of_day(event.at_us) + "  ", "faint"), ("  (times are UTC)", "faint")
-        return self._style.line(time, (sanitize(self._heading), "strong"), note)
 
     def _line(self, event: Event, step: StepView | None, mark: str, text: str, tone: str) -> list[str]:
         """Return the line, its text wrapped below itself if it is too long."""

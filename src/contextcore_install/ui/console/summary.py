@@ -42,10 +42,6 @@ class Ended:
         return f" ({words})" if words else ""
 
 
-def _marked(style: Style, mark: str, text: str, tone: str) -> list[str]:
-    return style.paragraph(text, first=[style.mark(mark), (" ", "")], indent=2, tone=tone)
-
-
 def _ending(style: Style, lines: Sequence[str], ways: _Ways) -> str:
     return "\n".join([*lines, "", *next_lines(ways, style)])
 
@@ -55,12 +51,15 @@ def render_success(ended: Ended, overview: Overview, style: Style, commands: Com
     if not ended.waited:
         text = f"{ended.place} is applied, but was not waited for: whether it works is not known yet."
         ways = [(commands("--resume"), "waits, and verifies"), (commands("--status"), "where it stands")]
-        return _ending(style, _marked(style, "done", text, "good"), ways)
+        return _ending(style, style.marked("done", text, tone="good"), ways)
     if ended.nothing_to_do:
         return _up_to_date(ended, overview, style, commands)
-    lines = _marked(style, "done", f"{ended.place} is up and running{ended.took}.", "good")
-    if look := _how_to_look(overview, style):
-        lines += ["", "How to look", *look]
+    lines = style.marked("done", f"{ended.place} is up and running{ended.took}.", tone="good")
+    if overview.dashboard or overview.hints:
+        lines += ["", "How to look"]
+        if overview.dashboard:
+            lines.append(style.line("  Grafana: ", (sanitize(overview.dashboard, 400), "busy"), whole=True))
+        lines += [line for hint in overview.hints for line in hint_lines(style, hint)]
     if running := _running(overview, style):
         lines += ["", *running]
     if names := ", ".join(sanitize(item.component, 40) for item in overview.absent):
@@ -75,15 +74,9 @@ def render_success(ended: Ended, overview: Overview, style: Style, commands: Com
     return _ending(style, lines, ways)
 
 
-def _how_to_look(overview: Overview, style: Style) -> list[str]:
-    dashboard = style.line("  Grafana: ", (sanitize(overview.dashboard, 400), "busy"), whole=True)
-    hints = [line for hint in overview.hints for line in hint_lines(style, hint)]
-    return [dashboard, *hints] if overview.dashboard else hints
-
-
 def _up_to_date(ended: Ended, overview: Overview, style: Style, commands: Commands) -> str:
     """Return what, where and next: a line each. Where is Grafana's address, if it runs, and the ports of the others."""
-    lines = _marked(style, "done", f"{ended.place} is up to date: nothing had to be done{ended.took}.", "good")
+    lines = style.marked("done", f"{ended.place} is up to date: nothing had to be done{ended.took}.", tone="good")
     if reached := sorted(overview.endpoints, key=lambda item: item.component != "grafana"):
         named = [(sanitize(item.component, 40), sanitize(item.base_url, 200)) for item in reached]
         ports = [f"{name} :{url.rpartition(':')[2]}" for name, url in named[1:]]
@@ -132,7 +125,7 @@ def render_interrupted(
     text = f"{ended.place} was interrupted{why}" + (f" after {took}" if took else "") + "; what is done is kept."
     names = ", ".join(sanitize(step, 60) for step in done)
     share = f"Done: {len(done)} of {count(total, 'step')}" + (f" ({names})" if names else "")
-    lines = [*_marked(style, "stopped", text, "warn"), *style.paragraph(share, indent=2)]
+    lines = [*style.marked("stopped", text, tone="warn"), *style.paragraph(share, indent=2)]
     return _ending(style, lines, [(commands("--resume"), "carries on from there")])
 
 
@@ -140,7 +133,7 @@ def render_rolled_back(ended: Ended, undone: Sequence[str], kept: str, style: St
     """Return what was undone, where its data is, and what to type next."""
     names = ", ".join(sanitize(step, 60) for step in undone)
     text = f"{ended.place}: {names} {'is' if len(undone) == 1 else 'are'} undone{ended.took}."
-    lines = [*_marked(style, "done", text, "good"), *style.paragraph(sanitize(kept, 4096), indent=2)]
+    lines = [*style.marked("done", text, tone="good"), *style.paragraph(sanitize(kept, 4096), indent=2)]
     ways = [(commands("--resume"), "installs it again"), (commands("delete"), "removes the rest, records and data")]
     return _ending(style, lines, ways)
 

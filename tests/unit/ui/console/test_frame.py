@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.console.frame import Heading, draw, draw_final
+from contextcore_install.ui.console.frame import Heading, Picture
 from contextcore_install.ui.console.progress import DisplayPhase, Progress
 from contextcore_install.ui.style import Style
 from unit.ui.samples import TITLES, EventMaker, FakeClock, dangerous, events, hostile_text, too_wide
@@ -32,7 +32,7 @@ def under_way() -> Progress:
 
 
 def test_the_view_shows_the_steps_what_runs_and_how_long() -> None:
-    assert draw(under_way(), HEADING, Style(80), 23, 12.0, 0.0) == [
+    assert Picture(under_way(), HEADING, Style(80), 12.0).frame(23, 0.0) == [
         "o11y-dev on host · install · run-1",
         "",
         "  = preflight        0.8 s  up to date: 14 met",
@@ -50,7 +50,7 @@ def test_the_view_shows_the_steps_what_runs_and_how_long() -> None:
 
 
 def test_on_a_low_screen_what_runs_is_kept_and_what_waits_goes() -> None:
-    lines = draw(under_way(), HEADING, Style(40), 6, 12.0, 0.0)
+    lines = Picture(under_way(), HEADING, Style(40), 12.0).frame(6, 0.0)
     assert len(lines) == 6
     assert any("cluster_create" in line for line in lines)
     assert any("boot the node" in line for line in lines)
@@ -58,14 +58,14 @@ def test_on_a_low_screen_what_runs_is_kept_and_what_waits_goes() -> None:
 
 
 def test_ten_lines_show_every_step() -> None:
-    lines = draw(under_way(), HEADING, Style(40), 9, 12.0, 0.0)
+    lines = Picture(under_way(), HEADING, Style(40), 12.0).frame(9, 0.0)
     assert all(any(step in line for line in lines) for step in TITLES)
 
 
 def test_what_stays_on_the_screen_tells_how_each_step_ended() -> None:
     progress = under_way()
     progress.stop(15)
-    lines = draw_final(progress, HEADING, Style(80), 15)
+    lines = Picture(progress, HEADING, Style(80), 15).final()
     assert lines[3] == "  ◼ cluster_create    14 s  Create the cluster"
     assert len(lines) == 9
 
@@ -73,13 +73,13 @@ def test_what_stays_on_the_screen_tells_how_each_step_ended() -> None:
 def test_a_failure_shows_its_message_even_on_a_narrow_screen() -> None:
     progress, told = Progress(TITLES), EventMaker(FakeClock())
     progress.handle(told(Kind.STEP_FAILED, "pods_ready", error={"message": "it crashes"}, duration_seconds=2), 2)
-    assert any("it crashes" in line for line in draw(progress, HEADING, Style(30), 9, 2, 0))
-    assert any("it crashes" in line for line in draw(progress, HEADING, Style(80), 9, 2, 0))
+    assert any("it crashes" in line for line in Picture(progress, HEADING, Style(30), 2).frame(9, 0))
+    assert any("it crashes" in line for line in Picture(progress, HEADING, Style(80), 2).frame(9, 0))
 
 
 @pytest.mark.parametrize(("columns", "lines"), [*itertools.product((1, 10, 40, 80, 160), (1, 3, 9, 23))])
 def test_the_view_fits_every_screen(columns: int, lines: int) -> None:
-    shown = draw(under_way(), HEADING, Style(columns), lines, 12.0, 0.0)
+    shown = Picture(under_way(), HEADING, Style(columns), 12.0).frame(lines, 0.0)
     assert 1 <= len(shown) <= lines
     assert not too_wide("\n".join(shown), columns)
 
@@ -87,7 +87,7 @@ def test_the_view_fits_every_screen(columns: int, lines: int) -> None:
 def test_ten_thousand_steps_fit_too() -> None:
     progress = Progress({f"step-{n}": "title" for n in range(10_000)})
     progress.handle(EventMaker(FakeClock())(Kind.STEP_STARTED, "step-5000", attempt=1), 0)
-    shown = draw(progress, HEADING, Style(80), 23, 1.0, 0.0)
+    shown = Picture(progress, HEADING, Style(80), 1.0).frame(23, 0.0)
     assert len(shown) <= 23
     assert any("step-5000" in line for line in shown)
 
@@ -98,11 +98,11 @@ def test_no_event_breaks_the_view(told: list[Event], width: int, height: int, un
     style = Style(width, unicode=unicode)
     for now, event in enumerate(told):
         progress.handle(event, now)
-        shown = draw(progress, Heading(name, name, name, name), style, height, now + 0.5, 0.0)
+        shown = Picture(progress, Heading(name, name, name, name), style, now + 0.5).frame(height, 0.0)
         assert len(shown) <= height
         assert not too_wide("\n".join(shown), width)
         assert not dangerous("\n".join(shown))
-    final = "\n".join(draw_final(progress, HEADING, style, 99.0))
+    final = "\n".join(Picture(progress, HEADING, style, 99.0).final())
     assert not too_wide(final, width)
 
 

@@ -6,6 +6,8 @@ import io
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,8 +29,18 @@ class Utf8Stream(io.StringIO):
     encoding = "utf-8"
 
 
-def live(stream: io.StringIO) -> LiveConsole:
+def console_on(stream: io.StringIO) -> LiveConsole:
     return LiveConsole(stream, Terminal(stream, ENVIRON), Progress(TITLES), Heading("o11y-dev"), SystemClock())
+
+
+@contextmanager
+def live(stream: io.StringIO) -> Iterator[LiveConsole]:
+    console = console_on(stream)
+    console.start()
+    try:
+        yield console
+    finally:
+        console.stop()
 
 
 def test_the_cursor_is_hidden_while_it_draws_and_shown_when_it_ends() -> None:
@@ -49,7 +61,7 @@ def test_an_exception_gives_the_cursor_back_too() -> None:
 
 def test_stopping_twice_or_before_the_start_does_no_harm() -> None:
     stream = Utf8Stream()
-    console = live(stream)
+    console = console_on(stream)
     console.stop()
     assert not stream.getvalue()
     console.start()
@@ -82,7 +94,7 @@ def test_notices_and_findings_that_want_a_hand_stay_above_the_view() -> None:
 
 def test_what_was_remarked_before_the_view_began_is_not_lost() -> None:
     stream = Utf8Stream()
-    console = live(stream)
+    console = console_on(stream)
     console.handle(told(Kind.RUN_STARTED, provider="host", provider_reason="no container engine answers"))
     console.stop()
     assert stream.getvalue() == "  · on host: no container engine answers\n"
@@ -102,7 +114,7 @@ class StuckStream(io.StringIO):
 
 def test_a_terminal_that_takes_no_output_does_not_hold_up_the_engine() -> None:
     stream = StuckStream()
-    console = live(stream)
+    console = console_on(stream)
     console.start()
     began = time.monotonic()
     for _ in range(1000):
