@@ -12,10 +12,9 @@ from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.runtime.app import App
 from contextcore_install.steps.registry import NEEDS, TITLES
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.ui.console.eta import durations
 from contextcore_install.ui.console.frame import Heading
 from contextcore_install.ui.console.live import LiveConsole
-from contextcore_install.ui.console.progress import Progress
+from contextcore_install.ui.console.progress import Progress, durations
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.terminal import Sink, Terminal
 

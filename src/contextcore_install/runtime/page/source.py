@@ -25,7 +25,7 @@ from contextcore_install.storage.step_logs import has_log
 from contextcore_install.storage.store import Records, read_records
 from contextcore_install.system.files import last_lines
 from contextcore_install.system.lock import owner_of
-from contextcore_install.ui.console.eta import usual
+from contextcore_install.ui.console.progress import usual
 from contextcore_install.ui.page.document import LOG_LINES, PageFacts, bounded, history, run_section, sections
 from contextcore_install.ui.page.timeline import RunTimeline
 

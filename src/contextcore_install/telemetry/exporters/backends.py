@@ -147,40 +147,34 @@ def probe(client: Client) -> Backend:
     Raises StoreError: when nothing answers, when it is not ready, or when it takes no remote write.
     """
     health = client.request("GET", "/-/healthy").text
-    for kind in (VICTORIA_METRICS, PROMETHEUS):
-        if kind.title not in health:
-            continue
-        backend = Backend(kind, client)
-        answer = backend.write(())
-        if answer.status == 404:
-            hint = "start it with --web.enable-remote-write-receiver"
-            raise StoreError(FailureKind.REFUSES, f"{backend}: {answer.text}", hint=hint)
-        if not answer.ok:
-            raise answer.failure(str(backend))
-        return backend
-    return _probe_mimir(client)
-
-
-def _probe_mimir(client: Client) -> Backend:
-    """Recognise Mimir, which has no health page of its own, by its write path and its query prefix."""
-    backend = Backend(MIMIR, client)
+    kind = next((kind for kind in (VICTORIA_METRICS, PROMETHEUS) if kind.title in health), MIMIR)
+    backend = Backend(kind, client)
     answer = backend.write(())
+    if kind is MIMIR:
+        _recognise_mimir(backend, answer)
+    elif answer.status == 404:
+        hint = "start it with --web.enable-remote-write-receiver"
+        raise StoreError(FailureKind.REFUSES, f"{backend}: {answer.text}", hint=hint)
+    elif not answer.ok:
+        raise answer.failure(str(backend))
+    return backend
+
+
+def _recognise_mimir(backend: Backend, answer: StoreAnswer) -> None:
+    """Recognise what has no health page of its own by its write path and its query prefix; raises StoreError."""
+    url = backend.client.base_url
     if answer.status == 429 or answer.status >= 500:
-        raise answer.failure(client.base_url)
+        raise answer.failure(url)
     try:
         # An answer other than 404 or 405 says that the path is there; the query says what is behind it.
         if answer.status not in {404, 405}:
             backend.query("vector(1)", 0)
-            return backend
+            return
     except StoreError as error:
         if error.kind is not FailureKind.REFUSES:
             raise
-    raise StoreError(
-        FailureKind.REFUSES,
-        f"what answers at {client.base_url} is neither Mimir, VictoriaMetrics nor Prometheus"
-        f" (HTTP {answer.status} {answer.text})",
-        hint="something else may hold the port",
-    )
+    said = f"is neither Mimir, VictoriaMetrics nor Prometheus (HTTP {answer.status} {answer.text})"
+    raise StoreError(FailureKind.REFUSES, f"what answers at {url} {said}", hint="something else may hold the port")
 
 
 def encode(samples: Sequence[Sample]) -> bytes:

@@ -48,10 +48,10 @@ class Exporter(ABC, Generic[Item]):
         return bool(self._name)
 
     def connect(self) -> None:
-        """Find out what the backend is and what it has."""
-        name = self._identify()
-        self.cursor = self._find_cursor(name)
-        self._name = name
+        """Make sure of the backend, and find out what it has: its cursor goes by its name in cursors.json."""
+        self.client.open()
+        self._name = f"{self.cursor_prefix} {self.client.base_url}"
+        self.cursor = self._cursors.get(self._name)
 
     def disconnect(self) -> None:
         """Close; the next `connect` identifies the backend again, as it may have lost its data meanwhile."""
@@ -82,15 +82,6 @@ class Exporter(ABC, Generic[Item]):
         """Keep the cursor. If that fails, what was sent is looked up later, or sent again."""
         if self._saved != self.cursor and self._name and self._cursors.put(self._name, self.cursor):
             self._saved = self.cursor
-
-    def _identify(self) -> str:
-        """Make sure of the backend, and return the name that its cursor goes by in cursors.json."""
-        self.client.open()
-        return f"{self.cursor_prefix} {self.client.base_url}"
-
-    def _find_cursor(self, name: str) -> Cursor:
-        """Return the cursor that counts for this backend."""
-        return self._cursors.get(name)
 
     def _weight(self, item: Item) -> int:
         """Return what an item counts in a batch."""

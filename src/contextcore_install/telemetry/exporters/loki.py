@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime
 
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.events import Event, Kind, microseconds
 from contextcore_install.core.redaction import without_secrets
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.telemetry.cursors import LOGS
@@ -106,6 +105,5 @@ def ignored(said: str, lines: Sequence[Line]) -> int:
     if counts := _IGNORED.findall(said):
         return max(1, sum(map(int, counts)))
     if oldest := _OLDEST.search(said):
-        limit_us = datetime.fromisoformat(oldest[1]).timestamp() * 1_000_000
-        return max(1, sum(line.at_us < limit_us for line in lines))
+        return max(1, sum(line.at_us < microseconds(oldest[1]) for line in lines))
     return 1

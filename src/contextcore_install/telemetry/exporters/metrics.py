@@ -85,9 +85,11 @@ class MetricsExporter(Exporter[Sample]):
         self.connect()
         return replace(delivery, more=delivery.more or self.cursor.sent.number < reached)
 
-    def _identify(self) -> str:
+    def connect(self) -> None:
         self._backend, self._may_be_sent = probe(self.client), True
-        return f"{self._backend.kind.name} {self.client.base_url}"
+        name = f"{self.backend.kind.name} {self.client.base_url}"
+        self.cursor = self._find_cursor(name)
+        self._name = name
 
     def _find_cursor(self, name: str) -> Cursor:
         """Return the cursor of this store: one whose newest sample it shows, first of all its own.

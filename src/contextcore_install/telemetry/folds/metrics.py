@@ -110,7 +110,11 @@ class MetricsFold(Fold[Sample]):
     def _samples(self, event: Event, status: str, progress: float) -> Iterator[Sample]:
         match event.kind:
             case Kind.RUN_STARTED:
-                yield from self._run_started(event)
+                self._run_id, self._info_sent = event.run_id, False
+                self._version, self._provider = (str(event.data.get(name, "")) for name in ("version", "provider"))
+                yield self._time("started_timestamp")
+                yield self._time("heartbeat_timestamp")
+                yield from self._whole_state()
             case Kind.STATE_IMPORTED:
                 self._applied_since = _is_outdated({"state": self._state.as_document()})
                 yield from self._whole_state()
@@ -125,13 +129,6 @@ class MetricsFold(Fold[Sample]):
                 yield from self._watch(event)
             case _ if event.step:
                 yield from self._step(event, status, progress)
-
-    def _run_started(self, event: Event) -> Iterator[Sample]:
-        self._run_id, self._info_sent = event.run_id, False
-        self._version, self._provider = (str(event.data.get(name, "")) for name in ("version", "provider"))
-        yield self._time("started_timestamp")
-        yield self._time("heartbeat_timestamp")
-        yield from self._whole_state()
 
     def _whole_state(self) -> Iterator[Sample]:
         for step_id, step in self._state.planned.items():

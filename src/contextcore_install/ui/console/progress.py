@@ -1,8 +1,11 @@
-"""Where a run stands, folded from its events for the consoles, and what it remarks. Times are monotonic seconds."""
+"""Where a run stands, folded from its events for the consoles, and how long it will still take, from earlier runs.
+
+Times are monotonic seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import Finding
-from contextcore_install.ui.console.eta import Countdown, Estimate, estimate
+from contextcore_install.engine.journal_summary import RECENT, working_time_s
 from contextcore_install.ui.text import latest_line, sanitize
 
 
@@ -27,8 +30,9 @@ class DisplayPhase(StrEnum):
     STOPPED = "stopped"
 
 
+QUICK_S = 0.5  # what a step is taken to need that was done before and will probably only be checked
+LATE_FACTOR, LATE_S = 1.5, 5.0  # a step is late after so many times, and so many seconds more than, the usual time
 MOST_CHANGES = 6  # how many changes of an imported state are named; all are in the journal
-
 ACTIVE = frozenset({DisplayPhase.CHECKING, DisplayPhase.RUNNING, DisplayPhase.PAUSING})
 FINISHED = frozenset({DisplayPhase.DONE, DisplayPhase.ALREADY})
 
@@ -138,7 +142,7 @@ class Progress:
         self._needs = needs or {name: names[max(0, place - 1) : place] for place, name in enumerate(names)}
         self._history = cache(history)
         self._done_before = frozenset(done_before)
-        self._countdown = Countdown()
+        self._left: tuple[float, float] | None = None  # the estimate that is shown, and when it was made
 
     @property
     def done(self) -> int:
@@ -177,7 +181,19 @@ class Progress:
         quick = {s for s in self._done_before if s in self.steps and self.steps[s].attempt == 0}
         elapsed = {s: v.spent(now) for s, v in self.steps.items() if v.active and s not in quick}
         finished = {s for s, v in self.steps.items() if v.phase in FINISHED}
-        return self._countdown.steady(estimate(self._history(), needs, elapsed, finished, quick), now)
+        return self._steady(estimate(self._history(), needs, elapsed, finished, quick), now)
+
+    def _steady(self, fresh: Estimate, now: float) -> Estimate:
+        """Keep a shown estimate from jumping: it falls with the time unless what is known changes much."""
+        if fresh.seconds is None or fresh.late:
+            self._left = None
+            return fresh
+        if self._left is not None:
+            counted = max(0.0, self._left[0] - (now - self._left[1]))
+            if abs(fresh.seconds - counted) <= max(5.0, counted * 0.25):
+                return Estimate(counted)
+        self._left = fresh.seconds, now
+        return fresh
 
     def share(self, now: float) -> float:
         """Return the share of the run that is done, for a bar: steps, and what is known of the running ones."""
@@ -186,6 +202,68 @@ class Progress:
             if before := self._history().get(step.id):
                 done += min(0.9, step.spent(now) / max(0.1, before[-1]))
         return min(1.0, done / max(1, len(self.steps)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds that are left (None if nothing is known), and whether a step is unusually slow."""
+
+    seconds: float | None = None
+    late: bool = False
+
+    def words(self) -> str:
+        """Return the estimate no more precisely than it is known; "" if nothing is."""
+        if self.late:
+            return "longer than usual"
+        if self.seconds is None:
+            return ""
+        if self.seconds < 5:
+            return "a few seconds left"
+        if self.seconds < 55:
+            return f"about {max(10, round(self.seconds, -1)):.0f} s left"
+        return f"about {max(1, round(self.seconds / 60))} min left"
+
+
+def durations(events: Iterable[Event]) -> dict[str, list[float]]:
+    """Return, for each step, the seconds that its real work took in earlier runs, latest last."""
+    found: dict[str, list[float]] = {}
+    for event in events:
+        if (seconds := working_time_s(event)) is not None:
+            found.setdefault(event.step, []).append(seconds)
+    return found
+
+
+def usual(seconds: Sequence[float]) -> float | None:
+    """Return what a step usually takes: the median of its latest durations."""
+    recent = sorted(list(seconds)[-RECENT:])
+    return recent[len(recent) // 2] if recent else None
+
+
+def estimate(
+    history: Mapping[str, Sequence[float]],
+    needs: Mapping[str, Collection[str]],
+    elapsed: Mapping[str, float],
+    finished: Collection[str],
+    quick: Collection[str] = (),
+) -> Estimate:
+    """Return how long the plan will still take: the longest way to its end, as independent steps run at once.
+
+    `needs` tells for each step of the plan, in an order that can be run, what it waits for; `elapsed`
+    the seconds that running steps have taken; `quick` the steps that will probably only be checked.
+    """
+    ends: dict[str, float] = {}
+    late = False
+    for step, before in needs.items():
+        if step in finished:
+            ends[step] = 0.0
+            continue
+        expected = QUICK_S if step in quick and step not in elapsed else usual(history.get(step, ()))
+        if expected is None:
+            return Estimate()
+        spent = elapsed.get(step, 0.0)
+        late = late or spent > max(expected * LATE_FACTOR, expected + LATE_S)
+        ends[step] = max((ends.get(need, 0.0) for need in before), default=0.0) + max(0.0, expected - spent)
+    return Estimate(max(ends.values(), default=0.0), late)
 
 
 def error_message(data: Mapping[str, Any]) -> str:

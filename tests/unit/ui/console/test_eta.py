@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.console.eta import Countdown, Estimate, durations, estimate, usual
+from contextcore_install.ui.console.progress import Estimate, Progress, durations, estimate, usual
 
 CHAIN = {"a": (), "b": ("a",), "c": ("b",)}
 HISTORY = {"a": [1.0], "b": [30.0], "c": [10.0]}
@@ -58,18 +58,18 @@ def test_estimates_are_no_more_precise_than_they_are_true(seconds: float, words:
 
 
 def test_a_shown_estimate_falls_with_the_time_unless_much_is_learnt() -> None:
-    countdown = Countdown()
-    assert countdown.steady(Estimate(40), 0).seconds == 40
-    assert countdown.steady(Estimate(41), 2).seconds == 38
-    assert countdown.steady(Estimate(5), 3).seconds == 5
-    assert countdown.steady(Estimate(90), 4).seconds == 90
+    progress = Progress({})
+    assert progress._steady(Estimate(40), 0).seconds == 40
+    assert progress._steady(Estimate(41), 2).seconds == 38
+    assert progress._steady(Estimate(5), 3).seconds == 5
+    assert progress._steady(Estimate(90), 4).seconds == 90
 
 
 @given(st.lists(st.floats(0, 1000), min_size=2))
 def test_a_shown_estimate_rises_only_when_much_is_learnt(estimates: list[float]) -> None:
-    countdown, before = Countdown(), None
+    progress, before = Progress({}), None
     for second, fresh in enumerate(estimates):
-        shown = countdown.steady(Estimate(fresh), second).seconds
+        shown = progress._steady(Estimate(fresh), second).seconds
         assert shown is not None
         if before is not None and shown > before:
             assert shown == fresh
