@@ -72,7 +72,10 @@ class Sink:
                 _fill(self._pipe, memoryview(content))
         except (OSError, ValueError) as error:  # a closed pipe, a terminal that went away, a closed stream
             self.gone = True
-            self._discard()
+            with contextlib.suppress(*_UNUSABLE):  # else the interpreter complains at exit of what is still buffered
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
             if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 # Nobody left, so somebody will look for it.
                 with contextlib.suppress(*_UNUSABLE):
@@ -83,13 +86,6 @@ class Sink:
     def lines(self, lines: list[str]) -> None:
         if lines:
             self.write("\n".join(lines) + "\n")
-
-    def _discard(self) -> None:
-        """Send what is still buffered nowhere, or the interpreter would complain of it at exit."""
-        with contextlib.suppress(*_UNUSABLE):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
 
 
 def _fill(pipe: int, content: memoryview) -> None:

@@ -224,16 +224,13 @@ def round_trip(url: str, cluster: str, at_us: int) -> str:
     try:
         backend = probe(client)
         if refused := backend.send([sample]):
-            raise _lost(f"{backend} refuses a sample of now", refused[0].reason)
+            raise InstallError("metric-lost", f"{backend} refuses a sample of now", refused[0].reason, REPAIR)
         missing = missing_after_wait(backend, [sample], PROBE_VISIBLE_WITHIN_S, exact=True)
     except StoreError as error:
         raise error.as_install_error() from error
     finally:
         client.close()
     if missing:
-        raise _lost(f"{backend} took a sample and does not show it", _in_words(missing[0]))
+        said = f"{backend} took a sample and does not show it"
+        raise InstallError("metric-lost", said, _in_words(missing[0]), REPAIR)
     return f"{backend} took a sample of now and shows it"
-
-
-def _lost(message: str, evidence: str) -> InstallError:
-    return InstallError("metric-lost", message, evidence, REPAIR)

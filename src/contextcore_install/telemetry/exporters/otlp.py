@@ -14,6 +14,7 @@ from contextcore_install.telemetry.folds.fold import span_id, trace_id
 from contextcore_install.telemetry.folds.traces import PREFIX, RunTrace, Span, TraceFold, Value
 
 PATH = "/v1/traces"
+_VALUES = {bool: "boolValue", int: "intValue", float: "doubleValue"}
 INTERNAL, OK, ERROR = 1, 1, 2  # enums of trace.proto: SpanKind, StatusCode
 
 
@@ -79,16 +80,6 @@ def _ids(run_id: str, number: int) -> dict[str, str]:
 
 
 def _attributes(values: Mapping[str, Value]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _value(value)} for name, value in values.items()]
-
-
-def _value(value: Value) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"boolValue": value}
-        case int():
-            return {"intValue": str(value)}  # 64-bit integers are text in protobuf's JSON
-        case float():
-            return {"doubleValue": value}
-        case _:
-            return {"stringValue": value}
+    # 64-bit integers are text in protobuf's JSON.
+    typed = [(name, type(value), str(value) if type(value) is int else value) for name, value in values.items()]
+    return [{"key": name, "value": {_VALUES.get(kind, "stringValue"): value}} for name, kind, value in typed]

@@ -60,8 +60,13 @@ def history(
     rows: Sequence[Mapping[str, Any]], before: int, most: int, hidden: Redaction | None = None, *, live: bool
 ) -> dict[str, Any]:
     """Return up to `most` runs before the index `before`, the latest first, and how many there are in all."""
-    places = range(before - 1, max(0, before - most) - 1, -1)
-    shown = [bounded(_summary(rows[at], at, live and at == len(rows) - 1), hidden) for at in places]
+    shown = []
+    for at in range(before - 1, max(0, before - most) - 1, -1):
+        row, going = rows[at], live and at == len(rows) - 1
+        facts = {name: row.get(name) for name in ("run_id", "mode", "started_at", "failed_step")}
+        outcome = row.get("outcome") or ("running" if going else "cut off")
+        facts |= {"number": at + 1, "seconds": row.get("duration_seconds"), "outcome": outcome}
+        shown.append(bounded(facts, hidden))
     return {"total": len(rows), "rows": shown}
 
 
@@ -187,13 +192,4 @@ def _problem(found: Mapping[str, Any], commands: Commands) -> dict[str, Any]:
         "risk": remedy.risk if finding.remedy else "",
         "warning": finding.warning,
         "quiet": bool(found.get("healed")) or remedy.automatic,
-    }
-
-
-def _summary(row: Mapping[str, Any], index: int, live: bool) -> dict[str, Any]:
-    return {
-        "number": index + 1,
-        **{name: row.get(name) for name in ("run_id", "mode", "started_at", "failed_step")},
-        "seconds": row.get("duration_seconds"),
-        "outcome": row.get("outcome") or ("running" if live else "cut off"),
     }
