@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from contextcore_install.core.findings import CheckResult
     from contextcore_install.core.interfaces import Telemetry
     from contextcore_install.core.threads import CancelToken
-    from contextcore_install.verification.requirements import PrivateFile
     from contextcore_install.verification.results import RequirementResult
 
 
@@ -111,7 +110,7 @@ class Installation:
             write_metric=lambda url: round_trip(url, cluster, now_us()),
             dashboards=provisioned.dashboard_uids(),
             rules=provisioned.rule_uids(),
-            private=tuple(_private_files(self.app)),
+            private=_private_files(self.app),
             replaced=self.replaced if self._data else None,
         )
         return verify(target, limit_s)
@@ -136,12 +135,9 @@ def _made_at(path: Path) -> float:
         return 0.0
 
 
-def _private_files(app: App) -> Iterator[PrivateFile]:
-    """Yield what is to be its owner's alone: the home, and all records and secrets in the cluster's folder."""
-    from contextcore_install.verification.requirements import PrivateFile
-
+def _private_files(app: App) -> dict[Path, int]:
+    """Return the modes of what is its owner's alone: the home, and all records and secrets in the cluster's folder."""
     home, layout = app.home, app.layout
-    for folder in (home.folder, home.clusters, layout.folder, layout.past):
-        yield PrivateFile(folder, 0o700)
-    for file in (layout.state, layout.journal, layout.cursors, layout.lock, home.contact_points):
-        yield PrivateFile(file, 0o600)
+    folders = (home.folder, home.clusters, layout.folder, layout.past)
+    files = (layout.state, layout.journal, layout.cursors, layout.lock, home.contact_points)
+    return dict.fromkeys(folders, 0o700) | dict.fromkeys(files, 0o600)

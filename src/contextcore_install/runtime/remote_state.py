@@ -27,7 +27,7 @@ from contextcore_install.storage.store import Records, differences, take_over
 from contextcore_install.system.machine import boot_id
 
 if TYPE_CHECKING:
-    from contextcore_install.runtime.control import RunControl
+    from contextcore_install.runtime.running import RunControl
 
 
 def remote_of(provider: Provider) -> Remote | None:

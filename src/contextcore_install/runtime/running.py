@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.findings import still_wrong
+from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, check_all, has_automatic_fix
 from contextcore_install.runtime.console import Console
-from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.notifier import Notifier, note_taken_back
 from contextcore_install.runtime.selection import is_bound
 from contextcore_install.runtime.session import NOTHING_PREPARED, Prepared, Session, open_session
@@ -27,6 +27,59 @@ TELEMETRY_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost
 Work = Callable[[Session, Console], RunResult]
 Words = Callable[[Session, Console, RunResult], str | None]
 """What to say at the end of a run; None if the usual words fit."""
+
+
+class RunControl:
+    """The run's stop handler, for signals (`stopping` hears of each) and for who finds another machine at work."""
+
+    def __init__(self, stopping: Callable[[], None] = lambda: None) -> None:
+        self.late_reports: list[str] = []
+        self.lost: InstallError | None = None
+        self._stopping = stopping
+        self._reason = ""
+        self._over = False
+        self._engine: Engine | None = None
+
+    def run(self, engine: Engine) -> RunResult:
+        """Run an engine; raises KeyboardInterrupt if the run is to end already."""
+        if self._reason:  # it came when the engine before this one heard nothing any more
+            raise KeyboardInterrupt
+        self._engine = engine
+        try:
+            return engine.run()
+        finally:
+            self._engine = None
+
+    def result_of(self, work: Callable[[], RunResult]) -> RunResult:
+        """Do the work; an interruption while no engine runs ends it as one of an engine does."""
+        try:
+            result = work()
+            self._over = True
+        except KeyboardInterrupt:
+            return RunResult(Outcome.INTERRUPTED, reason=self._reason)
+        return result
+
+    def stop(self, reason: str) -> None:
+        """Have the run end, from a signal handler; raises KeyboardInterrupt if no engine runs that could."""
+        self._reason = reason
+        self._stopping()
+        if self._engine:
+            self._engine.interrupt(reason)
+        elif not self._over:
+            raise KeyboardInterrupt
+
+    def lose(self, error: InstallError) -> None:
+        """End the run, from any thread: another machine acts now, as the error says."""
+        self.lost, self._reason = error, error.message
+        if engine := self._engine:
+            engine.interrupt(error.message)
+
+    def report(self, text: str) -> None:
+        """Tell the user of something beside the steps, from any thread; after the run, with its last words."""
+        if engine := self._engine:
+            engine.notice(text)
+        else:
+            self.late_reports.append(text)
 
 
 def carry_out(

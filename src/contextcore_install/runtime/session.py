@@ -25,7 +25,6 @@ from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
 from contextcore_install.runtime.ahead import ChecksAhead
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
 from contextcore_install.runtime.selection import allocate_ports
@@ -36,6 +35,7 @@ from contextcore_install.telemetry.shipper import Shipper
 
 if TYPE_CHECKING:
     from contextcore_install.runtime.remote_state import RemoteSession
+    from contextcore_install.runtime.running import RunControl
 
 CLOSE_S = 5.0  # what writing the last records and letting go of the lease may take at the end of a run
 CHOOSING_S = 5.0  # how long to wait for another new installation of this home to put its ports on record

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from contextcore_install.core.dataclass import dataclass, replace
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import REPAIR, RESUME, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import Http
@@ -36,20 +36,13 @@ _NOTHING = partial(skipped, "not known: nothing is installed")
 
 
 @dataclass(frozen=True, slots=True)
-class PrivateFile:
-    """A file or folder that only its owner may read: its mode is at most `mode`."""
-
-    path: Path
-    mode: int
-
-
-@dataclass(frozen=True, slots=True)
 class VerificationTarget:
     """What is verified, and the ways to it.
 
     `spans_url` says where spans are accepted, `write_metric` writes a sample and reads it back; both may raise
-    InstallError. `dashboards` and `rules` are the uids of what Grafana is provisioned with. `replaced` reports
-    data that is another one than before; None if nothing is known of before.
+    InstallError. `dashboards` and `rules` are the uids of what Grafana is provisioned with. `private` are the files
+    and folders that only their owner may read, each with the mode that it has at most. `replaced` reports data that is
+    another one than before; None if nothing is known of before.
     """
 
     provider: Provider
@@ -60,7 +53,7 @@ class VerificationTarget:
     write_metric: Callable[[str], str]
     dashboards: Sequence[str] = ()
     rules: Sequence[str] = ()
-    private: Sequence[PrivateFile] = ()
+    private: Mapping[Path, int] = field(default_factory=dict)
     replaced: Callable[[Sequence[Storage]], Sequence[Finding]] | None = None
     visible_within_s: float = 6.0  # for how long a line or span that was accepted may stay unseen
 
@@ -164,7 +157,7 @@ def _on_disk(storages: Sequence[Storage]) -> Probe:
     return skipped("what is under the volumes cannot be seen from here")
 
 
-def security(facts: InstallationFacts, files: Sequence[PrivateFile]) -> Iterator[Requirement]:
+def security(facts: InstallationFacts, files: Mapping[Path, int]) -> Iterator[Requirement]:
     """Yield that only this machine reaches the stack, and only its owner reads its files."""
     title = "Only this machine reaches the stack"
     yield _security("only_this_machine", title, partial(_unreachable, facts.listeners))
@@ -185,19 +178,19 @@ def _unreachable(listeners: Sequence[Listener] | InstallError) -> Probe:
     return Probe(f"{listed}, all on loopback or inside the cluster")
 
 
-def _private(files: Sequence[PrivateFile]) -> Probe:
-    there, readable = 0, []
-    for file in files:
+def _private(files: Mapping[Path, int]) -> Probe:
+    there, readable = 0, {}
+    for path, most in files.items():
         try:
-            mode = stat.S_IMODE(file.path.lstat().st_mode)
+            mode = stat.S_IMODE(path.lstat().st_mode)
         except OSError:
             continue
         there += 1
-        if mode & ~file.mode:
-            readable.append((file, mode))
+        if mode & ~most:
+            readable[path] = mode
     if readable:
-        seen = ", ".join(f"{file.path} has mode {mode:04o}" for file, mode in readable)
-        command = " && ".join(f"chmod {file.mode:o} {quote(str(file.path))}" for file, _ in readable)
+        seen = ", ".join(f"{path} has mode {mode:04o}" for path, mode in readable.items())
+        command = " && ".join(f"chmod {files[path]:o} {quote(str(path))}" for path in readable)
         message = "Others can read files of the installation."
         return unmet("files-open", message, seen, fix="Restrict them to their owner", command=command)
     return Probe(f"{there} looked at") if there else skipped("there is nothing yet")

@@ -7,8 +7,8 @@ from pathlib import Path
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.replica import RemoteRecords
 from contextcore_install.engine.state import State, state_from_document
-from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.remote_state import compare_records
+from contextcore_install.runtime.running import RunControl
 from contextcore_install.runtime.session import NOTHING_PREPARED, open_session
 from contextcore_install.storage.store import Records
 from kit.fakes import FakeProvider

@@ -21,8 +21,7 @@ from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.retry import RepairBudget
 from contextcore_install.runtime.check_all import check_all
-from contextcore_install.runtime.control import RunControl
-from contextcore_install.runtime.running import mend
+from contextcore_install.runtime.running import RunControl, mend
 from contextcore_install.runtime.watching import Watch
 from kit.fakes import FakeProvider, RealClock
 from kit.installed_records import START_US, STORY, app, write_records

@@ -9,9 +9,8 @@ from typing import Any
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.installation import resolve
-from contextcore_install.runtime.running import mend
+from contextcore_install.runtime.running import RunControl, mend
 from contextcore_install.runtime.session import Prepared, open_session
 from contextcore_install.storage.store import read_records
 from kit.installed_records import SETTINGS, STORY, app, write_records

@@ -16,8 +16,8 @@ from contextcore_install.core.provider import Provider
 from contextcore_install.engine.replica import Remote, RemoteRecords, unpack
 from contextcore_install.engine.state import RunState, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.control import RunControl
 from contextcore_install.runtime.remote_state import RemoteSession, acquire, alone_in_cluster, identity, is_newer
+from contextcore_install.runtime.running import RunControl
 from contextcore_install.storage.home import Home
 from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import Records

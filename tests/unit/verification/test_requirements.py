@@ -17,7 +17,6 @@ from contextcore_install.core.requirements import Category, Listener, Storage, s
 from contextcore_install.system.http import LoopbackHttp
 from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.requirements import (
-    PrivateFile,
     VerificationTarget,
     data_persistence,
     infrastructure,
@@ -99,13 +98,13 @@ def test_data_that_was_replaced_is_said_and_stands_in_nobodys_way() -> None:
     ],
 )
 def test_only_this_machine_reaches_the_stack(listeners: Sequence[Listener] | InstallError, status: Status) -> None:
-    assert judged(security(replace(NOTHING, listeners=listeners), ()))["only_this_machine"] is status
+    assert judged(security(replace(NOTHING, listeners=listeners), {}))["only_this_machine"] is status
 
 
 def test_files_of_the_owner_alone_may_be_stricter_and_not_looser(tmp_path: Path) -> None:
     home, state = tmp_path / "home", tmp_path / "home" / "state's.json"
     home.mkdir(mode=0o700)
-    files = (PrivateFile(home, 0o700), PrivateFile(state, 0o600))
+    files = {home: 0o700, state: 0o600}
     state.touch(0o400)
     assert judged(security(NOTHING, files))["private_files"] is MET
     state.chmod(0o640)
@@ -113,7 +112,7 @@ def test_files_of_the_owner_alone_may_be_stricter_and_not_looser(tmp_path: Path)
     assert result.status is UNMET
     assert not result.blocking
     assert "mode 0640" in result.as_document()["evidence"]
-    missing = (PrivateFile(tmp_path / "nowhere", 0o700),)
+    missing = {tmp_path / "nowhere": 0o700}
     assert judged(security(NOTHING, missing))["private_files"] is SKIPPED
 
 
