@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from contextcore_install import __version__
@@ -49,15 +50,14 @@ def _html(app: App, *, hides: bool) -> str:
 
 
 def _document(app: App, *, hides: bool) -> dict[str, Any]:
-    from contextcore_install.runtime.page.source import EndpointWatch, PageSource
+    from contextcore_install.core.threads import start
+    from contextcore_install.runtime.page.source import Endpoints, PageSource
 
     source = PageSource(app, redaction(app) if hides else None)
     source.look()
 
-    def take(where: dict[str, object] | None) -> None:
-        source.where = where
-
-    EndpointWatch(app).look(take, WHERE_PATIENCE_S)
+    with suppress(TimeoutError):
+        source.where = start(Endpoints(app).look, "page-where").result(WHERE_PATIENCE_S)
     sections = source.sections() | {"history": source.history(MOST_ROWS)}
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
     return {"now_us": app.clock.now_us(), "sections": sections, "runs": runs}

@@ -6,14 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.redaction import Redaction
+from contextcore_install.core.threads import start
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.page.source import EndpointWatch, PageSource
+from contextcore_install.runtime.page.source import Endpoints, PageSource
 from contextcore_install.system.page_server import PageResponse
 from contextcore_install.ui.page.html import as_json, policy, render
 
@@ -31,8 +33,9 @@ class PageFeed:
         self._app = app
         self._lock = threading.Lock()
         self._source = PageSource(app, Redaction())
-        self._where = EndpointWatch(app)
-        self._asked_where: object = None
+        self._endpoints = Endpoints(app)
+        self._answer: Future[dict[str, Any] | None] | None = None
+        self._asked_about: object = None  # of which run, and at which of its ends
         self._asked_at = self._looked_at = float("-inf")
         self._sections: dict[str, str] = {}
         self._ending = threading.Event()
@@ -89,22 +92,17 @@ class PageFeed:
 
     def _look_where(self) -> None:
         """Look at the endpoints when a run begins and ends, and every few seconds between at their readiness."""
-        story, now = self._source.story, time.monotonic()
-        asked = (story.run_id, story.finished)
-        anew = asked != self._asked_where
-        if anew or (now - self._asked_at >= ASK_EVERY_S and not self._source.live):
-            if anew:
-                self._source.where = _without_answers(self._source.where)
-            self._asked_where, self._asked_at = asked, now
-            self._where.look(partial(self._take_where, asked), anew=anew)
-
-    def _take_where(self, asked: object, where: dict[str, Any] | None) -> None:
-        if asked == self._asked_where:
-            self._source.where = where
-            return
-        # The run ended while the endpoints were asked: what did not answer then may answer now.
-        self._source.where = _without_answers(where)
-        self._asked_where = None
+        source, now = self._source, time.monotonic()
+        about = (source.story.run_id, source.story.finished)
+        anew = about != self._asked_about
+        if self._answer and self._answer.done():
+            answer, self._answer = self._answer, None
+            source.where = answer.result()
+        if anew and source.where:  # the run has ended since: what did not answer then may answer now
+            source.where["endpoints"] = [{**item, "answers": None} for item in source.where["endpoints"]]
+        if not self._answer and (anew or (now - self._asked_at >= ASK_EVERY_S and not source.live)):
+            self._asked_about, self._asked_at = about, now
+            self._answer = start(partial(self._endpoints.look, anew=anew), "page-where")
 
     def _stream(self) -> Iterator[str]:
         """Yield server-sent events (HTML, section 9.2): what changed since the one before."""
@@ -132,7 +130,3 @@ class PageFeed:
     def _change(self, changed: Mapping[str, str]) -> str:
         parts = ",".join(f"{as_json(name)}:{text}" for name, text in changed.items())
         return f'{{"now_us":{self._app.clock.now_us()},"sections":{{{parts}}}}}'
-
-
-def _without_answers(where: dict[str, Any] | None) -> dict[str, Any] | None:
-    return where and {**where, "endpoints": [{**item, "answers": None} for item in where["endpoints"]]}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
+from contextcore_install.core.provider import Overview
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import State
@@ -28,9 +27,6 @@ from contextcore_install.system.lock import owner_of
 from contextcore_install.ui.console.progress import usual
 from contextcore_install.ui.page.document import LOG_LINES, PageFacts, bounded, history, run_section, sections
 from contextcore_install.ui.page.timeline import RunTimeline
-
-if TYPE_CHECKING:
-    from contextcore_install.core.provider import Overview
 
 LOOK_S = 1.0  # how often it is asked whether the run that seems to live still does; never where none seems to
 
@@ -171,30 +167,21 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-class EndpointWatch:
-    """Looks at the endpoints in its own thread: once a run which there are, then whether they answer."""
+class Endpoints:
+    """What runs where, and whether it answers, as the page shows it."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._thread: threading.Thread | None = None
         self._overview: Overview | None = None
 
-    def look(
-        self, take: Callable[[dict[str, Any] | None], None], patience_s: float = 0.0, *, anew: bool = True
-    ) -> None:
-        """Begin to look, unless it is being done; wait up to `patience_s`. With `anew` the provider is asked again."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, args=(take, anew), name="page-where", daemon=True)
-            self._thread.start()
-        self._thread.join(patience_s)
-
-    def _look(self, take: Callable[[dict[str, Any] | None], None], anew: bool) -> None:
+    def look(self, *, anew: bool = True) -> dict[str, Any] | None:
+        """Return what can be told of it, however long that takes; the provider is asked again only with `anew`."""
         try:
             if anew or self._overview is None:
                 self._overview = self._ask_provider()
-            take(self._document(self._overview) if self._overview else None)
+            return self._document(self._overview) if self._overview else None
         except (InstallError, OSError):
-            take(None)
+            return None
 
     def _ask_provider(self) -> Overview | None:
         from contextcore_install.runtime.installation import resolve
