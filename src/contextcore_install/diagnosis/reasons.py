@@ -16,6 +16,7 @@ MISSING, SCALED_DOWN = "Missing", "ScaledDown"  # workloads
 PROXY_GONE, PROXY_DOWN = "ProxyGone", "ProxyDown"  # what a cluster itself needs
 DNS_GONE, DNS_SCALED_DOWN, DNS_DOWN = "DnsGone", "DnsScaledDown", "DnsDown"
 NO_CONTEXT, UNREACHED, NO_NOTE, CORDONED, NODES_LOST = "NoContext", "Unreached", "NoNote", "Cordoned", "NodesLost"
+PORTS_FIXED, LOST, FOREIGN, NOT_OURS = "PortsFixed", "Lost", "Foreign", "NotOurs"  # a cluster of kind
 DETACHED, API_SILENT, UNREADY = "Detached", "ApiSilent", "Unready"  # a cluster of kind
 NOT_INSTALLED, PROGRAM_GONE, NOT_RUNNING = "not installed", "its program is gone", "not running"  # a process
 SUSPENDED = "process-suspended"  # its process was stopped by a signal; the finding's code, too

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, field
-from contextcore_install.core.errors import InstallError, own
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.core.threads import child_context
+from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers.kind import report
 from contextcore_install.providers.kind.cluster import ClusterSpec, cluster_config, mapped_ports
@@ -61,13 +62,9 @@ class Creation:
             snapshot = self.inspector.inspect(fresh=True)
             found = report.report_of(name, snapshot, self.spec.ports)
             if found.state is ClusterState.FOREIGN:
-                message = f"There is a cluster {name} that this program did not make; it is left alone."
-                hint = "choose another name with --cluster NAME"
-                raise InstallError("cluster-foreign", message, found.evidence, hint)
+                raise report.explained(reasons.FOREIGN, found.evidence, cluster=name).error()
             if found.state is ClusterState.LOST:
-                message = f"The control plane of {name} is gone: what its other nodes hold cannot be saved."
-                hint = own("delete", "--cluster", name)
-                raise InstallError("control-plane-lost", message, found.evidence, hint)
+                raise report.explained(reasons.LOST, found.evidence, cluster=name).error()
             if found.state is ClusterState.PARTIAL and self._was_ready:
                 self._note_whole(snapshot)
             elif found.state is ClusterState.PARTIAL and not self._turns_out_whole(snapshot, ctx):
@@ -90,9 +87,8 @@ class Creation:
             elif snapshot.ours:
                 self._delete(ctx)
             else:
-                name, nodes = self.cluster.name, ", ".join(node.name for node in snapshot.nodes)
-                message = f"The cluster {name} was not made by this program; it is left alone."
-                raise InstallError("cluster-foreign", message, nodes, f"kind delete cluster --name {name}")
+                nodes = ", ".join(node.name for node in snapshot.nodes)
+                raise report.explained(reasons.NOT_OURS, nodes, cluster=self.cluster.name).error()
 
     def _create(self, ctx: StepContext, lock: int) -> None:
         """Make the cluster, until its API answers, and get its images meanwhile, into the nodes as soon as these run.
@@ -182,7 +178,7 @@ class Creation:
     def _repair(self, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
         name, engine, owners = self.cluster.name, self.cluster.engine, self.cluster.owners
         if other := report.other_ports(snapshot.nodes, self.spec.ports):
-            raise report.ports_fixed(other, self.spec.ports)
+            raise report.ports_fixed(other, self.spec.ports).error()
         if snapshot.owner is None:
             owners.adopt(snapshot.identity, snapshot.nodes, engine.name)
         if refused := report.refusal(name, snapshot, engine.name):
@@ -196,7 +192,7 @@ class Creation:
                 except InstallError as error:
                     raise kind_failure(error, error.evidence.splitlines(), self._facts()) from error
         if snapshot.lost_count:  # once the others run: what they hold can be saved then
-            raise report.nodes_lost(name, snapshot.lost_count)
+            raise report.explained(reasons.NODES_LOST, cluster=name, count=str(snapshot.lost_count)).error()
         snapshot = self._readiness.wait(ctx)
         if snapshot.cordoned and snapshot.waiting:
             ctx.notice(f"{', '.join(snapshot.cordoned)} takes pods again, as some have no other place")

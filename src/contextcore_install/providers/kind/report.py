@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.core.dataclass import asdict
-from contextcore_install.core.errors import InstallError, own
-from contextcore_install.core.findings import Finding, Remedy, Risk
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import READ_BYTES, ClusterReport, ClusterState, Collector, Piece
 from contextcore_install.core.redaction import HIDDEN
@@ -86,40 +86,39 @@ def _facts(cluster: str, snapshot: ClusterSnapshot, engine: str) -> dict[str, st
     return {"cluster": cluster, "engine": engine, "control_plane": control_plane, "export": export}
 
 
-def _finding(facts: Mapping[str, str], reason: str, lines: Sequence[str] = (), **more: str) -> Finding:
-    evidence = Evidence("cluster", lines, reason=reason, facts={**facts, **more})
-    return explain(Subject.CLUSTER, evidence).finding
+def explained(reason: str, *lines: str, **facts: str) -> Diagnosis:
+    """Return what a reason of ours means of a cluster."""
+    return explain(Subject.CLUSTER, Evidence("cluster", lines, reason=reason, facts=facts))
 
 
 def _detached(facts: Mapping[str, str], network: str, names: Sequence[str]) -> list[Finding]:
     if not names:
         return []
     connect = " && ".join(f"{facts['engine']} network connect {network} {name}" for name in names)
-    return [_finding(facts, reasons.DETACHED, nodes=", ".join(names), network=network, connect=connect)]
+    return [explained(reasons.DETACHED, **facts, nodes=", ".join(names), network=network, connect=connect).finding]
 
 
 def _not_ready(facts: Mapping[str, str], snapshot: ClusterSnapshot) -> list[Finding]:
     if error := snapshot.api_error:
-        return [_finding(facts, reasons.API_SILENT, error.evidence.splitlines(), said_by_kubectl=error.message)]
+        lines = error.evidence.splitlines()
+        return [explained(reasons.API_SILENT, *lines, **facts, said_by_kubectl=error.message).finding]
     if not (names := snapshot.unready):
         return []
-    more = {"nodes": ", ".join(names), "restart": " ".join(names)}
-    return [_finding(facts, reasons.UNREADY, snapshot.unready_conditions, **more)]
+    more = {**facts, "nodes": ", ".join(names), "restart": " ".join(names)}
+    return [explained(reasons.UNREADY, *snapshot.unready_conditions, **more).finding]
 
 
 def _harmless(facts: Mapping[str, str], snapshot: ClusterSnapshot, ports: Mapping[str, int]) -> list[Finding]:
     """Return what does no harm yet, and what cannot be changed any more."""
-    found = [_finding(facts, reasons.NO_NOTE, [snapshot.identity])] if snapshot.owner is None else []
+    found = [explained(reasons.NO_NOTE, snapshot.identity, **facts)] if snapshot.owner is None else []
     if names := snapshot.cordoned:
-        pods = "wait" if snapshot.waiting else "run"
-        found.append(_finding(facts, reasons.CORDONED, nodes=", ".join(names), uncordon=" ".join(names), pods=pods))
+        more = {"nodes": ", ".join(names), "uncordon": " ".join(names), "pods": "wait" if snapshot.waiting else "run"}
+        found.append(explained(reasons.CORDONED, **facts, **more))
     if lost := snapshot.lost_count:
-        found.append(_finding(facts, reasons.NODES_LOST, count=str(lost)))
+        found.append(explained(reasons.NODES_LOST, **facts, count=str(lost)))
     if other := other_ports(snapshot.nodes, ports):
-        error = ports_fixed(other, ports)
-        summary = "Ports are chosen when a cluster is made: name these, or delete it and install anew."
-        found.append(Finding(error.code, error.message, remedy=Remedy(summary, error.hint)))
-    return found
+        found.append(ports_fixed(other, ports))
+    return [item.finding for item in found]
 
 
 def refusal(cluster: str, snapshot: ClusterSnapshot, engine: str) -> InstallError | None:
@@ -137,27 +136,18 @@ def unreached(cluster: str, error: InstallError, reason: str = reasons.UNREACHED
     file = found[1] if (found := _FILE.search(error.evidence)) else ""
     facts = {"cluster": cluster, "export": EXPORT.format(cluster=cluster), "why": error.code, "hint": error.hint}
     facts |= {"file": file and shlex.quote(file), "aside": file and shlex.quote(f"{file}.aside")}
-    facts["said_by_kubectl"] = error.message
-    return explain(Subject.CLUSTER, Evidence("cluster", error.evidence.splitlines(), reason=reason, facts=facts))
+    return explained(reason, *error.evidence.splitlines(), **facts, said_by_kubectl=error.message)
 
 
 def differing_options(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:
     """Return warnings for options that only count when a cluster is made, and that this one was not made with."""
     images = sorted({node.image for node in nodes if node.is_member})
     has = {"workers": sum(node.role == "worker" for node in nodes), "node-image": ", ".join(images)}
-    summary = "It counts when a cluster is made: leave it out, or delete this one with its data and install anew."
-    remedy = Remedy(summary, own("delete", "--cluster", cluster), Risk.LOSES_DATA)
     return [
-        Finding(f"{name}-fixed", f"The cluster has {name} {has[name]}, not {wanted}.", remedy=remedy, warning=True)
+        explained(name, cluster=cluster, has=str(has[name]), wanted=str(wanted)).finding
         for name in has
         if (wanted := options.get(name.replace("-", "_"))) is not None and wanted != has[name]
     ]
-
-
-def nodes_lost(cluster: str, count: int) -> InstallError:
-    """Return the error for a cluster some of whose nodes are gone: what was on them cannot be brought back."""
-    facts = {"cluster": cluster, "count": str(count)}
-    return explain(Subject.CLUSTER, Evidence("cluster", reason=reasons.NODES_LOST, facts=facts)).error()
 
 
 def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, int]:
@@ -166,11 +156,12 @@ def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, in
     return {key: port for key, (port, wanted) in has.items() if port != wanted}
 
 
-def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> InstallError:
-    """Return the error for a cluster with other ports than wanted: containers keep those that they were made with."""
+def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> Diagnosis:
+    """Explain that a cluster has other ports than wanted: containers keep those that they were made with."""
     named = ", ".join(f"{key} {port}, not {wanted[key]}" for key, port in other.items())
-    flags = [word for key, port in other.items() for word in ("--port", f"{key}={port}")]
-    return InstallError("ports-fixed", f"The cluster was made with other ports: {named}.", hint=own("--resume", *flags))
+    return explained(
+        reasons.PORTS_FIXED, named=named, flags=" ".join(f"--port {key}={port}" for key, port in other.items())
+    )
 
 
 def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
