@@ -26,7 +26,7 @@ def writing(place: Path, code: str = "folder-unwritable", what: str = "") -> Ite
     try:
         yield
     except OSError as error:
-        message = f"{what or f'{place} cannot be written'}: {error.strerror or error}."
+        message = f"{what or f'{error.filename or place} cannot be written'}: {error.strerror or error}."
         look = f"df -h {quoted(str(place))}; ls -ld {quoted(str(place))}"
         raise InstallError(code, message, str(error), MACHINE_REFUSES.get(error.errno or 0, look)) from error
 

@@ -207,7 +207,7 @@ def test_subjects_and_ids_name_one_rule() -> None:
 
 def test_what_loses_data_is_never_done_by_itself() -> None:
     losing = [rule for _, rule in RULES if rule.risk is Risk.LOSES_DATA]
-    assert {rule.id for rule in losing} == {"data-damaged", "node-lost"}
+    assert {rule.id for rule in losing} == {"data-damaged", "node-lost", "workers-fixed", "node-image-fixed"}
     assert not any(rule.automatic for rule in losing)
 
 
@@ -232,7 +232,8 @@ def test_reasons_that_callers_give_are_those_of_rules() -> None:
     }
     assert known[Subject.CLUSTER] == {
         reasons.NO_CONTEXT, reasons.UNREACHED, reasons.NO_NOTE, reasons.CORDONED, reasons.NODES_LOST,
-        reasons.DETACHED, reasons.API_SILENT, reasons.UNREADY,
+        reasons.DETACHED, reasons.API_SILENT, reasons.UNREADY, reasons.PORTS_FIXED, reasons.LOST, reasons.FOREIGN,
+        reasons.NOT_OURS, reasons.WORKERS_FIXED, reasons.NODE_IMAGE_FIXED,
     }  # fmt: skip
     assert known[Subject.SYSTEM] == {
         reasons.PROXY_GONE, reasons.PROXY_DOWN, reasons.DNS_GONE, reasons.DNS_SCALED_DOWN, reasons.DNS_DOWN,

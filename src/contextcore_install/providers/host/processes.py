@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
@@ -45,60 +47,54 @@ class Watched:
         return self.component.name
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessConditions:
-    """Checks components, all at the same time."""
+def conditions(daemons: Daemons, watched: Sequence[Watched]) -> list[Workload]:
+    """Check components, all at the same time."""
+    with ThreadPoolExecutor(max(1, len(watched))) as pool:
+        return list(pool.map(partial(_condition, daemons), watched))
 
-    daemons: Daemons
 
-    def now(self, watched: Sequence[Watched]) -> list[Workload]:
-        if len(watched) <= 1:
-            return [self._of(item) for item in watched]
-        with ThreadPoolExecutor(len(watched)) as pool:
-            return list(pool.map(self._of, watched))
+def changes(daemons: Daemons, watched: Sequence[Watched], ctx: StepContext) -> Iterator[list[Workload]]:
+    """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
+    before: list[Workload] | None = None
+    for checks in count(1):
+        ctx.raise_if_cancelled()
+        workloads = conditions(daemons, watched)
+        if workloads != before:
+            before = workloads
+            yield workloads
+        ctx.wait(EARLY_INTERVAL_S if checks < EARLY_CHECKS else LATER_INTERVAL_S)
 
-    def changes(self, watched: Sequence[Watched], ctx: StepContext) -> Iterator[list[Workload]]:
-        """Yield the conditions now and at every change, for ever; raises CancelledError when the step is to end."""
-        before: list[Workload] | None = None
-        checks = 0
-        while True:
-            ctx.raise_if_cancelled()
-            workloads = self.now(watched)
-            if workloads != before:
-                before = workloads
-                yield workloads
-            checks += 1
-            ctx.wait(EARLY_INTERVAL_S if checks < EARLY_CHECKS else LATER_INTERVAL_S)
 
-    def _of(self, item: Watched) -> Workload:
-        sighting = self.daemons.look(item.name)
-        if not sighting.alive:
-            return self._dead(item, sighting)
-        try:
-            answer = LoopbackHttp().get(item.endpoint.ready_url, ANSWER_WITHIN_S)
-        except InstallError as error:
-            reason = SUSPENDED if self.daemons.is_suspended(item.name) else ""
-            evidence = Evidence(item.name, reason=reason, error=error.code, facts=item.facts)
-        else:
-            if item.endpoint.is_ready(answer.status):
-                # A process that cannot have its port dies of it, and until then another one may answer in its place.
-                sighting = self.daemons.look(item.name)
-                ready = Workload(item.name, ready=True, condition="ready")
-                return ready if sighting.alive else self._dead(item, sighting)
-            evidence = Evidence(item.name, http_status=answer.status, http_text=answer.text, facts=item.facts)
-        found = explain(Subject.HTTP, evidence)
-        return Workload(item.name, False, found.condition or found.finding.message, found.problem)
+def _condition(daemons: Daemons, item: Watched) -> Workload:
+    sighting = daemons.look(item.name)
+    if not sighting.alive:
+        return _dead(daemons, item, sighting)
+    try:
+        answer = LoopbackHttp().get(item.endpoint.ready_url, ANSWER_WITHIN_S)
+    except InstallError as error:
+        reason = SUSPENDED if daemons.is_suspended(item.name) else ""
+        evidence = Evidence(item.name, reason=reason, error=error.code, facts=item.facts)
+    else:
+        if item.endpoint.is_ready(answer.status):
+            # A process that cannot have its port dies of it, and until then another one may answer in its place.
+            sighting = daemons.look(item.name)
+            ready = Workload(item.name, ready=True, condition="ready")
+            return ready if sighting.alive else _dead(daemons, item, sighting)
+        evidence = Evidence(item.name, http_status=answer.status, http_text=answer.text, facts=item.facts)
+    found = explain(Subject.HTTP, evidence)
+    return Workload(item.name, False, found.condition or found.finding.message, found.problem)
 
-    def _dead(self, item: Watched, sighting: Sighting) -> Workload:
-        lines, reason = [sighting.note], NOT_RUNNING
-        if not item.is_installed and sighting.record is None:
-            reason = NOT_INSTALLED
-        elif not item.has_program:
-            reason = PROGRAM_GONE
-        elif sighting.record is not None and not sighting.rebooted:
-            lines, reason = self.daemons.last_words(item.name, READ_LINES), ""
-        evidence = Evidence(item.name, lines, sighting.exit_code, reason, facts=item.facts)
-        return Workload(item.name, False, reason or "ended", explain(Subject.PROCESS, evidence).finding)
+
+def _dead(daemons: Daemons, item: Watched, sighting: Sighting) -> Workload:
+    lines, reason = [sighting.note], NOT_RUNNING
+    if not item.is_installed and sighting.record is None:
+        reason = NOT_INSTALLED
+    elif not item.has_program:
+        reason = PROGRAM_GONE
+    elif sighting.record is not None and not sighting.rebooted:
+        lines, reason = daemons.last_words(item.name, READ_LINES), ""
+    evidence = Evidence(item.name, lines, sighting.exit_code, reason, facts=item.facts)
+    return Workload(item.name, False, reason or "ended", explain(Subject.PROCESS, evidence).finding)
 
 
 def used_ports(component: Component, store: MetricsStore | None) -> Sequence[Port]:

@@ -54,7 +54,6 @@ class HostProvider:
         self._ports = resolve_ports(config.ports)
         self._layout = Layout(config.cluster, config.folder.absolute() / "host")
         self._daemons = daemons or Daemons(self._layout.run, self._layout.logs)
-        self._conditions = processes.ProcessConditions(self._daemons)
         self._restarted: set[tuple[str, str]] = set()
         self._emptied: list[str] = []
 
@@ -162,7 +161,7 @@ class HostProvider:
         watched = [item for item in self._watched() if item.name in release.startable]
         chosen = {
             workload.name: release.programs[workload.name]
-            for item, workload in zip(watched, self._conditions.now(watched), strict=True)
+            for item, workload in zip(watched, processes.conditions(self._daemons, watched), strict=True)
             if not workload.ready and self._is_to_start(item, workload, ctx)
         }
         self._run(replace(release, programs=chosen), ctx)
@@ -191,10 +190,10 @@ class HostProvider:
     # What runs
 
     def workloads(self) -> Sequence[Workload]:
-        return self._conditions.now(self._watched())
+        return processes.conditions(self._daemons, self._watched())
 
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
-        yield from self._conditions.changes(self._watched(), ctx)
+        yield from processes.changes(self._daemons, self._watched(), ctx)
 
     def _watched(self) -> list[processes.Watched]:
         """Return what should run: what is installed, and what will be as its program is there."""

@@ -80,11 +80,7 @@ class HostRequirements:
         wanted, found = [item.name for item in self.programs.wanted()], self.programs.found()
         lacking = ", ".join(name for name in wanted if name not in {METRICS_STORE, *found})
         older = ", ".join(found[name].label for name in wanted if name in found)
-        if not lacking and not older:
-            return Probe("nothing is to be fetched any more")
-        message = f"Not on this machine yet: {lacking}." if lacking else f"Not the pinned version: {older}."
-        remedy = Remedy("Fetch them into the program's own folder.", automatic=True)
-        return Probe(findings=(Finding("programs-missing", message, "", remedy),))
+        return Probe("nothing is to be fetched any more", machine_findings({"lacking": lacking, "older": older}))
 
     def _store(self) -> Probe:
         if program := self.programs.find(component(METRICS_STORE)):

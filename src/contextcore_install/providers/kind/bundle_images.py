@@ -10,12 +10,11 @@ from shlex import quote
 from typing import IO, TYPE_CHECKING
 
 from contextcore_install.core.dataclass import replace
-from contextcore_install.core.errors import InstallError, own
-from contextcore_install.core.findings import Finding, Remedy
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.text import count
-from contextcore_install.diagnosis.failures import load_failure
+from contextcore_install.diagnosis.failures import load_failure, machine_findings
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.system.packages.progress import paced
@@ -77,17 +76,11 @@ class BundleImages:
                 images = needed()
             except InstallError as error:
                 return Probe(f"not known: {error.message}", skipped=True)  # the probe of the engine says why
-            if lacks := [image for image in images if not self.holds(image)]:
-                remedy = Remedy("Make a bundle with them, or load them into the engine.", own("bundle", "--help"))
-                message = f"Neither {self._path.name} nor the engine has {', '.join(lacks)}."
-                return Probe(findings=(Finding("bundle-lacks", message, str(self._path), remedy),))
+            lacks = ", ".join(image for image in images if not self.holds(image))
+            is_new = not lacks and not self.is_checked(images)
+            facts = {"bundle": self._path.name, "bundle_lacks": lacks, "bundle_checked": "no" if is_new else "yes"}
             evidence = f"{count(len(images), 'image')} from {self._path}"
-            if self.is_checked(images):
-                return Probe(evidence)
-            remedy = Remedy("Read all of them, and compare their checksums.", automatic=True)
-            return Probe(
-                evidence, (Finding("bundle-unchecked", "The bundle's images were not checked yet.", "", remedy),)
-            )
+            return Probe(evidence, machine_findings(facts, str(self._path)))
 
         return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check(needed(), ctx))
 

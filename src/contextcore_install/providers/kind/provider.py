@@ -58,6 +58,10 @@ class KindProvider(KubernetesProvider):
         super().__init__(config, past_proxies(config.environ), f"kind-{config.cluster}", remedy)
         self._ports = resolve_ports(config.ports)
         self._owners = owner_file(config)
+        self._nodes = TtlCache(self._ask_for_nodes, READ_FRESH_S)
+        self._port_holders = PortHolders(self._nodes.read, self._owners.read)
+        key = str(config.options.get("bundle_key", ""))
+        self._bundle = BundleImages(config.bundle, key) if config.bundle else None
 
     @property
     def _node_image(self) -> str:
@@ -73,15 +77,6 @@ class KindProvider(KubernetesProvider):
     @cached_property
     def _engine(self) -> ContainerEngine:
         return choose_engine(self._box.environ, self._owners.read())
-
-    @cached_property
-    def _nodes(self) -> TtlCache[Sequence[Node]]:
-        return TtlCache(lambda: nodes_of(self._engine, self._config.cluster, self._owners.read()), READ_FRESH_S)
-
-    @cached_property
-    def _bundle(self) -> BundleImages | None:
-        key = str(self._config.options.get("bundle_key", ""))
-        return BundleImages(self._config.bundle, key) if self._config.bundle else None
 
     @property
     def _kind(self) -> Tool:
@@ -108,16 +103,15 @@ class KindProvider(KubernetesProvider):
         return Inspector(access, self._nodes, self._reader)
 
     @cached_property
-    def _port_holders(self) -> PortHolders:
-        return PortHolders(self._nodes.read, self._owners.read)
-
-    @cached_property
     def _creation(self) -> Creation:
         workers = int(self._config.options.get("workers") or 0)
         spec = ClusterSpec(self._ports, self._node_image, workers, lambda: self._reader.release().images)
         lock = self._config.bin_folder.parent / "kind.lock"
         kind = partial(self._box.path, self._kind)
         return Creation(self._inspector.cluster, spec, self._folder, lock, kind, self._inspector, self._images)
+
+    def _ask_for_nodes(self) -> Sequence[Node]:
+        return nodes_of(self._engine, self._config.cluster, self._owners.read())
 
     def _require_cluster(self) -> None:
         nodes = self._nodes.read()

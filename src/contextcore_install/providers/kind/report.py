@@ -142,7 +142,8 @@ def unreached(cluster: str, error: InstallError, reason: str = reasons.UNREACHED
 def differing_options(cluster: str, nodes: Sequence[Node], options: Mapping[str, Any]) -> list[Finding]:
     """Return warnings for options that only count when a cluster is made, and that this one was not made with."""
     images = sorted({node.image for node in nodes if node.is_member})
-    has = {"workers": sum(node.role == "worker" for node in nodes), "node-image": ", ".join(images)}
+    workers = sum(node.role == "worker" for node in nodes)
+    has = {reasons.WORKERS_FIXED: workers, reasons.NODE_IMAGE_FIXED: ", ".join(images)}
     return [
         explained(name, cluster=cluster, has=str(has[name]), wanted=str(wanted)).finding
         for name in has
