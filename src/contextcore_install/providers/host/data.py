@@ -69,9 +69,7 @@ class HostData:
 
     def volumes(self) -> Sequence[Volume]:
         """Return the folders that hold something."""
-        if not self.layout.data.is_dir():
-            return []
-        return [self._volume(path) for path in sorted(self.layout.data.iterdir()) if _holds_data(path)]
+        return [self._volume(path) for path in sorted(self.layout.data.glob("*")) if _holds_data(path)]
 
     def _volume(self, folder: Path) -> Volume:
         name = folder.name
@@ -117,10 +115,9 @@ class HostData:
                 raise InstallError("volume-unusable", message) from error
 
     def password(self) -> str | None:
-        try:
+        with suppress(OSError, ValueError):
             return read_text(self.layout.grafana_password).strip()
-        except (OSError, ValueError):
-            return None
+        return None
 
     def _lives_in(self, folder: Path, component: str) -> bool:
         """Tell whether a process of ours writes to a folder; another kind of store may have left it behind."""
@@ -132,10 +129,7 @@ class HostData:
 
     @contextmanager
     def _snapshot(self, folder: Path) -> Iterator[Path]:
-        """Have VictoriaMetrics make a snapshot, and delete it after the block. Raises InstallError.
-
-        After its documentation, "How to work with snapshots".
-        """
+        """Have a snapshot within the block (VictoriaMetrics, "How to work with snapshots"). Raises InstallError."""
         url = f"http://{LOOPBACK}:{self.ports[METRICS_STORE]}/snapshot"
         answer = LoopbackHttp().get(f"{url}/create", SNAPSHOT_WITHIN_S)
         try:
@@ -171,11 +165,8 @@ def _write(folder: Path, sink: IO[bytes], ctx: StepContext, *, follow: bool = Fa
     from contextcore_install.system import trees  # few runs copy anything
 
     ctx.raise_if_cancelled()
-    try:
+    with writing(folder, "volume-unreadable", f"{folder} cannot be copied"):
         left_out = trees.write_tree(folder, sink, follow=follow)
-    except OSError as error:
-        message = f"{folder} cannot be copied: {error.strerror or error}."
-        raise InstallError("volume-unreadable", message) from error
     if left_out:
         ctx.notice(f"{folder.name}: {left_out} entries that are neither files nor folders were left out")
 

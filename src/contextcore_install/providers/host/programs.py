@@ -91,10 +91,14 @@ class StackPrograms:
         return next((store for store in METRICS_STORES if store.name == name), None)
 
     def remember(self, store: MetricsStore) -> None:
-        """Keep the choice with the data, and what the programs said beside it. Raises OSError."""
-        program = self._find_store(store)
+        """Keep for later runs which store it is, what the programs said, and what is left out. Raises OSError."""
+        program, found = self._find_store(store), self.found()
         keep(self._layout.store_choice, {"family": store.name, "path": str(program.path) if program else ""})
         self._versions.save()
+        if left_out := {name: why for name, why in self.left_out.items() if name not in found}:
+            keep(self._layout.left_out, left_out)
+        else:
+            self._layout.left_out.unlink(missing_ok=True)
 
     def why_absent(self, component: Component) -> str:
         """Return why a component that was not found is not there: another program may have its name."""
@@ -174,14 +178,6 @@ class StackPrograms:
             if item.name not in found:
                 reason = "no metrics store on this machine" if item.name == METRICS_STORE else self.why_absent(item)
                 yield Absent(item.name, reason, INSTALL_TOOLS)
-
-    def keep(self) -> None:
-        """Keep what is left out for later runs. Raises OSError."""
-        found = self.found()
-        if there := {name: why for name, why in self.left_out.items() if name not in found}:
-            keep(self._layout.left_out, there)
-        else:
-            self._layout.left_out.unlink(missing_ok=True)
 
     def _find_store(self, store: MetricsStore) -> Program | None:
         """Return the program that wrote the data as long as it is there: another build may not read it."""

@@ -134,7 +134,6 @@ class HostProvider:
         self._layout.make()
         release = self._release()
         self._programs.remember(release.store)
-        self._programs.keep()
         self._layout.note_ports(self._config.ports)
         for name in self._dropped():
             ctx.activity(f"stopping {name}")

@@ -10,14 +10,13 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import INSTALL_TOOLS
 from contextcore_install.core.findings import Finding, Remedy
-from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Probe, ProviderConfig, Requirement
 from contextcore_install.core.requirements import Category
 from contextcore_install.diagnosis.failures import machine_findings
@@ -51,6 +50,8 @@ class HostRequirements:
         running = [item for item in self.programs.chosen if item.name in there]
         others = [item for item in self.programs.chosen if item.name != METRICS_STORE]
         ports = [(item, port.key) for item in running for port in used_ports(item, self.programs.store())]
+        fix = self.programs.fetch if self.config.install_tools else None
+        fetching = [Requirement("programs", "The stack's programs", self._programs, fix, critical=False)]
         of_machine: list[tuple[str, str, Callable[[], Probe]]] = [
             *((f"port-{key}", f"Port {self.ports[key]}", partial(self._port, item, key)) for item, key in ports),
             ("memory", "Memory", partial(self._memory, running)),
@@ -61,20 +62,11 @@ class HostRequirements:
         ]
         return [
             Requirement("platform", "Operating system and Python", _platform),
-            *self._others(to_fetch),
-            Requirement("metrics-store", "A metrics store", self._store, self._fix),
+            *(fetching if any(item.name != METRICS_STORE or self.programs.find(item) for item in to_fetch) else ()),
+            Requirement("metrics-store", "A metrics store", self._store, fix),
             *(Requirement(item.name, item.title, partial(self._program, item)) for item in others),
             *(Requirement(*row, category=Category.INFRASTRUCTURE) for row in of_machine),
         ]
-
-    @property
-    def _fix(self) -> Callable[[StepContext], None] | None:
-        return self.programs.fetch if self.config.install_tools else None
-
-    def _others(self, to_fetch: Sequence[Component]) -> Iterator[Requirement]:
-        """Yield that the programs beside the metrics store are there, as long as they are to be fetched."""
-        if any(item.name != METRICS_STORE or self.programs.find(item) for item in to_fetch):
-            yield Requirement("programs", "The stack's programs", self._programs, self._fix, critical=False)
 
     def _programs(self) -> Probe:
         wanted, found = [item.name for item in self.programs.wanted()], self.programs.found()

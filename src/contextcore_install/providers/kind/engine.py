@@ -46,10 +46,9 @@ class ContainerEngine:
         return endpoint_of(self.name, self.environ)
 
     def ask(self, *arguments: str, timeout_s: float = ASK_S, ctx: StepContext | None = None) -> Captured:
-        """Run a command of the engine and return how it ended.
+        """Run a command of the engine and return how it ended; raises InstallError if it is missing or silent.
 
-        Raises InstallError: why the engine is silent or missing. One that has just been silent is not asked for a
-        while: otherwise each port and node would wait for a hung engine.
+        One that hangs is not asked again for a while: else each port and node would wait for it.
         """
         key = shutil.which(self.name, path=self.environ.get("PATH", os.defpath)), self.endpoint.url
         silent_at, silence = _silent.get(key, (float("-inf"), None))
@@ -157,10 +156,9 @@ class ContainerEngine:
 
 
 def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> ContainerEngine:
-    """Return kind's engine: the noted one, else the one asked for, else the first that answers, else the first.
+    """Return kind's engine: the noted one, which has our cluster, else the one asked for, that answers, or the first.
 
-    A noted engine has our cluster, so no other stands in for it. The engine raises InstallError for whatever it is
-    asked: `engine-contradicts` if another one is asked for, and `engine-remote` if it is on another machine.
+    It answers all with `engine-contradicts` if another one is asked for, and `engine-remote` on another machine.
     """
     asked, noted = environ.get(CHOICE, ""), owner.engine if owner else ""
     if noted in ENGINES:
@@ -184,10 +182,9 @@ def choose_engine(environ: Mapping[str, str], owner: Owner | None) -> ContainerE
 
 
 def nodes_of(engine: ContainerEngine, cluster: str, owner: Owner | None) -> list[Node]:
-    """Return the containers of a cluster.
+    """Return the containers of a cluster; raises `engine-contradicts` if they are in another engine.
 
-    Raises InstallError: `engine-contradicts` if there are none because the command leads to another engine than the one
-    in which the cluster was made. An engine of another identity at the same address was only reset.
+    An engine of another identity at the same address was only reset.
     """
     nodes = engine.nodes(cluster, owner.nodes if owner else ())
     if nodes or owner is None or not owner.complete or not owner.engine_id:

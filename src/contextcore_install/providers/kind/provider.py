@@ -253,9 +253,6 @@ class KindProvider(KubernetesProvider):
 
 def node_of_volume(volume: Mapping[str, Any]) -> str:
     """Return the node that a volume is pinned to, as the provisioner of kind's class `standard` writes it."""
-    affinity = volume.get("nodeAffinity") or {}
-    for term in (affinity.get("required") or {}).get("nodeSelectorTerms") or []:
-        for expression in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]:
-            if expression.get("operator") == "In" and expression.get("values"):
-                return str(expression["values"][0])
-    return ""
+    terms = ((volume.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
+    found = (item for term in terms for name in ("matchExpressions", "matchFields") for item in term.get(name) or [])
+    return next((str(item["values"][0]) for item in found if item.get("operator") == "In" and item.get("values")), "")

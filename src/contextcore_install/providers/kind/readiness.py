@@ -172,10 +172,9 @@ class Readiness:
 
 
 def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, str]]) -> bool:
-    """Tell whether every node has renewed its Lease since its container started: its state from before is outdated.
+    """Tell whether nodes that were restarted have renewed their Leases since: their state from before is outdated.
 
-    A node at its first start has no such state, and is not asked about. The controller manager must have renewed its
-    Lease, too: until it leads again, which takes some 20 seconds, nobody counts pods or updates Services' endpoints.
+    So must the controller manager: for 20 seconds, until it leads again, nobody counts pods or updates endpoints.
     """
     if not any(node.was_restarted for node in nodes):
         return True
@@ -187,10 +186,9 @@ def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, 
 
 
 def reconnect(engine: ContainerEngine, cluster: str, snapshot: ClusterSnapshot, ctx: StepContext) -> None:
-    """Connect nodes that were taken off the network again. Raises InstallError.
+    """Connect nodes to their network again, in the order of their addresses, which they then get back.
 
-    A node whose address has changed is restarted: it reads its address, and tells the kubelet, when it starts. Engines
-    give the lowest free address, so that nodes connected in the order of theirs get them back.
+    A node whose address has changed is restarted, as it reads it when it starts. Raises InstallError.
     """
     from ipaddress import ip_address
 
