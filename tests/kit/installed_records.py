@@ -53,7 +53,7 @@ def write_records(folder: Path, story: Sequence[Event] = STORY) -> State:
     for event in story:
         writer.append(event)
         state.apply(event)
-    StateWriter(layout.state).save(state, writer.offset)
+    StateWriter(layout.state, state, lambda: writer.offset).write()
     writer.close()
     return state
 

@@ -146,7 +146,7 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
         text = json.dumps(records.imported["document"], ensure_ascii=False)
         state.write_text(text, encoding="utf-8", errors=IN_FILES)
     else:
-        StateWriter(state).save(records.state, records.offset)
+        StateWriter(state, records.state, lambda: records.offset).write()
     with suppress(UnreadableFileError):  # then the state counts, as it does here
         if JournalReader(app.layout.journal).size():
             with (folder / app.layout.journal.name).open("wb") as file:

@@ -23,7 +23,7 @@ from contextcore_install.storage.home import make_home, make_private, require_ow
 from contextcore_install.storage.journal.compaction import compact
 from contextcore_install.storage.journal.journal import JournalWriter
 from contextcore_install.storage.lock import Lock
-from contextcore_install.storage.state_file import StateFileWriter
+from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.storage.step_logs import StepLogs, prune_logs
 from contextcore_install.storage.store import Records, adopt, mend_records, read_records
 from contextcore_install.system.files import sweep
@@ -106,7 +106,7 @@ def open_recorder(
     layout = app.layout
     journal = JournalWriter(layout.journal, records.offset)
     stack.callback(journal.close)
-    keeper = StateFileWriter(layout.state, records.state, journal)
+    keeper = StateWriter(layout.state, records.state, lambda: journal.offset)
     stack.callback(keeper.save)
     logs = StepLogs(layout.logs)
     stack.callback(logs.close)

@@ -7,7 +7,7 @@ mistakes, not against an attacker, so a CRC is enough and costs nothing at start
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,6 @@ from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffs
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
-from contextcore_install.storage.journal.journal import JournalWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,34 +57,15 @@ def load_state(path: Path) -> StoredState | None:
 
 
 class StateWriter:
-    """Writes a state file again and again, at a cost that depends on what changed and not on its size."""
+    """Folds events into the state, and writes its file at a cost that depends on what changed and not on its size.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `reached` tells how far into the journal the state reaches.
+    """
+
+    def __init__(self, path: Path, state: State, reached: Callable[[], JournalOffset]) -> None:
+        self._path, self.state, self._reached = path, state, reached
         self._lines: dict[str, bytes] = {}
         self._changed: set[str] = set()
-        self.forget, self.forget_all = self._changed.add, self._lines.clear  # have a step, or all, encoded anew
-
-    def save(self, state: State, offset: JournalOffset) -> None:
-        """Replace the state file; raises InstallError."""
-        new = list(islice(state.steps, len(self._lines), None))  # steps come at the end, and none goes
-        self._lines |= dict.fromkeys(new, b"")
-        self._changed.update(new)
-        for step_id in self._changed & state.steps.keys():
-            self._lines[step_id] = _field(step_id, state.steps[step_id].as_document())
-        self._changed.clear()
-        pieces = _layout(state.head_document() | {"journal": asdict(offset)}, self._lines.values())
-        # Losing the newest state file to a power cut is harmless: it is folded from the journal again.
-        write_atomically(self._path, _with_digest(pieces), durable=False)
-
-
-class StateFileWriter:
-    """Folds events into the state, and writes it when the engine says that it is time."""
-
-    def __init__(self, path: Path, state: State, journal: JournalWriter) -> None:
-        self._writer = StateWriter(path)
-        self._journal = journal
-        self.state = state
         self.dirty = False
 
     def handle(self, event: Event) -> None:
@@ -94,14 +74,27 @@ class StateFileWriter:
         self.state.apply(event)
         self.dirty = True
         if event.kind is Kind.STATE_IMPORTED:
-            self._writer.forget_all()
+            self._lines.clear()
         elif event.step:
-            self._writer.forget(event.step)
+            self._changed.add(event.step)
 
     def save(self) -> None:
         if self.dirty:
-            self._writer.save(self.state, self._journal.offset)
-            self.dirty = False
+            self.write()
+
+    def write(self) -> None:
+        """Replace the state file; raises InstallError."""
+        steps = self.state.steps
+        new = list(islice(steps, len(self._lines), None))  # steps come at the end, and none goes
+        self._lines |= dict.fromkeys(new, b"")
+        self._changed.update(new)
+        for step_id in self._changed & steps.keys():
+            self._lines[step_id] = _field(step_id, steps[step_id].as_document())
+        self._changed.clear()
+        pieces = _layout(self.state.head_document() | {"journal": asdict(self._reached())}, self._lines.values())
+        # Losing the newest state file to a power cut is harmless: it is folded from the journal again.
+        write_atomically(self._path, _with_digest(pieces), durable=False)
+        self.dirty = False
 
 
 def _layout(head: dict[str, Any], steps: Iterable[bytes]) -> Iterator[bytes]:

@@ -62,7 +62,7 @@ class Machine:
         began = second(SystemClock().now_us() + late_s * 1_000_000)
         state.run = replace(RunState("r1", "resume"), started_at=began, outcome=outcome)
         state.steps = {name: StepState(status=status) for name in state.steps}
-        StateWriter(self.home.cluster(cluster).state).save(state, START)
+        StateWriter(self.home.cluster(cluster).state, state, lambda: START).write()
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def a_run(layout: ClusterLayout, name: str, *, applied: bool = False) -> Journal
         writer.append(event)
         records.state.apply(event)
     writer.close()
-    StateWriter(layout.state).save(records.state, writer.offset)
+    StateWriter(layout.state, records.state, lambda: writer.offset).write()
     return writer.offset
 
 

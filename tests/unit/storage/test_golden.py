@@ -45,7 +45,7 @@ def test_a_state_file_of_any_version_is_taken_over_and_written_in_todays_form(tm
     layout = ClusterLayout(tmp_path)
     shutil.copy(GOLDEN / name, layout.state)
     records = mend_records(layout, CLUSTER)
-    StateWriter(layout.state).save(records.state, JournalOffset())
+    StateWriter(layout.state, records.state, JournalOffset).write()
     written = parse_json(layout.state.read_bytes())
     assert {name: written[name] for name in expected(name)} == expected(name)
     assert read_records(layout, CLUSTER).state == records.state

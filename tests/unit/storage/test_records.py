@@ -53,12 +53,12 @@ def write(layout: ClusterLayout, journaled: Sequence[Event], in_state: int | Non
     """Write a journal, and a state file that holds its first `in_state` events."""
     writer = JournalWriter(layout.journal)
     state = State("test")
-    states = StateWriter(layout.state)
+    states = StateWriter(layout.state, state, lambda: writer.offset)
     for number, event in enumerate(journaled, 1):
         writer.append(event)
         state.apply(event)
         if number == in_state:
-            states.save(state, writer.offset)
+            states.write()
     writer.close()
     return state
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.core.events import JournalOffset
-from contextcore_install.engine.state import COMPLETED, IN_PROGRESS, State, StepState
+from contextcore_install.core.events import Event, JournalOffset, Kind
+from contextcore_install.engine.state import COMPLETED, State, StepState
 from contextcore_install.storage.files import write_atomically
 from contextcore_install.storage.state_file import StateWriter, load_state
 
@@ -18,7 +18,7 @@ MARK = JournalOffset(events=3, bytes=700, at_us=1_795_000_000_000_000)
 def test_people_and_earlier_versions_find_a_line_a_field_and_a_line_a_step(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     steps = {"a": StepState(COMPLETED, attempts=1), "b": StepState()}
-    StateWriter(path).save(State("test", steps=steps), MARK)
+    StateWriter(path, State("test", steps=steps), lambda: MARK).write()
     assert path.read_text() == (
         '{\n  "version": "1.0",\n  "cluster_name": "test",\n  "started_at": "",\n  "updated_at": "",\n'
         '  "installation_id": "",\n  "provider": "",\n  "verified_at": "",\n  "settings": {},\n  "run": {},\n'
@@ -32,20 +32,20 @@ def test_people_and_earlier_versions_find_a_line_a_field_and_a_line_a_step(tmp_p
 def test_a_state_of_any_size_is_read_as_it_was_written_and_known_as_ours(tmp_path: Path, count: int) -> None:
     path = tmp_path / "state.json"
     state = State("test", steps={f"step_{number}": StepState() for number in range(count)})
-    StateWriter(path).save(state, MARK)
+    StateWriter(path, state, lambda: MARK).write()
     assert as_stored(path) == state.as_document()["steps"]
 
 
 def test_what_came_and_what_changed_since_the_last_time_is_in_the_next(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    writer, state = StateWriter(path), State("test", steps={"z": StepState()})
-    writer.save(state, MARK)
-    for step_id in ("y", "a", "m"):
-        state.step(step_id).status = IN_PROGRESS
-    state.step("z").status = COMPLETED
-    for step_id in ("never_begun", "m", "z"):
-        writer.forget(step_id)
-    writer.save(state, MARK)
+    state = State("test", steps={"z": StepState()})
+    writer = StateWriter(path, state, lambda: MARK)
+    writer.write()
+    writer.handle(event(Kind.FINDING, "never_begun"))
+    for step_id in ("y", "a", "m", "z"):
+        writer.handle(event(Kind.STEP_STARTED, step_id))
+    writer.handle(event(Kind.STEP_COMPLETED, "z"))
+    writer.save()
     stored = as_stored(path)
     assert stored == state.as_document()["steps"]
     assert list(stored) == ["z", "y", "a", "m"]
@@ -53,12 +53,16 @@ def test_what_came_and_what_changed_since_the_last_time_is_in_the_next(tmp_path:
 
 def test_a_state_that_became_another_is_written_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    writer = StateWriter(path)
-    writer.save(State("test", steps={"a": StepState(), "b": StepState()}), MARK)
-    other = State("test", steps={"b": StepState(COMPLETED), "c": StepState()})
-    writer.forget_all()
-    writer.save(other, MARK)
-    assert as_stored(path) == other.as_document()["steps"]
+    writer = StateWriter(path, State("test", steps={"a": StepState(), "b": StepState()}), lambda: MARK)
+    writer.write()
+    other = State("test", steps={"b": StepState(COMPLETED), "c": StepState()}).as_document()
+    writer.handle(event(Kind.STATE_IMPORTED, document=other))
+    writer.save()
+    assert as_stored(path) == other["steps"]
+
+
+def event(kind: Kind, step: str = "", **data: object) -> Event:
+    return Event(1, MARK.at_us, "run", kind, step, data)
 
 
 def as_stored(path: Path) -> dict[str, object]:

@@ -47,7 +47,7 @@ def installed(home: Home, name: str, identity: str = "", began_us: int = START_U
         event = Event(number, began_us + number * 1_000_000, "run", kind, step, data)
         writer.append(event)
         state.apply(event)
-    StateWriter(layout.state).save(state, writer.offset)
+    StateWriter(layout.state, state, lambda: writer.offset).write()
     writer.close()
     return layout
 
