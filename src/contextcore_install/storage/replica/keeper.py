@@ -6,9 +6,9 @@ No run fails for it or waits for it: failures are reported once, and the end has
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -83,10 +83,10 @@ class ReplicaSync:
         self._redaction = redaction
         self._report = report
         self._lost = lost
-        self._tail = deque(copy.tail)
-        self._pending: deque[Event] = deque()
-        self._changed = threading.Condition()
-        self._urgent = self._ending = self._unwritten = False
+        self._tail = list(copy.tail)
+        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()  # None at the end
+        self._ending = threading.Event()
+        self._urgent = self._unwritten = False
         self._has_place = copy.has_place  # the cluster is up, and the place in it is ours
         self._leaving = self._removed = False
         self._may_write_without_lease = False
@@ -106,18 +106,12 @@ class ReplicaSync:
             self._has_place = self._has_place or event.kind is Kind.STEP_COMPLETED
             self._leaving = self._leaving or event.kind is Kind.STEP_UNDO_STARTED
             self._removed = event.kind is Kind.STEP_UNDONE or (self._removed and event.kind is not Kind.STEP_STARTED)
-        with self._changed:
-            self._pending.append(event)
-            # What was done already is not worth a write of its own: a run with nothing to do stays quick.
-            if event.kind in DURABLE and event.step and not event.data.get("already"):
-                self._urgent = True
-            self._changed.notify()
+        self._inbox.put(event)
 
     def close(self, timeout_s: float) -> None:
         """Write what is left and release the lease, within so many seconds."""
-        with self._changed:
-            self._ending = True
-            self._changed.notify()
+        self._ending.set()
+        self._inbox.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -145,17 +139,9 @@ class ReplicaSync:
 
     def _work(self) -> None:
         if not self._tail:
-            self._tail.extend(self._lines_before())
+            self._tail = self._lines_before()
         while True:
-            with self._changed:
-                if not self._ending and self._write_in_s() > 0:
-                    renew_in_s = self._renewed_at + RENEW_S - time.monotonic()
-                    self._changed.wait(max(0.05, min(self._write_in_s(), renew_in_s)))
-                ending, due = self._ending, self._write_in_s() <= 0
-                events = list(self._pending)
-                self._pending.clear()
-                self._urgent = self._urgent and not due
-            self._take_in(events)
+            ending = self._receive()
             if self._lease.taken_by is not None:
                 return
             if ending:
@@ -163,27 +149,38 @@ class ReplicaSync:
                     self._finish()
                 return
             try:
-                self._keep(write=due and self._unwritten)
+                self._keep(write=self._write_in_s() <= 0)
             except InstallError as error:
                 if error.code == ELSEWHERE:
                     self._lost(error)
                     return
                 self._report_failure(error)
 
+    def _receive(self) -> bool:
+        """Take in what was reported, which is waited for until something is due; return whether that was all."""
+        write_in_s, renew_in_s = self._write_in_s(), self._renewed_at + RENEW_S - time.monotonic()
+        with suppress(queue.Empty):
+            event = self._inbox.get(timeout=max(0.05, min(write_in_s, renew_in_s)) if write_in_s > 0 else 0.0)
+            while event is not None:
+                self._take_in(event)
+                event = self._inbox.get_nowait()
+            return True
+        return False
+
     def _write_in_s(self) -> float:
-        if not self._pending and not self._unwritten:
+        if not self._unwritten:
             return RENEW_S
         return self._written_at + (URGENT_S if self._urgent else WRITE_S) - time.monotonic()
 
-    def _take_in(self, events: list[Event]) -> None:
-        for event in events:
-            self._idle = self._idle and (event.kind in _IDLE or self._is_confirmed(event))
-            self._state.apply(event)
-            self._tail.append(self._line(event))
-            self._end = JournalOffset(event.number, 0, event.at_us)
-            self._unwritten = self._unwritten or event.kind is not Kind.HEARTBEAT  # the lease says that already
-        if len(self._tail) > 100:
-            self._tail = deque(newest_lines(list(self._tail), MOST_BYTES))
+    def _take_in(self, event: Event) -> None:
+        self._idle = self._idle and (event.kind in _IDLE or self._is_confirmed(event))
+        # What was done already is not worth a write of its own: a run with nothing to do stays quick.
+        is_news = event.kind in DURABLE and event.step and not event.data.get("already")
+        self._urgent = self._urgent or bool(is_news)
+        self._unwritten = self._unwritten or event.kind is not Kind.HEARTBEAT  # the lease says that already
+        self._state.apply(event)
+        self._tail.append(self._line(event))
+        self._end = JournalOffset(event.number, 0, event.at_us)
 
     def _is_confirmed(self, event: Event) -> bool:
         """Tell whether a step turned out to be done, as it was known to be."""
@@ -194,12 +191,14 @@ class ReplicaSync:
         if self._idle and not write:
             return
         self._idle = False
+        if write:
+            self._written_at, self._urgent = time.monotonic(), False
+            self._tail = newest_lines(self._tail, MOST_BYTES)
         lacking = self._has_place and not self._lease.held and not self._may_write_without_lease
         if lacking or time.monotonic() - self._renewed_at >= RENEW_S:
             self._renewed_at = time.monotonic()
             self._renew()
         if write:
-            self._written_at = time.monotonic()
             self._write()
 
     def _renew(self) -> None:
@@ -212,9 +211,8 @@ class ReplicaSync:
                 raise
 
     def _pause(self, seconds: float) -> None:
-        with self._changed:
-            if self._changed.wait_for(lambda: self._ending, seconds):
-                raise InstallError("ending", "the run ends")
+        if self._ending.wait(seconds):
+            raise InstallError("ending", "the run ends")
 
     def _write(self) -> None:
         if not self._has_place or not (self._lease.held or self._may_write_without_lease):
@@ -263,12 +261,8 @@ class ReplicaSync:
         self._remote.lease.remove()
 
     def _packed(self) -> dict[str, str]:
-        state, lease, end = (
-            state_from_document(self._redaction.document(self._state.as_document())),
-            self._lease,
-            self._end,
-        )
-        tail = tuple(self._tail)
+        state = state_from_document(self._redaction.document(self._state.as_document()))
+        lease, end, tail = self._lease, self._end, tuple(self._tail)
         return RemoteRecords(state, end.events, end.at_us, lease.host, lease.identity, tail, lease.term).pack()
 
     def _line(self, event: Event) -> str:
