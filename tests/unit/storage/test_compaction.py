@@ -16,6 +16,7 @@ from contextcore_install.core.events import Event, JournalOffset, Kind
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.storage.home import ClusterLayout
+from contextcore_install.storage.journal import compaction
 from contextcore_install.storage.journal.compaction import compact, past_summary, read_journal_summary
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter, copy_lines
 from contextcore_install.storage.state_file import StateWriter
@@ -295,11 +296,15 @@ def test_a_state_made_from_the_state_file_stands_in_what_is_left_of_the_journal(
     assert mend_records(layout, CLUSTER).state.steps == known.steps
 
 
-def test_a_disk_that_refuses_leaves_the_journal_as_it_is(layout: ClusterLayout) -> None:
+def test_a_disk_that_refuses_leaves_the_journal_as_it_is(
+    layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     some_runs(layout, 3)
     layout.past.mkdir(mode=0o700, exist_ok=True)
     before = everything(layout)
-    compact(layout.journal, CLUSTER, 1, write=_full_disk)
+    with monkeypatch.context() as patched:
+        patched.setattr(compaction, "write_atomically", _full_disk)
+        compact(layout.journal, CLUSTER, 1)
     assert everything(layout) == before
     assert read_journal_summary(layout.journal, CLUSTER).as_document() == folded(before).as_document()
     compact(layout.journal, CLUSTER, 1)
@@ -311,7 +316,9 @@ def _full_disk(path: Path, content: bytes) -> None:
     raise OSError(28, "No space left on device", str(path))
 
 
-def test_parts_of_a_compaction_that_was_cut_off_give_way_to_those_of_the_next(layout: ClusterLayout) -> None:
+def test_parts_of_a_compaction_that_was_cut_off_give_way_to_those_of_the_next(
+    layout: ClusterLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one_long_file(layout)
     before = everything(layout)
     written: list[Path] = []
@@ -322,7 +329,9 @@ def test_parts_of_a_compaction_that_was_cut_off_give_way_to_those_of_the_next(la
             _full_disk(path, content)
         path.write_bytes(content)
 
-    compact(layout.journal, CLUSTER, 700, write=fails_in_the_end)
+    with monkeypatch.context() as patched:
+        patched.setattr(compaction, "write_atomically", fails_in_the_end)
+        compact(layout.journal, CLUSTER, 700)
     assert written[1].exists()
     assert everything(layout) == before
     compact(layout.journal, CLUSTER, 10**6)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,8 @@ from contextcore_install.system.files import sweep, sync_folder, write_atomicall
 MOST_SUMMARY_BYTES = 64 * 1024 * 1024
 _LEVEL = 6
 
-Write = Callable[[Path, bytes], None]
 
-
-def compact(journal: Path, cluster: str, most: int, *, write: Write = write_atomically) -> None:
+def compact(journal: Path, cluster: str, most: int) -> None:
     """Have a journal that is longer than `most` bytes compressed; what the disk refuses is done by a later call.
 
     The caller holds the lock, has repaired the journal, and does not write to it. Raises InstallError if the folder of
@@ -51,7 +49,7 @@ def compact(journal: Path, cluster: str, most: int, *, write: Write = write_atom
         make_private(segments_folder(journal))
         sync_folder(journal.parent)
         sweep(segments_folder(journal))
-        _compress(journal, cluster, most, write)
+        _compress(journal, cluster, most)
 
 
 def past_summary(journal: Path, cluster: str) -> tuple[JournalSummary, int]:
@@ -80,7 +78,7 @@ def read_journal_summary(journal: Path, cluster: str) -> JournalSummary:
     return summary
 
 
-def _compress(journal: Path, cluster: str, most: int, write: Write) -> None:
+def _compress(journal: Path, cluster: str, most: int) -> None:
     """Compress what was rotated, and remove it; raises OSError, and then it still counts."""
     summary, _ = past_summary(journal, cluster)
     rotated = past_segments(journal)[-1]
@@ -92,10 +90,10 @@ def _compress(journal: Path, cluster: str, most: int, write: Write) -> None:
     for position, event in _events(journal, rotated):
         begins_run = event.kind is Kind.RUN_STARTED or event.stands_alone
         if begins_run and position - start >= most and end - position >= most // 2:
-            _write_segment(write, journal, rotated, (start, position), summary.as_document(first_row))
+            _write_segment(journal, rotated, start, position, summary.as_document(first_row))
             start, first_row = position, len(summary.runs)
         summary.take(position, event)
-    _write_segment(write, journal, rotated, (start, end), summary.as_document(first_row))
+    _write_segment(journal, rotated, start, end, summary.as_document(first_row))
     rotated.path.unlink()
     sync_folder(journal.parent)
 
@@ -107,16 +105,13 @@ def _events(journal: Path, segment: Segment) -> Iterator[tuple[int, Event]]:
         yield position, event
 
 
-def _write_segment(
-    write: Write, journal: Path, rotated: Segment, place: tuple[int, int], summary: dict[str, Any]
-) -> None:
-    start, end = place
+def _write_segment(journal: Path, rotated: Segment, start: int, end: int, summary: dict[str, Any]) -> None:
     with rotated.path.open("rb") as file:
         file.seek(start - rotated.start)
         content = file.read(end - start)
     segment = Segment(segments_folder(journal) / f"{start:012d}-{end:012d}.jsonl.gz", start, end)
-    write(_summary_path(segment), _compressed(json.dumps(summary, separators=(",", ":")).encode()))
-    write(segment.path, _compressed(content))
+    write_atomically(_summary_path(segment), _compressed(json.dumps(summary, separators=(",", ":")).encode()))
+    write_atomically(segment.path, _compressed(content))
 
 
 def _compressed(content: bytes) -> bytes:
