@@ -20,9 +20,8 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome
-from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.plan import ONCE, Plan
 from contextcore_install.engine.recorder import Recorder
-from contextcore_install.engine.retry import ONCE
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile

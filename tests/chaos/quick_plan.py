@@ -18,8 +18,7 @@ from contextcore_install.__main__ import main
 from contextcore_install.core.findings import CheckResult, Finding, Remedy
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.names import STEP_IDS
-from contextcore_install.engine.plan import Plan
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import Plan, RetryPolicy
 from contextcore_install.runtime.app import App
 from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 from kit.fakes import FakeProvider

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextcore_install.core.errors import usage_error
-from contextcore_install.engine.retry import RepairBudget
+from contextcore_install.engine.plan import RepairBudget
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.recovery import require_installation
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider, Volume
-from contextcore_install.engine.plan import Plan, Step
-from contextcore_install.engine.retry import ONCE
+from contextcore_install.engine.plan import ONCE, Plan, Step
 from contextcore_install.engine.state import RESTORE_STEP
 from contextcore_install.storage.backup.archive import Manifest
 from contextcore_install.storage.backup.restoring import begun, give_up, is_begun, volume_copy

@@ -15,7 +15,7 @@ from contextcore_install.core.text import ascii_json
 from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.engine.retry import RepairBudget
+from contextcore_install.engine.plan import RepairBudget
 from contextcore_install.engine.state import PENDING, State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import Found, has_automatic_fix

@@ -11,7 +11,7 @@ from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import Http, HttpResponse, Programs, StepContext, Telemetry
 from contextcore_install.core.provider import Endpoint, Provider
 from contextcore_install.core.requirements import Storage
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

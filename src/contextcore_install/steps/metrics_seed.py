@@ -9,7 +9,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, still_wrong
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import count
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 _STORE = "mimir"  # the workload that is the metrics store, whichever program it is

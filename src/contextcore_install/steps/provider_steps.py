@@ -12,7 +12,7 @@ from contextcore_install.core.interfaces import HttpResponse, StepContext
 from contextcore_install.core.provider import ClusterState, Drift, Endpoint, Probe, Requirement, Workload
 from contextcore_install.core.requirements import how_to_end
 from contextcore_install.core.text import and_more, count
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 PROBES_AT_ONCE = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextcore_install.engine.retry import HOUR_S, RepairBudget
+from contextcore_install.engine.plan import HOUR_S, RepairBudget
 
 TIMES = st.lists(st.floats(0, 4 * HOUR_S), max_size=12)
 NOW = st.floats(0, 4 * HOUR_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import RetryPolicy
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

@@ -12,9 +12,8 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.outcome import Limits, Outcome
-from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.plan import Plan, RetryPolicy
 from contextcore_install.engine.recorder import Recorder
-from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State, StepState
 from contextcore_install.engine.undoing import UndoEngine, steps_to_undo

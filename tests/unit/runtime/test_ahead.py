@@ -10,8 +10,7 @@ import pytest
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.engine.plan import Plan
-from contextcore_install.engine.retry import RetryPolicy
+from contextcore_install.engine.plan import Plan, RetryPolicy
 from contextcore_install.runtime.ahead import COUNTS_S, ChecksAhead
 from kit.fakes import Told
 

@@ -18,8 +18,7 @@ from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome, RunResult
-from contextcore_install.engine.plan import Plan
-from contextcore_install.engine.retry import RepairBudget
+from contextcore_install.engine.plan import Plan, RepairBudget
 from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.running import RunControl, mend
 from contextcore_install.runtime.watching import Watch

@@ -21,9 +21,8 @@ from contextcore_install.engine import state as core_state
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Limits
-from contextcore_install.engine.plan import Plan
+from contextcore_install.engine.plan import Plan, RetryPolicy
 from contextcore_install.engine.recorder import Recorder
-from contextcore_install.engine.retry import RetryPolicy
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.engine.status import status_document
