@@ -157,3 +157,11 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
                 hint=f"choose another: {own('--port', f'{key}=PORT')}",
             )
     return ports
+
+
+def full_name(image: str) -> str:
+    """Return an image's name as nodes report it: with its registry, by default Docker Hub."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"

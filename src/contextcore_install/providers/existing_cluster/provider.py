@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from contextcore_install.core.dataclass import replace
@@ -27,16 +29,17 @@ from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.existing_cluster.ownership import Ownership
 from contextcore_install.providers.existing_cluster.rights import rights_finding
-from contextcore_install.providers.kubernetes.client import Snapshot
-from contextcore_install.providers.kubernetes.data import ClaimData, through_pod
-from contextcore_install.providers.kubernetes.objects import NAMESPACE, Release
+from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace, copy_pod
+from contextcore_install.providers.kubernetes.objects import NAMESPACE
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
-from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
+from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, component, resolve_ports
 from contextcore_install.stack.ingest import ASKED
 from contextcore_install.system.programs import KUBECTL
 
+IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
+COPY_POD_READY_S = 120  # for a pod that copies to run
 CONTEXT_FILE = "context"  # in the cluster's folder: the context that the release was applied in
 
 
@@ -140,8 +143,31 @@ class KubeContextProvider(KubernetesProvider):
             self._forget_claims()
 
     def data(self) -> Data:
-        reach = through_pod(self._reader, self._config.cluster)
-        return ClaimData(self._reader, self._config.cluster, reach, outlives_cluster=True)
+        return ClaimData(self._reader, self._config.cluster, self._reach_claim, outlives_cluster=True)
+
+    @contextmanager
+    def _reach_claim(self, claim: Claim, ctx: StepContext) -> Iterator[ClaimPlace]:
+        """Give the way to a claim's files: through a pod of ours that has it mounted, for the length of a copy.
+
+        It runs an image that the stack has on the node anyway, so that nothing is pulled, as the user whose files they
+        are.
+        """
+        kubectl, wanted = self._kubectl, component(IMAGE_OF).image
+        # As the release has it: it may come from a mirror.
+        image = next((image for image in self._reader.release().images if image.endswith(wanted)), wanted)
+        manifest = copy_pod(claim, image, self._config.cluster)
+        name, scope = manifest["metadata"]["name"], ("-n", claim.key.namespace)
+        folder = manifest["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
+        ctx.activity(f"starting a pod that has {claim.key.name}")
+        try:
+            kubectl.call("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest), ctx=ctx)
+            ready = ("wait", "--for=condition=Ready", f"pod/{name}", *scope, f"--timeout={COPY_POD_READY_S}s")
+            kubectl.call(*ready, ctx=ctx, timeout_s=COPY_POD_READY_S + 10)
+            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), folder)
+        finally:
+            with suppress(InstallError):
+                # It has nothing to finish, and nobody waits for it to be gone.
+                kubectl.call("delete", "pod", name, *scope, "--ignore-not-found", "--grace-period=1", "--wait=false")
 
     def remote(self) -> Remote:
         self._ownership.require()
@@ -191,7 +217,18 @@ class KubeContextProvider(KubernetesProvider):
         return taken.evidence if taken else ""
 
     def listeners(self) -> Sequence[Listener]:
-        return list(reach_of_services(self._reader.release(), self._reader.read()))
+        """Return how far each Service of the release reaches, as it is in the cluster."""
+        snapshot, found = self._reader.read(), []
+        services = (snapshot.get(key) for key in self._reader.release().by_key if key.kind == "Service")
+        for live in filter(None, services):
+            place = "inside the cluster"
+            if live.spec.get("type") == "NodePort":
+                numbers = ", ".join(str(port.get("nodePort", "?")) for port in live.spec.get("ports", []))
+                place = f"every node, port {numbers}"
+            elif live.spec.get("type") == "LoadBalancer" or live.spec.get("externalIPs"):
+                place = "a load balancer"
+            found.append(Listener(live.key.label, place, is_open=place != "inside the cluster"))
+        return found
 
     def overview(self) -> Overview:
         grafana = self._kubectl.shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
@@ -201,31 +238,13 @@ class KubeContextProvider(KubernetesProvider):
         return Overview(programs=programs, hints=(pods, forward, login))
 
     def by_hand(self, step_id: str) -> Sequence[str]:
-        shown = self._kubectl.shown
-        if step_id == "preflight":
-            return ["kubectl version --client", shown("auth", "can-i", "--list", "-n", NAMESPACE)]
-        if step_id == "cluster_create":
-            return [shown("get", "--raw", "/readyz")]
-        if step_id == "services_verify":
-            services = [service for _, service in self._services()]
-            return [
-                f"{shown('-n', namespace, 'port-forward', f'service/{name}', str(port))} &"
-                for namespace, name, port in services
-            ]
-        return super().by_hand(step_id)
-
-
-def reach_of_services(release: Release, snapshot: Snapshot) -> Iterator[Listener]:
-    """Yield how far each Service of the release reaches, as it is in the cluster."""
-    services = (live for key in release.by_key if key.kind == "Service" and (live := snapshot.get(key)))
-    for live in services:
-        label, spec, place = live.key.label, live.spec, "inside the cluster"
-        if spec.get("type") == "NodePort":
-            numbers = ", ".join(str(port.get("nodePort", "?")) for port in spec.get("ports", []))
-            place = f"every node, port {numbers}"
-        elif spec.get("type") == "LoadBalancer" or spec.get("externalIPs"):
-            place = "a load balancer"
-        yield Listener(label, place, is_open=place != "inside the cluster")
+        if step_id != "services_verify":
+            return super().by_hand(step_id)
+        shown, services = self._kubectl.shown, [service for _, service in self._services()]
+        return [
+            f"{shown('-n', namespace, 'port-forward', f'service/{name}', str(port))} &"
+            for namespace, name, port in services
+        ]
 
 
 create = KubeContextProvider

@@ -68,8 +68,8 @@ def rights_needed(release: Release) -> list[Right]:
     return list(dict.fromkeys(found))
 
 
-def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
-    """Return what this user may not do of what is needed; a namespace that exists need not be made."""
+def rights_finding(kubectl: Kubectl, release: Release) -> Finding | None:
+    """Return which rights stand in the way; a namespace that exists need not be made. Raises InstallError."""
     needed = rights_needed(release)
     about = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     reviews = [{**about, "spec": {"resourceAttributes": asdict(right)}} for right in needed]
@@ -80,7 +80,19 @@ def rights_missing(kubectl: Kubectl, release: Release) -> list[Right]:
     others = [right for right in missing if right.resource != "namespaces"]
     namespaces = {*release.namespaces, *(key.name for key in release.by_key if key.kind == "Namespace")}
     is_there = others != missing and all(_exists(kubectl, name) for name in sorted(namespaces))
-    return others if is_there else missing
+    missing = others if is_there else missing
+    if not missing:
+        return None
+    places = " and ".join(sorted({right.namespace for right in missing} - {""})) or release.namespace
+    return Finding(
+        "rights-missing",
+        f"This user may not do all that the installation needs in the namespace {places}.",
+        "may not: " + "; ".join(map(str, missing)),
+        Remedy(
+            "Ask the cluster's administrator for these rights, or use another context.",
+            kubectl.shown("auth", "can-i", *str(missing[0]).split()),
+        ),
+    )
 
 
 def _exists(kubectl: Kubectl, namespace: str) -> bool:
@@ -94,23 +106,6 @@ def _exists(kubectl: Kubectl, namespace: str) -> bool:
     name = f"contextcore-install-{secrets.token_hex(4)}"
     done = kubectl.attempt("create", "configmap", name, "-n", namespace, "--dry-run=server", "-o", "name")
     return done.exit_code == 0 or not _NOT_THERE.search(done.stderr)
-
-
-def rights_finding(kubectl: Kubectl, release: Release) -> Finding | None:
-    """Return which rights stand in the way. Raises InstallError."""
-    missing = rights_missing(kubectl, release)
-    if not missing:
-        return None
-    places = " and ".join(sorted({right.namespace for right in missing} - {""})) or release.namespace
-    return Finding(
-        "rights-missing",
-        f"This user may not do all that the installation needs in the namespace {places}.",
-        "may not: " + "; ".join(map(str, missing)),
-        Remedy(
-            "Ask the cluster's administrator for these rights, or use another context.",
-            kubectl.shown("auth", "can-i", *str(missing[0]).split()),
-        ),
-    )
 
 
 def _resource(item: Manifest) -> tuple[str, str]:

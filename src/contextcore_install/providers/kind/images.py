@@ -18,6 +18,7 @@ from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.bundle_images import BundleImages
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import MIB
+from contextcore_install.stack.catalogue import full_name
 from contextcore_install.system import process
 from contextcore_install.system.packages.progress import paced
 from contextcore_install.system.process import pipe
@@ -239,14 +240,6 @@ def load_by_hand(engine: str, image: str, node: str, bundle: BundleImages | None
 def by_digest(image: str) -> bool:
     """Tell whether an image is named by its digest: an archive cannot carry that name, so nodes pull it themselves."""
     return "@" in image
-
-
-def full_name(image: str) -> str:
-    """Return an image's name as nodes report it: with its registry, by default Docker Hub."""
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return image
-    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
 
 def _in_time(limit_s: float, ctx: StepContext) -> float:

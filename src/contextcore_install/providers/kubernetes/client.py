@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -180,6 +180,13 @@ class Reader:
         with self._lock:
             self._release = self._release or self._render()
             return self._release
+
+    def namespaces(self) -> Sequence[str]:
+        """Return the release's namespaces; none if it cannot be rendered: its manifests may not be on this machine."""
+        try:
+            return self.release().namespaces
+        except InstallError:
+            return ()
 
     def read(self, *, fresh: bool = False) -> Snapshot:
         """Return what the cluster holds in the release's namespaces. Raises InstallError."""

@@ -9,7 +9,7 @@ import secrets
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +22,9 @@ from contextcore_install.providers.kubernetes.claims import is_claim_of, pods_us
 from contextcore_install.providers.kubernetes.client import APPLY, Reader
 from contextcore_install.providers.kubernetes.objects import MANAGED_BY, RELEASE_LABEL, Key, Manifest, make_secret
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN
-from contextcore_install.stack.catalogue import component
 from contextcore_install.system.process import stream
 
 END_S, COPY_S, BOUND_S = 120.0, 3600.0, 60.0  # for a pod to end, for one copy, and for a new claim to get its volume
-COPY_POD_READY_S = 120  # for the pod to run
-IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program
 COPY_POD = Path(__file__).with_name("copy_pod.toml")
 
 # An image may have no more than busybox, and that without a name for each of its programs.
@@ -188,38 +185,8 @@ def _paused(script: str, claim: Claim) -> str:
     return _PAUSED.format(uids="|".join(uids), script=script) if uids else script
 
 
-def through_pod(reader: Reader, cluster: str) -> Reach:
-    """Return the access through a pod of ours that has the claim mounted, for the length of a copy.
-
-    It runs an image that the stack has on the node anyway, so that nothing is pulled, as the user whose files they are.
-    """
-    kubectl = reader.kubectl
-
-    @contextmanager
-    def reach(claim: Claim, ctx: StepContext) -> Iterator[ClaimPlace]:
-        wanted = component(IMAGE_OF).image
-        # As the release has it: it may come from a mirror.
-        image = next((image for image in reader.release().images if image.endswith(wanted)), wanted)
-        manifest = copy_pod(claim, image, cluster)
-        name, scope = manifest["metadata"]["name"], ("-n", claim.key.namespace)
-        ctx.activity(f"starting a pod that has {claim.key.name}")
-        try:
-            kubectl.call("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest), ctx=ctx)
-            ready = ("wait", "--for=condition=Ready", f"pod/{name}", *scope, f"--timeout={COPY_POD_READY_S}s")
-            kubectl.call(*ready, ctx=ctx, timeout_s=COPY_POD_READY_S + 10)
-            folder = manifest["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
-            yield ClaimPlace(tuple(kubectl.argv("exec", "-i", *scope, name, "--", timeout="0")), folder)
-        finally:
-            with suppress(InstallError):
-                # It has nothing to finish, and nobody waits for it to be gone.
-                now = ("--ignore-not-found", "--grace-period=1", "--wait=false")
-                kubectl.call("delete", "pod", name, *scope, *now)
-
-    return reach
-
-
 def copy_pod(claim: Claim, image: str, cluster: str) -> dict[str, Any]:
-    """Return the pod: as the workload's user, on whatever node the volume can be had."""
+    """Return a pod that has a claim mounted: as the workload's user, on whatever node the volume can be had."""
     pod = read_table(COPY_POD)
     pod["metadata"] = {
         "name": f"copy-{claim.key.name}"[:50] + f"-{secrets.token_hex(3)}",

@@ -7,7 +7,7 @@ can tell from a value alone that it is secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import READ_BYTES, Collector, Piece
 from contextcore_install.core.redaction import HIDDEN, command_line
-from contextcore_install.providers.kubernetes.client import Kubectl, items_of
-from contextcore_install.providers.kubernetes.objects import API, Manifest
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader, items_of
+from contextcore_install.providers.kubernetes.objects import API, NAMESPACE, Manifest
 from contextcore_install.providers.kubernetes.pods import Pod
 
 FOLDER = "cluster"
@@ -27,15 +27,15 @@ _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _VARIABLE = re.compile(r"\s+([A-Za-z_][\w.-]*):(?=\s|$)")
 
 
-def cluster_evidence(
-    kubectl: Kubectl, namespaces: Callable[[], Sequence[str]], require: Callable[[], None], *, own_nodes: bool
-) -> list[Collector]:
-    """Return what can be collected in some namespaces. `require` raises InstallError if nothing would answer."""
+def cluster_evidence(reader: Reader, require: Callable[[], None]) -> list[Collector]:
+    """Return what can be collected in a release's namespaces. `require` raises InstallError if nothing would answer."""
+    kubectl = reader.kubectl
 
     def each(collect: Callable[[str, StepContext], Iterator[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
         def collected(ctx: StepContext) -> Iterator[Piece]:
             require()
-            for namespace in namespaces():
+            # Manifests that cannot be rendered are what is wrong, and no reason not to look.
+            for namespace in reader.namespaces() or [NAMESPACE]:
                 ctx.raise_if_cancelled()
                 yield from ((f"{FOLDER}/{namespace}/{path}", piece) for path, piece in collect(namespace, ctx))
 
@@ -57,7 +57,7 @@ def cluster_evidence(
         Collector("the pods", asked("pods.txt", without_values, "describe", "pods,persistentvolumeclaims")),
         Collector("the events", asked("events.txt", str, *events)),
         Collector("the objects", asked("objects.json", _objects, *objects)),
-        Collector("the nodes", nodes, slow=not own_nodes),  # somebody else's cluster may have many
+        Collector("the nodes", nodes, slow=not reader.owns_nodes),  # somebody else's cluster may have many
         Collector("the pods' logs", each(partial(_logs, kubectl))),
     ]
 

@@ -25,6 +25,7 @@ from contextcore_install.providers.kubernetes.objects import (
     fingerprint,
     make_secret,
 )
+from contextcore_install.stack.catalogue import full_name
 from contextcore_install.system.files import make_cache_folder, read_object, write_atomically
 from contextcore_install.system.process import capture
 
@@ -124,16 +125,10 @@ def _keep_inside(item: Manifest) -> None:
 
 def mirrored(image: str, registry: str) -> str:
     """Return where a mirror has an image of Docker Hub; others stay where they are."""
-    if not registry or not image:
+    host, _, path = full_name(image).partition("/")
+    if not registry or not image or host not in {"docker.io", "index.docker.io"}:
         return image
-    first, slash, rest = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        if first not in {"docker.io", "index.docker.io"}:
-            return image
-        image = rest
-    if "/" not in image:
-        image = f"library/{image}"
-    return f"{registry.rstrip('/')}/{image}"
+    return f"{registry.rstrip('/')}/{path if '/' in path else f'library/{path}'}"
 
 
 def with_contact_points(objects: Sequence[Manifest], cluster: str, text: str) -> list[Manifest]:

@@ -14,6 +14,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Collector, Drift, ProviderConfig, Requirement, Workload
 from contextcore_install.core.requirements import Storage
+from contextcore_install.core.tables import read_table
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.kubernetes.claims import claims_of, lost_claims, storage
@@ -30,8 +31,7 @@ from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox
 
 CLAIMS_FILE = "claims.json"  # in the provider's folder: the claims that there have been, by which their loss is known
-#: In a cluster that others use as well, Services are reached from inside only.
-WITHOUT_NODE_PORTS = "sed -e 's/type: NodePort/type: ClusterIP/' -e '/nodePort:/d'"
+BY_HAND = Path(__file__).with_name("by_hand.toml")
 
 
 class KubernetesProvider(ABC):
@@ -147,34 +147,16 @@ class KubernetesProvider(ABC):
         return list(storage(self._reader.release(), self._reader.read()))
 
     def evidence(self) -> Sequence[Collector]:
-        return cluster_evidence(self._kubectl, self._namespaces, self._require_cluster, own_nodes=self.owns_nodes)
-
-    def _namespaces(self) -> Sequence[str]:
-        try:
-            return self._reader.release().namespaces or [NAMESPACE]
-        except InstallError:
-            return [NAMESPACE]  # manifests that cannot be rendered are what is wrong, and no reason not to look
+        return cluster_evidence(self._reader, self._require_cluster)
 
     def remote(self) -> Remote:
         return remote_in(self._kubectl, NAMESPACE, self._reader if self.owns_nodes else None)
 
     def by_hand(self, step_id: str) -> Sequence[str]:
-        inside = ("-n", NAMESPACE)
-        if step_id == "pods_ready":
-            return [self._kubectl.shown(*inside, "get", "pods", "--watch")]
-        if step_id != "manifests_apply":
-            return []
-        password = ("--from-literal=admin-user=admin", "--from-literal=admin-password=CHOOSE-ONE")
-        folder = str(self._source.folder)
-        apply = self._kubectl.shown(*APPLY, "-k", folder)
-        if not self.owns_nodes:
-            rendered = f"kubectl kustomize {shlex.quote(folder)} | {WITHOUT_NODE_PORTS}"
-            apply = f"{rendered} | {self._kubectl.shown(*APPLY, '-f', '-')}"
-        return [
-            self._kubectl.shown("create", "namespace", NAMESPACE),
-            self._kubectl.shown(*inside, "create", "secret", "generic", GRAFANA_ADMIN, *password),
-            apply,
-        ]
+        commands = read_table(BY_HAND)["ours" if self.owns_nodes else "shared"].get(step_id, [])
+        facts = {"kubectl": self._kubectl.shown(), "apply": shlex.join(APPLY), "namespace": NAMESPACE}
+        facts |= {"manifests": shlex.quote(str(self._source.folder)), "secret": GRAFANA_ADMIN}
+        return [command.format_map(facts) for command in commands]
 
     def log_command(self, component: str) -> str:
         return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")

@@ -88,18 +88,16 @@ def _compared(wanted: Manifest) -> dict[str, Any]:
     return {**rest, "metadata": metadata} if "stringData" not in rest else {"metadata": metadata}
 
 
-def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[tuple[FieldPath, str]]:
-    """Return the fields that differ and that others keep deciding, each with its manager."""
-    if live is None:
-        return []
-    return [(path, who) for path in differences(_compared(wanted), live) if (who := fields.decided_by(live, path))]
+def _decided_by_others(wanted: Manifest, live: Manifest | None) -> list[FieldPath]:
+    """Return the fields that differ and that others keep deciding."""
+    return [path for path in differences(_compared(wanted), live) if fields.decided_by(live, path)] if live else []
 
 
 def _left_to_others(wanted: Manifest, live: Manifest) -> Iterator[str]:
     disruptive = fields.disruptive_fields(wanted, live)
-    theirs = [(path, who) for path in disruptive if (who := fields.decided_by(live, path))]
-    for path, who in [*_decided_by_others(wanted, live), *theirs]:
-        yield f"{shown_path(path)} is set by {who}, and left to it"
+    for path in [*_decided_by_others(wanted, live), *disruptive]:
+        if who := fields.decided_by(live, path):
+            yield f"{shown_path(path)} is set by {who}, and left to it"
     reported = set(map(shown_path, disruptive))
     for place, who in fields.added_by_hand(wanted, live):
         if place not in reported:
@@ -159,9 +157,7 @@ class Applier:
         refuse_to_strand_data(release, snapshot)
         pairs = [(item, snapshot.get(key)) for key, item in release.by_key.items()]
         changed = [(item, live) for item, live in pairs if _change(item, live)]
-        wanted = [
-            fields.without_fields(item, [path for path, _ in _decided_by_others(item, live)]) for item, live in changed
-        ]
+        wanted = [fields.without_fields(item, _decided_by_others(item, live)) for item, live in changed]
         for item, live in pairs:
             fields.remove_fields(self._kubectl, item, live, ctx)
         for name in release.namespaces:

@@ -53,27 +53,20 @@ class ObjectSlot:
 
     def read(self) -> StoredObject | None:
         found = self._look()
-        if not found:
+        if found is None:
             return None
-        content, version = found[0].get(self.member, {}), found[0].metadata.get("resourceVersion")
+        content, version = found.get(self.member, {}), found.metadata.get("resourceVersion")
         if not isinstance(content, dict) or not isinstance(version, str):
             message = f"kubectl printed what is no {self.kind}."
             raise InstallError("kubectl-answer", message, json.dumps(found)[:400], retryable=True)
         return StoredObject(content, version)
 
-    def _look(self) -> list[Manifest]:
-        if self.reader is not None and not self._was_read and self._is_in_release(self.reader):
+    def _look(self) -> Manifest | None:
+        if self.reader is not None and not self._was_read and self.namespace in self.reader.namespaces():
             self._was_read = True
-            seen = self.reader.read().get(Key(self.kind, self.namespace, self.name))
-            return [seen] if seen else []
+            return self.reader.read().get(Key(self.kind, self.namespace, self.name))
         self._forget()
-        return self.kubectl.items(self.kind.lower(), self.name, "-n", self.namespace)
-
-    def _is_in_release(self, reader: Reader) -> bool:
-        try:
-            return self.namespace in reader.release().namespaces
-        except InstallError:
-            return False  # it may name manifests that this machine does not have
+        return next(iter(self.kubectl.items(self.kind.lower(), self.name, "-n", self.namespace)), None)
 
     def _forget(self) -> None:
         if self.reader is not None:

@@ -12,8 +12,8 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.diagnosis.failures import pull_failure
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.images import full_name
 from contextcore_install.providers.kubernetes.manifests import mirrored
+from contextcore_install.stack.catalogue import full_name
 from contextcore_install.system import process
 from contextcore_install.system.packages.bundle_format import FOLDERS, Part
 from contextcore_install.system.packages.progress import MIB, paced

@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.evidence import cluster_evidence, without_secrets, without_values
-from contextcore_install.providers.kubernetes.objects import Manifest
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
 MARKER = "pl4nt3dM4rk3r"
+
+
+def reading(cluster: Cluster) -> Reader:
+    return Reader(cluster.kubectl, lambda: Release([{"kind": "Service", "metadata": {"name": "a"}}], "obs"))
+
 
 DESCRIBED = f"""\
 Name:         mimir-0
@@ -75,7 +81,7 @@ def test_each_piece_fails_by_itself_and_says_why(tmp_path: Path) -> None:
     world.fails(("describe nodes", "Error from server (Forbidden): nodes is forbidden"))
     found: dict[str, object] = {}
     refused = []
-    for item in cluster_evidence(world.kubectl, lambda: ["obs"], lambda: None, own_nodes=True):
+    for item in cluster_evidence(reading(world), lambda: None):
         try:
             found |= dict(item.collect(Told().ctx))
         except InstallError:
@@ -88,11 +94,7 @@ def test_each_piece_fails_by_itself_and_says_why(tmp_path: Path) -> None:
 def test_an_api_that_is_short_of_time_is_asked_again(tmp_path: Path) -> None:
     world = Cluster(tmp_path)
     world.fails(("get events", "Unable to connect to the server: net/http: request canceled"))
-    (events,) = [
-        item
-        for item in cluster_evidence(world.kubectl, lambda: ["obs"], lambda: None, own_nodes=True)
-        if item.name == "the events"
-    ]
+    (events,) = [item for item in cluster_evidence(reading(world), lambda: None) if item.name == "the events"]
     assert [path for path, _ in events.collect(Told().ctx)] == ["cluster/obs/events.txt"]
     assert len(world.calls) == 2
 
@@ -103,7 +105,7 @@ def test_where_nothing_would_answer_nothing_is_asked(tmp_path: Path) -> None:
     def refuse() -> None:
         raise InstallError("cluster-not-running", "it does not run")
 
-    for item in cluster_evidence(world.kubectl, lambda: ["obs"], refuse, own_nodes=False):
+    for item in cluster_evidence(reading(world), refuse):
         with pytest.raises(InstallError, match="it does not run"):
             list(item.collect(Told().ctx))
     assert world.calls == []

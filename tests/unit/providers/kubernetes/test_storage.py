@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contextcore_install.core.requirements import DataPiece, Storage
-from contextcore_install.providers.existing_cluster.provider import reach_of_services
 from contextcore_install.providers.kubernetes.claims import storage
 from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.objects import Release
+from kit.kube_world import Cluster, in_context
 
 Volumes = list[dict[str, Any]]
 
@@ -97,7 +98,11 @@ def test_what_keeps_nothing_and_what_is_not_there_is_told_as_that() -> None:
         ({"type": "ClusterIP", "externalIPs": ["10.0.0.1"]}, True, "a load balancer"),
     ],
 )
-def test_a_service_reaches_as_far_as_it_is_made_to(spec: dict[str, Any], is_open: bool, place: str) -> None:
-    service = {"kind": "Service", "metadata": {"name": "loki", "namespace": "obs"}, "spec": spec}
-    [found] = reach_of_services(Release((service,)), Snapshot([service]))
+def test_a_service_reaches_as_far_as_it_is_made_to(
+    tmp_path: Path, spec: dict[str, Any], is_open: bool, place: str
+) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "loki", "namespace": "obs"}, "spec": spec}
+    cluster = Cluster(tmp_path / "lab")
+    cluster.put([service])
+    [found] = in_context(tmp_path, cluster, [service]).listeners()
     assert (found.owner, found.place, found.is_open) == ("Service/loki", place, is_open)
