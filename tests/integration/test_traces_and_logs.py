@@ -168,7 +168,7 @@ def test_a_backend_that_hung_before_is_not_waited_for_again(misbehaving: Make) -
     shipper.start()
     world.journal.whole_run("r1")
     worker = shipper._workers[1]
-    wait_until(lambda: worker.reporter.hopeless, "it was not asked")
+    wait_until(lambda: worker._hopeless, "it was not asked")
     began = time.monotonic()
     shipper.close(25.0)
     assert time.monotonic() - began < 15

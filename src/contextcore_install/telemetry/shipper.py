@@ -18,7 +18,7 @@ from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.interfaces import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
 from contextcore_install.telemetry.export_worker import GATHER_S, ExportWorker
-from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError
+from contextcore_install.telemetry.failures import FailureKind, StoreError
 
 if TYPE_CHECKING:
     from contextcore_install.telemetry.cursors import Cursor
@@ -60,9 +60,7 @@ class Shipper:
         self._writing = threading.Lock()
         self._workers: list[ExportWorker[Any]] = []
         for signal, url in (("metrics", metrics_url), ("traces", traces_url), ("logs", logs_url)):
-            store, items, gather_s = _BACKENDS[signal]
-            reporter = FailureReporter(report, store, items)
-            self._workers.append(ExportWorker(url, partial(self._exporter, signal), reporter, gather_s))
+            self._workers.append(ExportWorker(url, partial(self._exporter, signal), report, *_BACKENDS[signal]))
         self._metrics: ExportWorker[MetricsExporter] = self._workers[0]
 
     def _exporter(self, signal: str, url: str) -> Any:
@@ -134,7 +132,7 @@ class Shipper:
                 loss = exporter.missed(samples, missing)
                 if loss is None:
                     return in_words(missing, backend)
-                self._metrics.reporter.report_losses([loss])
+                self._metrics.report_losses([loss])
             exporter.cursor = replace(exporter.cursor, base=base)
             return []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from contextcore_install.telemetry.export_worker import ExportWorker
 from contextcore_install.telemetry.exporters.client import Client
-from contextcore_install.telemetry.failures import FailureKind, FailureReporter, StoreError
+from contextcore_install.telemetry.failures import FailureKind, StoreError
 
 URL = "http://127.0.0.1:9"
 
@@ -34,8 +34,9 @@ class Refusing:
 def test_a_store_that_refused_is_not_called_slow_for_the_little_time_it_gets_at_the_end() -> None:
     said: list[str] = []
     exporter: Any = Refusing()
-    reporter = FailureReporter(said.append, "the metrics store", "samples")
-    worker: ExportWorker[Any] = ExportWorker(lambda: URL, lambda _: exporter, reporter, gather_s=0.01)
+    worker: ExportWorker[Any] = ExportWorker(
+        lambda: URL, lambda _: exporter, said.append, "the metrics store", "samples", gather_s=0.01
+    )
     worker.start()
     assert exporter.asked.wait(60)
     worker.finish(time.monotonic() + 60)()
