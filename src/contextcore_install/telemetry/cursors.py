@@ -11,7 +11,7 @@ from contextcore_install.core.dataclass import asdict, dataclass, field, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.interfaces import CursorStore, EventSource
-from contextcore_install.telemetry.folds.fold import Fold, Item, SnapshotError
+from contextcore_install.telemetry.folds.fold import Fold, Item
 from contextcore_install.telemetry.folds.metrics import Sample
 
 TRACES, LOGS = "traces", "logs"  # what the names of cursors begin with that are no metrics store's
@@ -119,10 +119,9 @@ class BatchReader(Generic[Item]):
     def __init__(self, events: EventSource, cluster: str, fold: type[Fold[Item]], start: Offset) -> None:
         self._events, self._start = events, start
         self._reached = (start.number, start.at_us, start.position)
-        try:
-            self._fold = fold.restore(cluster, start.fold) if start.number else fold(cluster)
-        except SnapshotError:
-            self._fold = fold(cluster)
+        restored = fold.restore(cluster, start.fold) if start.number else fold(cluster)
+        self._fold = restored or fold(cluster)
+        if restored is None:
             for _, event in events.read(0):
                 if event.number > start.number:
                     break

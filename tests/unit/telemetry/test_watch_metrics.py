@@ -35,6 +35,7 @@ def test_remedies_are_counted_by_what_came_of_them_and_go_on_after_a_snapshot() 
     for number, outcome in enumerate(["succeeded", "failed", "succeeded"], 1):
         values(fold, told(number, Kind.WATCH_REMEDIED, outcome=outcome, problems=["a"]))
     again = MetricsFold.restore("dev", json.loads(json.dumps(fold.snapshot())))
+    assert again is not None
     found = values(again, told(4, Kind.WATCH_REMEDIED, outcome="succeeded", problems=["a"]))
     assert found == {"watch_timestamp": 4.0, "watch_remedies_total[succeeded]": 3.0}
 

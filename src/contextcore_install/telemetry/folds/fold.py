@@ -12,10 +12,6 @@ from contextcore_install.core.events import Event
 Item = TypeVar("Item")
 
 
-class SnapshotError(ValueError):
-    """A snapshot that this version of a fold cannot continue from."""
-
-
 class Fold(ABC, Generic[Item]):
     """Makes items to send of events taken in order; the same events always give the same items.
 
@@ -38,15 +34,15 @@ class Fold(ABC, Generic[Item]):
         """Take over what a snapshot holds; one that is none raises what it may."""
 
     @classmethod
-    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self:
-        """Raise SnapshotError for what is no snapshot, or another version's."""
+    def restore(cls, cluster: str, snapshot: Mapping[str, Any]) -> Self | None:
+        """Return None for what is no snapshot, or another version's."""
         if snapshot.get("version", 0) != cls.version:
-            raise SnapshotError("another version")
+            return None
         fold = cls(cluster)
         try:
             fold._continue_from(snapshot)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SnapshotError(str(error)) from error
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
         return fold
 
 
