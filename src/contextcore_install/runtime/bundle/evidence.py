@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.events import Event, second
 from contextcore_install.core.interfaces import Clock, StepContext
@@ -41,15 +40,6 @@ _TO_END_S = 1.0  # seconds for cancelled work to end; then it is left behind
 LEAST_SECRET = 8  # characters; what is shorter under the name of a secret, as in TOKEN=none, may be any word
 
 
-@dataclass(slots=True)
-class Collected:
-    """What came of one piece of evidence; `trouble` says why it is not all that there is."""
-
-    evidence: Collector
-    pieces: list[Piece] = field(default_factory=list)
-    trouble: str = ""
-
-
 def gather(
     evidence: Sequence[Collector], ctx: StepContext, clock: Clock, *, quick_s: float, slow_s: float
 ) -> list[Collected]:
@@ -57,7 +47,7 @@ def gather(
 
     Everything gets `quick_s` seconds; what is slow begins then, and gets `slow_s`: it would be in the way of the rest.
     """
-    works = [_Work(item, clock) for item in evidence]
+    works = [Collected(item, clock) for item in evidence]
 
     def give_up() -> None:
         for work in works:
@@ -66,35 +56,35 @@ def gather(
 
     with ctx.on_cancel(give_up):
         for slow, limit_s in ((False, quick_s), (True, slow_s)):
-            group = [work for work in works if work.collected.evidence.slow is slow]
+            group = [work for work in works if work.evidence.slow is slow]
             for work in group:
                 work.start(limit_s)
             for work in group:
                 if not work.ends_within(0.0):
                     work.token.cancel(f"it took longer than {limit_s:g} s")
-        found = [work.result() for work in works]
+        for work in works:
+            work.leave()
     ctx.raise_if_cancelled()
-    return found
+    return works
 
 
-class _Work:
-    """One collector in a thread that nobody has to wait for."""
+class Collected:
+    """What comes of one piece of evidence; `trouble` says why it is not all. Nobody has to wait for its thread."""
 
     def __init__(self, evidence: Collector, clock: Clock) -> None:
-        self.collected, self.token, self.done = Collected(evidence), CancelToken(), threading.Event()
+        self.evidence, self.pieces, self.trouble = evidence, list[Piece](), ""
+        self.token, self.done = CancelToken(), threading.Event()
         self._clock, self._deadline = clock, 0.0
 
     def start(self, limit_s: float) -> None:
         self._deadline = self._clock.monotonic() + limit_s
         if not self.token.cancelled:
-            name = f"collect-{self.collected.evidence.name}"
-            threading.Thread(target=self._collect, name=name, daemon=True).start()
+            threading.Thread(target=self._collect, name=f"collect-{self.evidence.name}", daemon=True).start()
 
-    def result(self) -> Collected:
-        """Return what there is, even of work that does not end when it is cancelled."""
-        trouble = "" if self.ends_within(_TO_END_S) else self.token.reason
-        known = self.collected
-        return Collected(known.evidence, list(known.pieces), known.trouble or trouble)
+    def leave(self) -> None:
+        """Be content with what there is, even of work that does not end when it is cancelled."""
+        if not self.ends_within(_TO_END_S):
+            self.pieces, self.trouble = list(self.pieces), self.trouble or self.token.reason
 
     def ends_within(self, more_s: float) -> bool:
         return self.done.wait(max(0.0, self._deadline + more_s - self._clock.monotonic()))
@@ -102,13 +92,13 @@ class _Work:
     def _collect(self) -> None:
         context = Context("", self.token, lambda *_: None, self._clock, self._deadline)
         try:
-            self.collected.pieces.extend(self.collected.evidence.collect(context))
+            self.pieces.extend(self.evidence.collect(context))
         except CancelledError as error:
-            self.collected.trouble = error.reason
+            self.trouble = error.reason
         except InstallError as error:
-            self.collected.trouble = f"{error.message} {error.evidence}".strip()
+            self.trouble = f"{error.message} {error.evidence}".strip()
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the rest is still worth having
-            self.collected.trouble = f"{type(error).__name__}: {error}"
+            self.trouble = f"{type(error).__name__}: {error}"
         finally:
             self.done.set()
 
