@@ -6,13 +6,12 @@ and for a few seconds. Whatever else it finds, or fails of, is looked at again.
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
+from concurrent.futures import wait
 from functools import partial
 
 from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.interfaces import Clock, StepContext
-from contextcore_install.core.threads import CancelToken
+from contextcore_install.core.threads import CancelToken, start
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.plan import Plan, Step
 
@@ -25,18 +24,11 @@ class ChecksAhead:
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._clock = clock
         self._token = CancelToken()
-        self._found: dict[str, tuple[CheckResult, float]] = {}
-        self._threads = {
-            step.id: threading.Thread(target=partial(self._look, step), name=f"ahead: {step.id}", daemon=True)
-            for step in plan
-        }
-        for thread in self._threads.values():
-            thread.start()
+        self._looks = {step.id: start(partial(self._look, step), f"ahead: {step.id}") for step in plan}
 
-    def _look(self, step: Step) -> None:
+    def _look(self, step: Step) -> tuple[CheckResult, float]:
         context = Context(step.id, self._token, lambda *_: None, self._clock, self._clock.monotonic() + step.timeout_s)
-        with suppress(Exception):  # whatever it is, it shows again in its turn
-            self._found[step.id] = step.check(context), self._clock.monotonic()
+        return step.check(context), self._clock.monotonic()
 
     def guard(self, plan: Plan) -> Plan:
         """Return the plan whose steps go by what was found."""
@@ -44,12 +36,15 @@ class ChecksAhead:
 
     def take(self, step_id: str, ctx: StepContext) -> CheckResult | None:
         """Return what was found of a step, once, if that counts."""
-        if thread := self._threads.pop(step_id, None):
-            with ctx.on_cancel(self.forget):
-                thread.join()
-        result, found_at = self._found.pop(step_id, (None, 0.0))
-        counts = not self._token.cancelled and self._clock.monotonic() - found_at <= COUNTS_S
-        return result if counts and result and result.satisfied else None
+        look = self._looks.pop(step_id, None)
+        if look is None:
+            return None
+        with ctx.on_cancel(self.forget):
+            wait([look])
+        if look.exception() or self._token.cancelled:  # whatever it is, it shows again in its turn
+            return None
+        result, found_at = look.result()
+        return result if result.satisfied and self._clock.monotonic() - found_at <= COUNTS_S else None
 
     def forget(self) -> None:
         """Have nothing count that was found, or is found yet."""
@@ -57,8 +52,7 @@ class ChecksAhead:
 
     def close(self) -> None:
         self.forget()
-        for thread in self._threads.values():
-            thread.join()
+        wait(self._looks.values())
 
 
 class StepSeenAhead:

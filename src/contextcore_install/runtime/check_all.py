@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import CheckResult, Finding, Risk, finding_of
 from contextcore_install.core.interfaces import Clock
-from contextcore_install.core.threads import CancelToken
+from contextcore_install.core.threads import CancelToken, run_concurrently
 from contextcore_install.engine.context import Context
-from contextcore_install.engine.plan import Plan, Step
+from contextcore_install.engine.plan import Plan
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import report_document
 from contextcore_install.ui.style import Style
 
-CHECK_LIMIT_S = 60.0
+CHECK_LIMIT_S, TO_END_S = 60.0, 10.0  # seconds for a check, and for one that does not end by itself then
 NOT_KNOWN = "not-known-yet"
 """The code of what could not be looked at because of something that an earlier step is about."""
 
@@ -29,33 +29,24 @@ def check_all(plan: Plan, clock: Clock, token: CancelToken | None = None) -> dic
     If it fails for want of what an earlier step is about, that one's findings say it all. With a token, the checks can
     be cancelled; CancelledError is raised then.
     """
-    ending = token or CancelToken()
-    with ThreadPoolExecutor(max(1, len(plan))) as pool:
-        try:
-            results = list(pool.map(lambda step: _check(step, clock, ending), plan))
-        except BaseException:
-            ending.cancel("interrupted")  # else the pool waits for all that is being looked at
-            raise
+    ending, deadline = token or CancelToken(), clock.monotonic() + CHECK_LIMIT_S
+    checks = {step.id: partial(step.check, Context(step.id, ending, lambda *_: None, clock, deadline)) for step in plan}
+    try:
+        results = run_concurrently(checks, CHECK_LIMIT_S + TO_END_S)
+    finally:
+        ending.cancel("the checks are over")  # for one that still looks at something
     found: dict[str, CheckResult] = {}
-    for step, result in zip(plan, results, strict=True):
+    for step_id, result in results.items():
         if isinstance(result, InstallError):
-            unmet = (other.id for other in plan.until(step.id) if other.id in found and found[other.id].problems)
+            unmet = (other.id for other in plan.until(step_id) if other.id in found and found[other.id].problems)
             finding = finding_of(result)
             if needed := next(unmet, ""):
                 text = f"not known before {needed} is fixed: {result.message}"
                 finding = Finding(NOT_KNOWN, text, result.evidence)
-            found[step.id] = CheckResult(findings=(finding,))
+            found[step_id] = CheckResult(findings=(finding,))
         else:
-            found[step.id] = result
+            found[step_id] = result
     return found
-
-
-def _check(step: Step, clock: Clock, token: CancelToken) -> CheckResult | InstallError:
-    context = Context(step.id, token, lambda *_: None, clock, clock.monotonic() + CHECK_LIMIT_S)
-    try:
-        return step.check(context)
-    except InstallError as error:
-        return error
 
 
 def checks_document(found: Found, typed: Callable[[str], str]) -> list[dict[str, Any]]:
