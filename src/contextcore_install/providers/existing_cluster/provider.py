@@ -30,7 +30,6 @@ from contextcore_install.engine.replica import Remote
 from contextcore_install.providers.existing_cluster.ownership import Ownership
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace, copy_pod
-from contextcore_install.providers.kubernetes.objects import NAMESPACE
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
@@ -231,11 +230,8 @@ class KubeContextProvider(KubernetesProvider):
         return found
 
     def overview(self) -> Overview:
-        grafana = self._kubectl.shown("-n", NAMESPACE, "port-forward", "service/grafana", "3000")
-        pods, login = self._login_hints()
-        forward = f"Grafana at http://{LOOPBACK}:3000, while this runs: {grafana}"
         programs = {item.name: item.image for item in COMPONENTS}
-        return Overview(programs=programs, hints=(pods, forward, login))
+        return Overview(programs=programs, hints=self._typed("hints", "login"))
 
     def by_hand(self, step_id: str) -> Sequence[str]:
         if step_id != "services_verify":

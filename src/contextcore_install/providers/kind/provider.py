@@ -248,7 +248,7 @@ class KindProvider(KubernetesProvider):
         endpoints = tuple(self.endpoints())
         # The user's own manifests may have another dashboard, or none.
         dashboard = dashboard_url(endpoints, self._config.cluster) if self._source.folder == OURS else ""
-        return Overview(endpoints, programs, hints=self._login_hints(), dashboard=dashboard)
+        return Overview(endpoints, programs, hints=self._typed("hints", "login"), dashboard=dashboard)
 
 
 def node_of_volume(volume: Mapping[str, Any]) -> str:

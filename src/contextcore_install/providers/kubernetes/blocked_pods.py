@@ -11,7 +11,7 @@ from typing import Any
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.diagnosis.diagnose import Diagnosis, Evidence, diagnose, problem_of
-from contextcore_install.diagnosis.reasons import BY_CONTROLLER, MISSING, SCALED_DOWN, WITHOUT_CAUSE
+from contextcore_install.diagnosis.reasons import BY_CONTROLLER, SCALED_DOWN, WITHOUT_CAUSE
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, set_by
@@ -40,9 +40,6 @@ class MissingPods:
         self._kubectl = reader.kubectl
         self._reader = reader
         self._refusals: dict[str, tuple[float, str | None]] = {}
-
-    def absent(self, key: Key) -> Finding | None:
-        return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=MISSING, facts={"object": key.label}))
 
     def scaled_down(self, key: Key, wanted: Manifest, live: Manifest) -> Finding | None:
         """Return the finding for a workload that was scaled down: by whom, and whether it keeps deciding that."""
@@ -128,10 +125,7 @@ def pod_of(workload: Manifest) -> dict[str, Any]:
 
 
 def scheduling_facts(reader: Reader, pod: Pod, snapshot: Snapshot) -> dict[str, str]:
-    """Return what keeps a pod from the nodes that it needs, which the scheduler names neither.
-
-    The facts are empty if they do not apply, or nodes may not be read.
-    """
+    """Return which nodes keep a pod away, and by what: the scheduler names neither. Empty facts do not apply."""
     facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
     own_nodes = snapshot.of_kind("Node")
     nodes = {node.key.name: node for node in own_nodes or reader.nodes.read()}

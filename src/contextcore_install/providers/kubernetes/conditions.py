@@ -11,13 +11,13 @@ from contextcore_install.core.errors import RESUME, InstallError
 from contextcore_install.core.findings import Finding
 from contextcore_install.core.provider import Workload
 from contextcore_install.diagnosis import reasons
-from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, Evidence, diagnose
+from contextcore_install.diagnosis.diagnose import READ_LINES, Diagnosis, Evidence, diagnose, problem_of
 from contextcore_install.diagnosis.rule import Subject
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, scheduling_facts
 from contextcore_install.providers.kubernetes.claims import default_class
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, is_scaled_down, selected, services_of
+from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, selected, services_of
 
 CRASHES = 2  # restarts after which a crash is no accident
 PLACING_S, CREATING_S = 5.0, 10.0  # without a node, and in ContainerCreating, after which the events are asked why
@@ -58,12 +58,13 @@ class WorkloadConditions:
     def _condition(self, key: Key, wanted: Manifest, snapshot: Snapshot, limits: WaitLimits | None) -> Workload:
         live, not_ready = snapshot.get(key), partial(Workload, key.name, ready=False)
         if live is None:
-            return not_ready(condition="is not there", finding=self._missing_pods.absent(key))
+            absent = Evidence(key.name, reason=reasons.MISSING, facts={"object": key.label})
+            return not_ready(condition="is not there", finding=problem_of(Subject.WORKLOAD, absent))
         pods = selected(snapshot.of_kind("Pod"), live)
         staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
         if any(pod.is_history(started) for pod in staying):
             return not_ready(condition="restarts with its node")
-        if is_scaled_down(wanted, live):
+        if live.replicas < wanted.replicas:
             finding = self._missing_pods.scaled_down(key, wanted, live)
             return not_ready(condition="is scaled down", finding=finding)
         ready = [pod for pod in staying if pod.ready]

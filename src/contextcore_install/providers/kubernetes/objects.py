@@ -129,7 +129,7 @@ class Manifest(dict[str, Any]):
 
     @property
     def replicas(self) -> int:
-        """How many pods a workload is to have."""
+        """How many pods a workload is to have; of a DaemonSet only a cluster says it."""
         if self.get("kind") == "DaemonSet":
             return int(self.status.get("desiredNumberScheduled", 0))
         return int(self.spec.get("replicas", 1))

@@ -115,10 +115,6 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> b
     return selector is not None and bool(selector) and selector.items() <= labels.items()
 
 
-def is_scaled_down(wanted: Manifest, live: Manifest) -> bool:
-    return wanted.get("kind") != "DaemonSet" and live.replicas < wanted.replicas
-
-
 def stuck_pods(
     workload: Manifest, pods: Sequence[Manifest], claims: Sequence[Manifest], now: float
 ) -> Iterator[tuple[Pod, str]]:
@@ -220,7 +216,7 @@ class Restarter:
         """Tell whether somebody has lowered a number of pods since the release was applied. Raises InstallError."""
         snapshot = self._reader.read(fresh=True)
         pairs = ((item, snapshot.get(key)) for key, item in self._reader.release().workloads.items())
-        return any(live and is_scaled_down(item, live) and not decided_by(live, REPLICAS) for item, live in pairs)
+        return any(live and live.replicas < item.replicas and not decided_by(live, REPLICAS) for item, live in pairs)
 
     def restart(self, ctx: StepContext) -> None:
         """Have missing pods made, and end stuck ones. Raises InstallError, at last also if an image cannot be had."""

@@ -27,11 +27,12 @@ from contextcore_install.providers.kubernetes.pods import Restarter
 from contextcore_install.providers.kubernetes.release import GRAFANA_ADMIN, Applier, drift
 from contextcore_install.providers.kubernetes.remote import remote_in
 from contextcore_install.providers.kubernetes.watch import WorkloadWatch
+from contextcore_install.stack.catalogue import LOOPBACK
 from contextcore_install.system.files import read_text, write_atomically
 from contextcore_install.system.programs import KUBECTL, ToolBox
 
 CLAIMS_FILE = "claims.json"  # in the provider's folder: the claims that there have been, by which their loss is known
-BY_HAND = Path(__file__).with_name("by_hand.toml")
+COMMANDS = Path(__file__).with_name("commands.toml")
 
 
 class KubernetesProvider(ABC):
@@ -153,21 +154,18 @@ class KubernetesProvider(ABC):
         return remote_in(self._kubectl, NAMESPACE, self._reader if self.owns_nodes else None)
 
     def by_hand(self, step_id: str) -> Sequence[str]:
-        commands = read_table(BY_HAND)["ours" if self.owns_nodes else "shared"].get(step_id, [])
-        facts = {"kubectl": self._kubectl.shown(), "apply": shlex.join(APPLY), "namespace": NAMESPACE}
-        facts |= {"manifests": shlex.quote(str(self._source.folder)), "secret": GRAFANA_ADMIN}
-        return [command.format_map(facts) for command in commands]
+        return self._typed(step_id)
 
     def log_command(self, component: str) -> str:
-        return self._kubectl.shown("-n", NAMESPACE, "logs", f"statefulset/{component}", "--tail=50")
+        return self._typed("log", component=component)[0]
 
-    def _login_hints(self) -> tuple[str, str]:
-        pods = self._kubectl.shown("-n", NAMESPACE, "get", "pods")
-        path = "jsonpath={.data.admin-password}"
-        secret = self._kubectl.shown("-n", NAMESPACE, "get", "secret", GRAFANA_ADMIN, "-o", path)
-        flag = "-D" if sys.platform == "darwin" else "-d"
-        login = f"Grafana's login: admin, and the password that this shows: {secret} | base64 {flag}"
-        return f"Pods: {pods}", login
+    def _typed(self, *names: str, **more: str) -> tuple[str, ...]:
+        """Return the commands, or hints with commands, that the table has under some names."""
+        facts = {"kubectl": self._kubectl.shown(), "apply": shlex.join(APPLY), "loopback": LOOPBACK, **more}
+        facts |= {"namespace": NAMESPACE, "manifests": shlex.quote(str(self._source.folder)), "secret": GRAFANA_ADMIN}
+        facts["decode"] = "-D" if sys.platform == "darwin" else "-d"
+        table, which = read_table(COMMANDS), ("all", "ours" if self.owns_nodes else "shared")
+        return tuple(line.format_map(facts) for name in names for part in which for line in table[part].get(name, []))
 
     def _forget_claims(self) -> None:
         with suppress(OSError):

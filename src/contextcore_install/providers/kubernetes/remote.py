@@ -65,12 +65,9 @@ class ObjectSlot:
         if self.reader is not None and not self._was_read and self.namespace in self.reader.namespaces():
             self._was_read = True
             return self.reader.read().get(Key(self.kind, self.namespace, self.name))
-        self._forget()
-        return next(iter(self.kubectl.items(self.kind.lower(), self.name, "-n", self.namespace)), None)
-
-    def _forget(self) -> None:
         if self.reader is not None:
             self.reader.forget()
+        return next(iter(self.kubectl.items(self.kind.lower(), self.name, "-n", self.namespace)), None)
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
         """Make or replace the object; the namespace is made if it is missing. Raises InstallError."""
@@ -89,7 +86,8 @@ class ObjectSlot:
             done = self._send(verb, document)
         if done.exit_code == 0:
             return done.stdout.strip()
-        self._forget()
+        if self.reader is not None:
+            self.reader.forget()
         if _CONFLICT.search(done.stderr):
             raise InstallError(CONFLICT, f"{self.kind} {self.name} was changed by somebody else", done.stderr[:400])
         if "(NotFound)" in done.stderr:
