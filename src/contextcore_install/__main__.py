@@ -20,7 +20,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextcore_install.runtime.app import App
 
-_MODULES = {"resume": "install"}  # every other command has a module in `commands` of its own name
+_ROOMS = {
+    "resume": "install",
+    **dict.fromkeys(("plan", "repair"), "repairs"),
+    **dict.fromkeys(("backup", "restore"), "backups"),
+    **dict.fromkeys(("rollback", "delete"), "removal"),
+    **dict.fromkeys(("history", "logs"), "past_runs"),
+    **dict.fromkeys(("dashboard", "report"), "page"),
+}
+"""The module in `commands` of each command that has none of its own name."""
 _REFUSALS = {*MACHINE_REFUSES, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
@@ -52,9 +60,7 @@ def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App] 
 
         home = find_home(os.environ, os.geteuid())
         app = (create_app or App)(settings, os.environ, home, sys.stdin, sys.stdout, sys.stderr, SystemClock())
-        name = settings.command
-        command = import_module(f"contextcore_install.commands.{_MODULES.get(name, name)}")
-        code: int = command.run(app)
+        code = command_named(settings.command)(app)
         sys.stdout.flush()
         return code
     except SystemExit as help_was_given:
@@ -77,6 +83,12 @@ def _run(arguments: Sequence[str], program: str, create_app: Callable[..., App] 
         explained = _explained(error, program)
         _report(explained, app, program, as_json=as_json)
         return explained.exit_code
+
+
+def command_named(name: str) -> Callable[[App], int]:
+    """Return what carries a mode or subcommand out, and returns the exit code."""
+    command: Callable[[App], int] = getattr(import_module(f"{__package__}.commands.{_ROOMS.get(name, name)}"), name)
+    return command
 
 
 def _report(error: InstallError, app: App | None, program: str, *, as_json: bool) -> None:

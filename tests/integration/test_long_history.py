@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.commands import attach, history
+from contextcore_install.commands.attach import attach
+from contextcore_install.commands.past_runs import history
 from contextcore_install.core.events import Kind
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.app import App
@@ -99,7 +100,7 @@ def test_the_history_tells_the_same(tmp_path: Path) -> None:
     answers = []
     for story in both(tmp_path):
         app = story.app("history", "--output", "json")
-        assert history.run(app) == 0
+        assert history(app) == 0
         answers.append(told(app))
     assert len(json.loads(answers[0])["runs"]) == RUNS
     assert answers[1] == answers[0]
@@ -150,7 +151,7 @@ def test_a_run_that_began_with_compressing_can_be_watched(tmp_path: Path) -> Non
         with story.running():
             a_run(story, RUNS, compressed=name == "compressed")
             app = story.app("--attach")
-            assert attach.run(app) == 0
+            assert attach(app) == 0
         shown.append(told(app))
     assert "preflight" in shown[0]
     assert shown[1] == shown[0]

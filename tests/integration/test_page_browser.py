@@ -189,11 +189,11 @@ def test_without_scripts_the_page_says_how_it_stands_and_what_to_type(browser: B
 
 
 def test_a_report_is_the_same_page_from_a_file(browser: Browser, story: Story, tmp_path: Path) -> None:
-    from contextcore_install.commands.report import run
+    from contextcore_install.commands.page import report
 
     complete(story)
     file = tmp_path / "report.html"
-    assert run(story.app("report", "-o", str(file))) == 0
+    assert report(story.app("report", "-o", str(file))) == 0
     with sight(browser) as seen:
         page = seen.show(file.as_uri())
         expect(page.locator("#headline")).to_have_text("Complete")

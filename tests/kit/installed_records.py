@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install.cli.settings import parse
-from contextcore_install.commands import backup, restore
+from contextcore_install.commands.backups import backup, begin_restore
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.state import State
@@ -61,14 +61,14 @@ def write_records(folder: Path, story: Sequence[Event] = STORY) -> State:
 def make_backup(folder: Path, **given: Any) -> Path:
     """Back the installation up, and return the file."""
     target = folder / "kept.tar.gz"
-    backup.run(app(folder, "backup", "-o", str(target), **given))
+    backup(app(folder, "backup", "-o", str(target), **given))
     return target
 
 
 def put_back(folder: Path, source: Path, *words: str) -> App:
     """Restore as far as the records are placed, and return the invocation."""
     done = app(folder, "restore", str(source), "--yes", *words)
-    _, prepared = restore.begin_restore(done)
+    _, prepared = begin_restore(done)
     assert prepared.lock
     prepared.lock.release()
     place_records(done.home, "test")

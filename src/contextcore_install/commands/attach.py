@@ -18,7 +18,7 @@ from contextcore_install.system.lock import owner_of
 LOOK_EVERY_S = 0.2  # how often the journal is looked at
 
 
-def run(app: App) -> int:
+def attach(app: App) -> int:
     if owner_of(app.layout.lock) is None:
         raise InstallError("nothing-at-work", f"no run is at work on {app.settings.cluster}", hint=own("--status"))
     console = Console(app)

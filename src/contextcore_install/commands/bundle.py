@@ -23,7 +23,7 @@ _TAKEN = {
 _SHOWN_EVERY_BYTES = 256 * 1024 * 1024
 
 
-def run(app: App) -> int:
+def bundle(app: App) -> int:
     arguments = app.settings.arguments
     action = arguments["action"]
     for argument in ARGUMENTS["bundle"][1:]:

@@ -17,7 +17,7 @@ from contextcore_install.storage.state_file import load_state
 from contextcore_install.system.lock import owner_of
 
 
-def run(app: App) -> int:
+def clusters(app: App) -> int:
     from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}

@@ -28,7 +28,7 @@ _MADE_FROM = (*(Path(str(module.__file__)) for module in _MODULES), grammar.TABL
 """The files that the scripts are made from. Shells ask for one at every start, so it is kept."""
 
 
-def run(app: App) -> int:
+def completion(app: App) -> int:
     shell = app.settings.arguments["shell"]
     app.stdout.write(kept(Path(__file__).with_suffix(f".{shell}"), _MADE_FROM, lambda: _script(shell)))
     return ExitCode.DONE

@@ -29,7 +29,7 @@ LIMITS = BundleLimits(quick_s=60.0, slow_s=120.0)
 """Enough for an engine that hangs, and for all logs of a cluster of a few nodes."""
 
 
-def run(app: App) -> int:
+def diagnose(app: App) -> int:
     require_installation(app, "diagnose")
     name = bundle_name(app.settings.cluster, app.clock.now_us())
     with binary_file(app, name) as (reporting_app, target):
@@ -80,13 +80,13 @@ class _Case:
         """Return what the checks have come to by now."""
         if self._trouble:
             return self._trouble.message, details(self._trouble, self._app.commands)
-        line, finding = diagnose(self._state, self._found)
+        line, finding = diagnosis_of(self._state, self._found)
         if finding is None:
             return line, self._notices
         return line, [*details(found_wrong(finding), self._app.commands), *self._notices]
 
 
-def diagnose(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:
+def diagnosis_of(state: State, found: dict[str, CheckResult]) -> tuple[str, Finding | None]:
     """Return in one line what is wrong, and its first finding; `found` is empty if the checks could not be run."""
     failed = state.failed
     problems = [(step, finding) for step, result in found.items() for finding in result.problems]

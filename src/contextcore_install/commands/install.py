@@ -8,10 +8,13 @@ from contextcore_install.runtime.running import carry_out
 WITHOUT_WAITING = "manifests_apply"  # the last step of a run with --skip-wait
 
 
-def run(app: App) -> int:
-    if app.settings.command == "resume":
-        from contextcore_install.runtime.recovery import require_installation
+def resume(app: App) -> int:
+    from contextcore_install.runtime.recovery import require_installation
 
-        require_installation(app, "resume")
+    require_installation(app, "resume")
+    return install(app)
+
+
+def install(app: App) -> int:
     last = WITHOUT_WAITING if app.settings.skip_wait else ""
     return carry_out(app, lambda session, _: session.run(session.plan.until(last) if last else session.plan))

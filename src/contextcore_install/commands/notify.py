@@ -30,7 +30,7 @@ TRIAL_S = 20.0  # how long a trial may take, in seconds: somebody is watching, a
 HOW_TO_SET = f"write one URL a line into a file, then {own('notify', 'set', '--file', 'FILE')}"
 
 
-def run(app: App) -> int:
+def notify(app: App) -> int:
     arguments = app.settings.arguments
     action = arguments["action"]
     if arguments["urls"]:

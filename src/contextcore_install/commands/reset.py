@@ -11,7 +11,7 @@ from contextcore_install.storage.archived import archive_records, records_of
 from contextcore_install.storage.backup.restoring import give_up
 
 
-def run(app: App) -> int:
+def reset(app: App) -> int:
     name = app.settings.cluster
     if not _is_recorded(app):
         return report_done(app, f"nothing is recorded of {name}; there is nothing to reset", reset=False)

@@ -16,7 +16,7 @@ from contextcore_install.ui.text import sanitize
 SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost a script, in seconds
 
 
-def run(app: App) -> int:
+def state(app: App) -> int:
     wanted = app.settings.arguments
     action, step, status = wanted["action"], wanted["step"], wanted["value"]
     if action == "set":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextcore_install.core.provider import Provider
 
 
-def run(app: App) -> int:
+def status(app: App) -> int:
     files = _records(app)
     records = files
     if not records.state.exists:

@@ -27,7 +27,7 @@ LIMIT_S = 40.0  # the most that all probes may take, in seconds, unless --timeou
 SENDING_PATIENCE_S = 2.0  # what a metrics store that does not answer may cost at the end, in seconds
 
 
-def run(app: App) -> int:
+def verify(app: App) -> int:
     from contextcore_install.ui.checks import render_verification
 
     began = app.clock.monotonic()

@@ -8,7 +8,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.recovery import require_installation
 
 
-def run(app: App) -> int:
+def watch(app: App) -> int:
     arguments = app.settings.arguments
     if arguments["install"] and arguments["uninstall"]:
         raise usage_error("--install cannot be combined with --uninstall: choose one of them")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.cli.settings import parse
-from contextcore_install.commands import notify
+from contextcore_install.commands.notify import notify
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.events import START, second
 from contextcore_install.engine.outcome import Outcome, RunResult
@@ -44,7 +44,7 @@ class Machine:
 
     def notify(self, action: str, *urls: str) -> str:
         app = self.app("one", "notify", action, stdin="\n".join(urls))
-        assert notify.run(app) == 0
+        assert notify(app) == 0
         assert isinstance(app.stdout, io.StringIO)
         return app.stdout.getvalue()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.commands.repair import accepted_losses
+from contextcore_install.commands.repairs import accepted_losses
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk
 from contextcore_install.engine.replaced import DataReplaced
 from kit.installed_records import app

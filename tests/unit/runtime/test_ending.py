@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.commands import delete, repair, restore, rollback
+from contextcore_install.commands import backups, removal, repairs
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.state import CLUSTER_STEP
@@ -21,12 +21,12 @@ from contextcore_install.system.services import manager_of
 from kit.fakes import FakeProvider
 from kit.installed_records import START_US, STORY, app, make_backup, write_records
 
-LOST: Any = {CLUSTER_STEP: SimpleNamespace(problems=[SimpleNamespace(code=repair.BEYOND_REPAIR)])}
+LOST: Any = {CLUSTER_STEP: SimpleNamespace(problems=[SimpleNamespace(code=repairs.BEYOND_REPAIR)])}
 COMMANDS: dict[str, tuple[Callable[[App], object], tuple[str, ...]]] = {
-    "rollback": (rollback.run, ("rollback",)),
-    "restore": (restore.run, ("restore", "kept.tar.gz")),
-    "delete": (delete.run, ("delete", "--backup")),
-    "repair": (lambda app: repair._make_room(app, LOST), ("--repair",)),
+    "rollback": (removal.rollback, ("rollback",)),
+    "restore": (backups.restore, ("restore", "kept.tar.gz")),
+    "delete": (removal.delete, ("delete", "--backup")),
+    "repair": (lambda app: repairs._make_room(app, LOST), ("--repair",)),
 }
 
 

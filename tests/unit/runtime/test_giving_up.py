@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.commands import delete, reset
+from contextcore_install.commands.removal import delete
+from contextcore_install.commands.reset import reset
 from contextcore_install.storage.home import ClusterLayout, Home
 from kit.installed_records import app, write_records
 
@@ -26,7 +27,7 @@ def test_a_reset_gives_up_a_restore_that_was_cut_off_before_anything_was_recorde
 ) -> None:
     layout.state.unlink()
     layout.journal.unlink()
-    reset.run(app(tmp_path, "--reset"))
+    reset(app(tmp_path, "--reset"))
     assert not layout.restore.exists()
 
 
@@ -43,6 +44,6 @@ def test_what_is_killed_while_it_puts_records_aside_leaves_no_restore_to_go_on_w
 
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(KeyboardInterrupt):
-        (reset if command == "--reset" else delete).run(app(tmp_path, command, "--yes"))
+        (reset if command == "--reset" else delete)(app(tmp_path, command, "--yes"))
     assert not layout.restore.exists()
     assert layout.state.exists()

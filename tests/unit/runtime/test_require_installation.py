@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from contextcore_install.__main__ import command_named
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.runtime.app import App
@@ -83,9 +83,8 @@ def test_a_command_about_an_installation_names_those_there_are_and_leaves_nothin
 ) -> None:
     installed(tmp_path, "demo")
     before = sorted((tmp_path / "home").rglob("*"))
-    command = import_module(f"contextcore_install.commands.{words[0]}")
     with pytest.raises(InstallError, match=r"no installation dmo to .*; installed: demo") as caught:
-        command.run(app_of(tmp_path, *words, "--cluster", "dmo"))
+        command_named(words[0])(app_of(tmp_path, *words, "--cluster", "dmo"))
     assert caught.value.exit_code == ExitCode.USAGE
     assert caught.value.hint == f"./create-cluster.sh {' '.join(words[: 1 + (words[0] == 'plan')])} --cluster demo"
     assert sorted((tmp_path / "home").rglob("*")) == before
@@ -93,8 +92,6 @@ def test_a_command_about_an_installation_names_those_there_are_and_leaves_nothin
 
 def test_sending_for_a_name_that_was_mistyped_makes_nothing(tmp_path: Path) -> None:
     installed(tmp_path, "demo")
-    sent = import_module("contextcore_install.commands.state").run(
-        app_of(tmp_path, "state", "send", "--cluster", "typo")
-    )
+    sent = command_named("state")(app_of(tmp_path, "state", "send", "--cluster", "typo"))
     assert sent == ExitCode.DONE
     assert not (tmp_path / "home" / "clusters" / "typo").exists()

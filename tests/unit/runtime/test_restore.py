@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.commands import restore
+from contextcore_install.commands.backups import restore
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import State
 from contextcore_install.providers.host.layout import Layout
@@ -43,7 +43,7 @@ def test_data_of_which_nothing_is_recorded_is_backed_up_before_it_is_replaced(
     layout.folder.chmod(0o700)
     asked = app(tmp_path, "restore", str(tmp_path / "kept.tar.gz"))
     with pytest.raises(InstallError, match="was not restored"):
-        restore.run(asked)
+        restore(asked)
     told = asked.stdout.getvalue()  # type: ignore[attr-defined]
     assert "They replace what is there now: grafana." in told
     put_back(tmp_path, tmp_path / "kept.tar.gz")
@@ -83,7 +83,7 @@ def test_a_backup_that_no_run_can_go_by_is_refused_before_anything_is_touched(
     source = crafted(tmp_path, **UNUSABLE[said])
     before = layout.state.read_bytes()
     with pytest.raises(InstallError, match=said):
-        restore.run(app(tmp_path, "restore", str(source), "--yes", "--no-backup"))
+        restore(app(tmp_path, "restore", str(source), "--yes", "--no-backup"))
     assert not layout.restore.exists()
     assert layout.state.read_bytes() == before
 
@@ -92,7 +92,7 @@ def test_what_a_backup_says_of_itself_does_nothing_to_the_terminal(tmp_path: Pat
     source = crafted(tmp_path, made="\x1b[2J\nnever\nThe backup is harmless")
     asked = app(tmp_path, "restore", str(source))
     with pytest.raises(InstallError, match="was not restored"):
-        restore.run(asked)
+        restore(asked)
     told = asked.stdout.getvalue()  # type: ignore[attr-defined]
     assert "The backup is of never The backup is harmless, from host: " in told
     assert "\x1b" not in told
@@ -103,4 +103,4 @@ def test_what_another_provider_left_behind_is_not_passed_over(tmp_path: Path, la
     (layout.folder / "kind").mkdir(parents=True)
     layout.folder.chmod(0o700)
     with pytest.raises(InstallError, match="on host, and test is on kind"):
-        restore.run(app(tmp_path, "restore", str(tmp_path / "kept.tar.gz"), "--yes"))
+        restore(app(tmp_path, "restore", str(tmp_path / "kept.tar.gz"), "--yes"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.commands.diagnose import diagnose
+from contextcore_install.commands.diagnose import diagnosis_of
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.state import State, state_from_document
@@ -62,6 +62,6 @@ def a_state(**failed: str) -> State:
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(state: State, found: dict[str, CheckResult], line: str) -> None:
-    told, finding = diagnose(state, found)
+    told, finding = diagnosis_of(state, found)
     assert told == line
     assert (finding is None) == (" is not as it should be" not in line and "(and 2 more)" not in line)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contextcore_install.commands import bundle
+from contextcore_install.commands.bundle import bundle
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.system.packages.bundle_signature import read_signer
 from kit.installed_records import app
@@ -18,7 +18,7 @@ from kit.signing_keys import SigningPair
 
 def said(folder: Path, *words: str) -> str:
     out = io.StringIO()
-    assert bundle.run(app(folder, "bundle", *words, stdout=out)) == ExitCode.DONE
+    assert bundle(app(folder, "bundle", *words, stdout=out)) == ExitCode.DONE
     return out.getvalue()
 
 

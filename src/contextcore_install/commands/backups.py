@@ -1,8 +1,4 @@
-"""restore: what a backup holds takes the place of what is there, which is backed up first.
-
-This module does what comes before anything is replaced. From then on it is a run like any other: what was begun is
-finished by this one, or by the next if this one is cut off (storage/backup/restoring.py, runtime/restore_step.py).
-"""
+"""What the installation holds, as one file: `backup` makes it, `restore` puts it in place of what is there."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
@@ -19,26 +16,65 @@ from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of
-from contextcore_install.runtime.interaction import cancellable, require_name
+from contextcore_install.runtime.interaction import cancellable, report_done, require_name, require_yes
+from contextcore_install.runtime.output_file import binary_file, stamped_name
 from contextcore_install.runtime.records import take_lock
-from contextcore_install.runtime.running import carry_out
 from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select
-from contextcore_install.runtime.session import Prepared
 from contextcore_install.storage.backup.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.backup.restoring import begin, staging
 from contextcore_install.storage.files import UnreadableFileError
+from contextcore_install.storage.home import make_private
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import mend_records, read_records
 from contextcore_install.ui.text import sanitize, size
 
+if TYPE_CHECKING:
+    from contextcore_install.runtime.session import Prepared
 
-def run(app: App) -> int:
+
+def backup(app: App) -> int:
+    if not app.layout.exists:
+        raise _nothing_there(app)
+    make_private(app.layout.backups)
+    with binary_file(app, stamped_name(app, "", ".tar.gz"), app.layout.backups) as (reporting_app, target):
+        return _write(reporting_app, target)
+
+
+def _write(app: App, target: Path | None) -> int:
+    with cancellable(app) as ctx, take_lock(app):
+        records = read_records(app.layout, app.settings.cluster)
+        installation = resolve_what_runs(app, records.state, records.state)
+        volumes = volumes_of(installation.provider)
+        if not volumes and not records.state.exists:
+            raise _nothing_there(app)
+        if restarted := sorted({volume.component for volume in volumes if volume.restarts}):
+            require_yes(app, f"This ends {', '.join(restarted)} for a moment. Go on?")
+        made = make_backup(installation, records, ctx, target=target)
+    facts = [{"name": item.name, "promise": item.promise} for item in made.volumes]
+    where = "on standard output" if app.stdout is app.stderr else f"in {made.path}"
+    sentence = f"{app.settings.cluster} is backed up {where} ({made.words})"
+    return report_done(app, sentence, path=str(made.path), bytes=made.bytes, volumes=facts)
+
+
+def _nothing_there(app: App) -> InstallError:
+    message = f"there is no installation {app.settings.cluster} to back up"
+    return InstallError("not-installed", message, hint=own("clusters"))
+
+
+def restore(app: App) -> int:
+    from contextcore_install.runtime.running import carry_out
+
     on_provider, prepared = begin_restore(app)
     return carry_out(on_provider, lambda session, _: session.run(), prepared)
 
 
 def begin_restore(app: App) -> tuple[App, Prepared]:
-    """Do what comes before the run that finishes the restore; return the invocation and the lock for it."""
+    """Do what comes before the run that finishes the restore; return the invocation and the lock for it.
+
+    From then on it is a run like any other: what was begun is finished by it, or by the next if it is cut off.
+    """
+    from contextcore_install.runtime.session import Prepared
+
     source = Path(app.settings.arguments["file"]).expanduser().absolute()
     was_there = app.layout.exists
     with ExitStack() as undoing:

@@ -1,27 +1,57 @@
-"""report: the page as one file, to keep or to attach to a bug report; personal names and secrets are taken out."""
+"""The installation's story as a page: `dashboard` serves it here, live; `report` writes it to one file to hand on."""
 
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from typing import Any
 
 from contextcore_install import __version__
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import second
+from contextcore_install.core.text import ascii_json
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.bundle.bundle import redaction
-from contextcore_install.runtime.interaction import report_done
-from contextcore_install.runtime.output_file import chosen_file, is_standard_output, stamped_name
+from contextcore_install.storage.store import read_records
 from contextcore_install.system.files import write_atomically
+from contextcore_install.system.signals import ending_signals_apart
 
-DETAILED_RUNS = 5  # how many of the latest runs come with their details
-
-MOST_ROWS = 5_000
+DASHBOARD_SCHEMA = "contextcore-install/dashboard/v1"
+DETAILED_RUNS, MOST_ROWS = 5, 5_000  # of a report: the latest runs with their details, and lines of the history
 WHERE_PATIENCE_S = 5.0  # how long a provider may take to tell what runs where; the report goes without it then
 
 
-def run(app: App) -> int:
+def dashboard(app: App) -> int:
+    from contextcore_install.runtime.page.feed import PageFeed
+    from contextcore_install.system.page_server import PageServer, open_in_browser
+
+    name = app.settings.cluster
+    read_records(app.layout, name)  # raises if this program cannot read the records
+    feed, ended = PageFeed(app), threading.Event()
+    with ending_signals_apart(lambda _: ended.set(), lambda: None):
+        server = PageServer(feed.respond, app.settings.arguments["page_port"])
+        try:
+            text = f"{server.url}\nThe page of {name}, for this machine only. Ctrl-C ends it."
+            if app.json:
+                text = ascii_json({"schema": DASHBOARD_SCHEMA, "cluster": name, "url": server.url, "pid": os.getpid()})
+            app.stdout.write(text + "\n")
+            app.stdout.flush()
+            threading.Thread(target=feed.warm, name="page-warm", daemon=True).start()
+            if app.settings.open and not open_in_browser(server.invitation, app.environ):
+                app.stderr.write("note: there is no browser to open here; open the address above\n")
+            ended.wait()
+        finally:
+            feed.end()
+            server.close()
+    if not app.json:
+        app.stdout.write("\nThe page has ended; nothing was changed.\n")
+    return ExitCode.DONE
+
+
+def report(app: App) -> int:
+    from contextcore_install.runtime.interaction import report_done
+    from contextcore_install.runtime.output_file import chosen_file, is_standard_output, stamped_name
+
     hides = not app.settings.arguments["no_redact"]
     target = None if is_standard_output(app) else chosen_file(app, stamped_name(app, "report-", ".html"))
     if not hides:
@@ -51,11 +81,11 @@ def _html(app: App, *, hides: bool) -> str:
 
 def _document(app: App, *, hides: bool) -> dict[str, Any]:
     from contextcore_install.core.threads import start
+    from contextcore_install.runtime.bundle.bundle import redaction
     from contextcore_install.runtime.page.source import Endpoints, PageSource
 
     source = PageSource(app, redaction(app) if hides else None)
     source.look()
-
     with suppress(TimeoutError):
         source.where = start(Endpoints(app).look, "page-where").result(WHERE_PATIENCE_S)
     sections = source.sections() | {"history": source.history(MOST_ROWS)}

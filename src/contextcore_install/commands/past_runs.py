@@ -1,4 +1,4 @@
-"""logs: what a step's commands printed, and what the engine said of it."""
+"""Earlier runs: `history` is told from the journal, `logs` are what their steps' commands printed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.recovery import require_installation
-from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
 from contextcore_install.ui.text import sanitize
 
 LOGS_SCHEMA = "contextcore-install/log-line/v1"
@@ -17,8 +16,21 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z ")
 _WIDTH = max(map(len, STEP_IDS))
 
 
-def run(app: App) -> int:
+def history(app: App) -> int:
+    from contextcore_install.runtime.interaction import report_document
+    from contextcore_install.storage.journal.compaction import read_journal_summary
+    from contextcore_install.ui.tables import render_history
+
+    require_installation(app, "history", "show the history of")
+    runs = read_journal_summary(app.layout.journal, app.settings.cluster).runs
+    document = {"cluster": app.settings.cluster, "runs": runs}
+    return report_document(app, "history/v1", document, lambda style: render_history(runs, style))
+
+
+def logs(app: App) -> int:
     """Print the latest log in which a step had something to do, or each step's of the latest run."""
+    from contextcore_install.storage.step_logs import did_something, has_log, read_log, runs_with_logs
+
     require_installation(app, "logs", "show the logs of")
     logs, step = app.layout.logs, app.settings.arguments["step"]
     runs = runs_with_logs(logs)[::-1]
