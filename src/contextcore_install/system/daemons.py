@@ -77,9 +77,7 @@ class Daemons:
     """The processes whose records are in one folder and whose logs are in another."""
 
     def __init__(self, run: Path, logs: Path, boot_id: Callable[[], str] = machine.boot_id) -> None:
-        self._run = run
-        self._logs = logs
-        self._boot_id = boot_id
+        self._run, self._logs, self._boot_id = run, logs, boot_id
 
     def log_path(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -180,10 +178,7 @@ class Daemons:
     def _rotate_log(self, name: str) -> int:
         """Rename a log that has grown large, and return the size of the one that will be added to."""
         log = self.log_path(name)
-        try:
-            size = log.stat().st_size
-        except FileNotFoundError:
-            return 0
+        size = log.stat().st_size if log.exists() else 0
         if size <= LOG_LIMIT:
             return size
         log.replace(log.with_name(f"{log.name}.1"))

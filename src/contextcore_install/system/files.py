@@ -99,13 +99,18 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def tail(path: Path, limit: int) -> str:
-    """Return whole lines of a regular file's end, all of it if it has no more than `limit` bytes. Raises OSError."""
+def tail(path: Path, limit: int, start: int = 0) -> str:
+    """Return whole lines of a regular file's end, within its last `limit` bytes and those behind `start`.
+
+    Raises OSError.
+    """
     with os.fdopen(open_regular(path), "rb") as file:
-        start = max(0, os.fstat(file.fileno()).st_size - limit)
-        file.seek(start)
+        size = os.fstat(file.fileno()).st_size
+        start = start if start <= size else 0
+        begin = max(start, size - limit)
+        file.seek(begin)
         content = file.read(limit)
-    whole_lines = content.partition(b"\n")[2] if start else content
+    whole_lines = content.partition(b"\n")[2] if begin > start else content
     return (whole_lines or content).decode("utf-8", errors="replace")
 
 
@@ -114,14 +119,9 @@ def last_lines(path: Path, count: int, *, start: int = 0, limit: int = 65_536) -
 
     There are none if it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            file.seek(max(start if start <= size else 0, size - limit))
-            text = file.read(limit).decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()][-count:]
+    with suppress(OSError):
+        return [line for line in tail(path, limit, start).splitlines() if line.strip()][-count:]
+    return []
 
 
 def sweep(folder: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from contextcore_install.system.files import discard, write_all, writing
+from contextcore_install.system.files import discard, open_regular, write_all, writing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,21 +66,14 @@ def held(path: Path, wait: Callable[[], None]) -> Iterator[int]:
 
 def owner_of(path: Path) -> dict[str, Any] | None:
     """Return what the process that holds a lock has written into it, empty if unreadable; None if none holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
-    except OSError:
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or _try(descriptor, fcntl.LOCK_SH):
+    with suppress(OSError), os.fdopen(open_regular(path), "rb") as file:
+        if _try(file.fileno(), fcntl.LOCK_SH):
             return None
-        document = json.loads(os.read(descriptor, MAX_OWNER_BYTES))
-    except OSError:
-        return None
-    except (ValueError, RecursionError):
+        with suppress(ValueError, RecursionError):
+            document = json.loads(file.read(MAX_OWNER_BYTES))
+            return document if isinstance(document, dict) else {}
         return {}
-    finally:
-        os.close(descriptor)
-    return document if isinstance(document, dict) else {}
+    return None
 
 
 def _try(descriptor: int, operation: int) -> bool:

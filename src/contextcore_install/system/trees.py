@@ -12,6 +12,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import normpath
 from pathlib import Path
 from typing import IO
 
@@ -107,7 +108,7 @@ def read_tree(source: IO[bytes], folder: Path, *, links: bool = False) -> None:
     last: list[tuple[Path, str]] = []
     with _opened(source) as tar:
         for member in _accepted(tar, links=links):
-            target = folder / _plain(member.name)
+            target = folder / normpath(member.name)
             if member.issym():
                 last.append((target, member.linkname))
                 continue
@@ -116,7 +117,7 @@ def read_tree(source: IO[bytes], folder: Path, *, links: bool = False) -> None:
                 continue
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if member.islnk():
-                shutil.copyfile(folder / _plain(member.linkname), target)
+                shutil.copyfile(folder / normpath(member.linkname), target)
             else:
                 lay_down(tar.extractfile(member), target, member.mode)
     for target, leads_to in last:
@@ -167,18 +168,14 @@ def _judged(tar: tarfile.TarFile, *, links: bool = False) -> Iterator[tuple[tarf
             raise TreeError(f"it holds more than {MOST_MEMBERS} files")
         reason = _reason(member, known, links=links)
         if not reason:
-            known.add(_plain(member.name))
+            known.add(normpath(member.name))
         yield member, reason
         tar.members.clear()  # type: ignore[attr-defined] # it keeps all that it has read, a kilobyte each
 
 
-def _plain(name: str) -> str:
-    return os.path.normpath(name)
-
-
 def _stays_inside(member: tarfile.TarInfo) -> bool:
     """Whether a symbolic link goes up no farther than the tree, and then only down."""
-    parts, depth = Path(member.linkname).parts, len(Path(_plain(member.name)).parts) - 1
+    parts, depth = Path(member.linkname).parts, len(Path(normpath(member.name)).parts) - 1
     ups = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
     return ups <= depth and not member.linkname.startswith("/") and ".." not in parts[ups:]
 
@@ -188,13 +185,13 @@ def _reason(member: tarfile.TarInfo, known: set[str], *, links: bool) -> str:
     if member.name.startswith("/") or ".." in parts or "\0" in member.name:
         return "leads out of its place"
     if member.islnk():
-        return "" if _plain(member.linkname) in known else "is a link to what is not there"
+        return "" if normpath(member.linkname) in known else "is a link to what is not there"
     if links and member.issym():
         return "" if _stays_inside(member) else "is a link that leads out of its place"
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.sparse is not None:
         return "is neither a file nor a folder"
     if member.mode & stat.S_ISUID or (member.mode & stat.S_ISGID and not member.isdir()):
         return "would run as another user"
-    if _plain(member.name) in known and not member.isdir():
+    if normpath(member.name) in known and not member.isdir():
         return "is there twice"
     return ""

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from contextcore_install.core.errors import InstallError, usage_error
 from contextcore_install.system.files import read_text
@@ -27,13 +27,6 @@ PUBLIC, SIGNED, OVER_ALL, SECRET = "<2s8s32s", "<2s8s64s", "<64s", "<6s32sQQ104s
 UNTRUSTED, TRUSTED = "untrusted comment: ", "trusted comment: "
 
 
-class PublicKey(NamedTuple):
-    """An Ed25519 key, and the id by which signatures name it."""
-
-    id: bytes
-    key: bytes
-
-
 def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
     """Return the trusted comment of a signature; `public_key` is the key itself, or a file with it.
 
@@ -43,19 +36,19 @@ def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
     from nacl.exceptions import BadSignatureError, CryptoError
     from nacl.signing import VerifyKey
 
-    key = read_public_key(public_key)
+    wanted, key = read_public_key(public_key)
     if not signature:
         message = "the bundle is not signed, and a public key was given"
         raise InstallError("bundle-unsigned", message, hint="get a bundle that was made with --sign-key")
     try:
         _, line, trusted, over_all = signature.splitlines()
         algorithm, key_id, signed = _fields(line, SIGNED)
-        if key_id != key.id or not trusted.startswith(TRUSTED):
+        if key_id != wanted or not trusted.startswith(TRUSTED):
             raise BadSignatureError("it names another one")
         content = {PLAIN: manifest, HASHED: hashlib.blake2b(manifest).digest()}[algorithm]
         comment = trusted.removeprefix(TRUSTED)
-        VerifyKey(key.key).verify(content, signed)
-        VerifyKey(key.key).verify(signed + comment.encode(), _fields(over_all, OVER_ALL)[0])
+        VerifyKey(key).verify(content, signed)
+        VerifyKey(key).verify(signed + comment.encode(), _fields(over_all, OVER_ALL)[0])
     except (ValueError, KeyError, CryptoError) as error:
         message = f"the bundle's signature is not one by the given public key ({error})"
         hint = "do not use it: get it again from whom it should be of"
@@ -63,8 +56,8 @@ def verify_signature(manifest: bytes, signature: str, public_key: str) -> str:
     return comment
 
 
-def read_public_key(given: str) -> PublicKey:
-    """Return the key in a text, or in the file that it names; raises a usage error."""
+def read_public_key(given: str) -> tuple[bytes, bytes]:
+    """Return an Ed25519 key in a text, or in the file that it names, behind its id; raises a usage error."""
     with suppress(ValueError):
         return _public_key(given)
     try:
@@ -113,11 +106,11 @@ def _decrypted(encrypted: bytes, password: str, salt: bytes, opslimit: int, meml
     return content if content[-CHECKSUM:] == checksum else b""
 
 
-def _public_key(line: str) -> PublicKey:
+def _public_key(line: str) -> tuple[bytes, bytes]:
     algorithm, key_id, key = _fields(line, PUBLIC)
     if algorithm != PLAIN:
         raise ValueError("it is for another algorithm")
-    return PublicKey(key_id, key)
+    return key_id, key
 
 
 def _fields(line: str, form: str) -> tuple[Any, ...]:

@@ -136,7 +136,7 @@ class Upstream:
             before = file.tell()
             if not before or digest.hexdigest() != download.wanted:
                 with self._client.get(download.ctx, download.url, before) as response:
-                    if response.status == 416 or not _continues(response, before):
+                    if not _continues(response, before):
                         before = 0
                         file.seek(0)
                         file.truncate()

@@ -136,12 +136,9 @@ def prune(bin_folder: Path) -> None:
         name = left.name.partition("-")[0]
         # Not while it is being installed
         with suppress(OSError, InstallError), held(lock_of(bin_folder, name), _give_up):
-            if _is_superseded(left.resolve(), bin_folder / name):
+            program, folder = bin_folder / name, left.resolve()
+            if program.exists() and not program.resolve().is_relative_to(folder) and not _is_in_use(folder):
                 discard(left)
-
-
-def _is_superseded(left: Path, program: Path) -> bool:
-    return program.exists() and not program.resolve().is_relative_to(left) and not _is_in_use(left)
 
 
 def _give_up() -> None:
