@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.errors import InstallError
@@ -37,8 +37,6 @@ IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
 
 Refused = dict[str, InstallError]
 """Images that could not be provided, each with the reason."""
-Archive = AbstractContextManager[Sequence[str] | IO[bytes]]
-"""Gives what prints an image's archive, or is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +179,8 @@ class Images:
                 rename = [engine, "exec", node.node, *CTR, "tag", "--force", full_name(name), full_name(image)]
                 process.run(rename, ctx, environ=environ, timeout_s=RENAME_S)
 
-    def _open(self, name: str, ctx: StepContext, undo: Callable[[], object]) -> Archive:
-        """Give an image's archive; `undo` takes back what was made of one that turns out to be another one."""
+    def _open(self, name: str, ctx: StepContext, undo: Callable[[], object]) -> AbstractContextManager[Any]:
+        """Give what is, or prints, an image's archive; `undo` takes back what was made of one that was changed."""
         if self.bundle and self.bundle.holds(name):
             return self.bundle.open(name, ctx, undo)
         return nullcontext([self.engine.name, "save", name])

@@ -38,9 +38,6 @@ class ReadinessLimits:
     published: float = 15.0  # for a published port to be here: forwarding from a virtual machine takes some seconds
 
 
-LIMITS = ReadinessLimits()
-
-
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Waits for the nodes. `rewrite_context` has kubectl's context written again; it may raise InstallError."""
@@ -48,7 +45,7 @@ class Readiness:
     cluster: ClusterAccess
     inspector: Inspector
     rewrite_context: Callable[[ClusterSnapshot, StepContext], None]
-    limits: ReadinessLimits = LIMITS
+    limits: ReadinessLimits = ReadinessLimits()
     answers: Callable[[int], bool] = speaks_tls
     bind_problem: Callable[[int], int] = bind_problem
 
@@ -128,11 +125,9 @@ class Readiness:
         for node in snapshot.nodes:
             if node.name in restarted:
                 continue
-            if snapshot.api_error is not None:
-                dead = snapshot.api_error.code == API_DEAD and node.is_control_plane
-                why = "its API is dead" if dead else ""
-            else:
-                why = sickness(engine, node) if node.name in snapshot.unready else ""
+            why = sickness(engine, node) if node.name in snapshot.unready else ""
+            if snapshot.api_error is not None and snapshot.api_error.code == API_DEAD and node.is_control_plane:
+                why = "its API is dead"
             if why:
                 ctx.notice(f"{node.name} is sick ({why}); its container is restarted")
                 engine.restart(node, ctx)

@@ -16,11 +16,12 @@ from contextcore_install.providers.kind.endpoint import EngineEndpoint
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
-from contextcore_install.providers.kind.readiness import LIMITS, MANAGER, Readiness, ReadinessLimits, has_come_back
+from contextcore_install.providers.kind.readiness import MANAGER, Readiness, ReadinessLimits, has_come_back
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
 NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {6443: ("127.0.0.1", 40000)})
+LIMITS = ReadinessLimits()
 AWAY = InstallError("api-unreachable", "It cannot be reached.", retryable=True)
 
 
