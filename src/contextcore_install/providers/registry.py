@@ -1,4 +1,4 @@
-"""The providers by name. Adding one is a module or folder beside this file, and one line here."""
+"""The providers by name. Adding one is a folder beside this file, and one line here."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # every command imports this
+    from typing import Any
+
     from contextcore_install.core.provider import Provider, ProviderConfig
 
-#: Name -> module with `create`, `recollect` and `held_ports`; imported when it is used.
-PROVIDERS = {
-    "host": "contextcore_install.providers.host",
-    "kind": "contextcore_install.providers.kind",
-    "kube-context": "contextcore_install.providers.existing_cluster",
-}
+#: Name -> folder, whose module `provider` has `create`, `recollect` and `held_ports`; imported when it is used.
+PROVIDERS = {"host": "host", "kind": "kind", "kube-context": "existing_cluster"}
+
+
+def _module(name: str) -> Any:
+    return import_module(f"contextcore_install.providers.{PROVIDERS[name]}.provider")
 
 
 def create_provider(name: str, config: ProviderConfig) -> Provider:
     """Return a provider (a module's `create`); raises InstallError (usage) for ports that cannot be used."""
-    provider: Provider = import_module(PROVIDERS[name]).create(config)
+    provider: Provider = _module(name).create(config)
     return provider
 
 
@@ -28,11 +30,11 @@ def recollect(name: str, config: ProviderConfig) -> Mapping[str, int] | None:
 
     Only reads; raises InstallError if they cannot be asked for.
     """
-    ports: Mapping[str, int] | None = import_module(PROVIDERS[name]).recollect(config)
+    ports: Mapping[str, int] | None = _module(name).recollect(config)
     return ports
 
 
 def held_ports(name: str, ports: Mapping[str, int]) -> dict[str, int]:
     """Return the ports of this machine that an installation holds, by key; raises InstallError (usage)."""
-    held: dict[str, int] = import_module(PROVIDERS[name]).held_ports(ports)
+    held: dict[str, int] = _module(name).held_ports(ports)
     return held

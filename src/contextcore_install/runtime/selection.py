@@ -124,7 +124,7 @@ def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tupl
         return left, f"its files are in {app.layout.folder / left}"
     if len(bundled) == 1:
         return bundled[0], "the bundle is for it"
-    from contextcore_install.providers.kind import engine_answers
+    from contextcore_install.providers.kind.engine import engine_answers
 
     if engine_answers(app.environ):
         return "kind", "a container engine answers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from contextcore_install.stack.catalogue import (
 )
 from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.daemons import Daemons
+from contextcore_install.system.files import read_object
 
 
 class HostProvider:
@@ -280,3 +281,15 @@ class HostProvider:
             not_chosen=frozenset(item.name for item in COMPONENTS if item not in self._programs.chosen),
             dashboard=dashboard,
         )
+
+
+create = HostProvider
+held_ports = resolve_ports  # all of them: which programs are there may change
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    """Return the ports that the processes were started with; None if there is no folder of theirs."""
+    layout = Layout(config.cluster, config.folder.absolute() / "host")
+    if not layout.marker.is_file():
+        return None
+    return {key: port for key, port in (read_object(layout.chosen_ports) or {}).items() if isinstance(port, int)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
@@ -53,7 +52,7 @@ class ClusterSnapshot:
     owner: Owner | None
     ours: bool
     identity: str = ""
-    members: tuple[Mapping[str, Any], ...] = ()
+    members: tuple[Manifest, ...] = ()
     kubectl_error: InstallError | None = None
     api_error: InstallError | None = None
     waiting: bool = False
@@ -82,28 +81,28 @@ class ClusterSnapshot:
 
     @property
     def cordoned(self) -> list[str]:
-        return [str(item["metadata"]["name"]) for item in self.members if (item.get("spec") or {}).get("unschedulable")]
+        return [member.key.name for member in self.members if member.spec.get("unschedulable")]
 
     @property
     def unready(self) -> list[str]:
         """Names of the nodes that are not Ready, if the API answers."""
         if self.api_error is not None:
             return []
-        ready = {member.key.name for member in map(Manifest, self.members) if member.is_ready}
+        ready = {member.key.name for member in self.members if member.is_ready}
         return [node.name for node in self.nodes if node.name not in ready and node.is_member]
 
     def is_starting(self, now: float) -> bool:
         """Tell whether all nodes that are not Ready are at their first start; `now` in seconds since 1970."""
-        starting = {item["metadata"]["name"] for item in self.members if _is_at_first_start(Manifest(item), now)}
+        starting = {member.key.name for member in self.members if _is_at_first_start(member, now)}
         return self.answers and bool(self.unready) and starting.issuperset(self.unready)
 
     @property
     def unready_conditions(self) -> list[str]:
+        found = {item.key.name: item.conditions["Ready"] for item in self.members if "Ready" in item.conditions}
         return [
-            f"{member['metadata']['name']}: {entry.get('reason', '')}: {entry.get('message', '')}"
-            for member in self.members
-            for entry in (member.get("status") or {}).get("conditions") or []
-            if entry.get("type") == "Ready" and entry.get("status") != "True"
+            f"{name}: {entry.get('reason', '')}: {entry.get('message', '')}"
+            for name, entry in found.items()
+            if entry.get("status") != "True"
         ]
 
     @property
@@ -134,8 +133,7 @@ class Inspector:
         if not snapshot.running:
             return snapshot
         snapshot = self._ask_kubectl(snapshot, fresh=fresh, thorough=thorough)
-        marks = (member.labels.get(NODE_LABEL) for member in map(Manifest, snapshot.members))
-        identity = next(filter(None, marks), "")
+        identity = next(filter(None, (member.labels.get(NODE_LABEL) for member in snapshot.members)), "")
         if owner is not None and not owner.nodes:
             ours = ours and (not snapshot.members or identity == owner.id)
         elif owner is not None and ours and identity != owner.id and self._is_misdirected(snapshot):

@@ -24,13 +24,19 @@ from contextcore_install.core.requirements import Listener, socket_listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import NODE_PORT
 from contextcore_install.providers.kind.bundle_images import BundleImages, tag_of
-from contextcore_install.providers.kind.cluster import ClusterSpec, PortHolders, default_node_image, owner_file
+from contextcore_install.providers.kind.cluster import (
+    ClusterSpec,
+    PortHolders,
+    default_node_image,
+    mapped_ports,
+    owner_file,
+)
 from contextcore_install.providers.kind.creation import Creation
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
-from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, report_of
+from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, other_ports, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.client import READ_FRESH_S
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
@@ -256,3 +262,16 @@ def node_of_volume(volume: Mapping[str, Any]) -> str:
     terms = ((volume.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
     found = (item for term in terms for name in ("matchExpressions", "matchFields") for item in term.get(name) or [])
     return next((str(item["values"][0]) for item in found if item.get("operator") == "In" and item.get("values")), "")
+
+
+create = KindProvider
+
+
+def recollect(config: ProviderConfig) -> Mapping[str, int] | None:
+    owner = owner_file(config).read()
+    nodes = nodes_of(choose_engine(config.environ, owner), config.cluster, owner)
+    return other_ports(nodes, resolve_ports({})) if nodes else None
+
+
+def held_ports(ports: Mapping[str, int]) -> dict[str, int]:
+    return dict(mapped_ports(resolve_ports(ports)).values())

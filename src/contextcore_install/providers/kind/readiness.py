@@ -136,14 +136,11 @@ class Readiness:
 
     def _renew_times(self) -> Mapping[str, str]:
         """Return when each node, and the controller manager, last renewed its Lease (every 10 s at the latest)."""
-        try:
-            leases = self.cluster.kubectl.items("leases.coordination.k8s.io", "--all-namespaces")
-        except InstallError:
-            return {}
+        leases = self.cluster.kubectl.items_if_readable("leases.coordination.k8s.io", "--all-namespaces")
         return {
-            item["metadata"]["name"]: str(item.get("spec", {}).get("renewTime", ""))
+            item.key.name: str(item.spec.get("renewTime", ""))
             for item in leases
-            if item["metadata"].get("namespace") in {"kube-node-lease", "kube-system"}
+            if item.key.namespace in {"kube-node-lease", "kube-system"}
         }
 
     def _not_ready(self, snapshot: ClusterSnapshot) -> InstallError:
@@ -205,8 +202,8 @@ def _addresses(snapshot: ClusterSnapshot) -> dict[str, str]:
 
     found = {}
     for member in snapshot.members:
-        for entry in (member.get("status") or {}).get("addresses") or []:
+        for entry in member.status.get("addresses") or []:
             with suppress(ValueError):
                 if entry.get("type") == "InternalIP" and ip_address(str(entry.get("address"))).version == 4:
-                    found[member["metadata"]["name"]] = str(entry["address"])
+                    found[member.key.name] = str(entry["address"])
     return found

@@ -21,6 +21,7 @@ from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, ReadinessLimits
 from contextcore_install.providers.kind.report import refusal, report_of
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
@@ -42,10 +43,10 @@ OF_THE_CLIENT = frozenset(
 RECORDED = [item for item in recordings() if item.subject is Subject.KUBECTL and item.rule in OF_THE_CLIENT]
 
 
-def member(node: Node, *, ready: bool = True) -> dict[str, Any]:
+def member(node: Node, *, ready: bool = True) -> Manifest:
     condition = {"type": "Ready", "status": str(ready), "reason": "NodeStatusUnknown", "message": "x"}
     metadata = {"name": node.name, "labels": {NODE_LABEL: "abc"}}
-    return {"kind": "Node", "metadata": metadata, "status": {"conditions": [condition]}}
+    return Manifest(kind="Node", metadata=metadata, status={"conditions": [condition]})
 
 
 @dataclass

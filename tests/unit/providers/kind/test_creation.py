@@ -23,6 +23,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
@@ -30,7 +31,7 @@ from kit.fakes import Told
 PORTS = resolve_ports({})
 NAME = "demo-control-plane"
 NODE = Node("1", NAME, "control-plane", "running", "", "", "image", {})
-MEMBER = {"metadata": {"name": NAME}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+MEMBER = Manifest(metadata={"name": NAME}, status={"conditions": [{"type": "Ready", "status": "True"}]})
 FAILS = """#!/bin/sh
 while ! [ -e {folder}/pulling ]; do sleep 0.05; done
 echo "ERROR: failed to create cluster: could not find an available, non-overlapping IPv4 address pool" >&2; exit 1
@@ -130,7 +131,7 @@ def test_a_cluster_is_made_when_its_api_answers_and_its_nodes_are_waited_for_aft
     joined = datetime.now(UTC).isoformat()
     condition = {"type": "Ready", "status": "False", "lastTransitionTime": joined}
     starting = {"metadata": {"name": NAME, "creationTimestamp": joined}, "status": {"conditions": [condition]}}
-    lab.snapshot = replace(lab.snapshot, members=(starting,))
+    lab.snapshot = replace(lab.snapshot, members=(Manifest(starting),))
     creation = lab.creation()
     creation.bring_up(Told().ctx)
     assert lab.kubectl.waits == []

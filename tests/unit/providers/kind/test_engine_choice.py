@@ -12,10 +12,10 @@ import pytest
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.provider import ProviderConfig
-from contextcore_install.providers.kind import create, recollect
 from contextcore_install.providers.kind.cluster import OwnerFile, owner_file
 from contextcore_install.providers.kind.engine import CHOICE, choose_engine
 from contextcore_install.providers.kind.engine_info import Node
+from contextcore_install.providers.kind.provider import create, recollect
 
 NODE = Node("id1", "demo-control-plane", "control-plane", "running", "", "", "image", {})
 DOWN = "echo Cannot connect to the Docker daemon >&2; exit 1"

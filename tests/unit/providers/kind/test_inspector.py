@@ -15,6 +15,7 @@ from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.report import report_of
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.system.process import Captured
 
@@ -38,7 +39,7 @@ class Machine:
 
     def read(self, *, fresh: bool = False) -> Any:
         labels = {NODE_LABEL: self.mark} if self.mark else {}
-        node = {"kind": "Node", "metadata": {"name": NODE.name, "labels": labels}, "status": READY}
+        node = Manifest(kind="Node", metadata={"name": NODE.name, "labels": labels}, status=READY)
         return SimpleNamespace(of_kind=lambda kind: [node] if kind == "Node" else [])
 
     def attempt(self, *arguments: str, **_: object) -> Captured:

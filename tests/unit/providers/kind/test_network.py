@@ -14,6 +14,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node, detached, shared_network
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
 from contextcore_install.providers.kind.readiness import reconnect
+from contextcore_install.providers.kubernetes.objects import Manifest
 from kit.fakes import Told
 
 DOCKER = """\
@@ -87,7 +88,7 @@ class Attaching:
         self.said.append(f"restart {node.name}")
 
     def reconnected(self, *members: dict[str, Any]) -> list[str]:
-        snapshot = ClusterSnapshot(tuple(self.nodes_now), None, ours=True, members=members)
+        snapshot = ClusterSnapshot(tuple(self.nodes_now), None, ours=True, members=tuple(map(Manifest, members)))
         reconnect(cast(ContainerEngine, self), "demo", snapshot, Told().ctx)
         return self.said
 

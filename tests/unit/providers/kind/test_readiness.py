@@ -17,6 +17,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import MANAGER, Readiness, ReadinessLimits, has_come_back
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system.process import Captured
 from kit.fakes import Told
 
@@ -70,9 +71,9 @@ def why(machine: Machine) -> InstallError:
     return caught.value
 
 
-def member(reason: str, message: str) -> dict[str, Any]:
+def member(reason: str, message: str) -> Manifest:
     condition = {"type": "Ready", "status": "False", "reason": reason, "message": message}
-    return {"metadata": {"name": NODE.name}, "status": {"conditions": [condition]}}
+    return Manifest(metadata={"name": NODE.name}, status={"conditions": [condition]})
 
 
 def test_a_node_says_itself_what_it_waits_for() -> None:
@@ -113,16 +114,15 @@ class Watching:
 
 
 def test_a_node_that_boots_is_watched_and_not_asked_all_the_time() -> None:
-    ready = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     boots = ClusterSnapshot((NODE,), None, ours=True, members=(member("KubeletNotReady", "starting"),))
     machine = Machine(boots)
-    kubectl = Watching(machine, ClusterSnapshot((NODE,), None, ours=True, members=(ready,)))
+    kubectl = Watching(machine, ClusterSnapshot((NODE,), None, ours=True, members=(READY,)))
     watched = watching(machine, kubectl)
     assert watched.wait(Told().ctx) is machine.snapshot
     assert kubectl.asked == ["wait --for=condition=Ready nodes --all --timeout=30s"]
 
 
-READY = {"metadata": {"name": NODE.name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+READY = Manifest(metadata={"name": NODE.name}, status={"conditions": [{"type": "Ready", "status": "True"}]})
 WELL = ClusterSnapshot((NODE,), None, ours=True, members=(READY,))
 QUICK = replace(LIMITS, ready=5.0, published=0.2, pause=0.01, longest_pause=0.1, try_port=0.01)
 

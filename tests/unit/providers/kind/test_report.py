@@ -15,6 +15,7 @@ from contextcore_install.providers.kind.cluster import NODE_LABEL, Owner, mapped
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.inspector import ClusterSnapshot
 from contextcore_install.providers.kind.report import differing_options, other_ports, report_of
+from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.stack.catalogue import resolve_ports
 
 PORTS = resolve_ports({})
@@ -24,13 +25,14 @@ BEGAN = 1767261600.0  # 2026-01-01T10:00:00Z
 OWNER = Owner("abc", "demo", BEGAN, tuple(port for _, port in BOUND.values()), ("id1",), complete=True)
 
 
-def member(name: str, *, ready: bool = True) -> dict[str, Any]:
+def member(name: str, *, ready: bool = True) -> Manifest:
     """A node as the API tells of it."""
     conditions = [{"type": "Ready", "status": str(ready)}]
-    return {"metadata": {"name": name, "labels": {NODE_LABEL: "abc"}}, "status": {"conditions": conditions}}
+    metadata = {"name": name, "labels": {NODE_LABEL: "abc"}}
+    return Manifest(metadata=metadata, status={"conditions": conditions})
 
 
-CORDONED = {**member(NODE.name), "spec": {"unschedulable": True}}
+CORDONED = Manifest({**member(NODE.name), "spec": {"unschedulable": True}})
 SNAPSHOT = ClusterSnapshot((NODE,), OWNER, ours=True, members=(member(NODE.name),))
 
 
