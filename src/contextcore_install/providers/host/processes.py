@@ -107,10 +107,7 @@ def used_ports(component: Component, store: MetricsStore | None) -> Sequence[Por
 def stranger_in_place(
     component: Component, store: MetricsStore | None, ports: Mapping[str, int], daemons: Daemons
 ) -> str:
-    """Describe who listens on a port of a component in its place; empty if that is nobody, or the component itself.
-
-    No port is bound for it: that might be in the way of a component that is starting.
-    """
+    """Describe who listens in a component's place, without binding a port that it may be about to have; else empty."""
     wanted = (ports[port.key] for port in used_ports(component, store))
     taken = [number for number in wanted if takes_connections(number)]
     own = daemons.pid(component.name) if taken else 0

@@ -52,19 +52,17 @@ class Program:
 
 
 class StackPrograms:
-    """Finds programs, on PATH first, then where we install tools ourselves; and fetches those that are missing.
-
-    `chosen` is what is to run as far as there is a program, in the order in which it starts. `left_out` says, by
-    component, why it was not to be had: no later run tries by itself.
-    """
+    """Finds programs, on PATH first, then where we install tools ourselves; and fetches those that are missing."""
 
     def __init__(self, config: ProviderConfig, layout: Layout) -> None:
+        # What is to run as far as there is a program, in the order in which it starts
         self.chosen = [item for item in COMPONENTS if config.components is None or item.name in config.components]
         self._config, self._layout = config, layout
         self._places = (config.environ.get("PATH", ""), str(config.bin_folder))
         self._versions = Versions(config.environ, layout.programs)
         self._fetched: set[str] = set()  # in this run: what they then say of their version is not judged
         kept = {} if config.given_now & _ASKS_AGAIN else read_object(layout.left_out) or {}
+        # Why a component's program was not to be had: no later run tries by itself
         self.left_out = {name: str(reason) for name, reason in kept.items()}
 
     def found(self) -> dict[str, Program]:

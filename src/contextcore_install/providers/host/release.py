@@ -134,11 +134,7 @@ def set_data_aside(folder: Path) -> Path:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what components get of the environment: all but what would override their configuration.
-
-    Grafana takes any setting from GF_*; the others read none unless asked to. What they say to each other never goes
-    through a proxy.
-    """
+    """Return a component's environment: without GF_*, Grafana's settings, and with no proxy between components."""
     return past_proxies({name: value for name, value in environ.items() if not name.startswith("GF_")})
 
 

@@ -1,8 +1,6 @@
-"""How each program is started: its arguments, and its configuration files.
+"""How each program is started: its arguments (config/programs.toml) and its configuration (config/, by its name).
 
-config/programs.toml has the arguments of each program, and config/ its configuration, under its name. Option names are
-those of the components' reference documentation (the versions in the catalogue) and, for the metrics stores, also of
-the releases that Debian carries (VictoriaMetrics 1.79, Prometheus 2.42).
+Options are those of the versions in the catalogue and in Debian (VictoriaMetrics 1.79, Prometheus 2.42).
 """
 
 from __future__ import annotations
@@ -31,16 +29,12 @@ CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds s
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a component is started with. `files` are by path below its configuration folder.
-
-    `environ` are the variables that it has of us, whatever the user's are. After an update another `version` of its
-    program is in the same place.
-    """
+    """What a component is started with."""
 
     argv: tuple[str, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
-    environ: Mapping[str, str] = field(default_factory=dict)
-    version: str = ""
+    files: Mapping[str, str]  # by path below its configuration folder
+    environ: Mapping[str, str]  # what it has of us, whatever the user's is
+    version: str  # after an update another one is in the same place
 
     @property
     def fingerprint(self) -> str:
@@ -50,18 +44,14 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class HostRelease:
-    """What the configurations are made from: places, ports by key, and the programs that run, by component.
-
-    `contact_points` says where Grafana sends alerts: the text of a provisioning file, empty for nowhere. `memory` is in
-    MiB.
-    """
+    """What the configurations are made from: places, ports by key, and the programs that run, by component."""
 
     layout: Layout
     ports: Mapping[str, int]
     programs: Mapping[str, Program]
     store: MetricsStore
-    contact_points: str = field(default="", repr=False)
-    memory: Mapping[str, int] = field(default_factory=lambda: memory_shares(None))
+    contact_points: str = field(default="", repr=False)  # the file for Grafana that says where alerts go, if anywhere
+    memory: Mapping[str, int] = field(default_factory=lambda: memory_shares(None))  # MiB
 
     @property
     def startable(self) -> Sequence[str]:
@@ -191,10 +181,7 @@ def grafana_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[st
 
 
 def _bundled_plugins(release: HostRelease) -> str:
-    """Return the folder with the data sources that are part of Grafana; a relative one is below its home.
-
-    The deb and rpm packages have it elsewhere, and tell Grafana so only in their unit.
-    """
+    """Return the folder of Grafana's own data sources, below its home; its packages' is elsewhere, by their unit."""
     home, usual, packaged = grafana_home(release.programs["grafana"].path), "data/plugins-bundled", PACKAGED_PLUGINS
     return str(packaged) if home and not (home / usual).is_dir() and packaged.is_dir() else usual
 

@@ -30,10 +30,7 @@ LOAD_S = 600.0  # seconds for the engine to take an image
 
 
 class BundleImages:
-    """Archives of images, as `docker save` writes them. What reads the bundle raises InstallError.
-
-    An archive is given to nobody before all of it was read and found to be what the manifest says.
-    """
+    """Archives as of `docker save`, given to nobody before all of one was checked. Reading raises InstallError."""
 
     def __init__(self, path: Path, key: str = "") -> None:
         self._path, self._key = path, key

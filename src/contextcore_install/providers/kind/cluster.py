@@ -87,22 +87,18 @@ def needs_cgroup_v2(image: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A creation of ours. `nodes` are its containers' ids once they are known; `complete` says that it ended well.
-
-    `made_network` says that the engine had no network for kind before it. `engine` is the command by which it was made,
-    `engine_at` the address of the engine, and `engine_id` its own identity; older notes do not have these.
-    """
+    """A creation of ours, as it is noted; older notes do not have what is about the engine."""
 
     id: str
     cluster: str
     began: float
     ports: tuple[int, ...]
-    nodes: tuple[str, ...] = ()
-    complete: bool = False
-    made_network: bool = False
-    engine: str = ""
-    engine_at: str = ""
-    engine_id: str = ""
+    nodes: tuple[str, ...] = ()  # the ids of its containers, once they are known
+    complete: bool = False  # whether it ended well
+    made_network: bool = False  # whether the engine had no network for kind before it
+    engine: str = ""  # the command by which it was made
+    engine_at: str = ""  # the engine's address
+    engine_id: str = ""  # its own identity
 
     def owns(self, nodes: Sequence[Node]) -> bool:
         """Tell whether containers are of this creation: by their ids or, before these are known, by time and ports."""

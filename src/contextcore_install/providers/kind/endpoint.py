@@ -33,14 +33,11 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"  # docker/cli, opts/hosts.go
 
 @dataclass(frozen=True, slots=True)
 class EngineEndpoint:
-    """An address of an engine, and what chose it: `local` is the command that chooses this machine's engine again.
+    """An address of an engine, and what chose it."""
 
-    `url` is empty if the command asks no server (Podman on Linux), or if the address is not known.
-    """
-
-    url: str = ""
+    url: str = ""  # empty if the command asks no server (Podman on Linux), or if it is not known
     chosen_by: str = ""
-    local: str = ""
+    local: str = ""  # the command that chooses this machine's engine again
 
     @property
     def shown(self) -> str:

@@ -28,21 +28,17 @@ _INVALID = (ValueError, TypeError, OverflowError, RecursionError)  # what readin
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A container that is a node of a cluster. `ports` maps ports of the container to (address, port) here.
-
-    `created` and `started` are times of RFC 3339. `networks` maps the engine's networks that the container is on to its
-    IPv4 address there; None if the engine does not say.
-    """
+    """A container that is a node of a cluster."""
 
     id: str
     name: str
     role: str
     state: str
-    created: str
+    created: str  # RFC 3339
     started: str
     image: str
-    ports: Mapping[int, tuple[str, int]]
-    networks: Mapping[str, str] | None = None
+    ports: Mapping[int, tuple[str, int]]  # of the container -> (address, port) here
+    networks: Mapping[str, str] | None = None  # the engine's -> its IPv4 address there; None if unknown
 
     @property
     def is_control_plane(self) -> bool:
@@ -63,23 +59,19 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine says about itself; `memory_mib` and `cpus` are what it may use, 0 if unknown.
-
-    `host` is its machine's name and `kernel` its kernel; `ahead_s` is how far its clock is ahead of ours, 0 if unknown.
-    `lacks` names the controllers that a `rootless` engine's containers need and may not use.
-    """
+    """What an engine says about itself; what it does not say is empty, or 0."""
 
     version: str
-    memory_mib: int
+    memory_mib: int  # it may use so much
     cpus: int
     cgroup: int
     root: str
     system: str
-    host: str = ""
+    host: str = ""  # its machine's name
     kernel: str = ""
-    ahead_s: float = 0.0
+    ahead_s: float = 0.0  # of our clock
     rootless: bool = False
-    lacks: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()  # the controllers that a rootless engine's containers need and may not use
 
 
 def _at(document: Any, *path: str) -> Any:

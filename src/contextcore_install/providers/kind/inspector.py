@@ -42,20 +42,16 @@ class ClusterAccess:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """What was seen: the containers, whose they are, and the Node objects of the cluster (`members`).
-
-    `kubectl_error` is why kubectl does not reach the API from here, and `api_error` why the API does not answer in its
-    own node either. `waiting` says that a pod is unschedulable.
-    """
+    """What was seen: the containers, and whose they are."""
 
     nodes: tuple[Node, ...]
     owner: Owner | None
     ours: bool
     identity: str = ""
-    members: tuple[Manifest, ...] = ()
-    kubectl_error: InstallError | None = None
-    api_error: InstallError | None = None
-    waiting: bool = False
+    members: tuple[Manifest, ...] = ()  # the cluster's Node objects
+    kubectl_error: InstallError | None = None  # why kubectl does not reach the API from here
+    api_error: InstallError | None = None  # why the API does not answer in its own node either
+    waiting: bool = False  # whether a pod is unschedulable
 
     @property
     def running(self) -> bool:
@@ -120,10 +116,7 @@ class Inspector:
     _seen: tuple[Node, ...] = ()
 
     def inspect(self, *, fresh: bool = False, thorough: bool = True) -> ClusterSnapshot:
-        """Return what is there now. Raises InstallError if the engine does not answer.
-
-        Unless it is `thorough`, an API that kubectl does not reach is not asked in its own node, and counts as silent.
-        """
+        """Return what is there; an API is asked in its own node only if this is `thorough`. Raises InstallError."""
         nodes = self._seen = tuple(self.nodes.read(fresh=fresh))
         owner = self.cluster.owners.read()
         if not nodes:

@@ -201,10 +201,7 @@ class KindProvider(KubernetesProvider):
         super().start_workloads(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """Return where each component is reached: the host ports that the node publishes.
-
-        There are none before the cluster was made to its end, by our note or, without one, by its own mark.
-        """
+        """Return the ports here that lead to components, if our note or, without one, its mark says it is whole."""
         owner = self._owners.read()
         if not (owner.complete if owner is not None else self._our_nodes()):
             return []
