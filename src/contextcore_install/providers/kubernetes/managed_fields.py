@@ -136,33 +136,28 @@ def _others(live: Manifest) -> Iterator[Mapping[str, Any]]:
             yield entry
 
 
-def _has(fields: Mapping[str, Any], path: FieldPath) -> bool:
+def _has(fields: Any, path: FieldPath) -> bool:
     for part in path:
-        found = next((value for key, value in fields.items() if _field_name(key) == str(part)), None)
-        if not found or not isinstance(found, Mapping):
-            return found is not None  # an empty one is owned as a whole
-        fields = found
+        fields = _named(fields).get(str(part))
+        if not fields or not isinstance(fields, Mapping):
+            return fields is not None  # an empty one is owned as a whole
     return True
 
 
-def _field_name(key: str) -> str:
-    """Return a key of `fieldsV1` as a part of a path; empty for one that is not named."""
-    if key.startswith("k:"):
-        name = json.loads(key[2:]).get("name")
-        return "" if name is None else f"[{name}]"
-    return key[2:] if key.startswith("f:") else ""
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is in `fieldsV1` by its part of a path, without the entries of lists that have no name."""
+    found = {key[2:]: inner for key, inner in fields.items() if key.startswith("f:")}
+    entries = {key: json.loads(key[2:]).get("name") for key in fields if key.startswith("k:")}
+    return found | {f"[{name}]": fields[key] for key, name in entries.items() if name is not None}
 
 
 def _outermost(fields: Mapping[str, Any], wanted: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
     """Yield the outermost fields that a wanted object does not have; entries of lists by their name only."""
-    for key, inner in fields.items():
-        part = _field_name(key)
-        if not part or key == "f:status":
-            continue
+    for part, inner in _named(fields).items():
         there = _entry(wanted, part)
-        if there is None:
+        if part != "status" and there is None:
             yield (*path, part)
-        else:
+        elif part != "status":
             yield from _outermost(inner, there, (*path, part))
 
 

@@ -106,44 +106,32 @@ class WorkloadWatch:
 
     @contextmanager
     def _follow(self, kind: str) -> Iterator[None]:
-        kubectl, closed = self._reader.kubectl, threading.Event()
+        kubectl = self._reader.kubectl
         watching = ("--watch", "--output-watch-events", MANAGED, "-o", "json")
         argv = kubectl.argv("get", kind, *self._reader.scope(), *watching, timeout="0")
         with following(argv, environ=kubectl.environ) as follower:
-            threading.Thread(target=self._hand_on, args=(kind, follower, closed), daemon=True).start()
-            try:
-                yield
-            finally:
-                closed.set()
+            threading.Thread(target=self._hand_on, args=(kind, follower), daemon=True).start()
+            yield
 
-    def _hand_on(self, kind: str, follower: Follower, closed: threading.Event) -> None:
-        for document in documents(follower.lines()):
-            item = document.get("object")
-            if document.get("type") == "ERROR" or not isinstance(item, dict):
-                break  # too old a resource version, for one: begin again
-            try:
-                item = Manifest.checked(item)
-            except SchemaError:
-                break
-            self._changes.put(Change(kind, item, gone=document.get("type") == "DELETED"))
-        if not closed.is_set():
-            self._changes.put(Change(kind))
+    def _hand_on(self, kind: str, follower: Follower) -> None:
+        with suppress(SchemaError):
+            for document in documents(follower.lines()):
+                if document.get("type") == "ERROR":
+                    break  # too old a resource version, for one: begin again
+                item = Manifest.checked(document.get("object"))
+                self._changes.put(Change(kind, item, gone=document.get("type") == "DELETED"))
+        self._changes.put(Change(kind))
 
 
 def documents(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects in kubectl's output, each of which ends in a line of its own that is `}`."""
     parts: list[str] = []
-    for line in lines:
-        parts.append(line)
-        if line in {"}", "{}"} or (line.startswith("{") and line.endswith("}")):
-            try:
-                document = json.loads("\n".join(parts))
-            except (ValueError, RecursionError):
-                return
-            if not isinstance(document, dict):
-                return
-            parts.clear()
-            yield document
+    with suppress(ValueError, RecursionError):
+        for line in lines:
+            parts.append(line)
+            if line in {"}", "{}"} or (line.startswith("{") and line.endswith("}")):
+                yield json.loads("\n".join(parts))
+                parts.clear()
 
 
 def _version(item: Manifest) -> int:
