@@ -21,7 +21,7 @@ from contextcore_install.providers.kubernetes.client import Snapshot, items_of
 from contextcore_install.providers.kubernetes.conditions import leads_to
 from contextcore_install.providers.kubernetes.managed_fields import decided_by, last_changed_by_others
 from contextcore_install.providers.kubernetes.objects import Manifest, Release
-from contextcore_install.providers.kubernetes.pods import Pod, selected, services_of, stale_pods, stuck_pods
+from contextcore_install.providers.kubernetes.pods import Pod, pods_of, services_of, stale_pods, stuck_pods
 from contextcore_install.providers.kubernetes.watch import documents
 from contextcore_install.stack.catalogue import MIMIR
 from contextcore_install.system.http import LoopbackHttp
@@ -122,10 +122,10 @@ def read_all(items: list[Manifest]) -> None:
         last_changed_by_others(item)
     for workload in snapshot.of_kind("StatefulSet"):
         assert workload.is_rolled_out in {True, False}
-        selected(pods, workload)
-        services_of(workload, snapshot.of_kind("Service"))
-        list(stuck_pods(workload, pods, pods, time.time()))
-        list(stale_pods([workload], pods))
+        pods_of(workload, snapshot)
+        services_of(workload, snapshot)
+        list(stuck_pods(workload, snapshot, time.time()))
+        list(stale_pods([workload], snapshot))
     for endpoints in snapshot.of_kind("Endpoints"):
         leads_to(endpoints, read)
 

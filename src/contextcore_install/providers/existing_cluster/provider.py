@@ -55,7 +55,8 @@ class KubeContextProvider(KubernetesProvider):
                 "--provider kube-context needs the context of a cluster",
                 "add --context NAME; `kubectl config get-contexts` shows the names",
             )
-        remedy = ("Name one that is there.", "kubectl config get-contexts -o name")
+        show = "kubectl config get-contexts -o name"
+        remedy = {"context_remedy": "Name one that is there.", "context_command": show}
         super().__init__(config, config.environ, context, remedy)
         is_chosen = "context" in config.given_now
         self._ownership = Ownership(self._reader, self._folder, config.cluster, is_chosen=is_chosen)

@@ -60,7 +60,8 @@ class KindProvider(KubernetesProvider):
     owns_nodes = True
 
     def __init__(self, config: ProviderConfig) -> None:
-        remedy = ("Have kind write it again.", EXPORT.format(cluster=config.cluster))
+        export = EXPORT.format(cluster=config.cluster)
+        remedy = {"context_remedy": "Have kind write it again.", "context_command": export}
         super().__init__(config, past_proxies(config.environ), f"kind-{config.cluster}", remedy)
         self._ports = resolve_ports(config.ports)
         self._owners = owner_file(config)

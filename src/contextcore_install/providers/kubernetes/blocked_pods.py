@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from contextcore_install.core.errors import InstallError
@@ -129,7 +129,7 @@ def scheduling_facts(reader: Reader, pod: Pod, snapshot: Snapshot) -> dict[str, 
     facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
     own_nodes = snapshot.of_kind("Node")
     nodes = {node.key.name: node for node in own_nodes or reader.nodes.read()}
-    needed = _needed_nodes(pod.item, snapshot.of_kind("PersistentVolumeClaim"))
+    needed = _needed_nodes(pod.item, snapshot)
     if nodes and (gone := sorted(needed - set(nodes))):
         return {**facts, "gone": ", ".join(gone)}
     workers = [name for name, node in nodes.items() if _CONTROL_PLANE.isdisjoint(node.labels)]
@@ -147,10 +147,10 @@ def scheduling_facts(reader: Reader, pod: Pod, snapshot: Snapshot) -> dict[str, 
     return facts
 
 
-def _needed_nodes(pod: Manifest, claims: Iterable[Manifest]) -> set[str]:
-    names, namespace = pod.mounted_claims.values(), pod.key.namespace
-    mine = (claim for claim in claims if claim.key.namespace == namespace and claim.key.name in names)
-    return {claim.annotations.get(_SELECTED, "") for claim in mine if claim.spec.get("volumeName")} - {""}
+def _needed_nodes(pod: Manifest, snapshot: Snapshot) -> set[str]:
+    keys = (Key("PersistentVolumeClaim", pod.key.namespace, name) for name in pod.mounted_claims.values())
+    claims = (claim for key in keys if (claim := snapshot.get(key)) and claim.spec.get("volumeName"))
+    return {claim.annotations.get(_SELECTED, "") for claim in claims} - {""}
 
 
 def _barring_taint(node: Manifest, pod: Manifest) -> str:

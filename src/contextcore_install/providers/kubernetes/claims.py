@@ -40,8 +40,8 @@ def is_claim_of(item: Manifest, workloads: Iterable[Key], cluster: str) -> bool:
     return is_ours and any(template_name(item.key.name, workload.name) for workload in beside)
 
 
-def pods_using(pods: Iterable[Manifest], claim: Key) -> Iterator[Manifest]:
-    beside = (pod for pod in pods if pod.key.namespace == claim.namespace)
+def pods_using(snapshot: Snapshot, claim: Key) -> Iterator[Manifest]:
+    beside = (pod for pod in snapshot.of_kind("Pod") if pod.key.namespace == claim.namespace)
     return (pod for pod in beside if claim.name in pod.mounted_claims.values())
 
 

@@ -17,7 +17,7 @@ from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, s
 from contextcore_install.providers.kubernetes.claims import default_class
 from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, selected, services_of
+from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, pods_of, services_of
 
 CRASHES = 2  # restarts after which a crash is no accident
 PLACING_S, CREATING_S = 5.0, 10.0  # without a node, and in ContainerCreating, after which the events are asked why
@@ -60,7 +60,7 @@ class WorkloadConditions:
         if live is None:
             absent = Evidence(key.name, reason=reasons.MISSING, facts={"object": key.label})
             return not_ready(condition="is not there", finding=problem_of(Subject.WORKLOAD, absent))
-        pods = selected(snapshot.of_kind("Pod"), live)
+        pods = pods_of(live, snapshot)
         staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
         if any(pod.is_history(started) for pod in staying):
             return not_ready(condition="restarts with its node")
@@ -86,7 +86,7 @@ class WorkloadConditions:
 
     def _unreachable(self, live: Manifest, pods: Sequence[Pod], snapshot: Snapshot) -> str:
         """Return which Service does not lead to a workload's pods yet; empty if all do."""
-        for service in services_of(live, snapshot.of_kind("Service")) if self._reader.owns_nodes else ():
+        for service in services_of(live, snapshot) if self._reader.owns_nodes else ():
             endpoints = snapshot.get(service.key._replace(kind="Endpoints"))
             if endpoints is None or not leads_to(endpoints, pods):
                 return f"{service.key.label} does not route to it yet"

@@ -127,7 +127,7 @@ class ClaimData:
     def _claims(self) -> list[Claim]:
         snapshot = self.reader.read()
         found = [
-            Claim(item.key, item, workload, tuple(pods_using(snapshot.of_kind("Pod"), item.key)))
+            Claim(item.key, item, workload, tuple(pods_using(snapshot, item.key)))
             for key, workload in self.reader.release().workloads.items()
             for item in snapshot.of_kind("PersistentVolumeClaim")
             if key.kind == "StatefulSet" and item.spec.get("volumeName") and is_claim_of(item, [key], self.cluster)

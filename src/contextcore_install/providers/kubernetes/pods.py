@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from contextcore_install.diagnosis import reasons
 from contextcore_install.providers.kubernetes.claims import made_too_early, pods_using, remove_empty
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, decided_by, last_changed_by_others
-from contextcore_install.providers.kubernetes.objects import API, FIELD_MANAGER, Manifest, moment
+from contextcore_install.providers.kubernetes.objects import API, FIELD_MANAGER, Key, Manifest, moment
 
 #: Provides images that pods lack, and returns why it could not provide some.
 GetImages = Callable[[Sequence[str], StepContext], Mapping[str, InstallError]]
@@ -99,15 +99,15 @@ def _first_stuck(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next(iter(causes or waiting), {})
 
 
-def selected(pods: Iterable[Manifest], workload: Manifest) -> list[Pod]:
-    """Return the pods of a workload."""
+def pods_of(workload: Manifest, snapshot: Snapshot) -> list[Pod]:
     labels = workload.spec.get("selector", {}).get("matchLabels")
-    return [Pod(pod) for pod in pods if _selects(labels, pod.labels) and pod.key.namespace == workload.key.namespace]
+    beside = (pod for pod in snapshot.of_kind("Pod") if pod.key.namespace == workload.key.namespace)
+    return [Pod(pod) for pod in beside if _selects(labels, pod.labels)]
 
 
-def services_of(workload: Manifest, services: Iterable[Manifest]) -> list[Manifest]:
+def services_of(workload: Manifest, snapshot: Snapshot) -> list[Manifest]:
     labels = workload.spec.get("template", {}).get("metadata", {}).get("labels", {})
-    beside = (service for service in services if service.key.namespace == workload.key.namespace)
+    beside = (item for item in snapshot.of_kind("Service") if item.key.namespace == workload.key.namespace)
     return [service for service in beside if _selects(service.spec.get("selector"), labels)]
 
 
@@ -115,12 +115,10 @@ def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> b
     return selector is not None and bool(selector) and selector.items() <= labels.items()
 
 
-def stuck_pods(
-    workload: Manifest, pods: Sequence[Manifest], claims: Sequence[Manifest], now: float
-) -> Iterator[tuple[Pod, str]]:
+def stuck_pods(workload: Manifest, snapshot: Snapshot, now: float) -> Iterator[tuple[Pod, str]]:
     """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
     wanted = workload.status.get("updateRevision", "")
-    for pod in selected(pods, workload):
+    for pod in pods_of(workload, snapshot):
         if pod.deleting:
             continue
         if pod.reason in reasons.BACKING_OFF:
@@ -130,15 +128,15 @@ def stuck_pods(
         elif pod.is_unready_for_long(now):
             yield pod, "runs but does not become ready"
         elif pod.reason == "Unschedulable" and (gone := CLAIM_GONE.search(pod.message)):
-            there = (claim.key for claim in claims if not claim.is_deleting)
-            if not any((key.namespace, key.name) == (pod.namespace, gone["claim"]) for key in there):
+            claim = snapshot.get(Key("PersistentVolumeClaim", pod.namespace, gone["claim"]))
+            if claim is None or claim.is_deleting:
                 yield pod, "lacks its claim, which only a new pod gets"
 
 
-def stale_pods(edited: Sequence[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[Pod, str]]:
+def stale_pods(edited: Sequence[Manifest], snapshot: Snapshot) -> Iterator[tuple[Pod, str]]:
     """Yield pods that have read a ConfigMap or Secret as somebody else had `edited` it, each with its name."""
     changes = {item.key: since for item in edited if (since := last_changed_by_others(item))}
-    for item in pods:
+    for item in snapshot.of_kind("Pod"):
         pod, read = Pod(item), _configuration_of(item)
         for key, since in changes.items():
             is_read = key.kind in {"ConfigMap", "Secret"} and key.namespace == pod.namespace and key.name in read
@@ -189,9 +187,9 @@ def never_started(item: Manifest) -> bool:
     )
 
 
-def nudge(kubectl: Kubectl, workload: Manifest, pods: Sequence[Manifest], ctx: StepContext) -> None:
+def nudge(kubectl: Kubectl, workload: Manifest, snapshot: Snapshot, ctx: StepContext) -> None:
     """Have a workload that lacks pods, and was not just made, reconciled: controllers back off after each refusal."""
-    if time.time() - workload.made_at < NEW_S or len(selected(pods, workload)) >= workload.replicas:
+    if time.time() - workload.made_at < NEW_S or len(pods_of(workload, snapshot)) >= workload.replicas:
         return
     key, now = workload.key, datetime.now(UTC).isoformat(timespec="milliseconds")
     note = (f"{NUDGED}={now}", "--overwrite", f"--field-manager={FIELD_MANAGER}")
@@ -224,10 +222,9 @@ class Restarter:
         if self._make_claims_anew(snapshot, ctx):
             snapshot = self._reader.read(fresh=True)
         live = [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
-        pods, claims = snapshot.of_kind("Pod"), snapshot.of_kind("PersistentVolumeClaim")
-        stuck = [found for item in live for found in stuck_pods(item, pods, claims, time.time())]
+        stuck = [found for item in live for found in stuck_pods(item, snapshot, time.time())]
         for item in live:
-            nudge(self._kubectl, item, pods, ctx)
+            nudge(self._kubectl, item, snapshot, ctx)
         lacking = dict.fromkeys(pod.image for pod, _ in stuck if pod.reason in reasons.IMAGE)
         refused = self._get_images(list(lacking), ctx) if lacking else {}
         ready = {node.key.name for node in snapshot.of_kind("Node") if node.is_ready}
@@ -251,6 +248,6 @@ class Restarter:
                 f"{key.name} is recreated, as it is older than the storage class {default}; it never held anything"
             )
             remove_empty(self._kubectl, claim, ctx)
-            for pod in pods_using(snapshot.of_kind("Pod"), key):
+            for pod in pods_using(snapshot, key):
                 end_pod(self._kubectl, Pod(pod), ctx)
         return bool(early)

@@ -42,31 +42,21 @@ class KubernetesProvider(ABC):
     owns_nodes = False  # whether the cluster is ours as a whole
 
     def __init__(
-        self, config: ProviderConfig, environ: Mapping[str, str], context: str, context_remedy: tuple[str, str]
+        self, config: ProviderConfig, environ: Mapping[str, str], context: str, context_remedy: Mapping[str, str]
     ) -> None:
-        """Take kubectl's context, and how to have it back when it is missing: a sentence and a command."""
+        """Take kubectl's context, and the facts of rules that say how to have it back when it is missing."""
         self.context = context
         self._config = config
         self._folder = config.folder.absolute() / self.name
         cache, options = config.bin_folder.parent / "cache", config.options
         self._box = ToolBox(environ, config.bin_folder, cache / "tools.json")
         manifests = Path(str(options.get("manifests") or OURS)).absolute()
-        facts = {
-            "context": context,
-            "namespace": NAMESPACE,
-            "manifests": str(manifests),
-            "context_remedy": context_remedy[0],
-            "context_command": context_remedy[1],
-        }
+        facts = {"context": context, "namespace": NAMESPACE, "manifests": str(manifests), **context_remedy}
         self._kubectl = Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, context, facts)
+        registry, points = (str(options.get(name) or "") for name in ("registry", "grafana_contact_points"))
+        inside = not self.owns_nodes
         self._source = ManifestSource(
-            self._kubectl,
-            config.cluster,
-            manifests,
-            cache,
-            registry=str(options.get("registry") or ""),
-            inside_only=not self.owns_nodes,
-            contact_points=str(options.get("grafana_contact_points", "")),
+            self._kubectl, config.cluster, manifests, cache, registry, inside_only=inside, contact_points=points
         )
         self._reader = Reader(self._kubectl, self._source.release, owns_nodes=self.owns_nodes)
         self._applier = Applier(self._reader, config.cluster)

@@ -36,6 +36,8 @@ from contextcore_install.providers.kubernetes.objects import (
 )
 from contextcore_install.providers.kubernetes.pods import end_pod, stale_pods
 
+Comparison = Callable[[Manifest, Manifest], object]  # of a wanted object and the live one
+
 #: The Secret with Grafana's password. It is made once, and stays as long as the data that it opens.
 GRAFANA_ADMIN = "grafana-admin"
 #: Seconds to apply, to delete, and between two looks at what holds a namespace: whoever is to remove a finalizer does
@@ -169,7 +171,7 @@ class Applier:
             if snapshot.get(key) is None:
                 self._make_password(key, snapshot, ctx)
         self._apply([item for item in wanted if item["kind"] != "Namespace"], ctx)
-        for pod, what in stale_pods([live for _, live in changed if live], snapshot.of_kind("Pod")):
+        for pod, what in stale_pods([live for _, live in changed if live], snapshot):
             ctx.notice(f"{pod.name} was started with {what} as it was changed by hand; it is restarted")
             end_pod(self._kubectl, pod, ctx)
         self._delete(_superfluous(release.by_key, snapshot, self._cluster), ctx)
@@ -193,19 +195,17 @@ class Applier:
             return
         ctx.activity(f"applying {count(len(items), 'object')}")
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
-        self._delete_blocking(items, ctx, mixed_volumes)
+        self._delete_blocking(items, mixed_volumes, ctx)
         try:
             self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
         except InstallError as error:
             if error.code != "field-immutable":
                 raise
             self._reader.forget()
-            self._delete_blocking(items, ctx, _differs_where_immutable)
+            self._delete_blocking(items, _differs_where_immutable, ctx)
             self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
 
-    def _delete_blocking(
-        self, items: Sequence[Manifest], ctx: StepContext, is_blocking: Callable[[Manifest, Manifest], object]
-    ) -> None:
+    def _delete_blocking(self, items: Sequence[Manifest], is_blocking: Comparison, ctx: StepContext) -> None:
         """Delete the workloads that cannot become what they should; their pods, claims and data stay."""
         snapshot = self._reader.read()
         for item in items:

@@ -10,7 +10,7 @@ import pytest
 
 from contextcore_install.core.findings import Finding
 from contextcore_install.providers.kubernetes.blocked_pods import MissingPods, pod_of
-from contextcore_install.providers.kubernetes.client import Reader
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
 from contextcore_install.providers.kubernetes.managed_fields import added_by_hand
 from contextcore_install.providers.kubernetes.objects import FIELD_MANAGER, Manifest, Release
 from contextcore_install.providers.kubernetes.pods import NUDGED, nudge
@@ -176,7 +176,7 @@ def test_nothing_is_asked_of_a_message_that_names_no_webhook(world: World) -> No
 
 
 def test_a_workload_without_its_pods_is_touched_and_no_pod_is_restarted_by_that(world: World) -> None:
-    nudge(world.kubectl, workload(), [], Told().ctx)
+    nudge(world.kubectl, workload(), Snapshot([]), Told().ctx)
     (call,) = world.cluster.calls
     assert call.startswith(f"annotate statefulset loki -n obs {NUDGED}=")
     assert f"--field-manager={FIELD_MANAGER}" in call
@@ -190,15 +190,15 @@ def test_a_workload_without_its_pods_is_touched_and_no_pod_is_restarted_by_that(
 
 def test_a_workload_that_is_new_or_has_its_pods_is_not_touched(world: World) -> None:
     pod = Manifest(kind="Pod", metadata={"name": "loki-0", "namespace": "obs", "labels": {"app": "loki"}})
-    nudge(world.kubectl, workload(), [pod], Told().ctx)
-    nudge(world.kubectl, workload(made=datetime.now(UTC).isoformat()), [], Told().ctx)
+    nudge(world.kubectl, workload(), Snapshot([pod]), Told().ctx)
+    nudge(world.kubectl, workload(made=datetime.now(UTC).isoformat()), Snapshot([]), Told().ctx)
     assert world.cluster.calls == []
 
 
 def test_a_touch_that_is_refused_is_only_noted(world: World) -> None:
     world.cluster.fails(("annotate", REFUSED + WEBHOOK))
     told = Told()
-    nudge(world.kubectl, workload(), [], told.ctx)
+    nudge(world.kubectl, workload(), Snapshot([]), told.ctx)
     assert any("pods.example.com" in line for line in told.lines)
 
 

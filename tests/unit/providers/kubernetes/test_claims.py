@@ -92,4 +92,4 @@ def test_the_pods_of_a_claim_are_those_that_mount_it() -> None:
         return Manifest(kind="Pod", metadata={"name": name, "namespace": namespace}, spec={"volumes": volumes})
 
     pods = [pod("loki-0", "data-loki-0"), pod("mimir-0", "data-mimir-0"), pod("loki-0", "data-loki-0", "other")]
-    assert list(pods_using(pods, claim().key)) == pods[:1]
+    assert list(pods_using(Snapshot(pods), claim().key)) == pods[:1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contextcore_install.providers.kubernetes.client import Snapshot
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, end_unstarted, stuck_pods
 from kit.fakes import Told
@@ -56,7 +57,7 @@ def claim(name: str = "data-mimir-0", namespace: str = "obs", **metadata: str) -
 
 
 def why(pods: list[dict[str, Any]], claims: list[dict[str, Any]] | None = None, at: float = UNREADY_AT) -> list[str]:
-    return [cause for _, cause in stuck_pods(WORKLOAD, [*map(Manifest, pods)], [*map(Manifest, claims or [])], at)]
+    return [cause for _, cause in stuck_pods(WORKLOAD, Snapshot([*pods, *(claims or [])]), at)]
 
 
 @pytest.mark.parametrize(
