@@ -130,6 +130,11 @@ class Endpoint:
         return 200 <= status < 300 or status in self.accepts
 
 
+def url_of(endpoints: Iterable[Endpoint], component: str) -> str | None:
+    """Return where a component can be reached at the moment; None if it cannot."""
+    return next((item.base_url for item in endpoints if item.component == component and item.is_reachable), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Absent:
     """A component that is not installed: why, and how to get it."""

@@ -17,7 +17,7 @@ from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import ClusterState, Provider, Volume
+from contextcore_install.core.provider import ClusterState, Provider, Volume, url_of
 from contextcore_install.core.text import IN_FILES, count
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
@@ -156,11 +156,9 @@ def _stage_records(app: App, records: Records, staged: Path) -> None:
 def _stage_grafana(provider: Provider, staged: Path, ctx: StepContext) -> None:
     """Export what people made in Grafana, if it runs; its volume has that too, in a form for Grafana alone."""
     try:
-        url = next(
-            (item.base_url for item in provider.endpoints() if item.component == "grafana" and item.is_reachable), ""
-        )
+        url = url_of(provider.endpoints(), "grafana")
         password = provider.data().password() if url else None
-        if not password:
+        if not url or not password:
             return
         ctx.activity("exporting what is in Grafana")
         objects = export_grafana(url, password)

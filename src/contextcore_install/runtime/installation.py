@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextcore_install.core.provider import Provider
+from contextcore_install.core.provider import Provider, url_of
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced, replaced
@@ -16,8 +16,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.check_all import check_all
 from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
-from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.stack.ingest import logs_url, metrics_url, traces_url
+from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports, traces_url
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.telemetry.shipper import Shipper
@@ -55,10 +54,10 @@ class Installation:
             JournalReader(layout.journal),
             CursorFile(layout.cursors),
             self.app.settings.cluster,
-            lambda: metrics_url(self.provider.endpoints()),
+            lambda: url_of(self.provider.endpoints(), METRICS_STORE),
             report,
             traces_url=self._traces_url,
-            logs_url=lambda: logs_url(self.provider.endpoints()),
+            logs_url=lambda: url_of(self.provider.endpoints(), "loki"),
         )
 
     def plan(self, telemetry: Telemetry) -> Plan:

@@ -117,8 +117,8 @@ def _from_cluster(installation: Installation, records: Records) -> Records | Non
 def _from_store(installation: Installation, records: Records, limit_s: float) -> Records | None:
     if not installation.selection.was_found:
         return None
+    from contextcore_install.core.provider import url_of
     from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, resolve_ports
-    from contextcore_install.stack.ingest import metrics_url
     from contextcore_install.storage.archived import given_up_ms
     from contextcore_install.telemetry.rebuild import rebuild
 
@@ -126,7 +126,7 @@ def _from_store(installation: Installation, records: Records, limit_s: float) ->
     endpoints = installation.provider.endpoints()
     if any(item.stranger for item in endpoints if item.component == METRICS_STORE):
         return None
-    url = metrics_url(endpoints) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
+    url = url_of(endpoints, METRICS_STORE) or f"http://{LOOPBACK}:{resolve_ports(ports)[METRICS_STORE]}"
     cluster = records.state.cluster_name
     rebuilt = rebuild(url, cluster, given_up_ms(installation.app.home, cluster), limit_s)
     if rebuilt is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from contextcore_install.core.provider import Endpoint
+from contextcore_install.core.provider import Endpoint, url_of
 
 FOLDER = Path(__file__).parent / "manifests" / "grafana"
 
@@ -33,9 +33,8 @@ def dashboard_uids() -> tuple[str, ...]:
 
 def dashboard_url(endpoints: Iterable[Endpoint], cluster: str) -> str:
     """Return where Grafana shows the installation of a cluster; empty if it cannot be reached."""
-    reached = next((item for item in endpoints if item.component == "grafana" and item.is_reachable), None)
-    uid = json.loads(dashboards()["installation.json"])["uid"]
-    return f"{reached.base_url}/d/{uid}?var-cluster={cluster}" if reached else ""
+    url, uid = url_of(endpoints, "grafana"), json.loads(dashboards()["installation.json"])["uid"]
+    return f"{url}/d/{uid}?var-cluster={cluster}" if url else ""
 
 
 def rule_uids() -> tuple[str, ...]:

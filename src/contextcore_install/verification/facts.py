@@ -9,7 +9,7 @@ from typing import Any
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import Http
-from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload
+from contextcore_install.core.provider import Endpoint, Overview, Provider, Requirement, Workload, url_of
 from contextcore_install.core.requirements import Listener, Storage
 from contextcore_install.core.threads import run_concurrently
 
@@ -31,9 +31,7 @@ class InstallationFacts:
     def url(self, component: str) -> str | None:
         """Return where a component is reached; None if it is not."""
         endpoints = () if isinstance(self.endpoints, InstallError) else self.endpoints
-        return next(
-            (found.base_url for found in endpoints if found.component == component and found.is_reachable), None
-        )
+        return url_of(endpoints, component)
 
     def is_wanted(self, component: str) -> bool:
         return isinstance(self.overview, InstallError) or component not in self.overview.not_chosen

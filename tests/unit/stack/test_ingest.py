@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextcore_install.core.provider import Endpoint
-from contextcore_install.stack.catalogue import resolve_ports
-from contextcore_install.stack.ingest import OTLP_PATH, logs_url, metrics_url, traces_url
+from contextcore_install.core.provider import Endpoint, url_of
+from contextcore_install.stack.catalogue import OTLP_PATH, resolve_ports, traces_url
 
 PORTS = resolve_ports({"alloy-http": 5001, "tempo-otlp-http": 5002})
 MIMIR = Endpoint("mimir", "http://127.0.0.1:1", "/ready")
@@ -27,12 +26,12 @@ def test_what_is_reached_through_something_takes_spans_where_the_provider_says()
 
 
 def test_what_has_no_way_takes_nothing() -> None:
-    assert metrics_url([Endpoint("mimir", "http://127.0.0.1:0", "/ready")]) is None
-    assert logs_url([Endpoint("loki", "http://127.0.0.1:0", "/ready")]) is None
+    assert url_of([Endpoint("mimir", "http://127.0.0.1:0", "/ready")], "mimir") is None
+    assert url_of([Endpoint("loki", "http://127.0.0.1:0", "/ready")], "loki") is None
     assert traces_url([Endpoint("alloy", "http://127.0.0.1:0", OTLP_PATH, "a forward")], PORTS) is None
 
 
 def test_each_store_is_known_by_its_component() -> None:
-    assert metrics_url([LOKI, MIMIR]) == MIMIR.base_url
-    assert logs_url([MIMIR, LOKI]) == LOKI.base_url
-    assert logs_url([MIMIR]) is None
+    assert url_of([LOKI, MIMIR], "mimir") == MIMIR.base_url
+    assert url_of([MIMIR, LOKI], "loki") == LOKI.base_url
+    assert url_of([MIMIR], "loki") is None

@@ -33,8 +33,7 @@ from contextcore_install.providers.kubernetes.data import Claim, ClaimData, Clai
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider, keep_note, read_note
 from contextcore_install.providers.kubernetes.requirements import manifests_requirement, tool_requirement
-from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, component, resolve_ports
-from contextcore_install.stack.ingest import ASKED
+from contextcore_install.stack.catalogue import ASKED, COMPONENTS, LOOPBACK, PORTS, component, resolve_ports
 from contextcore_install.system.programs import KUBECTL
 
 IMAGE_OF = "grafana"  # of the stack's images this one has a shell and tar; most hold a single program

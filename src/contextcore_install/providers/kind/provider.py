@@ -43,8 +43,7 @@ from contextcore_install.providers.kubernetes.data import Claim, ClaimData, Clai
 from contextcore_install.providers.kubernetes.manifests import OURS
 from contextcore_install.providers.kubernetes.provider import KubernetesProvider
 from contextcore_install.providers.kubernetes.requirements import ClusterSystem
-from contextcore_install.stack.catalogue import COMPONENTS, LOOPBACK, PORTS, resolve_ports
-from contextcore_install.stack.ingest import ASKED
+from contextcore_install.stack.catalogue import ASKED, COMPONENTS, LOOPBACK, PORTS, resolve_ports
 from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import past_proxies
 from contextcore_install.system.programs import KIND, KUBECTL, Tool
