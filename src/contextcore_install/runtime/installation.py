@@ -75,7 +75,7 @@ class Installation:
         )
         if not self.restores:
             return steps
-        from contextcore_install.runtime.restore_step import with_restore
+        from contextcore_install.storage.backup.restoring import with_restore
 
         return with_restore(steps, self.app.layout, self.provider)
 

@@ -121,10 +121,7 @@ def _answer(app: App, question: str) -> str:
 
 
 class _Activities:
-    """Lines about what goes on. One that only counts on from the last takes its place on a terminal.
-
-    Elsewhere such lines are shown every few seconds.
-    """
+    """Lines about what goes on. One that only counts on from the last replaces it, or is shown every few seconds."""
 
     def __init__(self, app: App) -> None:
         self._app, self._lock = app, threading.Lock()

@@ -43,10 +43,9 @@ def find_installation(app: App, command: str, verb: str = "") -> tuple[Records, 
 def require_installation(app: App, command: str, verb: str = "") -> None:
     """Raise a usage error if nothing is known of the installation: a mistyped name is not to begin a new one.
 
-    `verb` completes "there is no installation NAME to"; it is the command, unless given.
-
     Its records are looked for here, in its cluster and in its store; what cannot be asked is given the benefit of the
-    doubt. In a home without any installation, the name that nobody typed is the one to begin with.
+    doubt. In a home without any installation, the name that nobody typed is the one to begin with. `verb` completes
+    "there is no installation NAME to"; it is the command, unless given.
     """
     name = app.settings.cluster
     others = [other for other in app.home.cluster_names() if is_cluster_name(other) and other != name]

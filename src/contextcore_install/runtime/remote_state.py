@@ -212,7 +212,6 @@ class RemoteSession:
             )
 
     def keeper(self, app: App, control: RunControl) -> ReplicaSync:
-        """Return what keeps the cluster's records during a run."""
         found = self.found.records
         tail = found.tail if self.adopted and found else ()
         in_step = found is not None and _is_in_step(found.state, self.records.state)

@@ -85,7 +85,10 @@ def select(app: App, state: State) -> Selection:
     if bundle:
         require_provider(bundle, provider)
     tools = app.settings.install_tools or state.settings.get(INSTALL_TOOLS) is True
-    selected = Selection(provider, reason, _ports(app, state), _options(app, state, provider, bundle), tools)
+    kept = state.settings.get("ports")
+    ports = {**(kept if isinstance(kept, dict) else {}), **app.settings.ports}
+    resolve_ports(ports)  # raises a usage error for what is no component's
+    selected = Selection(provider, reason, ports, _options(app, state, provider, bundle), tools)
     if "ports" in state.settings and (app.settings.ports or not _ports_refused(state)):
         return selected
     found = found_ports(app, selected)
@@ -105,9 +108,8 @@ def found_ports(app: App, selection: Selection) -> Mapping[str, int] | None:
 def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tuple[str, str]:
     """Return the provider to use, and why; raises a usage error for one that contradicts the installation.
 
-    `bundled` are those that the offline bundle is for, if one is used.
-
     The installation is bound to a provider once that has begun to make something; until then another may be asked for.
+    `bundled` are those that the offline bundle is for, if one is used.
     """
     wanted = app.settings.provider
     if state.provider in PROVIDERS and (wanted in ("auto", state.provider) or is_bound(state)):
@@ -145,14 +147,6 @@ def is_bound(state: State) -> bool:
 def basis(state: State) -> object:
     """Return what of a state an installation is resolved from, to compare it."""
     return state.provider, dict(state.settings), dict(state.data), is_bound(state), _ports_refused(state)
-
-
-def _ports(app: App, state: State) -> dict[str, int]:
-    """Return the ports that were chosen, now or before; raises a usage error for what is no component's."""
-    kept = state.settings.get("ports")
-    ports = {**(kept if isinstance(kept, dict) else {}), **app.settings.ports}
-    resolve_ports(ports)
-    return ports
 
 
 def _options(app: App, state: State, provider: str, bundle: BundleFile | None) -> dict[str, Any]:

@@ -165,7 +165,6 @@ class _Contents:
             self._note(collected.evidence.name, collected.trouble)
 
     def members(self, line: str, more: Sequence[str]) -> list[tuple[str, str]]:
-        """Return all members, the diagnosis first."""
         if missing := self.not_collected:
             self._members[NOT_COLLECTED] = "".join(f"{item}\n" for item in missing)
         held = [f"  {name}" for name in self._members]
