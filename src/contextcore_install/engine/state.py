@@ -214,12 +214,8 @@ def state_from_document(document: object) -> State:
     run = _mapping(top.get("run", {}), "run")
     steps = _mapping(top.get("steps", {}), "steps")
     return State(
-        cluster_name=_text(top, "cluster_name", where),
-        installation_id=_text(top, "installation_id", where),
-        provider=_text(top, "provider", where),
-        started_at=_time(top, "started_at", where),
-        updated_at=_time(top, "updated_at", where),
-        verified_at=_time(top, "verified_at", where),
+        **{name: _text(top, name, where) for name in ("cluster_name", "installation_id", "provider")},
+        **{name: _time(top, name, where) for name in ("started_at", "updated_at", "verified_at")},
         settings=dict(_mapping(top.get("settings", {}), "settings")),
         data={name: str(value) for name, value in _mapping(top.get("data", {}), "data").items()},
         run=RunState(*(_text(run, name, "run") for name in RunState.__slots__)),
@@ -242,9 +238,7 @@ def _step(document: object, step_id: str) -> StepState:
     return StepState(
         status,
         attempts,
-        started_at=_time(fields, "started_at", where),
-        completed_at=_time(fields, "completed_at", where),
-        updated_at=_time(fields, "updated_at", where),
+        **{name: _time(fields, name, where) for name in ("started_at", "completed_at", "updated_at")},
         duration_seconds=duration,
         error=None if error is None else dict(_mapping(error, f"the error of {where}")),
         extra={key: value for key, value in fields.items() if key not in STEP_FIELDS},

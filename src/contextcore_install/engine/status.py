@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATUS_SCHEMA = "contextcore-install/status/v1"
+_OF_RUN = ("mode", "started_at", "finished_at", "outcome")
 
 
 def status_document(state: State, *, live: bool, holder: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -23,18 +24,11 @@ def status_document(state: State, *, live: bool, holder: dict[str, Any] | None =
         "overall": overall(state, live=live),
         "started_at": state.started_at or None,
         "updated_at": state.updated_at or None,
-        "run": {
-            "mode": state.run.mode or None,
-            "started_at": state.run.started_at or None,
-            "finished_at": state.run.finished_at or None,
-            "outcome": state.run.outcome or None,
-            "live": live,
-        },
+        "run": {name: getattr(state.run, name) or None for name in _OF_RUN} | {"live": live},
         "settings": state.settings,
         "steps": [_step_document(step_id, step) for step_id, step in state.planned.items()],
     }
-    others = [name for name in state.steps if name not in state.planned]
-    if others:
+    if others := [name for name in state.steps if name not in state.planned]:
         document["other_steps"] = [_step_document(name, state.steps[name]) for name in others]
     if holder:
         document["run"]["holder"] = holder

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from contextcore_install.storage.files import QUARANTINED, prune, unusable, using, write_atomically
+from contextcore_install.storage.files import QUARANTINED, prune, stamped, unusable, using, write_atomically
 from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.journal.segments import past_segments
 from contextcore_install.storage.step_logs import KEPT_RUNS
@@ -41,11 +41,7 @@ def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = Fals
     """
     layout = home.cluster(cluster)
     make_private(home.archive)
-    first = target = home.archive / f"{cluster}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    count = 1
-    while target.exists():
-        count += 1
-        target = first.with_name(f"{first.name}.{count}")
+    target = stamped(home.archive / f"{cluster}-", ".")
     make_private(target)
     if replaced:
         write_atomically(target / _REPLACED, b"")

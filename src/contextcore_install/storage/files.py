@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 
 from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, quoted, state_error
@@ -149,12 +150,14 @@ def quarantine_copy(path: Path) -> Path:
 
 
 def _quarantine_path(path: Path) -> Path:
-    first = target = path.with_name(f"{path.name}{QUARANTINED}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
-    count = 1
-    while os.path.lexists(target):
-        count += 1
-        target = first.with_name(f"{first.name}-{count}")
-    return target
+    return stamped(path.with_name(path.name + QUARANTINED), "-")
+
+
+def stamped(beginning: Path, before_number: str) -> Path:
+    """Return a path that nothing has: with the time in UTC at its end, and a number if there is one of this second."""
+    first = beginning.with_name(beginning.name + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    others = (first.with_name(f"{first.name}{before_number}{number}") for number in count(2))
+    return next(path for path in chain([first], others) if not os.path.lexists(path))
 
 
 def prune(paths: Iterable[Path], keep: int) -> None:

@@ -29,7 +29,7 @@ _NO_HEALTH_CHECK = frozenset({404, 501})
 # Passwords that installers, charts and tutorials give Grafana's admin
 DEFAULTS = frozenset({"", "admin", "grafana", "password", "prom-operator"})
 
-_requirement = partial(Requirement, category=Category.OBSERVABILITY)
+_requirement = partial(Requirement, category=Category.OBSERVABILITY, critical=False)
 
 
 class Grafana:
@@ -43,19 +43,19 @@ class Grafana:
 
     def requirements(self, dashboards: Sequence[str], rules: Sequence[str]) -> Iterator[Requirement]:
         """Yield what is asked of it: `dashboards` and `rules` are the uids that it is provisioned with."""
-        yield _requirement("grafana_api", "Grafana answers as Grafana", self._api, critical=False)
+        yield _requirement("grafana_api", "Grafana answers as Grafana", self._api)
         # People may change it: then what is behind it cannot be looked at, and works all the same.
-        title = "Grafana's admin logs in with the password that is kept"
-        yield _requirement("grafana_login", title, self._logs_in, critical=False)
+        yield _requirement("grafana_login", "Grafana's admin logs in with the password that is kept", self._logs_in)
         title = "Grafana's admin has no default password"
         yield Requirement("grafana_password", title, self._no_default, category=Category.SECURITY)
         for uid, query in DATASOURCES.items():
-            title = f"Grafana's data source {uid} answers a query"
-            yield _requirement(f"grafana_{uid}_datasource", title, self._logged_in(self._source, uid, query))
+            title, probe = f"Grafana's data source {uid} answers a query", self._logged_in(self._source, uid, query)
+            yield _requirement(f"grafana_{uid}_datasource", title, probe, critical=True)
         title = "Grafana has the dashboards, and they know their data sources"
-        yield _requirement("grafana_dashboards", title, self._logged_in(self._dashboards, dashboards), critical=False)
-        title = "Grafana has the alert rules"
-        yield _requirement("grafana_alert_rules", title, self._logged_in(self._alert_rules, rules), critical=False)
+        yield _requirement("grafana_dashboards", title, self._logged_in(self._dashboards, dashboards))
+        yield _requirement(
+            "grafana_alert_rules", "Grafana has the alert rules", self._logged_in(self._alert_rules, rules)
+        )
 
     def _ask(self, path: str, password: str) -> HttpResponse:
         token = base64.b64encode(f"admin:{password}".encode()).decode()
