@@ -9,13 +9,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.dataclass import Any, dataclass, field
 from contextcore_install.core.tables import read_table
 from contextcore_install.engine.names import STATUSES, STEP_IDS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 DEFAULT_CLUSTER = "o11y-dev"
 TABLE = Path(__file__).with_suffix(".toml")

@@ -8,12 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS
 from contextcore_install.cli.parser import build_parser, unknown_flag
-from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.dataclass import Any, dataclass, field
 from contextcore_install.core.errors import InstallError, own, usage_error
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 _LONGEST_SHOWN = 1_000
 _INSTALLING_AS_RECORDED = frozenset({"restore", "watch"})

@@ -154,5 +154,6 @@ if TYPE_CHECKING:
     from dataclasses import asdict, dataclass, field, replace
 else:
     asdict, dataclass, field, replace = _asdict, _dataclass, _Field, _replace
+    Any = object  # for modules that every start loads: importing typing takes longer than they do
 
-__all__ = ["FrozenInstanceError", "asdict", "dataclass", "field", "replace"]
+__all__ = ["Any", "FrozenInstanceError", "asdict", "dataclass", "field", "replace"]

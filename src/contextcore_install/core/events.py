@@ -7,11 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from contextcore_install.core.dataclass import dataclass, field
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from contextcore_install.core.dataclass import Any, dataclass, field
 
 
 class Kind(StrEnum):

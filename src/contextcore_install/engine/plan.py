@@ -83,9 +83,6 @@ class Plan:
     def __getitem__(self, step_id: str) -> Step:
         return self._steps[step_id]
 
-    def __contains__(self, step_id: object) -> bool:
-        return step_id in self._steps
-
     def sorter(self) -> graphlib.TopologicalSorter[str]:
         """Return a prepared sorter that hands out steps as their needs are met."""
         return _prepared({step.id: step.needs for step in self})

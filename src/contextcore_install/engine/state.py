@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.dataclass import Any, dataclass, field
 from contextcore_install.core.events import DURABLE, Event, Kind, known_duration, microseconds, second
 from contextcore_install.engine.names import STATUSES, STEP_IDS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 SCHEMA_VERSION = "1.0"
 RESTORE_STEP = "manifests_apply"  # a restore fills the volumes with it: what has them is in place then

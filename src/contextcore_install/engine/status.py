@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from contextcore_install.core.dataclass import Any
 from contextcore_install.engine.state import State, StepState
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 STATUS_SCHEMA = "contextcore-install/status/v1"
 _OF_RUN = ("mode", "started_at", "finished_at", "outcome")

@@ -13,12 +13,9 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
+from contextcore_install.core.dataclass import Any
 from contextcore_install.core.errors import MACHINE_REFUSES, InstallError, quoted, state_error
 from contextcore_install.system import files
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a JSON file; the state of 10,000 steps takes 2 MB
 QUARANTINED = ".unreadable-"  # precedes the time in the name of a quarantined file

@@ -13,15 +13,11 @@ from itertools import islice
 from pathlib import Path
 from zlib import crc32
 
-from contextcore_install.core.dataclass import asdict, dataclass
+from contextcore_install.core.dataclass import Any, asdict, dataclass
 from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.storage.files import parse_json, read_regular, write_atomically
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 _LINES_A_PIECE = 256
 _END = b"\n}"

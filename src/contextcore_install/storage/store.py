@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.dataclass import Any, dataclass, field
 from contextcore_install.core.errors import InstallError, quoted, state_error
 from contextcore_install.core.events import START, JournalOffset, Kind, second
 from contextcore_install.core.text import count
@@ -15,10 +15,6 @@ from contextcore_install.storage.home import ClusterLayout, Home, make_private
 from contextcore_install.storage.journal.journal import JournalReader, repair
 from contextcore_install.storage.journal.segments import past_segments
 from contextcore_install.storage.state_file import StoredState, load_state
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 CLOCK_TOLERANCE_US = 5_000_000  # by which the records may be ahead of the clock without a notice
 WITHOUT_JOURNAL = "state file, the journal being gone"  # the source of a state that no journal confirms
