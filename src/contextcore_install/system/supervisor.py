@@ -169,10 +169,7 @@ class Supervisor(ExitStack):
         return child
 
     def attend(self, evidence: Callable[[], str] = str, *, retryable: bool = True) -> None:
-        """Return when all have ended, and record them as the step's.
-
-        Raises CancelledError when the step is cancelled, and InstallError `command-timeout` when the time is over.
-        """
+        """Return when all have ended, and record them. Raises CancelledError, and InstallError `command-timeout`."""
         with self._ctx.on_cancel(self._ask_to_end) if self._ctx else nullcontext():
             in_time = self._move()
         if self._ctx is not None:

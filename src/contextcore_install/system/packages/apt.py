@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email import message_from_string
 from math import inf
 from pathlib import Path
 
@@ -158,8 +159,7 @@ def _entries(file: Path) -> Iterator[_Source]:
             yield _Source(line, words[:1], words[1:2], words[2:3], words[3:])
         return
     for stanza in re.split(r"\n\s*\n", text.strip()):
-        pairs = (line.partition(":") for line in re.sub(r"\n[ \t]+", " ", stanza).splitlines())
-        fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        if fields.get("enabled", "yes").lower() not in {"no", "false", "without", "off", "disable", "0"}:
+        fields = message_from_string(stanza)  # its fields are written as those of mail
+        if fields.get("enabled", "yes").strip().lower() not in {"no", "false", "without", "off", "disable", "0"}:
             lists = (fields.get(name, "").split() for name in ("types", "uris", "suites", "components"))
             yield _Source(stanza.strip("\n"), *lists)

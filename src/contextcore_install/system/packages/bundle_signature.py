@@ -68,10 +68,7 @@ def read_public_key(given: str) -> tuple[bytes, bytes]:
 
 
 def read_signer(path: Path, password: Callable[[], str]) -> Callable[[bytes], bytes]:
-    """Return what signs with the secret key in a file; `password` is asked for one if the key is encrypted.
-
-    Raises a usage error for what is no key, and for a wrong password.
-    """
+    """Return what signs with the secret key in a file; `password` is asked for if need be. Raises a usage error."""
     from nacl.signing import SigningKey
 
     try:

@@ -22,10 +22,7 @@ _OLD_MANYLINUX = {"manylinux1": "2_5", "manylinux2010": "2_12", "manylinux2014":
 
 
 def install_wheels(lock: Path, target: Path, bundle: BundleFile, workdir: Path) -> None:
-    """Unpack what `lock` pins into the folder `target`.
-
-    Raises InstallError `bundle-wheel-missing`, and `bundle-unusable` for a wheel that is not what the manifest says.
-    """
+    """Unpack what `lock` pins into a folder. Raises InstallError `bundle-wheel-missing`, `bundle-unusable`."""
     hashes = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", lock.read_text(encoding="utf-8")))
     for name, version in pins(lock):
         entry = _wheel(bundle, name, version)
