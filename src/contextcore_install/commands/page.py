@@ -71,7 +71,7 @@ def report(app: App) -> int:
 
 
 def _html(app: App, *, hides: bool) -> str:
-    from contextcore_install.ui.page.html import render
+    from contextcore_install.ui.page.document import render
 
     document = _document(app, hides=hides)  # what it was read from is gone before it is written: a history is large
     made = f"A report of contextcore-install {__version__}, made {second(document['now_us'])}."

@@ -12,8 +12,7 @@ from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.runtime.app import App
 from contextcore_install.steps.registry import NEEDS, TITLES
 from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.ui.console.frame import Heading
-from contextcore_install.ui.console.live import LiveConsole
+from contextcore_install.ui.console.live import Heading, LiveConsole
 from contextcore_install.ui.console.progress import Progress, durations
 from contextcore_install.ui.style import Style
 from contextcore_install.ui.terminal import Sink, Terminal

@@ -17,8 +17,16 @@ from contextcore_install.core.redaction import Redaction
 from contextcore_install.engine.journal_summary import JournalSummary
 from contextcore_install.engine.state import State
 from contextcore_install.ui.hints import Commands
-from contextcore_install.ui.page.document import PageFacts, history, log_lines, run_section, sections
-from contextcore_install.ui.page.html import in_html, policy, render
+from contextcore_install.ui.page.document import (
+    PageFacts,
+    history,
+    in_html,
+    log_lines,
+    policy,
+    render,
+    run_section,
+    sections,
+)
 from contextcore_install.ui.page.timeline import MOST_BARS, MOST_FINDINGS, MOST_ROWS, RunTimeline
 from unit.ui.samples import ENDLESS, HOSTILE, NOON_US, TITLES, dangerous, events, hostile_text, json_values
 

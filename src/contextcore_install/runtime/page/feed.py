@@ -17,7 +17,7 @@ from contextcore_install.core.threads import start
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.page.source import Endpoints, PageSource
 from contextcore_install.system.page_server import PageResponse
-from contextcore_install.ui.page.html import as_json, policy, render
+from contextcore_install.ui.page.document import as_json, policy, render
 
 LOOK_EVERY_S = 0.2  # how often the files are looked at while somebody reads; nobody reading, nothing is looked at
 ALIVE_EVERY_S = 10.0  # how often a silent stream says that it lives: so a reader that went away is noticed

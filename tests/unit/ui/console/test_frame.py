@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
-from contextcore_install.ui.console.frame import Heading, Picture
+from contextcore_install.ui.console.live import Heading, Picture
 from contextcore_install.ui.console.progress import DisplayPhase, Progress
 from contextcore_install.ui.style import Style
 from unit.ui.samples import TITLES, EventMaker, FakeClock, dangerous, events, hostile_text, too_wide

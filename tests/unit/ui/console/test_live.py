@@ -13,8 +13,7 @@ import pytest
 
 from contextcore_install.core.events import Kind
 from contextcore_install.system.clock import SystemClock
-from contextcore_install.ui.console.frame import Heading
-from contextcore_install.ui.console.live import HIDE_CURSOR, SHOW_CURSOR, LiveConsole, Painter
+from contextcore_install.ui.console.live import HIDE_CURSOR, SHOW_CURSOR, Heading, LiveConsole, Painter
 from contextcore_install.ui.console.progress import Progress
 from contextcore_install.ui.terminal import Terminal
 from unit.ui.samples import TITLES, BrokenStream, EventMaker, FakeClock
