@@ -50,7 +50,6 @@ class Cursor:
     settled: int = 0
 
     def as_document(self) -> dict[str, Any]:
-        """Return the cursor as cursors.json holds it."""
         document: dict[str, Any] = {name: value for name, value in asdict(self).items() if value}
         if self.mark:
             document["mark"]["labels"] = dict(self.mark.labels)

@@ -120,7 +120,6 @@ class ExportWorker(Generic[AnyExporter]):
         self._thread.start()
 
     def wake(self) -> None:
-        """Take note that there is something to send."""
         self._wake.set()
 
     def finish(self, end: float) -> Callable[[], None]:

@@ -54,11 +54,9 @@ class Style:
         return replace(self, width=max(1, width))
 
     def symbol(self, name: str) -> str:
-        """Return a symbol as this screen can show it."""
         return _SYMBOLS[name][0 if self.unicode else 1]
 
     def mark(self, name: str) -> Span:
-        """Return a symbol with its usual tone."""
         return self.symbol(name), _SYMBOLS[name][2]
 
     def spinner(self, seconds: float) -> Span:
@@ -66,7 +64,6 @@ class Style:
         return pictures[int(seconds * 8) % len(pictures)], "busy"
 
     def plain(self, text: str) -> str:
-        """Return the text with only what this screen can show."""
         text = printable(text)
         if self.unicode or text.isascii():
             return text

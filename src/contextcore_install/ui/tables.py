@@ -97,13 +97,10 @@ def render_bundle(document: Mapping[str, Any], style: Style) -> str:
     program = {"kind": "program", "name": "contextcore-install", "version": document["version"]}
     program |= {"size": sum(entry["size"] for entry in files), "sha256": f"({len(files)} files)"}
     rows = [program, *(entry for entry in document["entries"] if entry["kind"] != "program")]
-    drawn = [_member(row) for row in rows]
+    tones = ("", "strong", "", "", "faint")
+    facts = [(row["kind"], row["name"], row["version"], size(row["size"]), row["sha256"]) for row in rows]
+    drawn = [list(zip(each, tones, strict=True)) for each in facts]
     signed = "signed" if document["signed"] else "not signed"
     about = f"for {', '.join(document['providers'])} on {document['platform']}, made {document['created']}, {signed}"
     lines = table(style, drawn, head=("kind", "name", "version", "size", "sha256"), indent=0, dispensable=(4, 2))
     return "\n".join([*lines, "", *style.paragraph(f"{size(document['bytes'])} in all, {about}.")])
-
-
-def _member(row: Mapping[str, Any]) -> tuple[Span, ...]:
-    facts = (row["kind"], row["name"], row["version"], size(row["size"]), row["sha256"])
-    return tuple(zip(facts, ("", "strong", "", "", "faint"), strict=True))

@@ -91,7 +91,6 @@ class Backend:
         return self.client.request("POST", self.kind.write_path, body=encode(samples), headers=HEADERS)
 
     def query(self, expression: str, at_ms: int) -> list[dict[str, Any]]:
-        """Return the result of an instant query."""
         fields = {"query": expression, "time": f"{at_ms // 1000}.{at_ms % 1000:03d}"}
         answer = self.client.request("GET", f"{self.query_path}?{urlencode(fields)}")
         what = f"query at {self.client.base_url}{self.query_path}"

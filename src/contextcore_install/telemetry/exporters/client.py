@@ -118,7 +118,6 @@ class Client:
             raise _store_error(error, f"{self.base_url}: ", "takes no connection") from error
 
     def close(self) -> None:
-        """Close the connection; the next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

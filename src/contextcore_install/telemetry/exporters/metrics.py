@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import REPAIR, InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.core.interfaces import EventSource
-from contextcore_install.telemetry.cursors import BatchReader, Cursor, JournalReplacedError, Offset, SharedCursors
+from contextcore_install.telemetry.cursors import BatchReader, Cursor, JournalReplacedError, Offset
 from contextcore_install.telemetry.exporters.backends import Backend, probe
 from contextcore_install.telemetry.exporters.client import Client
 from contextcore_install.telemetry.exporters.exporter import Delivery, Exporter
@@ -41,19 +40,10 @@ class MetricsExporter(Exporter[Sample]):
 
     fold = MetricsFold
     batch_size = 1000
-
-    def __init__(self, base_url: str, events: EventSource, cursors: SharedCursors, cluster: str) -> None:
-        super().__init__(base_url, events, cursors, cluster)
-        self._backend: Backend | None = None
-        self._may_be_sent = True
-        self._opened, self._next_check = 0, 0.0
-        self._missed: frozenset[Sample] = frozenset()
-
-    @property
-    def backend(self) -> Backend:
-        """The store; only once it was found."""
-        assert self._backend is not None
-        return self._backend
+    backend: Backend  # once it was found
+    _may_be_sent = True
+    _opened, _next_check = 0, 0.0
+    _missed: frozenset[Sample] = frozenset()
 
     def reset_cursor(self) -> None:
         super().reset_cursor()
@@ -86,7 +76,7 @@ class MetricsExporter(Exporter[Sample]):
         return replace(delivery, more=delivery.more or self.cursor.sent.number < reached)
 
     def connect(self) -> None:
-        self._backend, self._may_be_sent = probe(self.client), True
+        self.backend, self._may_be_sent = probe(self.client), True
         name = f"{self.backend.kind.name} {self.client.base_url}"
         self.cursor = self._find_cursor(name)
         self._name = name
@@ -201,7 +191,6 @@ def sent_samples(reader: BatchReader[Sample], cursor: Cursor, behind: int = 0) -
 
 
 def in_words(missing: Sequence[Sample], backend: Backend) -> list[str]:
-    """Return a bounded list of sentences."""
     more = len(missing) - _MOST_SENTENCES
     sentences = [f"{backend}: {_in_words(sample)}" for sample in missing[:_MOST_SENTENCES]]
     return [*sentences, f"{backend}: and {more} more samples"] if more > 0 else sentences

@@ -88,7 +88,6 @@ class Picture:
         return self._style.line(*spans, *((self._style.symbol("dash") + text, "faint") for text in details))
 
     def _lines(self) -> list[_Line]:
-        """Return each step's line, followed by its details."""
         steps = list(self._progress.steps.values())
         busy = [index for index, step in enumerate(steps) if step.active or step.phase is DisplayPhase.FAILED]
         focus = busy[0] if busy else min(self._progress.done, len(steps) - 1)

@@ -58,7 +58,6 @@ class PlainConsole:
             self._last = now
 
     def hold(self, line: str) -> None:
-        """Keep a line until there is more to say."""
         self._held.append(line)
 
     def _lines(self, event: Event, step: StepView | None) -> list[str]:

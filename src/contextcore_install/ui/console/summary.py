@@ -37,7 +37,6 @@ class Ended:
 
     @property
     def took(self) -> str:
-        """How long it took, in brackets."""
         words = duration(self.seconds)
         return f" ({words})" if words else ""
 
