@@ -16,7 +16,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.bundle.bundle import REDACTED, Bundle, BundleLimits, Diagnosis, details, make_bundle
 from contextcore_install.runtime.bundle.evidence import evidence_of
-from contextcore_install.runtime.check_all import NOT_KNOWN, checks_document
+from contextcore_install.runtime.checks import NOT_KNOWN, checks_document
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.interaction import cancellable, report_document
 from contextcore_install.runtime.output_file import binary_file

@@ -12,7 +12,7 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.replaced import DataReplaced
 from contextcore_install.engine.state import CLUSTER_STEP
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import Found, checks_document, has_automatic_fix, report_remedies
+from contextcore_install.runtime.checks import Found, checks_document, has_automatic_fix, report_remedies
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.interaction import can_ask, cancellable, report_document, require_yes
 from contextcore_install.runtime.recovery import find_installation, known_records

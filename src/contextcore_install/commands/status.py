@@ -84,7 +84,7 @@ def _records(app: App) -> Records:
 
 def _check(app: App, document: dict[str, Any], records: Records, files: Records) -> dict[str, CheckResult]:
     """Add to the document what is there now; return what the steps' checks find."""
-    from contextcore_install.runtime.check_all import checks_document
+    from contextcore_install.runtime.checks import checks_document
     from contextcore_install.runtime.installation import resolve
     from contextcore_install.runtime.remote_state import compare_records
 

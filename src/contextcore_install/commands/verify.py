@@ -11,7 +11,7 @@ from contextcore_install.core.findings import CheckResult
 from contextcore_install.core.threads import run_concurrently
 from contextcore_install.engine.outcome import Outcome
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import CHECK_LIMIT_S, check_all, checks_document
+from contextcore_install.runtime.checks import CHECK_LIMIT_S, check_all, checks_document
 from contextcore_install.runtime.installation import Installation
 from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.notifier import Notifier

@@ -13,7 +13,7 @@ from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced, replaced
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import check_all
+from contextcore_install.runtime.checks import check_all
 from contextcore_install.runtime.notifier import without_contact_points
 from contextcore_install.runtime.selection import Selection, basis, select
 from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports, traces_url

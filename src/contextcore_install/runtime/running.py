@@ -12,7 +12,7 @@ from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.state import COMPLETED
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import Found, check_all, has_automatic_fix
+from contextcore_install.runtime.checks import Found, check_all, has_automatic_fix
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.notifier import Notifier, note_taken_back
 from contextcore_install.runtime.selection import is_bound

@@ -23,8 +23,8 @@ from contextcore_install.engine.replica import HasRemoteRecords
 from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
-from contextcore_install.runtime.ahead import ChecksAhead
 from contextcore_install.runtime.app import App
+from contextcore_install.runtime.checks import ChecksAhead
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
 from contextcore_install.runtime.selection import allocate_ports

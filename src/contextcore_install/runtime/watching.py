@@ -18,7 +18,7 @@ from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import RepairBudget
 from contextcore_install.engine.state import PENDING, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.check_all import Found, has_automatic_fix
+from contextcore_install.runtime.checks import Found, has_automatic_fix
 from contextcore_install.runtime.console import Console, recent_events
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.notifier import Notifier

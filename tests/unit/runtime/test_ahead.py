@@ -11,7 +11,7 @@ from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.plan import Plan, RetryPolicy
-from contextcore_install.runtime.ahead import COUNTS_S, ChecksAhead
+from contextcore_install.runtime.checks import COUNTS_S, ChecksAhead
 from kit.fakes import Told
 
 FINE = CheckResult("fine")

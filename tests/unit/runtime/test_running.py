@@ -19,7 +19,7 @@ from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan, RepairBudget
-from contextcore_install.runtime.check_all import check_all
+from contextcore_install.runtime.checks import check_all
 from contextcore_install.runtime.running import RunControl, mend
 from contextcore_install.runtime.watching import Watch
 from kit.fakes import FakeProvider, RealClock

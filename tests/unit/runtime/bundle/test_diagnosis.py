@@ -8,7 +8,7 @@ from contextcore_install.commands.diagnose import diagnosis_of
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.state import State, state_from_document
-from contextcore_install.runtime.check_all import NOT_KNOWN
+from contextcore_install.runtime.checks import NOT_KNOWN
 
 FINE = CheckResult("fine")
 FULL = CheckResult(findings=(Finding("unschedulable", "Loki fits on no node: there is not enough memory."),))
