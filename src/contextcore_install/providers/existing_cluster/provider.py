@@ -127,9 +127,8 @@ class KubeContextProvider(KubernetesProvider):
         report = self.cluster()
         if taken := self._ownership.taken():
             raise taken
-        for problem in report.findings:
-            if not problem.warning:
-                raise problem.as_error(problem.remedy.command if problem.remedy else "")
+        for missing in report.findings:
+            raise missing.as_error(missing.remedy.command if missing.remedy else "")
 
     def remove_cluster(self, ctx: StepContext, *, keep_data: bool = False) -> None:
         """Remove our objects and, unless it is to be kept, their data; the cluster and its namespaces stay."""

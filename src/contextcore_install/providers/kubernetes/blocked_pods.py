@@ -129,14 +129,14 @@ def scheduling_facts(reader: Reader, pod: Pod, snapshot: Snapshot) -> dict[str, 
     facts = dict.fromkeys(("tainted", "taint", "untaint", "gone", "cordoned", "uncordon"), "")
     own_nodes = snapshot.of_kind("Node")
     nodes = {node.key.name: node for node in own_nodes or reader.nodes.read()}
-    needed = _needed_nodes(pod.item, snapshot)
+    needed = _needed_nodes(pod, snapshot)
     if nodes and (gone := sorted(needed - set(nodes))):
         return {**facts, "gone": ", ".join(gone)}
     workers = [name for name, node in nodes.items() if _CONTROL_PLANE.isdisjoint(node.labels)]
     candidates = {name: nodes[name] for name in sorted(needed & set(nodes)) or workers}
     if not candidates:
         return facts
-    barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, pod.item))}
+    barred = {name: taint for name, node in candidates.items() if (taint := _barring_taint(node, pod))}
     if len(barred) == len(candidates):
         named = {taint: [name for name in barred if barred[name] == taint] for taint in barred.values()}
         untaint = (reader.kubectl.shown("taint", "nodes", *names, f"{taint}-") for taint, names in named.items())

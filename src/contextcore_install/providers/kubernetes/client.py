@@ -112,20 +112,17 @@ class Kubectl:
 
     def webhook_facts(self, said: str) -> dict[str, str]:
         """Return what rules need about the webhook in a message: whose it is, and how to look at and remove it."""
-        look = self.shown("get", _WEBHOOKS)
-        facts = {"of_configuration": "", "webhook_look": look, "webhook_removal": look}
-        named = _WEBHOOK.search(said)
-        if named is None:
-            return facts
-        for item in self.items_if_readable(_WEBHOOKS):
-            if any(hook.get("name") == named[1] for hook in item.get("webhooks") or []):
-                kind, name = str(item["kind"]), str(item["metadata"]["name"])
+        named = _WEBHOOK.findall(said)[:1]
+        for item in self.items_if_readable(_WEBHOOKS) if named else ():
+            if any(hook.get("name") in named for hook in item.get("webhooks") or []):
+                kind, _, name = item.key
                 return {
                     "of_configuration": f" of the {kind} {name}",
                     "webhook_look": self.shown("describe", kind.lower(), name),
                     "webhook_removal": self.shown("delete", kind.lower(), name),
                 }
-        return facts
+        look = self.shown("get", _WEBHOOKS)
+        return {"of_configuration": "", "webhook_look": look, "webhook_removal": look}
 
 
 def items_of(text: str) -> list[Manifest]:

@@ -61,19 +61,19 @@ class WorkloadConditions:
             absent = Evidence(key.name, reason=reasons.MISSING, facts={"object": key.label})
             return not_ready(condition="is not there", finding=problem_of(Subject.WORKLOAD, absent))
         pods = pods_of(live, snapshot)
-        staying, started = [pod for pod in pods if not pod.deleting], self._nodes_started()
+        staying, started = [pod for pod in pods if not pod.is_deleting], self._nodes_started()
         if any(pod.is_history(started) for pod in staying):
             return not_ready(condition="restarts with its node")
         if live.replicas < wanted.replicas:
             finding = self._missing_pods.scaled_down(key, wanted, live)
             return not_ready(condition="is scaled down", finding=finding)
-        ready = [pod for pod in staying if pod.ready]
+        ready = [pod for pod in staying if pod.is_ready]
         # What its controller counted may be from before a node's start as well: the pods themselves must say so.
         if live.is_rolled_out and len(ready) >= live.replicas:
             if unreachable := self._unreachable(live, ready, snapshot):
                 return not_ready(condition=unreachable)
             return Workload(key.name, ready=True, condition="ready")
-        waiting = [pod for pod in staying if not pod.ready]
+        waiting = [pod for pod in staying if not pod.is_ready]
         if not waiting:
             lacking = len(pods) < live.replicas
             finding = self._missing_pods.refused(key, live, limits.lasted if limits else None) if lacking else None
@@ -137,7 +137,7 @@ class WorkloadConditions:
             return about(reason=reason, message=message)
         if pod.reason:
             return about(reason=pod.reason, message=pod.message)
-        if not pod.started or pod.ready:
+        if not pod.started or pod.is_ready:
             return None
         if limits.lasted(pod.uid, "unready") > UNREADY_S if limits else pod.is_unready_for_long(time.time()):
             reason, message = self._reader.last_event(pod.uid, pod.namespace)

@@ -7,7 +7,7 @@ can tell from a value alone that it is secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ def cluster_evidence(reader: Reader, require: Callable[[], None]) -> list[Collec
     """Return what can be collected in a release's namespaces. `require` raises InstallError if nothing would answer."""
     kubectl = reader.kubectl
 
-    def each(collect: Callable[[str, StepContext], Iterator[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
+    def each(collect: Callable[[str, StepContext], Iterable[Piece]]) -> Callable[[StepContext], Iterator[Piece]]:
         def collected(ctx: StepContext) -> Iterator[Piece]:
             require()
             # Manifests that cannot be rendered are what is wrong, and no reason not to look.
@@ -42,10 +42,7 @@ def cluster_evidence(reader: Reader, require: Callable[[], None]) -> list[Collec
         return collected
 
     def asked(path: str, edit: Callable[[str], Any], *arguments: str) -> Callable[[StepContext], Iterator[Piece]]:
-        def ask(namespace: str, ctx: StepContext) -> Iterator[Piece]:
-            yield path, edit(_ask(kubectl, ctx, *arguments, "--namespace", namespace))
-
-        return each(ask)
+        return each(lambda namespace, ctx: [(path, edit(_ask(kubectl, ctx, *arguments, "--namespace", namespace)))])
 
     def nodes(ctx: StepContext) -> Iterator[Piece]:
         require()

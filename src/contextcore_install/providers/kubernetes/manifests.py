@@ -63,7 +63,11 @@ class ManifestSource:
         known = (read_object(cached) or {}).get("items") if cached else None
         objects = list(map(Manifest, known or map(self._prepared, self._build())))
         if cached and not known:
-            _keep(cached, objects)
+            with suppress(OSError):  # else the release is rendered again
+                make_cache_folder(self.cache)
+                for old in self.cache.glob(f"{self.cluster}.*.json"):
+                    old.unlink(missing_ok=True)
+                write_atomically(cached, json.dumps({"items": objects}))
         return Release(with_contact_points(objects, self.cluster, self.contact_points))
 
     def _digest(self) -> str:
@@ -154,11 +158,3 @@ def _with_fingerprint(item: Manifest) -> Manifest:
     annotations.pop(FINGERPRINT, None)
     annotations[FINGERPRINT] = fingerprint(item)
     return item
-
-
-def _keep(path: Path, objects: list[Manifest]) -> None:
-    with suppress(OSError):  # else the release is rendered again
-        make_cache_folder(path.parent)
-        for old in path.parent.glob(f"{path.name.partition('.')[0]}.*.json"):
-            old.unlink(missing_ok=True)
-        write_atomically(path, json.dumps({"items": objects}))

@@ -36,11 +36,12 @@ NUDGED = "contextcore-install/nudged"
 NEW_S = 10.0
 
 
-class Pod:
-    """A pod as its JSON shows it, and the first of its containers that does not get on."""
+class Pod(Manifest):
+    """A pod, and the first of its containers that does not get on."""
 
-    def __init__(self, item: Manifest) -> None:
-        status, conditions = item.status, item.conditions
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        super().__init__(item)
+        status, conditions = self.status, self.conditions
         scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
         own_statuses = status.get("containerStatuses", [])
         statuses = [*status.get("initContainerStatuses", []), *own_statuses]
@@ -51,15 +52,11 @@ class Pod:
         ends = (stuck.get(state, {}).get("terminated") for state in ("state", "lastState"))
         end: Mapping[str, Any] = next(filter(None, ends), {})
         running = [entry.get("state", {}).get("running", {}) for entry in statuses]
-        self.item = item
-        _, self.namespace, self.name = item.key
-        self.uid = item.uid
-        self.revision = item.labels.get("controller-revision-hash", "")
-        self.deleting = item.is_deleting
-        self.node = str(item.spec.get("nodeName", ""))
+        _, self.namespace, self.name = self.key
+        self.revision = self.labels.get("controller-revision-hash", "")
+        self.node = str(self.spec.get("nodeName", ""))
         self.phase = str(status.get("phase", ""))
         self.address = str(status.get("podIP", ""))
-        self.ready = item.is_ready
         self.unready_since = str(ready.get("lastTransitionTime", ""))  # when it was last said to be (not) ready
         self.reason = str(blocker.get("reason", ""))  # Kubernetes' word for what keeps it; empty if nothing does
         self.message = str(blocker.get("message", "")) if self.reason else ""
@@ -74,9 +71,9 @@ class Pod:
 
     @property
     def condition(self) -> str:
-        if self.deleting:
+        if self.is_deleting:
             return "is being deleted"
-        if self.ready:
+        if self.is_ready:
             return "ready"
         if self.reason:
             return str(API["words"].get(self.reason, self.reason))
@@ -84,7 +81,7 @@ class Pod:
 
     def is_unready_for_long(self, now: float) -> bool:
         """Tell whether it has started, and has not been ready for `UNREADY_S` seconds or more."""
-        return self.started and not self.ready and 0 < moment(self.unready_since) < now - UNREADY_S
+        return self.started and not self.is_ready and 0 < moment(self.unready_since) < now - UNREADY_S
 
     def is_history(self, node_started: Mapping[str, str]) -> bool:
         """Tell whether what is known of it is from before its node was started: it says ready, and is not running."""
@@ -119,11 +116,11 @@ def stuck_pods(workload: Manifest, snapshot: Snapshot, now: float) -> Iterator[t
     """Yield a workload's pods that a new start may help, each with the cause in words; `now` in seconds since 1970."""
     wanted = workload.status.get("updateRevision", "")
     for pod in pods_of(workload, snapshot):
-        if pod.deleting:
+        if pod.is_deleting:
             continue
         if pod.reason in reasons.BACKING_OFF:
             yield pod, pod.condition
-        elif not pod.ready and wanted and pod.revision and pod.revision != wanted:
+        elif not pod.is_ready and wanted and pod.revision and pod.revision != wanted:
             yield pod, "is not ready, and outdated"
         elif pod.is_unready_for_long(now):
             yield pod, "runs but does not become ready"
@@ -136,11 +133,11 @@ def stuck_pods(workload: Manifest, snapshot: Snapshot, now: float) -> Iterator[t
 def stale_pods(edited: Sequence[Manifest], snapshot: Snapshot) -> Iterator[tuple[Pod, str]]:
     """Yield pods that have read a ConfigMap or Secret as somebody else had `edited` it, each with its name."""
     changes = {item.key: since for item in edited if (since := last_changed_by_others(item))}
-    for item in snapshot.of_kind("Pod"):
-        pod, read = Pod(item), _configuration_of(item)
+    for pod in map(Pod, snapshot.of_kind("Pod")):
+        read = _configuration_of(pod)
         for key, since in changes.items():
             is_read = key.kind in {"ConfigMap", "Secret"} and key.namespace == pod.namespace and key.name in read
-            if is_read and pod.running_since > since and not pod.deleting:
+            if is_read and pod.running_since > since and not pod.is_deleting:
                 yield pod, key.label
 
 

@@ -71,12 +71,9 @@ class ObjectSlot:
 
     def write(self, content: Mapping[str, Any], version: str) -> str:
         """Make or replace the object; the namespace is made if it is missing. Raises InstallError."""
-        verb = "replace" if version else "create"
-        metadata: dict[str, Any] = {"name": self.name, "namespace": self.namespace, "labels": MANAGED_BY}
-        if version:
-            metadata["resourceVersion"] = version
-        about = {"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata}
-        document = {**about, self.member: dict(content)}
+        verb, seen = ("replace", {"resourceVersion": version}) if version else ("create", {})
+        metadata = {"name": self.name, "namespace": self.namespace, "labels": MANAGED_BY, **seen}
+        document = {"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata, self.member: dict(content)}
         done = self._send(verb, document)
         if not version and _NO_NAMESPACE.search(done.stderr):
             labelled = {"name": self.namespace, "labels": MANAGED_BY}

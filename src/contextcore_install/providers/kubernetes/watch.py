@@ -53,19 +53,19 @@ class WorkloadWatch:
         kinds = {"pod", *endpoints, *(item.resource for item in self._reader.release().workloads.values())}
         with ExitStack() as stack:
             stack.enter_context(ctx.on_cancel(lambda: self._changes.put(None)))
-            running = {kind: stack.enter_context(ExitStack()) for kind in sorted(kinds)}
-            for kind, follow in running.items():
-                follow.enter_context(self._follow(kind))
+            running = {kind: stack.enter_context(ExitStack()) for kind in kinds}
+            ended = sorted(kinds)
             while True:
+                for kind in ended:
+                    running[kind].close()
+                    running[kind].enter_context(self._follow(kind))
                 self._resync()
                 workloads = self._conditions.now(Snapshot(list(self._objects.values())), limits)
                 if workloads != before:
                     before = workloads
                     yield workloads
-                for kind in self._absorb():
+                if ended := self._absorb():
                     ctx.wait(AGAIN_S)
-                    running[kind].close()
-                    running[kind].enter_context(self._follow(kind))
                     self._read_at = float("-inf")
                 ctx.raise_if_cancelled()
 

@@ -295,7 +295,7 @@ def test_readiness_from_before_the_node_was_started_is_history(tmp_path: Path) -
 
 def test_a_pod_without_a_status_is_read(watcher: Watcher) -> None:
     found = Pod(Manifest(metadata={"name": "a"}))
-    assert (found.ready, found.condition) == (False, "unknown")
+    assert (found.is_ready, found.condition) == (False, "unknown")
 
 
 def test_a_watch_is_read_document_by_document_whatever_their_size_and_shape() -> None:
