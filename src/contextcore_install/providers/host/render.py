@@ -20,9 +20,7 @@ from contextcore_install.stack import provisioned
 from contextcore_install.stack.catalogue import LOOPBACK, METRICS_STORE, MetricsStore, memory_shares
 
 CONFIG = Path(__file__).parent / "config"
-RETENTION = "365d"
-BACKFILL = "30d"  # how old a sample may be when it arrives: an installation can be reported days after it began
-
+PROGRAMS = CONFIG / "programs.toml"
 PACKAGED_PLUGINS = Path("/var/lib/grafana/plugins-bundled")
 CONTACT_POINTS = "contact-points.yaml"  # where Grafana sends alerts; it holds secrets
 
@@ -62,7 +60,7 @@ class HostRelease:
         """Return what a component is started with."""
         found, variables = self.programs[component], self.variables(component)
         kind = self.store.name if component == METRICS_STORE else component
-        recipe = read_table(CONFIG / "programs.toml")[kind]
+        recipe = read_table(PROGRAMS)[kind]
         leading = _grafana_leading(found.path) if kind == "grafana" else ()
         arguments = _filled(recipe["arguments"], variables)
         files: dict[str, str] = {}
@@ -87,8 +85,7 @@ class HostRelease:
             "data": str(self.data(component)),
             "logs": str(self.layout.logs / component),
             "password": str(self.layout.grafana_password),
-            "retention": RETENTION,
-            "backfill": BACKFILL,
+            **read_table(PROGRAMS)["variables"],
             "caches_mib": self.caches_mib,
             "write_url": f"{store_url}{self.store.write_path}",
             "query_url": f"{store_url}{self.store.query_prefix}",
@@ -132,21 +129,14 @@ def _filled(value: Any, variables: Mapping[str, Any]) -> Any:
 
 def alloy_files(release: HostRelease, variables: Mapping[str, Any]) -> dict[str, str]:
     """Return Alloy's configuration: OTLP in; metrics, logs and traces out to those that run."""
-    outputs = [item for item in _ALLOY_OUTPUTS if item[0] in release.programs]
-    inputs = "\n".join(f"    {signal} = [{target}]" for _, signal, target in outputs)
+    table = read_table(CONFIG / "alloy" / "outputs.toml")
+    outputs = [output for name, output in table.items() if name in release.programs]
+    inputs = "\n".join(f"    {output['signal']} = [{output['block']}]" for output in outputs)
     blocks = [
         _text("alloy/input.alloy", {**variables, "outputs": inputs}),
-        *(_text(f"alloy/{signal}.alloy", variables) for _, signal, _ in outputs),
+        *(_text(f"alloy/{output['signal']}.alloy", variables) for output in outputs),
     ]
     return {"config.alloy": "\n".join(blocks)}
-
-
-_ALLOY_OUTPUTS = (
-    ("mimir", "metrics", "otelcol.exporter.prometheus.metrics.input"),
-    ("loki", "logs", "otelcol.exporter.otlphttp.logs.input"),
-    ("tempo", "traces", "otelcol.exporter.otlp.traces.input"),
-)
-"""Who takes what from Alloy, and the block that it passes through."""
 
 
 def grafana_home(program: Path) -> Path | None:

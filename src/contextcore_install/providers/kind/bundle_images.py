@@ -16,8 +16,7 @@ from contextcore_install.core.provider import Probe, Requirement
 from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, machine_findings
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import MIB
-from contextcore_install.system.packages.progress import paced
+from contextcore_install.system.packages.progress import MIB, paced
 from contextcore_install.system.process import pipe
 from contextcore_install.system.programs import KIND, Tool
 

@@ -113,16 +113,16 @@ def owner_file(config: ProviderConfig) -> OwnerFile:
     return OwnerFile(config.folder.absolute() / "kind" / "owner.json", config.cluster)
 
 
+@dataclass(frozen=True, slots=True)
 class OwnerFile:
     """The note, as a file. What writes it raises InstallError."""
 
-    def __init__(self, path: Path, cluster: str) -> None:
-        self._path = path
-        self._cluster = cluster
+    path: Path
+    cluster: str
 
     def read(self) -> Owner | None:
         try:
-            document = json.loads(read_text(self._path))
+            document = json.loads(read_text(self.path))
             known: dict[str, Any] = {name: str(document[name]) for name in ("id", "cluster")}
             known |= {name: str(document.get(name) or "") for name in ("engine", "engine_at", "engine_id")}
             known |= {"complete": bool(document["complete"]), "made_network": bool(document.get("made_network"))}
@@ -130,22 +130,22 @@ class OwnerFile:
             owner = Owner(began=float(document["began"]), ports=ports, nodes=nodes, **known)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
-        return owner if owner.cluster == self._cluster else None
+        return owner if owner.cluster == self.cluster else None
 
     def begin(self, ports: Sequence[int], engine: str, *, makes_network: bool = False) -> Owner:
         """Note that a creation is to begin in an engine; raises `cluster-elsewhere` if another one has the cluster."""
         before = self.read()
         if before is not None and before.complete and before.engine not in {"", engine}:
-            message = f"The cluster {self._cluster} was made in {before.engine}; none is made in {engine} beside it."
+            message = f"The cluster {self.cluster} was made in {before.engine}; none is made in {engine} beside it."
             raise InstallError("cluster-elsewhere", message, hint=RESUME)
         identity = secrets.token_hex(8)
-        owner = Owner(identity, self._cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine)
+        owner = Owner(identity, self.cluster, time.time(), tuple(ports), made_network=makes_network, engine=engine)
         return self._write(owner)
 
     def adopt(self, identity: str, nodes: Sequence[Node], engine: str) -> Owner:
         """Note a cluster of ours whose note was lost."""
         ids = tuple(node.id for node in nodes)
-        return self._write(Owner(identity, self._cluster, time.time(), (), ids, complete=True, engine=engine))
+        return self._write(Owner(identity, self.cluster, time.time(), (), ids, complete=True, engine=engine))
 
     def made_in(self, engine: str, address: str, identity: str) -> None:
         """Note which engine has our cluster: the same command can lead to another one."""
@@ -161,12 +161,12 @@ class OwnerFile:
 
     def forget(self) -> None:
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     def _write(self, owner: Owner) -> Owner:
-        with writing(self._path.parent):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._path, json.dumps(asdict(owner)) + "\n")
+        with writing(self.path.parent):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self.path, json.dumps(asdict(owner)) + "\n")
         return owner
 
 

@@ -23,11 +23,7 @@ from contextcore_install.system.machine import in_another_network
 IN_WINDOWS = "microsoft" in os.uname().release.lower()  # whether this is a Linux of WSL2
 DOCKER_APP = Path("/Applications/Docker.app")
 _RECOGNISED = ("colima", "orbstack", "rancher", "lima", "rootless")
-_NAMES = {
-    "profile": "default",
-    "instance": "default",
-    "store": "sudo cp ca.crt /usr/local/share/ca-certificates/ && sudo update-ca-certificates",
-}
+_PRODUCTS = Path(__file__).with_name("products.toml")
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"  # docker/cli, opts/hosts.go
 
 
@@ -140,15 +136,14 @@ class Product:
     def filled(self, socket: str) -> Product:
         """Return the product with the names that its socket's path holds in its commands."""
         found = re.search(self.socket, socket)
-        names = _NAMES | {key: value for key, value in (found.groupdict() if found else {}).items() if value}
-        texts = asdict(self)
+        named = {key: value for key, value in found.groupdict().items() if value} if found else {}
+        names, texts = read_table(_PRODUCTS)["names"] | named, asdict(self)
         return Product(**texts | {key: texts[key].format_map(names) for key in ("start", "memory", "restart", "trust")})
 
 
 @cache
 def all_products() -> Mapping[str, Product]:
-    document = read_table(Path(__file__).with_name("products.toml"))
-    return {key: Product(**fields) for key, fields in document.items()}
+    return {key: Product(**fields) for key, fields in read_table(_PRODUCTS).items() if key != "names"}
 
 
 def product_of(

@@ -70,6 +70,11 @@ class ContainerEngine:
             raise self._failure(done)
         return done.stdout
 
+    def printed(self, *arguments: str) -> str:
+        """Return what a command of the engine printed; empty if it failed."""
+        done = self.ask(*arguments)
+        return done.stdout if done.exit_code == 0 else ""
+
     def _failure(self, done: Captured) -> InstallError:
         lines = done.stderr.splitlines() or [done.stdout[:400]]
         return replace(engine_failure(lines, self.facts(lines)).error(), retryable=True)
@@ -106,8 +111,7 @@ class ContainerEngine:
 
     def identity(self) -> str:
         """Return the engine's own unique id; empty if it has none (Podman)."""
-        done = self.ask("info", "--format", "{{.ID}}") if self.name == "docker" else None
-        return done.stdout.strip() if done is not None and done.exit_code == 0 else ""
+        return self.printed("info", "--format", "{{.ID}}").strip() if self.name == "docker" else ""
 
     def nodes(self, cluster: str, noted: Sequence[str] = ()) -> list[Node]:
         """Return the containers that are nodes of exactly this cluster; `noted` are the ids of all that it had.

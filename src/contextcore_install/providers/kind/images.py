@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
-from operator import attrgetter
 from typing import Any, Self
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -17,10 +16,9 @@ from contextcore_install.core.text import count
 from contextcore_install.diagnosis.failures import load_failure, pull_failure
 from contextcore_install.providers.kind.bundle_images import BundleImages
 from contextcore_install.providers.kind.engine import ContainerEngine
-from contextcore_install.providers.kind.engine_info import MIB
 from contextcore_install.stack.catalogue import full_name
 from contextcore_install.system import process
-from contextcore_install.system.packages.progress import paced
+from contextcore_install.system.packages.progress import MIB, paced
 from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 2  # each takes the whole line as it is: one that is here is loaded while the next one is pulled
@@ -49,10 +47,8 @@ class NodeImages:
 
     @classmethod
     def of(cls, engine: ContainerEngine, node: str) -> Self:
-        listed = engine.ask("exec", node, *CTR, "ls", "--quiet")
-        names = frozenset(listed.stdout.split()) if listed.exit_code == 0 else frozenset()
-        dumped = engine.ask("exec", node, "containerd", "config", "dump")
-        return cls(node, names, _snapshotter(dumped.stdout if dumped.exit_code == 0 else ""))
+        names = frozenset(engine.printed("exec", node, *CTR, "ls", "--quiet").split())
+        return cls(node, names, _snapshotter(engine.printed("exec", node, "containerd", "config", "dump")))
 
     def lacks(self, image: str) -> bool:
         return full_name(image) not in self.names
@@ -60,8 +56,8 @@ class NodeImages:
     def import_argv(self, engine: str, options: Sequence[str]) -> list[str]:
         """Return the command that imports an archive from its input, as kind does it but for the platforms."""
         snapshotter = [f"--snapshotter={self.snapshotter}"] if self.snapshotter else []
-        imports = [*CTR, "import", "--digests", *options, *snapshotter, "-"]
-        return [engine, "exec", "--privileged", "-i", self.node, *imports]
+        inside = [engine, "exec", "--privileged", "-i", self.node]
+        return [*inside, *CTR, "import", "--digests", *options, *snapshotter, "-"]
 
 
 def _snapshotter(dumped: str) -> str:
@@ -198,8 +194,8 @@ class Images:
     def _await_containerd(self, ctx: StepContext) -> list[NodeImages]:
         """Return the nodes as soon as their containerd answers, a moment after their start. Raises InstallError."""
         until = time.monotonic() + CONTAINERD_S
-        for node in filter(attrgetter("is_member"), self.engine.nodes(self.cluster)):
-            while self.engine.ask("exec", node.name, "ctr", "version").exit_code and time.monotonic() < until:
+        for name in [node.name for node in self.engine.nodes(self.cluster) if node.is_member]:
+            while self.engine.ask("exec", name, "ctr", "version").exit_code and time.monotonic() < until:
                 ctx.wait(CONTAINERD_LOOK_S)
         ctx.raise_if_cancelled()
         return self._nodes()
