@@ -11,10 +11,10 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from shlex import join
-from typing import IO
+from typing import IO, Self
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
@@ -129,21 +129,6 @@ def capture(
     return Captured(child.argv, child.exit_code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-class Follower(Child):
-    """A command that goes on printing; its lines are handed on as they come."""
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines of stdout until the command closes it."""
-        assert self.process.stdout is not None
-        with suppress(ValueError):  # `end` closes it
-            for raw in self.process.stdout:
-                yield raw.decode(errors="replace").rstrip("\n")
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-
 #: Runs "$@" until it ends or stdin closes, which it does when we end, however we end.
 _WITH_US = (
     'exec 3<&0; "$@" </dev/null 3<&- & child=$!; '
@@ -152,20 +137,29 @@ _WITH_US = (
 )
 
 
-def start_beside(argv: Sequence[str], *, environ: Mapping[str, str]) -> Follower:
-    """Start a command that ends when this program does, even by SIGKILL. Raises InstallError `command-missing`."""
-    bound = ["/bin/sh", "-c", _WITH_US, "sh", *argv]
-    return Follower(bound, environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+class Follower(Child):
+    """A command that goes on printing, until the end of the block or of this program, even by SIGKILL."""
 
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        bound = ["/bin/sh", "-c", _WITH_US, "sh", *argv]
+        super().__init__(bound, environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
-@contextmanager
-def following(argv: Sequence[str], *, environ: Mapping[str, str]) -> Iterator[Follower]:
-    """Start a command that goes on printing, and end it with the block. Raises InstallError `command-missing`."""
-    follower = start_beside(argv, environ=environ)
-    try:
-        yield follower
-    finally:
-        follower.end()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of stdout as they come, until the command closes it."""
+        assert self.process.stdout is not None
+        with suppress(ValueError):  # `end` closes it
+            for raw in self.process.stdout:
+                yield raw.decode(errors="replace").rstrip("\n")
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
 
 
 class _Tail(bytearray):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import CancelledError, InstallError
-from contextcore_install.system.process import capture, following
+from contextcore_install.system.process import Follower, capture
 from kit.fakes import Told
 
 ENVIRON = dict(os.environ)
@@ -58,7 +58,7 @@ def test_a_command_ends_when_the_step_is_to_end() -> None:
 
 
 def test_lines_come_while_the_command_goes_on_and_it_ends_with_the_block() -> None:
-    with following(["/bin/sh", "-c", "echo one; echo two; exec sleep 30"], environ=ENVIRON) as follower:
+    with Follower(["/bin/sh", "-c", "echo one; echo two; exec sleep 30"], ENVIRON) as follower:
         lines = follower.lines()
         assert [next(lines), next(lines)] == ["one", "two"]
         assert follower.alive
@@ -68,14 +68,14 @@ def test_lines_come_while_the_command_goes_on_and_it_ends_with_the_block() -> No
 
 
 def test_a_command_that_ends_by_itself_closes_its_lines() -> None:
-    with following(["/bin/sh", "-c", "echo one; echo why >&2; exit 4"], environ=ENVIRON) as follower:
+    with Follower(["/bin/sh", "-c", "echo one; echo why >&2; exit 4"], ENVIRON) as follower:
         assert list(follower.lines()) == ["one"]
 
 
 _PARENT = """
 import os, sys
-from contextcore_install.system.process import start_beside
-follower = start_beside(["/bin/sh", "-c", "echo $$; exec sleep 60"], environ=dict(os.environ))
+from contextcore_install.system.process import Follower
+follower = Follower(["/bin/sh", "-c", "echo $$; exec sleep 60"], dict(os.environ))
 print(next(follower.lines()), flush=True)
 sys.stdin.read()
 """

@@ -18,7 +18,7 @@ from contextcore_install.core.schema import SchemaError
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.failures import kubectl_failure
 from contextcore_install.providers.kubernetes.objects import API, FIELD_MANAGER, Key, Manifest, Release
-from contextcore_install.system.process import Captured, Follower, capture, start_beside
+from contextcore_install.system.process import Captured, Follower, capture
 
 #: Seconds for one request to the API server, for a read of many kinds, and for a command that changes something.
 REQUEST_S, READ_S, COMMAND_S = 5, 10.0, 60.0
@@ -92,7 +92,7 @@ class Kubectl:
 
     def follow(self, *arguments: str) -> Follower:
         """Start a command that goes on printing, and ends with this program."""
-        return start_beside(self.argv(*arguments, timeout="0"), environ=self.environ)
+        return Follower(self.argv(*arguments, timeout="0"), self.environ)
 
     def delete_unchanged(self, resource: str, item: Manifest, ctx: StepContext, **options: int) -> Captured:
         """Delete an object only if it still is as it was read."""

@@ -17,7 +17,7 @@ from contextcore_install.core.schema import SchemaError
 from contextcore_install.providers.kubernetes.client import MANAGED, Reader, Snapshot
 from contextcore_install.providers.kubernetes.conditions import WaitLimits, WorkloadConditions
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
-from contextcore_install.system.process import Follower, following
+from contextcore_install.system.process import Follower
 
 #: Seconds between two looks at troubles that only count when they last, if nothing else happens.
 LOOK_S = 1.0
@@ -106,10 +106,8 @@ class WorkloadWatch:
 
     @contextmanager
     def _follow(self, kind: str) -> Iterator[None]:
-        kubectl = self._reader.kubectl
         watching = ("--watch", "--output-watch-events", MANAGED, "-o", "json")
-        argv = kubectl.argv("get", kind, *self._reader.scope(), *watching, timeout="0")
-        with following(argv, environ=kubectl.environ) as follower:
+        with self._reader.kubectl.follow("get", kind, *self._reader.scope(), *watching) as follower:
             threading.Thread(target=self._hand_on, args=(kind, follower), daemon=True).start()
             yield
 
