@@ -43,7 +43,7 @@ class ExportWorker(Generic[AnyExporter]):
     ) -> None:
         self._base_url, self._make, self._report = base_url, make, report
         self._store, self._items, self._gather_s = store, items, gather_s
-        self._exporter: AnyExporter | None = None
+        self.exporter: AnyExporter | None = None  # while its backend is known, and has not failed
         self._in_use = threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,11 +53,6 @@ class ExportWorker(Generic[AnyExporter]):
         self._failures, self._worked = 0, False
         self._error: StoreError | None = None
         self._reported: set[str] = set()
-
-    @property
-    def exporter(self) -> AnyExporter | None:
-        """The exporter, if the backend was found and has not failed since."""
-        return self._exporter if self._exporter is not None and self._exporter.connected else None
 
     @property
     def alive(self) -> bool:
@@ -158,8 +153,8 @@ class ExportWorker(Generic[AnyExporter]):
                 self._wake.wait(pause)
                 self._wake.clear()
         self.attempt()
-        if self._exporter is not None:
-            self._exporter.client.close()
+        if self.exporter is not None:
+            self.exporter.client.close()
 
     def _known_url(self) -> str | None:
         try:
@@ -173,13 +168,17 @@ class ExportWorker(Generic[AnyExporter]):
         url = self._base_url()
         if not url:
             raise StoreError(FailureKind.NO_ANSWER, f"{self._store} is not there yet")
-        if self._exporter is None or self._exporter.client.base_url != url.rstrip("/"):
-            self._exporter = self._make(url)
-            self._exporter.client.timeouts = self.timeouts
-            # The port may be another program's by the time of a later connection.
-            self._exporter.client.is_theirs = lambda: self._known_url() == url
-        self._exporter.connect()
-        return self._exporter
+        exporter = self._make(url)
+        exporter.client.timeouts = self.timeouts
+        # The port may be another program's by the time of a later connection.
+        exporter.client.is_theirs = lambda: self._known_url() == url
+        try:
+            exporter.connect()
+        except StoreError:
+            exporter.client.close()
+            raise
+        self.exporter = exporter
+        return exporter
 
     @property
     def _hopeless(self) -> bool:
@@ -188,8 +187,9 @@ class ExportWorker(Generic[AnyExporter]):
 
     def _failed(self, error: StoreError) -> None:
         """Leave the backend alone for a while, longer each time."""
-        if self._exporter is not None:
-            self._exporter.disconnect()
+        if self.exporter is not None:  # it is made again, as the backend may have lost its data meanwhile
+            self.exporter.client.close()
+            self.exporter = None
         if self._hopeless and self._closing.is_set() and error.kind is FailureKind.TOO_SLOW:
             return  # it was cut short, and what it said before says more
         self._error = error

@@ -16,8 +16,6 @@ URL = "http://127.0.0.1:9"
 class Refusing:
     """An exporter to a store that refuses, and that is too slow to say so again when little time is left."""
 
-    connected = False
-
     def __init__(self) -> None:
         self.client = Client(URL)
         self.asked = threading.Event()
@@ -26,9 +24,6 @@ class Refusing:
         kind = FailureKind.TOO_SLOW if self.asked.is_set() else FailureKind.REFUSES
         self.asked.set()
         raise StoreError(kind, "Forbidden" if kind is FailureKind.REFUSES else "no full answer within 0.1 s")
-
-    def disconnect(self) -> None:
-        pass
 
 
 def test_a_store_that_refused_is_not_called_slow_for_the_little_time_it_gets_at_the_end() -> None:

@@ -42,21 +42,11 @@ class Exporter(ABC, Generic[Item]):
         self._events, self._cursors, self._cluster = events, cursors, cluster
         self._name = ""
 
-    @property
-    def connected(self) -> bool:
-        """Whether the backend was found, and has not failed since."""
-        return bool(self._name)
-
     def connect(self) -> None:
         """Make sure of the backend, and find out what it has: its cursor goes by its name in cursors.json."""
         self.client.open()
         self._name = f"{self.cursor_prefix} {self.client.base_url}"
         self.cursor = self._cursors.get(self._name)
-
-    def disconnect(self) -> None:
-        """Close; the next `connect` identifies the backend again, as it may have lost its data meanwhile."""
-        self.client.close()
-        self._name = ""
 
     def reset_cursor(self) -> None:
         """Have everything sent again that the backend lacks of the whole journal."""
@@ -80,7 +70,7 @@ class Exporter(ABC, Generic[Item]):
 
     def save(self) -> None:
         """Keep the cursor. If that fails, what was sent is looked up later, or sent again."""
-        if self._saved != self.cursor and self._name and self._cursors.put(self._name, self.cursor):
+        if self._saved != self.cursor and self._cursors.put(self._name, self.cursor):
             self._saved = self.cursor
 
     def _weight(self, item: Item) -> int:
