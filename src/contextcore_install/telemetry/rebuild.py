@@ -41,10 +41,7 @@ class Rebuilt:
 
 
 def rebuild(base_url: str, cluster: str, since_ms: int, limit_s: float) -> Rebuilt | None:
-    """Return the state that a store's samples tell; None if it has none of the cluster after `since_ms`.
-
-    Raises StoreError if the store cannot be asked within `limit_s` seconds.
-    """
+    """Return the state that samples after `since_ms` tell, if any; raises StoreError if not within `limit_s` s."""
     end = time.monotonic() + limit_s
     client = Client(base_url, lambda: Timeouts(answer_s=limit_s).within(end - time.monotonic()))
     try:

@@ -42,10 +42,7 @@ def render_status(
     commands: Commands | None = None,
     checks: Mapping[str, CheckResult] | None = None,
 ) -> str:
-    """Return the status in lines of at most the style's width; only commands to type may be longer.
-
-    `checks` are what the steps' checks found just now, if they were asked.
-    """
+    """Return the status; lines are cut, but for commands to type. `checks` are what the checks found now, if asked."""
     commands = commands or Commands(cluster=sanitize(document["cluster"]))
     endpoints = document.get("endpoints", ())
     all_fine = all(result.satisfied for result in (checks or {}).values())
@@ -176,10 +173,7 @@ def _record(step: Mapping[str, Any]) -> tuple[Span, ...]:
 def following(
     overall: str, commands: Commands, *, checked: bool = False, broken: bool = False
 ) -> list[tuple[str, str]]:
-    """Return what to type next, given how an installation stands, and what it does.
-
-    What was `checked` just now need not be again; if that found it `broken`, what heals it comes first.
-    """
+    """Return what to type next, and what it does: not again what was `checked`; first what heals, if `broken`."""
     ways = [way for way in _NEXT[overall].items() if not (checked and way[0] == _CHECK)]
     if broken:
         ways.sort(key=lambda way: way[0] != _REPAIR)

@@ -15,10 +15,7 @@ _OUTCOMES = {"succeeded": ("done", "good"), "failed": ("failed", "bad")}
 
 
 def render_clusters(rows: Sequence[Mapping[str, Any]], usual: Mapping[str, int], now_us: int, style: Style) -> str:
-    """Return a line for each cluster; a row is one of the `clusters` document (docs/reference/clusters.md).
-
-    `usual` are the ports of who chose none, by key.
-    """
+    """Return a line for each row of the document (docs/reference/clusters.md); `usual` are the usual ports, by key."""
     if not rows:
         return "No clusters yet."
     now = "now" if any("found" in row for row in rows) else ""
@@ -89,10 +86,7 @@ def _run(run: Mapping[str, Any], style: Style) -> tuple[Span, ...]:
 
 
 def render_bundle(document: Mapping[str, Any], style: Style) -> str:
-    """Return a line for each member of an offline bundle, and one for all files of the program.
-
-    The document is that of `bundle list` (docs/reference/offline-bundle.md).
-    """
+    """Return a line for each member of a bundle (docs/reference/offline-bundle.md), and one for the program's files."""
     files = [entry for entry in document["entries"] if entry["kind"] == "program"]
     program = {"kind": "program", "name": "contextcore-install", "version": document["version"]}
     program |= {"size": sum(entry["size"] for entry in files), "sha256": f"({len(files)} files)"}

@@ -1,7 +1,4 @@
-"""The API of a metrics store: which one answers at a URL, writing to it, and reading what it holds.
-
-Prometheus remote write 1.0: https://prometheus.io/docs/specs/prw/remote_write_spec/
-"""
+"""A metrics store: which one answers, writing (https://prometheus.io/docs/specs/prw/remote_write_spec) and reading."""
 
 from __future__ import annotations
 
@@ -141,10 +138,7 @@ class Backend:
 
 
 def probe(client: Client) -> Backend:
-    """Find out which store answers, by what it says and by a write without samples.
-
-    Raises StoreError: when nothing answers, when it is not ready, or when it takes no remote write.
-    """
+    """Find the store that answers, by what it says and a write without samples; raises StoreError if none is ready."""
     health = client.request("GET", "/-/healthy").text
     kind = next((kind for kind in (VICTORIA_METRICS, PROMETHEUS) if kind.title in health), MIMIR)
     backend = Backend(kind, client)

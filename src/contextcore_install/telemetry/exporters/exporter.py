@@ -27,10 +27,7 @@ class Delivery:
 
 
 class Exporter(ABC, Generic[Item]):
-    """Sends to the backend at one URL, from its cursor on. For one thread at a time.
-
-    Raises StoreError from every method that talks to the backend.
-    """
+    """Sends to one backend, from its cursor on, for one thread at a time. What talks to it raises StoreError."""
 
     fold: ClassVar[type[Fold[Any]]]
     cursor_prefix: ClassVar[str] = ""

@@ -1,7 +1,4 @@
-"""Events as lines, and these into Loki by its push API.
-
-API: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
-"""
+"""Events as lines, and these into Loki (https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs)."""
 
 from __future__ import annotations
 

@@ -115,10 +115,9 @@ class MetricsExporter(Exporter[Sample]):
         return replace(cursor, base=base, settled=cursor.sent.number if old else cursor.settled)
 
     def _send(self, items: Sequence[Sample]) -> tuple[int, Loss | None]:
-        """Send samples.
+        """Look up first what may have been sent before, as not every store takes a sample twice.
 
-        What may have been sent before (by a process that ended before it could note it, by a request
-        without an answer) is looked up first, as not every store takes a sample twice.
+        A process may have ended before it could note it, or a request had no answer.
         """
         wanted = missing_samples(self.backend, items) if self._may_be_sent else items
         self._may_be_sent = True  # until there is an answer

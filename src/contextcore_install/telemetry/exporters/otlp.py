@@ -19,10 +19,7 @@ INTERNAL, OK, ERROR = 1, 1, 2  # enums of trace.proto: SpanKind, StatusCode
 
 
 class TraceExporter(Exporter[Span]):
-    """Sends spans to a collector, or to a store itself.
-
-    It cannot be asked what it has. A span that is sent twice has the same ids, and is one span to whoever reads it.
-    """
+    """Sends spans to a backend that cannot be asked what it has: one that is sent twice has the same ids."""
 
     fold = TraceFold
     cursor_prefix = TRACES

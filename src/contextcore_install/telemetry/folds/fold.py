@@ -47,10 +47,7 @@ class Fold(ABC, Generic[Item]):
 
 
 def trace_id(run_id: str) -> str:
-    """Return the id of a run's trace: 32 hexadecimal digits.
-
-    So long are those of W3C Trace Context: https://www.w3.org/TR/trace-context/#traceparent-header
-    """
+    """Return a run's trace id: 32 hexadecimal digits (https://www.w3.org/TR/trace-context/#traceparent-header)."""
     return sha256(run_id.encode()).hexdigest()[:32]
 
 

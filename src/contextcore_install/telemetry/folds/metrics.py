@@ -1,7 +1,4 @@
-"""Metrics as a fold of the events: the same events always give the same samples.
-
-docs/reference/metrics.md describes the metrics for readers outside this program.
-"""
+"""Metrics (docs/reference/metrics.md) as a fold of the events: the same events always give the same samples."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A run as one trace: a fold of the events, so that the same events always give the same spans.
-
-docs/reference/traces.md describes the spans for readers outside this program.
-"""
+"""A run as one trace (docs/reference/traces.md): a fold of the events, which always give the same spans."""
 
 from __future__ import annotations
 

@@ -15,10 +15,7 @@ ERROR_SCHEMA = "contextcore-install/error/v1"
 
 
 class JsonLines:
-    """A projection that writes each event as it comes. A reader that goes away does not end the run.
-
-    Ticks are left out: they pace the consoles and tell nothing; heartbeats say that a run lives.
-    """
+    """A projection that writes each event as it comes, but ticks: they pace the consoles. Its reader may go away."""
 
     def __init__(self, stream: TextIO) -> None:
         self._sink = Sink(stream)

@@ -190,10 +190,7 @@ class Painter:
 
 
 class LiveConsole:
-    """A projection that shows the run in place. `handle` only notes; a thread of its own draws.
-
-    So a terminal that takes no output holds up the drawing and never the engine.
-    """
+    """A projection that shows the run in place. A thread of its own draws, so that no terminal holds up the engine."""
 
     def __init__(self, stream: TextIO, terminal: Terminal, progress: Progress, heading: Heading, clock: Clock) -> None:
         self._stream, self._terminal, self._clock = stream, terminal, clock

@@ -26,10 +26,7 @@ _Said = tuple[str, str, str] | None
 
 
 class PlainConsole:
-    """A projection that writes lines for logs. With `verbose`, what the commands print as well.
-
-    `heading` is the first line (which cluster, where, which run); times are UTC.
-    """
+    """A projection that writes lines for logs; with `verbose`, what commands print too. `heading` is the first line."""
 
     def __init__(
         self, stream: TextIO, progress: Progress, clock: Clock, *, style: Style, heading: str, verbose: bool = False

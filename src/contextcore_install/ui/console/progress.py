@@ -1,7 +1,4 @@
-"""Where a run stands, folded from its events for the consoles, and how long it will still take, from earlier runs.
-
-Times are monotonic seconds.
-"""
+"""Where a run stands, for the consoles, and how long it will still take. Times are monotonic seconds."""
 
 from __future__ import annotations
 

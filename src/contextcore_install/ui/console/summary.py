@@ -95,8 +95,7 @@ def render_failure(
 ) -> str:
     """Return, for each failed step, what went wrong, what shows it, what to do and where its log is.
 
-    `ways` are other commands that may lead to the end. `bundle` is the file with all that helps to find out what is
-    wrong.
+    `ways` are other commands that may lead to the end, `bundle` the file with all that helps to find out what is wrong.
     """
     lines: list[str] = []
     for step, error in errors.items():

@@ -1,7 +1,4 @@
-"""The page: one HTML file with its style and scripts, and the JSON document that it is drawn from.
-
-The document is bounded, and in sections, so that only what changed is sent again.
-"""
+"""The page: one HTML file, drawn from a bounded JSON document, whose sections are sent again when they change."""
 
 from __future__ import annotations
 
@@ -228,10 +225,7 @@ def render(document: Mapping[str, Any], *, live: bool, footer: str) -> str:
 
 @cache
 def policy() -> str:
-    """Return the Content-Security-Policy: our own style and scripts by their hashes, questions to our own server.
-
-    CSP level 3, section 2.3.1: a hash is of what stands between the tags.
-    """
+    """Return the Content-Security-Policy (level 3, 2.3.1): our style and scripts by hash, questions to our server."""
     script, style = (
         f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (_script(), _asset("page.css"))
     )
