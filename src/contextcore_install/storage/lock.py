@@ -6,8 +6,8 @@ import errno
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,16 +50,14 @@ class Lock:
             os.close(self._descriptor)
 
 
-@contextmanager
-def hold_briefly(path: Path, limit_s: float) -> Iterator[None]:
-    """Hold a lock for a moment once it is free; after so many seconds go on without it. Raises InstallError."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(Lock(path, None, limit_s))
-        except InstallError as error:
-            if error.code != "locked":
-                raise
-        yield
+def hold_briefly(path: Path, limit_s: float) -> AbstractContextManager[object]:
+    """Return a lock that is held for a block, or none if it is not free within so many seconds. Raises InstallError."""
+    try:
+        return Lock(path, None, limit_s)
+    except InstallError as error:
+        if error.code != "locked":
+            raise
+        return nullcontext()
 
 
 def _held(path: Path) -> InstallError:
