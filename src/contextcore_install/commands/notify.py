@@ -21,7 +21,6 @@ from contextcore_install.notify.sending import Outbox
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.interaction import report_document
 from contextcore_install.runtime.notifier import contact_urls, replace_contact_points, sending_limit_s
-from contextcore_install.storage.contact_file import ContactFile, Withdrawn
 from contextcore_install.storage.files import UnreadableFileError, read_regular
 from contextcore_install.storage.home import make_home
 
@@ -101,18 +100,18 @@ def _test(app: App) -> ExitCode:
 
 
 def _clear(app: App) -> ExitCode:
-    gone = ContactFile(app.home.contact_points).path.exists()
+    gone = app.home.contact_points.exists()
     withdrawn = replace_contact_points(app, [])
     still = f"; {ENVIRONMENT} still names some" if app.environ.get(ENVIRONMENT) else ""
     done = ("the contact points are forgotten" if gone else "no contact point was set") + still
     return _report(app, [done, *_in_grafana(withdrawn)], [])
 
 
-def _in_grafana(withdrawn: Withdrawn) -> list[str]:
-    """Return what is still to be done if alerts may go to what no longer counts."""
-    if not withdrawn.clusters:
+def _in_grafana(clusters: Sequence[str]) -> list[str]:
+    """Return what is still to be done if alerts of these may go to what no longer counts."""
+    if not clusters:
         return []
-    names = ", ".join(withdrawn.clusters)
+    names = ", ".join(clusters)
     return [f"Alerts of Grafana, if the stack has it, go there until the next run on each cluster: {names}"]
 
 

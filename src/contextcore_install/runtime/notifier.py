@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.findings import CheckResult
@@ -16,7 +17,7 @@ from contextcore_install.notify import messages
 from contextcore_install.notify.contact_points import ENVIRONMENT, RESET_POLICY, provisioning, split_urls
 from contextcore_install.notify.messages import Level, Message
 from contextcore_install.runtime.app import App
-from contextcore_install.storage.contact_file import ContactFile, Withdrawn
+from contextcore_install.storage.contact_file import ContactPoints, load_contact_points, save_contact_points
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.ui.text import duration
 
@@ -33,7 +34,7 @@ _WORTH_BEING_READY = frozenset({Kind.STEP_FAILED, Kind.HEARTBEAT})
 
 def contact_urls(app: App) -> list[str]:
     """Return the URLs of the contact points, the environment's before those that were set; raises InstallError."""
-    return split_urls(app.environ.get(ENVIRONMENT, "")) or ContactFile(app.home.contact_points).load()
+    return split_urls(app.environ.get(ENVIRONMENT, "")) or list(load_contact_points(app.home.contact_points).urls)
 
 
 def for_grafana(app: App) -> str:
@@ -41,40 +42,42 @@ def for_grafana(app: App) -> str:
 
     Those of the environment count for one invocation, and Grafana stays: it gets only those that were set.
     """
-    file = ContactFile(app.home.contact_points)
     try:
-        urls, to_take_back = file.load(), app.settings.cluster in file.withdrawn().clusters
+        points = load_contact_points(app.home.contact_points)
     except InstallError:
         return ""  # whoever sends messages reports what is wrong with it
-    if not urls and not to_take_back:
+    to_take_back = app.settings.cluster in points.withdrawn_from
+    if not points.urls and not to_take_back:
         return ""
-    return provisioning(urls) or (RESET_POLICY if to_take_back else "")
+    return provisioning(points.urls) or (RESET_POLICY if to_take_back else "")
 
 
-def replace_contact_points(app: App, urls: Sequence[str]) -> Withdrawn:
+def replace_contact_points(app: App, urls: Sequence[str]) -> tuple[str, ...]:
     """Set contact points, or none; return from which clusters' Grafana next runs take theirs. Raises InstallError."""
-    file = ContactFile(app.home.contact_points)
     try:
-        given, withdrawn = bool(provisioning(file.load())), file.withdrawn()
+        before = load_contact_points(app.home.contact_points)
+        given = bool(provisioning(before.urls))
     except InstallError:
-        given, withdrawn = True, Withdrawn()  # a file that cannot be used now may have been of use before
+        before, given = ContactPoints(), True  # a file that cannot be used now may have been of use before
     if provisioning(urls):
-        withdrawn = Withdrawn()
+        points = ContactPoints(tuple(urls))
     elif given:
-        withdrawn = Withdrawn(second(app.clock.now_us()), tuple(sorted(app.home.cluster_names())))
-    file.save(urls, withdrawn)
-    return withdrawn
+        points = ContactPoints(tuple(urls), second(app.clock.now_us()), tuple(app.home.cluster_names()))
+    else:
+        points = replace(before, urls=tuple(urls))
+    save_contact_points(app.home.contact_points, points)
+    return points.withdrawn_from
 
 
 def note_taken_back(app: App) -> bool:
     """Forget what an earlier run took from Grafana, whose policy is the user's now; return whether there was any."""
-    file, cluster = ContactFile(app.home.contact_points), app.settings.cluster
+    path, cluster = app.home.contact_points, app.settings.cluster
     try:
-        withdrawn = file.withdrawn()
-        if cluster not in withdrawn.clusters or not _installed_since(app, withdrawn.at):
+        points = load_contact_points(path)
+        if cluster not in points.withdrawn_from or not _installed_since(app, points.withdrawn_at):
             return False
-        left = tuple(name for name in withdrawn.clusters if name != cluster)
-        file.save(file.load(), Withdrawn(withdrawn.at, left))
+        left = tuple(name for name in points.withdrawn_from if name != cluster)
+        save_contact_points(path, replace(points, withdrawn_from=left))
     except (InstallError, ValueError):
         return False  # whoever needs the files reports what is wrong with them
     return True

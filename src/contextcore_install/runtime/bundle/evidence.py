@@ -25,7 +25,7 @@ from contextcore_install.engine.context import Context
 from contextcore_install.notify.contact_points import ENVIRONMENT, split_urls
 from contextcore_install.runtime.app import App
 from contextcore_install.runtime.notifier import without_contact_points
-from contextcore_install.storage.contact_file import ContactFile
+from contextcore_install.storage.contact_file import load_contact_points
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.storage.journal.segments import growing_start
@@ -139,7 +139,7 @@ def known_secrets(app: App, provider: Provider | None) -> Iterator[str]:
             yield from _password_in(value)
     urls = split_urls(app.environ.get(ENVIRONMENT, ""))
     with suppress(InstallError):
-        urls += ContactFile(app.home.contact_points).load()
+        urls += load_contact_points(app.home.contact_points).urls
     for url in urls:
         yield url
         yield from _password_in(url)
