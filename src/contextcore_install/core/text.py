@@ -25,8 +25,9 @@ _ESCAPES = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\
 
 
 def count(number: int, thing: str) -> str:
-    """Return "1 step", "2 steps"."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    """Return "1 step", "2 steps", "2 entries"."""
+    things = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number} {thing if number == 1 else things}"
 
 
 def and_more(items: Sized) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from contextcore_install.core.errors import REPAIR, CancelledError, ExitCode, InstallError
 from contextcore_install.core.events import Kind, instant
-from contextcore_install.core.text import ascii_json
+from contextcore_install.core.text import ascii_json, count
 from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.context import Context
 from contextcore_install.engine.outcome import Outcome, RunResult
@@ -54,6 +54,7 @@ class Watch:
         self._log = WatchLog(app)
         self._wake = queue.SimpleQueue[None]()  # a signal handler may put something in at any moment
         self._ended = False
+        self._most = count(budget.most, "remedy")
         self._installation: Installation | None = None
 
     def run(self) -> int:
@@ -70,10 +71,6 @@ class Watch:
                     return result
         self._log.report("ends", "the watch has ended; nothing was under way")
         return ExitCode.DONE
-
-    @property
-    def _most(self) -> str:
-        return f"{self.budget.most} {'remedy' if self.budget.most == 1 else 'remedies'}"
 
     def _end(self) -> None:
         self._ended = True
