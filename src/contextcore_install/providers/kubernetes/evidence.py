@@ -79,9 +79,8 @@ def _logs(kubectl: Kubectl, namespace: str, ctx: StepContext) -> Iterator[Piece]
     """Yield the ends of the pods' logs, and of the logs before their last restart."""
     scope, refused = ("--namespace", namespace), []
     for pod in map(Pod, items_of(_ask(kubectl, ctx, "get", "pods", *scope, "-o", "json"))):
-        for suffix, more in {"": (), "-before": ("--previous",)}.items():
-            if more and not pod.restarts:
-                continue
+        before = {"-before": ("--previous",)} if pod.restarts else {}
+        for suffix, more in {"": (), **before}.items():
             options = ("--all-containers", f"--tail={LOG_LINES}", *more)
             done = kubectl.attempt("logs", pod.name, *scope, *options, ctx=ctx)
             if done.stdout:
@@ -100,20 +99,14 @@ def without_secrets(item: Manifest) -> Manifest:
     for name in ("data", "binaryData", "stringData"):
         if name in kept and kept.get("kind") in ("Secret", "ConfigMap"):
             kept[name] = dict.fromkeys(kept[name] or (), HIDDEN)
-    for spec in kept.pod_specs:
-        for field in ("initContainers", "containers", "ephemeralContainers"):
-            for container in spec.get(field) or []:
-                _hide_in(container)
+    for container in kept.containers:
+        for variable in container.get("env") or []:
+            if "value" in variable:
+                variable["value"] = HIDDEN
+        for name in ("command", "args"):
+            if container.get(name):
+                container[name] = command_line(list(map(str, container[name])))
     return kept
-
-
-def _hide_in(container: dict[str, Any]) -> None:
-    for variable in container.get("env") or []:
-        if "value" in variable:
-            variable["value"] = HIDDEN
-    for name in ("command", "args"):
-        if container.get(name):
-            container[name] = command_line(list(map(str, container[name])))
 
 
 def without_values(described: str) -> str:

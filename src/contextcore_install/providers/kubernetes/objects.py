@@ -177,7 +177,7 @@ class Manifest(dict[str, Any]):
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        fields = ("initContainers", "containers")
+        fields = ("initContainers", "containers", "ephemeralContainers")
         found = (container for spec in self.pod_specs for field in fields for container in spec.get(field) or [])
         return [container for container in found if isinstance(container, dict)]
 
