@@ -1,6 +1,6 @@
 """Sends the events to the stack that is being installed: metrics, traces and logs, each with a worker of its own.
 
-Importing this costs next to nothing; what speaks HTTP is imported when there is a backend.
+What speaks HTTP is imported when there is a backend.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.events import TRANSIENT, Event, Kind, second
 from contextcore_install.core.interfaces import CursorStore, EventSource, StepContext
 from contextcore_install.core.text import count
+from contextcore_install.telemetry.cursors import Cursor, JournalReplacedError, Offset, SharedCursors, events_behind
 from contextcore_install.telemetry.export_worker import GATHER_S, ExportWorker
 from contextcore_install.telemetry.failures import FailureKind, StoreError
+from contextcore_install.telemetry.folds.metrics import is_measured
 
 if TYPE_CHECKING:
-    from contextcore_install.telemetry.cursors import Cursor
     from contextcore_install.telemetry.exporters.metrics import MetricsExporter
 
 Url = Callable[[], str | None]
@@ -56,21 +57,20 @@ class Shipper:
         traces_url: Url = lambda: None,
         logs_url: Url = lambda: None,
     ) -> None:
-        self._events, self._cursors, self._cluster = events, cursors, cluster
-        self._writing = threading.Lock()
+        self._events, self._cluster = events, cluster
+        self._cursors = SharedCursors(cursors, threading.Lock())
         self._workers: list[ExportWorker[Any]] = []
         for signal, url in (("metrics", metrics_url), ("traces", traces_url), ("logs", logs_url)):
             self._workers.append(ExportWorker(url, partial(self._exporter, signal), report, *_BACKENDS[signal]))
         self._metrics: ExportWorker[MetricsExporter] = self._workers[0]
 
     def _exporter(self, signal: str, url: str) -> Any:
-        from contextcore_install.telemetry.cursors import SharedCursors
         from contextcore_install.telemetry.exporters.loki import LogExporter
         from contextcore_install.telemetry.exporters.metrics import MetricsExporter
         from contextcore_install.telemetry.exporters.otlp import TraceExporter
 
         exporters = {"metrics": MetricsExporter, "traces": TraceExporter, "logs": LogExporter}
-        return exporters[signal](url, self._events, SharedCursors(self._cursors, self._writing), self._cluster)
+        return exporters[signal](url, self._events, self._cursors, self._cluster)
 
     # The Telemetry port
 
@@ -97,8 +97,6 @@ class Shipper:
 
     def _export_all(self, ctx: StepContext) -> int:
         """Send all samples; wait for what is dated in the future, if it soon will not be. Raises StoreError."""
-        from contextcore_install.telemetry.cursors import events_behind
-
         sent = 0
         while True:
             began_us = time.time_ns() // 1000
@@ -138,8 +136,6 @@ class Shipper:
 
     def measured(self) -> bool:
         """Go by the cursor, and ask the store only if nothing is recorded here, as on another machine."""
-        from contextcore_install.telemetry.folds.metrics import is_measured
-
         fold = self._cursor().sent.fold
         if isinstance(fold.get("state"), dict):
             return is_measured(fold)
@@ -164,14 +160,10 @@ class Shipper:
         return self._unsent_behind(self._cursor())
 
     def _cursor(self) -> Cursor:
-        from contextcore_install.telemetry.cursors import SharedCursors
-
         exporter = self._metrics.exporter
-        return exporter.cursor if exporter else SharedCursors(self._cursors, self._writing).last_metrics()
+        return exporter.cursor if exporter else self._cursors.last_metrics()
 
     def _unsent_behind(self, cursor: Cursor) -> int:
-        from contextcore_install.telemetry.cursors import JournalReplacedError, Offset, events_behind
-
         try:
             behind = [event for _, event in events_behind(self._events, cursor.sent)]
         except JournalReplacedError:

@@ -27,9 +27,7 @@ class Terminal:
     """What a stream can show. `live` says whether a view that redraws itself works on it."""
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str], typed: Callable[[str], str] = str) -> None:
-        self._stream = stream
-        self._typed = typed
-        self._environ = environ
+        self._stream, self._environ, self._typed = stream, environ, typed
         self.is_terminal = False
         with contextlib.suppress(*_UNUSABLE):
             self.is_terminal = stream.isatty()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,9 +60,6 @@ class StoreAnswer:
 
 def _retry_after_s(header: str) -> float:
     """Return seconds from a Retry-After header (RFC 9110, 10.2.3); 0 if it says nothing."""
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
     try:
         decimal = header.strip().isdecimal()
         seconds = float(header) if decimal else (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
