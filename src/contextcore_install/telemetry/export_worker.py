@@ -153,8 +153,8 @@ class ExportWorker(Generic[AnyExporter]):
                 self._wake.wait(pause)
                 self._wake.clear()
         self.attempt()
-        if self.exporter is not None:
-            self.exporter.client.close()
+        if (known := self.exporter) is not None:
+            known.client.close()
 
     def _known_url(self) -> str | None:
         try:
@@ -163,8 +163,8 @@ class ExportWorker(Generic[AnyExporter]):
             return None  # the provider does not know it yet; what is wrong with it is the steps' business
 
     def _connected(self) -> AnyExporter:
-        if self.exporter is not None:
-            return self.exporter
+        if (known := self.exporter) is not None:  # once, as who fails beside this one resets it
+            return known
         url = self._base_url()
         if not url:
             raise StoreError(FailureKind.NO_ANSWER, f"{self._store} is not there yet")
@@ -187,9 +187,9 @@ class ExportWorker(Generic[AnyExporter]):
 
     def _failed(self, error: StoreError) -> None:
         """Leave the backend alone for a while, longer each time."""
-        if self.exporter is not None:  # it is made again, as the backend may have lost its data meanwhile
-            self.exporter.client.close()
-            self.exporter = None
+        failed, self.exporter = self.exporter, None  # it is made again: the backend may have lost its data meanwhile
+        if failed is not None:
+            failed.client.close()
         if self._hopeless and self._closing.is_set() and error.kind is FailureKind.TOO_SLOW:
             return  # it was cut short, and what it said before says more
         self._error = error
