@@ -26,7 +26,7 @@ SCENE = textwrap.dedent(
     from contextcore_install.core.events import Event, Kind
     from contextcore_install.system.clock import SystemClock
     from contextcore_install.ui.console.live import Heading
-    from contextcore_install.ui.console.json_lines import JsonLines
+    from contextcore_install.ui.terminal import JsonLines
     from contextcore_install.ui.console.live import LiveConsole
     from contextcore_install.ui.style import Style
     from contextcore_install.ui.console.plain import PlainConsole

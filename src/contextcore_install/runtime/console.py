@@ -15,7 +15,7 @@ from contextcore_install.storage.journal.journal import JournalReader
 from contextcore_install.ui.console.live import Heading, LiveConsole
 from contextcore_install.ui.console.progress import Progress, durations
 from contextcore_install.ui.style import Style
-from contextcore_install.ui.terminal import Sink, Terminal
+from contextcore_install.ui.terminal import JsonLines, Sink, Terminal
 
 if TYPE_CHECKING:
     from contextcore_install.ui.console.plain import PlainConsole
@@ -40,8 +40,6 @@ class Console:
 
     def show(self, state: State, provider: str, run_id: str) -> Sequence[Projection]:
         if self._app.json:
-            from contextcore_install.ui.console.json_lines import JsonLines
-
             return [JsonLines(self._app.stdout)]
         app, settings = self._app, self._app.settings
         done = [step for step, known in state.steps.items() if known.status == COMPLETED]

@@ -19,7 +19,7 @@ from contextcore_install.core.text import ascii_json
 from contextcore_install.runtime.app import App
 from contextcore_install.ui.hints import Commands
 from contextcore_install.ui.style import Style
-from contextcore_install.ui.terminal import Terminal
+from contextcore_install.ui.terminal import Terminal, error_document, one_line
 from contextcore_install.ui.text import clip, sanitize
 
 if TYPE_CHECKING:  # what looks at nothing and asks nothing starts without it
@@ -47,8 +47,6 @@ def report_done(app: App, sentence: str, **facts: Any) -> ExitCode:
 def report_error(error: InstallError, commands: Commands, *, as_json: bool) -> None:
     """Print why a command could not be carried out: one object for scripts, a sentence and a hint for people."""
     if as_json:
-        from contextcore_install.ui.console.json_lines import error_document, one_line
-
         sys.stdout.write(one_line(error_document(error) | {"hint": commands.typed(error.hint)}))
         return
     from contextcore_install.ui.console.summary import render_error

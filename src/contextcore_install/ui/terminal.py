@@ -1,18 +1,26 @@
-"""What an output stream can show, and writing to it without ever breaking a run."""
+"""What an output stream can show, and writing to it, text or JSON lines, without ever breaking a run."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import sys
 
+from contextcore_install.core.events import Event, Kind
+from contextcore_install.core.text import ascii_json
 from contextcore_install.ui.style import Style
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TextIO
+    from typing import Any, TextIO
+
+    from contextcore_install.core.errors import InstallError
+
+EVENT_SCHEMA = "contextcore-install/event/v1"
+ERROR_SCHEMA = "contextcore-install/error/v1"
 
 WIDTH_WITHOUT_TERMINAL = 120  # logs are read in wide windows; text longer than this is wrapped there too
 UNREAD_S = 60.0
@@ -84,6 +92,30 @@ class Sink:
     def lines(self, lines: list[str]) -> None:
         if lines:
             self.write("\n".join(lines) + "\n")
+
+
+class JsonLines:
+    """A projection that writes each event as it comes, but ticks: they pace the consoles. Its reader may go away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._sink = Sink(stream)
+
+    def handle(self, event: Event) -> None:
+        if event.kind is not Kind.TICK:
+            self._sink.write(one_line({"schema": EVENT_SCHEMA} | event.as_document() | {"schema": EVENT_SCHEMA}))
+
+
+def error_document(error: InstallError) -> dict[str, Any]:
+    """Return the error that ended a command before a run began, as one versioned object."""
+    return {"schema": ERROR_SCHEMA, **error.as_document(), "exit_code": int(error.exit_code)}
+
+
+def one_line(document: object) -> str:
+    """Return a document as one line of JSON, in ASCII so that every encoding carries it."""
+    try:
+        return ascii_json(document, separators=(",", ":"), allow_nan=False) + "\n"
+    except ValueError:  # JSON has no NaN and no infinity
+        return one_line(json.loads(ascii_json(document), parse_constant=lambda _: None))
 
 
 def _fill(pipe: int, content: memoryview) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind, event_from_document
-from contextcore_install.ui.console.json_lines import ERROR_SCHEMA, EVENT_SCHEMA, JsonLines, error_document, one_line
+from contextcore_install.ui.terminal import ERROR_SCHEMA, EVENT_SCHEMA, JsonLines, error_document, one_line
 from unit.ui.samples import BrokenStream, EventMaker, FakeClock, events
 
 told = EventMaker(FakeClock())
