@@ -81,6 +81,18 @@ class TimedConnection(HTTPConnection):
         return response, content
 
 
+class SocketConnection(TimedConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = _TimedSocket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
 class _TimedSocket(socket.socket):
     """A socket that receives nothing after its deadline: the timeout alone starts again with every byte."""
 

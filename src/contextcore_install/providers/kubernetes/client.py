@@ -167,6 +167,7 @@ class Reader:
         self._lock = threading.Lock()
         self._release: Release | None = None
         self._shared = TtlCache(self._ask, READ_FRESH_S)
+        self._is_quick = owns_nodes
         #: As far as this user may read them.
         self.nodes = TtlCache(lambda: kubectl.items_if_readable("nodes"))
         self.storage_classes = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
@@ -210,7 +211,10 @@ class Reader:
         without_namespace = {**resources, "node": True, "namespace": True}
         kinds = dict.fromkeys([*(API["read_of_own_nodes"] if self.owns_nodes else ()), *API["read_always"], *resources])
         ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
+        if (found := self._quickly(ordered, without_namespace)) is not None:
+            return Snapshot(found)
         items, refused = self.kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
+        self._is_quick = False  # the API answers, and only the quick way does not work here
         unseen = []
         # Who has rights in a namespace may not list them all, but perhaps look at that one.
         for name in self.release().namespaces if "namespaces" in refused else ():
@@ -221,6 +225,16 @@ class Reader:
                     raise
                 unseen.append(name)
         return Snapshot(items, unseen)
+
+    def _quickly(self, kinds: Sequence[str], without_namespace: Mapping[str, bool]) -> list[Manifest] | None:
+        """Return the objects of kinds, if they are Kubernetes' own and can be read in the quick way."""
+        known = {*API["read_of_own_nodes"], *API["read_always"]}
+        scope = self.scope()
+        if not self._is_quick or len(scope) < 2 or not known.issuperset(kinds):
+            return None
+        from contextcore_install.providers.kubernetes.quick_read import read_lists
+
+        return read_lists(self.kubectl, kinds, without_namespace, scope[1])
 
     def events(self, uid: str, namespace: str) -> list[tuple[str, str]]:
         """Return reason and message of an object's events, oldest first; none if they cannot be read."""
