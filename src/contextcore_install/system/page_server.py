@@ -121,8 +121,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._counting = threading.Lock()
-        self._asking: dict[Any, None] = {}  # in the order of their coming; a dict, as sets have no order
-        self.connections = 0
+        self.connections: dict[Any, bool] = {}  # in the order of their coming, and whether each may still be dropped
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -131,35 +130,34 @@ class _Server(ThreadingHTTPServer):
         If there are too many, the one that has been silent longest makes room; if all of them are being answered, the
         new one is refused.
         """
-        if self.connections >= MOST_CONNECTIONS and not self._drop_silent():
+        if len(self.connections) >= MOST_CONNECTIONS and not self._drop_silent():
             self.shutdown_request(request)
             return
         with self._counting:
-            self._asking[request] = None
-            self.connections += 1
+            self.connections[request] = True
         super().process_request(request, client_address)
 
     def has_asked(self, request: Any) -> None:
         with self._counting:
-            self._asking.pop(request, None)
+            self.connections[request] = False
 
     def _drop_silent(self) -> bool:
         """End the connection that has been waited for longest; return whether there was one."""
         with self._counting:
-            oldest = next(iter(self._asking), None)
-            self._asking.pop(oldest, None)
+            oldest = next((request for request, is_silent in self.connections.items() if is_silent), None)
+            if oldest is None:
+                return False
+            self.connections[oldest] = False
         with suppress(OSError):
-            if oldest is not None:
-                oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
-        return oldest is not None
+            oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
             with self._counting:
-                self._asking.pop(request, None)
-                self.connections -= 1
+                self.connections.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a reader that goes away is nothing new, and standard error belongs to the run."""
