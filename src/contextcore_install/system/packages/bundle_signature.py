@@ -87,8 +87,8 @@ def read_signer(path: Path, password: Callable[[], str]) -> Callable[[bytes], by
     def sign(manifest: bytes) -> bytes:
         signed = key.sign(hashlib.blake2b(manifest).digest()).signature
         over_all = key.sign(signed + comment.encode()).signature
-        lines = (f"{UNTRUSTED}signature of an offline bundle's manifest", _base64(HASHED + key_id + signed))
-        return "".join(f"{line}\n" for line in (*lines, TRUSTED + comment, _base64(over_all))).encode()
+        lines = (f"{UNTRUSTED}signature of an offline bundle's manifest", b64encode(HASHED + key_id + signed).decode())
+        return "".join(f"{line}\n" for line in (*lines, TRUSTED + comment, b64encode(over_all).decode())).encode()
 
     return sign
 
@@ -122,10 +122,6 @@ def _second_line(path: Path) -> str:
     """Return the line below the comment of a key's file. Raises OSError, ValueError."""
     _, line = read_text(path.expanduser().resolve()).splitlines()
     return line
-
-
-def _base64(content: bytes) -> str:
-    return b64encode(content).decode("ascii")
 
 
 def _reason(error: Exception) -> str:

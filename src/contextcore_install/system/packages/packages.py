@@ -51,7 +51,7 @@ def install(lock: Path, target: Path, *, workdir: Path, run: apt.Run) -> None:
     target.mkdir()
     options = ["install", "--no-compile", "--no-warn-script-location", "--target", str(target)]
     try:
-        outcome = _run_pip(options, lock, workdir, run)
+        outcome = _run_pip(options, lock, workdir, run, os.environ)
     except InstallError:
         if with_uv:
             raise explain("uv", with_uv.output) from None
@@ -68,24 +68,32 @@ def _try_uv(lock: Path, target: Path, workdir: Path, run: apt.Run) -> Completed 
     options = ["--require-hashes", "--no-deps", "--link-mode=copy", "--no-progress", "--color=never"]
     where = ["--python", sys.executable, "--target", str(target), "--requirements", str(lock)]
     try:
-        return run([uv, "pip", "install", *options, *where], workdir, _environment(workdir))
+        return run([uv, "pip", "install", *options, *where], workdir, _environment(workdir, os.environ))
     except InstallError as error:
         return Completed((uv,), 127, (error.message,))
 
 
-def download(lock: Path, target: Path, options: Sequence[str], *, workdir: Path, run: apt.Run) -> None:
+def download(
+    lock: Path,
+    target: Path,
+    options: Sequence[str] = (),
+    *,
+    workdir: Path,
+    run: apt.Run,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Download wheels of what `lock` pins into a folder; `options` tell pip what for. Raises InstallError."""
-    outcome = _run_pip(["download", *options, "--dest", str(target)], lock, workdir, run)
+    outcome = _run_pip(["download", *options, "--dest", str(target)], lock, workdir, run, environ)
     if outcome.exit_code != 0:
         raise explain("pip", outcome.output)
 
 
-def _run_pip(options: Sequence[str], lock: Path, workdir: Path, run: apt.Run) -> Completed:
+def _run_pip(options: Sequence[str], lock: Path, workdir: Path, run: apt.Run, environ: Mapping[str, str]) -> Completed:
     """Try each pip there is until one can be imported, and return how that one ended."""
     always = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     pinned = [*always, "--disable-pip-version-check", "--requirement", str(lock)]
     for path in _pips(workdir, run):
-        outcome = run([sys.executable, "-m", "pip", *options, *pinned], workdir, _environment(workdir, path))
+        outcome = run([sys.executable, "-m", "pip", *options, *pinned], workdir, _environment(workdir, environ, path))
         # Also a pip that is there but lacks a part of the standard library its distribution splits off.
         if outcome.exit_code == 0 or "No module named" not in outcome.output:
             return outcome
@@ -115,11 +123,11 @@ def _pips(workdir: Path, run: apt.Run) -> Iterator[Path | None]:
         raise failure
 
 
-def _environment(workdir: Path, pip: Path | None = None) -> dict[str, str]:
+def _environment(workdir: Path, environ: Mapping[str, str], pip: Path | None = None) -> dict[str, str]:
     """Return the environment of an installer: the user's, without what would lead it away from `--target`."""
     temporary = workdir / "tmp"
     temporary.mkdir(exist_ok=True)
-    env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    env = {name: value for name, value in environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
     # Without network, pip's own five retries take longer than people wait for an answer, and without
     # any it keeps to itself why it found nothing.
     if env.get("PIP_RETRIES", "0") == "0":

