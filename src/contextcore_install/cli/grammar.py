@@ -26,7 +26,8 @@ class Argument:
     `value` is empty for a switch, else a placeholder or the choices. `commands` are the modes and subcommands to which
     a shared flag means something: the others refuse it, unless it is `tolerated`. `providers` are those that it means
     something to, if not to all. A `kept` value counts for later runs too; a `machine_local` one is never replicated.
-    `variable` is the environment variable that stands for it; `more` is what argparse takes beside all this.
+    `variable` is the environment variable that stands for it. `actions` are those of its subcommand that take it, if
+    not all do; `more` is what argparse takes beside all this.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Argument:
     kept: bool = False
     machine_local: bool = False
     variable: str = ""
+    actions: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -128,13 +130,16 @@ def _argument(row: dict[str, Any]) -> Argument:
         row["type"] = partial(_number, *row.pop("number"))
     elif "type" in row:
         row["type"] = _TYPES[row["type"]]
+    if "actions" in row:
+        row["help"] = f"{', '.join(row['actions'])}: {row['help']}"
     if "variable" in row:
         row["help"] += f" (or {row['variable']})"
     named_sets = (_table["sets"].get(name, [name]) for name in row.pop("commands", []))
     commands = {command for names in named_sets for command in names}
     row["commands"] = _ALL.difference(row.pop("all_but")) if "all_but" in row else frozenset(commands)
     more = {key: row.pop(key) for key in _FOR_ARGPARSE if key in row}
-    return Argument(**{**row, "providers": tuple(row.get("providers", ()))}, more=more)
+    row |= {key: tuple(row[key]) for key in ("providers", "actions") if key in row}
+    return Argument(**row, more=more)
 
 
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {

@@ -159,6 +159,11 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace, mode
     if settings.tutorial and settings.output == "json":
         raise usage_error("--tutorial cannot be combined with --output json: it is for people")
     what = mode or options.command or "an installation"
+    for argument in ARGUMENTS.get(options.command, ()):
+        given = getattr(options, argument.destination) is not None
+        if given and argument.actions and options.action not in argument.actions:
+            refused = f"{argument.name} cannot be combined with {what} {options.action}"
+            raise usage_error(refused, f"see {own(options.command, '--help')}")
     for flag in FLAGS.values():
         given = getattr(options, flag.destination) not in (None, False, "auto", [])  # auto is the default
         if given and not flag.tolerated and settings.command not in flag.commands:

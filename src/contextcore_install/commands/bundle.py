@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.cli.grammar import ARGUMENTS
 from contextcore_install.core.dataclass import asdict
 from contextcore_install.core.errors import own, usage_error
 from contextcore_install.runtime.app import App
@@ -14,24 +13,12 @@ from contextcore_install.system.packages.bundle_file import BundleFile
 from contextcore_install.ui.tables import render_bundle
 from contextcore_install.ui.text import size
 
-_TAKEN = {
-    "make": frozenset({"file", "platform", "sign_key", "password_file"}),
-    "verify": frozenset({"bundle", "public_key"}),
-    "list": frozenset({"bundle"}),
-}
-"""Which arguments each action takes."""
 _SHOWN_EVERY_BYTES = 256 * 1024 * 1024
 
 
 def bundle(app: App) -> int:
     arguments = app.settings.arguments
     action = arguments["action"]
-    for argument in ARGUMENTS["bundle"][1:]:
-        given = arguments[argument.destination] is not None
-        if given and argument.destination not in _TAKEN[action]:
-            raise usage_error(
-                f"{argument.name} cannot be combined with bundle {action}", f"see {own('bundle', '--help')}"
-            )
     if action == "make":
         from contextcore_install.runtime.offline_bundle.making import make
 

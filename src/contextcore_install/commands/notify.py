@@ -37,8 +37,6 @@ def notify(app: App) -> int:
             "contact points are not taken from the command line, which every process on this machine can read",
             HOW_TO_SET,
         )
-    if arguments["file"] and action != "set":
-        raise usage_error(f"--file cannot be combined with notify {action}", "it belongs to notify set")
     return {"set": _set, "show": _show, "test": _test, "clear": _clear}[action](app)
 
 
