@@ -243,16 +243,14 @@ def differences(wanted: Any, live: Any, path: FieldPath = ()) -> Iterator[FieldP
     elif isinstance(wanted, list) and len(wanted) == len(live):
         for index, item in enumerate(wanted):
             yield from differences(item, live[index], (*path, index))
-    elif not (wanted == live or (not wanted and live is None) or _is_same_quantity(wanted, live)):
+    elif not (wanted == live or (not wanted and live is None) or _amount(wanted) == _amount(live)):
         yield path
 
 
-def _is_same_quantity(wanted: Any, live: Any) -> bool:
-    """Tell whether two values are one amount: the server writes 1024Mi as 1Gi."""
-    first, second = _QUANTITY.fullmatch(str(wanted)), _QUANTITY.fullmatch(str(live))
-    if not first or not second or isinstance(wanted, bool) or isinstance(live, bool):
-        return False
-    return Decimal(first[1]) * _SUFFIXES[first[2] or ""] == Decimal(second[1]) * _SUFFIXES[second[2] or ""]
+def _amount(value: Any) -> Any:
+    """Return a quantity as a number, and else the value: the server writes 1024Mi as 1Gi."""
+    found = None if isinstance(value, bool) else _QUANTITY.fullmatch(str(value))
+    return Decimal(found[1]) * _SUFFIXES[found[2] or ""] if found else value
 
 
 def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:

@@ -255,13 +255,9 @@ def wait_until_gone(kubectl: Kubectl, name: str, ctx: StepContext) -> None:
         if kubectl.attempt(*wait, ctx=ctx, timeout_s=look_s + 10).exit_code == 0:
             return
         left_s -= look_s
-        reported = [
-            f"{entry.get('reason', '')}: {entry.get('message', '')}"
-            for item in kubectl.items("namespace", name, ctx=ctx)
-            if item.key.name == name
-            for entry in item.conditions.values()
-            if entry.get("status") == "True"
-        ]
+        item = Snapshot(kubectl.items("namespace", name, ctx=ctx)).get(Key("Namespace", "", name)) or Manifest()
+        true = [entry for entry in item.conditions.values() if entry.get("status") == "True"]
+        reported = [f"{entry.get('reason', '')}: {entry.get('message', '')}" for entry in true]
         finalizers = {found for line in reported for found in _FINALIZER.findall(line)}
         foreign = frozenset(found for found in finalizers if not _KUBERNETES_OWN.match(found))
         if left_s <= 0 or (foreign and foreign == seen):

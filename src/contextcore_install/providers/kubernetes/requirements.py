@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from contextcore_install.core.errors import INSTALL_TOOLS, InstallError
@@ -15,7 +15,7 @@ from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.diagnose import Evidence, problem_of
 from contextcore_install.diagnosis.reasons import DNS_DOWN, DNS_GONE, DNS_SCALED_DOWN, PROXY_DOWN, PROXY_GONE
 from contextcore_install.diagnosis.rule import Subject
-from contextcore_install.providers.kubernetes.client import Kubectl
+from contextcore_install.providers.kubernetes.client import Kubectl, Snapshot
 from contextcore_install.providers.kubernetes.manifests import ManifestSource
 from contextcore_install.providers.kubernetes.objects import Key, Manifest
 from contextcore_install.system.programs import KUBECTL, Tool, ToolBox
@@ -77,33 +77,32 @@ class ClusterSystem:
             required("cluster_dns", "Names are found in the cluster", partial(self._probe, self._dns)),
         ]
 
-    def _ask(self) -> Mapping[Key, Manifest]:
+    def _ask(self) -> Snapshot:
         self._require()
-        found = self._kubectl.items("daemonsets,deployments,endpoints", "-n", SYSTEM)
-        return {item.key: item for item in found}
+        return Snapshot(self._kubectl.items("daemonsets,deployments,endpoints", "-n", SYSTEM))
 
-    def _probe(self, look: Callable[[Mapping[Key, Manifest]], Probe]) -> Probe:
+    def _probe(self, look: Callable[[Snapshot], Probe]) -> Probe:
         try:
             return look(self._objects.read())
         except InstallError as error:
             return Probe(f"not known: {error.message}", skipped=True)
 
-    def _proxy(self, objects: Mapping[Key, Manifest]) -> Probe:
-        if _PROXY not in objects:
+    def _proxy(self, objects: Snapshot) -> Probe:
+        proxy = objects.get(_PROXY)
+        if proxy is None:
             return self._wrong(PROXY_GONE)
-        status = objects[_PROXY].status
-        ready, wanted = (int(status.get(name, 0)) for name in ("numberReady", "desiredNumberScheduled"))
+        ready, wanted = int(proxy.status.get("numberReady", 0)), proxy.replicas
         if ready < wanted or not wanted:
             return self._wrong(PROXY_DOWN, ready=str(ready), wanted=str(wanted))
         return Probe(f"kube-proxy is ready on {ready} of {wanted} nodes")
 
-    def _dns(self, objects: Mapping[Key, Manifest]) -> Probe:
-        subsets = objects.get(_DNS_SERVICE, Manifest()).get("subsets", [])
+    def _dns(self, objects: Snapshot) -> Probe:
+        subsets = (objects.get(_DNS_SERVICE) or Manifest()).get("subsets", [])
         if ready := sum(len(subset.get("addresses", [])) for subset in subsets):
             return Probe(f"{ready} pods answer for it")
-        if _DNS not in objects:
+        if (dns := objects.get(_DNS)) is None:
             return self._wrong(DNS_GONE)
-        return self._wrong(DNS_DOWN if objects[_DNS].replicas else DNS_SCALED_DOWN)
+        return self._wrong(DNS_DOWN if dns.replicas else DNS_SCALED_DOWN)
 
     def _wrong(self, reason: str, **facts: str) -> Probe:
         known = {"kubectl": self._kubectl.shown("-n", SYSTEM), "kubeadm": self._kubeadm(), **facts}
