@@ -15,8 +15,7 @@ from contextcore_install.system.files import UNFINISHED, read_object, sweep, wri
 
 OWNER = "contextcore-install"
 MARKER_NAME = "owner.json"
-DATA_MARK = "contextcore-data.json"
-"""In each data folder: an id, by which it is known that the data is the same as before."""
+DATA_MARK = "contextcore-data.json"  # in each data folder: an id, by which it is known to hold the same as before
 
 
 class Layout:

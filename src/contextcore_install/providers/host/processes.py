@@ -28,8 +28,7 @@ from contextcore_install.system.ports import takes_connections
 
 ANSWER_WITHIN_S = 2.0
 EARLY_INTERVAL_S, LATER_INTERVAL_S, EARLY_CHECKS = 0.1, 0.4, 50  # most components are ready within a second
-_LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})
-"""Of the configurations: what consists of secrets, and what is the same everywhere."""
+_LEFT_OUT = frozenset({CONTACT_POINTS, "dashboards"})  # what consists of secrets, and what is the same everywhere
 
 
 @dataclass(frozen=True, slots=True)

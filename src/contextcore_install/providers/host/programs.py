@@ -24,8 +24,7 @@ from contextcore_install.stack.catalogue import (
 from contextcore_install.system.files import read_object
 from contextcore_install.system.programs import Versions
 
-_ASKS_AGAIN = frozenset({"install_tools", "components"})
-"""The options that, given to a run, have it try again what an earlier one could not get."""
+_ASKS_AGAIN = frozenset({"install_tools", "components"})  # given to a run, they try again what was not to be had
 STORE_PROGRAMS = ", ".join(name for store in METRICS_STORES for name in store.program.names)
 
 # Where programs print their own version, and nothing else: `loki, version 3.7.6 (…`, `grafana version 13.2.3`,

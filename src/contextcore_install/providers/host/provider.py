@@ -139,17 +139,14 @@ class HostProvider:
         for name in self._dropped():
             ctx.activity(f"stopping {name}")
             self._daemons.stop(name, ctx)
-            releases.remove_configurations(release.config(name))
+            releases.remove_configurations(self._layout.config / name)
             ctx.notice(f"{name} does not run any more; what it stored stays in {release.data(name)}")
         ctx.activity("writing configurations")
         releases.write(release)
-        self._run(release, ctx)
+        self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
         from contextcore_install.system.packages.placing import prune
 
         prune(self._config.bin_folder)  # now that nothing runs from what an update replaced
-
-    def _run(self, release: HostRelease, ctx: StepContext) -> None:
-        self._emptied += releases.run(release, self._daemons, self._config.environ, ctx)
 
     def remove_release(self, ctx: StepContext) -> None:
         self._stop_all(ctx)
@@ -164,7 +161,7 @@ class HostProvider:
             for item, workload in zip(watched, processes.conditions(self._daemons, watched), strict=True)
             if not workload.ready and self._is_to_start(item, workload, ctx)
         }
-        self._run(replace(release, programs=chosen), ctx)
+        self._emptied += releases.run(replace(release, programs=chosen), self._daemons, self._config.environ, ctx)
 
     def _is_to_start(self, item: processes.Watched, workload: Workload, ctx: StepContext) -> bool:
         """Decide whether a component that is not ready is to be started; stops one that hangs."""

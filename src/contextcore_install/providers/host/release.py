@@ -19,8 +19,7 @@ from contextcore_install.system.daemons import Daemon, Daemons, Record
 from contextcore_install.system.files import read_object, read_text, write_atomically, writing
 from contextcore_install.system.ports import past_proxies
 
-COMMAND = "command.json"
-"""Written beside a component's configuration: what it is started with. It says which components were installed."""
+COMMAND = "command.json"  # beside a component's configuration: what it is started with, and that it was installed
 
 
 def installed(layout: Layout) -> set[str]:
@@ -41,7 +40,7 @@ def drift(release: HostRelease, daemons: Daemons) -> Iterator[Drift]:
     """Yield what differs between what should be, what is on disk, and what runs."""
     for name in release.startable:
         rendered = release.render(name)
-        folder, wanted = release.config(name), _contents(rendered)
+        folder, wanted = release.layout.config / name, _contents(rendered)
         present = _present(folder)
         for path, text in wanted.items():
             if path not in present:
@@ -76,7 +75,7 @@ def write(release: HostRelease) -> None:
     """Write every configuration that differs, and take away what does not belong. Raises InstallError."""
     with writing(release.layout.root):
         for name in release.startable:
-            folder, wanted = release.config(name), _contents(release.render(name))
+            folder, wanted = release.layout.config / name, _contents(release.render(name))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in _present(folder) - set(wanted):
                 (folder / path).unlink()

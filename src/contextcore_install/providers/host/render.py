@@ -81,7 +81,7 @@ class HostRelease:
         """Return what templates refer to: the component's folders, and all ports by their keys."""
         store_url = f"http://{LOOPBACK}:{self.ports[METRICS_STORE]}"
         return {
-            "config": str(self.config(component)),
+            "config": str(self.layout.config / component),
             "data": str(self.data(component)),
             "logs": str(self.layout.logs / component),
             "password": str(self.layout.grafana_password),
@@ -91,10 +91,6 @@ class HostRelease:
             "query_url": f"{store_url}{self.store.query_prefix}",
             **{key.replace("-", "_"): port for key, port in self.ports.items()},
         }
-
-    def config(self, component: str) -> Path:
-        """Return a component's configuration folder."""
-        return self.layout.config / component
 
     def data(self, component: str) -> Path:
         """Return a component's data folder; each kind of metrics store has its own."""

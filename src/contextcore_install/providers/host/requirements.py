@@ -29,8 +29,7 @@ from contextcore_install.system.daemons import Daemons
 from contextcore_install.system.ports import bind_problem, free_port
 
 MIB = 1024 * 1024
-CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800
-"""Unix seconds: before this program was written (2025), and long after (2100). A clock outside of that is wrong."""
+CLOCK_EARLIEST, CLOCK_LATEST = 1_735_689_600, 4_102_444_800  # Unix seconds: 2025, when this was written, and 2100
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,15 +24,13 @@ from contextcore_install.system.ports import takes_connections
 
 # Of kind v0.33.0's release notes; by digest, so that it is the image that was tried
 NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
-#: From here on the kubelet refuses cgroup v1 (Kubernetes 1.35, KubeletConfiguration failCgroupV1).
-CGROUP_V2_SINCE = (1, 35)
+CGROUP_V2_SINCE = (1, 35)  # from there on the kubelet refuses cgroup v1 (KubeletConfiguration failCgroupV1)
 EAGER_KUBELET_SINCE = (1, 27)  # older ones are set to do as newer ones do (node_images.toml, eager_kubelet)
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 _TABLE = Path(__file__).with_name("node_images.toml")
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
 CLOCKS_DIFFER_S = 120.0  # seconds by which the engine's clock (a virtual machine's) may differ from ours
-#: Seconds for which a port that was our node's is assumed to be still: asking the engine starts two programs.
-ASSUMED_S = 10.0
+ASSUMED_S = 10.0  # for which a port of our node's is assumed to be so still: asking the engine starts two programs
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,7 @@ from contextcore_install.system.process import pipe
 PULLS_AT_ONCE = 2  # each takes the whole line as it is: one that is here is loaded while the next one is pulled
 PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, and a rename
 CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
-#: Seconds of the step's time that are left over when images take too long: the nodes can pull them themselves.
-LEFT_OVER_S = 30.0
+LEFT_OVER_S = 30.0  # seconds of the step's time, when images take too long: the nodes can pull them themselves
 CTR = ("ctr", "--namespace=k8s.io", "images")
 # How an archive is imported, in the order in which it is tried. Without a platform, a node takes what is made for its
 # own: an engine with containerd's store saves an index that names the other platforms too, whose content it never had
@@ -33,8 +32,7 @@ CTR = ("ctr", "--namespace=k8s.io", "images")
 # emulate.
 IMPORT_OPTIONS: tuple[tuple[str, ...], ...] = ((), ("--all-platforms",))
 
-Refused = dict[str, InstallError]
-"""Images that could not be provided, each with the reason."""
+Refused = dict[str, InstallError]  # images that could not be provided, each with the reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from contextcore_install.providers.kind.engine import ContainerEngine, choose_en
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
 from contextcore_install.providers.kind.inspector import ClusterAccess, Inspector
-from contextcore_install.providers.kind.report import EXPORT, engine_evidence, export_evidence, other_ports, report_of
+from contextcore_install.providers.kind.report import EXPORT, engine_evidence, other_ports, report_of
 from contextcore_install.providers.kind.requirements import KindRequirements
 from contextcore_install.providers.kubernetes.client import READ_FRESH_S
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace
@@ -48,8 +48,7 @@ from contextcore_install.stack.provisioned import dashboard_url
 from contextcore_install.system.ports import past_proxies
 from contextcore_install.system.programs import KIND, KUBECTL, Tool
 
-#: Seconds for which services must answer once their node was restarted: until kube-proxy has written its rules anew.
-STEADY_S = 2.0
+STEADY_S = 2.0  # for which services must answer once their node was restarted, until kube-proxy has its rules again
 
 
 class KindProvider(KubernetesProvider):
@@ -242,9 +241,8 @@ class KindProvider(KubernetesProvider):
         return super().by_hand(step_id)
 
     def evidence(self) -> Sequence[Collector]:
-        name, engine = self._config.cluster, self._engine
-        export = export_evidence(name, engine, partial(self._box.path, self._kind))
-        return [*engine_evidence(name, engine), *super().evidence(), export]
+        *first, last = engine_evidence(self._config.cluster, self._engine, partial(self._box.path, self._kind))
+        return [*first, *super().evidence(), last]
 
     def overview(self) -> Overview:
         programs = {item.name: item.image for item in COMPONENTS}

@@ -160,13 +160,12 @@ def other_ports(nodes: Sequence[Node], ports: Mapping[str, int]) -> dict[str, in
 def ports_fixed(other: Mapping[str, int], wanted: Mapping[str, int]) -> Diagnosis:
     """Explain that a cluster has other ports than wanted: containers keep those that they were made with."""
     named = ", ".join(f"{key} {port}, not {wanted[key]}" for key, port in other.items())
-    return explained(
-        reasons.PORTS_FIXED, named=named, flags=" ".join(f"--port {key}={port}" for key, port in other.items())
-    )
+    flags = " ".join(f"--port {key}={port}" for key, port in other.items())
+    return explained(reasons.PORTS_FIXED, named=named, flags=flags)
 
 
-def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
-    """Return what can be collected of the engine and of the nodes' containers, whether they run or not."""
+def engine_evidence(cluster: str, engine: ContainerEngine, kind: Callable[[], str]) -> list[Collector]:
+    """Return what tells of the engine and of the nodes' containers, and last what `kind export logs` writes."""
 
     def about(_: StepContext) -> Iterator[Piece]:
         info, finding = engine.trouble()
@@ -180,28 +179,19 @@ def engine_evidence(cluster: str, engine: ContainerEngine) -> list[Collector]:
             done = engine.ask("logs", "--tail", LOG_LINES, node.name, ctx=ctx)
             yield f"{FOLDER}/{node.name}.log", (done.stdout + done.stderr)[-READ_BYTES:]
 
-    return [Collector("the container engine", about), Collector("the nodes' containers", logs)]
-
-
-def export_evidence(cluster: str, engine: ContainerEngine, kind: Callable[[], str]) -> Collector:
-    """Return what `kind export logs` writes: the kubelets' logs, the containers', and the engine's."""
-
     def export(ctx: StepContext) -> Iterator[Piece]:
         if not engine.nodes(cluster):
             return
-        failure: InstallError | None = None
         parent = Path(engine.environ.get("TMPDIR") or tempfile.gettempdir())
         with work_folder(parent, "contextcore-logs-") as folder:
             argv, limit_s = [kind(), "export", "logs", str(folder), "--name", cluster], ctx.remaining_s - _READ_S
             try:
                 process.run(argv, ctx, environ=engine.environ, timeout_s=max(1.0, limit_s))
-            except InstallError as error:
-                failure = error  # a node that does not run has still left something
-            yield from _exported(folder, ctx)
-        if failure is not None:
-            raise failure
+            finally:  # a node that does not run has still left something
+                yield from _exported(folder, ctx)
 
-    return Collector("kind export logs", export, slow=True)
+    engines, nodes = Collector("the container engine", about), Collector("the nodes' containers", logs)
+    return [engines, nodes, Collector("kind export logs", export, slow=True)]
 
 
 def without_values(log: str) -> str:

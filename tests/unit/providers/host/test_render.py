@@ -160,7 +160,7 @@ def test_grafana_is_told_where_alerts_go_where_somebody_said_so(tmp_path: Path) 
     assert said not in repr(rendered)
     rendered.layout.make()
     write(rendered)
-    written = rendered.config("grafana") / path
+    written = rendered.layout.config / "grafana" / path
     assert written.read_text() == said
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
 
