@@ -164,9 +164,8 @@ class StackPrograms:
             self.left_out |= reasons
             more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
             what = "not updated" if reasons.keys() <= self.found().keys() else "left out"
-            why = f"{next(iter(reasons.values()))}{more}"
-            # The reason comes last, as consoles cut long ones short.
-            ctx.notice(f"{what}: {', '.join(reasons)}; to have them later: {INSTALL_TOOLS} ({why})")
+            first = next(iter(reasons.values()))  # which comes last, as consoles cut long ones short
+            ctx.notice(f"{what}: {', '.join(reasons)}; to have them later: {INSTALL_TOOLS} ({first}{more})")
 
     def absent(self) -> Iterator[Absent]:
         """Yield what is chosen and has no program, with the way to it."""

@@ -81,9 +81,8 @@ def report_of(
 
 
 def _facts(cluster: str, snapshot: ClusterSnapshot, engine: str) -> dict[str, str]:
-    control_plane = " ".join(node.name for node in snapshot.nodes if node.is_control_plane)
-    export = EXPORT.format(cluster=cluster)
-    return {"cluster": cluster, "engine": engine, "control_plane": control_plane, "export": export}
+    names = " ".join(node.name for node in snapshot.nodes if node.is_control_plane)
+    return {"cluster": cluster, "engine": engine, "control_plane": names, "export": EXPORT.format(cluster=cluster)}
 
 
 def explained(reason: str, *lines: str, **facts: str) -> Diagnosis:
