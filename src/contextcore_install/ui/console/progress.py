@@ -121,9 +121,8 @@ class StepView:
 class Progress:
     """The steps of a run, in the plan's order.
 
-    `titles` names the steps, `needs` what each waits for (without it, each waits for the one before);
-    `history` tells, when it is needed, the seconds each took in earlier runs; `done_before` the steps that were
-    completed when the run began.
+    `titles` names the steps, `needs` what each waits for; `history` tells, when it is needed, the seconds each took in
+    earlier runs; `done_before` the steps that were completed when the run began.
     """
 
     def __init__(
@@ -135,8 +134,7 @@ class Progress:
         done_before: Collection[str] = (),
     ) -> None:
         self.steps = {name: StepView(name, title, n) for n, (name, title) in enumerate(titles.items(), 1)}
-        names = list(titles)
-        self._needs = needs or {name: names[max(0, place - 1) : place] for place, name in enumerate(names)}
+        self._needs = needs or {}
         self._history = cache(history)
         self._done_before = frozenset(done_before)
         self._left: tuple[float, float] | None = None  # the estimate that is shown, and when it was made

@@ -23,7 +23,7 @@ class Log:
         self.stream = io.StringIO()
         self.console = PlainConsole(
             self.stream,
-            Progress(TITLES, history=lambda: history or {}),
+            Progress(TITLES, needs=dict(zip(TITLES, [(), *zip(TITLES)], strict=False)), history=lambda: history or {}),
             self.clock,
             style=Style(width),
             heading="o11y-dev on host, install",
