@@ -62,7 +62,8 @@ class Ownership:
 
     def _compare(self) -> None:
         noted = self._noted()
-        if noted is None or not (found := self._ask(with_server=not noted.uid)).is_unlike(noted):
+        found = self._ask(with_server=not noted.uid) if noted else Identity()
+        if noted is None or not found.is_unlike(noted):
             return
         context, name = self._kubectl.context, self._installation
         raise InstallError(

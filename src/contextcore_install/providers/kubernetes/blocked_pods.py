@@ -18,8 +18,6 @@ from contextcore_install.providers.kubernetes.managed_fields import REPLICAS, de
 from contextcore_install.providers.kubernetes.objects import API, Key, Manifest
 from contextcore_install.providers.kubernetes.pods import Pod
 
-Lasted = Callable[[str, str], float]  # for how many seconds a trouble of a uid, by its code, has been seen
-
 #: Seconds without a pod after which the API server is asked, events count, and count though it would take the pod.
 ASK_S, EVENTS_S, OLD_EVENTS_S = 2.0, 10.0, 45.0
 #: Seconds within which the controllers of a new cluster may not even have started.
@@ -48,8 +46,11 @@ class MissingPods:
         facts |= {"by": f" by {setter}" if setter else "", "decides": decides, "manager": decides}
         return problem_of(Subject.WORKLOAD, Evidence(key.name, reason=SCALED_DOWN, facts=facts))
 
-    def refused(self, key: Key, live: Manifest, lasted: Lasted | None) -> Finding | None:
-        """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once."""
+    def refused(self, key: Key, live: Manifest, lasted: Callable[[str, str], float] | None) -> Finding | None:
+        """Return why a workload's pod is not made, if the cluster says so; without `lasted` at once.
+
+        That returns for how many seconds a trouble of a uid, by its code, has been seen.
+        """
         waited = lasted(live.uid, "podless") if lasted else float("inf")
         if waited < ASK_S or (not lasted and abs(time.time() - live.made_at) < NEW_S):
             return None

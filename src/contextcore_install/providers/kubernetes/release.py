@@ -36,8 +36,6 @@ from contextcore_install.providers.kubernetes.objects import (
 )
 from contextcore_install.providers.kubernetes.pods import end_pod, stale_pods
 
-Comparison = Callable[[Manifest, Manifest], object]  # of a wanted object and the live one
-
 #: The Secret with Grafana's password. It is made once, and stays as long as the data that it opens.
 GRAFANA_ADMIN = "grafana-admin"
 #: Seconds to apply, to delete, and between two looks at what holds a namespace: whoever is to remove a finalizer does
@@ -205,8 +203,8 @@ class Applier:
             self._delete_blocking(items, _differs_where_immutable, ctx)
             self._kubectl.call(*APPLY, *_AS_IT_IS, stdin=document, ctx=ctx, timeout_s=APPLY_WITHIN_S)
 
-    def _delete_blocking(self, items: Sequence[Manifest], is_blocking: Comparison, ctx: StepContext) -> None:
-        """Delete the workloads that cannot become what they should; their pods, claims and data stay."""
+    def _delete_blocking(self, items: Sequence[Manifest], is_blocking: Callable[..., object], ctx: StepContext) -> None:
+        """Delete the live workloads that block a wanted one: their pods, claims and data stay."""
         snapshot = self._reader.read()
         for item in items:
             key = item.key
