@@ -39,15 +39,16 @@ def program(says: str, size: int = 0) -> bytes:
 
 
 def zipped(members: Mapping[str, bytes]) -> bytes:
+    """Return a .zip of files, the same whenever it is made, as a checksum tells."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 def tarball(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
-    """Return a .tar.gz of executable files, and of members as they stand."""
+    """Return a .tar.gz of executable files, and of members as they stand; the same whenever it is made."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in members.items():
@@ -57,7 +58,7 @@ def tarball(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o755
             tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(buffer.getvalue(), 1)
+    return gzip.compress(buffer.getvalue(), 1, mtime=0)
 
 
 @dataclass
