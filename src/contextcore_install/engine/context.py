@@ -6,16 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.events import Kind
 from contextcore_install.core.interfaces import Clock
 from contextcore_install.core.redaction import command_line
 from contextcore_install.core.threads import CancelToken
-
-if TYPE_CHECKING:
-    from contextcore_install.engine.plan import Step
+from contextcore_install.engine.plan import Step
 
 LONG_S = 1.0
 """A check's command is recorded if it took this many seconds: it explains where the time went."""

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass
@@ -26,10 +27,6 @@ from contextcore_install.storage.files import (
 )
 from contextcore_install.storage.journal.segments import OpenSegment, end_of, growing_start, look, open_at
 from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024  # a run leaves a few kilobytes: a larger file is no journal of ours
 _NEAR_BYTES = 64 * 1024  # how far back the event is looked for that a state file was made from; few lines are as long
@@ -136,7 +133,7 @@ class JournalReader:
             raise EOFError
 
 
-def copy_lines(journal: Path, target: BinaryIO) -> None:
+def copy_lines(journal: Path, target: BufferedIOBase) -> None:
     """Write all that a journal ever held into one file, its whole lines as they are; raises as `JournalReader.read`."""
     position: int | None = 0
     while position is not None and (opened := open_at(journal, position)) is not None:
