@@ -12,6 +12,7 @@ import pytest
 from contextcore_install.core.events import Event
 from contextcore_install.storage.backup.archive import Manifest, unpack
 from contextcore_install.storage.journal.journal import JournalReader
+from kit.fakes import Told
 from kit.installation import Installation
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "home"
@@ -60,7 +61,7 @@ def test_every_event_is_written_as_it_was_read() -> None:
 
 def test_a_backup_is_unpacked_whole(tmp_path: Path) -> None:
     accepted: list[Manifest] = []
-    manifest = unpack(GOLDEN / "backup.tar.gz", tmp_path / "staged", accepted.append)
+    manifest = unpack(GOLDEN / "backup.tar.gz", tmp_path / "staged", accepted.append, Told().ctx)
 
     assert (manifest.cluster, manifest.provider, manifest.volumes) == (CLUSTER, "host", ("victoria-metrics",))
     assert (tmp_path / "staged/records/journal.jsonl").read_bytes() == (GOLDEN / "journal.jsonl").read_bytes()[

@@ -122,7 +122,7 @@ def _replaced(app: App, provider: Provider, state: State) -> Sequence[Volume]:
 
 def _unpack(app: App, source: Path, staged: Path, ctx: StepContext) -> Manifest:
     try:
-        return unpack(source, staged, lambda found: _accept(app, source, found, ctx), ctx.raise_if_cancelled)
+        return unpack(source, staged, lambda found: _accept(app, source, found, ctx), ctx)
     except InstallError as error:
         if error.code == "backup-missing":
             archived = app.home.archive.glob(f"*/{app.layout.backups.name}/*")  # where `delete` puts them

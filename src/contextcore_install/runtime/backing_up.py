@@ -117,7 +117,7 @@ def make_backup(
             volumes = tuple(item for item in volumes if _stage_volume(provider, item, staged, ctx, must=all_of_it))
             document = _manifest(installation, records.state, volumes)
             replaces = target is not None and app.settings.yes
-            pack(staged, path, document, ctx.activity, ctx.raise_if_cancelled, replace=replaces)
+            pack(staged, path, document, ctx, replace=replaces)
             return Backup(path, path.stat().st_size, volumes)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

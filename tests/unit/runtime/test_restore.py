@@ -16,6 +16,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.providers.host.layout import Layout
 from contextcore_install.storage.backup.archive import pack
 from contextcore_install.storage.home import ClusterLayout, Home
+from kit.fakes import Told
 from kit.installed_records import app, make_backup, put_back, write_records
 
 
@@ -65,7 +66,7 @@ def crafted(folder: Path, *, provider: str = "host", made: str = BEGAN, ports: o
     records = folder / "crafted" / "records"
     records.mkdir(parents=True)
     (records / "install-state.json").write_text(json.dumps(state.as_document()))
-    pack(records.parent, folder / "crafted.tar.gz", about, lambda _: None)
+    pack(records.parent, folder / "crafted.tar.gz", about, Told().ctx)
     return folder / "crafted.tar.gz"
 
 

@@ -21,8 +21,10 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.storage.backup.archive import SCHEMA, Manifest, pack, require_room, unpack
 from kit.archives import ABSURD, END
+from kit.fakes import Told
 
 VOLUME = tarfile.TarInfo("part")
 ABOUT = {
@@ -52,7 +54,7 @@ def staged(folder: Path) -> Path:
 
 
 def packed(folder: Path) -> Path:
-    pack(staged(folder), folder / "backup.tar.gz", ABOUT, lambda _: None)
+    pack(staged(folder), folder / "backup.tar.gz", ABOUT, Told().ctx)
     return folder / "backup.tar.gz"
 
 
@@ -65,7 +67,7 @@ def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
     assert stat.S_IMODE(source.stat().st_mode) == 0o600
     with tarfile.open(source) as tar:
         assert tar.getnames() == ["manifest.json", *FILES]
-    manifest = unpack(source, tmp_path / "out", accept)
+    manifest = unpack(source, tmp_path / "out", accept, Told().ctx)
     assert (manifest.cluster, manifest.volumes) == ("o11y-dev", ("mimir",))
     assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == FILES
     assert manifest.bytes == sum(map(len, FILES.values()))
@@ -173,7 +175,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 def test_what_the_hostile_ones_are_made_from_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "given.tar.gz").write_bytes(crafted())
-    assert unpack(tmp_path / "given.tar.gz", tmp_path / "out", accept).cluster == "o11y-dev"
+    assert unpack(tmp_path / "given.tar.gz", tmp_path / "out", accept, Told().ctx).cluster == "o11y-dev"
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -181,7 +183,7 @@ def test_what_is_damaged_or_hostile_is_refused_in_a_sentence(kind: str, tmp_path
     source = tmp_path / "given.tar.gz"
     source.write_bytes(HOSTILE[kind]())
     with pytest.raises(InstallError) as caught:
-        unpack(source, tmp_path / "out", accept)
+        unpack(source, tmp_path / "out", accept, Told().ctx)
     assert caught.value.code == "backup-unusable"
     assert "\n" not in caught.value.message
     assert [path.name for path in tmp_path.iterdir()] == ["given.tar.gz"]
@@ -192,7 +194,7 @@ def test_what_is_not_wanted_is_not_unpacked(tmp_path: Path) -> None:
         raise InstallError("other-cluster", f"not {manifest.cluster}")
 
     with pytest.raises(InstallError, match="not o11y-dev"):
-        unpack(packed(tmp_path), tmp_path / "out", refuse)
+        unpack(packed(tmp_path), tmp_path / "out", refuse, Told().ctx)
     assert not (tmp_path / "out").exists()
 
 
@@ -200,12 +202,12 @@ def test_what_is_not_wanted_is_not_unpacked(tmp_path: Path) -> None:
 def test_what_is_no_file_is_no_backup(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "given")
     with pytest.raises(InstallError):
-        unpack(tmp_path / "given", tmp_path / "out", accept)
+        unpack(tmp_path / "given", tmp_path / "out", accept, Told().ctx)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="there is no file"):
-        unpack(tmp_path / "given", tmp_path / "out", accept)
+        unpack(tmp_path / "given", tmp_path / "out", accept, Told().ctx)
 
 
 def test_room_is_asked_for_before(tmp_path: Path) -> None:
@@ -219,18 +221,19 @@ def test_packing_and_unpacking_end_at_any_moment_and_leave_nothing(tmp_path: Pat
     source = packed(tmp_path)
     wanted, there = tmp_path / "wanted.tar.gz", sorted(tmp_path.iterdir())
 
-    def ends(work: Callable[[Callable[[], None]], object]) -> int:
+    def ends(work: Callable[[StepContext], object]) -> int:
         """Return after how many looks whether to go on the work was ended; each ends it."""
         for looks in itertools.count(1):
-            left = itertools.repeat(None, looks - 1)
+            left, ctx = itertools.repeat(None, looks - 1), Told().ctx
+            vars(ctx)["raise_if_cancelled"] = partial(next, left)
             try:
-                work(partial(next, left))
+                work(ctx)
             except StopIteration:
                 assert sorted(tmp_path.iterdir()) == there
             else:
                 return looks - 1
         raise AssertionError
 
-    assert ends(lambda go_on: unpack(source, tmp_path / "out", accept, go_on)) >= len(FILES)
+    assert ends(lambda ctx: unpack(source, tmp_path / "out", accept, ctx)) >= len(FILES)
     shutil.rmtree(tmp_path / "out")
-    assert ends(lambda go_on: pack(tmp_path / "staged", wanted, ABOUT, lambda _: None, go_on)) > 2 * len(FILES)
+    assert ends(lambda ctx: pack(tmp_path / "staged", wanted, ABOUT, ctx)) > 2 * len(FILES)

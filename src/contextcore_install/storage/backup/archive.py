@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import UnreadableFileError, open_regular, parse_json, using, write_atomically
 from contextcore_install.storage.home import JOURNAL_FILE, STATE_FILE
@@ -39,9 +40,6 @@ _HEADERS = 64 * 1024
 _RECORDS = frozenset({f"{RECORDS}/{STATE_FILE}", f"{RECORDS}/{JOURNAL_FILE}"})
 _NAME = re.compile(rf"(?:{GRAFANA}|{VOLUMES})/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,250}}")
 _LEVEL = 3  # of gzip: stores compress what they keep themselves, so more wins little
-
-Checkpoint = Callable[[], None]
-"""Called again and again while a file is copied; ends the work by what it raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +99,21 @@ def manifest_document(about: Mapping[str, Any], files: Sequence[ArchiveEntry]) -
     return {**about, "files": [asdict(entry) for entry in files]}
 
 
-def pack(
-    staged: Path,
-    target: Path,
-    about: Mapping[str, Any],
-    report: Callable[[str], None],
-    checkpoint: Checkpoint = lambda: None,
-    *,
-    replace: bool = False,
-) -> None:
+def pack(staged: Path, target: Path, about: Mapping[str, Any], ctx: StepContext, *, replace: bool = False) -> None:
     """Write the files of a folder as an archive, mode 0600; if anything is raised, nothing is there.
 
-    A file that is there already is left alone unless `replace`. Raises InstallError, and what the checkpoint raises.
+    A file that is there already is left alone unless `replace`. Raises InstallError, CancelledError.
     """
     names = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
     temporary = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
     with using(target):
-        files = [_entry(staged, name, checkpoint) for name in names]
+        files = [_entry(staged, name, ctx) for name in names]
         try:
             with os.fdopen(os.open(temporary, NEW_FILE, 0o600), "wb") as raw:
-                _write(raw, staged, manifest_document({"schema": SCHEMA, **about}, files), report, checkpoint)
+                _write(raw, staged, manifest_document({"schema": SCHEMA, **about}, files), ctx)
                 raw.flush()
                 os.fsync(raw.fileno())
-            checkpoint()
+            ctx.raise_if_cancelled()
             if os.path.lexists(target) and not replace:
                 raise there_already(target)
             temporary.rename(target)
@@ -137,15 +127,13 @@ def there_already(target: Path) -> InstallError:
     return InstallError("file-exists", f"{target} exists", hint=hint, exit_code=ExitCode.USAGE)
 
 
-def _entry(folder: Path, name: str, checkpoint: Checkpoint) -> ArchiveEntry:
+def _entry(folder: Path, name: str, ctx: StepContext) -> ArchiveEntry:
     with (folder / name).open("rb") as file:
-        digest = copy(file, None, checkpoint)
+        digest = copy(file, None, ctx)
         return ArchiveEntry(name, file.tell(), digest)
 
 
-def _write(
-    raw: IO[bytes], staged: Path, manifest: Mapping[str, Any], report: Callable[[str], None], checkpoint: Checkpoint
-) -> None:
+def _write(raw: IO[bytes], staged: Path, manifest: Mapping[str, Any], ctx: StepContext) -> None:
     head = json.dumps(manifest, indent=1, ensure_ascii=False).encode("utf-8", IN_FILES)
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_LEVEL) as packed,
@@ -155,28 +143,28 @@ def _write(
         member.size, member.mode = len(head), 0o600
         tar.addfile(member, io.BytesIO(head))
         for entry in manifest["files"]:
-            report(f"packing {entry['name']}")
+            ctx.activity(f"packing {entry['name']}")
             member.name, member.size = entry["name"], entry["bytes"]
             with (staged / entry["name"]).open("rb") as file:
-                tar.addfile(member, _CheckedFile(file, checkpoint))
+                tar.addfile(member, _CancellableFile(file, ctx))
 
 
-class _CheckedFile:
-    """A file with a checkpoint at each read: tarfile copies it in one call, however large it is."""
+class _CancellableFile:
+    """A file whose reading can be cancelled: tarfile copies it in one call, however large it is."""
 
-    def __init__(self, file: IO[bytes], checkpoint: Checkpoint) -> None:
-        self._file, self._checkpoint = file, checkpoint
+    def __init__(self, file: IO[bytes], ctx: StepContext) -> None:
+        self._file, self._ctx = file, ctx
 
     def read(self, size: int = -1, /) -> bytes:
-        self._checkpoint()
+        self._ctx.raise_if_cancelled()
         return self._file.read(size)
 
 
-def copy(source: IO[bytes], sink: IO[bytes] | None, checkpoint: Checkpoint) -> str:
+def copy(source: IO[bytes], sink: IO[bytes] | None, ctx: StepContext) -> str:
     """Copy a file, if anywhere, and return its SHA-256."""
     digest = hashlib.sha256()
     while chunk := source.read(CHUNK):
-        checkpoint()
+        ctx.raise_if_cancelled()
         digest.update(chunk)
         if sink:
             sink.write(chunk)
@@ -193,19 +181,16 @@ def require_room(folder: Path, wanted: int) -> None:
         raise InstallError("disk-full", message, hint=f"df -h {quote(str(folder))}")
 
 
-def unpack(
-    source: Path, staged: Path, accept: Callable[[Manifest], None], checkpoint: Checkpoint = lambda: None
-) -> Manifest:
+def unpack(source: Path, staged: Path, accept: Callable[[Manifest], None], ctx: StepContext) -> Manifest:
     """Lay an archive out in a new folder, its manifest too; return that once every file has been checked.
 
     `accept` is given the manifest before the rest is read, and raises InstallError for one that is not wanted. Raises
-    InstallError `backup-unusable` for what is damaged or hostile, and what the checkpoint raises; the folder is then
-    gone again.
+    InstallError `backup-unusable` for what is damaged or hostile, CancelledError; the folder is then gone again.
     """
     with using(staged):
         staged.mkdir(mode=0o700)
         try:
-            return _unpack(source, staged, accept, checkpoint)
+            return _unpack(source, staged, accept, ctx)
         except BaseException as error:
             shutil.rmtree(staged, ignore_errors=True)
             if isinstance(error, UnreadableFileError | TreeError):
@@ -215,7 +200,7 @@ def unpack(
             raise
 
 
-def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None], checkpoint: Checkpoint) -> Manifest:
+def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None], ctx: StepContext) -> Manifest:
     descriptor = open_regular(source)
     if descriptor is None:
         raise InstallError("backup-missing", f"there is no file {source}", hint=f"ls {quote(str(source.parent))}")
@@ -230,14 +215,14 @@ def _unpack(source: Path, staged: Path, accept: Callable[[Manifest], None], chec
             accept(manifest)
             limited.most += manifest.bytes + _HEADERS * (len(manifest.files) + 1)
             for entry in manifest.files:
-                _take(tar, entry, staged, checkpoint)
+                _take(tar, entry, staged, ctx)
             if tar.next() is not None:
                 raise UnreadableFileError("it holds more than it says")
             while limited.read(CHUNK):  # gzip has a checksum of its own behind the last block
                 pass
     for entry in manifest.files:
         if entry.name.startswith(f"{VOLUMES}/"):
-            checkpoint()
+            ctx.raise_if_cancelled()
             with (staged / entry.name).open("rb") as file:
                 check_tree(file)
     write_atomically(staged / MANIFEST, json.dumps(manifest_document(manifest.about, manifest.files)).encode())
@@ -258,7 +243,7 @@ class _Limited:
         return self._file.read(size)
 
 
-def _take(tar: tarfile.TarFile, entry: ArchiveEntry, staged: Path, checkpoint: Checkpoint) -> None:
+def _take(tar: tarfile.TarFile, entry: ArchiveEntry, staged: Path, ctx: StepContext) -> None:
     member = tar.next()
     if member is None:
         raise UnreadableFileError("it is cut short")
@@ -270,7 +255,7 @@ def _take(tar: tarfile.TarFile, entry: ArchiveEntry, staged: Path, checkpoint: C
     target = staged / entry.name
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with os.fdopen(os.open(target, NEW_FILE, 0o600), "wb") as file:
-        digest = copy(content, file, checkpoint)
+        digest = copy(content, file, ctx)
         file.flush()
         os.fsync(file.fileno())
     if digest != entry.sha256:
