@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import InstallError
 from contextcore_install.engine.state import StateFormatError
 from contextcore_install.engine.status import status_document
@@ -21,7 +20,7 @@ def clusters(app: App) -> int:
     from contextcore_install.ui.tables import render_clusters
 
     usual = {key: port.host for key, port in PORTS.items()}
-    rows = [_row(app, name) for name in app.home.cluster_names() if is_cluster_name(name)]
+    rows = [_row(app, name) for name in app.home.cluster_names()]
     document = {"clusters": rows}
     now_us = app.clock.now_us()
     return report_document(app, "clusters/v1", document, lambda style: render_clusters(rows, usual, now_us, style))

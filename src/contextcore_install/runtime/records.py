@@ -111,15 +111,8 @@ def open_recorder(
     logs = StepLogs(layout.logs)
     stack.callback(logs.close)
     prune_logs(layout.logs)
-    return Recorder(
-        journal,
-        app.clock,
-        keeper,
-        [logs, *projections],
-        typed=app.commands_of_run.typed,
-        run_id=run_id,
-        end=records.offset,
-    )
+    typed = app.commands_of_run.typed
+    return Recorder(journal, app.clock, keeper, [logs, *projections], typed=typed, run_id=run_id, end=records.offset)
 
 
 def new_run_id() -> str:

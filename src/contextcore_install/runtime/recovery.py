@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from contextcore_install.cli.grammar import COMMANDS
-from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.engine.state import State
@@ -48,7 +47,7 @@ def require_installation(app: App, command: str, verb: str = "") -> None:
     "there is no installation NAME to"; it is the command, unless given.
     """
     name = app.settings.cluster
-    others = [other for other in app.home.cluster_names() if is_cluster_name(other) and other != name]
+    others = [other for other in app.home.cluster_names() if other != name]
     if not (app.settings.cluster_given or others) or app.layout.exists or _left_by_others(app) or _is_there(app):
         return
     from difflib import get_close_matches

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contextcore_install.cli.grammar import PROVIDER_OPTIONS
-from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.provider import ProviderConfig
@@ -196,7 +195,7 @@ def allocate_ports(app: App, state: State, selection: Selection) -> tuple[Select
     """Return the selection, a new installation's with the ports that neighbours leave it, and notices."""
     if "ports" in state.settings or selection.was_found:
         return selection, []
-    others = (name for name in app.home.cluster_names() if is_cluster_name(name) and name != app.settings.cluster)
+    others = (name for name in app.home.cluster_names() if name != app.settings.cluster)
     given, taken = selection.ports, {port: name for name in others for port in _held_by(app, name).values()}
     usual = {key: port for key, port in held_ports(selection.provider, given).items() if key not in given}
     neighbours = ", ".join(sorted({taken[port] for port in usual.values() if port in taken}))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import InstallError, quoted, state_error
 from contextcore_install.storage.files import entries_of, unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
@@ -58,8 +59,9 @@ class Home:
         return ClusterLayout(self.clusters / name)
 
     def cluster_names(self) -> list[str]:
-        """Return the names of the clusters' folders, sorted, without links; raises InstallError."""
-        return sorted(entry.name for entry in entries_of(self.clusters) if entry.is_dir(follow_symlinks=False))
+        """Return the names of the clusters that have a folder here, no link, sorted; raises InstallError."""
+        folders = (entry.name for entry in entries_of(self.clusters) if entry.is_dir(follow_symlinks=False))
+        return sorted(filter(is_cluster_name, folders))
 
     def linked_cluster(self) -> str | None:
         """Return the cluster that the link points to; None if it is no link of our shape."""
