@@ -95,8 +95,8 @@ def render_verification(
     requirements: Sequence[Mapping[str, Any]] = document["requirements"]
     lines = live_findings(checks, style)
     for critical, heading in ((True, "Not met"), (False, "Not met, and not critical")):
-        unmet = [each for each in requirements if each["status"] == "unmet" and each["critical"] is critical]
-        if unmet := [each for each in unmet if each["id"] not in checks]:
+        told = [each for each in requirements if each["id"] not in checks and each["critical"] is critical]
+        if unmet := [each for each in told if each["status"] == "unmet"]:
             lines += ["", style.line((heading, "strong"))]
         for each in unmet:
             lines.append(style.line(style.mark("failed"), f" {sanitize(each['title'])}"))
@@ -121,7 +121,6 @@ def _rows(requirements: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     """Return a row for each requirement; those that were skipped for the same reason share one."""
     skipped = Counter(each.get("evidence") for each in requirements if each["status"] == "skipped")
     rows: list[tuple[Span, ...]] = []
-    whole: set[int] = set()
     for each in requirements:
         mark, tone = _ROWS[each["status"]]
         title, seen = sanitize(each["title"], 70), style.typed(sanitize(each.get("evidence") or ""))
@@ -132,10 +131,9 @@ def _rows(requirements: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
             seen, title = f"skipped: {seen}", title + (f", and {alike - 1} more" if alike > 1 else "")
         elif each["status"] == "met" and each.get("findings"):  # warnings, or it would not be met
             mark, seen = "finding", sanitize(each["findings"][0].get("message", ""))
-        if "://" in seen:  # what to copy
-            whole.add(len(rows))
         rows.append((style.mark(mark), (title, tone), (seen, "faint")))
-    return table(style, rows, gap=1, whole=whole)
+    to_copy = [place for place, (_, _, seen) in enumerate(rows) if "://" in seen[0]]
+    return table(style, rows, gap=1, whole=to_copy)
 
 
 def _verdict(document: Mapping[str, Any], style: Style, commands: Commands) -> Iterator[str]:
