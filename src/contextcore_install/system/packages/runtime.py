@@ -182,15 +182,11 @@ def _runner(descriptor: int) -> apt.Run:
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[int]:
     """Hold the lock file at `path`, waiting for whoever holds it now; yields its descriptor."""
-    began = time.monotonic()
-
-    def show() -> None:
-        report(f"Another start is preparing {path.parent}; waiting for it ({time.monotonic() - began:.0f} s)")
-
-    show_at_times = paced(show, SIGN_OF_LIFE)
+    began, waiting = time.monotonic(), f"Another start is preparing {path.parent}; waiting for it"
+    show = paced(lambda: report(f"{waiting} ({time.monotonic() - began:.0f} s)"), SIGN_OF_LIFE)
 
     def wait() -> None:
-        show_at_times()
+        show()
         time.sleep(0.1)
 
     _clear_the_way(path)
