@@ -46,10 +46,7 @@ def for_grafana(app: App) -> str:
         points = load_contact_points(app.home.contact_points)
     except InstallError:
         return ""  # whoever sends messages reports what is wrong with it
-    to_take_back = app.settings.cluster in points.withdrawn_from
-    if not points.urls and not to_take_back:
-        return ""
-    return provisioning(points.urls) or (RESET_POLICY if to_take_back else "")
+    return provisioning(points.urls) or (RESET_POLICY if app.settings.cluster in points.withdrawn_from else "")
 
 
 def replace_contact_points(app: App, urls: Sequence[str]) -> tuple[str, ...]:
