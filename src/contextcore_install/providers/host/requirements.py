@@ -71,7 +71,8 @@ class HostRequirements:
         wanted, found = [item.name for item in self.programs.wanted()], self.programs.found()
         lacking = ", ".join(name for name in wanted if name not in {METRICS_STORE, *found})
         older = ", ".join(found[name].label for name in wanted if name in found)
-        return Probe("nothing is to be fetched any more", machine_findings({"lacking": lacking, "older": older}))
+        findings = machine_findings({"lacking": lacking, "older": older})
+        return Probe("" if findings else "nothing is to be fetched any more", findings)
 
     def _store(self) -> Probe:
         if program := self.programs.find(component(METRICS_STORE)):
@@ -93,8 +94,7 @@ class HostRequirements:
 
     def _port(self, item: Component, key: str) -> Probe:
         port = self.ports[key]
-        problem = bind_problem(port)
-        if problem == 0:
+        if (problem := bind_problem(port)) == 0:
             return Probe(f"{port} is free")
         own = self.daemons.pid(item.name) if problem == errno.EADDRINUSE else 0
         stranger = other_holder(port, own) if problem == errno.EADDRINUSE else ""
@@ -162,4 +162,4 @@ def _writable(folder: Path) -> Probe:
     quoted, aside = shlex.quote(str(place)), shlex.quote(f"{place}.old")
     seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
     facts = {"writable": state, "place": str(place), "quoted": quoted, "aside": aside}
-    return Probe(str(folder), machine_findings(facts, seen))
+    return Probe(str(folder) if state == "yes" else "", machine_findings(facts, seen))

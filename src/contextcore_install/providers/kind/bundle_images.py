@@ -75,7 +75,7 @@ class BundleImages:
             lacks = ", ".join(image for image in images if not self.holds(image))
             is_new = not lacks and not self.is_checked(images)
             facts = {"bundle": self._path.name, "bundle_lacks": lacks, "bundle_checked": "no" if is_new else "yes"}
-            evidence = f"{count(len(images), 'image')} from {self._path}"
+            evidence = "" if lacks else f"{count(len(images), 'image')} from {self._path}"
             return Probe(evidence, machine_findings(facts, str(self._path)))
 
         return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check(needed(), ctx))
