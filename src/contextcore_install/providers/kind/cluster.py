@@ -26,6 +26,7 @@ from contextcore_install.system.ports import takes_connections
 NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 CGROUP_V2_SINCE = (1, 35)  # from there on the kubelet refuses cgroup v1 (KubeletConfiguration failCgroupV1)
 EAGER_KUBELET_SINCE = (1, 27)  # older ones are set to do as newer ones do (node_images.toml, eager_kubelet)
+QUICK_START_SINCE = (1, 19)  # older ones take no keys of elliptic curves
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 _TABLE = Path(__file__).with_name("node_images.toml")
 NODE_LABEL = "contextcore-install/cluster-id"  # of our nodes in the cluster: known even if the note is lost
@@ -62,12 +63,14 @@ def cluster_config(name: str, identity: str, ports: Mapping[str, int], image: st
     ]
     node = {"image": image, "labels": {NODE_LABEL: identity}}
     control_plane = {"role": "control-plane", **node, "extraPortMappings": mappings}
-    is_old = (image_version(image) or EAGER_KUBELET_SINCE) < EAGER_KUBELET_SINCE
+    version, table = image_version(image) or EAGER_KUBELET_SINCE, read_table(_TABLE)
+    patches = [table["eager_kubelet"]] if version < EAGER_KUBELET_SINCE else []
+    patches += table["quick_start"] if version >= QUICK_START_SINCE else []
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "name": name,
-        **({"kubeadmConfigPatches": [json.dumps(read_table(_TABLE)["eager_kubelet"])]} if is_old else {}),
+        "kubeadmConfigPatches": [json.dumps(patch) for patch in patches],
         "nodes": [control_plane, *({"role": "worker", **node} for _ in range(workers))],
     }
 

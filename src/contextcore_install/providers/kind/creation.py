@@ -50,10 +50,12 @@ class Creation:
     def _readiness(self) -> Readiness:
         return Readiness(self.cluster, self.inspector, self._rewrite_context)
 
-    def await_nodes(self, ctx: StepContext) -> None:
-        """Wait for the nodes of a cluster that was just made: `bring_up` ends when its API answers."""
-        if self.inspector.inspect().unready:
+    def await_nodes(self, ctx: StepContext) -> bool:
+        """Wait for the nodes of a cluster that was just made, as `bring_up` ends when its API answers; tell whether."""
+        waits = bool(self.inspector.inspect().unready)
+        if waits:
             self._readiness.wait(ctx)
+        return waits
 
     def bring_up(self, ctx: StepContext) -> None:
         """Bring the cluster to healthy, its nodes ready or at their first start. Raises InstallError."""

@@ -196,8 +196,10 @@ class KindProvider(KubernetesProvider):
         super().apply_release(ctx)
 
     def start_workloads(self, ctx: StepContext) -> None:
-        self._await_nodes(ctx)
+        waited = self._creation.await_nodes(ctx)
         super().start_workloads(ctx)
+        if waited:
+            self._restarter.place_anew(ctx)
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return the ports here that lead to components, if our note or, without one, its mark says it is whole."""

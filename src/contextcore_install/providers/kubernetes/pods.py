@@ -236,6 +236,15 @@ class Restarter:
         for error in refused.values():
             raise replace(error, retryable=False)  # to load it once more heals nothing
 
+    def place_anew(self, ctx: StepContext) -> None:
+        """Have pods made anew that no node has taken: the scheduler tries those again after pauses that have grown."""
+        pods = filter(lambda pod: pod.metadata.get("ownerReferences"), map(Pod, self._reader.read().of_kind("Pod")))
+        unplaced = [pod for pod in pods if pod.reason == reasons.UNSCHEDULABLE and not pod.is_deleting]
+        for namespace in sorted({pod.namespace for pod in unplaced}):
+            names = (pod.name for pod in unplaced if pod.namespace == namespace)
+            self._kubectl.call("delete", "pod", *names, "-n", namespace, "--wait=false", "--ignore-not-found", ctx=ctx)
+        self._reader.forget()
+
     def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:
         """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
         early = list(made_too_early(self._reader, snapshot))

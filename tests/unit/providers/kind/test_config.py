@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from contextcore_install.providers.kind.cluster import (
@@ -29,10 +31,22 @@ def test_ports_are_shown_on_loopback_only_and_nodes_carry_our_mark() -> None:
     assert "@sha256:" in NODE_IMAGE
 
 
-@pytest.mark.parametrize(("version", "patches"), [("v1.20.2", 1), ("v1.26.15", 1), ("v1.27.3", 0), ("latest", 0)])
-def test_a_kubelet_that_is_slow_to_say_so_is_told_to_be_quick(version: str, patches: int) -> None:
+QUICK = [f"kubeadm.k8s.io/v1beta{number}" for number in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("version", "patched"),
+    [
+        ("v1.18.20", ["kubelet.config.k8s.io/v1beta1"]),
+        ("v1.20.2", ["kubelet.config.k8s.io/v1beta1", *QUICK]),
+        ("v1.26.15", ["kubelet.config.k8s.io/v1beta1", *QUICK]),
+        ("v1.27.3", QUICK),
+        ("latest", QUICK),
+    ],
+)
+def test_what_starts_slowly_is_told_to_be_quick_if_it_knows_how(version: str, patched: list[str]) -> None:
     config = cluster_config("demo", "abc", PORTS, f"kindest/node:{version}", workers=0)
-    assert len(config.get("kubeadmConfigPatches", [])) == patches
+    assert [json.loads(patch)["apiVersion"] for patch in config["kubeadmConfigPatches"]] == patched
 
 
 @pytest.mark.parametrize(

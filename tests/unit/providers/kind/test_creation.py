@@ -136,9 +136,9 @@ def test_a_cluster_is_made_when_its_api_answers_and_its_nodes_are_waited_for_aft
     creation.bring_up(Told().ctx)
     assert lab.kubectl.waits == []
     lab.kubectl.then = partial(setattr, lab, "snapshot", replace(lab.snapshot, members=(MEMBER,)))
-    creation.await_nodes(Told().ctx)
+    assert creation.await_nodes(Told().ctx)
     assert lab.kubectl.waits == ["--for=condition=Ready"]
-    creation.await_nodes(Told().ctx)
+    assert not creation.await_nodes(Told().ctx)
     assert len(lab.kubectl.waits) == 1
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from contextcore_install.providers.kubernetes.client import Snapshot
-from contextcore_install.providers.kubernetes.objects import Manifest
-from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, end_unstarted, stuck_pods
+from contextcore_install.providers.kubernetes.client import Reader, Snapshot
+from contextcore_install.providers.kubernetes.objects import Manifest, Release
+from contextcore_install.providers.kubernetes.pods import UNREADY_S, Pod, Restarter, end_unstarted, stuck_pods
 from kit.fakes import Told
 from kit.kube_world import Cluster
 
@@ -153,3 +153,17 @@ def test_a_pod_that_was_made_anew_meanwhile_is_left_alone(tmp_path: Path) -> Non
     cluster.put([{**unstarted(), "metadata": {**unstarted()["metadata"], "uid": "u2"}}])
     assert end_unstarted(cluster.kubectl, Pod(Manifest(unstarted())), Told().ctx)
     assert not [call for call in cluster.calls if call.startswith("delete")]
+
+
+def test_what_no_node_took_so_far_is_made_anew_and_nothing_else(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    items = {"alone": pod(unscheduled="node not ready"), "placed": pod("ContainerCreating"), "waiting": {}, "going": {}}
+    items["waiting"], items["going"] = pod(unscheduled="node not ready"), pod(unscheduled="late", going=True)
+    for name, item in items.items():
+        item["metadata"] |= {"name": name} | ({"ownerReferences": [{}]} if name != "alone" else {})
+    cluster.put(list(items.values()))
+    release = Release((Manifest(WORKLOAD),))
+    Restarter(Reader(cluster.kubectl, lambda: release, owns_nodes=False), lambda *_: {}).place_anew(Told().ctx)
+    assert [call for call in cluster.calls if call.startswith("delete")] == [
+        "delete pod waiting -n obs --wait=false --ignore-not-found"
+    ]
