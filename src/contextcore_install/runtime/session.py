@@ -14,6 +14,7 @@ from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.core.interfaces import Projection, StepContext
+from contextcore_install.core.threads import start
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.outcome import Limits, Outcome, RunResult
 from contextcore_install.engine.plan import Plan
@@ -235,6 +236,8 @@ def _look_ahead(installation: Installation, state: State, control: RunControl, s
     is_finished = all(known.status == COMPLETED for known in state.planned.values())
     if not is_finished or app.settings.command not in _CHECKS_FIRST:
         return None
+    if isinstance(installation.provider, HasRemoteRecords):  # what takes longest comes first: the cluster's answer
+        stack.callback(start(installation.provider.remote().lease.read, "ahead: lease").exception)
     ahead = ChecksAhead(installation.plan(installation.shipper(control.report)), app.clock)
     stack.callback(ahead.close)
     return ahead
