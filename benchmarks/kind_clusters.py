@@ -127,7 +127,7 @@ def by_hand(ports: dict[str, int], images: Sequence[str], registry: str, variabl
     folder = Path(variables["KUBECONFIG"]).parent
     config = folder / "kind.json"
     asked = cluster_config(CLUSTER, "by-hand", ports, node_image, 0)
-    asked.pop("kubeadmConfigPatches", None)  # what makes old kubelets quicker is the program's own idea
+    asked.pop("kubeadmConfigPatches", None)  # what makes it quicker is the program's own idea
     config.write_text(json.dumps(asked))
     overlay = folder / "overlay"
     overlay.mkdir()
@@ -198,9 +198,9 @@ def _section(here: Taken, slow: Taken, idle: Idle, runs: int) -> Section:
     note = (
         f"{runs} installations each, in turns, each into a new cluster of one node. By hand is\n"
         "`benchmarks/kind_by_hand.sh`: kind create, docker pull, kind load, kubectl apply and wait, and curl, with\n"
-        "the same ports and manifests; the settings by which the program has old kubelets do as newer ones do are not\n"
-        f"part of it. The slow registry is on loopback and gives {RATE / 1e6:.0f} MB/s over all connections. The\n"
-        "runtime's one-time preparation is not counted. While CPU is measured, a program stands still (SIGSTOP), the\n"
-        f"pod's or the API server, or images come at {RATE / kind_idle.SLOWER / 1e3:.0f} kB/s."
+        "the same ports and manifests; the settings by which the program has kubelets and control planes start\n"
+        f"sooner are not part of it. The slow registry is on loopback and gives {RATE / 1e6:.0f} MB/s over all\n"
+        "connections. The runtime's one-time preparation is not counted. While CPU is measured, a program is stopped\n"
+        f"(SIGSTOP), the pod's or the API server, or images come at {RATE / kind_idle.SLOWER / 1e3:.0f} kB/s."
     )
     return Section("An installation into a cluster of kind", rows, note)

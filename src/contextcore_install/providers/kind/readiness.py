@@ -19,7 +19,7 @@ from contextcore_install.providers.kind.report import unreached
 from contextcore_install.providers.kubernetes.objects import moment
 from contextcore_install.system.ports import bind_problem, speaks_tls
 
-MANAGER = "kube-controller-manager"  # the Lease in kube-system by which it leads
+MANAGER = "kube-controller-manager"  # the Lease in kube-system by which it leads, if it is elected
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,8 @@ class Readiness:
 def has_come_back(nodes: Sequence[Node], renew_times: Callable[[], Mapping[str, str]]) -> bool:
     """Tell whether nodes that were restarted have renewed their Leases since: their state from before is outdated.
 
-    So must the controller manager: for 20 seconds, until it leads again, nobody counts pods or updates endpoints.
+    So must a controller manager that is elected, as in clusters of earlier versions: for 20 seconds, until it leads
+    again, nobody counts pods or updates endpoints.
     """
     if not any(node.was_restarted for node in nodes):
         return True
