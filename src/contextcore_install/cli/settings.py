@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 from contextcore_install.cli.grammar import ARGUMENTS, DEFAULT_CLUSTER, FLAGS, MODES, PROVIDER_OPTIONS
@@ -14,7 +13,6 @@ from contextcore_install.core.errors import InstallError, own, usage_error
 _LONGEST_SHOWN = 1_000
 _INSTALLING_AS_RECORDED = frozenset({"restore", "watch"})
 """Subcommands that install what is missing, and take no flags that say how."""
-_CLUSTER_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, as Kubernetes narrows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +120,9 @@ def _default_cluster(environ: Mapping[str, str]) -> str:
     return DEFAULT_CLUSTER
 
 
-def is_cluster_name(name: str) -> bool:
-    return re.fullmatch(_CLUSTER_NAME, name) is not None
-
-
 def _checked_name(source: str, name: str) -> str:
+    from contextcore_install.core.text import is_cluster_name
+
     if not is_cluster_name(name):
         hint = "use at most 63 small letters, digits and hyphens, as in o11y-dev"
         raise usage_error(f"{source} is no cluster name: {name[:80]!r}", hint)

@@ -1,4 +1,4 @@
-"""Words that messages share, and JSON that every reader takes.
+"""Words that messages share, what a cluster may be called, and JSON that every reader takes.
 
 A lone surrogate, half a character, is none of JSON's text (RFC 8259, section 8.2).
 """
@@ -22,6 +22,11 @@ which a file written by others may hold, become U+FFFD.
 """
 
 _ESCAPES = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\."
+
+
+def is_cluster_name(name: str) -> bool:
+    """Whether a cluster may have that name: a label of RFC 1123, section 2.1, as Kubernetes narrows it."""
+    return re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) is not None
 
 
 def count(number: int, thing: str) -> str:

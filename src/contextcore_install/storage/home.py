@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from contextcore_install.cli.settings import is_cluster_name
 from contextcore_install.core.errors import InstallError, quoted, state_error
+from contextcore_install.core.text import is_cluster_name
 from contextcore_install.storage.files import entries_of, unusable, using
 from contextcore_install.storage.journal.segments import segments_folder
 
