@@ -57,7 +57,7 @@ class Ownership:
 
     def require(self) -> None:
         """Raise InstallError `cluster-changed` if the context leads to another cluster than it did."""
-        if not self._is_chosen:
+        if not self._is_chosen and self._file.is_file():  # until then, another process may note it at any moment
             self._compared.read()
 
     def _compare(self) -> None:
