@@ -167,7 +167,7 @@ class Reader:
         self._lock = threading.Lock()
         self._release: Release | None = None
         self._shared = TtlCache(self._ask, READ_FRESH_S)
-        self._is_quick = owns_nodes
+        self._is_quick, self._is_silent = owns_nodes, False
         #: As far as this user may read them.
         self.nodes = TtlCache(lambda: kubectl.items_if_readable("nodes"))
         self.storage_classes = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
@@ -213,8 +213,11 @@ class Reader:
         ordered = sorted(kinds, key=lambda kind: not without_namespace.get(kind))
         if (found := self._quickly(ordered, without_namespace)) is not None:
             return Snapshot(found)
+        # Until this succeeds, the quick way is not tried again: each time, it would wait in vain for an API that hangs.
+        was_silent, self._is_silent = self._is_silent, True
         items, refused = self.kubectl.readable(",".join(ordered), *self.scope(), MANAGED)
-        self._is_quick = False  # the API answers, and only the quick way does not work here
+        self._is_silent = False
+        self._is_quick &= was_silent  # else the API answers, and only the quick way does not work here
         unseen = []
         # Who has rights in a namespace may not list them all, but perhaps look at that one.
         for name in self.release().namespaces if "namespaces" in refused else ():
@@ -230,7 +233,7 @@ class Reader:
         """Return the objects of kinds, if they are Kubernetes' own and can be read in the quick way."""
         known = {*API["read_of_own_nodes"], *API["read_always"]}
         scope = self.scope()
-        if not self._is_quick or len(scope) < 2 or not known.issuperset(kinds):
+        if not self._is_quick or self._is_silent or len(scope) < 2 or not known.issuperset(kinds):
             return None
         from contextcore_install.providers.kubernetes.quick_read import read_lists
 

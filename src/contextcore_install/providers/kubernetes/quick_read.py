@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from http.client import HTTPException
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import gettempdir
 from threading import Timer
 from typing import Any
 
@@ -19,6 +20,7 @@ from contextcore_install.core.errors import InstallError
 from contextcore_install.providers.kubernetes.client import Kubectl
 from contextcore_install.providers.kubernetes.objects import Manifest
 from contextcore_install.system.http import SocketConnection
+from contextcore_install.system.lock import work_folder
 
 WITHIN_S = 3.0  # seconds, after which it is read as usual, which says what is wrong
 MOST_BYTES = 64 * 1024 * 1024  # of a list
@@ -30,7 +32,7 @@ def read_lists(
     """Return the objects of resources in a namespace, read one after the other; None if any cannot be read so."""
     until = time.monotonic() + WITHIN_S
     try:
-        with TemporaryDirectory(prefix="contextcore-") as folder:
+        with work_folder(Path(gettempdir()), "contextcore-api-") as folder:
             place = f"{folder}/api"
             with kubectl.follow(
                 "proxy", f"--unix-socket={place}", "--accept-paths=^/apis?/", "--reject-methods=^[^G]"
@@ -44,7 +46,7 @@ def read_lists(
                         return [item for path in paths for item in _list(connection, path, until)]
                 finally:
                     ending.cancel()
-    except (OSError, HTTPException, ValueError, LookupError, TypeError, StopIteration, InstallError):
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, StopIteration, RuntimeError, InstallError):
         return None
 
 

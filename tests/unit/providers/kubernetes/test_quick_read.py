@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contextcore_install.core.errors import InstallError
+from contextcore_install.providers.kubernetes import quick_read
 from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.objects import Key, Manifest, Release
 from contextcore_install.providers.kubernetes.quick_read import read_lists
@@ -18,10 +22,14 @@ folder = pathlib.Path({folder!r})
 args = [a for a in sys.argv[1:] if not a.startswith(("--context=", "--request-timeout="))]
 with (folder / "calls").open("a") as calls:
     print(args[0], file=calls)
+if args[0] == "get" and (folder / "down").exists():
+    raise SystemExit("Unable to connect to the server: EOF")
 if args[0] == "get":
     print('{{"items": [{{"kind": "Pod", "apiVersion": "v1", "metadata": {{"name": "slow", "namespace": "obs"}}}}]}}')
     raise SystemExit
-import http.server, json, socketserver
+import http.server, json, socketserver, time
+if (folder / "mute").exists():
+    time.sleep(60)
 none = '{{"kind": "List", "apiVersion": "v1", "items": []}}'
 class Server(socketserver.UnixStreamServer):
     def get_request(self):
@@ -29,6 +37,8 @@ class Server(socketserver.UnixStreamServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        if (folder / "hanging").exists():
+            time.sleep(60)
         with (folder / "paths").open("a") as paths:
             print(self.path, file=paths)
         status, text = json.loads((folder / "answers").read_text()).get(self.path, [200, none])
@@ -100,6 +110,22 @@ def test_a_proxy_that_serves_nothing_or_is_missing_reads_nothing(api: Api) -> No
     assert read_lists(missing, KINDS, {"node": True}, "obs") is None
 
 
+@pytest.mark.parametrize("how", ["mute", "hanging"])
+def test_what_hangs_is_waited_for_a_moment(api: Api, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick_read, "WITHIN_S", 0.5)
+    (api.folder / how).touch()
+    began = time.monotonic()
+    assert read_lists(api.kubectl, KINDS, {"node": True}, "obs") is None
+    assert time.monotonic() - began < 10
+
+
+def test_what_a_killed_read_left_is_removed_by_the_next(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(api.folder))
+    (api.folder / "contextcore-api-left").mkdir()
+    assert read_lists(api.kubectl, KINDS, {"node": True}, "obs")
+    assert not list(api.folder.glob("contextcore-*"))
+
+
 def reader(api: Api, *, owns_nodes: bool = True, kind: str = "StatefulSet", version: str = "apps/v1") -> Reader:
     item: dict[str, Any] = {"kind": kind, "apiVersion": version, "metadata": {"name": "x", "namespace": "obs"}}
     return Reader(api.kubectl, lambda: Release((Manifest(item),)), owns_nodes=owns_nodes)
@@ -116,6 +142,19 @@ def test_one_that_cannot_be_is_read_as_usual_from_then_on(api: Api) -> None:
     assert [item.key.name for item in reads.read().of_kind("Pod")] == ["slow"]
     reads.read(fresh=True)
     assert api.noted("calls") == ["proxy", "get", "get"]
+
+
+def test_an_api_that_is_away_is_asked_as_usual_until_it_answers(api: Api) -> None:
+    reads, down = reader(api), api.folder / "down"
+    down.touch()
+    api.answers({POD_PATH: (502, "{}")})
+    for _ in range(2):
+        with pytest.raises(InstallError):
+            reads.read(fresh=True)
+    down.unlink()
+    api.answers({})
+    assert [reads.read(fresh=True).of_kind("Pod")[0].key.name for _ in range(2)] == ["slow", "quick"]
+    assert api.noted("calls") == ["proxy", "get", "get", "get", "proxy"]
 
 
 @pytest.mark.parametrize(
