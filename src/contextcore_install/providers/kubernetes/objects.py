@@ -243,14 +243,15 @@ def differences(wanted: Any, live: Any, path: FieldPath = ()) -> Iterator[FieldP
     elif isinstance(wanted, list) and len(wanted) == len(live):
         for index, item in enumerate(wanted):
             yield from differences(item, live[index], (*path, index))
-    elif not (wanted == live or (not wanted and live is None) or _amount(wanted) == _amount(live)):
+    elif not (wanted == live or (not wanted and live is None) or _is_same_amount(wanted, live)):
         yield path
 
 
-def _amount(value: Any) -> Any:
-    """Return a quantity as a number, and else the value: the server writes 1024Mi as 1Gi."""
-    found = None if isinstance(value, bool) else _QUANTITY.fullmatch(str(value))
-    return Decimal(found[1]) * _SUFFIXES[found[2] or ""] if found else value
+def _is_same_amount(*values: Any) -> bool:
+    """Tell whether values are quantities of one amount: the server writes 1024Mi as 1Gi."""
+    found = [_QUANTITY.fullmatch(str(value)) for value in values if not isinstance(value, bool)]
+    amounts = [Decimal(each[1]) * _SUFFIXES[each[2] or ""] for each in found if each]
+    return len(amounts) == len(values) and len(set(amounts)) == 1
 
 
 def mixed_volumes(wanted: Manifest, live: Manifest) -> list[str]:

@@ -21,6 +21,7 @@ from contextcore_install.providers.kubernetes.objects import Key, Manifest, Rele
         ("one", "other", "value"),
         ({"on": True}, {"on": 1}, ""),
         ({"on": True}, {"on": "true"}, "on"),
+        ({"on": "1"}, {"on": True}, "on"),
         ({"emptyDir": {}}, {}, ""),
         ({"command": ["a", "b"]}, {"command": ["a"]}, "command"),
         ({"command": ["a", "b"]}, {"command": ["a", "c"]}, "command[1]"),
