@@ -55,6 +55,7 @@ def test_a_file_where_the_folder_goes_is_in_the_way(world: World) -> None:
     folder.write_text("")
     (finding,) = probe(world, "folder").findings
     assert finding.code == "folder-in-the-way"
+    assert not finding.evidence  # whose it is explains nothing
     assert finding.remedy is not None
     assert str(folder) in finding.remedy.command
 

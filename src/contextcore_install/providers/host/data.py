@@ -69,7 +69,9 @@ class HostData:
 
     def volumes(self) -> Sequence[Volume]:
         """Return the folders that hold something."""
-        return [self._volume(path) for path in sorted(self.layout.data.glob("*")) if _holds_data(path)]
+        folder = self.layout.data
+        # Not by `glob`, which takes a folder that may not be read for an empty one.
+        return [self._volume(path) for path in sorted(folder.iterdir()) if _holds_data(path)] if folder.is_dir() else []
 
     def _volume(self, folder: Path) -> Volume:
         name = folder.name

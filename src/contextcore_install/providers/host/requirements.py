@@ -161,5 +161,6 @@ def _writable(folder: Path) -> Probe:
     state = state if place.is_dir() else "no folder"
     quoted, aside = shlex.quote(str(place)), shlex.quote(f"{place}.old")
     seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
+    seen = seen if state == "no" else ""  # whose a file in the way is does not matter
     facts = {"writable": state, "place": str(place), "quoted": quoted, "aside": aside}
     return Probe(str(folder) if state == "yes" else "", machine_findings(facts, seen))

@@ -128,6 +128,8 @@ class OwnerFile:
             known |= {name: str(document.get(name) or "") for name in ("engine", "engine_at", "engine_id")}
             known |= {"complete": bool(document["complete"]), "made_network": bool(document.get("made_network"))}
             ports, nodes = tuple(map(int, document["ports"])), tuple(document["nodes"])
+            if not all(node.isalnum() for node in nodes):  # they become arguments of the engine's command
+                return None
             owner = Owner(began=float(document["began"]), ports=ports, nodes=nodes, **known)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.providers.host.data import storage_in
 from contextcore_install.providers.host.layout import mark_data
+from contextcore_install.providers.host.provider import HostProvider
 from contextcore_install.system import machine
 from kit.stores import wait_until
 
@@ -60,6 +62,19 @@ def test_a_folder_that_is_not_this_users_or_cannot_be_written_keeps_nothing(tmp_
     finding = storage_in("mimir", folder, 0).finding
     assert finding is not None
     assert finding.code == "data-unwritable"
+
+
+def test_data_that_cannot_be_listed_is_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "host" / "data").mkdir(parents=True)
+    data = HostProvider(ProviderConfig("demo", tmp_path, tmp_path / "bin", {})).data()
+    assert list(data.volumes()) == []
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refuse)
+    with pytest.raises(PermissionError):
+        data.volumes()
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a file system in memory")

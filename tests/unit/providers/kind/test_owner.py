@@ -50,6 +50,15 @@ def test_the_note_survives_and_a_damaged_or_foreign_one_is_none(tmp_path: Path) 
         assert file.read() is None
 
 
+@pytest.mark.parametrize("node", [3, None, ["x"], "", "--format", "a\0b"])
+def test_a_note_whose_nodes_are_no_ids_is_none(tmp_path: Path, node: object) -> None:
+    file = OwnerFile(tmp_path / "owner.json", "demo")
+    file.finish(file.begin([3000], "docker"), [NODE])
+    document = json.loads((tmp_path / "owner.json").read_text())
+    (tmp_path / "owner.json").write_text(json.dumps(document | {"nodes": [node]}))
+    assert file.read() is None
+
+
 @pytest.mark.parametrize("name", ["id", "cluster", "began", "ports", "nodes", "complete"])
 def test_a_note_that_lacks_what_every_note_has_is_none(tmp_path: Path, name: str) -> None:
     file = OwnerFile(tmp_path / "owner.json", "demo")
