@@ -152,7 +152,7 @@ def own_sources(etc: Path, os_release: Mapping[str, str]) -> dict[str, str]:
 
 def _entries(file: Path) -> Iterator[_Source]:
     """Yield the entries that are in force (sources.list(5)): one a line in `*.list`, deb822 stanzas in `*.sources`."""
-    text = re.sub(r"(?m)^\s*#.*\n?", "", file.read_text(encoding="utf-8", errors="replace"))
+    text = re.sub(r"(?m)^[ \t]*#.*\n?", "", file.read_text(encoding="utf-8", errors="replace"))
     if file.suffix == ".list":
         for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
             words = re.sub(r"\[[^\]]*\]", " ", line).split()

@@ -75,6 +75,15 @@ def test_a_stanza_keeps_its_keys_and_continuation_lines(tmp_path: Path) -> None:
     assert taken == {"own.sources": stanza + "\n"}
 
 
+def test_stanzas_with_a_comment_between_them_stay_apart(tmp_path: Path) -> None:
+    """As in Ubuntu's own file."""
+    more = DEBIAN.replace("/debian", "/debian-security").replace("bookworm bookworm-updates", "bookworm-security")
+
+    taken = own_sources(etc(tmp_path, debian_sources=f"## Ours\n{DEBIAN}\n\n## Security\n{more}\n"), BOOKWORM)
+
+    assert taken == {"own.sources": f"{DEBIAN}\n\n{more}\n"}
+
+
 def test_an_archive_named_twice_is_taken_once_with_its_keys(tmp_path: Path) -> None:
     signed = f"{DEBIAN}\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg"
     again = "deb http://deb.example/debian/ bookworm main\n"
