@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,14 +21,21 @@ UNFINISHED = ".new"
 
 
 @contextmanager
-def writing(place: Path, code: str = "folder-unwritable", what: str = "") -> Iterator[None]:
-    """Within the block, turn OSError into an InstallError: what cannot be done at a place, why, and what helps."""
+def writing(
+    place: Path, code: str = "folder-unwritable", what: str = "", hints: Mapping[int, str] = MACHINE_REFUSES
+) -> Iterator[None]:
+    """Within the block, turn OSError into an InstallError: what cannot be done at a place, why, and what helps.
+
+    `hints` are by errno; for all others the hint is to look at the place.
+    """
     try:
         yield
     except OSError as error:
-        message = f"{what or f'{error.filename or place} cannot be written'}: {error.strerror or error}."
+        # What is there can be at fault; a temporary file that could not be made has a name that says nothing.
+        at_fault = error.filename if error.filename and os.path.lexists(error.filename) else place
+        message = f"{what or f'{at_fault} cannot be written'}: {error.strerror or error}."
         look = f"df -h {quoted(str(place))}; ls -ld {quoted(str(place))}"
-        raise InstallError(code, message, str(error), MACHINE_REFUSES.get(error.errno or 0, look)) from error
+        raise InstallError(code, message, str(error), hints.get(error.errno or 0, look)) from error
 
 
 def make_cache_folder(folder: Path) -> None:

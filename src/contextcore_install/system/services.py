@@ -10,7 +10,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, field
@@ -77,7 +77,7 @@ class Manager(ABC):
         """Have it run now, with this file, and from every login on; return whether anything had to be done."""
         self.require()
         path, content = self.path(service.name), self.content(service)
-        with writing(path.parent):
+        with _changing(path):
             changed = not path.is_file() or path.read_text(encoding="utf-8") != content
             if changed:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class Manager(ABC):
         except InstallError:  # if it does not run, or the manager does not answer, its file is all there is
             if self._runs(name):
                 raise
-        with writing(path.parent):
+        with _changing(path):
             path.unlink()
         if after_removal := self._filled("after_removal"):
             with suppress(InstallError):
@@ -172,6 +172,11 @@ class Launchd(Manager):
             "StandardErrorPath": log,
         }
         return plistlib.dumps(self._table["agent"] | own).decode()
+
+
+def _changing(path: Path) -> AbstractContextManager[None]:
+    """Within the block, say that a service's file cannot be written; its place is the manager's, and not our home."""
+    return writing(path.parent, what=f"{path} cannot be written", hints={})
 
 
 def _quoted(word: str) -> str:

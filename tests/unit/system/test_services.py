@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import plistlib
 import shutil
 import stat
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.system import services
 from contextcore_install.system.services import Launchd, Manager, Service, SystemdUser, manager_of
 from kit.fakes import Told
 
@@ -88,6 +91,21 @@ def test_a_manager_that_does_not_answer_is_said_so_and_nothing_is_written(world:
     assert caught.value.code == "no-service-manager"
     assert "./create-cluster.sh watch" in caught.value.hint
     assert not world.manager.path(SERVICE.name).exists()
+
+
+def test_a_file_that_cannot_be_written_is_said_and_its_place_is_not_taken_for_our_home(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), ".temporary.new")
+
+    monkeypatch.setattr(services, "write_atomically", refuse)
+    with pytest.raises(InstallError) as caught:
+        world.manager.install(SERVICE, Told().ctx)
+    path = world.manager.path(SERVICE.name)
+    assert caught.value.code == "folder-unwritable"
+    assert caught.value.message == f"{path} cannot be written: Read-only file system."
+    assert caught.value.hint == f"df -h {path.parent}; ls -ld {path.parent}"
 
 
 def test_the_agent_is_a_property_list() -> None:
