@@ -11,6 +11,7 @@ import platform
 import re
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from contextcore_install.core.errors import InstallError
@@ -79,12 +80,19 @@ def _fits_platform(tag: str) -> bool:
     found = re.fullmatch(r"(macosx|manylinux|musllinux)_(\d+)_(\d+)_(\w+)", tag)
     if not found or found[4] not in {machine, "universal2"}:
         return False
-    needed, (libc, version) = (int(found[2]), int(found[3])), platform.libc_ver()
+    needed = int(found[2]), int(found[3])
     if sys.platform == "darwin":
         return found[1] == "macosx" and needed <= _numbers(platform.mac_ver()[0])
+    libc, version = _libc()
     if libc == "glibc":
         return found[1] == "manylinux" and needed <= _numbers(version)
     return found[1] == "musllinux"
+
+
+@cache
+def _libc() -> tuple[str, str]:
+    """Return the C library's name and version, which are read from the whole interpreter where it is not glibc."""
+    return platform.libc_ver()
 
 
 def _numbers(version: str) -> tuple[int, ...]:
