@@ -51,9 +51,10 @@ def rollback(app: App) -> int:
     with ExitStack() as stack:
         lock = stack.enter_context(take_lock(app))
         steps, kept = _prepare(app)
-        if not steps:
-            return report_done(app, f"{name} has nothing to undo", undone=[])
-        stack.pop_all()  # the run releases it
+        if steps:
+            stack.pop_all()  # the run releases it
+    if not steps:
+        return report_done(app, f"{name} has nothing to undo", undone=[])
     words = partial(_last_words, steps, kept)
     return carry_out(app, lambda session, _: session.undo(steps), Prepared(lock), words=words)
 
