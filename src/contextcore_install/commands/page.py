@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from typing import Any
 
 from contextcore_install import __version__
@@ -80,14 +79,18 @@ def _html(app: App, *, hides: bool) -> str:
 
 
 def _document(app: App, *, hides: bool) -> dict[str, Any]:
+    from concurrent.futures import wait
+
     from contextcore_install.core.threads import start
     from contextcore_install.runtime.bundle.bundle import redaction
     from contextcore_install.runtime.page.source import Endpoints, PageSource
 
     source = PageSource(app, redaction(app) if hides else None)
     source.look()
-    with suppress(TimeoutError):
-        source.where = start(Endpoints(app).look, "page-where").result(WHERE_PATIENCE_S)
+    where = start(Endpoints(app).look, "page-where")
+    wait([where], WHERE_PATIENCE_S)
+    if where.done() and not where.exception():  # a report is made of what went wrong, whatever else does
+        source.where = where.result()
     sections = source.sections() | {"history": source.history(MOST_ROWS)}
     runs = {run_id: source.run(run_id) for run_id in source.latest_runs(DETAILED_RUNS)}
     return {"now_us": app.clock.now_us(), "sections": sections, "runs": runs}
