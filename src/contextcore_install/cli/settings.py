@@ -158,8 +158,8 @@ def _refuse_contradictions(settings: Settings, options: argparse.Namespace, mode
     for argument in ARGUMENTS.get(options.command, ()):
         given = getattr(options, argument.destination) is not None
         if given and argument.actions and options.action not in argument.actions:
-            refused = f"{argument.name} cannot be combined with {what} {options.action}"
-            raise usage_error(refused, f"see {own(options.command, '--help')}")
+            hint = f"it belongs to {what} {' and '.join(argument.actions)}; see {own(options.command, '--help')}"
+            raise usage_error(f"{argument.name} cannot be combined with {what} {options.action}", hint)
     for flag in FLAGS.values():
         given = getattr(options, flag.destination) not in (None, False, "auto", [])  # auto is the default
         if given and not flag.tolerated and settings.command not in flag.commands:

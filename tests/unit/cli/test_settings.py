@@ -70,3 +70,17 @@ def test_a_mirror_that_is_not_used_may_be_wrong(words: list[str]) -> None:
 def test_a_mirror_to_download_from_may_not_be_wrong(words: list[str]) -> None:
     with pytest.raises(InstallError, match=r"^CONTEXTCORE_MIRROR: it is a URL without credentials"):
         parse(words, {"CONTEXTCORE_MIRROR": "mirror"}, "p")
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["notify", "show", "--file", "x"], "it belongs to notify set;"),
+        (["bundle", "make", "-o", "x", "--public-key", "k"], "it belongs to bundle verify;"),
+        (["bundle", "make", "x"], "it belongs to bundle verify and list;"),
+    ],
+)
+def test_a_flag_of_another_action_is_refused_with_where_it_belongs(words: list[str], where: str) -> None:
+    with pytest.raises(InstallError, match=f"cannot be combined with {words[0]} {words[1]}$") as caught:
+        parse(words, {}, "p")
+    assert caught.value.hint == f"{where} see ./create-cluster.sh {words[0]} --help"
