@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ours = __spec__.loader
 _Loader: Any = type(_ours) if isinstance(_ours, SourceFileLoader) else SourceFileLoader
-_AS_MODULE = ".v3.py"
+_AS_MODULE = ".v4.py"
 """Behind a value's name, or `rules.toml` would share its cache with `rules.py`. Another number makes all anew."""
 
 
@@ -37,7 +37,7 @@ class _ValueLoader(_Loader):  # type: ignore[misc]  # the type of a loader that 
         return content
 
     def source_to_code(self, data: bytes, path: str) -> Any:
-        return compile(f"from math import inf, nan\nvalue = {self._make()!r}", path, "exec")
+        return compile(f"value = {self._make()!r}", path, "exec")
 
 
 def kept(path: Path, sources: Sequence[Path], make: Callable[[], Any]) -> Any:
@@ -45,7 +45,7 @@ def kept(path: Path, sources: Sequence[Path], make: Callable[[], Any]) -> Any:
 
     It is kept under the name of `path`, which need not exist, until one of the files changes.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}  # as `repr` writes them
     exec(_ValueLoader(path, sources, make).get_code(path.name), found)  # noqa: S102 - compiled above
     return found["value"]
 
