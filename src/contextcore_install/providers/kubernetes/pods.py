@@ -237,12 +237,15 @@ class Restarter:
             raise replace(error, retryable=False)  # to load it once more heals nothing
 
     def place_anew(self, ctx: StepContext) -> None:
-        """Have pods made anew that no node has taken: the scheduler tries those again after pauses that have grown."""
-        pods = filter(lambda pod: pod.metadata.get("ownerReferences"), map(Pod, self._reader.read().of_kind("Pod")))
-        unplaced = [pod for pod in pods if pod.reason == reasons.UNSCHEDULABLE and not pod.is_deleting]
-        for namespace in sorted({pod.namespace for pod in unplaced}):
-            names = (pod.name for pod in unplaced if pod.namespace == namespace)
-            self._kubectl.call("delete", "pod", *names, "-n", namespace, "--wait=false", "--ignore-not-found", ctx=ctx)
+        """Have pods of ours made anew that no node has taken: the scheduler's pauses between two tries have grown."""
+        snapshot = self._reader.read()
+        live = [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
+        for pod in (pod for item in live for pod in pods_of(item, snapshot)):
+            is_controlled = bool(pod.metadata.get("ownerReferences"))
+            if is_controlled and pod.reason == reasons.UNSCHEDULABLE and not pod.is_deleting:
+                # One that a node has taken meanwhile, or that the scheduler has just tried, stays.
+                done = self._kubectl.delete_unchanged("pods", pod, ctx, gracePeriodSeconds=0)
+                ctx.output(done.stderr.strip() or f"{pod.name} is made anew, as nodes take pods now")
         self._reader.forget()
 
     def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:

@@ -157,13 +157,14 @@ def test_a_pod_that_was_made_anew_meanwhile_is_left_alone(tmp_path: Path) -> Non
 
 def test_what_no_node_took_so_far_is_made_anew_and_nothing_else(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
-    items = {"alone": pod(unscheduled="node not ready"), "placed": pod("ContainerCreating"), "waiting": {}, "going": {}}
-    items["waiting"], items["going"] = pod(unscheduled="node not ready"), pod(unscheduled="late", going=True)
+    items = {name: pod(unscheduled="node not ready") for name in ("alone", "foreign", "waiting")}
+    items |= {"placed": pod("ContainerCreating"), "going": pod(unscheduled="late", going=True)}
+    items["foreign"]["metadata"]["labels"] = {"app": "other"}
     for name, item in items.items():
         item["metadata"] |= {"name": name} | ({"ownerReferences": [{}]} if name != "alone" else {})
-    cluster.put(list(items.values()))
+    cluster.put([*items.values(), WORKLOAD])
     release = Release((Manifest(WORKLOAD),))
     Restarter(Reader(cluster.kubectl, lambda: release, owns_nodes=False), lambda *_: {}).place_anew(Told().ctx)
     assert [call for call in cluster.calls if call.startswith("delete")] == [
-        "delete pod waiting -n obs --wait=false --ignore-not-found"
+        "delete --raw /api/v1/namespaces/obs/pods/waiting -f -"
     ]
