@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from contextcore_install.core.dataclass import dataclass, field
+from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
@@ -129,12 +129,15 @@ class Creation:
         create = ["create", "cluster", "--name", self.cluster.name, "--config", str(path), "--retain"]
         self._call_kind(create, ctx, CREATE_S, hear=hear, options=StartOptions(keep=(lock,)))
 
-    def _call_kind(self, arguments: Sequence[str], ctx: StepContext, timeout_s: float, **more: Any) -> None:
+    def _call_kind(
+        self, arguments: Sequence[str], ctx: StepContext, timeout_s: float, *, retryable: bool = False, **more: Any
+    ) -> None:
         """Run kind; raises the InstallError for one that failed, whose output may name a port."""
         argv, environ = [self.kind(), *arguments], self.cluster.engine.environ
         done = process.run(argv, ctx, environ=environ, timeout_s=timeout_s, check=False, **more)
         if done.exit_code != 0:
-            raise kind_failure(process.failure(done), done.lines, self._facts(done.lines))
+            error = kind_failure(process.failure(done), done.lines, self._facts(done.lines))
+            raise replace(error, retryable=retryable or error.retryable)
 
     def _facts(self, lines: Sequence[str] = ()) -> dict[str, str]:
         named = (key for key, port in self.spec.ports.items() if any(f":{port} " in f"{line} " for line in lines))
@@ -213,7 +216,8 @@ class Creation:
     def _delete(self, ctx: StepContext) -> None:
         name, engine, owner = self.cluster.name, self.cluster.engine, self.cluster.owners.read()
         ctx.activity(f"removing the cluster {name}")
-        self._call_kind(["delete", "cluster", "--name", name], ctx, REMOVE_S)
+        # Whatever it failed of, as a lock of kubectl's contexts, may have passed: what is left is removed then.
+        self._call_kind(["delete", "cluster", "--name", name], ctx, REMOVE_S, retryable=True)
         if left := [node.name for node in engine.nodes(name)]:
             message = f"Containers of the cluster {name} are still there."
             hint = f"{engine.name} rm -f {' '.join(left)}"

@@ -206,6 +206,16 @@ def test_a_cluster_is_not_removed_because_kubectls_configuration_cannot_be_writt
     assert lab.kind_calls() == ["export"]
 
 
+def test_a_removal_that_fails_of_a_known_cause_names_it_and_is_tried_again(lab: Lab) -> None:
+    lab.cut_off()
+    said = "ERROR: failed to delete cluster: failed to lock config file: open /home/joe/.kube/config.lock: file exists"
+    (lab.folder / "kind").write_text(f'#!/bin/sh\necho "{said}"; exit 1')
+    with pytest.raises(InstallError) as caught:
+        lab.creation().remove(Told().ctx)
+    assert caught.value.code == "kubeconfig-locked"
+    assert caught.value.retryable
+
+
 def test_a_cluster_of_others_is_left_alone(lab: Lab) -> None:
     lab.snapshot = replace(lab.snapshot, ours=False)
     (lab.folder / "made").touch()
