@@ -6,7 +6,7 @@ import atexit
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own, usage_error
@@ -60,9 +60,14 @@ class KubeContextProvider(KubernetesProvider):
         is_chosen = "context" in config.given_now
         self._ownership = Ownership(self._reader, self._folder, config.cluster, is_chosen=is_chosen)
         self._rights = TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
-        self._forwards = PortForwards(self._kubectl)
-        atexit.register(self._forwards.close)
         self._is_no_others = False
+
+    @cached_property
+    def _forwards(self) -> PortForwards:
+        # Only when it is used: what is registered is kept, with all that was read, until the program ends.
+        forwards = PortForwards(self._kubectl)
+        atexit.register(forwards.close)
+        return forwards
 
     def _require_cluster(self) -> None:
         self._ownership.require()

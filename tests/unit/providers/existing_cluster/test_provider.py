@@ -1,7 +1,9 @@
-"""What an existing cluster needs of this machine."""
+"""What an existing cluster needs of this machine, and what is left of a provider."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 from contextcore_install.core.provider import ProviderConfig
@@ -17,3 +19,13 @@ def test_without_kubectl_nothing_is_in_the_way_of_installing_it(tmp_path: Path) 
     assert wrong == {"kubectl"}
     assert requirements["kubectl"].fix
     assert requirements["context"].probe().skipped
+
+
+def test_a_provider_that_forwarded_nothing_is_kept_by_nobody(tmp_path: Path) -> None:
+    config = ProviderConfig("dev", tmp_path / "dev", tmp_path / "bin", {"PATH": ""}, options={"context": "lab"})
+    provider = KubeContextProvider(config)
+    assert provider.overview().hints
+    seen = weakref.ref(provider)
+    del provider
+    gc.collect()
+    assert seen() is None
