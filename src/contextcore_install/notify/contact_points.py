@@ -127,11 +127,11 @@ def _name(service: NotifyBase) -> str:
 # Receivers whose messages have a form of their own: URLs as the service gives them or in apprise's notation
 _NATIVE_TO_GRAFANA = {
     "slack": (
-        re.compile(r"https://hooks\.slack\.com/services/\S+|slack://(T\w+)/([AB]\w+)/(\w+)/?"),
+        r"https://hooks\.slack\.com/services/\S+|slack://(T\w+)/([AB]\w+)/(\w+)/?",
         "https://hooks.slack.com/services/",
     ),
     "discord": (
-        re.compile(r"https://discord(?:app)?\.com/api/webhooks/\S+|discord://(\d+)/([\w-]+)/?"),
+        r"https://discord(?:app)?\.com/api/webhooks/\S+|discord://(\d+)/([\w-]+)/?",
         "https://discord.com/api/webhooks/",
     ),
 }
@@ -172,7 +172,7 @@ def can_send_to(url: str) -> bool:
 def _receiver(url: str) -> dict[str, Any] | None:
     """Return a receiver as Grafana's files have it; None for what Grafana does not send to."""
     for kind, (pattern, address) in _NATIVE_TO_GRAFANA.items():
-        if found := pattern.fullmatch(url):
+        if found := re.fullmatch(pattern, url):
             tokens = "/".join(token for token in found.groups() if token)
             return _escaped(kind, {"url": address + tokens if tokens else url})
     settings = _grafana_webhook(url)

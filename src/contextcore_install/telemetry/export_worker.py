@@ -65,15 +65,15 @@ class ExportWorker(Generic[AnyExporter]):
     @contextmanager
     def backend(self) -> Iterator[AnyExporter]:
         """Within the block, use the exporter alone; raises StoreError when the backend cannot be used."""
-        try:
-            with self._in_use:
+        with self._in_use:
+            try:
                 exporter = self._connected()
                 yield exporter
                 if not self.alive:  # else the thread closes the connection
                     exporter.client.close()
-        except StoreError as error:
-            self._failed(error)
-            raise
+            except StoreError as error:
+                self._failed(error)
+                raise
 
     def export(self, exporter: AnyExporter) -> int:
         """Send everything and return the number of items; raises StoreError."""
@@ -134,8 +134,9 @@ class ExportWorker(Generic[AnyExporter]):
 
         def wait() -> None:
             thread.join(max(0.0, end - time.monotonic()))
+            late = thread.is_alive()  # before it is reported what went wrong: it may end meanwhile, with an error
             self._report_failure()
-            if thread.is_alive():
+            if late:
                 self._once("failure", f"{self._store} did not answer in time; the next run sends what is left")
             else:
                 self._end = float("inf")  # who asks later has all the time again
@@ -174,7 +175,7 @@ class ExportWorker(Generic[AnyExporter]):
         exporter.client.is_theirs = lambda: self._known_url() == url
         try:
             exporter.connect()
-        except StoreError:
+        except Exception:
             exporter.client.close()
             raise
         self.exporter = exporter

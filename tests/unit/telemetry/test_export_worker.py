@@ -1,10 +1,12 @@
-"""What the worker of a backend reports at the end of a run."""
+"""What the worker of a backend reports, and in what order it lets go of a backend that failed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from typing import Any
+
+import pytest
 
 from contextcore_install.telemetry.export_worker import ExportWorker
 from contextcore_install.telemetry.exporters.client import Client
@@ -37,3 +39,54 @@ def test_a_store_that_refused_is_not_called_slow_for_the_little_time_it_gets_at_
     worker.finish(time.monotonic() + 60)()
     [text] = said
     assert "refuses (Forbidden)" in text
+
+
+class ClosingClient(Client):
+    """Notes how often it is closed, and whether somebody else could use the backend meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(URL)
+        self.worker: ExportWorker[Any] | None = None
+        self.closed: list[bool] = []
+
+    def close(self) -> None:
+        super().close()
+        assert self.worker is not None
+        self.closed.append(self.worker._in_use.locked())
+
+
+class Exporting:
+    """An exporter whose connection succeeds, unless an error is given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.client, self.error = ClosingClient(), error
+
+    def connect(self) -> None:
+        if self.error:
+            raise self.error
+
+
+def worker_of(exporter: Exporting) -> ExportWorker[Any]:
+    worker: ExportWorker[Any] = ExportWorker(
+        lambda: URL, lambda _: exporter, lambda _: None, "the metrics store", "samples"
+    )
+    exporter.client.worker = worker
+    return worker
+
+
+def test_who_fails_lets_go_of_the_backend_before_the_next_may_use_it() -> None:
+    exporter = Exporting()
+    worker = worker_of(exporter)
+    with pytest.raises(StoreError), worker.backend():
+        raise StoreError(FailureKind.NO_ANSWER, "gone")
+    assert exporter.client.closed == [True]
+    assert worker.exporter is None
+
+
+@pytest.mark.parametrize("error", [StoreError(FailureKind.BUSY, "later"), OSError("the journal cannot be read")])
+def test_whatever_ends_a_connection_closes_it(error: Exception) -> None:
+    exporter = Exporting(error)
+    worker = worker_of(exporter)
+    worker.attempt()
+    assert exporter.client.closed == [True]
+    assert worker.exporter is None

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextcore_install.core.events import Event, Kind
+from contextcore_install.telemetry.cursors import BatchReader, Offset
 from contextcore_install.telemetry.exporters.client import StoreAnswer
 from contextcore_install.telemetry.exporters.otlp import encode, partial_success
 from contextcore_install.telemetry.failures import StoreError
@@ -19,6 +20,13 @@ from kit.stores import MemoryJournal
 
 START_US = 1_700_000_000_000_000
 SECOND = 1_000_000
+
+
+def fold_of(events: list[Event]) -> TraceFold:
+    fold = TraceFold("c")
+    for event in events:
+        fold.take(event)
+    return fold
 
 
 def spans_of(events: list[Event]) -> list[Span]:
@@ -214,9 +222,53 @@ def test_any_events_give_the_same_whole_tree_from_any_snapshot(
             assert by_key[span.run.run_id, span.parent].start_us <= span.start_us
 
 
-@pytest.mark.parametrize("snapshot", [{}, {"version": 0}, {"version": 1, "run": 3}, {"version": 1, "run": {"x": 1}}])
-def test_a_spoilt_snapshot_is_not_continued_from(snapshot: dict[str, object]) -> None:
+@pytest.mark.parametrize("spoilt", [{"version": 0}, {"run": 3}, {"run": {"x": 1}}, {"open": [3]}, {"failure": []}])
+def test_a_spoilt_snapshot_is_not_continued_from(spoilt: dict[str, object]) -> None:
+    assert TraceFold.restore("c", TraceFold("c").snapshot()) is not None
+    assert TraceFold.restore("c", TraceFold("c").snapshot() | spoilt) is None
+
+
+@pytest.mark.parametrize("attributes", [None, 3, "x"])
+def test_an_open_span_with_spoilt_attributes_is_not_continued_from(journal: MemoryJournal, attributes: object) -> None:
+    begin(journal)
+    snapshot = fold_of(journal.events).snapshot()
+    snapshot["open"][0]["attributes"] = attributes
     assert TraceFold.restore("c", snapshot) is None
+
+
+def test_what_is_folded_from_a_snapshot_does_not_change_it(journal: MemoryJournal) -> None:
+    begin(journal)
+    journal.add("r1", Kind.STEP_STARTED, "preflight", attempt=1)
+    snapshot = fold_of(journal.events).snapshot()
+    before = json.dumps(snapshot)
+    restored = TraceFold.restore("c", snapshot)
+    assert restored is not None
+    restored.take(journal.add("r1", Kind.STEP_FAILED, "preflight", error={"code": "a", "message": "b"}))
+    restored.take(journal.add("r1", Kind.RUN_FINISHED, outcome="failed", exit_code=1))
+    assert json.dumps(snapshot) == before
+
+
+def test_an_earlier_versions_snapshot_costs_no_span_and_repeats_none(journal: MemoryJournal) -> None:
+    begin(journal)
+    journal.add("r1", Kind.STEP_STARTED, "preflight", attempt=1)
+    journal.add("r1", Kind.COMMAND_FINISHED, "preflight", command="x")
+    sent = journal.events[-1]
+    earlier: dict[str, Any] = {
+        "version": 1,
+        "run": None,
+        "last_us": 0,
+        "open": [],
+        "begun": {},
+        "failure": ["", ""],
+        "link": None,
+    }
+    journal.add("r1", Kind.STEP_COMPLETED, "preflight")
+    journal.add("r1", Kind.RUN_FINISHED, outcome="succeeded")
+    offset = Offset(sent.number, sent.at_us, len(journal.events) - 3, earlier)
+    items, more = BatchReader(journal, "c", TraceFold, offset).batch(500, lambda _: 1)
+    assert not more
+    assert [span.name for span in items] == ["apply preflight", "check preflight", "contextcore-install install"]
+    assert items == spans_of(journal.events)[1:]
 
 
 def test_ids_depend_on_the_run_and_the_event_alone() -> None:

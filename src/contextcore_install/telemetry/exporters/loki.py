@@ -102,5 +102,6 @@ def ignored(said: str, lines: Sequence[Line]) -> int:
     if counts := _IGNORED.findall(said):
         return max(1, sum(map(int, counts)))
     if oldest := _OLDEST.search(said):
-        return max(1, sum(line.at_us < microseconds(oldest[1]) for line in lines))
+        limit_us = microseconds(oldest[1])
+        return max(1, sum(line.at_us < limit_us for line in lines))
     return 1

@@ -98,7 +98,8 @@ class TraceFold(Fold[Span]):
         self._last_us = int(snapshot["last_us"])
         for known in snapshot["open"]:
             link = RunTrace(**known["link"]) if known["link"] else None
-            self._open.append(Span(**{**known, "run": self._run, "link": link}))
+            own = {"run": self._run, "link": link, "attributes": dict(known["attributes"])}  # which are added to
+            self._open.append(Span(**{**known, **own}))
         self._begun = {str(step): int(at) for step, at in snapshot["begun"].items()}
         message, code = snapshot["failure"]
         self._failure = (message, code)
