@@ -88,8 +88,9 @@ class ChecksAhead:
         self._token.cancel("it is not needed any more")
 
     def close(self) -> None:
+        """End what still looks at something; what does not end is left behind, as the engine leaves a step."""
         self.forget()
-        wait(self._looks.values())
+        wait(self._looks.values(), TO_END_S)
 
 
 class StepSeenAhead:

@@ -11,6 +11,7 @@ from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.core.findings import CheckResult, Finding
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.engine.plan import Plan, RetryPolicy
+from contextcore_install.runtime import checks
 from contextcore_install.runtime.checks import COUNTS_S, ChecksAhead
 from kit.fakes import Told
 
@@ -126,3 +127,20 @@ def test_a_run_that_ends_ends_them() -> None:
     with pytest.raises(CancelledError):
         ahead.guard(Plan([step]))["step"].check(told.ctx)
     ahead.close()
+
+
+def test_one_that_does_not_end_holds_up_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "TO_END_S", 0.1)
+    over = threading.Event()
+
+    def hang(_: StepContext) -> CheckResult:
+        over.wait(30)
+        return FINE
+
+    ahead = ChecksAhead(Plan([Step("step", hang)]), Clock())
+    ending = threading.Thread(target=ahead.close, daemon=True)
+    ending.start()
+    ending.join(10)
+    hung = ending.is_alive()
+    over.set()
+    assert not hung

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import CheckResult, Finding
+from contextcore_install.core.interfaces import StepContext
+from contextcore_install.engine.plan import ONCE, Plan
 from contextcore_install.engine.replica import RemoteRecords
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.remote_state import compare_records
 from contextcore_install.runtime.running import RunControl
 from contextcore_install.runtime.session import NOTHING_PREPARED, open_session
+from contextcore_install.storage.replica.keeper import ReplicaSync
+from contextcore_install.storage.replica.lease import ELSEWHERE
 from contextcore_install.storage.store import Records
 from kit.fakes import FakeProvider
 from kit.installed_records import START_US, app, write_records
@@ -67,6 +74,47 @@ def test_a_run_names_another_installations_records_and_leaves_them_alone(tmp_pat
     provider, status, holder, journal = begun(tmp_path, "production")
     assert (status, holder, provider.slot.writes) == ("completed", None, 0)
     assert "holds the records of 'production'" in journal
+
+
+class Step:
+    """A step with something to do, which notes what is done."""
+
+    id, title, retry, timeout_s = "pods_ready", "", ONCE, 60.0
+    needs: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def check(self, ctx: StepContext) -> CheckResult:
+        return CheckResult(findings=(Finding("wrong", "something is wrong"),))
+
+    def apply(self, ctx: StepContext) -> None:
+        self.done.append("applied")
+
+    def undo(self, ctx: StepContext) -> None:
+        self.done.append("undone")
+
+    def by_hand(self) -> list[str]:
+        return []
+
+
+def test_a_step_is_neither_applied_nor_undone_without_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(_: ReplicaSync, ctx: StepContext, step: str) -> None:
+        asked.append(step)
+        raise InstallError(ELSEWHERE, "another machine is at work")
+
+    monkeypatch.setattr(ReplicaSync, "confirm", refuse)
+    provider, step = Keeps(elsewhere(write_records(tmp_path), "test")), Step()
+    on_cluster = app(tmp_path, "--resume", create_provider=lambda *_: provider)
+    with open_session(on_cluster, lambda *_: [], RunControl(), NOTHING_PREPARED) as session:
+        session.plan = Plan([step])
+        results = [session.run(), session.undo({step.id})]
+    assert [result.errors[step.id].code for result in results] == [ELSEWHERE, ELSEWHERE]
+    assert (asked, step.done) == ([step.id, step.id], [])
 
 
 def test_a_cluster_that_there_is_no_way_to_is_no_reason_to_show_no_status(tmp_path: Path) -> None:
