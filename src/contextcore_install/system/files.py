@@ -32,7 +32,8 @@ def writing(
         yield
     except OSError as error:
         # What is there can be at fault; a temporary file that could not be made has a name that says nothing.
-        at_fault = error.filename if error.filename and os.path.lexists(error.filename) else place
+        named = error.filename2 or error.filename
+        at_fault = named if named and os.path.lexists(named) else place
         message = f"{what or f'{at_fault} cannot be written'}: {error.strerror or error}."
         look = f"df -h {quoted(str(place))}; ls -ld {quoted(str(place))}"
         raise InstallError(code, message, str(error), hints.get(error.errno or 0, look)) from error

@@ -28,6 +28,13 @@ def test_a_temporary_file_that_could_not_be_made_is_not_named(tmp_path: Path) ->
     assert caught.value.message == f"{place} cannot be written: No such file or directory."
 
 
+def test_a_folder_that_is_where_a_file_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(InstallError) as caught, writing(tmp_path):
+        write_atomically(tmp_path / "file", "")
+    assert caught.value.message == f"{tmp_path / 'file'} cannot be written: Is a directory."
+
+
 def test_what_helps_an_exhausted_machine_is_said(tmp_path: Path) -> None:
     with pytest.raises(InstallError) as caught, writing(tmp_path, "some-code", "It cannot be kept"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
