@@ -48,6 +48,7 @@ class Remote:
     place: str
     records: Slot
     lease: Slot
+    is_read_with_checks: bool = False  # whether both are first read with what the provider's checks read anyway
 
 
 @runtime_checkable

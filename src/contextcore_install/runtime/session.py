@@ -236,8 +236,9 @@ def _look_ahead(installation: Installation, state: State, control: RunControl, s
     is_finished = all(known.status == COMPLETED for known in state.planned.values())
     if not is_finished or app.settings.command not in _CHECKS_FIRST:
         return None
-    if isinstance(installation.provider, HasRemoteRecords):  # what takes longest comes first: the cluster's answer
-        stack.callback(start(installation.provider.remote().lease.read, "ahead: lease").exception)
+    provider = installation.provider
+    if isinstance(provider, HasRemoteRecords) and (remote := provider.remote()).is_read_with_checks:
+        stack.callback(start(remote.lease.read, "ahead: lease").exception)  # the cluster's answer takes longest
     ahead = ChecksAhead(installation.plan(installation.shipper(control.report)), app.clock)
     stack.callback(ahead.close)
     return ahead

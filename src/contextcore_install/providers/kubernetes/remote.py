@@ -32,7 +32,8 @@ def remote_in(kubectl: Kubectl, namespace: str, reader: Reader | None = None) ->
     """
     records = ObjectSlot(kubectl, namespace, "v1", "ConfigMap", RECORDS, "data", reader)
     lease = ObjectSlot(kubectl, namespace, "coordination.k8s.io/v1", "Lease", LEASE, "spec", reader)
-    return Remote(f"ConfigMap {RECORDS} of {kubectl.context}", records, lease)
+    place = f"ConfigMap {RECORDS} of {kubectl.context}"
+    return Remote(place, records, lease, is_read_with_checks=reader is not None)
 
 
 @dataclass(slots=True)

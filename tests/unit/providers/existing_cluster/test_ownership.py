@@ -74,7 +74,7 @@ def test_what_an_earlier_version_did_not_note_is_noted_where_the_installation_is
 
 def test_what_another_process_notes_counts_at_once(tmp_path: Path) -> None:
     place = in_context(tmp_path, lab(tmp_path, "2"), RELEASE)
-    place.remote()  # nothing is noted yet
+    assert not place.remote().is_read_with_checks  # and nothing is noted yet
     note = tmp_path / "dev" / KubeContextProvider.name / CLUSTER_FILE
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"uid": "1", "server": "https://lab:6443"}))

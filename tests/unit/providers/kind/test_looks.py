@@ -40,6 +40,7 @@ def looks(cluster: Cluster) -> list[str]:
 def all_checks(provider: KindProvider) -> None:
     """Ask what a run asks that finds nothing to do, in its order."""
     remote = provider.remote()
+    assert remote.is_read_with_checks
     lease, records = remote.lease.read(), remote.records.read()
     assert lease is not None
     assert (lease.content, lease.version) == ({"leaseTransitions": 3}, "7")
