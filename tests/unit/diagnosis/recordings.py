@@ -32,6 +32,7 @@ _PROCESS = {
     "port": "9009",
     "port_key": "mimir",
     "folder": "/data/vm",
+    "quoted": "/data/vm",
     "path": "/ready",
     "version": "3.1.1",
 }

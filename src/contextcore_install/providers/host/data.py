@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,7 +45,8 @@ def storage_in(component: str, folder: Path, pid: int) -> Storage:
 
 
 def _data_problems(component: str, folder: Path, pid: int) -> tuple[Finding, ...]:
-    facts = {"component": component, "folder": str(folder), "end": f"kill {pid} && " if pid else ""}
+    place, end = str(folder), f"kill {pid} && " if pid else ""
+    facts = {"component": component, "folder": place, "quoted": shlex.quote(place), "end": end}
     try:
         found = folder.stat()
     except OSError as error:

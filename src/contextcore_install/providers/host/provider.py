@@ -205,12 +205,14 @@ class HostProvider:
     def _watch(self, item: Component, *, has_program: bool, is_installed: bool) -> processes.Watched:
         kind = self._programs.likely_store() if item.name == METRICS_STORE else item
         port = self._ports[item.ready_port]
+        folder = str(self._layout.data / kind.name)
         facts = {
             "title": item.title,
             "cluster": self._config.cluster,
             "port": str(port),
             "port_key": item.ready_port,
-            "folder": str(self._layout.data / kind.name),
+            "folder": folder,
+            "quoted": shlex.quote(folder),
             "log": str(self._daemons.log_path(item.name)),
             "path": kind.ready_path,
             "version": item.version,

@@ -124,7 +124,7 @@ class HostRequirements:
         evidence = f"{free} MiB free on the disk of {place}"
         evidence += f"; what is fetched takes about {fetched}" if fetched else ""
         wanted = {"disk_needed": str(fetched + 200), "disk_wanted": str(fetched + 2048)}
-        return Probe(evidence, machine_findings({"disk": str(free), "place": str(place), **wanted}, evidence))
+        return Probe(evidence, machine_findings({"disk": str(free), **_named(place), **wanted}, evidence))
 
     def _clock(self) -> Probe:
         now, made, state = time.time(), 0.0, ""
@@ -155,12 +155,16 @@ def _existing(path: Path) -> Path:
     return next((place for place in (path, *path.parents) if place.exists()), path)
 
 
+def _named(place: Path) -> dict[str, str]:
+    """Return the facts by which rules name a place: for people, and for a shell."""
+    return {"place": str(place), "quoted": shlex.quote(str(place))}
+
+
 def _writable(folder: Path) -> Probe:
     place = _existing(folder)
     state = "yes" if os.access(place, os.W_OK | os.X_OK) else "no"  # even root may not on a read-only file system
     state = state if place.is_dir() else "no folder"
-    quoted, aside = shlex.quote(str(place)), shlex.quote(f"{place}.old")
     seen = f"uid {os.getuid()}, {place} has mode {place.stat().st_mode & 0o7777:o}, uid {place.stat().st_uid}"
     seen = seen if state == "no" else ""  # whose a file in the way is does not matter
-    facts = {"writable": state, "place": str(place), "quoted": quoted, "aside": aside}
+    facts = {"writable": state, **_named(place), "aside": shlex.quote(f"{place}.old")}
     return Probe(str(folder) if state == "yes" else "", machine_findings(facts, seen))

@@ -53,7 +53,7 @@ def test_a_folder_that_is_gone_is_made_by_starting_its_process_anew(tmp_path: Pa
 
 
 def test_a_folder_that_is_not_this_users_or_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
+    folder = tmp_path / "my data"
     folder.mkdir()
     if os.getuid() == 0:  # who may write everywhere, also where it would be wrong to
         os.chown(folder, 12_345, 12_345)
@@ -62,6 +62,8 @@ def test_a_folder_that_is_not_this_users_or_cannot_be_written_keeps_nothing(tmp_
     finding = storage_in("mimir", folder, 0).finding
     assert finding is not None
     assert finding.code == "data-unwritable"
+    assert finding.remedy is not None
+    assert f"chown -R \"$(id -un)\" '{folder}' && " in finding.remedy.command  # `sudo` on no other folder
 
 
 def test_data_that_cannot_be_listed_is_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
