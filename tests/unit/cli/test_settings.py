@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from contextcore_install.cli.grammar import FLAGS
+from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, FLAGS, MODES, TABLE
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.core.tables import read_table
 
 RESTRICTED = {
     "--live": ["--status", "--live"],
@@ -35,6 +36,13 @@ RESTRICTED = {
 
 def test_every_restricted_flag_is_tried_here() -> None:
     assert {name for name, flag in FLAGS.items() if not flag.tolerated} == RESTRICTED.keys()
+
+
+def test_flags_name_only_commands_and_actions_that_there_are() -> None:
+    left_out = {name for row in read_table(TABLE)["flags"] for name in row.get("all_but", ())}
+    assert left_out.union(*(flag.commands for flag in FLAGS.values())) <= {"install", *MODES, *COMMANDS}
+    for action, *others in filter(None, ARGUMENTS.values()):
+        assert {name for argument in others for name in argument.actions} <= set(action.value)
 
 
 @pytest.mark.parametrize("words", RESTRICTED.values(), ids=RESTRICTED)
