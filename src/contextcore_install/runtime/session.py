@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import COMPLETED, RESTORE_STEP, State
 from contextcore_install.engine.undoing import UndoEngine
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.checks import ChecksAhead
+from contextcore_install.runtime.checks import TO_END_S, ChecksAhead
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
 from contextcore_install.runtime.selection import allocate_ports
@@ -238,7 +239,8 @@ def _look_ahead(installation: Installation, state: State, control: RunControl, s
         return None
     provider = installation.provider
     if isinstance(provider, HasRemoteRecords) and (remote := provider.remote()).is_read_with_checks:
-        stack.callback(start(remote.lease.read, "ahead: lease").exception)  # the cluster's answer takes longest
+        # What takes longest comes first: the cluster's answer.
+        stack.callback(wait, [start(remote.lease.read, "ahead: lease")], TO_END_S)
     ahead = ChecksAhead(installation.plan(installation.shipper(control.report)), app.clock)
     stack.callback(ahead.close)
     return ahead
