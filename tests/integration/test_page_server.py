@@ -19,7 +19,7 @@ import pytest
 
 from contextcore_install.core.redaction import Redaction
 from contextcore_install.runtime.page.feed import PageFeed
-from contextcore_install.runtime.page.source import PageSource
+from contextcore_install.runtime.page.source import Endpoints, PageSource
 from contextcore_install.system.page_server import PageServer
 from kit.installation import Installation
 from kit.page_world import STEPS, Story, complete, killed, many
@@ -292,6 +292,18 @@ def test_what_did_not_answer_during_a_run_does_not_count_after_its_end(story: St
     assert json.loads(feed._look(fresh=True)["head"])["headline"] == "Complete"
     late.set_result(silent)
     assert json.loads(feed._look(fresh=True)["head"])["headline"] == "Complete"
+
+
+def test_a_provider_that_breaks_leaves_the_page_whole(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Endpoints) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Endpoints, "_ask_provider", broken)
+    story.begin()
+    feed = PageFeed(story.app())
+    feed._look(fresh=True)
+    wait_until(lambda: feed._answer is not None and feed._answer.done(), "there is no answer")
+    assert "head" in feed._look(fresh=True)
 
 
 def test_a_run_with_open_serves_its_page_until_its_end(installation: Installation) -> None:

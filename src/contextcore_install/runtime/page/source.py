@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from contextcore_install import __version__
-from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Kind
 from contextcore_install.core.provider import Overview
 from contextcore_install.core.redaction import Redaction
@@ -180,7 +179,7 @@ class Endpoints:
             if anew or self._overview is None:
                 self._overview = self._ask_provider()
             return self._document(self._overview) if self._overview else None
-        except (InstallError, OSError):
+        except Exception:  # noqa: BLE001 - whatever is wrong there, the page has all else to show
             return None
 
     def _ask_provider(self) -> Overview | None:
