@@ -160,11 +160,7 @@ def interrupted_words(session: Session, console: Console, result: RunResult) -> 
 
 def _report(session: Session, console: Console, result: RunResult, own_words: str | None) -> None:
     """Tell how the run ended: in the caller's own words, else in the usual ones."""
-    app, bundle = session.app, ""
-    if result.outcome is Outcome.FAILED:
-        from contextcore_install.runtime.bundle.bundle import bundle_of_failure
-
-        bundle = bundle_of_failure(session, result)
+    app, bundle = session.app, _bundle_of(session, result)
     if result.outcome is Outcome.SUCCEEDED and not own_words:
         # Else what failed, or was taken away, is the news, and no wonder that the store is silent.
         for text in session.control.late_reports:
@@ -172,6 +168,18 @@ def _report(session: Session, console: Console, result: RunResult, own_words: st
     console.say(own_words or _last_words(session, console, result, bundle))
     if bundle and app.json:
         app.stderr.write(f"note: what helps to find out what is wrong is in {bundle}\n")
+
+
+def _bundle_of(session: Session, result: RunResult) -> str:
+    """Return where the bundle of a run that has failed is; nothing if it is not wanted or cannot be made."""
+    if result.outcome is not Outcome.FAILED:
+        return ""
+    try:
+        from contextcore_install.runtime.bundle.bundle import bundle_of_failure
+
+        return bundle_of_failure(session, result)
+    except Exception:  # noqa: BLE001 - not even its modules may be there any more: the failure itself is to be told
+        return ""
 
 
 def _last_words(session: Session, console: Console, result: RunResult, bundle: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 
 from contextcore_install.core.dataclass import replace
+from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind
 from contextcore_install.engine.engine import Engine
 from contextcore_install.engine.names import STEP_IDS
 from contextcore_install.engine.outcome import Outcome, RunResult
 from contextcore_install.engine.plan import Plan, RepairBudget
+from contextcore_install.runtime import running
 from contextcore_install.runtime.checks import check_all
 from contextcore_install.runtime.running import RunControl, mend
 from contextcore_install.runtime.watching import Watch
@@ -119,3 +122,12 @@ def test_a_watch_ends_whenever_in_a_remedy_it_is_told_to(tmp_path: Path) -> None
     assert watched._heal(["it is gone"]) is None
     assert watched._ended
     assert '"outcome":"failed"' in stdout.getvalue()
+
+
+def test_a_program_that_was_replaced_meanwhile_still_tells_why_the_run_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "contextcore_install.runtime.bundle.bundle", None)  # its file is gone
+    failed = RunResult(Outcome.FAILED, {"pods_ready": InstallError("x", "it failed")})
+    said: list[str] = []
+    session: Any = SimpleNamespace(app=SimpleNamespace(json=False))
+    running._report(session, SimpleNamespace(say=said.append), failed, "it failed")  # type: ignore[arg-type]
+    assert said == ["it failed"]

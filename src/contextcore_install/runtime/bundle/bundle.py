@@ -199,15 +199,12 @@ class _Contents:
 
 
 def bundle_of_failure(session: Session, result: RunResult) -> str:
-    """Write the bundle of a run that has failed, and return its path; nothing if it is not wanted or cannot be made."""
+    """Write the bundle of a run that has failed, and return its path; nothing if it is not wanted."""
     if "preflight" in result.errors or session.mode not in _MODES or session.app.environ.get(NO_BUNDLE):
         return ""
     token = CancelToken()
-    try:
-        with ending_signals_apart(token.cancel, kill_all_children, token.note):
-            return str(_make_of_failure(session, result, token).path)
-    except Exception:  # noqa: BLE001 - a bundle that cannot be made must not hide the failure that it is about
-        return ""
+    with ending_signals_apart(token.cancel, kill_all_children, token.note):
+        return str(_make_of_failure(session, result, token).path)
 
 
 def _make_of_failure(session: Session, result: RunResult, token: CancelToken) -> Bundle:
