@@ -23,7 +23,7 @@ from contextcore_install.engine.scheduling import Workers
 from contextcore_install.engine.state import State
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalWriter
-from contextcore_install.storage.state_file import StateFileWriter
+from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.system.clock import SystemClock
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "benchmarks"
@@ -52,6 +52,9 @@ class Trivial:
     def undo(self, ctx: StepContext) -> None:
         self._done = False
 
+    def by_hand(self) -> list[str]:
+        return []
+
 
 def steps(shape: str, count: int) -> list[Trivial]:
     """Return the plan's steps."""
@@ -62,7 +65,7 @@ def seconds(shape: str, count: int, folder: Path) -> float:
     """Return what the plan took from the engine's start until the state is saved."""
     layout = ClusterLayout(folder)
     journal, clock = JournalWriter(layout.journal), SystemClock()
-    keeper = StateFileWriter(layout.state, State("bench", steps={}), journal)
+    keeper = StateWriter(layout.state, State("bench", steps={}), lambda: journal.offset)
     recorder = Recorder(journal, clock, keeper, [], run_id="bench")
     plan = Plan(steps(shape, count))
     began = time.perf_counter()

@@ -65,10 +65,10 @@ def bundle() -> Iterator[tuple[Path, str, Sequence[str]]]:
             subprocess.run(["docker", "tag", image, name], check=True)
         images = [name for name in named if name != node_image]
         image_bundle(path, images, node_image)
-        forget(named)
+        forget(list(named))
         yield path, node_image, images
     finally:
-        forget(named)
+        forget(list(named))
         path.unlink(missing_ok=True)
 
 

@@ -62,7 +62,7 @@ def grow(layout: ClusterLayout, runs: int) -> None:
     for events in _runs(own, runs):
         offset = _record(layout, state, events, offset)
     offset = _record(layout, state, (replace(event, number=event.number + offset.events) for event in own), offset)
-    StateWriter(layout.state).save(state, offset)
+    StateWriter(layout.state, state, lambda: offset).write()
     _move_cursors(layout, offset.events - own[-1].number)
 
 

@@ -27,7 +27,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.storage.cursors import CursorFile
 from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.journal.journal import JournalReader, JournalWriter
-from contextcore_install.storage.state_file import StateFileWriter
+from contextcore_install.storage.state_file import StateWriter
 from contextcore_install.system.clock import SystemClock
 from contextcore_install.telemetry.shipper import Shipper
 
@@ -67,6 +67,9 @@ class Scripted:
     def undo(self, ctx: StepContext) -> None:
         self._done = False
 
+    def by_hand(self) -> list[str]:
+        return []
+
 
 def main() -> None:
     urls = [None if argument == "-" else argument for argument in sys.argv[1:4]]
@@ -76,7 +79,7 @@ def main() -> None:
 
 def _run(urls: list[str | None], layout: ClusterLayout) -> tuple[float, float]:
     journal, clock = JournalWriter(layout.journal), SystemClock()
-    keeper = StateFileWriter(layout.state, State(CLUSTER), journal)
+    keeper = StateWriter(layout.state, State(CLUSTER), lambda: journal.offset)
     with ExitStack() as stack:
         shipper = _shipper(urls, layout)
         run_id = f"bench-{time.time_ns()}"
