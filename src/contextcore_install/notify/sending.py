@@ -89,7 +89,7 @@ class Outbox:
                 arrived, broke = point.service.notify(body=message.body, title=message.title, notify_type=level), []
             except Exception as error:  # noqa: BLE001 - a plugin's failure is reported, and fails nothing
                 arrived, broke = False, [f"{type(error).__name__}: {error}"]
-        return "" if arrived else _cause([*(record.getMessage() for record in records), *broke], point.url)
+        return "" if arrived else _cause([*map(_words, records), *broke], point.url)
 
 
 def _open(urls: Sequence[str]) -> list[ContactPoint]:
@@ -131,6 +131,13 @@ def _apprise_log() -> Iterator[list[logging.LogRecord]]:
         yield log.buffer
     finally:
         logger.removeHandler(log)
+
+
+def _words(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a plugin's line whose values do not fit it
+        return str(record.msg)
 
 
 def _bypass_proxies_for_loopback() -> None:
