@@ -11,8 +11,9 @@ import pytest
 from contextcore_install.__main__ import command_named
 from contextcore_install.cli.settings import parse
 from contextcore_install.core.errors import ExitCode, InstallError
+from contextcore_install.runtime import recovery
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.recovery import require_installation
+from contextcore_install.runtime.recovery import known_records, require_installation
 from contextcore_install.storage.home import Home
 from contextcore_install.system.clock import SystemClock
 
@@ -95,3 +96,14 @@ def test_sending_for_a_name_that_was_mistyped_makes_nothing(tmp_path: Path) -> N
     sent = command_named("state")(app_of(tmp_path, "state", "send", "--cluster", "typo"))
     assert sent == ExitCode.DONE
     assert not (tmp_path / "home" / "clusters" / "typo").exists()
+
+
+def test_whatever_breaks_while_records_are_looked_for_elsewhere_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(recovery, "_from_cluster", broken)
+    monkeypatch.setattr(recovery, "_from_store", broken)
+    assert not known_records(app(tmp_path, "--provider", "host")).state.exists
