@@ -64,8 +64,7 @@ class Engine:
         self._after_sync: list[Callable[[], None]] = []
         self._errors: dict[str, InstallError] = {}
         self._stopping = ""
-        self._saving = False
-        self._sync_timer = 0
+        self._saving, self._sync_timer = False, 0
 
     def interrupt(self, reason: str) -> None:
         """End the run soon: work is cancelled, the state stays resumable. Safe in a signal handler."""
@@ -93,6 +92,8 @@ class Engine:
             for task in self._tasks.values():
                 task.token.cancel("the record cannot be kept")
             raise
+        finally:
+            self._workers.end()
         stopped = Outcome.INTERRUPTED if self._stopping else Outcome.SUCCEEDED
         return RunResult(Outcome.FAILED if self._errors else stopped, self._errors, self._stopping)
 
@@ -151,8 +152,8 @@ class Engine:
         task.phase = StepPhase.APPLY
         self._after_sync.append(partial(self._workers.submit, partial(self._work, task)))
 
-    def _work(self, task: Task) -> None:
-        """In a worker: do the phase's work, and report how it went."""
+    def _work(self, task: Task) -> Callable[[], None]:
+        """In a worker: do the phase's work, and return what reports how it went."""
         result: CheckResult | InstallError | CancelledError
         try:
             task.token.raise_if_cancelled()
@@ -165,7 +166,7 @@ class Engine:
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one step must not take the record of the others with it
             result = unforeseen(task.step.id, error)
-        self._inbox.put(partial(self._phase_ended, task, result))
+        return partial(self._inbox.put, partial(self._phase_ended, task, result))
 
     def _context(self, task: Task, *, applies: bool = False) -> Context:
         deadline = task.began + task.step.timeout_s
@@ -238,8 +239,7 @@ class Engine:
             self._end_task(task)  # its status stays as it is: resuming carries on from here
 
     def _end_task(self, task: Task) -> None:
-        self._timers.cancel(task.time_limit)
-        del self._tasks[task.step.id]
+        self._timers.cancel(self._tasks.pop(task.step.id).time_limit)
 
     def _elapsed(self, task: Task) -> float:
         return round(self._clock.monotonic() - task.began, 3)

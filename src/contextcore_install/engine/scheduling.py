@@ -60,13 +60,13 @@ class Workers:
 
     def __init__(self, most: int = 16) -> None:
         self._most = most
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], Callable[[], object]] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
 
-    def submit(self, call: Callable[[], None]) -> None:
-        """Run a call soon in some thread. The call must not raise."""
+    def submit(self, call: Callable[[], Callable[[], object]]) -> None:
+        """Run a call soon in some thread, and then, when that thread is free again, what it returns; none may raise."""
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
@@ -80,8 +80,15 @@ class Workers:
         with self._lock:
             self._most += 1
 
+    def end(self) -> None:
+        """Have the threads end, each when it is free; nothing is submitted any more."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._calls.put(None)
+
     def _work(self) -> None:
-        while True:
-            self._calls.get()()
+        while (call := self._calls.get()) is not None:
+            report = call()
             with self._lock:
                 self._idle += 1
+            report()

@@ -1,10 +1,14 @@
-"""Timers: what is called when, and what a cancelled one leaves behind."""
+"""Timers: what is called when, and what a cancelled one leaves behind. Workers: how many threads, and their end."""
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
 
-from contextcore_install.engine.scheduling import Timers
+from contextcore_install.engine.scheduling import Timers, Workers
+from kit.stores import wait_until
 
 
 class SetClock:
@@ -91,3 +95,41 @@ def test_many_cancelled_timers_leave_those_that_are_awaited_and_keep_nothing_ali
     clock.now_s += 3600.0
     timers.fire()
     assert kept.calls == 1
+
+
+def test_one_thread_does_what_follows_from_what_it_did_and_ends_with_the_workers() -> None:
+    workers, done, threads = Workers(), SimpleQueue[int](), set[threading.Thread]()
+
+    def call(number: int) -> None:
+        def work() -> Callable[[], None]:
+            threads.add(threading.current_thread())
+            return lambda: done.put(number)
+
+        workers.submit(work)
+
+    for number in range(200):
+        call(number)
+        assert done.get(timeout=60) == number
+    workers.end()
+    assert len(threads) == 1
+    wait_until(lambda: not any(thread.is_alive() for thread in threads), "it goes on")
+
+
+def test_calls_that_block_have_a_thread_each_up_to_the_most() -> None:
+    workers, begun, go_on = Workers(most=2), SimpleQueue[None](), threading.Event()
+
+    def blocks() -> Callable[[], None]:
+        begun.put(None)
+        go_on.wait(60)
+        return lambda: None
+
+    for _ in range(3):
+        workers.submit(blocks)
+    begun.get(timeout=60)
+    begun.get(timeout=60)
+    assert begun.empty()
+    workers.forget_one()
+    workers.submit(blocks)
+    begun.get(timeout=60)
+    go_on.set()
+    workers.end()
