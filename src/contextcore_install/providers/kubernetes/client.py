@@ -172,6 +172,8 @@ class Reader:
         self.nodes = TtlCache(lambda: kubectl.items_if_readable("nodes"))
         self.storage_classes = TtlCache(lambda: kubectl.items_if_readable("storageclasses"), CLASSES_FRESH_S)
         self._events: dict[str, TtlCache[list[Manifest]]] = {}
+        #: What is made of what was read, and forgotten with it.
+        self.derived: list[TtlCache[Any]] = []
 
     def release(self) -> Release:
         """Return the release, rendered once. Raises InstallError."""
@@ -192,7 +194,8 @@ class Reader:
 
     def forget(self) -> None:
         """Have the next read ask the cluster, as something was changed."""
-        self._shared.forget()
+        for cache in (self._shared, *self.derived):  # in this order: what is derived at this moment may be of the old
+            cache.forget()
 
     def scope(self) -> tuple[str, ...]:
         namespaces = self.release().namespaces

@@ -63,6 +63,7 @@ class KubernetesProvider(ABC):
         self._restarter = Restarter(self._reader, self._get_images)
         self._conditions = WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
         self._workloads = TtlCache(self._look_at_workloads)
+        self._reader.derived.append(self._workloads)
 
     @abstractmethod
     def _require_cluster(self) -> None:
@@ -113,12 +114,14 @@ class KubernetesProvider(ABC):
         return self._conditions.now(self._reader.read())
 
     def watch_workloads(self, ctx: StepContext) -> Iterator[Sequence[Workload]]:
+        seen: Sequence[Workload] | None = None
         try:
-            for workloads in WorkloadWatch(self._reader, self._conditions).changes(ctx):
-                self._workloads.put(workloads)  # which the check that follows need not ask for again
-                yield workloads
+            for seen in WorkloadWatch(self._reader, self._conditions).changes(ctx):
+                yield seen
         finally:
             self._reader.forget()
+            if seen is not None:
+                self._workloads.put(seen)  # which the check that follows need not ask for again
 
     def _service_ports(self) -> dict[str, tuple[str, dict[int, int]]]:
         """Return the release's Services: name -> (namespace, port -> node port or 0)."""

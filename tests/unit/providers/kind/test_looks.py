@@ -12,6 +12,7 @@ from contextcore_install.core.provider import ClusterState
 from contextcore_install.engine.replica import CONFLICT
 from contextcore_install.providers.kind.provider import KindProvider
 from contextcore_install.providers.kubernetes.remote import LEASE, RECORDS
+from kit.fakes import Told
 from kit.kube_world import Cluster, in_kind
 
 #: Tries: what was read counts for a few seconds, which a busy machine may take for what a run does in half a second.
@@ -82,3 +83,12 @@ def test_what_others_did_meanwhile_is_seen(tmp_path: Path, cluster: Cluster) -> 
     records = remote.records.read()
     assert records is not None
     assert records.version == "8"
+
+
+def test_what_was_ready_before_is_looked_at_again_once_something_is_applied(tmp_path: Path, cluster: Cluster) -> None:
+    provider = in_kind(tmp_path, cluster, RELEASE)
+    provider.workloads()
+    provider.apply_release(Told().ctx)
+    cluster.forget_calls()
+    provider.workloads()
+    assert looks(cluster)
