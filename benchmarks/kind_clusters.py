@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -139,8 +139,8 @@ def by_hand(ports: dict[str, int], images: Sequence[str], registry: str, variabl
     return Command(["bash", str(BY_HAND), CLUSTER, str(config), str(overlay), " ".join(ready), *images], variables)
 
 
-def forget(images: Sequence[str]) -> None:
-    """Remove images from the engine, so that the next one has to pull them."""
+def forget(images: Iterable[str]) -> None:
+    """Remove images from the engine, so that the next one has to get them anew."""
     for image in images:
         subprocess.run(["docker", "rmi", image], check=False, capture_output=True)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from finished import LAUNCHER
-from kind_clusters import place, provide
+from kind_clusters import forget, place, provide
 from measure import FOLDER, ROOT, Command, once
 from report import Row, Section
 
@@ -65,10 +65,10 @@ def bundle() -> Iterator[tuple[Path, str, Sequence[str]]]:
             subprocess.run(["docker", "tag", image, name], check=True)
         images = [name for name in named if name != node_image]
         image_bundle(path, images, node_image)
-        forget(list(named))
+        forget(named)
         yield path, node_image, images
     finally:
-        forget(list(named))
+        forget(named)
         path.unlink(missing_ok=True)
 
 
@@ -89,10 +89,6 @@ def load_by_hand(path: Path) -> str:
     """Return the shell command that puts all of a bundle's images into the engine."""
     listed = f"tar -tf {shlex.quote(str(path))} | grep ^images/"
     return f"for image in $({listed}); do tar -xOf {shlex.quote(str(path))} $image | docker load -q || exit; done"
-
-
-def forget(images: Sequence[str]) -> None:
-    subprocess.run(["docker", "rmi", *images], check=False, capture_output=True)
 
 
 def _section(

@@ -6,7 +6,6 @@ The collector is Rotel, a program that PyPI carries: it decodes what it is sent 
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import socket
@@ -28,12 +27,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from contextcore_install.core.dataclass import dataclass, field
-from contextcore_install.core.errors import InstallError
 from contextcore_install.system.packages import packages
 from contextcore_install.system.packages.apt import runner
-from kit.stores import CACHE, free_ports, wait_until
+from kit.stores import CACHE, fetched, free_ports, wait_until
 
 LOCK = Path(__file__).with_name("rotel.lock")
+_AGENT = "rotel/rotel-agent"
 
 
 @dataclass(frozen=True)
@@ -269,21 +268,15 @@ class Collector:
 
 def rotel() -> Path:
     """Return where Rotel's program is, fetching its package where it is nowhere."""
-    folder = CACHE / "rotel"
-    program = folder / "rotel" / "rotel-agent"
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "rotel.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come here at once
-        if not program.exists():
-            folder.mkdir(exist_ok=True)
-            workdir = CACHE / "rotel-work"
-            workdir.mkdir(exist_ok=True)
-            try:
-                packages.install(LOCK, folder, workdir=workdir, run=runner())
-            except InstallError as error:
-                pytest.skip(f"no rotel here, and none to be had: {error.evidence}")
-            program.chmod(0o755)
-    return program
+
+    def fetch(folder: Path) -> None:
+        workdir = CACHE / "rotel-work"
+        for made in (folder, workdir):
+            made.mkdir(exist_ok=True)
+        packages.install(LOCK, folder, workdir=workdir, run=runner())
+        (folder / _AGENT).chmod(0o755)
+
+    return fetched(CACHE / "rotel", fetch) / _AGENT
 
 
 @pytest.fixture

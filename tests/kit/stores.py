@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -42,23 +43,24 @@ def program(name: str) -> str:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *filter(None, places)])
     if found := shutil.which(name, path=path):
         return found
-    package.parent.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "stores.lock").open("w") as lock:
+    fetch = partial(apt.download_and_unpack, name, workdir=CACHE / "apt", run=apt.runner())
+    return str(fetched(package, fetch) / "usr/bin" / name)
+
+
+def fetched(folder: Path, fetch: Callable[[Path], object]) -> Path:
+    """Return a folder of the cache, which appears when it is whole: a program still written cannot be run."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "fetched.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come here at once
-        if not package.exists():
-            _fetch(name, package)
-    return str(package / "usr/bin" / name)
-
-
-def _fetch(name: str, package: Path) -> None:
-    """Fetch a package into its folder, which appears when it is whole: a program still written cannot be run."""
-    partial = package.with_name(f"{name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        apt.download_and_unpack(name, partial, workdir=CACHE / "apt", run=apt.runner())
-    except InstallError as error:
-        pytest.skip(f"no {name} here, and none to be had: {error}")
-    partial.rename(package)
+        if not folder.exists():
+            unfinished = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            try:
+                fetch(unfinished)
+            except InstallError as error:
+                pytest.skip(f"no {folder.name} here, and none to be had: {error}: {error.evidence}")
+            unfinished.rename(folder)
+    return folder
 
 
 _PORTS_EACH = 600

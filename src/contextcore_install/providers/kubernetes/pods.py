@@ -218,7 +218,7 @@ class Restarter:
         snapshot = self._reader.read()
         if self._make_claims_anew(snapshot, ctx):
             snapshot = self._reader.read(fresh=True)
-        live = [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
+        live = self._live(snapshot)
         stuck = [found for item in live for found in stuck_pods(item, snapshot, time.time())]
         for item in live:
             nudge(self._kubectl, item, snapshot, ctx)
@@ -239,14 +239,17 @@ class Restarter:
     def place_anew(self, ctx: StepContext) -> None:
         """Have pods of ours made anew that no node has taken: the scheduler's pauses between two tries have grown."""
         snapshot = self._reader.read()
-        live = [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
-        for pod in (pod for item in live for pod in pods_of(item, snapshot)):
+        for pod in (pod for item in self._live(snapshot) for pod in pods_of(item, snapshot)):
             is_controlled = bool(pod.metadata.get("ownerReferences"))
             if is_controlled and pod.reason == reasons.UNSCHEDULABLE and not pod.is_deleting:
                 # One that a node has taken meanwhile, or that the scheduler has just tried, stays.
                 done = self._kubectl.delete_unchanged("pods", pod, ctx, gracePeriodSeconds=0)
                 ctx.output(done.stderr.strip() or f"{pod.name} is made anew, as nodes take pods now")
         self._reader.forget()
+
+    def _live(self, snapshot: Snapshot) -> list[Manifest]:
+        """Return the workloads of the release that there are."""
+        return [found for key in self._reader.release().workloads if (found := snapshot.get(key))]
 
     def _make_claims_anew(self, snapshot: Snapshot, ctx: StepContext) -> bool:
         """Delete, with their pods, the claims that never had a volume and get one if they are made now."""
