@@ -10,7 +10,7 @@ from pathlib import Path
 from contextcore_install.core.dataclass import asdict, dataclass
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.ttl_cache import TtlCache
-from contextcore_install.providers.kubernetes.client import Reader
+from contextcore_install.providers.kubernetes.client import Kubectl, Reader
 from contextcore_install.providers.kubernetes.objects import KEPT_KINDS, RELEASE_LABEL, Key, Manifest
 from contextcore_install.providers.kubernetes.provider import keep_note
 from contextcore_install.providers.kubernetes.release import secrets_wanted
@@ -19,6 +19,7 @@ from contextcore_install.system.files import read_object
 CLUSTER_FILE = "cluster.json"  # beside the note of the context: what the cluster behind it was known by
 #: Seconds for which a check of the cluster counts: kubectl's file of contexts may be exchanged while a watch runs.
 KNOWN_S = 60.0
+CHANGED = "cluster-changed"
 _EVERYWHERE = "kube-system"
 _SHOWN = 4  # of the objects in the way
 
@@ -33,11 +34,11 @@ class Identity:
     def __str__(self) -> str:
         return " ".join(filter(None, (self.uid and f"{_EVERYWHERE} {self.uid}", self.server)))
 
-    def is_unlike(self, other: Identity) -> bool:
-        """Tell whether two are of different clusters for certain; one cluster may have several URLs."""
+    def matches(self, other: Identity) -> bool | None:
+        """Tell whether two are of one cluster; None if that is not known. One cluster may have several URLs."""
         if self.uid and other.uid:
-            return self.uid != other.uid
-        return bool(self.server and other.server) and self.server != other.server
+            return self.uid == other.uid
+        return self.server == other.server if self.server and other.server else None
 
 
 class Ownership:
@@ -46,28 +47,39 @@ class Ownership:
     The cluster that it is in is noted in a folder; the note does not count if the context `is_chosen` anew.
     """
 
-    def __init__(self, reader: Reader, folder: Path, installation: str, *, is_chosen: bool) -> None:
-        self._reader = reader
-        self._kubectl = reader.kubectl
+    def __init__(self, kubectl: Kubectl, reader: Reader, folder: Path, installation: str, *, is_chosen: bool) -> None:
+        self._kubectl, self._reader = kubectl, reader
         self._file = folder / CLUSTER_FILE
         self._installation = installation
         self._is_chosen = is_chosen
         self._is_noted = False
         self._compared = TtlCache(self._compare, KNOWN_S)
 
-    def require(self) -> None:
-        """Raise InstallError `cluster-changed` if the context leads to another cluster than it did."""
-        if not self._is_chosen and self._file.is_file():  # until then, another process may note it at any moment
-            self._compared.read()
+    def require(self, *, if_it_answers: bool = False) -> None:
+        """Raise InstallError `cluster-changed` if the context leads to another cluster than it did.
 
-    def _compare(self) -> None:
-        noted = self._noted()
-        found = self._ask(with_server=not noted.uid) if noted else Identity()
-        if noted is None or not found.is_unlike(noted):
+        Raises why it cannot be told, unless it need be only `if_it_answers`.
+        """
+        if self._is_chosen or not self._file.is_file():  # until then, another process may note it at any moment
             return
+        try:
+            if not self._compared.read():
+                self._compared.forget()  # what is not known for certain is asked again
+        except InstallError as error:
+            if error.code == CHANGED or not if_it_answers:
+                raise
+
+    def _compare(self) -> bool:
+        """Tell whether the cluster is known to be the noted one; raises InstallError if it is another."""
+        noted = self._noted()
+        if noted is None:
+            return False
+        found = self._ask(with_server=not noted.uid)
+        if (is_same := found.matches(noted)) is not False:
+            return bool(is_same)
         context, name = self._kubectl.context, self._installation
         raise InstallError(
-            "cluster-changed",
+            CHANGED,
             f"The context {context} leads to another cluster than the one that {name} was installed in; "
             "it is left alone.",
             f"found: {found}; noted: {noted}",
@@ -79,22 +91,26 @@ class Ownership:
         """Note what the cluster is known by, if that can be done; `only_if_new` not over an older note."""
         if self._is_noted or (only_if_new and not self._is_chosen and self._noted() is not None):
             return
-        found = self._ask()
-        self._is_noted = found != Identity() and keep_note(self._file, json.dumps(asdict(found)))
+        with suppress(InstallError):  # others report that it does not answer
+            found = self._ask()
+            self._is_noted = found != Identity() and keep_note(self._file, json.dumps(asdict(found)))
 
     def _noted(self) -> Identity | None:
         noted = read_object(self._file) or {}
         return Identity(str(noted["uid"]), str(noted["server"])) if noted.keys() >= {"uid", "server"} else None
 
     def _ask(self, *, with_server: bool = True) -> Identity:
-        """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read."""
+        """Return what the cluster is known by; without `with_server` the URL only if the uid may not be read.
+
+        Raises InstallError if it does not answer.
+        """
         uid = server = ""
         try:
             found = {item.key.name: item for item in self._kubectl.items("namespace", _EVERYWHERE)}
             uid = found.get(_EVERYWHERE, Manifest()).uid
         except InstallError as error:
             if error.code != "api-forbidden":
-                return Identity()  # others report that it does not answer
+                raise
         if with_server or not uid:
             show = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
             with suppress(InstallError):

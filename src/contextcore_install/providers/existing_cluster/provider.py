@@ -27,7 +27,7 @@ from contextcore_install.core.requirements import Category, Listener
 from contextcore_install.core.ttl_cache import TtlCache
 from contextcore_install.diagnosis.reasons import PORT_FORWARD
 from contextcore_install.engine.replica import Remote
-from contextcore_install.providers.existing_cluster.ownership import Ownership
+from contextcore_install.providers.existing_cluster.ownership import CHANGED, Ownership
 from contextcore_install.providers.existing_cluster.rights import rights_finding
 from contextcore_install.providers.kubernetes.data import Claim, ClaimData, ClaimPlace, copy_pod
 from contextcore_install.providers.kubernetes.port_forward import PortForwards
@@ -58,8 +58,8 @@ class KubeContextProvider(KubernetesProvider):
         remedy = {"context_remedy": "Name one that is there.", "context_command": show}
         super().__init__(config, config.environ, context, remedy)
         is_chosen = "context" in config.given_now
-        self._ownership = Ownership(self._reader, self._folder, config.cluster, is_chosen=is_chosen)
-        self._rights = TtlCache(lambda: rights_finding(self._kubectl, self._reader.release()))
+        self._ownership = Ownership(self._bare_kubectl, self._reader, self._folder, config.cluster, is_chosen=is_chosen)
+        self._rights = TtlCache(lambda: rights_finding(self._bare_kubectl, self._reader.release()))
         self._is_no_others = False
 
     @cached_property
@@ -68,6 +68,11 @@ class KubeContextProvider(KubernetesProvider):
         forwards = PortForwards(self._kubectl)
         atexit.register(forwards.close)
         return forwards
+
+    def _program(self) -> str:
+        """Return the kubectl for the next command; raises InstallError unless the cluster is known to be the one."""
+        self._ownership.require()
+        return super()._program()
 
     def _require_cluster(self) -> None:
         self._ownership.require()
@@ -104,7 +109,7 @@ class KubeContextProvider(KubernetesProvider):
         if self._box.find(KUBECTL) is None:
             return Probe("not known: it needs kubectl", skipped=True)
         try:
-            answer = self._kubectl.call("get", "--raw", "/version", timeout_s=15)
+            answer = self._bare_kubectl.call("get", "--raw", "/version", timeout_s=15)
         except InstallError as error:
             return Probe(findings=(finding_of(error),))
         version = answer.partition('"gitVersion"')[2].split('"')[1:2]
@@ -173,7 +178,8 @@ class KubeContextProvider(KubernetesProvider):
                 kubectl.call("delete", "pod", name, *scope, "--ignore-not-found", "--grace-period=1", "--wait=false")
 
     def remote(self) -> Remote:
-        self._ownership.require()
+        """Return the way to the records; of a cluster that does not answer yet, it is asked before each use of them."""
+        self._ownership.require(if_it_answers=True)
         return super().remote()
 
     def drift(self) -> Sequence[Drift]:
@@ -215,7 +221,7 @@ class KubeContextProvider(KubernetesProvider):
             self._ownership.require()
             taken = self._ownership.taken()
         except InstallError as error:
-            return error.message if error.code == "cluster-changed" else ""
+            return error.message if error.code == CHANGED else ""
         self._is_no_others = taken is None  # and stays so: from now on ours would be in the way
         return taken.evidence if taken else ""
 

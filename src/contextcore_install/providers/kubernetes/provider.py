@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Collector, Drift, ProviderConfig, Requirement, Workload
@@ -52,11 +53,13 @@ class KubernetesProvider(ABC):
         self._box = ToolBox(environ, config.bin_folder, cache / "tools.json")
         manifests = Path(str(options.get("manifests") or OURS)).absolute()
         facts = {"context": context, "namespace": NAMESPACE, "manifests": str(manifests), **context_remedy}
-        self._kubectl = Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, context, facts)
+        #: For what asks no cluster, and with what is to be sure of before anything else is asked of ours.
+        self._bare_kubectl = Kubectl(lambda: self._box.path(KUBECTL), self._box.environ, context, facts)
+        self._kubectl = replace(self._bare_kubectl, program=self._program)
         registry, points = (str(options.get(name) or "") for name in ("registry", "grafana_contact_points"))
         inside = not self.owns_nodes
         self._source = ManifestSource(
-            self._kubectl, config.cluster, manifests, cache, registry, inside_only=inside, contact_points=points
+            self._bare_kubectl, config.cluster, manifests, cache, registry, inside_only=inside, contact_points=points
         )
         self._reader = Reader(self._kubectl, self._source.release, owns_nodes=self.owns_nodes)
         self._applier = Applier(self._reader, config.cluster)
@@ -64,6 +67,10 @@ class KubernetesProvider(ABC):
         self._conditions = WorkloadConditions(self._reader, self._image_remedy, self._nodes_started)
         self._workloads = TtlCache(self._look_at_workloads)
         self._reader.derived.append(self._workloads)
+
+    def _program(self) -> str:
+        """Return the kubectl for the next command to the cluster."""
+        return self._box.path(KUBECTL)
 
     @abstractmethod
     def _require_cluster(self) -> None:

@@ -82,15 +82,59 @@ def test_what_another_process_notes_counts_at_once(tmp_path: Path) -> None:
         place.remote()
 
 
+DOWN = "The connection to the server lab:6443 was refused - did you specify the right host or port?"
+
+
+@pytest.fixture
+def silent(tmp_path: Path, first: Cluster) -> Cluster:
+    """Another cluster that the context leads to now, which does not say which it is when it is asked first."""
+    other = lab(tmp_path, "2")
+    other.put([*other.objects, *RELEASE])
+    other.fails(("get namespace kube-system", DOWN))
+    assert first.objects
+    return other
+
+
+def test_a_cluster_that_did_not_say_which_it_is_is_asked_before_anything_else(tmp_path: Path, silent: Cluster) -> None:
+    place = in_context(tmp_path, silent, RELEASE)
+    with pytest.raises(InstallError, match="cannot be reached"):
+        place.cluster()
+    for change in (place.apply_release, place.remove_release, place.start_workloads, place.remove_cluster):
+        with pytest.raises(InstallError, match="leads to another cluster"):
+            change(Told().ctx)
+
+
+def test_records_are_kept_only_in_a_cluster_that_said_which_it_is(tmp_path: Path, silent: Cluster) -> None:
+    remote = in_context(tmp_path, silent, RELEASE).remote()  # a run may begin while its cluster is down
+    for use in (remote.lease.read, remote.records.remove, lambda: remote.records.write({}, "")):
+        with pytest.raises(InstallError, match="leads to another cluster"):
+            use()
+
+
+def test_no_way_is_opened_to_a_cluster_that_did_not_say_which_it_is(tmp_path: Path, silent: Cluster) -> None:
+    assert not in_context(tmp_path, silent, RELEASE).endpoints()[0].is_reachable
+    assert not any(call.startswith("port-forward") for call in silent.calls)
+
+
+def test_a_cluster_that_is_known_by_nothing_is_asked_each_time(tmp_path: Path, first: Cluster) -> None:
+    place = in_context(tmp_path, first, RELEASE)
+    (tmp_path / "dev" / KubeContextProvider.name / CLUSTER_FILE).write_text(json.dumps({"uid": "1", "server": ""}))
+    first.forbids(("get", "namespaces", ""))
+    first.forget_calls()
+    for _ in range(2):
+        place.remote()
+    assert sum(call.startswith("get namespace kube-system") for call in first.calls) == 2
+
+
 @pytest.mark.parametrize(
-    ("found", "unlike"),
+    ("found", "same"),
     [
-        (Identity("1", "https://tunnel"), False),
-        (Identity("2", "https://lab"), True),
-        (Identity("", "https://lab"), False),
-        (Identity("", "https://other"), True),
-        (Identity(), False),
+        (Identity("1", "https://tunnel"), True),
+        (Identity("2", "https://lab"), False),
+        (Identity("", "https://lab"), True),
+        (Identity("", "https://other"), False),
+        (Identity(), None),
     ],
 )
-def test_only_what_is_known_for_certain_makes_it_another(found: Identity, *, unlike: bool) -> None:
-    assert found.is_unlike(Identity("1", "https://lab")) is unlike
+def test_only_what_is_known_for_certain_makes_it_another(found: Identity, *, same: bool | None) -> None:
+    assert found.matches(Identity("1", "https://lab")) is same
