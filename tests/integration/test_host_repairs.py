@@ -203,6 +203,8 @@ def test_without_a_terminal_and_without_consent_nothing_is_touched(ward: Ward) -
     document = json.loads(ward.place.run("--repair", "--output", "json").stdout)
     assert (document["schema"], document["ok"]) == ("contextcore-install/repair/v1", False)
     assert document["next"].endswith("--repair --yes --cluster test")
+    [only] = document["remedies"]
+    assert [each["step"] for each in only["findings"]] == ["pods_ready", "services_verify"]
     assert (ward.place.files / "journal.jsonl").read_bytes() == journal
     assert not lives(json.loads(ward.record(OTHER).read_text())["pid"])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError, own
 from contextcore_install.core.findings import CheckResult, Finding, Remedy, Risk, hint_after
 from contextcore_install.core.interfaces import HttpResponse, StepContext
@@ -21,6 +23,7 @@ PROBES_AT_ONCE = 8
 ANSWER_WITHIN_S, QUICK_S = 3.0, 0.3
 POLL_S = 0.25
 STARTING_S = 50.0  # for how long services that have just started are waited for
+FOREIGN = "service-foreign"  # the finding of a service in whose place another program listens
 
 _CLUSTER_REMEDIES = {
     ClusterState.ABSENT: Remedy("create it", automatic=True),
@@ -158,25 +161,35 @@ class ServicesVerify(BaseStep):
         if not endpoints:
             remedy = Remedy("install it", automatic=True)
             return CheckResult(findings=(Finding("no-services", "there is no service to ask yet", remedy=remedy),))
-        findings = self._ask(endpoints)
+        silent = self._ask(endpoints)
         waited_s, steady_s = 0.0, max(endpoint.steady_s for endpoint in endpoints)
-        while not findings and waited_s < steady_s:
+        while not silent and waited_s < steady_s:
             ctx.wait(POLL_S)
             waited_s += POLL_S
-            findings = self._ask(endpoints)
+            silent = self._ask(endpoints)
+        summary = f"{len(endpoints) - len(silent)} of {len(endpoints)} services answer"
+        if not silent:
+            return CheckResult(summary)
         # What is wrong on the way to services comes before blame of their own.
-        way = self._provider.cluster_services() if findings else ()
-        between = tuple(finding for each in way for finding in each.probe().findings)
-        answering = len(endpoints) - len(findings)
-        return CheckResult(f"{answering} of {len(endpoints)} services answer", (*between, *findings))
+        between = [finding for way in self._provider.cluster_services() for finding in way.probe().findings]
+        causes = self._causes()
+        findings = (_following(finding, causes.get(endpoint.component)) for endpoint, finding in silent)
+        return CheckResult(summary, (*between, *findings))
+
+    def _causes(self) -> Mapping[str, Finding]:
+        """Return what is wrong with each workload that is not ready, if that can be told."""
+        with suppress(InstallError):
+            workloads = self._provider.workloads()
+            return {each.name: each.finding or _not_ready(each) for each in workloads if not each.ready}
+        return {}
 
     def apply(self, ctx: StepContext) -> None:
         """Ask until all answer; services that have just started may need a moment."""
         waited_s = 0.0
-        while findings := self._ask(self._provider.endpoints()):  # again: a connection that failed may be back
+        while silent := self._ask(self._provider.endpoints()):  # again: a connection that failed may be back
             if waited_s >= STARTING_S:
                 return  # the check that follows says what is wrong
-            ctx.activity(findings[0].message + and_more(findings))
+            ctx.activity(silent[0][1].message + and_more(silent))
             ctx.wait(POLL_S)
             waited_s += POLL_S
 
@@ -184,9 +197,11 @@ class ServicesVerify(BaseStep):
         asking = [f"curl -i {endpoint.ready_url}" for endpoint in self._provider.endpoints()]
         return [*self._provider.by_hand(self.id), *asking]
 
-    def _ask(self, endpoints: Sequence[Endpoint]) -> tuple[Finding, ...]:
+    def _ask(self, endpoints: Sequence[Endpoint]) -> list[tuple[Endpoint, Finding]]:
+        """Return the services that are not ready, and why."""
         with ThreadPoolExecutor(max(1, len(endpoints))) as pool:
-            return tuple(finding for finding in pool.map(self._answer, endpoints) if finding)
+            answers = zip(endpoints, pool.map(self._answer, endpoints), strict=True)
+            return [(endpoint, finding) for endpoint, finding in answers if finding]
 
     def _answer(self, endpoint: Endpoint) -> Finding | None:
         if endpoint.stranger:
@@ -219,6 +234,13 @@ def _not_ready(workload: Workload) -> Finding:
     return Finding("workload-not-ready", message, remedy=remedy)
 
 
+def _following(finding: Finding, cause: Finding | None) -> Finding:
+    """Return what was found of a service: if its workload is the cause, it has no other remedy than that."""
+    if cause is None or finding.code == FOREIGN:
+        return finding
+    return replace(finding, message=f"{finding.message} This follows from: {cause.message}", remedy=cause.remedy)
+
+
 def _foreign(endpoint: Endpoint) -> Finding:
     name = endpoint.component
     if endpoint.port_is_fixed:
@@ -227,4 +249,4 @@ def _foreign(endpoint: Endpoint) -> Finding:
     else:
         remedy = Remedy("End it, or choose another port.", own("--resume", "--port", f"{name}=PORT"))
     message = f"What listens in place of {name} at {endpoint.base_url} is not of this installation, and was not asked."
-    return Finding("service-foreign", message, endpoint.stranger, remedy)
+    return Finding(FOREIGN, message, endpoint.stranger, remedy)

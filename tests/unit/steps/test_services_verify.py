@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from contextcore_install.core.findings import Finding
+from contextcore_install.core.errors import InstallError
+from contextcore_install.core.findings import Finding, Remedy
 from contextcore_install.core.interfaces import HttpResponse
 from contextcore_install.core.provider import Endpoint, Probe, Requirement
 from contextcore_install.steps.base import StepTools
@@ -49,50 +50,38 @@ class WithoutProxy(FakeProvider):
         return [Requirement("kube_proxy", "Services lead to their pods", lambda: gone)]
 
 
-def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service() -> None:
+AGAIN = Remedy("Start it.", automatic=True)
+
+
+def step_of(provider: FakeProvider, http: FakeHttp) -> ServicesVerify:
+    """Return the step for a provider, which explains a service that is not ready by its component's name."""
     nothing: Any = None
+
+    def explain(endpoint: Endpoint, _: object) -> Finding:
+        return Finding("silent", f"No answer of {endpoint.component}.", remedy=AGAIN)
+
+    return ServicesVerify(StepTools(provider, http, nothing, nothing, explain, nothing))
+
+
+def test_what_is_wrong_on_the_way_to_a_silent_service_comes_before_the_service() -> None:
     ready = {"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")}
     for asked, codes in ((FakeHttp(), ["kube-proxy-down", "silent"]), (FakeHttp(ready), [])):
-        step = ServicesVerify(
-            StepTools(
-                WithoutProxy(),
-                asked,
-                nothing,
-                nothing,
-                lambda endpoint, _: Finding("silent", endpoint.component),
-                lambda _: [],
-            )
-        )
+        step = step_of(WithoutProxy(), asked)
         found = step.check(cast("Any", Told().ctx))
         assert [finding.code for finding in found.findings] == codes
 
 
 def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while() -> None:
     for http, findings in ((FakeHttp, 0), (Flapping, 1)):
-        nothing: Any = None
         asked = http({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
-        step = ServicesVerify(
-            StepTools(
-                JustStarted(),
-                asked,
-                nothing,
-                nothing,
-                lambda endpoint, _: Finding("silent", endpoint.component),
-                lambda _: [],
-            )
-        )
+        step = step_of(JustStarted(), asked)
         assert len(step.check(cast("Any", Told().ctx)).findings) == findings
 
 
 def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> None:
     provider = WayThatComesBack()
-    nothing: Any = None
     http = FakeHttp({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
-    step = ServicesVerify(
-        StepTools(
-            provider, http, nothing, nothing, lambda endpoint, _: Finding("silent", endpoint.component), lambda _: []
-        )
-    )
+    step = step_of(provider, http)
     step.apply(cast("Any", Told().ctx))
     assert http.asked == ["http://127.0.0.1:0/ready", "http://127.0.0.1:10000/ready"]
 
@@ -108,14 +97,23 @@ class Taken(FakeProvider):
         return [Endpoint("mimir", url, "/ready", stranger=holder, port_is_fixed=self.fixed)]
 
 
+def test_a_service_whose_process_is_down_follows_from_that_and_has_no_other_remedy() -> None:
+    provider, start = FakeProvider(["mimir"]), Remedy("Start it again.", automatic=True)
+    provider.broken["mimir"] = Finding("ended", "mimir has ended.", remedy=start)
+    step = step_of(provider, FakeHttp())
+    (found,) = step.check(cast("Any", Told().ctx)).findings
+    assert found == Finding("silent", "No answer of mimir. This follows from: mimir has ended.", remedy=start)
+    provider.failures["workloads"] = [InstallError("not-known", "who knows")]
+    (found,) = step.check(cast("Any", Told().ctx)).findings
+    assert found.remedy == AGAIN
+
+
 @pytest.mark.parametrize(
     ("fixed", "command"), [(False, "./create-cluster.sh --resume --port mimir=PORT"), (True, "kill 17")]
 )
 def test_another_port_is_offered_only_where_it_can_be_had(fixed: bool, command: str) -> None:
-    nothing: Any = None
     provider = Taken()
     provider.fixed = fixed
-    tools = StepTools(provider, FakeHttp({}), nothing, nothing, nothing, lambda _: [])
-    (finding,) = ServicesVerify(tools).check(cast("Any", Told().ctx)).findings
+    (finding,) = step_of(provider, FakeHttp()).check(cast("Any", Told().ctx)).findings
     assert finding.remedy is not None
     assert finding.remedy.command == command
