@@ -146,7 +146,7 @@ class Picture:
                 spent = (stopwatch(self._now - part.began).rjust(7), "faint")
                 lines.append((2, style.line(indent, style.spinner(self._now), name, spent)))
             else:
-                mark = style.mark("failed" if part.failed else "done")
+                mark = style.mark("finding" if part.failed else "done")
                 lines.append((3, style.line(indent, mark, name, (duration(part.seconds).rjust(7), "faint"))))
         if step.doing:
             lines.append((1, style.line(indent, (style.symbol("then"), "busy"), (" " + step.doing, "faint"))))

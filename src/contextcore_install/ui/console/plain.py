@@ -123,10 +123,14 @@ def _of_step(event: Event, step: StepView | None) -> _Said:
         case Kind.STEP_UNDONE:
             return "done", f"undone in {took}" if took else "undone", "good"
         case Kind.PART_FINISHED:
-            failed = data.get("outcome") == "failed"
-            text = sanitize(data.get("part", ""), 60) + (" failed" if failed else "") + (f"  {took}" if took else "")
-            return "failed" if failed else "part", text, ""
+            return _of_part(sanitize(data.get("part", ""), 60), f"  {took}" if took else "", data.get("outcome"))
     return None
+
+
+def _of_part(part: str, spent: str, outcome: object) -> _Said:
+    if outcome == "failed":  # the step may do without: if it cannot, its own line says so
+        return "finding", f"{part}: not done{spent}", "warn"
+    return "part", part + spent, ""
 
 
 def _of_run(event: Event) -> _Said:

@@ -49,6 +49,13 @@ def test_the_view_shows_the_steps_what_runs_and_how_long() -> None:
     ]
 
 
+def test_a_part_that_its_step_may_do_without_is_no_failure_of_the_step() -> None:
+    progress = under_way()
+    failed = EventMaker(FakeClock())(Kind.PART_FINISHED, "cluster_create", part="boot the node", outcome="failed")
+    progress.handle(failed, 12)
+    assert "      ! boot the node   10 s" in Picture(progress, HEADING, Style(80), 12.0).frame(23, 0.0)
+
+
 def test_on_a_low_screen_what_runs_is_kept_and_what_waits_goes() -> None:
     lines = Picture(under_way(), HEADING, Style(40), 12.0).frame(6, 0.0)
     assert len(lines) == 6

@@ -116,6 +116,14 @@ def test_no_five_seconds_pass_without_a_line_while_a_step_works() -> None:
     assert log.stream.getvalue().splitlines()[-1].endswith("asking Docker (about 3 min left)")
 
 
+def test_a_part_that_its_step_may_do_without_is_no_failure_of_the_step() -> None:
+    log = Log()
+    log.say(Kind.STEP_STARTED, "preflight", attempt=1)
+    log.say(Kind.PART_STARTED, "preflight", part="loki")
+    said = log.say(Kind.PART_FINISHED, "preflight", part="loki", outcome="failed", duration_seconds=2)
+    assert said == ["12:00:00  [1/6] preflight        ! loki: not done  2.0 s"]
+
+
 def test_the_sign_of_life_names_the_parts_where_nothing_else_is_known() -> None:
     log = Log()
     log.say(Kind.STEP_STARTED, "pods_ready", attempt=1)
