@@ -28,6 +28,11 @@ class InstallationFacts:
     listeners: Sequence[Listener] | InstallError
     password: str | InstallError | None
 
+    @property
+    def may_flap(self) -> bool:
+        """Whether what answers may not do so a moment later, or the other way round: a node has just started."""
+        return not isinstance(self.endpoints, InstallError) and any(each.steady_s for each in self.endpoints)
+
     def url(self, component: str) -> str | None:
         """Return where a component is reached; None if it is not."""
         endpoints = () if isinstance(self.endpoints, InstallError) else self.endpoints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,18 @@ from contextcore_install.core.text import count
 from contextcore_install.core.threads import run_concurrently
 from contextcore_install.verification.facts import InstallationFacts, observe
 from contextcore_install.verification.grafana import Grafana
-from contextcore_install.verification.results import RequirementResult, failed, probe_of_check, skipped, unknown, unmet
+from contextcore_install.verification.results import (
+    RequirementResult,
+    Status,
+    failed,
+    probe_of_check,
+    skipped,
+    unknown,
+    unmet,
+)
 from contextcore_install.verification.signals import ANSWER_WITHIN_S, Signals, answers_as
 
+AGAIN_S = 0.5  # between two looks at what is unmet
 PHASE_TIMEOUT_S = 20.0  # the most that facts, and then probes, may take; each probe has limits of its own
 
 # What a step's check is about, if not the infrastructure
@@ -59,9 +69,19 @@ class VerificationTarget:
 
 
 def verify(target: VerificationTarget, limit_s: float = 2 * PHASE_TIMEOUT_S) -> list[RequirementResult]:
-    """Return the result of each requirement, within the limit; nothing is raised for what fails."""
-    half_s = min(PHASE_TIMEOUT_S, limit_s / 2)
-    return probe_all(list(requirements(target, observe(target.provider, half_s))), half_s)
+    """Return the result of each requirement, within the limit; nothing is raised for what fails.
+
+    If a node has just started, all is looked at again as long as something is unmet, for a quarter of the limit.
+    """
+    began = time.monotonic()
+    while True:
+        half_s = min(PHASE_TIMEOUT_S, (began + limit_s - time.monotonic()) / 2)
+        facts = observe(target.provider, half_s)
+        results = probe_all(list(requirements(target, facts)), half_s)
+        is_over = time.monotonic() - began + AGAIN_S > limit_s / 4
+        if is_over or not facts.may_flap or all(result.status is not Status.UNMET for result in results):
+            return results
+        time.sleep(AGAIN_S)
 
 
 def requirements(target: VerificationTarget, facts: InstallationFacts) -> Iterator[Requirement]:

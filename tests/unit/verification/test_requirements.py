@@ -24,6 +24,7 @@ from contextcore_install.verification.requirements import (
     requirements,
     security,
     step_results,
+    verify,
 )
 from contextcore_install.verification.results import RequirementResult, Status, by_category
 from kit.fakes import FakeProvider, Told
@@ -143,6 +144,30 @@ def test_what_nobody_wants_here_is_not_asked_for() -> None:
     ids = {each.id for each in requirements(nothing, facts)}
     assert "span_round_trip" in ids
     assert not [name for name in ids if "grafana" in name]
+
+
+class Installed(FakeProvider):
+    """A provider of a metrics store, whose node has just started if it must be steady for a while."""
+
+    steady_s = 0.0
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [Endpoint("mimir", "http://127.0.0.1:1", "/ready", steady_s=self.steady_s)]
+
+
+@pytest.mark.parametrize(("steady_s", "fails", "status"), [(2.0, 1, MET), (2.0, 9, UNMET), (0.0, 1, UNMET)])
+def test_what_a_start_of_the_node_left_unmet_is_looked_at_again(steady_s: float, fails: int, status: Status) -> None:
+    provider, refusals = Installed(["mimir"]), [InstallError("http-reset", "it broke")] * fails
+    provider.steady_s = steady_s
+
+    def write(_: str) -> str:
+        if refusals:
+            raise refusals.pop()
+        return "shown"
+
+    subject = VerificationTarget(provider, LoopbackHttp(), "c", lambda: 0, lambda: None, write)
+    found = {result.id: result.status for result in verify(subject, 4.0)}
+    assert found["metric_round_trip"] is status
 
 
 def test_a_bug_in_a_probe_is_not_hidden() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from contextcore_install.core.dataclass import dataclass, replace
@@ -178,7 +179,9 @@ class Inspector:
         return done.exit_code != 0 or not done.stdout.strip().endswith(f":{snapshot.api_port}")
 
     def has_restarted_recently(self) -> bool:
-        """Tell whether a node that was made before was started lately, as of the last inspection."""
+        """Tell whether a node that was made before was started lately, as far as the engine tells."""
+        with suppress(InstallError):
+            self.started()
         return any(node.was_restarted_recently(time.time()) for node in self._seen)
 
     def started(self) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -92,3 +93,10 @@ def test_a_creation_that_was_cut_off_is_ours_by_its_mark_alone() -> None:
     begun = replace(OWNER, nodes=(), complete=False)
     assert Machine("abc", owner=begun).inspect().ours
     assert not Machine("xyz", owner=begun).inspect().ours
+
+
+@pytest.mark.parametrize(("ago_s", "is_recent"), [(10, True), (600, False)])
+def test_a_recent_start_is_known_before_the_cluster_is_looked_at(ago_s: int, *, is_recent: bool) -> None:
+    nothing: Any = None
+    node = replace(NODE, started=(datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat())
+    assert Inspector(nothing, TtlCache(lambda: [node]), nothing).has_restarted_recently() is is_recent
