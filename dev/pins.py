@@ -35,10 +35,8 @@ _HEAD = """\
 def main(arguments: Sequence[str], pinned: Mapping[str, Release], target: Path = DIGESTS_FILE) -> int:
     options = _parser().parse_args(arguments)
     if options.check:
-        missing = [
-            f"{release.name} {release.version} {where}" for release in pinned.values() for where in gaps(release)
-        ]
-        _say(*(f"no sha256 is committed for {item}: run `make pins`" for item in missing))
+        missing = [sentence for release in pinned.values() for sentence in gaps(release)]
+        _say(*missing)
         return int(bool(missing))
     try:
         with ThreadPoolExecutor() as pool:

@@ -78,6 +78,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
     arguments = ARGUMENTS.get(options.command, ())
     command = options.command or mode or "install"
     given_options = {name: value for name in PROVIDER_OPTIONS if (value := getattr(options, name)) is not None}
+    looks_only = command == "bundle" and options.action != "make"  # at a file, and goes by no variable
     settings = Settings(
         command=command,
         cluster=given or default,
@@ -86,7 +87,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], program: str) -> Sett
         provider=options.provider or "auto",
         ports=_ports(options.port or []),
         options=given_options,
-        environment_options=_from_variables(environ, command, given_options),
+        environment_options=_from_variables(environ, "" if looks_only else command, given_options),
         timeout_s=options.timeout if options.timeout is not None else float("inf"),
         output=options.output or "human",
         arguments={argument.destination: getattr(options, argument.destination) for argument in arguments},
