@@ -114,6 +114,7 @@ def test_a_program_that_was_tampered_with_is_not_installed_nor_is_anything_run(f
     assert "Do get the file again, or make another one" in " ".join(done.stdout.split())
     assert f"--bundle {far_away.bundle}" in done.stdout
     assert not far_away.processes()
+    assert not list((far_away.home / "bin").iterdir()), "none of the others was put in place"
     far_away.make_bundle()
     done = far_away.install()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -84,7 +84,9 @@ def test_a_mirror_that_is_not_used_may_be_wrong(words: list[str]) -> None:
     assert parse(words, {"CONTEXTCORE_MIRROR": "mirror"}, "p").environment_options == {}
 
 
-@pytest.mark.parametrize("words", [[], ["plan"], ["bundle"], ["bundle", "make"], ["watch"], ["restore", "backup.tar.gz"]])
+@pytest.mark.parametrize(
+    "words", [[], ["plan"], ["bundle"], ["bundle", "make"], ["watch"], ["restore", "backup.tar.gz"]]
+)
 def test_a_mirror_to_download_from_may_not_be_wrong(words: list[str]) -> None:
     with pytest.raises(InstallError, match=r"^CONTEXTCORE_MIRROR: it is a URL without credentials"):
         parse(words, {"CONTEXTCORE_MIRROR": "mirror"}, "p")

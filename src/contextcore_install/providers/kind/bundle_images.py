@@ -78,7 +78,8 @@ class BundleImages:
             evidence = "" if lacks else f"{count(len(images), 'image')} from {self._path}"
             return Probe(evidence, machine_findings(facts, str(self._path)))
 
-        return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check(needed(), ctx))
+        # All of them: which ones are needed is not known before there is a kubectl, which may come from the bundle too.
+        return Requirement("bundle", "The offline bundle", probe, lambda ctx: self.check([*self._entries], ctx))
 
     def is_checked(self, images: Sequence[str]) -> bool:
         """Tell whether all of the archives were read, and the file is still as it was then."""

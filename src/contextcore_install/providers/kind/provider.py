@@ -134,7 +134,8 @@ class KindProvider(KubernetesProvider):
     def requirements(self) -> Sequence[Requirement]:
         config, box, engine, ports, image = self._config, self._box, self._engine, self._ports, self._node_image
         needs = KindRequirements(config, box, engine, ports, image, self._source, self._our_nodes, self._kind)
-        return [*needs.all(), *([self._bundle.requirement(self._needed_images)] if self._bundle else [])]
+        # First: nothing is taken from a bundle before it is known to be what it was.
+        return [*([self._bundle.requirement(self._needed_images)] if self._bundle else []), *needs.all()]
 
     def _needed_images(self) -> Sequence[str]:
         """Return the images that a new cluster needs and that are nowhere but in the bundle; none if there is one."""

@@ -11,9 +11,9 @@ import hashlib
 import os
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import IO, BinaryIO, Self
 
@@ -26,6 +26,7 @@ from contextcore_install.system.files import open_regular, write_atomically
 from contextcore_install.system.packages.bundle_format import (
     BLOCK,
     END,
+    FOLDERS,
     MANIFEST,
     PROGRAM,
     SIGNATURE,
@@ -41,6 +42,7 @@ from contextcore_install.system.packages.bundle_format import (
 from contextcore_install.system.packages.releases import MACHINES, Platform, Release, Source
 
 CHUNK = 1024 * 1024
+_PROGRAMS = ("release", "tool")
 MOST_MANIFEST_BYTES, MOST_SIGNATURE_BYTES = 4 * 1024 * 1024, 4096
 
 
@@ -108,10 +110,13 @@ class BundleFile:
         """Write a member to `target`, mode 0600, whole or not at all. Raises InstallError, OSError of the target."""
         write_atomically(target, self.chunks(entry), durable=False)
 
-    def verify(self, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Read every byte; `progress` is told how many, and ends it by what it raises. Raises InstallError."""
+    def verify(self, progress: Callable[[int], None] = lambda _: None, kinds: Container[str] = FOLDERS) -> None:
+        """Read every byte of all members, or those of some kinds; raises InstallError.
+
+        `progress` is told how many bytes were read, and ends it by what it raises.
+        """
         done = 0
-        for entry in self.manifest.entries:
+        for entry in filter(lambda entry: entry.kind in kinds, self.manifest.entries):
             for chunk in self.chunks(entry):
                 done += len(chunk)
                 progress(done)
@@ -223,19 +228,17 @@ def before_anything() -> Iterator[None]:
 
 
 class BundleSource:
-    """The files of releases that a bundle has."""
+    """The files of releases that a bundle has: none of one in which any is not what it was."""
 
     def __init__(self, path: Path, key: str = "") -> None:
         self._path, self._key = path, key
-
-    @cached_property
-    def _bundle(self) -> BundleFile:
-        return open_bundle(self._path, self._key)
+        self._alone = threading.Lock()
+        self._opened: BundleFile | InstallError | None = None
 
     def get(self, ctx: StepContext, release: Release, platform: Platform, target: Path) -> None:
         """Write upstream's file of a release to `target`, checked. Raises InstallError, OSError."""
-        bundle = self._bundle
-        entries = (*bundle.entries("release"), *bundle.entries("tool"))
+        bundle = self._whole(ctx)
+        entries = [entry for kind in _PROGRAMS for entry in bundle.entries(kind)]
         entry = next((item for item in entries if (item.name, item.version) == (release.name, release.version)), None)
         if entry is None:
             message = f"{self._path} has no {release.name} {release.version}."
@@ -246,6 +249,21 @@ class BundleSource:
             raise InstallError("bundle-unusable", message, evidence, hint)
         ctx.activity(f"taking {release.name} {release.version} from {self._path.name}")
         bundle.copy_checked(entry, target)
+
+    def _whole(self, ctx: StepContext) -> BundleFile:
+        """Return the bundle, once all of its programs have been read; raises InstallError."""
+        with self._alone:
+            if self._opened is None:
+                try:
+                    bundle = open_bundle(self._path, self._key)
+                    ctx.activity(f"checking {self._path.name}")
+                    bundle.verify(lambda _: ctx.raise_if_cancelled(), _PROGRAMS)
+                    self._opened = bundle
+                except InstallError as error:
+                    self._opened = error
+            if isinstance(self._opened, InstallError):
+                raise self._opened
+            return self._opened
 
 
 def source_of(config: ProviderConfig) -> Source:

@@ -146,6 +146,18 @@ def test_images_are_checked_once_before_anything_is_done(bundle: BundleImages) -
     assert not required.probe().findings
 
 
+def test_images_that_are_not_known_to_be_needed_yet_are_checked_too(bundle: BundleImages) -> None:
+    fix = requirement(bundle, NODE).fix
+    assert fix
+    fix(Told().ctx)
+    assert bundle.is_checked([NODE, LOKI])
+
+
+def test_a_bundle_is_checked_before_a_tool_is_taken_from_it(tmp_path: Path, bundle: BundleImages) -> None:
+    first = new_cluster(tmp_path, tmp_path / "o11y.bundle").requirements()[0]
+    assert (first.id, bool(first.fix)) == ("bundle", True)
+
+
 def test_an_image_that_is_nowhere_is_named(bundle: BundleImages) -> None:
     (finding,) = requirement(bundle, LOKI, "grafana/mimir:3").probe().findings
     assert finding.message == "Neither o11y.bundle nor the engine has grafana/mimir:3."
@@ -159,15 +171,20 @@ def test_what_is_needed_may_not_be_known(bundle: BundleImages) -> None:
     assert (probe.skipped, probe.findings) == (True, ())
 
 
-def finding_of_a_new_cluster(folder: Path, bundle: Path, node_image: str = "") -> str:
-    """Return what preflight says of a bundle on a machine whose engine has nothing, and which has no kubectl yet."""
+def new_cluster(folder: Path, bundle: Path, node_image: str = "") -> KindProvider:
+    """Return the provider of one on a machine whose engine has nothing, and which has no kubectl yet."""
     (folder / "path").mkdir()
     engine = folder / "path" / "docker"
     engine.write_text('#!/bin/sh\n[ "$1" = ps ]\n')
     engine.chmod(0o755)
     environ, options = {"PATH": str(engine.parent), CHOICE: "docker"}, {"node_image": node_image}
     config = ProviderConfig("demo", folder / "demo", folder / "bin", environ, options=options, bundle=bundle)
-    required = next(item for item in KindProvider(config).requirements() if item.id == "bundle")
+    return KindProvider(config)
+
+
+def finding_of_a_new_cluster(folder: Path, bundle: Path, node_image: str = "") -> str:
+    """Return what preflight says of a bundle."""
+    required = next(item for item in new_cluster(folder, bundle, node_image).requirements() if item.id == "bundle")
     return "".join(finding.message for finding in required.probe().findings)
 
 

@@ -53,6 +53,17 @@ def test_a_tampered_program_is_not_put_in_place(bundle: Path, tmp_path: Path) ->
     assert not (tmp_path / "it").exists()
 
 
+def test_nothing_is_taken_of_a_bundle_in_which_any_program_was_tampered_with(bundle: Path, tmp_path: Path) -> None:
+    content = bundle.read_bytes()
+    place = content.rindex(PROGRAM)  # that of kind, which is behind the release
+    bundle.write_bytes(content[:place] + b"#!/bin/ls" + content[place + 9 :])
+    source = BundleSource(bundle)
+    for _ in range(2):
+        with pytest.raises(InstallError, match="tools/kind is not what it was: its checksum differs"):
+            source.get(Told().ctx, RELEASE, Platform.here(), tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
 def test_what_a_bundle_lacks_is_looked_for_nowhere_else(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(InstallError) as caught:
         install_program("kubectl", Told().ctx, tmp_path / "bin", {"PATH": ""}, source=BundleSource(bundle))
