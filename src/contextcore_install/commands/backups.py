@@ -15,7 +15,8 @@ from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.backing_up import make_backup, resolve_what_runs, volumes_of
+from contextcore_install.runtime.backing_up import make_backup
+from contextcore_install.runtime.installation import resolve_what_runs, volumes_of
 from contextcore_install.runtime.interaction import cancellable, report_done, require_name, require_yes
 from contextcore_install.runtime.output_file import binary_file, stamped_name
 from contextcore_install.runtime.records import take_lock

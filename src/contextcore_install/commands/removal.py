@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +15,20 @@ from contextcore_install.core.errors import InstallError, own, usage_error
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState, Provider
 from contextcore_install.engine.outcome import Outcome, RunResult
+from contextcore_install.engine.replica import HasRemoteRecords
 from contextcore_install.engine.state import CLUSTER_STEP, State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.backing_up import Backup, make_backup, resolve_what_runs, volumes_of
-from contextcore_install.runtime.installation import Installation, resolve
+from contextcore_install.runtime.installation import Installation, resolve, resolve_what_runs, volumes_of
 from contextcore_install.runtime.interaction import agreed, can_ask, cancellable, report_done, require_name, require_yes
 from contextcore_install.runtime.records import take_lock
-from contextcore_install.runtime.remote_state import alone_in_cluster
 from contextcore_install.runtime.selection import is_bound
-from contextcore_install.runtime.watch_service import end_service
 from contextcore_install.storage.archived import archive_records, require_archivable
-from contextcore_install.storage.backup.restoring import give_up
 from contextcore_install.storage.files import using
 from contextcore_install.storage.store import read_records
 from contextcore_install.ui.text import size
 
 if TYPE_CHECKING:  # what undoes nothing carries no plan out
+    from contextcore_install.runtime.backing_up import Backup
     from contextcore_install.runtime.console import Console
     from contextcore_install.runtime.session import Session
 
@@ -78,9 +76,13 @@ def _prepare(app: App) -> tuple[tuple[str, ...], str]:
         if loses_data and app.settings.arguments["no_backup"]:
             kept = "Its data went with it."
         elif loses_data:
+            from contextcore_install.runtime.backing_up import make_backup
+
             saved = make_backup(installation, records, ctx, about="before-rollback-")
             kept = f"Its data is in {saved.path}"
         if CLUSTER_STEP in steps:
+            from contextcore_install.runtime.watch_service import end_service
+
             ctx.raise_if_cancelled()
             end_service(app, ctx)
         ctx.raise_if_cancelled()
@@ -150,7 +152,10 @@ def delete(app: App) -> int:
     with cancellable(app) as ctx, take_lock(app):
         require_archivable(app.home, name)
         saved = _end_what_runs(app, ctx, with_backup=wanted)
-        give_up(app.layout)  # or what is cut off here would be brought back by the next run
+        if app.layout.restore.is_dir():  # else what is cut off here would be brought back by the next run
+            from contextcore_install.storage.backup.restoring import give_up
+
+            give_up(app.layout)
         kept = archive_records(app.home, name, app.layout.backups)
         with using(app.layout.folder), suppress(FileNotFoundError):
             shutil.rmtree(app.layout.folder)
@@ -186,15 +191,28 @@ def _runs_without_records(app: App) -> bool:
         return False
 
 
+def _alone(app: App, provider: Provider) -> AbstractContextManager[None]:
+    """Have the lease on the installation while it is removed, if its cluster has one."""
+    if not isinstance(provider, HasRemoteRecords):
+        return nullcontext()
+    from contextcore_install.runtime.remote_state import alone_in_cluster
+
+    return alone_in_cluster(app, provider)
+
+
 def _end_what_runs(app: App, ctx: StepContext, *, with_backup: bool) -> Backup | None:
+    from contextcore_install.runtime.watch_service import end_service
+
     records = read_records(app.layout, app.settings.cluster)
     installation, saved = resolve_what_runs(app, records.state, records.state), None
     if with_backup:
+        from contextcore_install.runtime.backing_up import make_backup
+
         saved = make_backup(installation, records, ctx, about="before-delete-")
     ctx.raise_if_cancelled()
     end_service(app, ctx)
     try:
-        with alone_in_cluster(app, installation.provider):
+        with _alone(app, installation.provider):
             ctx.raise_if_cancelled()
             installation.provider.remove_cluster(ctx)
     except InstallError as error:

@@ -13,17 +13,16 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from contextcore_install import __version__
-from contextcore_install.core.dataclass import dataclass, replace
+from contextcore_install.core.dataclass import dataclass
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.events import Event, Kind, second
 from contextcore_install.core.interfaces import StepContext
-from contextcore_install.core.provider import ClusterState, Provider, Volume, url_of
+from contextcore_install.core.provider import Provider, Volume, url_of
 from contextcore_install.core.text import IN_FILES, count
 from contextcore_install.engine.state import State, state_from_document
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.installation import Installation
+from contextcore_install.runtime.installation import Installation, volumes_of
 from contextcore_install.runtime.output_file import stamped_name
-from contextcore_install.runtime.selection import found_ports, select
 from contextcore_install.stack.catalogue import COMPONENTS
 from contextcore_install.storage.backup.archive import GRAFANA, RECORDS, VOLUMES, pack, require_room
 from contextcore_install.storage.files import UnreadableFileError, using
@@ -54,22 +53,6 @@ class Backup:
     def words(self) -> str:
         held = ", ".join(volume.name for volume in self.volumes) or "the records alone"
         return f"{size(self.bytes)}: {held}"
-
-
-def volumes_of(provider: Provider) -> Sequence[Volume]:
-    """Return what there is to copy; nothing if there is no cluster. Raises InstallError if that is not known."""
-    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
-        return []
-    return provider.data().volumes()
-
-
-def resolve_what_runs(app: App, state: State, like: State) -> Installation:
-    """Return the installation of the state; if that has none, one as in `like`, on the ports of what runs."""
-    selection = select(app, state if state.exists else like)
-    found = None if state.exists else found_ports(app, selection)
-    if found:
-        selection = replace(selection, ports={**found, **app.settings.ports})
-    return Installation(app, selection, state if state.exists else like)
 
 
 def _with_installation(records: Records, installation: Installation) -> Records:

@@ -7,24 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contextcore_install.core.provider import Provider, url_of
+from contextcore_install.core.dataclass import replace
+from contextcore_install.core.provider import ClusterState, Provider, Volume, url_of
 from contextcore_install.core.requirements import Storage
 from contextcore_install.engine.plan import Plan
 from contextcore_install.engine.replaced import DataReplaced, replaced
 from contextcore_install.engine.state import State
 from contextcore_install.runtime.app import App
-from contextcore_install.runtime.checks import check_all
-from contextcore_install.runtime.notifier import without_contact_points
-from contextcore_install.runtime.selection import Selection, basis, select
+from contextcore_install.runtime.selection import Selection, basis, found_ports, select
 from contextcore_install.stack.catalogue import METRICS_STORE, resolve_ports, traces_url
-from contextcore_install.storage.cursors import CursorFile
-from contextcore_install.storage.journal.journal import JournalReader
-from contextcore_install.telemetry.shipper import Shipper
 
 if TYPE_CHECKING:
     from contextcore_install.core.findings import CheckResult
     from contextcore_install.core.interfaces import Telemetry
     from contextcore_install.core.threads import CancelToken
+    from contextcore_install.telemetry.shipper import Shipper
     from contextcore_install.verification.results import RequirementResult
 
 
@@ -49,6 +46,10 @@ class Installation:
 
     def shipper(self, report: Callable[[str], None]) -> Shipper:
         """Return the way of the events into the stack; not started."""
+        from contextcore_install.storage.cursors import CursorFile
+        from contextcore_install.storage.journal.journal import JournalReader
+        from contextcore_install.telemetry.shipper import Shipper
+
         layout = self.app.layout
         return Shipper(
             JournalReader(layout.journal),
@@ -63,6 +64,7 @@ class Installation:
     def plan(self, telemetry: Telemetry) -> Plan:
         """Return the installation's steps; raises InstallError if a restore was begun and cannot be finished."""
         from contextcore_install.diagnosis.failures import service_finding
+        from contextcore_install.runtime.notifier import without_contact_points
         from contextcore_install.steps.base import StepTools
         from contextcore_install.steps.registry import installation_plan
         from contextcore_install.system.http import LoopbackHttp
@@ -82,6 +84,8 @@ class Installation:
     def check(
         self, report: Callable[[str], None], *, until: str = "", token: CancelToken | None = None
     ) -> dict[str, CheckResult]:
+        from contextcore_install.runtime.checks import check_all
+
         plan = self.plan(self.shipper(report))
         return check_all(plan.until(until) if until else plan, self.app.clock, token)
 
@@ -125,6 +129,22 @@ class Installation:
 
 def resolve(app: App, state: State) -> Installation:
     return Installation(app, select(app, state), state)
+
+
+def volumes_of(provider: Provider) -> Sequence[Volume]:
+    """Return what there is to copy; nothing if there is no cluster. Raises InstallError if that is not known."""
+    if provider.cluster().state in (ClusterState.ABSENT, ClusterState.FOREIGN):
+        return []
+    return provider.data().volumes()
+
+
+def resolve_what_runs(app: App, state: State, like: State) -> Installation:
+    """Return the installation of the state; if that has none, one as in `like`, on the ports of what runs."""
+    selection = select(app, state if state.exists else like)
+    found = None if state.exists else found_ports(app, selection)
+    if found:
+        selection = replace(selection, ports={**found, **app.settings.ports})
+    return Installation(app, selection, state if state.exists else like)
 
 
 def _made_at(path: Path) -> float:

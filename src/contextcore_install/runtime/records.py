@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from contextcore_install.core.dataclass import replace
 from contextcore_install.core.errors import InstallError
@@ -28,7 +29,9 @@ from contextcore_install.storage.step_logs import StepLogs, prune_logs
 from contextcore_install.storage.store import Records, adopt, mend_records, read_records
 from contextcore_install.system.files import sweep
 from contextcore_install.system.lock import GETTING, sweep_work_folders
-from contextcore_install.telemetry.shipper import Shipper
+
+if TYPE_CHECKING:
+    from contextcore_install.telemetry.shipper import Shipper
 
 
 def take_lock(app: App) -> Lock:
