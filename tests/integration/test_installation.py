@@ -33,6 +33,7 @@ def test_an_installation_completes_and_a_second_run_has_nothing_to_do(installati
 
 def test_the_files_are_private_and_where_the_plan_wants_them(installation: Installation) -> None:
     installation.install()
+    installation.remove()  # its store would go on renaming files
     latest_link = installation.home / "install-state.json"
     assert str(latest_link.readlink()) == "clusters/test/install-state.json"
     assert json.loads(latest_link.read_text())["version"] == "1.0"
