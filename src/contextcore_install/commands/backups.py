@@ -14,13 +14,13 @@ from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import Provider, Volume
 from contextcore_install.engine.state import State
 from contextcore_install.providers.registry import PROVIDERS
-from contextcore_install.runtime.app import App
+from contextcore_install.runtime.app import App, left_by
 from contextcore_install.runtime.backing_up import make_backup
 from contextcore_install.runtime.installation import resolve_what_runs, volumes_of
 from contextcore_install.runtime.interaction import cancellable, report_done, require_name, require_yes
 from contextcore_install.runtime.output_file import binary_file, stamped_name
 from contextcore_install.runtime.records import take_lock
-from contextcore_install.runtime.selection import choose_provider, is_bound, left_by, select
+from contextcore_install.runtime.selection import choose_provider, is_bound, select
 from contextcore_install.storage.backup.archive import RECORDS, Manifest, require_room, unpack
 from contextcore_install.storage.backup.restoring import begin, staging
 from contextcore_install.storage.files import UnreadableFileError

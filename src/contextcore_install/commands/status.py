@@ -6,7 +6,7 @@ from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.text import ascii_json
 from contextcore_install.engine.state import State
 from contextcore_install.engine.status import status_document
-from contextcore_install.runtime.app import App
+from contextcore_install.runtime.app import App, left_by
 from contextcore_install.storage.files import UnreadableFileError
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.storage.store import Records, cluster_at, foreign_link, read_records
@@ -48,7 +48,7 @@ def status(app: App) -> int:
 
 def _left_over(app: App) -> list[str]:
     """Return what there is of an installation without records: it was reset, or they are lost."""
-    from contextcore_install.runtime.selection import left_by, select
+    from contextcore_install.runtime.selection import select
 
     left = left_by(app.layout)
     if not left:

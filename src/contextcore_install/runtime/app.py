@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
 from contextcore_install.core.dataclass import dataclass
-from contextcore_install.providers.registry import create_provider
+from contextcore_install.providers.registry import PROVIDERS, create_provider, found_by
 from contextcore_install.storage.home import ClusterLayout, Home
 from contextcore_install.storage.journal.segments import SEGMENT_BYTES
 
@@ -53,12 +53,14 @@ class App:
         settings = self.settings
         usual = self.environ.get("HOME", "") + "/.contextcore"
         chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
+        named = settings.provider if settings.provider in PROVIDERS else left_by(self.layout)
         return Commands(
             settings.program,
             settings.cluster,
             DEFAULT_CLUSTER if settings.default_cluster == DEFAULT_CLUSTER else "",
             settings.given_flags,
             {"CONTEXTCORE_HOME": str(self.home.folder)} if chosen else {},
+            found_by(named, self.environ),
             settings.given_variables,
             self._free_port,
         )
@@ -82,3 +84,8 @@ class App:
         while port in usual or port in self.settings.ports.values():
             port = free_port(port)
         return port
+
+
+def left_by(layout: ClusterLayout) -> str:
+    """Return the provider of which there are files in an installation's folder; empty if there is none."""
+    return next((name for name in PROVIDERS if (layout.folder / name).is_dir()), "")

@@ -19,10 +19,9 @@ from contextcore_install.core.errors import ExitCode, InstallError, usage_error
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import COMPLETED, State
 from contextcore_install.providers.registry import PROVIDERS, held_ports, recollect
-from contextcore_install.runtime.app import App
+from contextcore_install.runtime.app import App, left_by
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
 from contextcore_install.stack.catalogue import ALL, PORTS, chosen_components, resolve_ports
-from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.ports import bind_problem
 
@@ -130,11 +129,6 @@ def choose_provider(app: App, state: State, bundled: Sequence[str] = ()) -> tupl
     if engine_answers(app.environ):
         return "kind", "a container engine answers"
     return "host", "no container engine of this machine answers"
-
-
-def left_by(layout: ClusterLayout) -> str:
-    """Return the provider of which there are files in an installation's folder; empty if there is none."""
-    return next((name for name in PROVIDERS if (layout.folder / name).is_dir()), "")
 
 
 def is_bound(state: State) -> bool:

@@ -31,6 +31,9 @@ _VARIABLE = rf"([A-Z_][A-Z0-9_]*)=((?:{_PIECE})*) "
 _MODES = {f"--{mode}": mode for mode in MODES}
 _BARE = frozenset({"--help", "--version", "-h"})
 _TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value) for name, flag in FLAGS.items()}
+_OF_RECORDS = frozenset(
+    {"attach", "clusters", "completion", "history", "logs", "notify", "report", "reset", "state", "status"}
+)
 GIVEN_AGAIN = frozenset({"--install-tools", "--pull", "--bundle", "--bundle-key"})
 """What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 
@@ -53,6 +56,11 @@ class OwnCommand:
         modes = (_MODES[word] for word in self.words if word in _MODES)
         return next(named, "") or next(modes, "") or "install"
 
+    @property
+    def is_of_records(self) -> bool:
+        """Whether it looks at no more than what is on record."""
+        return self.command in _OF_RECORDS and "--live" not in self.words
+
     def values(self, flag: str) -> list[str]:
         """Return the values that it gives a flag, and "" for one without a value; nothing if it has no such flag."""
         joined = [word.partition("=")[2] for word in self.words if word.startswith(f"{flag}=")]
@@ -64,8 +72,9 @@ class Commands:
     """Makes the program's own commands, with what an invocation was given that they need to mean the same.
 
     `default_cluster` need not be named. `flags` say how the installation is made, each with its value ("" for none);
-    `variables` always count, and `option_variables` (by the flag that each stands for) if such flags do. `free_port`
-    finds a port that a component may have instead of its own; 0 if there is none to name.
+    `variables` always count, `place_variables` for what looks further than the records, and `option_variables` (by the
+    flag that each stands for) if such flags do. `free_port` finds a port that a component may have instead of its own;
+    0 if there is none to name.
     """
 
     program: str = PROGRAM
@@ -73,6 +82,7 @@ class Commands:
     default_cluster: str = DEFAULT_CLUSTER
     flags: tuple[tuple[str, str], ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    place_variables: Mapping[str, str] = field(default_factory=dict)
     option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     free_port: Callable[[str], int] = lambda _: 0
 
@@ -97,7 +107,8 @@ class Commands:
         command = found.command
         if not command:
             return " ".join(words)
-        variables = found.variables | {name: _quoted(value) for name, value in self.variables.items()}
+        here = self.variables if found.is_of_records else {**self.variables, **self.place_variables}
+        variables = found.variables | {name: _quoted(value) for name, value in here.items()}
         for flag, (name, value) in self.option_variables.items():
             if command in FLAGS[flag].commands and not found.values(flag):
                 variables[name] = _quoted(value)

@@ -136,6 +136,38 @@ def test_an_invocation_hands_on_its_flags_and_variables() -> None:
     assert named("--status") == "./create-cluster.sh --status --cluster o11y-dev"
 
 
+KUBE, DOCKER = "/work/kube.yaml", "unix:///run/user/7/docker.sock"
+WAYS = {"KUBECONFIG": KUBE, "DOCKER_HOST": DOCKER}
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "lead"),
+    [
+        (["--provider", "kind"], WAYS, f"KUBECONFIG={KUBE} DOCKER_HOST={DOCKER} "),
+        (["--provider", "kube-context"], WAYS, f"KUBECONFIG={KUBE} "),
+        (["--provider", "host"], WAYS, ""),
+        ([], WAYS, f"KUBECONFIG={KUBE} DOCKER_HOST={DOCKER} "),
+        ([], {"KUBECONFIG": "/home/a/.kube/config", "DOCKER_HOST": "unix:///var/run/docker.sock"}, ""),
+        ([], {"KUBECONFIG": "", "DOCKER_HOST": "tcp://127.0.0.1:2375"}, "DOCKER_HOST=tcp://127.0.0.1:2375 "),
+        ([], {"DOCKER_HOST": "tcp://joe:secret@build:2376"}, ""),
+    ],
+)
+def test_a_command_leads_to_the_cluster_and_the_engine_that_this_one_does(
+    words: list[str], environ: dict[str, str], lead: str
+) -> None:
+    commands = commands_of(*words, **environ).on_record()
+    assert commands("--resume") == f"{lead}./create-cluster.sh --resume"
+    assert commands("--status", "--live") == f"{lead}./create-cluster.sh --status --live"
+    assert commands("logs", "pods_ready") == "./create-cluster.sh logs pods_ready"
+    assert commands.typed(commands("--resume")) == commands("--resume")
+
+
+def test_the_files_of_an_installation_say_what_leads_to_it(tmp_path: Path) -> None:
+    (tmp_path / "clusters" / "o11y-dev" / "host").mkdir(parents=True)
+    typed = commands_of(CONTEXTCORE_HOME=str(tmp_path), **WAYS)("--resume")
+    assert typed == f"CONTEXTCORE_HOME={tmp_path} ./create-cluster.sh --resume"
+
+
 def test_what_is_typed_means_the_same_to_the_program() -> None:
     words = ["plan", "--provider", "kind", "--workers", "2", "--port", "grafana=3001", "--cluster", "demo"]
     typed = shlex.split(commands_of(*words)())
