@@ -70,7 +70,7 @@ class Plan:
         if len(self._steps) != len(steps):
             raise ValueError("two steps have the same id")
         for step in steps:
-            if unknown := set(step.needs) - self._steps.keys():
+            if unknown := {need for need in step.needs if need not in self._steps}:
                 raise ValueError(f"step {step.id} needs {', '.join(sorted(unknown))}, which is not in the plan")
         self.sorter()
 

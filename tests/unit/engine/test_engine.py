@@ -347,3 +347,13 @@ def test_plans_that_cannot_be_ordered_are_refused() -> None:
 def test_a_plan_can_end_early_with_all_that_its_end_needs() -> None:
     plan = Plan([FakeStep("a"), FakeStep("b", ["a"]), FakeStep("c", ["b"]), FakeStep("d")])
     assert [step.id for step in plan.until("b")] == ["a", "b"]
+
+
+def test_a_step_of_a_long_plan_costs_no_more_than_one_of_a_short_plan() -> None:
+    def cost(count: int) -> float:
+        steps = [FakeStep(f"step{n}", [f"step{n - 1}"] if n else []) for n in range(count)]
+        began = time.process_time()
+        Plan(steps)
+        return (time.process_time() - began) / count
+
+    assert cost(20_000) < 10 * min(cost(200) for _ in range(5))
