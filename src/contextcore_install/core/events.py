@@ -85,11 +85,9 @@ class Event:
 
     def as_document(self) -> dict[str, Any]:
         """Return the event as one JSON object: the journal's line and `--output json`'s."""
-        document: dict[str, Any] = {"number": self.number, "at": instant(self.at_us), "run_id": self.run_id}
-        document["kind"] = self.kind.value
-        if self.step:
-            document["step"] = self.step
-        return {**document, **self.data}
+        step = {"step": self.step} if self.step else {}
+        envelope = {"number": self.number, "at": instant(self.at_us), "run_id": self.run_id, "kind": str(self.kind)}
+        return {**envelope, **step, **self.data}
 
 
 _LONGEST_S = 10**9

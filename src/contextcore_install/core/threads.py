@@ -14,19 +14,21 @@ from contextcore_install.core.interfaces import StepContext
 Value = TypeVar("Value")
 
 
+_change = threading.Condition()
+"""One for all tokens: each step has a token of its own, and few are ever cancelled."""
+
+
 class CancelToken:
     """Set once, from any thread: waits end, and registered actions are called."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self._lock = threading.Lock()
         self._actions: list[Callable[[], None]] = []
-        self._noted = False
+        self._noted = self._set = False
         self.reason = ""
 
     @property
     def cancelled(self) -> bool:
-        return self._noted or self._event.is_set()
+        return self._noted or self._set
 
     def note(self, reason: str) -> None:
         """Mark the work as cancelled without taking a lock, for a signal handler; `cancel` follows."""
@@ -35,18 +37,20 @@ class CancelToken:
 
     def cancel(self, reason: str) -> None:
         """Cancel the work; the first reason stays."""
-        with self._lock:
-            if self._event.is_set():
+        with _change:
+            if self._set:
                 return
             self.reason = self.reason or reason
-            self._event.set()
+            self._set = True
+            _change.notify_all()
             actions, self._actions = self._actions, []
         for action in actions:
             action()
 
     def wait(self, seconds: float) -> None:
-        if self._noted or self._event.wait(seconds):
-            raise CancelledError(self.reason)
+        with _change:
+            _change.wait_for(lambda: self.cancelled, seconds)
+        self.raise_if_cancelled()
 
     def raise_if_cancelled(self) -> None:
         if self.cancelled:
@@ -55,8 +59,8 @@ class CancelToken:
     @contextmanager
     def on_cancel(self, action: Callable[[], None]) -> Iterator[None]:
         """Within the block, call `action` upon cancellation (at once if that was before)."""
-        with self._lock:
-            pending = not self._event.is_set()
+        with _change:
+            pending = not self._set
             if pending:
                 self._actions.append(action)
         if not pending:
@@ -64,7 +68,7 @@ class CancelToken:
         try:
             yield
         finally:
-            with self._lock:
+            with _change:
                 if action in self._actions:
                     self._actions.remove(action)
 

@@ -15,6 +15,8 @@ from contextcore_install.core.redaction import command_line
 from contextcore_install.core.threads import CancelToken
 from contextcore_install.engine.plan import Step
 
+_of_thread = threading.local()  # parts may run at the same time, each in a thread of its own
+
 LONG_S = 1.0
 """A check's command is recorded if it took this many seconds: it explains where the time went."""
 
@@ -59,7 +61,6 @@ class Context:
     applies: bool = False
 
     def __post_init__(self) -> None:
-        self._of_thread = threading.local()  # parts may run at the same time, each in a thread of its own
         self.wait, self.raise_if_cancelled = self.token.wait, self.token.raise_if_cancelled
         self.on_cancel = self.token.on_cancel
 
@@ -80,12 +81,12 @@ class Context:
         self.report(Kind.PART_STARTED, self.step_id, {"part": name})
         began = self.clock.monotonic()
         outcome, around = "failed", self._part
-        self._of_thread.part = name
+        _of_thread.part = name
         try:
             yield
             outcome = "completed"
         finally:
-            self._of_thread.part = around
+            _of_thread.part = around
             data = {"part": name, "outcome": outcome, "duration_seconds": round(self.clock.monotonic() - began, 3)}
             self.report(Kind.PART_FINISHED, self.step_id, data)
 
@@ -104,7 +105,7 @@ class Context:
 
     @property
     def _part(self) -> str:
-        return str(getattr(self._of_thread, "part", ""))
+        return str(getattr(_of_thread, "part", ""))
 
     @property
     def remaining_s(self) -> float:

@@ -170,11 +170,10 @@ class Engine:
 
     def _context(self, task: Task, *, applies: bool = False) -> Context:
         deadline = task.began + task.step.timeout_s
+        return Context(task.step.id, task.token, self._report, self._clock, deadline, self._inbox.put, applies=applies)
 
-        def report(*event: Any) -> None:
-            self._inbox.put(partial(self._reported, *event))
-
-        return Context(task.step.id, task.token, report, self._clock, deadline, self._inbox.put, applies=applies)
+    def _report(self, *event: Any) -> None:
+        self._inbox.put(partial(self._reported, *event))
 
     def _reported(self, kind: Kind, step_id: str, data: dict[str, Any]) -> None:
         if task := self._tasks.get(step_id):  # else the engine has given it up

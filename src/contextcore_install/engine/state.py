@@ -39,8 +39,7 @@ class StepState:
 
     def as_document(self) -> dict[str, Any]:
         """Return the step as the state file holds it, without what is not known."""
-        known = {name: getattr(self, name) for name in STEP_FIELDS}
-        return {name: value for name, value in known.items() if value or name == "status"} | self.extra
+        return {name: value for name in STEP_FIELDS if (value := getattr(self, name))} | self.extra
 
 
 STEP_FIELDS = tuple(name for name in StepState.__slots__ if name != "extra")

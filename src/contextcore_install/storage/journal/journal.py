@@ -168,8 +168,10 @@ class JournalWriter:
         self.offset = JournalOffset(event.number, self.offset.bytes + len(line), event.at_us)
 
     def sync(self) -> None:
-        with using(self._path):
+        try:
             _sync(self._descriptor)
+        except OSError as error:
+            raise unusable(self._path, error) from error
 
     def close(self) -> None:
         """Sync and close; nothing is appended after it."""
