@@ -18,6 +18,7 @@ from contextcore_install.runtime.interaction import can_ask, cancellable, report
 from contextcore_install.runtime.recovery import find_installation, known_records
 from contextcore_install.runtime.selection import allocate_ports, select
 from contextcore_install.steps.registry import NEEDS, TITLES
+from contextcore_install.storage.home import require_private
 from contextcore_install.storage.store import read_records
 
 if TYPE_CHECKING:
@@ -29,18 +30,23 @@ SOMETHING_TO_DO = 2  # what `--detailed-exitcode` ends with if a run would do so
 
 
 def plan(app: App) -> int:
-    show = _show_repair if app.settings.arguments["for_repair"] else _show_installation
     if not app.settings.arguments["detailed_exitcode"]:
-        show(app)
+        _show(app)
         return ExitCode.DONE
     try:
-        return show(app)
+        return _show(app)
     except InstallError as error:
         raise replace(error, exit_code=ExitCode.STEP_FAILED) from error  # the others have a meaning of their own here
 
 
-def _show_repair(app: App) -> int:
+def _show(app: App) -> int:
     """Show the plan; return what `--detailed-exitcode` ends with."""
+    for folder in (app.home.folder, app.home.clusters, app.layout.folder):
+        require_private(folder)  # as a run would refuse it
+    return _show_repair(app) if app.settings.arguments["for_repair"] else _show_installation(app)
+
+
+def _show_repair(app: App) -> int:
     records, installation = find_installation(app, "plan --repair", "repair")
     found = installation.check(records.notices.append)
     fixable = has_automatic_fix(found, may_lose_data=False)

@@ -113,17 +113,23 @@ def find_home(environ: Mapping[str, str], effective_uid: int) -> Home:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder with mode 0700, or see that the one that is there is ours alone.
+    """Make a folder with mode 0700, or see that the one that is there is ours alone; raises InstallError if not."""
+    with using(folder), suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        return
+    require_private(folder)
 
-    Raises InstallError for what is no folder, another user's, or open to others' writing: whoever can write there could
-    have us run, read or replace what they like.
+
+def require_private(folder: Path) -> None:
+    """Raise InstallError for what is no folder, another user's, or open to others' writing; there may be nothing.
+
+    Whoever can write there could have us run, read or replace what they like.
     """
     with using(folder):
         try:
-            folder.mkdir(mode=0o700)
-            return
-        except FileExistsError:
             facts = folder.lstat()
+        except FileNotFoundError:
+            return
     if stat.S_ISLNK(facts.st_mode):
         hint = f"replace it by a folder, or set CONTEXTCORE_HOME={quoted(os.path.realpath(folder))}"
         raise _unsafe(folder, "it is a link", hint)
