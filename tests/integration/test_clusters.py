@@ -43,6 +43,9 @@ def test_each_installation_has_a_row(installation: Installation) -> None:
     assert rows["torn"]["overall"] == "unreadable"
     assert rows["torn"]["problem"]
 
+    installation.remove()
+    assert listed(installation, "--live")["test"]["found"]["state"] == "degraded"
+
     shown = installation.run("clusters").stdout
     assert "test" in shown
     assert "complete" in shown

@@ -15,6 +15,8 @@ from contextcore_install.storage.home import ClusterLayout
 from contextcore_install.storage.state_file import load_state
 from contextcore_install.system.lock import owner_of
 
+RUNS_IF = "services_verify"  # the last step that says whether what is installed runs
+
 
 def clusters(app: App) -> int:
     from contextcore_install.ui.tables import render_clusters
@@ -50,14 +52,21 @@ def _row(app: App, name: str) -> dict[str, Any]:
 
 
 def _found(app: App, layout: ClusterLayout, name: str) -> dict[str, str]:
-    """Return what is there under the cluster's name, as its provider sees it now."""
+    """Return what is there under the cluster's name, as its provider sees it now, and whether all runs in it."""
     from contextcore_install.core.dataclass import replace
+    from contextcore_install.core.provider import ClusterState
+    from contextcore_install.core.text import and_more
     from contextcore_install.runtime.installation import resolve
     from contextcore_install.storage.store import read_records
 
     about = replace(app, settings=replace(app.settings, cluster=name))
     try:
-        report = resolve(about, read_records(layout, name).state).provider.cluster()
+        installation = resolve(about, read_records(layout, name).state)
+        report = installation.provider.cluster()
+        if report.state is ClusterState.HEALTHY:
+            checks = installation.check(lambda _: None, until=RUNS_IF).values()
+            if problems := [finding for check in checks for finding in check.problems]:
+                return {"state": ClusterState.DEGRADED.value, "evidence": problems[0].message + and_more(problems)}
     except InstallError as error:
         return {"state": "unknown", "evidence": error.message}
     return {"state": report.state.value, "evidence": report.evidence}
