@@ -102,6 +102,16 @@ def test_everything_comes_from_the_bundle_and_later_runs_need_it_no_more(far_awa
     assert far_away.run("--repair", "--yes").returncode == 0
     assert set(far_away.processes()) == set(VERSIONS)
 
+    (far_away.home / "bin" / "loki").unlink()
+    end(far_away.processes()["loki"])
+    gone = far_away.run()
+    assert gone.returncode == 1, gone.stdout + gone.stderr
+    assert "--install-tools" not in gone.stdout
+    assert f"--resume --bundle {far_away.bundle} " in gone.stdout
+    far_away.make_bundle()
+    assert far_away.install().returncode == 0
+    assert set(far_away.processes()) == set(VERSIONS)
+
 
 def test_a_program_that_was_tampered_with_is_not_installed_nor_is_anything_run(far_away: FarAway) -> None:
     position = far_away.bundle.read_bytes().index(release_file("loki"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from contextcore_install.cli.grammar import DEFAULT_CLUSTER
 from contextcore_install.cli.settings import Settings
@@ -63,6 +65,7 @@ class App:
             found_by(named, self.environ),
             settings.given_variables,
             self._free_port,
+            self._bundle_noted,
         )
 
     @property
@@ -71,6 +74,12 @@ class App:
         from contextcore_install.ui.hints import GIVEN_AGAIN
 
         return self.commands.on_record(GIVEN_AGAIN)
+
+    def _bundle_noted(self) -> str:
+        """Return the path of the offline bundle that the installation's tools came from; empty if none is known."""
+        with suppress(OSError):
+            return os.fsdecode(self.layout.offline_bundle.read_bytes())
+        return ""
 
     def _free_port(self, key: str) -> int:
         """Return a free port for a component in place of its own: neither given nor usual for another; else 0."""

@@ -9,6 +9,7 @@ that the usual addresses stay true.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from contextcore_install.providers.registry import PROVIDERS, held_ports, recoll
 from contextcore_install.runtime.app import App, left_by
 from contextcore_install.runtime.notifier import for_grafana, without_contact_points
 from contextcore_install.stack.catalogue import ALL, PORTS, chosen_components, resolve_ports
+from contextcore_install.storage.files import write_atomically
 from contextcore_install.storage.store import read_records
 from contextcore_install.system.ports import bind_problem
 
@@ -174,6 +176,14 @@ def named_bundle(app: App) -> BundleFile | None:
     from contextcore_install.system.packages.bundle_file import open_bundle
 
     return open_bundle(Path(options[BUNDLE]), options.get(BUNDLE_KEY, ""))
+
+
+def note_bundle(app: App) -> None:
+    """Keep which bundle an installation's tools come from, until others are to be fetched: hints name it again."""
+    if bundle := app.settings.options.get(BUNDLE):
+        write_atomically(app.layout.offline_bundle, os.fsencode(bundle))
+    elif app.settings.install_tools:
+        app.layout.offline_bundle.unlink(missing_ok=True)
 
 
 def require_provider(bundle: BundleFile, provider: str) -> None:

@@ -29,7 +29,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.checks import TO_END_S, ChecksAhead
 from contextcore_install.runtime.installation import Installation, resolve
 from contextcore_install.runtime.records import mended_records, new_run_id, open_recorder
-from contextcore_install.runtime.selection import allocate_ports
+from contextcore_install.runtime.selection import allocate_ports, note_bundle
 from contextcore_install.stack.catalogue import resolve_ports
 from contextcore_install.storage.lock import Lock, hold_briefly
 from contextcore_install.storage.store import Records, clock_notices
@@ -134,6 +134,7 @@ class Session:
             pid=os.getpid(),
             **({"resumes": state.run.run_id} if state.run.run_id and not state.run.outcome else {}),
         )
+        note_bundle(self.app)
         for text in notices:
             record(Kind.NOTICE, text=text)
         if state.settings != settings:

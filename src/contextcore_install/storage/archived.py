@@ -31,7 +31,8 @@ def records_of(layout: ClusterLayout) -> tuple[Path, ...]:
     # The state goes last: until it has gone, a repeated reset finds the rest. The journal goes from its end, so that
     # what is left of it is a journal.
     rotated = (segment.path for segment in past_segments(layout.journal) if not segment.is_compressed)
-    return (layout.logs, layout.cursors, layout.lease_term, layout.journal, *rotated, layout.past, layout.state)
+    others = (layout.logs, layout.cursors, layout.lease_term, layout.offline_bundle)
+    return (*others, layout.journal, *rotated, layout.past, layout.state)
 
 
 def archive_records(home: Home, cluster: str, *more: Path, replaced: bool = False) -> str:

@@ -34,6 +34,7 @@ class ClusterLayout:
         self.backups = folder / "backups"  # what `backup` wrote without being told where to
         self.restore = folder / "restore"  # a backup that is being put back, until all of it is
         self.bundles = folder / "bundles"  # evidence of diagnoses
+        self.offline_bundle = folder / "offline-bundle"  # the path of the one that the tools came from, for hints
 
     @property
     def exists(self) -> bool:

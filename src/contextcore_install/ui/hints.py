@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from contextcore_install.cli.grammar import ARGUMENTS, COMMANDS, DEFAULT_CLUSTER, FLAGS, MODES
@@ -34,7 +34,8 @@ _TAKES_VALUE = dict.fromkeys([*_MODES, *_BARE], False) | {name: bool(flag.value)
 _OF_RECORDS = frozenset(
     {"attach", "clusters", "completion", "history", "logs", "notify", "report", "reset", "state", "status"}
 )
-GIVEN_AGAIN = frozenset({"--install-tools", "--pull", "--bundle", "--bundle-key"})
+_INSTALL_TOOLS, _BUNDLE = "--install-tools", "--bundle"
+GIVEN_AGAIN = frozenset({_INSTALL_TOOLS, "--pull", _BUNDLE, "--bundle-key"})
 """What a command that carries on is given again: it says how a run may go about it, which not every run may."""
 
 
@@ -74,7 +75,8 @@ class Commands:
     `default_cluster` need not be named. `flags` say how the installation is made, each with its value ("" for none);
     `variables` always count, `place_variables` for what looks further than the records, and `option_variables` (by the
     flag that each stands for) if such flags do. `free_port` finds a port that a component may have instead of its own;
-    0 if there is none to name.
+    0 if there is none to name. `bundle` tells the offline bundle that the installation's tools came from, which hints
+    then name instead of `--install-tools`; empty for none.
     """
 
     program: str = PROGRAM
@@ -85,6 +87,7 @@ class Commands:
     place_variables: Mapping[str, str] = field(default_factory=dict)
     option_variables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     free_port: Callable[[str], int] = lambda _: 0
+    bundle: Callable[[], str] = lambda: ""
 
     def typed(self, text: str) -> str:
         """Return a text with each of the program's commands as it is typed here. Doing it twice changes nothing."""
@@ -103,7 +106,7 @@ class Commands:
         return replace(self, flags=tuple(pair for pair in self.flags if pair[0] in again), option_variables={})
 
     def _typed(self, found: OwnCommand) -> str:
-        words = [_quoted(self.program), *map(self._with_port, found.words)]
+        words = [_quoted(self.program), *map(self._with_port, self._with_tools(found.words))]
         command = found.command
         if not command:
             return " ".join(words)
@@ -119,6 +122,17 @@ class Commands:
         if not named and command in FLAGS["--cluster"].commands:
             words += ["--cluster", _quoted(self.cluster)]
         return " ".join([*(f"{name}={value}" for name, value in variables.items()), *words])
+
+    def _with_tools(self, words: Sequence[str]) -> Sequence[str]:
+        """Return a command's words, with the bundle that tools come from in place of the flag that fetches them."""
+        given = {flag for flag, _ in self.flags}
+        if _INSTALL_TOOLS not in words or (_INSTALL_TOOLS in given and _BUNDLE not in given):
+            return words
+        others = [word for word in words if word != _INSTALL_TOOLS]
+        if _BUNDLE in given:
+            return others  # as it is added like any flag that was given
+        path = self.bundle()
+        return [*others, _BUNDLE, _quoted(path)] if path else words
 
     def _with_port(self, word: str) -> str:
         """Return a word of a command, with a free port in place of the placeholder in `--port COMPONENT=PORT`."""

@@ -10,7 +10,7 @@ import pytest
 from contextcore_install.core.errors import ExitCode, InstallError
 from contextcore_install.core.provider import ProviderConfig
 from contextcore_install.engine.state import State
-from contextcore_install.runtime.selection import Selection, select
+from contextcore_install.runtime.selection import Selection, note_bundle, select
 from contextcore_install.system.packages.bundle_signature import read_signer
 from kit import installed_records
 from kit.offline_bundles import about_here, small_bundle
@@ -39,6 +39,20 @@ def test_its_programs_are_installed_and_no_later_run_fetches_any_for_it(tmp_path
     assert config.install_tools
     assert set(config.components or ()) == {"mimir", "loki"}
     assert {"install_tools", "offline_bundle", "bundle_key"}.isdisjoint(selection.settings())
+
+
+def test_where_its_tools_come_from_is_noted_until_they_are_to_be_fetched(tmp_path: Path) -> None:
+    bundle = str(tmp_path / "o11y.bundle")
+    for words, hint in (
+        (["--bundle", bundle], f"--bundle {bundle}"),
+        ([], f"--bundle {bundle}"),
+        (["--install-tools"], "--install-tools"),
+        ([], "--install-tools"),
+    ):
+        app = installed_records.app(tmp_path, *words)
+        app.layout.folder.mkdir(parents=True, exist_ok=True)
+        note_bundle(app)
+        assert app.commands_of_run.typed("./create-cluster.sh --install-tools").partition(" ")[2].startswith(hint)
 
 
 def test_components_that_are_asked_for_are_those(tmp_path: Path) -> None:

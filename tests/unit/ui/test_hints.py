@@ -74,6 +74,27 @@ def test_a_command_carries_what_was_given_and_what_it_takes(commands: Commands, 
     assert commands.typed(hint) == typed
 
 
+FROM_BUNDLE = Commands("p", "demo", flags=(("--bundle", "/m/stack.tar"), ("--bundle-key", "k")))
+NOTED = Commands("p", "demo", bundle=lambda: "/m/a b.tar")
+FETCHED = Commands("p", "demo", flags=(("--install-tools", ""),), bundle=lambda: "/m/stack.tar")
+
+
+@pytest.mark.parametrize(
+    ("commands", "hint", "typed"),
+    [
+        (FROM_BUNDLE, "./create-cluster.sh --install-tools", "p --bundle /m/stack.tar --bundle-key k --cluster demo"),
+        (NOTED, "./create-cluster.sh --install-tools", "p --bundle '/m/a b.tar' --cluster demo"),
+        (NOTED, "./create-cluster.sh --resume", "p --resume --cluster demo"),
+        (FETCHED, "./create-cluster.sh --install-tools", "p --install-tools --cluster demo"),
+        (FETCHED.on_record(), "./create-cluster.sh --install-tools", "p --bundle /m/stack.tar --cluster demo"),
+        (Commands("p"), "./create-cluster.sh --install-tools", "p --install-tools"),
+    ],
+)
+def test_tools_come_from_the_bundle_that_they_came_from(commands: Commands, hint: str, typed: str) -> None:
+    assert commands.typed(hint) == typed
+    assert commands.typed(typed) == typed
+
+
 @pytest.mark.parametrize("program", ["./create-cluster.sh", "/tmp/it's/create-cluster.sh", "contextcore-install"])
 @pytest.mark.parametrize(
     "hint", ["./create-cluster.sh", "then: ./create-cluster.sh --resume", "./create-cluster.sh logs, or look there"]
