@@ -62,6 +62,9 @@ class StepContext(Protocol):
     def on_cancel(self, action: Callable[[], None]) -> AbstractContextManager[None]:
         """Within the block, have an action called (from another thread) when the step is to end."""
 
+    def at_end_of_run(self, action: Callable[[], None]) -> None:
+        """Have an action called when the run ends, for work that outlasts the step that begins it."""
+
     @property
     def remaining_s(self) -> float: ...  # of the step's time limit
 

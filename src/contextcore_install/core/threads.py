@@ -56,15 +56,19 @@ class CancelToken:
         if self.cancelled:
             raise CancelledError(self.reason)
 
-    @contextmanager
-    def on_cancel(self, action: Callable[[], None]) -> Iterator[None]:
-        """Within the block, call `action` upon cancellation (at once if that was before)."""
+    def then(self, action: Callable[[], None]) -> None:
+        """Call `action` upon cancellation (at once if that was before)."""
         with _change:
             pending = not self._set
             if pending:
                 self._actions.append(action)
         if not pending:
             action()
+
+    @contextmanager
+    def on_cancel(self, action: Callable[[], None]) -> Iterator[None]:
+        """Within the block, call `action` upon cancellation (at once if that was before)."""
+        self.then(action)
         try:
             yield
         finally:
@@ -94,6 +98,25 @@ def child_context(ctx: StepContext) -> Iterator[StepContext]:
         except BaseException:
             token.cancel("what it was done for has failed")
             raise
+
+
+class OutlastingContext(_ChildContext):
+    """The context of work that a step begins and a later one waits for.
+
+    It is cancelled with the run at the latest, and reports to the step that was named last. What that work begins as
+    part of a step ends, in the records, with that step.
+    """
+
+    def __init__(self, ctx: StepContext) -> None:
+        token = CancelToken()
+        super().__init__(ctx, token)
+        self.cancel = token.cancel
+        ctx.at_end_of_run(lambda: token.cancel("the run has ended"))
+
+    def report_to(self, ctx: StepContext) -> bool:
+        """Report to a step from now on; tell whether it is another than before, or another attempt at it."""
+        before, self._ctx = self._ctx, ctx
+        return before is not ctx
 
 
 def start(task: Callable[[], Value], name: str) -> Future[Value]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from contextcore_install.core.dataclass import dataclass
+from contextcore_install.core.dataclass import dataclass, field
 from contextcore_install.core.events import Kind
 from contextcore_install.core.interfaces import Clock
 from contextcore_install.core.redaction import command_line
@@ -59,10 +59,11 @@ class Context:
     deadline: float
     settle: Callable[[Callable[[], None]], None] = lambda done: done()
     applies: bool = False
+    whole_run: CancelToken = field(default_factory=CancelToken)
 
     def __post_init__(self) -> None:
         self.wait, self.raise_if_cancelled = self.token.wait, self.token.raise_if_cancelled
-        self.on_cancel = self.token.on_cancel
+        self.on_cancel, self.at_end_of_run = self.token.on_cancel, self.whole_run.then
 
     def activity(self, text: str) -> None:
         self.report(Kind.ACTIVITY, self.step_id, {"text": text})

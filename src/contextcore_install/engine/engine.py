@@ -60,11 +60,11 @@ class Engine:
         self._sorter = plan.sorter()
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
+        self._whole_run = CancelToken()
         self._timers = Timers(self._clock)
         self._after_sync: list[Callable[[], None]] = []
         self._errors: dict[str, InstallError] = {}
-        self._stopping = ""
-        self._saving, self._sync_timer = False, 0
+        self._stopping, self._saving, self._sync_timer = "", False, 0
 
     def interrupt(self, reason: str) -> None:
         """End the run soon: work is cancelled, the state stays resumable. Safe in a signal handler."""
@@ -93,6 +93,7 @@ class Engine:
                 task.token.cancel("the record cannot be kept")
             raise
         finally:
+            self._whole_run.cancel("the run has ended")
             self._workers.end()
         stopped = Outcome.INTERRUPTED if self._stopping else Outcome.SUCCEEDED
         return RunResult(Outcome.FAILED if self._errors else stopped, self._errors, self._stopping)
@@ -169,8 +170,8 @@ class Engine:
         return partial(self._inbox.put, partial(self._phase_ended, task, result))
 
     def _context(self, task: Task, *, applies: bool = False) -> Context:
-        deadline = task.began + task.step.timeout_s
-        return Context(task.step.id, task.token, self._report, self._clock, deadline, self._inbox.put, applies=applies)
+        rest = self._clock, task.began + task.step.timeout_s, self._inbox.put, applies, self._whole_run
+        return Context(task.step.id, task.token, self._report, *rest)
 
     def _report(self, *event: Any) -> None:
         self._inbox.put(partial(self._reported, *event))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -159,6 +159,19 @@ def resolve_ports(chosen: Mapping[str, int]) -> dict[str, int]:
                 hint=f"choose another: {own('--port', f'{key}=PORT')}",
             )
     return ports
+
+
+_FIRST_SEEN = (METRICS_STORE, "grafana", *_BY_NAME)
+
+
+def in_order_of_use(images: Iterable[str]) -> list[str]:
+    """Order images: first what shows how the rest goes, then in the order in which components start, then others'."""
+
+    def place(image: str) -> int:
+        name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return _FIRST_SEEN.index(name) if name in _FIRST_SEEN else len(_FIRST_SEEN)
+
+    return sorted(images, key=place)
 
 
 def full_name(image: str) -> str:

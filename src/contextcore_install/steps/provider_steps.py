@@ -18,9 +18,9 @@ from contextcore_install.engine.plan import RetryPolicy
 from contextcore_install.steps.base import BaseStep
 
 PROBES_AT_ONCE = 8
-#: Seconds for an answer, and after which a service is asked once more: TCP tries a connection that was begun before the
-#: way to a new pod was open again only after a second.
-ANSWER_WITHIN_S, QUICK_S = 3.0, 0.3
+#: Seconds for an answer, and after which a service is asked once more, at first: TCP tries a connection that was begun
+#: before the way to a new pod was open again only after a second, and it opens within one.
+ANSWER_WITHIN_S, QUICK_S, QUICK_TRIES = 3.0, 0.3, 4
 POLL_S = 0.25
 STARTING_S = 50.0  # for how long services that have just started are waited for
 FOREIGN = "service-foreign"  # the finding of a service in whose place another program listens
@@ -98,7 +98,7 @@ class ManifestsApply(BaseStep):
     id = "manifests_apply"
     title = "Apply the configuration"
     needs: tuple[str, ...] = ("cluster_create",)
-    timeout_s = 300.0
+    timeout_s = 900.0  # images may still be on their way
     retry = RetryPolicy(attempts=4, base_s=2.0, floor_s=1.0)  # a cluster that is busy is not free a moment later
 
     def check(self, ctx: StepContext) -> CheckResult:
@@ -213,11 +213,12 @@ class ServicesVerify(BaseStep):
         return None if endpoint.is_ready(answer.status) else self._tools.explain(endpoint, answer)
 
     def _get(self, url: str) -> HttpResponse:
-        try:
-            return self._tools.http.get(url, QUICK_S)
-        except InstallError as error:
-            if error.code != "http-timeout":
-                raise
+        for _ in range(QUICK_TRIES):
+            try:
+                return self._tools.http.get(url, QUICK_S)
+            except InstallError as error:
+                if error.code != "http-timeout":
+                    raise
         return self._tools.http.get(url, ANSWER_WITHIN_S)
 
 

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from contextcore_install.core.errors import InstallError
-from contextcore_install.core.threads import once, run_concurrently
+from contextcore_install.core.errors import CancelledError, InstallError
+from contextcore_install.core.threads import OutlastingContext, once, run_concurrently
+from kit.fakes import Told
 
 
 def test_what_takes_too_long_is_left_behind() -> None:
@@ -32,3 +33,20 @@ def test_what_is_done_once_is_the_same_for_all_who_ask() -> None:
         with pytest.raises(InstallError):
             ask()
     assert len(calls) == 1
+
+
+def test_work_that_outlasts_its_step_reports_to_the_next_and_ends_with_the_run() -> None:
+    first, second = Told(), Told()
+    outlasting, ended = OutlastingContext(first.ctx), list[str]()
+    with outlasting.part("pull"):
+        outlasting.output("one")
+        first.token.cancel("this step is over")
+        assert outlasting.report_to(second.ctx)
+        outlasting.output("two")
+    outlasting.raise_if_cancelled()
+    assert (first.lines, second.lines) == (["one"], ["two"])
+    with outlasting.on_cancel(lambda: ended.append("pull")):
+        first.ctx.whole_run.cancel("the run has ended")  # type: ignore[attr-defined]
+    assert ended == ["pull"]
+    with pytest.raises(CancelledError):
+        outlasting.wait(60)

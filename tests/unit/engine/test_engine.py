@@ -289,6 +289,20 @@ def test_an_interrupted_step_stays_in_progress() -> None:
     assert later.applied == 0
 
 
+def test_what_outlasts_its_step_is_told_when_the_run_ends() -> None:
+    told: list[str] = []
+
+    def begin(ctx: StepContext) -> None:
+        ctx.at_end_of_run(lambda: told.append("the run has ended"))
+
+    def wait(ctx: StepContext) -> None:
+        assert told == [], "its own step is over, and not the run"
+
+    steps = [FakeStep("a", work=begin), FakeStep("b", ["a"], work=wait)]
+    assert Bench(steps).run().outcome is Outcome.SUCCEEDED
+    assert told == ["the run has ended"]
+
+
 def test_an_interruption_during_a_pause_ends_it() -> None:
     def fail(ctx: StepContext) -> None:
         raise InstallError("flaky", "not yet", retryable=True)

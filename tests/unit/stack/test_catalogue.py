@@ -9,6 +9,7 @@ from contextcore_install.stack.catalogue import (
     PORTS,
     chosen_components,
     component,
+    in_order_of_use,
     resolve_ports,
 )
 
@@ -69,3 +70,15 @@ def test_a_name_that_is_no_components_is_a_usage_error_with_the_names(names: str
         chosen_components(names)
     assert caught.value.exit_code is ExitCode.USAGE
     assert "mimir, loki, tempo, alloy, grafana" in caught.value.hint
+
+
+def test_what_shows_the_rest_is_pulled_first_and_what_is_not_ours_last() -> None:
+    images = [
+        "ghcr.io/x:1",
+        "r:5000/grafana/alloy:v1",
+        "grafana/loki@sha256:1",
+        "r:5000/grafana/grafana:13",
+        "grafana/mimir:3",
+    ]
+    names = [image.rpartition("/")[2].partition(":")[0].partition("@")[0] for image in in_order_of_use(images)]
+    assert names == ["mimir", "grafana", "loki", "alloy", "x"]

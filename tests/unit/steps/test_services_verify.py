@@ -39,6 +39,19 @@ class Flapping(FakeHttp):
         return answer
 
 
+class SlowToOpen(FakeHttp):
+    """Takes no connection at first, and answers the ones that are begun later."""
+
+    silent = 3
+
+    def get(self, url: str, timeout_s: float) -> HttpResponse:
+        self.silent -= 1
+        if self.silent >= 0:
+            assert timeout_s < 1, "it would wait for a connection that leads nowhere"
+            raise InstallError("http-timeout", "no answer")
+        return super().get(url, timeout_s)
+
+
 class WithoutProxy(FakeProvider):
     """A provider whose cluster has lost what leads to its services."""
 
@@ -76,6 +89,12 @@ def test_a_service_behind_a_node_that_has_just_started_must_answer_for_a_while()
         asked = http({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
         step = step_of(JustStarted(), asked)
         assert len(step.check(cast("Any", Told().ctx)).findings) == findings
+
+
+def test_a_service_that_is_just_being_reached_is_asked_anew_instead_of_waited_for() -> None:
+    http = SlowToOpen({"http://127.0.0.1:10000/ready": HttpResponse(200, "ready")})
+    step = step_of(WithoutProxy(), http)
+    assert not step.check(cast("Any", Told().ctx)).findings
 
 
 def test_a_way_that_stands_again_is_taken_while_services_are_waited_for() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from contextcore_install.core.dataclass import dataclass, field, replace
 from contextcore_install.core.errors import InstallError
 from contextcore_install.core.interfaces import StepContext
 from contextcore_install.core.provider import ClusterState
-from contextcore_install.core.threads import child_context
 from contextcore_install.diagnosis import reasons
 from contextcore_install.diagnosis.failures import kind_failure
 from contextcore_install.providers.kind import report
 from contextcore_install.providers.kind.cluster import ClusterSpec, cluster_config, mapped_ports
+from contextcore_install.providers.kind.delivery import Delivery
 from contextcore_install.providers.kind.images import Images
 from contextcore_install.providers.kind.inspector import ClusterAccess, ClusterSnapshot, Inspector
 from contextcore_install.providers.kind.readiness import Readiness, reconnect
@@ -44,6 +42,7 @@ class Creation:
     kind: Callable[[], str]
     inspector: Inspector
     images: Images
+    delivery: Delivery | None = field(default=None, init=False)
     _was_ready: bool = field(default=False, init=False)
 
     @property
@@ -93,20 +92,18 @@ class Creation:
                 raise report.explained(reasons.NOT_OURS, nodes, cluster=self.cluster.name).error()
 
     def _create(self, ctx: StepContext, lock: int) -> None:
-        """Make the cluster, until its API answers, and get its images meanwhile, into the nodes as soon as these run.
-
-        If it fails, its images are not waited for. A missing image fails nothing: the nodes may be able to pull it.
-        """
+        """Make the cluster, until its API answers; its images are on their way meanwhile, and after that."""
         if self.images.bundle:
             self.images.bundle.load(self.spec.node_image, self.cluster.engine, ctx)
-        nodes_run = threading.Event()
-        with ThreadPoolExecutor(1) as pool, child_context(ctx) as child:
-            provided = pool.submit(self.images.prefetch, self.spec.images, nodes_run, child)
+        self.delivery = delivery = Delivery(self.images, self.spec.images, ctx)
+        try:
             with ctx.part("cluster"):
-                self._run_kind(ctx, lock, nodes_run.set)
+                self._run_kind(ctx, lock, delivery.nodes_run)
                 self._note_whole(self._readiness.wait(ctx, until_ready=False))
-            nodes_run.set()
-            provided.result()
+        except BaseException:
+            delivery.end("there is no cluster for them")
+            raise
+        delivery.nodes_run()
 
     def _run_kind(self, ctx: StepContext, lock: int, nodes_run: Callable[[], None]) -> None:
         spec, engine = self.spec, self.cluster.engine

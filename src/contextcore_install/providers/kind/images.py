@@ -1,11 +1,9 @@
-"""The stack's images: pulled while the cluster is created, and piped from the engine, or a bundle, into its nodes."""
+"""The stack's images: pulled into the engine, and piped from there, or from a bundle, into the cluster's nodes."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -23,7 +21,6 @@ from contextcore_install.system.process import pipe
 
 PULLS_AT_ONCE = 2  # each takes the whole line as it is: one that is here is loaded while the next one is pulled
 PULL_S, LOAD_S, RENAME_S = 1800.0, 600.0, 60.0  # seconds for a pull, a load, and a rename
-CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
 LEFT_OVER_S = 30.0  # seconds of the step's time, when images take too long: the nodes can pull them themselves
 CTR = ("ctr", "--namespace=k8s.io", "images")
 # How an archive is imported, in the order in which it is tried. Without a platform, a node takes what is made for its
@@ -83,43 +80,24 @@ class Images:
     def could_have(self, image: str) -> bool:
         return not by_digest(image) and (self.may_pull or bool(self._held(image)))
 
-    def lacking(self, images: Sequence[str], nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Return the images that some node does not report, and that were not loaded just now."""
+    def lacking(self, images: Sequence[str], nodes: Callable[[], Sequence[Mapping[str, Any]]]) -> list[str]:
+        """Return the images that were not loaded just now, and that some node does not report."""
+        images = [image for image in images if image not in self._loaded]
         reported = [
             {name for entry in (node.get("status") or {}).get("images") or [] for name in entry.get("names") or []}
-            for node in nodes
+            for node in (nodes() if images else ())
         ]
         everywhere = set.intersection(*reported) if reported else set()
-        return [image for image in images if image not in self._loaded and full_name(image) not in everywhere]
+        return [image for image in images if full_name(image) not in everywhere]
 
     def provide(self, images: Sequence[str], ctx: StepContext, *, again: bool = False) -> Refused:
         """Load what the nodes lack, pulled if the engine lacks it as well; with `again`, what they have as well."""
         try:
-            nodes = self._nodes()
+            nodes = self.nodes()
         except InstallError as error:
             return dict.fromkeys(images, error)
         absent = [image for image in images if any(node.lacks(image) for node in nodes)]
-        return self.get(absent, ctx) | self._load_lacking(images if again else absent, ctx, nodes, again=again)
-
-    def prefetch(self, images: Callable[[], Sequence[str]], nodes_run: threading.Event, ctx: StepContext) -> None:
-        """Pull images, load each once it and nodes are there, and report what could not be; raises CancelledError."""
-        refused: Refused = {}
-        try:
-            with ctx.part("images"), ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
-                wanted = images()
-                batches = [[image] for image in wanted] if self.may_pull else [wanted]
-                pulls = {pool.submit(self.get, batch, ctx): batch for batch in batches}
-                with ctx.on_cancel(nodes_run.set):
-                    nodes_run.wait()
-                nodes = self._await_containerd(ctx)
-                for pulled in as_completed(pulls):
-                    refused |= pulled.result() or self._load_lacking(pulls[pulled], ctx, nodes)
-                if refused:
-                    raise next(iter(refused.values()))  # so that the part is recorded as failed
-        except InstallError as failed:
-            for error in dict.fromkeys(refused.values()) or [failed]:
-                ctx.notice(f"{error.message} The nodes pull what they lack, if they can.")
-                ctx.output(error.evidence)
+        return self.get(absent, ctx) | self.load_lacking(images if again else absent, ctx, nodes, again=again)
 
     def get(self, images: Sequence[str], ctx: StepContext) -> Refused:
         """Pull what the engine lacks, several at once."""
@@ -134,7 +112,7 @@ class Images:
         ctx.raise_if_cancelled()
         return {image: error for image, error in errors.items() if error is not None}
 
-    def _load_lacking(
+    def load_lacking(
         self, images: Sequence[str], ctx: StepContext, nodes: Sequence[NodeImages], *, again: bool = False
     ) -> Refused:
         """Load what the bundle or the engine has into the nodes that lack it; with `again`, into each."""
@@ -183,20 +161,11 @@ class Images:
         for node in nodes:
             self.engine.ask("exec", node.node, *CTR, "rm", full_name(image))
 
-    def _nodes(self) -> list[NodeImages]:
+    def nodes(self) -> list[NodeImages]:
         """Return the nodes that run, with the images that they have. Raises InstallError."""
         nodes = [node for node in self.engine.nodes(self.cluster) if node.is_member and node.state == "running"]
         with ThreadPoolExecutor(max(1, len(nodes))) as pool:
             return list(pool.map(lambda node: NodeImages.of(self.engine, node.name), nodes))
-
-    def _await_containerd(self, ctx: StepContext) -> list[NodeImages]:
-        """Return the nodes as soon as their containerd answers, a moment after their start. Raises InstallError."""
-        until = time.monotonic() + CONTAINERD_S
-        for name in [node.name for node in self.engine.nodes(self.cluster) if node.is_member]:
-            while self.engine.ask("exec", name, "ctr", "version").exit_code and time.monotonic() < until:
-                ctx.wait(CONTAINERD_LOOK_S)
-        ctx.raise_if_cancelled()
-        return self._nodes()
 
     def _held(self, image: str) -> str:
         """Return the name by which the bundle or the engine has an image; empty if neither does."""

@@ -32,6 +32,7 @@ from contextcore_install.providers.kind.cluster import (
     owner_file,
 )
 from contextcore_install.providers.kind.creation import Creation
+from contextcore_install.providers.kind.delivery import Delivery
 from contextcore_install.providers.kind.engine import ContainerEngine, choose_engine, nodes_of
 from contextcore_install.providers.kind.engine_info import Node
 from contextcore_install.providers.kind.images import Images, by_digest, load_by_hand
@@ -188,12 +189,13 @@ class KindProvider(KubernetesProvider):
         yield ClaimPlace((self._engine.name, "exec", "-i", node), str(folder))
 
     def apply_release(self, ctx: StepContext) -> None:
-        """Apply the release, its images in the nodes first: the nodes would pull them slowly."""
-        lacking = self._images.lacking(self._reader.release().images, self._reader.read().of_kind("Node"))
-        if lacking:
-            with ctx.part("images"):
-                for error in self._images.provide(lacking, ctx).values():
-                    ctx.output(f"{error.message} {error.evidence}")  # a node may still be able to pull it
+        """Apply the release, but what needs an image not before that is in the nodes: they would pull it slowly."""
+        delivery, reader = self._creation.delivery, self._reader
+        if not delivery or not delivery.is_under_way:
+            lacking = self._images.lacking(reader.release().images, lambda: reader.read().of_kind("Node"))
+            delivery = Delivery(self._images, lambda: lacking, ctx, nodes_run=True) if lacking else None
+        for left in delivery.left(ctx) if delivery else ():
+            self._apply(ctx, without=left)
         super().apply_release(ctx)
 
     def start_workloads(self, ctx: StepContext) -> None:

@@ -181,6 +181,10 @@ class Manifest(dict[str, Any]):
         found = (container for spec in self.pod_specs for field in fields for container in spec.get(field) or [])
         return [container for container in found if isinstance(container, dict)]
 
+    @property
+    def images(self) -> set[str]:
+        return {str(container.get("image", "")) for container in self.containers} - {""}
+
 
 class Release:
     """The objects that should be there, in the order in which they are applied."""
@@ -192,8 +196,7 @@ class Release:
         self.by_key = {item.key_in(namespace): item for item in self.objects}
         self.workloads = {key: item for key, item in self.by_key.items() if key.kind in WORKLOAD_KINDS}
         self.namespaces = sorted({key.namespace for key in self.by_key} - {""})
-        images = (str(container.get("image", "")) for item in self.objects for container in item.containers)
-        self.images = [image for image in dict.fromkeys(images) if image]
+        self.images = list(dict.fromkeys(image for item in self.objects for image in sorted(item.images)))
 
 
 def moment(text: object) -> float:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,8 +101,10 @@ class KubernetesProvider(ABC):
         names = [name for item in self._reader.release().workloads.values() for name, _ in claims_of(item)]
         keep_note(self._folder / CLAIMS_FILE, json.dumps(names))
 
-    def _apply(self, ctx: StepContext) -> None:
-        self._applier.apply(self._applier.within_rights(self._reader.read()), ctx)
+    def _apply(self, ctx: StepContext, without: Collection[str] = ()) -> None:
+        """Apply the release, but for new workloads that need one of some images."""
+        snapshot = self._reader.read(fresh=True)
+        self._applier.apply(self._applier.within_rights(snapshot), snapshot, ctx, without)
 
     def remove_release(self, ctx: StepContext) -> None:
         self._applier.remove(self._reader.release(), ctx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -151,11 +151,14 @@ class Applier:
         done = self._kubectl.attempt("auth", "can-i", "patch", f"namespaces/{namespace}", "-n", namespace)
         return not done.stdout.startswith("no")
 
-    def apply(self, release: Release, ctx: StepContext) -> None:
-        """Apply what differs, and prune. Raises InstallError; repeating it is safe."""
-        snapshot = self._reader.read(fresh=True)
+    def apply(self, release: Release, snapshot: Snapshot, ctx: StepContext, without: Collection[str] = ()) -> None:
+        """Apply what differs from what was just read, and prune; leave out what is new and needs one of some images.
+
+        Raises InstallError; repeating it is safe.
+        """
         refuse_to_strand_data(release, snapshot)
         pairs = [(item, snapshot.get(key)) for key, item in release.by_key.items()]
+        pairs = [(item, live) for item, live in pairs if live or item.images.isdisjoint(without)]
         changed = [(item, live) for item, live in pairs if _change(item, live)]
         wanted = [fields.without_fields(item, _decided_by_others(item, live)) for item, live in changed]
         for item, live in pairs:

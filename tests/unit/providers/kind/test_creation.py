@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,7 @@ class Lab:
             (folder / name).chmod(0o755)
         environ = {"PATH": f"{folder}{os.pathsep}{os.defpath}"}
         self.engine, self.kubectl = ContainerEngine("docker", environ), Kubectl()
+        self.creations: list[Creation] = []
         self.owners = OwnerFile(folder / "note" / "owner.json", "demo")
         self.snapshot = ClusterSnapshot((NODE,), None, ours=True, members=(MEMBER,))
 
@@ -88,7 +89,7 @@ class Lab:
 
     def creation(self, images: Callable[[], list[str]] = lambda: ["grafana/loki:3"]) -> Creation:
         inspector = SimpleNamespace(inspect=self.inspect)
-        return Creation(
+        creation = Creation(
             ClusterAccess("demo", self.engine, cast(Any, self.kubectl), self.owners),
             ClusterSpec(PORTS, "image", 0, images),
             self.folder / "demo",
@@ -97,6 +98,8 @@ class Lab:
             cast(Inspector, inspector),
             Images(self.engine, "demo", may_pull=True),
         )
+        self.creations.append(creation)
+        return creation
 
     def kind_calls(self) -> list[str]:
         return [line.split()[0] for line in (self.folder / "calls").read_text().splitlines()]
@@ -109,8 +112,18 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path, kind=MAKES, docker=NO_PULL)
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path, kind=MAKES, docker=NO_PULL)
+    yield lab
+    for creation in lab.creations:
+        if creation.delivery:
+            creation.delivery.end("the test is over")
+
+
+def settle(creation: Creation, told: Told) -> None:
+    assert creation.delivery
+    for _ in creation.delivery.left(told.ctx):
+        pass
 
 
 def parts(told: Told) -> dict[str, str]:
@@ -143,8 +156,9 @@ def test_a_cluster_is_made_when_its_api_answers_and_its_nodes_are_waited_for_aft
 
 
 def test_an_image_that_cannot_be_had_is_told_of_and_fails_no_cluster(lab: Lab) -> None:
-    told = Told()
-    lab.creation().bring_up(told.ctx)
+    told, creation = Told(), lab.creation()
+    creation.bring_up(told.ctx)
+    settle(creation, told)
     owner = lab.owners.read()
     assert owner is not None
     assert owner.complete
@@ -158,8 +172,9 @@ def test_manifests_that_name_no_images_fail_no_cluster(lab: Lab) -> None:
     def fails() -> list[str]:
         raise InstallError("manifests-unusable", "They cannot be read.")
 
-    told = Told()
-    lab.creation(fails).bring_up(told.ctx)
+    told, creation = Told(), lab.creation(fails)
+    creation.bring_up(told.ctx)
+    settle(creation, told)
     assert told.notices == ["They cannot be read. The nodes pull what they lack, if they can."]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from contextcore_install.core.errors import CancelledError, InstallError
 from contextcore_install.providers.kind.engine import ContainerEngine
 from contextcore_install.providers.kind.images import Images, NodeImages
 from kit.fakes import Told
-from kit.stores import wait_until
 
 DENIED = "Error response from daemon: manifest for grafana/loki:9 not found: manifest unknown"
 #: What containerd of a node says of an archive whose index names platforms that are not in it.
@@ -112,24 +110,6 @@ def test_an_image_is_saved_once_and_loaded_into_all_nodes_whatever_store_the_eng
     assert lab.node("one") == lab.node("two") == ["imported"]
     assert len(lab.calls("save")) == 1
     assert not lab.calls("--all-platforms")
-
-
-def test_what_is_here_is_loaded_while_another_image_is_still_pulled(lab: Lab) -> None:
-    told, nodes_run = Told(), threading.Event()
-    lab.has("a/here:1")
-    lab.says("waits-b_slow:1", "")
-    lab.says("containerd-starts", "")
-    pulling = threading.Thread(
-        target=lab.images().prefetch, args=(lambda: ["b/slow:1", "a/here:1"], nodes_run, told.ctx), daemon=True
-    )
-    pulling.start()
-    nodes_run.set()
-    wait_until(lambda: lab.node("two") == ["imported"], "the image that is here is not loaded")
-    (lab.folder / "waits-b_slow:1").unlink()
-    pulling.join(30)
-    assert lab.node("one") == lab.node("two") == ["imported", "imported"]
-    assert not told.notices
-    assert len(lab.calls("ctr version")) == 3, "containerd starts a moment after its node"
 
 
 def test_an_image_that_is_made_for_another_platform_only_is_loaded_as_it_is(lab: Lab) -> None:
@@ -241,6 +221,6 @@ def test_loading_ends_as_soon_as_the_step_is_to_end(lab: Lab) -> None:
 def test_images_that_every_node_has_need_no_loading() -> None:
     images = Images(None, "demo", may_pull=False)  # type: ignore[arg-type]
     has = {"status": {"images": [{"names": ["docker.io/grafana/loki:3", "docker.io/library/b:1"]}]}}
-    assert images.lacking(["grafana/loki:3", "b:1", "ghcr.io/c:1"], [has]) == ["ghcr.io/c:1"]
-    assert images.lacking(["grafana/loki:3"], [has, {"status": {}}]) == ["grafana/loki:3"]
-    assert images.lacking(["b:1"], []) == ["b:1"]
+    assert images.lacking(["grafana/loki:3", "b:1", "ghcr.io/c:1"], lambda: [has]) == ["ghcr.io/c:1"]
+    assert images.lacking(["grafana/loki:3"], lambda: [has, {"status": {}}]) == ["grafana/loki:3"]
+    assert images.lacking(["b:1"], list) == ["b:1"]

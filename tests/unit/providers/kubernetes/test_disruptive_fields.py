@@ -55,7 +55,7 @@ class World:
         assert not self.drift()
 
     def apply(self) -> None:
-        Applier(self.reader, "demo").apply(self.release, self.told.ctx)
+        Applier(self.reader, "demo").apply(self.release, self.reader.read(fresh=True), self.told.ctx)
 
     def drift(self) -> list[Drift]:
         return list(drift(self.release, self.reader.read(fresh=True), "demo"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contextcore_install.core.errors import InstallError
+from contextcore_install.core.interfaces import StepContext
 from contextcore_install.providers.kubernetes.client import Reader
 from contextcore_install.providers.kubernetes.objects import FINGERPRINT, RELEASE_LABEL, Release, fingerprint
 from contextcore_install.providers.kubernetes.release import Applier, drift
@@ -44,6 +46,9 @@ class World:
         self.reader = Reader(self.cluster.kubectl, lambda: self.release)
         self.applier = Applier(self.reader, "demo")
 
+    def apply(self, release: Release, ctx: StepContext, without: Collection[str] = ()) -> None:
+        self.applier.apply(release, self.reader.read(fresh=True), ctx, without)
+
     def drift(self) -> dict[str, str]:
         found = drift(self.release, self.reader.read(fresh=True), "demo")
         return {item.name: item.change for item in found}
@@ -61,14 +66,27 @@ def test_what_is_missing_is_applied_and_then_nothing_differs(world: World) -> No
         "StatefulSet/grafana": "missing",
         "Secret/grafana-admin": "missing",
     }
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     assert world.drift() == {}
     applies = [call for call in world.cluster.calls if call.startswith("apply")]
     assert all("--server-side --force-conflicts --field-manager=contextcore-install" in call for call in applies)
 
 
+def test_what_needs_an_image_that_is_on_its_way_is_left_out_if_it_is_new(world: World) -> None:
+    told = Told()
+    world.apply(RELEASE, told.ctx, {"g:1"})
+    assert world.drift() == {"StatefulSet/grafana": "missing"}
+    world.apply(RELEASE, told.ctx, {"another:1"})
+    assert world.drift() == {}
+    objects = world.cluster.objects
+    next(item for item in objects if item["kind"] == "StatefulSet")["metadata"]["annotations"].clear()
+    world.cluster.put(objects)
+    world.apply(RELEASE, told.ctx, {"g:1"})
+    assert world.drift() == {}, "what runs already is put right whatever is on its way"
+
+
 def test_comparing_takes_one_read(world: World) -> None:
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     world.cluster.forget_calls()
     assert world.drift() == {}
     assert len(world.cluster.calls) == 1
@@ -77,17 +95,17 @@ def test_comparing_takes_one_read(world: World) -> None:
 
 
 def test_applying_again_changes_nothing_and_makes_no_second_password(world: World) -> None:
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     before = world.cluster.objects
     world.cluster.forget_calls()
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     assert world.cluster.objects == before
     assert [call.split()[0] for call in world.cluster.calls] == ["get"]
 
 
 def test_the_password_is_told_to_nobody(world: World) -> None:
     told = Told()
-    world.applier.apply(RELEASE, told.ctx)
+    world.apply(RELEASE, told.ctx)
     secret = next(item for item in world.cluster.objects if item["kind"] == "Secret")
     password = secret["data"]["admin-password"]
     assert len(password) > 20
@@ -105,12 +123,12 @@ def test_the_password_is_told_to_nobody(world: World) -> None:
     ],
 )
 def test_what_was_changed_by_hand_is_found_and_put_right(world: World, change: Any, expected: str) -> None:
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     objects = world.cluster.objects
     change(next(item for item in objects if item["kind"] == "Service"))
     world.cluster.put(objects)
     assert world.drift() == {"Service/grafana": expected}
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     assert world.drift() == {}
 
 
@@ -122,14 +140,14 @@ def test_what_is_no_longer_wanted_goes_but_never_data_nor_what_others_own(world:
     claim = thing("PersistentVolumeClaim", "data-before-0")
     old = thing("ConfigMap", "grafana-old-hash")
     world.cluster.put([old, owned, foreign, claim, thing("Namespace", "before")])
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     assert "ConfigMap/grafana-old-hash" not in world.cluster.names
     kept = {"ConfigMap/owned", "ConfigMap/foreign", "PersistentVolumeClaim/data-before-0", "Namespace/before"}
     assert kept <= world.cluster.names
 
 
 def test_removing_keeps_claims_and_the_password_unless_data_is_to_go(world: World) -> None:
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     claim = thing("PersistentVolumeClaim", "data-grafana-0")
     others = thing("PersistentVolumeClaim", "data-postgres-0")
     others["metadata"]["labels"] = {}
@@ -146,14 +164,14 @@ def test_removing_keeps_claims_and_the_password_unless_data_is_to_go(world: Worl
 
 
 def test_what_cannot_be_changed_in_place_is_made_anew_and_its_pods_stay(world: World) -> None:
-    world.applier.apply(RELEASE, Told().ctx)
+    world.apply(RELEASE, Told().ctx)
     changed = workload()
     changed["spec"]["serviceName"] = "other"
     changed["metadata"]["annotations"] = {FINGERPRINT: "new"}
     world.release = Release((*RELEASE.objects[:2], changed), "obs")
     world.cluster.fails(("apply", "Forbidden: updates to statefulset spec for fields other than 'replicas'"))
     told = Told()
-    world.applier.apply(world.release, told.ctx)
+    world.apply(world.release, told.ctx)
     assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
     assert world.drift() == {}
     assert any("is recreated" in notice for notice in told.notices)
@@ -184,7 +202,7 @@ def test_what_cannot_be_changed_in_place_is_made_anew_and_its_pods_stay(world: W
 def test_a_failure_is_told_by_its_cause(world: World, said: str, code: str, *, retryable: bool) -> None:
     world.cluster.fails(("apply", said))
     with pytest.raises(InstallError) as caught:
-        world.applier.apply(RELEASE, Told().ctx)
+        world.apply(RELEASE, Told().ctx)
     assert (caught.value.code, caught.value.retryable) == (code, retryable)
     assert caught.value.hint or code == "manifest-invalid"
 
@@ -216,10 +234,10 @@ EMPTY: dict[str, Any] = {"name": "data", "emptyDir": {}}
 )
 def test_a_volume_on_a_claim_does_not_become_one_that_goes_with_its_pod(world: World, changed: dict[str, Any]) -> None:
     world.release = Release((mounting(volumes=[], templates=["data"]),), "obs")
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     before = world.cluster.objects
     world.release = Release((changed,), "obs")
-    for refused in (world.drift, lambda: world.applier.apply(world.release, Told().ctx)):
+    for refused in (world.drift, lambda: world.apply(world.release, Told().ctx)):
         with pytest.raises(InstallError) as caught:
             refused()
         assert caught.value.code == "data-stranded"
@@ -253,7 +271,7 @@ SCALED: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
 def test_what_others_go_on_deciding_is_left_and_told(world: World, manager: str, operation: str, *, left: bool) -> None:
     scaled = thing("StatefulSet", "grafana", {"replicas": 1, "serviceName": "g"})
     world.release = Release((scaled,), "obs")
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     (live,) = world.cluster.objects
     live["spec"]["replicas"] = 3
     live["metadata"]["managedFields"] = [managed(manager, SCALED, operation)]
@@ -263,7 +281,7 @@ def test_what_others_go_on_deciding_is_left_and_told(world: World, manager: str,
     assert "spec.replicas" in found.change
     live["spec"]["serviceName"] = "other"  # something of ours as well: that is put back, and only that
     world.cluster.put([live])
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     (after,) = world.cluster.objects
     assert after["spec"]["serviceName"] == "g"
     assert ("replicas" not in after["spec"]) is left
@@ -273,7 +291,7 @@ def test_what_was_added_with_kubectl_is_told_and_left(world: World) -> None:
     template: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "g"}]}}
     plain = thing("StatefulSet", "grafana", {"template": template})
     world.release = Release((plain,), "obs")
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     (live,) = world.cluster.objects
     container: dict[str, Any] = {'k:{"name":"g"}': {".": {}, "f:tty": {}}, 'k:{"name":"side"}': {".": {}, "f:name": {}}}
     edited = {
@@ -292,11 +310,11 @@ def test_a_workload_is_not_parted_from_its_data(world: World) -> None:
     with_data, without = workload(), workload()
     with_data["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}]
     world.release = Release((*RELEASE.objects[:2], with_data), "obs")
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     before = world.cluster.objects
     world.release = Release((*RELEASE.objects[:2], without), "obs")
     with pytest.raises(InstallError) as caught:
-        world.applier.apply(world.release, Told().ctx)
+        world.apply(world.release, Told().ctx)
     assert caught.value.code == "data-stranded"
     assert world.cluster.objects == before
 
@@ -305,9 +323,9 @@ def test_a_volume_of_another_kind_makes_its_workload_anew_as_an_apply_would_leav
     before = mounting(volumes=[{"name": "conf", "configMap": {"name": "a"}}], templates=["data"])
     after = mounting(volumes=[{"name": "conf", "projected": {"sources": []}}], templates=["data"])
     world.release = Release((before,), "obs")
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     world.release = Release((after,), "obs")
     assert "StatefulSet/grafana" in world.drift()
-    world.applier.apply(world.release, Told().ctx)
+    world.apply(world.release, Told().ctx)
     assert any("delete statefulset grafana -n obs --cascade=orphan" in call for call in world.cluster.calls)
     assert world.drift() == {}

@@ -126,6 +126,8 @@ def test_probes_tell_starting_alive_and_ready_apart(component: str) -> None:
     assert one["startupProbe"]["periodSeconds"] == 1
     patience = one["livenessProbe"]["periodSeconds"] * one["livenessProbe"]["failureThreshold"]
     assert patience >= 60, "a busy laptop is not a dead process"
+    assert one["readinessProbe"]["periodSeconds"] == 1, "older kubelets ask again only then after a start"
+    assert one["readinessProbe"]["failureThreshold"] >= 5, "a pause is no outage"
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert one[probe]["httpGet"]["path"] != "/-/healthy"
 
