@@ -24,8 +24,9 @@ from contextcore_install.core.dataclass import dataclass, field
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-#: Bytes a second over all connections together, and bytes sent at a time.
-RATE, CHUNK = 1_000_000, 50_000
+#: Bytes a second over all connections together, bytes sent at a time, and seconds of silence that are made up for: what
+#: is on its way arrives in buffers of a real line, whatever else the processors are busy with.
+RATE, CHUNK, BUFFERED_S = 1_000_000, 50_000, 0.2
 #: Bytes that do not compress, added to every image: what makes it new, and as large as it is here.
 PADDING = 4_000_000
 
@@ -41,7 +42,7 @@ class Line:
     def wait_for(self, size: int) -> None:
         """Wait until this many bytes would have come through."""
         with self.lock:
-            self.free_at = max(self.free_at, time.monotonic()) + size / self.rate
+            self.free_at = max(self.free_at, time.monotonic() - BUFFERED_S) + size / self.rate
             until = self.free_at
         time.sleep(max(0.0, until - time.monotonic()))
 

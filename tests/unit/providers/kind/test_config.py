@@ -31,7 +31,7 @@ def test_ports_are_shown_on_loopback_only_and_nodes_carry_our_mark() -> None:
     assert "@sha256:" in NODE_IMAGE
 
 
-QUICK = [f"kubeadm.k8s.io/v1beta{number}" for number in (2, 3, 4)]
+QUICK = [*(f"kubeadm.k8s.io/v1beta{number}" for number in (2, 3, 4)), "kubeproxy.config.k8s.io/v1alpha1"]
 
 
 @pytest.mark.parametrize(
