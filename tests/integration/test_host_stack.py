@@ -118,7 +118,7 @@ def test_what_cannot_be_had_is_left_out_and_fetched_when_it_is_asked_for_again(s
     shown = stack.run(*stack.flags, "--components", "mimir,loki,tempo")
     (told,) = [line for line in shown.splitlines() if "left out" in line]
     assert "tempo" in told
-    _, _, after = " ".join(shown.split()).partition("to have them later: ")
+    _, _, after = " ".join(shown.split()).partition("to have it later: ")
     assert "--install-tools" in after.partition("HTTP 404")[0], "a reason may be cut short, the way to them is not"
     assert "HTTP 404" in after
     assert stack.running() == {"mimir", "loki"}

@@ -153,19 +153,16 @@ class StackPrograms:
             raise failed[STORE]
         if failed and config.bundle:  # it is to have all of them, and one that was tampered with is not to be used
             raise next(iter(failed.values()))
-        store = found.get(STORE)
-        if isinstance(store, Path) and store.name != METRICS_STORE and not known:
-            ctx.notice(f"the metrics store is {store.name}, as {METRICS_STORE} could not be had")
         if failed:
             reasons = {
                 components[name].name: (error.evidence.splitlines() or [error.message])[0]
                 for name, error in failed.items()
             }
             self.left_out |= reasons
-            more = f", and {len(reasons) - 1} more in its log" if len(reasons) > 1 else ""
+            more, them = (f"; {len(reasons) - 1} more in its log", "them") if len(reasons) > 1 else ("", "it")
             what = "not updated" if reasons.keys() <= self.found().keys() else "left out"
-            first = next(iter(reasons.values()))  # which comes last, as consoles cut long ones short
-            ctx.notice(f"{what}: {', '.join(reasons)}; to have them later: {INSTALL_TOOLS} ({first}{more})")
+            first = next(iter(reasons.values())).rstrip(".")  # which comes last, as consoles cut long ones short
+            ctx.notice(f"{what}: {', '.join(reasons)}; to have {them} later: {INSTALL_TOOLS} ({first}{more})")
 
     def absent(self) -> Iterator[Absent]:
         """Yield what is chosen and has no program, with the way to it."""

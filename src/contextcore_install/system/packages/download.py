@@ -121,6 +121,8 @@ class Upstream:
                 if self._attempt(download):
                     return
             except InstallError as error:
+                if not _size(part):
+                    part.unlink(missing_ok=True)
                 in_vain = 0 if _size(part) > farthest else in_vain + 1
                 farthest = max(farthest, _size(part))
                 if error.code not in {"download-broken", "download-unreachable"} or in_vain >= self._limits.tries:

@@ -116,7 +116,10 @@ class Client:
 def _cause(error: Exception) -> str:
     """Return what went wrong at the bottom, without the names of urllib3's objects."""
     cause = getattr(error, "reason", None) or error
-    return f"{type(cause).__name__}: {re.sub(r'^<?[A-Za-z.]*Connection.*?: ', '', str(cause))}"
+    if isinstance(inner := cause.args[-1] if cause.args else None, Exception):
+        cause = inner  # it is in the other's text as well
+    name, text = type(cause).__name__, re.sub(r"^<?[A-Za-z.]*Connection.*?: ", "", str(cause))
+    return text if text.startswith(name) else f"{name}: {text}"
 
 
 def _refuse_other_than_files(url: str, response: urllib3.BaseHTTPResponse, statuses: set[int]) -> None:

@@ -113,12 +113,16 @@ def install_program(
             ctx.raise_if_cancelled()
             ctx.activity(f"getting {what}: {way.title}")
             try:
-                return way.get(job)
+                found = way.get(job)
             except InstallError as error:
                 if error.code in {"bundle-unusable", "bundle-lacks"}:
                     raise  # which says what to do, and from a bundle there is no other way
                 tried.append(f"{way.title}: {error.message} {error.evidence}".strip())
                 ctx.output(tried[-1])
+                continue
+            if tried:
+                ctx.notice(f"{way.title} is taken in place of {tried[0]}")
+            return found
     code, programs = "tool-unavailable", f"`{name}`"
     if name == STORE:
         code, programs = "metrics-store-unavailable", "`mimir`, `victoria-metrics` or `prometheus`"

@@ -57,6 +57,8 @@ def test_what_cannot_be_updated_stays_as_it_is(tmp_path: Path) -> None:
     assert what.startswith("not updated: mimir, loki; to have them later: ")
     assert what.endswith("--install-tools")
     assert why.startswith("the release mimir")
+    assert why.endswith("; 1 more in its log)")
+    assert ".;" not in why
     assert wanted.wanted() == []
     wanted.left_out.clear()
     assert wanted.wanted() == [], "what has just been tried is not wanted again, whatever it says of its version"

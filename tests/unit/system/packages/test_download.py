@@ -119,6 +119,15 @@ def test_a_download_that_is_cut_off_is_refused_and_what_arrived_is_kept(
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [300_000]
 
 
+def test_an_answer_without_a_byte_is_one_sentence_and_leaves_nothing(upstream: ReleaseServer, tmp_path: Path) -> None:
+    upstream.publish("mimir", PROGRAM)
+    upstream.cut_after = 0
+    error = error_of(upstream, tmp_path / "mimir")
+    assert error.message == f"{upstream.url}{PATH} broke off."
+    assert error.evidence == f"IncompleteRead(0 bytes read, {len(PROGRAM)} more expected)"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_way_that_leaves_encryption_is_refused() -> None:
     def way(*locations: str) -> Retry:
         hops = tuple(RequestHistory("GET", "x", None, 302, location) for location in locations)

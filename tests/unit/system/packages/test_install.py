@@ -164,6 +164,15 @@ def test_the_release_comes_first_and_the_error_says_all_that_was_tried(upstream:
     assert names_in(tmp_path / "bin") == []
 
 
+def test_what_takes_the_place_of_a_release_is_told_with_the_reason(upstream: ReleaseServer, tmp_path: Path) -> None:
+    told, source = Told(), upstream.source()
+    ways = [ways_to(STORE, source)[0], Way("prometheus", "the system's package", lambda job: job.bin_folder / "p")]
+    assert install_program(STORE, told.ctx, tmp_path / "bin", {}, source=source, ways=ways) == tmp_path / "bin" / "p"
+    notice = told.notices[-1]
+    assert notice.startswith("the system's package is taken in place of the release mimir 3.1.1: http://127.0.0.1:")
+    assert notice.endswith("answers HTTP 404: there is no such file.")
+
+
 def test_only_the_wanted_kind_is_tried(tmp_path: Path) -> None:
     def no_way(_job: object) -> Path:
         raise AssertionError
