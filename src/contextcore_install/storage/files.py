@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
@@ -104,6 +104,21 @@ def parse_json(content: bytes) -> Any:
         raise UnreadableFileError("it is nested too deeply") from None
     except ValueError as error:
         raise UnreadableFileError(f"it is not JSON ({str(error)[:80]})") from None
+
+
+def json_encoder(item_separator: str, key_separator: str) -> Callable[[object], str]:
+    """Return what makes JSON of a document without cycles; it raises ValueError for numbers that JSON does not have.
+
+    `JSONEncoder.encode` makes its encoder in C anew for each document: a third of what it takes for an event.
+    """
+    separators = (item_separator, key_separator)
+    plain = json.JSONEncoder(ensure_ascii=False, separators=separators, allow_nan=False, default=str)
+    try:  # it is no documented part of the standard library
+        make, text = json.encoder.c_make_encoder, json.encoder.encode_basestring  # type: ignore[attr-defined]
+        encode = make(None, str, text, None, key_separator, item_separator, False, False, False)
+    except (AttributeError, TypeError):
+        return plain.encode
+    return lambda document: "".join(encode(document, 0))
 
 
 def _no_constant(name: str) -> float:

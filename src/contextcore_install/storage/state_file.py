@@ -6,7 +6,6 @@ mistakes, not against an attacker, so a CRC is enough and costs nothing at start
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import islice
@@ -17,11 +16,11 @@ from contextcore_install.core.dataclass import Any, asdict, dataclass
 from contextcore_install.core.events import START, TRANSIENT, Event, JournalOffset, Kind
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.engine.state import State, state_from_document
-from contextcore_install.storage.files import parse_json, read_regular, write_atomically
+from contextcore_install.storage.files import json_encoder, parse_json, read_regular, write_atomically
 
 _LINES_A_PIECE = 256
 _END = b"\n}"
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_encode = json_encoder(", ", ": ")
 
 
 @dataclass(frozen=True, slots=True)

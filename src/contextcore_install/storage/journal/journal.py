@@ -6,7 +6,6 @@ Positions are offsets in the stream of all that was ever written to it, whicheve
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from contextcore_install.core.events import START, Event, JournalOffset, event_f
 from contextcore_install.core.text import IN_FILES
 from contextcore_install.storage.files import (
     UnreadableFileError,
+    json_encoder,
     parse_json,
     quarantine_copy,
     unusable,
@@ -31,7 +31,7 @@ from contextcore_install.system.files import UNFINISHED, sync_folder, write_all
 MAX_JOURNAL_BYTES = 4 * 1024 * 1024 * 1024  # a run leaves a few kilobytes: a larger file is no journal of ours
 _NEAR_BYTES = 64 * 1024  # how far back the event is looked for that a state file was made from; few lines are as long
 _RECORD_START = b'{"number":'
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
+_encode = json_encoder(",", ":")
 
 
 @dataclass(slots=True)
