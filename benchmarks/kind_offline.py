@@ -94,7 +94,7 @@ def load_by_hand(path: Path) -> str:
 def _section(
     size: float, runs: int, ours: float, by_hand: float, installed: float, check: float, load: float
 ) -> Section:
-    share = ours / by_hand
+    share, beside = ours / by_hand, ours / installed
     rows = [
         Row(
             "an installation with `--bundle`",
@@ -104,7 +104,11 @@ def _section(
             share <= MOST_SHARE,
         ),
         Row(
-            "the same, beside images that are in the engine already", "", f"{installed:.1f} s, {ours / installed:.2f} x"
+            "the same, beside images that are in the engine already",
+            "",
+            f"{installed:.1f} s, {beside:.2f} x",
+            f"≤ {MOST_SHARE} x",
+            beside <= MOST_SHARE,
         ),
         Row(
             "of which reading and checking the bundle", f"{check:.1f} s", f"{size:.1f} GiB, {check / size:.1f} s a GiB"
@@ -113,8 +117,12 @@ def _section(
     ]
     note = (
         f"{runs} installations each, in turns, each into a new cluster of one node, from an engine that knows none of\n"
-        "the images. By hand is `tar -xO | docker load` for each image in the bundle, and an installation with\n"
-        "`--pull never`. kind starts nodes from the engine, so the node image has to be loaded there before anything\n"
-        "else. The other images are loaded while the cluster is made."
+        "the images by their names. It has the layers of the node image, which it reads again, but need not unpack.\n"
+        "By hand is `tar -xO | docker load` for each image in the bundle, and an installation with `--pull never`.\n"
+        "\n"
+        "It cannot take less than where the images are in the engine already: it does all that is done there, and two\n"
+        "things before. All bytes of the bundle are compared with their checksums before any is used, and kind starts\n"
+        "nodes from the engine, so this has to take in the node image first. Both are the last two rows. The other\n"
+        "images cost no time: they are loaded while the cluster is made, from the bundle as from the engine."
     )
     return Section("An installation from an offline bundle", rows, note)
