@@ -199,8 +199,8 @@ def _alone(job: Job, name: str) -> AbstractContextManager[int]:
 
 
 def _discard_downloads(downloads: Path, name: str, but: str = "no release") -> None:
-    """Remove what was downloaded of a program, but for the file of a name and what there is of it."""
-    for path in downloads.glob(f"{name}-*"):
+    """Remove what was downloaded or being written of a program, but for the file of a name and what there is of it."""
+    for path in (*downloads.glob(f"{name}-*"), *downloads.glob(f".{name}-*")):
         if not path.name.startswith(but):
             discard(path)
 

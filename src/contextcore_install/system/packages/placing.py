@@ -133,7 +133,7 @@ def put_tree(job: Job, tree: Path, release: Release) -> Path:
 def prune(bin_folder: Path) -> None:
     """Remove trees and downloads of programs that are in place, but for what one of them is in or runs from."""
     for left in (*trees_of(bin_folder).glob("*-*"), *downloads_of(bin_folder).glob("*-*")):
-        name = left.name.partition("-")[0]
+        name = left.name.removeprefix(".").partition("-")[0]  # a dot begins what was still being written
         # Not while it is being installed
         with suppress(OSError, InstallError), held(lock_of(bin_folder, name), _give_up):
             program, folder = bin_folder / name, left.resolve()

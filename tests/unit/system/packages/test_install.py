@@ -164,6 +164,18 @@ def test_the_release_comes_first_and_the_error_says_all_that_was_tried(upstream:
     assert names_in(tmp_path / "bin") == []
 
 
+def test_what_was_being_written_when_a_run_was_killed_is_removed(upstream: ReleaseServer, tmp_path: Path) -> None:
+    publish_all(upstream)
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    for name in ("kind", "mimir"):
+        (downloads / f".{name}-1.0-linux-amd64.99.new").write_bytes(b"half of it")
+    install_program("mimir", Told().ctx, tmp_path / "bin", {}, source=upstream.source())
+    assert names_in(downloads) == [".kind-1.0-linux-amd64.99.new", "kind.lock", "mimir.lock"], "not in place yet: kept"
+    install_program("kind", Told().ctx, tmp_path / "bin", {}, source=upstream.source())
+    assert names_in(downloads) == ["kind.lock", "mimir.lock"]
+
+
 def test_what_takes_the_place_of_a_release_is_told_with_the_reason(upstream: ReleaseServer, tmp_path: Path) -> None:
     told, source = Told(), upstream.source()
     ways = [ways_to(STORE, source)[0], Way("prometheus", "the system's package", lambda job: job.bin_folder / "p")]
