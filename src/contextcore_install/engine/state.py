@@ -150,7 +150,9 @@ class State:
 
     def step(self, step_id: str) -> StepState:
         """Return a step's state, pending if nothing is known of it."""
-        return self.steps.setdefault(step_id, StepState())
+        if step_id not in self.steps:
+            self.steps[step_id] = StepState()
+        return self.steps[step_id]
 
     def as_document(self) -> dict[str, Any]:
         """Return the state as the state file holds it, with the fields of others."""
