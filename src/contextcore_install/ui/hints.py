@@ -105,6 +105,12 @@ class Commands:
         """Return the commands for an installation that has its settings on record: only the flags `again` stay."""
         return replace(self, flags=tuple(pair for pair in self.flags if pair[0] in again), option_variables={})
 
+    def not_placed(self) -> Commands:
+        """Return the commands for an installation that may lack some of what comes from its bundle."""
+        path = self.bundle()
+        is_given = not path or _BUNDLE in dict(self.flags)
+        return self if is_given else replace(self, flags=(*self.flags, (_BUNDLE, path)))
+
     def _typed(self, found: OwnCommand) -> str:
         words = [_quoted(self.program), *map(self._with_port, self._with_tools(found.words))]
         command = found.command

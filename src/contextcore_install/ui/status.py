@@ -33,6 +33,7 @@ _NEXT = {
 }
 _COUNTS = {"cluster": "the cluster's are newer, and count", "file": "this machine's are newer, and count"}
 _SEEN = {None: "not known", True: "as it should be", False: "not as it should be"}
+PLACES_LAST = "manifests_apply"  # the step after which programs and images are where they belong
 EVIDENCE_LINES = 8  # how much of what shows a finding or an error is shown; the rest is in the log
 
 
@@ -54,6 +55,8 @@ def render_status(
         lines += ["", style.line(("Where", "strong")), *(_where(each, style) for each in endpoints)]
     if told := _records(document.get("records", {}), style):
         lines += ["", *told]
+    if not any(step["id"] == PLACES_LAST and step["status"] == "completed" for step in document["steps"]):
+        commands = commands.not_placed()
     ways = following(document["overall"], commands, checked=checks is not None, broken=not all_fine)
     return "\n".join([*lines, "", *next_lines(ways, style)])
 

@@ -96,6 +96,16 @@ def test_commands_name_the_cluster_where_it_is_not_the_usual_one() -> None:
     assert "contextcore-install --resume  carries" in render_status(document, Style(80), commands)
 
 
+def test_what_was_cut_off_while_it_was_installed_from_a_bundle_is_carried_on_with_it() -> None:
+    commands = Commands(bundle=lambda: "/m/stack.tar")
+    cut_off = state(preflight=done(), cluster_create={"status": "in_progress", "started_at": TIME, "attempts": 1})
+    shown = render_status(status_document(cut_off, live=False), Style(80), commands)
+    assert "Next  ./create-cluster.sh --resume --bundle /m/stack.tar  carries" in shown
+    later = state(preflight=done(), cluster_create=done(), manifests_apply=done())
+    shown = render_status(status_document(later, live=False), Style(80), commands)
+    assert "Next  ./create-cluster.sh --resume  carries" in shown, "all of it is in place: the file may be gone"
+
+
 @pytest.mark.parametrize(
     ("hint", "typed"),
     [

@@ -19,7 +19,7 @@ from contextcore_install.engine.state import State
 from contextcore_install.engine.status import overall
 from contextcore_install.ui.hints import Commands, is_command
 from contextcore_install.ui.page.timeline import RunTimeline
-from contextcore_install.ui.status import following
+from contextcore_install.ui.status import PLACES_LAST, following
 from contextcore_install.ui.text import LIMIT, sanitize
 
 PAGE_SCHEMA = "contextcore-install/page/v1"
@@ -121,6 +121,7 @@ def _head(facts: PageFacts) -> dict[str, Any]:
     if down:  # though it should answer, as the installation is complete
         tone, headline = "bad", f"{' and '.join(down)} {'does' if len(down) == 1 else 'do'} not answer"
         detail = "Every step was done, and something has broken since."
+    placed = state.step(PLACES_LAST).status == "completed"
     return {
         "cluster": state.cluster_name,
         "provider": state.provider,
@@ -128,7 +129,7 @@ def _head(facts: PageFacts) -> dict[str, Any]:
         "tone": tone,
         "headline": headline,
         "detail": detail,
-        "next": following(standing, facts.commands, broken=bool(down)),
+        "next": following(standing, facts.commands if placed else facts.commands.not_placed(), broken=bool(down)),
         "done": sum(step.status == "completed" for step in state.planned.values()),
         "total": len(state.planned),
         "live": facts.live,
