@@ -46,6 +46,7 @@ def test_an_installation_that_is_killed_while_it_loads_carries_on_and_needs_noth
     first = alone.start(*words)
     read_until(first, "part_started", "cluster_create")
     kill(first)
+    assert f"--resume --bundle {bundle} " in alone.run("--status").stdout
     done = alone.run(*words, "--output", "json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert state_of(alone) == dict.fromkeys(STEP_IDS, "completed")
