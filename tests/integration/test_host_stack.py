@@ -154,6 +154,10 @@ def test_an_installation_keeps_its_kind_of_metrics_store(stack: Stack) -> None:
     stack.installation.more = str(Path(program("victoria-metrics")).parent)
     stack.run("--provider", "host", *stack.installation.port_flags())
     assert stack.running() == {"mimir"}
+    shown = " ".join(stack.run("--components", "all").split())
+    assert "Not installed: loki, tempo, alloy, grafana; to have them: " in shown, (
+        "nothing is done, and some is asked for"
+    )
     stack.run(*stack.flags)
     assert stack.running() == EVERY
     assert not [path for path in stack.fetched() if "mimir" in path]

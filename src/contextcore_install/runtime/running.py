@@ -15,7 +15,7 @@ from contextcore_install.runtime.app import App
 from contextcore_install.runtime.checks import Found, check_all, has_automatic_fix
 from contextcore_install.runtime.console import Console
 from contextcore_install.runtime.notifier import Notifier, note_taken_back
-from contextcore_install.runtime.selection import is_bound
+from contextcore_install.runtime.selection import COMPONENTS, is_bound
 from contextcore_install.runtime.session import NOTHING_PREPARED, Prepared, Session, open_session
 from contextcore_install.system.signals import ending_signals
 from contextcore_install.system.supervisor import kill_all_children
@@ -194,8 +194,10 @@ def _last_words(session: Session, console: Console, result: RunResult, bundle: s
         return "\n" + render_failure(ended(session), result.errors, style, commands, logs, ways, bundle)
     commands = session.app.commands.on_record()  # what was given is kept from now on
     overview = session.installation.provider.overview()
-    text = render_success(ended(session, nothing_to_do=not session.applied), overview, style, commands)
-    return text if not session.applied else "\n" + text
+    lacks_chosen = bool(overview.absent) and COMPONENTS in session.app.settings.options  # whoever chooses is told
+    nothing_to_do = not session.applied and not lacks_chosen
+    text = render_success(ended(session, nothing_to_do=nothing_to_do), overview, style, commands)
+    return text if nothing_to_do else "\n" + text
 
 
 def mend(session: Session, console: Console) -> RunResult:
