@@ -104,12 +104,13 @@ def _from_variables(environ: Mapping[str, str], command: str, given: Collection[
     Raises a usage error for one that cannot be read, if the command goes by it: others count as not there.
     """
     values: dict[str, Any] = {}
+    unused = {*given, *(["mirror"] if "offline_bundle" in given else [])}
     for name, flag in PROVIDER_OPTIONS.items():
         if text := environ.get(flag.variable, "") if flag.variable else "":
             try:
                 values[name] = flag.more.get("type", str)(text)
             except argparse.ArgumentTypeError as error:
-                if name not in given and command in flag.commands | _INSTALLING_AS_RECORDED:
+                if name not in unused and command in flag.commands | _INSTALLING_AS_RECORDED:
                     raise usage_error(f"{flag.variable}: {error}") from None
     return values
 

@@ -76,6 +76,7 @@ def test_a_mirror_is_an_option_of_every_provider() -> None:
         ["verify"],
         ["delete"],
         ["--resume", "--mirror", "https://b"],
+        ["--bundle", "stack.tar"],
         ["bundle", "verify", "stack.tar"],
         ["bundle", "list", "stack.tar"],
     ],
