@@ -100,6 +100,7 @@ the limit counts two, and a check that takes longer than a millisecond costs a s
 steps share more of them, and pass that limit. DBOS (`@DBOS.workflow`, `@DBOS.step`, its own settings) runs
 {dbos_steps:,} steps beside every size, as it takes long; it records a step once, when it is done.
 
-Where a step's time goes in a chain, by a profile: not quite four tenths of it are the sync, as much the hand-over to
-the threads that check and apply, there and back twice, and a sixth making and writing its four events. Rewriting the
-state file every 80 ms takes about one part in thirty at 10,000 steps, half of that for the disk to take it."""
+Where a step's time goes in a chain, by a profile: a good four tenths of it are the sync, not quite as much the
+hand-over to the threads that check and apply, there and back twice, which is mostly waking an idle processor, and a
+seventh making and writing its four events. Rewriting the state file every 80 ms takes about one part in thirty at
+10,000 steps, half of that for the disk to take it."""
