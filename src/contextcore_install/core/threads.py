@@ -110,8 +110,12 @@ class OutlastingContext(_ChildContext):
     def __init__(self, ctx: StepContext) -> None:
         token = CancelToken()
         super().__init__(ctx, token)
-        self.cancel = token.cancel
+        self._token, self.cancel = token, token.cancel
         ctx.at_end_of_run(lambda: token.cancel("the run has ended"))
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._token.cancelled
 
     def report_to(self, ctx: StepContext) -> bool:
         """Report to a step from now on; tell whether it is another than before, or another attempt at it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import nullcontext
 from functools import partial
@@ -41,7 +41,7 @@ class Delivery:
 
     @property
     def is_under_way(self) -> bool:
-        return not self._ended.done()
+        return not (self._ended.done() or self._ctx.is_cancelled)
 
     def nodes_run(self) -> None:
         """Have images loaded from now on."""
@@ -52,7 +52,7 @@ class Delivery:
         self._ctx.cancel(reason)
         wait([self._ended], END_S)
 
-    def left(self, ctx: StepContext) -> Iterator[frozenset[str]]:
+    def left(self, ctx: StepContext) -> Generator[frozenset[str], None, None]:
         """Yield which images are still on their way, whenever that has changed, until none is or the step's time is up.
 
         What happens meanwhile is reported to that step. Raises CancelledError.
@@ -63,7 +63,7 @@ class Delivery:
             while left := self._next(seen, ctx):
                 yield left
                 seen = left
-        if not self._left:
+        if self._left is not None and not self._left:
             self._ended.result()
 
     def _next(self, seen: frozenset[str] | None, ctx: StepContext) -> frozenset[str]:
@@ -93,6 +93,7 @@ class Delivery:
                 if refused:
                     raise next(iter(refused.values()))  # so that the part is recorded as failed
         except InstallError as failed:
+            self._ctx.raise_if_cancelled()
             for error in dict.fromkeys(refused.values()) or [failed]:
                 self._ctx.notice(f"{error.message} The nodes pull what they lack, if they can.")
                 self._ctx.output(error.evidence)
@@ -107,6 +108,7 @@ class Delivery:
             pulls = {pool.submit(images.get, batch, ctx): batch for batch in batches}
             with ctx.on_cancel(self._nodes_run.set):
                 self._nodes_run.wait()
+            ctx.raise_if_cancelled()
             nodes = self._await_containerd()
             for pulled in as_completed(pulls):
                 refused |= pulled.result() or images.load_lacking(pulls[pulled], ctx, nodes)

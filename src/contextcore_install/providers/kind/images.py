@@ -81,8 +81,8 @@ class Images:
         return not by_digest(image) and (self.may_pull or bool(self._held(image)))
 
     def lacking(self, images: Sequence[str], nodes: Callable[[], Sequence[Mapping[str, Any]]]) -> list[str]:
-        """Return the images that were not loaded just now, and that some node does not report."""
-        images = [image for image in images if image not in self._loaded]
+        """Return the images that can be loaded, were not just now, and that some node does not report."""
+        images = [image for image in images if not by_digest(image) and image not in self._loaded]
         reported = [
             {name for entry in (node.get("status") or {}).get("images") or [] for name in entry.get("names") or []}
             for node in (nodes() if images else ())
@@ -101,6 +101,7 @@ class Images:
 
     def get(self, images: Sequence[str], ctx: StepContext) -> Refused:
         """Pull what the engine lacks, several at once."""
+        ctx.raise_if_cancelled()
         by_name = [image for image in images if not by_digest(image)]
         with ThreadPoolExecutor(PULLS_AT_ONCE) as pool:
             held = dict(zip(by_name, pool.map(self._held, by_name), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property, partial
 from typing import Any
 
@@ -190,13 +190,22 @@ class KindProvider(KubernetesProvider):
 
     def apply_release(self, ctx: StepContext) -> None:
         """Apply the release, but what needs an image not before that is in the nodes: they would pull it slowly."""
-        delivery, reader = self._creation.delivery, self._reader
-        if not delivery or not delivery.is_under_way:
-            lacking = self._images.lacking(reader.release().images, lambda: reader.read().of_kind("Node"))
-            delivery = Delivery(self._images, lambda: lacking, ctx, nodes_run=True) if lacking else None
-        for left in delivery.left(ctx) if delivery else ():
-            self._apply(ctx, without=left)
+        for delivery in self._deliveries(ctx):
+            with closing(delivery.left(ctx)) as changes:
+                for left in changes:
+                    self._apply(ctx, without=left)
         super().apply_release(ctx)
+
+    def _deliveries(self, ctx: StepContext) -> Iterator[Delivery]:
+        """Yield what is under way since the cluster was made, or an earlier attempt; then one more try at the rest."""
+        creation, reader = self._creation, self._reader
+        if creation.delivery and creation.delivery.is_under_way:
+            yield creation.delivery
+            if creation.delivery.is_under_way:  # for which the step has no more time
+                return
+        if lacking := self._images.lacking(reader.release().images, lambda: reader.read().of_kind("Node")):
+            creation.delivery = Delivery(self._images, lambda: lacking, ctx, nodes_run=True)
+            yield creation.delivery
 
     def start_workloads(self, ctx: StepContext) -> None:
         waited = self._creation.await_nodes(ctx)

@@ -102,7 +102,7 @@ class KubernetesProvider(ABC):
         keep_note(self._folder / CLAIMS_FILE, json.dumps(names))
 
     def _apply(self, ctx: StepContext, without: Collection[str] = ()) -> None:
-        """Apply the release, but for new workloads that need one of some images."""
+        """Apply the release, but for workloads that are to need one of some images and do not yet."""
         snapshot = self._reader.read(fresh=True)
         self._applier.apply(self._applier.within_rights(snapshot), snapshot, ctx, without)
 

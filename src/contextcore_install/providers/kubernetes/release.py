@@ -81,6 +81,10 @@ def _change(wanted: Manifest, live: Manifest | None) -> str:
     return "" if live.annotations.get(FINGERPRINT) == wanted.annotations.get(FINGERPRINT) else "changed"
 
 
+def _new_images(wanted: Manifest, live: Manifest | None) -> set[str]:
+    return wanted.images - (live.images if live else set())
+
+
 def _compared(wanted: Manifest) -> dict[str, Any]:
     """Return the fields that the server keeps as they were given."""
     metadata = {name: value for name, value in wanted.metadata.items() if name == "labels"}
@@ -152,13 +156,13 @@ class Applier:
         return not done.stdout.startswith("no")
 
     def apply(self, release: Release, snapshot: Snapshot, ctx: StepContext, without: Collection[str] = ()) -> None:
-        """Apply what differs from what was just read, and prune; leave out what is new and needs one of some images.
+        """Apply what differs from what was just read, and prune; leave out what needs one of some images, and did not.
 
         Raises InstallError; repeating it is safe.
         """
         refuse_to_strand_data(release, snapshot)
         pairs = [(item, snapshot.get(key)) for key, item in release.by_key.items()]
-        pairs = [(item, live) for item, live in pairs if live or item.images.isdisjoint(without)]
+        pairs = [(item, live) for item, live in pairs if _new_images(item, live).isdisjoint(without)]
         changed = [(item, live) for item, live in pairs if _change(item, live)]
         wanted = [fields.without_fields(item, _decided_by_others(item, live)) for item, live in changed]
         for item, live in pairs:

@@ -86,13 +86,44 @@ def test_a_step_that_is_short_of_time_waits_no_more(lab: Lab) -> None:
     delivery.end("the test is over")
 
 
+def test_a_step_that_is_short_of_time_does_not_wait_for_the_manifests_either(lab: Lab) -> None:
+    read = threading.Event()
+    giving_up = threading.Timer(10, read.set)
+    giving_up.start()
+
+    def reads() -> list[str]:
+        read.wait()
+        return []
+
+    delivery = Delivery(lab.images(), reads, Told().ctx, nodes_run=True)
+    assert list(delivery.left(Told(limit_s=0).ctx)) == []
+    assert not read.is_set()
+    giving_up.cancel()
+    read.set()
+    delivery.end("the test is over")
+
+
+def test_what_is_to_end_is_nothing_to_wait_for_and_has_nothing_more_to_say(lab: Lab) -> None:
+    told, images = Told(), ("a/one:1", "b/two:1", "c/three:1")
+    for image in images:
+        lab.says(f"waits-{image.replace('/', '_')}", "")
+    delivery = Delivery(lab.images(), lambda: images, told.ctx)
+    wait_until(lambda: len(told.texts(Kind.PART_STARTED, "part")) == 3, "nothing is pulled")
+    (lab.folder / "nodes").rename(lab.folder / "gone")  # as when kind was told to end as well
+    told.ctx.whole_run.cancel("the run has ended")  # type: ignore[attr-defined]
+    assert not delivery.is_under_way
+    delivery.end("the test is over")
+    assert told.notices == []
+    assert told.texts(Kind.PART_STARTED, "part")[3:] == []
+
+
 def test_nothing_outlasts_the_run(lab: Lab) -> None:
     told = Told()
     lab.says("waits-a_one:1", "")
-    delivery = begin(lab, told, "a/one:1")
+    begin(lab, told, "a/one:1")
     wait_until(lambda: (lab.folder / "calls").exists() and lab.calls("pull"), "nothing is pulled")
     told.ctx.whole_run.cancel("the run has ended")  # type: ignore[attr-defined]
-    wait_until(lambda: not delivery.is_under_way, "it goes on after the run")
+    wait_until(lambda: told.texts(Kind.PART_FINISHED, "part")[1:], "it goes on after the run")
     assert lab.node("one") == []
 
 

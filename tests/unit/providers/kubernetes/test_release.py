@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -83,6 +83,16 @@ def test_what_needs_an_image_that_is_on_its_way_is_left_out_if_it_is_new(world: 
     world.cluster.put(objects)
     world.apply(RELEASE, told.ctx, {"g:1"})
     assert world.drift() == {}, "what runs already is put right whatever is on its way"
+    objects = world.cluster.objects
+    pod_of(objects)["containers"][0]["image"] = "g:0"
+    world.cluster.put(objects)
+    world.apply(RELEASE, told.ctx, {"g:1"})
+    assert pod_of(world.cluster.objects)["containers"][0]["image"] == "g:0", "it runs until its new image is there"
+
+
+def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    spec = next(item for item in objects if item["kind"] == "StatefulSet")["spec"]["template"]["spec"]
+    return cast("dict[str, Any]", spec)
 
 
 def test_comparing_takes_one_read(world: World) -> None:
