@@ -233,9 +233,10 @@ def _wait_gone(record: Record, limit_s: float, ctx: StepContext | None) -> bool:
     deadline = time.monotonic() + limit_s
     pause, wait = 0.01, ctx.wait if ctx else time.sleep
     while True:
+        alive = _is_alive(record)
         if (child := _children.get(record.pid)) is not None:
             child.poll()  # takes the zombie away
-        if not _is_alive(record):
+        if not alive:
             return True
         if time.monotonic() > deadline:
             return False

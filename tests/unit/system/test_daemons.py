@@ -27,6 +27,10 @@ def daemons(tmp_path: Path) -> Iterator[Daemons]:
     yield made
     for name in made.names():
         made.stop(name, term_s=1)
+    for forgotten in daemons_module._children.values():
+        if forgotten.poll() is None:
+            os.killpg(forgotten.pid, signal.SIGKILL)
+            forgotten.wait()
 
 
 @pytest.fixture
@@ -158,6 +162,22 @@ def test_the_process_of_a_lost_record_is_found_by_its_mark(daemons: Daemons, tmp
     second = daemons.start(daemon(tmp_path))
     assert start_time(record.pid) is None
     assert daemons.look("it").record == second
+
+
+def test_what_ends_between_two_looks_at_it_leaves_no_zombie(
+    daemons: Daemons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = daemons.start(daemon(tmp_path))
+    is_alive = daemons_module._is_alive
+
+    def ends_now(asked: Record) -> bool:
+        os.kill(asked.pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(asked), "it lives on")
+        return False
+
+    monkeypatch.setattr(daemons_module, "_is_alive", ends_now)
+    assert daemons_module._wait_gone(record, 5, None)
+    assert daemons_module._children[record.pid].returncode == -signal.SIGKILL
 
 
 def test_the_children_of_a_process_are_not_taken_for_it(daemons: Daemons, tmp_path: Path) -> None:
