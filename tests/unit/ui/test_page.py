@@ -101,6 +101,15 @@ def test_what_lasts_in_a_run_that_lives_has_no_end_and_in_one_that_does_not_was_
     assert told.story().as_document(live=False)["outcome"] == "cut off"
 
 
+def test_a_part_that_outlasts_its_step_went_on_after_it_unless_that_failed() -> None:
+    told = ToldRun()
+    for kind, outcome in ((Kind.STEP_FAILED, "cut off"), (Kind.STEP_COMPLETED, "continued")):
+        told.add(Kind.STEP_STARTED, "cluster_create", attempt=1)
+        told.add(Kind.PART_STARTED, "cluster_create", part="images")
+        told.add(kind, "cluster_create", duration_seconds=1.0, error={"code": "x", "message": "no"})
+        assert told.rows(live=True)["cluster_create", "images"][-1][2] == outcome
+
+
 def test_a_finding_is_quiet_once_its_step_is_done_and_a_warning_is_not() -> None:
     told = ToldRun()
     told.add(Kind.FINDING, "preflight", code="gone", message="It is gone.")

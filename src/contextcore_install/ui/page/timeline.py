@@ -17,7 +17,7 @@ MOST_BARS, MOST_ROWS, MOST_FINDINGS, MOST_REMARKS = 50, 80, 60, 40
 class Bar:
     """A stretch of time, in microseconds since 1970; `ended_us` is None while it lasts.
 
-    `outcome` is completed, already, failed or cut off; empty while it lasts.
+    `outcome` is completed, already, failed, continued (a part, in a later step) or cut off; empty while it lasts.
     """
 
     began_us: int
@@ -101,7 +101,7 @@ class RunTimeline:
             case Kind.STEP_RETRYING:
                 for attempt in self.row(event.step).attempts[-1:]:
                     attempt.end(event.at_us, "failed")
-                self._end_parts(event)
+                self._end_parts(event, "cut off")
                 if isinstance(error, Mapping):
                     self._find(event.step, {**error, "warning": True, "retried": True})
             case Kind.STEP_COMPLETED:
@@ -132,12 +132,12 @@ class RunTimeline:
         row.begin(began)
         row.bars[-1].began_us = max(self.began_us, min(row.bars[-1].began_us, began))
         row.end(event.at_us, outcome)
-        self._end_parts(event)
+        self._end_parts(event, "cut off" if outcome == "failed" else "continued")
 
-    def _end_parts(self, event: Event) -> None:
+    def _end_parts(self, event: Event, outcome: str) -> None:
         for row in self.rows.values():
             if row.step == event.step and row.part:
-                row.end(event.at_us, "cut off")
+                row.end(event.at_us, outcome)
 
     def row(self, step: str, part: str = "") -> Row:
         """Return the row of a step or a part; one that is not kept if there are too many already."""

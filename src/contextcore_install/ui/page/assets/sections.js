@@ -78,7 +78,7 @@ function timeline(run, titles, now) {
   const scale = el("span.scale", {},
     [0, 0.5, 1].map((part) => el("span", {}, onAxis(part * spent, spent))));
   const seen = new Set(run.rows.flatMap((row) => row.bars.map((bar) => bar[2])));
-  const colours = { completed: "good", already: "faint", failed: "bad", "cut off": "warn", "": "busy" };
+  const colours = { completed: "good", already: "faint", failed: "bad", continued: "faint", "cut off": "warn", "": "busy" };
   const key = Object.keys(colours).filter((state) => seen.has(state)).map((state) => {
     const one = el("span", {}, told(state)[1]);
     one.style.setProperty("--colour", `var(--${colours[state]})`);

@@ -7,6 +7,7 @@ const WORDS = {
   answers: ["✓", "answers", "good"], silent: ["✗", "does not answer", "bad"],
   met: ["✓", "met", "good"], unmet: ["✗", "not met", "bad"],
   "cut off": ["■", "ended unexpectedly", "warn"], succeeded: ["✓", "done", "good"], "": ["●", "running", "busy"],
+  continued: ["→", "went on in a later step", "idle"],
 };
 
 /** [symbol, word, tone] of a state. */
