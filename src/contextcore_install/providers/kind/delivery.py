@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from contextcore_install.core.errors import InstallError
@@ -17,6 +17,10 @@ from contextcore_install.stack.catalogue import in_order_of_use
 
 CONTAINERD_S, CONTAINERD_LOOK_S = 60.0, 0.5  # seconds for containerd to start in a new node, and between two looks
 END_S = 15.0  # seconds for commands to end that were told to
+
+
+class _OutOfTimeError(Exception):
+    """The step that waits has no more time."""
 
 
 class Delivery:
@@ -59,11 +63,12 @@ class Delivery:
         """
         seen: frozenset[str] | None = None
         part = ctx.part("images") if self._ctx.report_to(ctx) else nullcontext()
-        with part, ctx.on_cancel(self._wake):
+        with suppress(_OutOfTimeError), part, ctx.on_cancel(self._wake):
             while left := self._next(seen, ctx):
                 yield left
                 seen = left
-        if self._left is not None and not self._left:
+            if self._left != frozenset():
+                raise _OutOfTimeError  # so that the part is recorded as not done
             self._ended.result()
 
     def _next(self, seen: frozenset[str] | None, ctx: StepContext) -> frozenset[str]:

@@ -80,8 +80,9 @@ def test_a_step_that_is_to_end_waits_no_more_and_what_it_waited_for_goes_on(lab:
 
 def test_a_step_that_is_short_of_time_waits_no_more(lab: Lab) -> None:
     lab.says("waits-a_one:1", "")
-    delivery = begin(lab, Told(), "a/one:1")
-    assert list(delivery.left(Told(limit_s=0).ctx))[1:] == []
+    delivery, told = begin(lab, Told(), "a/one:1"), Told(limit_s=0)
+    assert list(delivery.left(told.ctx))[1:] == []
+    assert [data["outcome"] for kind, data in told.events if kind is Kind.PART_FINISHED] == ["failed"]
     assert delivery.is_under_way
     delivery.end("the test is over")
 
