@@ -54,7 +54,7 @@ def measure(again: Command, context: str, images: Sequence[str], runs: int) -> I
     node = f"{context.removeprefix('kind-')}-control-plane"
     with _stopped(node, POD):
         for_pod = _cpu_of_waiting(again)
-    with slow_registry(images, RATE / SLOWER) as prefix:
+    with slow_registry(images, RATE / SLOWER) as (prefix, _):
         for_pull = _cpu_of_waiting(Command([*again.argv, "--registry", prefix], again.variables))
     with _stopped(node, API):
         for_api = _cpu_of_waiting(again)

@@ -53,6 +53,8 @@ class Store:
     def __init__(self) -> None:
         self.blobs: dict[str, tuple[str, bytes]] = {}
         self.tags: dict[str, str] = {}
+        #: In every blob: one that images share is one blob, as in any registry, and none is known from another store.
+        self.made_at = int(time.time())
 
     def keep(self, media_type: str, content: bytes) -> dict[str, Any]:
         """Keep a blob and return its descriptor."""
@@ -70,7 +72,7 @@ class Store:
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": self.keep(CONFIG, json.dumps(config).encode()),
-            "layers": [self.keep(LAYER, gzip.compress(layer, 1)) for layer in layers],
+            "layers": [self.keep(LAYER, gzip.compress(layer, 1, mtime=self.made_at)) for layer in layers],
         }
         name, _, tag = image.rpartition(":")
         self.tags[f"{name}/manifests/{tag}"] = self.keep(MANIFEST, json.dumps(manifest).encode())["digest"]
@@ -106,8 +108,8 @@ def padding() -> bytes:
 
 
 @contextmanager
-def slow_registry(images: Sequence[str], rate: float = RATE) -> Iterator[str]:
-    """Serve these images anew, and yield the prefix under which they are found."""
+def slow_registry(images: Sequence[str], rate: float = RATE) -> Iterator[tuple[str, int]]:
+    """Serve these images anew; yield the prefix under which they are found, and the bytes that they have in all."""
     store, line = Store(), Line(rate)
     for image in images:
         store.add(image)
@@ -138,7 +140,7 @@ def slow_registry(images: Sequence[str], rate: float = RATE) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     prefix = f"127.0.0.1:{server.server_address[1]}"
     try:
-        yield prefix
+        yield prefix, sum(len(content) for _, content in store.blobs.values())
     finally:
         server.shutdown()
         server.server_close()

@@ -107,9 +107,11 @@ def served(home: Path) -> Iterator[tuple[str, float]]:
         text=True,
     ) as process:
         assert process.stdout
-        url = json.loads(process.stdout.readline())["url"]
-        yield url, (time.perf_counter() - began) * 1e3
-        process.terminate()
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            yield url, (time.perf_counter() - began) * 1e3
+        finally:
+            process.terminate()
 
 
 def painted(browser: object, url: str) -> tuple[float, float]:
@@ -137,7 +139,7 @@ def seen(browser: object, url: str, story: object, runs: int) -> Iterator[float]
     context = browser.new_context()  # type: ignore[attr-defined]
     page = context.new_page()
     page.goto(url)
-    page.wait_for_selector("#link.good")
+    page.wait_for_selector("#link:text-is('Connected')")
     page.evaluate(_WATCH)
     for number in range(runs):
         time.sleep(0.05 + 0.037 * (number % 7))  # at any moment between two looks
