@@ -55,7 +55,7 @@ class App:
         settings = self.settings
         usual = self.environ.get("HOME", "") + "/.contextcore"
         chosen = bool(self.environ.get("CONTEXTCORE_HOME")) and str(self.home.folder) != usual
-        named = settings.provider if settings.provider in PROVIDERS else left_by(self.layout)
+        named = settings.provider if settings.provider in PROVIDERS else self._provider_left()
         return Commands(
             settings.program,
             settings.cluster,
@@ -74,6 +74,11 @@ class App:
         from contextcore_install.ui.hints import GIVEN_AGAIN
 
         return self.commands.on_record(GIVEN_AGAIN)
+
+    def _provider_left(self) -> str:
+        with suppress(OSError):  # that the home cannot be entered is said by whoever needs what is in it
+            return left_by(self.layout)
+        return ""
 
     def _bundle_noted(self) -> str:
         """Return the path of the offline bundle that the installation's tools came from; empty if none is known."""
