@@ -90,14 +90,14 @@ class Images:
         everywhere = set.intersection(*reported) if reported else set()
         return [image for image in images if full_name(image) not in everywhere]
 
-    def provide(self, images: Sequence[str], ctx: StepContext, *, again: bool = False) -> Refused:
-        """Load what the nodes lack, pulled if the engine lacks it as well; with `again`, what they have as well."""
+    def provide(self, images: Sequence[str], ctx: StepContext) -> Refused:
+        """Load images into every node, whatever it says that it has; one that a node and the engine lack is pulled."""
         try:
             nodes = self.nodes()
         except InstallError as error:
             return dict.fromkeys(images, error)
         absent = [image for image in images if any(node.lacks(image) for node in nodes)]
-        return self.get(absent, ctx) | self.load_lacking(images if again else absent, ctx, nodes, again=again)
+        return self.get(absent, ctx) | self.load_lacking(images, ctx, nodes, again=True)
 
     def get(self, images: Sequence[str], ctx: StepContext) -> Refused:
         """Pull what the engine lacks, several at once."""

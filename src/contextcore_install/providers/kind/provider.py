@@ -101,7 +101,7 @@ class KindProvider(KubernetesProvider):
 
     def _get_images(self, images: Sequence[str], ctx: StepContext) -> Mapping[str, InstallError]:
         with ctx.part("images"):
-            return self._images.provide(images, ctx, again=True)
+            return self._images.provide(images, ctx)
 
     @cached_property
     def _inspector(self) -> Inspector:

@@ -56,7 +56,8 @@ def images(lab: Lab, bundle: BundleImages) -> Images:
 
 def test_an_image_goes_from_the_bundle_into_every_node_that_lacks_it(lab: Lab, bundle: BundleImages) -> None:
     lab.says("nodes/one", f"docker.io/{LOKI}")
-    assert not images(lab, bundle).provide([LOKI], Told().ctx)
+    found = images(lab, bundle)
+    assert not found.load_lacking([LOKI], Told().ctx, found.nodes())
     assert lab.node("one") == [f"docker.io/{LOKI}"]
     assert lab.node("two") == ["imported"]
     assert not lab.calls("save")

@@ -121,7 +121,8 @@ def test_an_image_that_is_made_for_another_platform_only_is_loaded_as_it_is(lab:
 def test_only_what_a_node_lacks_is_loaded_into_it(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     lab.says("nodes/one", "docker.io/grafana/loki:3")
-    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
+    images = lab.images()
+    assert not images.load_lacking(["grafana/loki:3"], Told().ctx, images.nodes())
     assert lab.node("one") == ["docker.io/grafana/loki:3"]
     assert lab.node("two") == ["imported"]
 
@@ -129,8 +130,9 @@ def test_only_what_a_node_lacks_is_loaded_into_it(lab: Lab) -> None:
 def test_what_the_nodes_have_is_neither_pulled_nor_saved(lab: Lab) -> None:
     for node in ("one", "two"):
         lab.says(f"nodes/{node}", "docker.io/grafana/loki:3")
+    images = lab.images()
+    assert not images.load_lacking(["grafana/loki:3"], Told().ctx, images.nodes())
     assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
-    assert not lab.images().provide(["grafana/loki:3"], Told().ctx, again=True)
     assert not lab.calls("pull")
     assert not lab.calls("save")
 
@@ -138,7 +140,7 @@ def test_what_the_nodes_have_is_neither_pulled_nor_saved(lab: Lab) -> None:
 def test_what_a_node_has_and_cannot_use_is_loaded_again(lab: Lab) -> None:
     lab.has("grafana/loki:3")
     lab.says("nodes/one", "docker.io/grafana/loki:3")
-    assert not lab.images().provide(["grafana/loki:3"], Told().ctx, again=True)
+    assert not lab.images().provide(["grafana/loki:3"], Told().ctx)
     assert lab.node("one") == ["docker.io/grafana/loki:3", "imported"]
 
 
